@@ -1,0 +1,9 @@
+"""The command ``upscore``: one module a verb, each thin: parse, call, print.
+
+Nothing here imports torch or numpy at module level, so that ``--help`` answers at once; every
+verb imports what it needs when it runs.
+"""
+
+from upscore.cli.main import main
+
+__all__ = ["main"]

@@ -1,0 +1,92 @@
+"""Entry point: dispatch to a verb; turn errors into one or two lines and an exit status."""
+
+from __future__ import annotations
+
+import os
+import sys
+import traceback
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import tyro
+from tyro.extras import SubcommandApp
+
+from upscore.errors import UpscoreError
+
+INTERRUPTED = 130  # what shells report for a program that Ctrl-C ended
+DESCRIPTION = "Semantic segmentation with FCN and its decoders: train, score, label, report."
+
+
+def build_app() -> SubcommandApp:
+    """The command tree, in the order in which ``--help`` lists it."""
+    from upscore.cli import data, doctor, evaluate, predict, recipes, report, train
+
+    data_app = SubcommandApp()
+    data_app.command(data.check)
+    data_app.command(data.stats)
+    data_app.command(data.toy)
+    data_app.command(data.get)
+    app = SubcommandApp()
+    app.command(train.train)
+    app.command(evaluate.evaluate)
+    app.command(predict.predict)
+    app.command(report.report)
+    app.command(data_app, name="data", help="Check, count, make or fetch a data set.")
+    app.command(recipes.recipes)
+    app.command(doctor.doctor)
+    return app
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run the command line; exits 0, 1 (work failed in part), 2 (wrong usage) or 130 (Ctrl-C)."""
+    given = list(sys.argv[1:] if arguments is None else arguments)
+    debug = "--debug" in given
+    given = [argument for argument in given if argument != "--debug"]
+    if given == ["--version"]:
+        from upscore import __version__
+
+        print(f"upscore {__version__}")
+        return
+    status = _guarded(
+        lambda: build_app().cli(
+            prog="upscore",
+            description=DESCRIPTION + " With --debug before or after a verb, errors show a traceback.",
+            args=given,
+            config=(tyro.conf.OmitArgPrefixes, tyro.conf.FlagCreatePairsOff),
+        ),
+        debug=debug,
+    )
+    if status:
+        sys.exit(status)
+
+
+def _guarded(work: Callable[[], Any], *, debug: bool) -> int:
+    try:
+        work()
+    except UpscoreError as error:
+        return _complain(error, str(error), error.exit_code, debug)
+    except KeyboardInterrupt as error:
+        return _complain(error, "interrupted", INTERRUPTED, debug)
+    except BrokenPipeError:
+        # the reader (head, less) has gone; keep Python from complaining at exit
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+    except MemoryError as error:
+        message = "out of memory; use a smaller --tile, batch.size or augment.crop"
+        return _complain(error, message, 1, debug)
+    except Exception as error:
+        text = str(error).strip().splitlines() or ["no message"]
+        message = (
+            f"unexpected {type(error).__name__}: {text[0]}\n"
+            "This is a fault of upscore; run again with --debug and report what it prints"
+        )
+        return _complain(error, message, 1, debug)
+    return 0
+
+
+def _complain(error: BaseException, message: str, status: int, debug: bool) -> int:
+    if debug:
+        traceback.print_exception(error)
+    for number, line in enumerate(message.splitlines()):
+        print(f"upscore: {line}" if number == 0 else f"         {line}", file=sys.stderr)
+    return status

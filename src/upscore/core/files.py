@@ -1,0 +1,197 @@
+"""Files that appear whole or not at all, and downloads that can be trusted and resumed."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import hashlib
+import json
+import os
+import tempfile
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+from upscore.errors import NotFoundError, OutputError, RunError, WorkError
+
+
+def _explain(error: OSError, path: Path) -> OutputError:
+    reasons = {
+        errno.ENOSPC: "the disk is full; free some space and run the command again",
+        errno.EDQUOT: "your disk quota is used up; free some space and run the command again",
+        errno.EROFS: "the file system is read-only; choose another --out",
+        errno.EACCES: "no permission to write there; choose another --out",
+        errno.EPERM: "no permission to write there; choose another --out",
+        errno.ENOTDIR: "a file stands where a folder is needed; choose another --out",
+        errno.EEXIST: "a file stands where a folder is needed; choose another --out",
+    }
+    reason = reasons.get(error.errno or 0, error.strerror or str(error))
+    return OutputError(f"cannot write {path}: {reason}")
+
+
+@contextlib.contextmanager
+def atomic_path(path: Path) -> Iterator[Path]:
+    """Yields a temporary name beside ``path``; renames it to ``path`` when the block succeeds.
+
+    Parent folders are made. When the block raises, the temporary file goes and ``path`` stays as
+    it was.
+
+    Raises:
+        OutputError: the disk is full, the folder is read-only, or the like.
+    """
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, name = tempfile.mkstemp(prefix=f".{path.name[:80]}.", dir=path.parent)
+        os.close(handle)
+    except OSError as error:
+        raise _explain(error, path) from error
+    temporary = Path(name)
+    try:
+        yield temporary
+        umask = os.umask(0)
+        os.umask(umask)
+        temporary.chmod(0o666 & ~umask)  # mkstemp makes files private; results are not
+        temporary.replace(path)
+    except OSError as error:
+        if isinstance(error, OutputError) or not error.errno:
+            raise
+        raise _explain(error, path) from error
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def write_text(path: Path, text: str) -> None:
+    """UTF-8 text, atomically."""
+    with atomic_path(path) as temporary:
+        temporary.write_text(text, encoding="utf-8")
+
+
+def write_json(path: Path, content: Any) -> None:
+    """Indented JSON, atomically. NaN is refused: use None."""
+    write_text(path, json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
+
+
+def make_folder(path: Path) -> None:
+    """Make a folder that results will go to, or say plainly why not (OutputError)."""
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise _explain(error, path) from error
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """A JSON object.
+
+    Raises:
+        NotFoundError: no such file.
+        RunError: not JSON, or not an object.
+    """
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise NotFoundError(f"{path}: no such file") from error
+    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        raise RunError(f"{path}: damaged, not JSON ({error})") from error
+    if not isinstance(content, dict):
+        raise RunError(f"{path}: damaged, want a JSON object, found {type(content).__name__}")
+    return content
+
+
+def checksum(path: Path, algorithm: str) -> str:
+    """Hex digest of a file, read in pieces."""
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, algorithm).hexdigest()
+
+
+def verify(path: Path, expected: str) -> None:
+    """Compare a file with ``algorithm:hex`` (the hex may be a prefix, as torchvision names files).
+
+    Raises:
+        WorkError: they differ.
+    """
+    algorithm, _, want = expected.partition(":")
+    found = checksum(path, algorithm)
+    if not found.startswith(want):
+        raise WorkError(
+            f"{path}: {algorithm} is {found}, expected {want}; the file is damaged or another "
+            "release. Delete it and download again"
+        )
+
+
+def download(
+    url: str,
+    target: Path,
+    *,
+    expected: str | None = None,
+    progress: Callable[[int, int | None], None] | None = None,
+    timeout: float = 30.0,
+) -> Path:
+    """Fetch ``url`` to ``target``, going on from a partial file, and check it before it counts.
+
+    Args:
+        expected: ``algorithm:hex``; None where the publisher gives no checksum.
+        progress: called with (bytes so far, bytes in all or None).
+
+    The part file ``target.name + ".part"`` survives an interruption; it is dropped when its
+    checksum is wrong, so that the next try starts clean. A target that is there already is
+    checked and kept.
+
+    Raises:
+        WorkError: offline, refused by the server, or the wrong checksum.
+        OutputError: cannot write.
+    """
+    if target.exists():
+        if expected:
+            verify(target, expected)
+        return target
+    make_folder(target.parent)
+    part = target.with_name(target.name + ".part")
+    have = part.stat().st_size if part.exists() else 0
+    request = urllib.request.Request(url, headers={"User-Agent": "upscore"})
+    if have:
+        request.add_header("Range", f"bytes={have}-")
+    try:
+        with urllib.request.urlopen(request, timeout=timeout) as response:
+            resumed = response.status == 206
+            have = have if resumed else 0
+            length = response.headers.get("Content-Length")
+            total = have + int(length) if length else None
+            with part.open("ab" if resumed else "wb") as stream:
+                while piece := response.read(1 << 20):
+                    stream.write(piece)
+                    have += len(piece)
+                    if progress:
+                        progress(have, total)
+        if total is not None and have < total:
+            raise WorkError(
+                f"{url}: the connection broke after {have} of {total} bytes; "
+                "run the same command again to go on from there"
+            )
+    except urllib.error.HTTPError as error:
+        if error.code == 416 and have:  # nothing left to send: the part is whole, or stale
+            pass
+        else:
+            raise WorkError(
+                f"{url}: the server answered {error.code} {error.reason}; if you have the file, "
+                "give it with --from FILE"
+            ) from error
+    except (urllib.error.URLError, TimeoutError, ConnectionError) as error:
+        reason = getattr(error, "reason", error)
+        raise WorkError(
+            f"{url}: cannot be reached ({reason}). Are you offline? Run the same command again "
+            "later (it goes on where it stopped), or give a file at hand with --from FILE"
+        ) from error
+    except OSError as error:
+        if isinstance(error, WorkError):
+            raise
+        raise _explain(error, part) from error
+    if expected:
+        try:
+            verify(part, expected)
+        except WorkError:
+            part.unlink()
+            raise
+    part.replace(target)
+    return target

@@ -1,0 +1,201 @@
+"""Photos and masks on disk, and how a network wants its photos prepared."""
+
+from __future__ import annotations
+
+import warnings
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image, ImageOps, UnidentifiedImageError
+
+from upscore.core.files import atomic_path
+from upscore.core.labels import LabelMap, Labels, RGBImage
+from upscore.errors import DataError, NotFoundError, SettingsError
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp", ".ppm", ".pgm")
+MAX_PIXELS = 64_000_000
+"""Photos above this many pixels are refused unless the caller raises the limit."""
+
+Image.MAX_IMAGE_PIXELS = None  # our own limit, checked before decoding, names the option
+
+
+def _open(path: Path, max_pixels: int) -> Image.Image:
+    try:
+        picture = Image.open(path)
+    except FileNotFoundError as error:
+        raise NotFoundError(f"{path}: no such file") from error
+    except IsADirectoryError as error:
+        raise DataError(f"{path}: is a folder, not an image") from error
+    except (UnidentifiedImageError, OSError, ValueError, SyntaxError) as error:
+        what = "is empty" if path.stat().st_size == 0 else "is not an image that can be read"
+        raise DataError(f"{path}: {what}; replace or remove it") from error
+    width, height = picture.size
+    if width * height > max_pixels:
+        picture.close()
+        raise DataError(
+            f"{path}: {width}x{height} is {width * height / 1e6:.1f} megapixels, over the limit of "
+            f"{max_pixels / 1e6:.1f}; raise it with --max-pixels {width * height}"
+        )
+    return picture
+
+
+def _load(picture: Image.Image, path: Path) -> None:
+    try:
+        picture.load()
+    except Exception as error:  # Pillow's decoders raise many kinds for broken data
+        raise DataError(
+            f"{path}: damaged or truncated ({error}); replace or remove the file"
+        ) from error
+
+
+def to_rgb(picture: Image.Image) -> RGBImage:
+    """Any Pillow mode -> (H, W, 3) uint8 RGB.
+
+    16-bit grey is scaled to 8 bits (its high byte), float grey in [0, 1] or [0, 255] likewise,
+    transparency is laid over white, CMYK and the other colour spaces are converted.
+    """
+    if picture.mode.startswith("I;16") or picture.mode in ("I", "F"):
+        grey = np.asarray(picture)
+        if picture.mode == "F":
+            wide = np.nan_to_num(grey.astype(np.float64), nan=0.0, posinf=255.0, neginf=0.0)
+            wide = wide * 255.0 if wide.size and wide.max() <= 1.0 else wide
+            narrow = np.clip(np.rint(wide), 0, 255).astype(np.uint8)
+        else:
+            wide_int = grey.astype(np.int64)
+            shift = 8 if picture.mode.startswith("I;16") or wide_int.max(initial=0) > 255 else 0
+            narrow = np.clip(wide_int >> shift, 0, 255).astype(np.uint8)
+        return np.repeat(narrow[:, :, None], 3, axis=2)
+    if picture.mode in ("RGBA", "LA", "PA") or "transparency" in picture.info:
+        rgba = picture.convert("RGBA")
+        ground = Image.new("RGBA", rgba.size, (255, 255, 255, 255))
+        picture = Image.alpha_composite(ground, rgba)
+    return np.array(picture.convert("RGB"))  # a copy: writable, owned
+
+
+def read_image(path: Path, *, max_pixels: int = MAX_PIXELS) -> RGBImage:
+    """A photo as (H, W, 3) uint8 RGB, turned upright by its EXIF tag.
+
+    Raises:
+        NotFoundError: there is no such file.
+        DataError: not an image, damaged, or more than ``max_pixels`` pixels.
+    """
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # broken EXIF is not worth a line per photo
+        with _open(path, max_pixels) as picture:
+            _load(picture, path)
+            try:
+                upright = ImageOps.exif_transpose(picture)
+            except Exception:  # unreadable EXIF: the photo as stored is the best there is
+                upright = picture
+            return to_rgb(upright)
+
+
+def image_size(path: Path, *, max_pixels: int = MAX_PIXELS) -> tuple[int, int]:
+    """(height, width) of a photo after EXIF rotation, read from the header alone."""
+    with _open(path, max_pixels) as picture:
+        width, height = picture.size
+        turned = picture.getexif().get(0x0112, 1) in (5, 6, 7, 8)
+    return (width, height) if turned else (height, width)
+
+
+def read_mask(path: Path, *, max_pixels: int = MAX_PIXELS) -> npt.NDArray[np.integer[Any]]:
+    """A mask as stored: (H, W) integers for index, palette and grey files, (H, W, 3) for colour.
+
+    Palette files give their indices, not their colours; 1-bit files give 0 and 255; an alpha
+    channel is dropped. No EXIF rotation: masks are written by programs.
+
+    Raises:
+        NotFoundError: there is no such file.
+        DataError: not an image, damaged, too large, or of a kind that cannot be a mask.
+    """
+    with _open(path, max_pixels) as picture:
+        _load(picture, path)
+        mode = picture.mode
+        if mode == "1":
+            return np.asarray(picture.convert("L")).copy()
+        if mode in ("P", "L"):
+            return np.asarray(picture).copy()
+        if mode in ("LA", "PA"):
+            return np.asarray(picture)[..., 0].copy()
+        if mode == "I" or mode.startswith("I;16"):
+            return np.asarray(picture).astype(np.int32)
+        if mode in ("RGB", "RGBA", "RGBX"):
+            return np.asarray(picture)[..., :3].copy()
+    raise DataError(
+        f"{path}: a mask of Pillow mode {mode}; save it as an index, grey or RGB PNG instead"
+    )
+
+
+def write_label_map(path: Path, labels: LabelMap, label_set: Labels) -> None:
+    """Label map (H, W) uint8 -> palette PNG with the classes' colours; appears whole or not."""
+    picture = Image.fromarray(np.ascontiguousarray(labels))
+    picture.putpalette(label_set.palette().tobytes())
+    with atomic_path(path) as temporary:
+        picture.save(temporary, format="PNG", compress_level=1)
+
+
+def write_image(path: Path, image: RGBImage) -> None:
+    """(H, W, 3) uint8 -> PNG or, for .jpg names, JPEG; appears whole or not at all."""
+    picture = Image.fromarray(np.ascontiguousarray(image))
+    jpeg = path.suffix.lower() in (".jpg", ".jpeg")
+    with atomic_path(path) as temporary:
+        if jpeg:
+            picture.save(temporary, format="JPEG", quality=92)
+        else:
+            picture.save(temporary, format="PNG", compress_level=1)
+
+
+@dataclass(frozen=True)
+class InputSpec:
+    """How a network wants its photo: channel order, then ``(x - mean) / std`` on 0..255 values.
+
+    It travels with the weights, so that prediction cannot use another mean or order.
+    ``mean`` and ``std`` are in the channel order of the network's input.
+    """
+
+    channel_order: Literal["rgb", "bgr"]
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+
+    def apply(self, images: Tensor) -> Tensor:
+        """uint8 RGB (N, 3, H, W) -> float32 (N, 3, H, W) as the network wants it."""
+        if self.channel_order == "bgr":
+            images = images.flip(1)
+        x = images.float()
+        mean = x.new_tensor(self.mean).view(1, -1, 1, 1)
+        std = x.new_tensor(self.std).view(1, -1, 1, 1)
+        return (x - mean) / std
+
+    def to_json(self) -> dict[str, Any]:
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, item: dict[str, Any]) -> InputSpec:
+        return cls(item["channel_order"], tuple(item["mean"]), tuple(item["std"]))
+
+    @classmethod
+    def named(cls, name: str) -> InputSpec:
+        """``imagenet`` (torchvision's weights) or ``caffe`` (the originally released ones)."""
+        if name not in INPUT_SPECS:
+            raise SettingsError(
+                f"no input specification {name!r}; there are {', '.join(sorted(INPUT_SPECS))}"
+            )
+        return INPUT_SPECS[name]
+
+
+INPUT_SPECS = {
+    # torchvision: RGB in [0, 1], here written for 0..255
+    "imagenet": InputSpec(
+        "rgb",
+        (0.485 * 255, 0.456 * 255, 0.406 * 255),
+        (0.229 * 255, 0.224 * 255, 0.225 * 255),
+    ),
+    # VGG and FCN in Caffe: BGR, 0..255, mean only
+    "caffe": InputSpec("bgr", (104.00698793, 116.66876762, 122.67891434), (1.0, 1.0, 1.0)),
+}

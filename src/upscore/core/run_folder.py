@@ -1,0 +1,88 @@
+"""The run folder: where training, evaluation and reports leave what people keep."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from upscore.core.files import atomic_path, read_json
+from upscore.errors import NotFoundError, RunError
+
+FORMAT_VERSION = 1
+"""Raised when a run folder of this program could not be read by an older one."""
+
+
+@dataclass(frozen=True)
+class RunFolder:
+    """Paths inside a run folder. It can be moved, zipped, resumed, compared."""
+
+    path: Path
+
+    @property
+    def recipe(self) -> Path:
+        """Every setting as resolved, YAML."""
+        return self.path / "recipe.yaml"
+
+    @property
+    def model(self) -> Path:
+        """Folder of the weights to use (best on validation): config.json, model.safetensors."""
+        return self.path / "model"
+
+    @property
+    def state(self) -> Path:
+        """Folder of what resuming needs."""
+        return self.path / "state"
+
+    @property
+    def log(self) -> Path:
+        """One row each ``log_every`` iterations and each validation, CSV."""
+        return self.path / "log.csv"
+
+    @property
+    def evaluation(self) -> Path:
+        """Folder of scores: one ``<split>/`` each."""
+        return self.path / "evaluation"
+
+    @property
+    def report(self) -> Path:
+        return self.path / "report.html"
+
+    @property
+    def manifest(self) -> Path:
+        """Versions, command, git commit, data fingerprint, machine, JSON."""
+        return self.path / "manifest.json"
+
+    @classmethod
+    def open(cls, path: Path) -> RunFolder:
+        """An existing run folder.
+
+        Raises:
+            NotFoundError: no such folder.
+            RunError: a folder that is no run, is half-written, or comes from a newer upscore.
+        """
+        run = cls(path)
+        if not path.exists():
+            raise NotFoundError(f"{path}: no such run folder; `upscore train` makes one")
+        if not path.is_dir():
+            raise RunError(f"{path}: is a file; name the run folder that `upscore train` wrote")
+        if not run.manifest.exists():
+            raise RunError(f"{path}: not a run folder (no manifest.json in it)")
+        version = run.read_manifest().get("format_version")
+        if not isinstance(version, int):
+            raise RunError(f"{run.manifest}: no format_version; the file is damaged")
+        if version > FORMAT_VERSION:
+            raise RunError(
+                f"{path}: written by a newer upscore (run format {version}, this one reads up to "
+                f"{FORMAT_VERSION}); upgrade with: pip install -U upscore"
+            )
+        return run
+
+    def read_manifest(self) -> dict[str, Any]:
+        return read_json(self.manifest)
+
+    def write_manifest(self, content: dict[str, Any]) -> None:
+        with atomic_path(self.manifest) as temporary:
+            text = json.dumps({"format_version": FORMAT_VERSION, **content}, indent=2)
+            temporary.write_text(text + "\n", encoding="utf-8")

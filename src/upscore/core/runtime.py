@@ -1,0 +1,158 @@
+"""The machine: device, precision, versions, how fast it multiplies."""
+
+from __future__ import annotations
+
+import os
+import platform
+import subprocess
+import sys
+import time
+from dataclasses import dataclass
+from importlib import metadata
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, get_args
+
+from upscore.errors import SettingsError
+
+if TYPE_CHECKING:
+    import torch
+
+Precision = Literal["auto", "fp32", "bf16", "fp16"]
+DeviceName = Literal["auto", "cpu", "cuda"]
+
+EXTRAS = {"video": "av", "opencv": "cv2", "tensorboard": "tensorboard"}
+"""Extra -> the module that it brings."""
+
+
+@dataclass(frozen=True)
+class Runtime:
+    """Where and how numbers are computed, with ``auto`` resolved."""
+
+    device: Literal["cpu", "cuda"]
+    precision: Literal["fp32", "bf16", "fp16"]
+
+    @property
+    def torch_device(self) -> torch.device:
+        import torch
+
+        return torch.device(self.device)
+
+    @property
+    def dtype(self) -> torch.dtype:
+        import torch
+
+        return {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}[
+            self.precision
+        ]
+
+
+def cpu_has_fast_bf16() -> bool:
+    """Whether this CPU multiplies bf16 in hardware (AMX or AVX512-BF16), asked at run time."""
+    try:
+        flags = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return False
+    return "amx_bf16" in flags or "avx512_bf16" in flags
+
+
+def select_runtime(device: DeviceName = "auto", precision: Precision = "auto") -> Runtime:
+    """Resolve ``auto``: the GPU where there is one; bf16 where the hardware has it, else fp32.
+
+    Raises:
+        SettingsError: a device that this machine lacks, or fp16 on a CPU.
+    """
+    import torch
+
+    if device not in get_args(DeviceName):
+        raise SettingsError(f"device is {device!r}; allowed: {', '.join(get_args(DeviceName))}")
+    if precision not in get_args(Precision):
+        raise SettingsError(
+            f"precision is {precision!r}; allowed: {', '.join(get_args(Precision))}"
+        )
+    has_gpu = torch.cuda.is_available()
+    if device == "cuda" and not has_gpu:
+        raise SettingsError(
+            "device is cuda, but torch sees no GPU here; use --device cpu, or see `upscore doctor`"
+        )
+    chosen: Literal["cpu", "cuda"] = "cuda" if device != "cpu" and has_gpu else "cpu"
+    if precision != "auto":
+        if precision == "fp16" and chosen == "cpu":
+            raise SettingsError("precision fp16 needs a GPU; on a CPU use bf16, fp32 or auto")
+        return Runtime(chosen, precision)
+    if chosen == "cuda":
+        return Runtime(chosen, "bf16" if torch.cuda.is_bf16_supported() else "fp16")
+    return Runtime(chosen, "bf16" if cpu_has_fast_bf16() else "fp32")
+
+
+def matrix_rate(runtime: Runtime, *, size: int = 2048, seconds: float = 0.5) -> float:
+    """Measured rate of a square matrix product in FLOP/s (two per multiply-add)."""
+    import torch
+
+    def wait() -> None:
+        if runtime.device == "cuda":
+            torch.cuda.synchronize()
+
+    a = torch.randn(size, size, device=runtime.torch_device, dtype=runtime.dtype)
+    for _ in range(3):
+        a @ a
+    wait()
+    count, start = 0, time.perf_counter()
+    while (spent := time.perf_counter() - start) < seconds:
+        a @ a
+        wait()
+        count += 1
+    return 2.0 * size**3 * count / spent
+
+
+def peak_memory_bytes() -> int:
+    """Largest resident size of this process so far; 0 where the system does not tell."""
+    try:
+        import resource
+    except ImportError:
+        return 0
+    scale = 1 if sys.platform == "darwin" else 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * scale
+
+
+def installed_version(package: str) -> str | None:
+    try:
+        return metadata.version(package)
+    except metadata.PackageNotFoundError:
+        return None
+
+
+def cpu_name() -> str:
+    try:
+        for line in Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines():
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
+    except OSError:
+        pass
+    return platform.processor() or platform.machine()
+
+
+def describe_machine() -> dict[str, Any]:
+    """What a manifest records about the machine and the versions."""
+    packages = ["upscore", "torch", "numpy", "pillow", "scipy", "lightning-fabric", "safetensors"]
+    return {
+        "python": platform.python_version(),
+        "system": f"{platform.system()} {platform.machine()}",
+        "cpu": cpu_name(),
+        "cores": os.cpu_count(),
+        "versions": {name: installed_version(name) for name in packages},
+    }
+
+
+def git_commit() -> str | None:
+    """Commit of the checkout that this package runs from, or None when installed elsewhere."""
+    here = Path(__file__).resolve().parent
+    if "site-packages" in here.parts:
+        return None
+    try:
+        done = subprocess.run(
+            ["git", "-C", str(here), "rev-parse", "HEAD"],
+            capture_output=True, text=True, timeout=5, check=False,
+        )  # fmt: skip
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return done.stdout.strip() or None

@@ -1,0 +1,131 @@
+"""Strict settings: unknown keys refused, every problem listed at once, in dotted keys."""
+
+from __future__ import annotations
+
+import difflib
+from pathlib import Path
+from typing import Any, TypeVar
+
+import yaml
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from upscore.errors import NotFoundError, SettingsError
+
+
+class Settings(BaseModel):
+    """Base of all settings classes. Field docstrings are the help text."""
+
+    model_config = ConfigDict(
+        extra="forbid", frozen=True, use_attribute_docstrings=True, allow_inf_nan=False
+    )
+
+
+Model = TypeVar("Model", bound=Settings)
+
+
+def load_yaml(path: Path) -> dict[str, Any]:
+    """A YAML mapping from a file.
+
+    Raises:
+        NotFoundError: no such file.
+        SettingsError: not YAML, or not a mapping.
+    """
+    try:
+        text = path.read_text(encoding="utf-8")
+    except FileNotFoundError as error:
+        raise NotFoundError(f"{path}: no such file") from error
+    except (OSError, UnicodeDecodeError) as error:
+        raise SettingsError(f"{path}: cannot be read as text ({error})") from error
+    try:
+        content = yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        where = getattr(error, "problem_mark", None)
+        line = f", line {where.line + 1}" if where else ""
+        raise SettingsError(
+            f"{path}{line}: not valid YAML: {getattr(error, 'problem', error)}"
+        ) from error
+    if not isinstance(content, dict):
+        raise SettingsError(f"{path}: want 'key: value' lines, found {type(content).__name__}")
+    return content
+
+
+def set_dotted(content: dict[str, Any], assignment: str) -> None:
+    """Apply ``a.b=value`` to nested dictionaries; the value is read as YAML.
+
+    Raises:
+        SettingsError: no ``=``, or a part of the key is a plain value.
+    """
+    key, equals, text = assignment.partition("=")
+    if not equals or not key.strip():
+        raise SettingsError(f"--set {assignment!r}: write it as KEY=VALUE, as in optim.lr=0.001")
+    try:
+        value = _number(yaml.safe_load(text)) if text else None
+    except yaml.YAMLError as error:
+        raise SettingsError(f"--set {assignment!r}: the value is not valid YAML") from error
+    *parents, last = key.strip().split(".")
+    place = content
+    for parent in parents:
+        deeper = place.get(parent)
+        if deeper is None:
+            deeper = place[parent] = {}
+        if not isinstance(deeper, dict):
+            raise SettingsError(f"--set {assignment!r}: {parent!r} is a value, it has no parts")
+        place = deeper
+    place[last] = value
+
+
+def _number(value: Any) -> Any:
+    """YAML 1.1 reads 1e-5 as text; people mean the number."""
+    if isinstance(value, str):
+        try:
+            return float(value)
+        except ValueError:
+            return value
+    if isinstance(value, list):
+        return [_number(item) for item in value]
+    return value
+
+
+def build(model: type[Model], content: dict[str, Any], source: str) -> Model:
+    """Validate ``content`` against ``model``.
+
+    Raises:
+        SettingsError: one line per problem: dotted key, what was found, what is allowed.
+    """
+    try:
+        return model.model_validate(content)
+    except ValidationError as error:
+        lines = [_line(model, problem) for problem in error.errors()]
+        raise SettingsError("\n".join(f"{source}: {line}" for line in lines)) from error
+
+
+def _line(model: type[BaseModel], problem: Any) -> str:
+    location = [str(part) for part in problem["loc"]]
+    key = ".".join(location)
+    if problem["type"] == "extra_forbidden":
+        allowed = _fields_at(model, location[:-1])
+        near = difflib.get_close_matches(location[-1], allowed, n=1)
+        hint = f"; did you mean {near[0]!r}?" if near else f"; allowed: {', '.join(allowed)}"
+        return f"unknown setting {key!r}{hint}"
+    if problem["type"] == "missing":
+        return f"setting {key!r} is missing"
+    message = problem["msg"].removeprefix("Value error, ")
+    message = message[0].lower() + message[1:]
+    if not key:
+        return message
+    found = problem["input"]
+    shown = f" (found {found!r})" if not isinstance(found, dict) else ""
+    return f"{key}: {message}{shown}"
+
+
+def _fields_at(model: type[BaseModel], location: list[str]) -> list[str]:
+    for part in location:
+        field = model.model_fields.get(part)
+        if field is None:
+            return []
+        kinds = [field.annotation, *getattr(field.annotation, "__args__", ())]
+        nested = [k for k in kinds if isinstance(k, type) and issubclass(k, BaseModel)]
+        if not nested:
+            return []
+        model = nested[0]
+    return list(model.model_fields)

@@ -1,0 +1,224 @@
+"""A data set on disk, its splits, and what the values of its masks mean."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from upscore.core.images import MAX_PIXELS, read_image, read_mask
+from upscore.core.labels import VOID, Color, LabelMap, Labels, RGBImage
+from upscore.data.problem import Problem
+from upscore.errors import DataError, SettingsError
+
+TRUNCATE = 8  # how many offending values a message lists
+
+
+@dataclass(frozen=True)
+class MaskTable:
+    """The explicit table from what a mask holds to a class index or void (255).
+
+    Exactly one of the two is given: ``values`` for masks of single numbers (index, palette, grey),
+    ``colors`` for RGB masks.
+    """
+
+    values: Mapping[int, int] | None = None
+    colors: Mapping[Color, int] | None = None
+
+    def __post_init__(self) -> None:
+        if (self.values is None) == (self.colors is None):
+            raise SettingsError("a mask table has either values or colours, not both, not neither")
+
+    @classmethod
+    def indices(cls, num_classes: int, *, void: tuple[int, ...] = (VOID,)) -> MaskTable:
+        """Masks whose value is the class index, with some values void."""
+        table = {index: index for index in range(num_classes)}
+        return cls(values={**table, **dict.fromkeys(void, VOID)})
+
+    def decode(self, raw: npt.NDArray[np.integer[Any]], path: Path) -> LabelMap:
+        """(H, W) or (H, W, 3) as stored -> (H, W) uint8 labels.
+
+        Raises:
+            DataError: a value or colour outside the table, with how many pixels hold it.
+        """
+        if self.values is not None and raw.ndim == 3:
+            if bool((raw == raw[..., :1]).all()):  # grey saved as RGB
+                raw = raw[..., 0]
+            else:
+                raise DataError(
+                    f"{path}: an RGB mask, but the data set's masks hold class numbers; give the "
+                    "colours of the classes in a dataset.yaml (see docs/data.md)"
+                )
+        if self.colors is not None:
+            if raw.ndim == 2:
+                raw = np.repeat(raw[..., None], 3, axis=2)
+            wide = raw.astype(np.int64)
+            codes = (wide[..., 0] << 16) | (wide[..., 1] << 8) | wide[..., 2]
+            table = {(r << 16) | (g << 8) | b: label for (r, g, b), label in self.colors.items()}
+        else:
+            codes = raw
+            table = dict(self.values or {})
+        if codes.dtype == np.uint8:  # the common case: one look-up
+            lut = np.full(256, -1, dtype=np.int16)
+            for value, label in table.items():
+                if 0 <= value < 256:
+                    lut[value] = label
+            labels = lut[codes]
+        else:
+            keys = np.array(sorted(table), dtype=np.int64)
+            targets = np.array([table[int(key)] for key in keys], dtype=np.int16)
+            where = np.searchsorted(keys, codes).clip(max=len(keys) - 1)
+            labels = np.where(keys[where] == codes, targets[where], np.int16(-1))
+        if labels.size and int(labels.min()) < 0:
+            raise DataError(self._complaint(codes, labels < 0, table, path))
+        return labels.astype(np.uint8)
+
+    def _complaint(
+        self,
+        codes: npt.NDArray[np.integer[Any]],
+        unknown: npt.NDArray[np.bool_],
+        table: Mapping[int, int],
+        path: Path,
+    ) -> str:
+        def show(code: int) -> str:
+            if self.colors is None:
+                return str(code)
+            return f"({code >> 16},{code >> 8 & 255},{code & 255})"
+
+        values, counts = np.unique(codes[unknown], return_counts=True)
+        found = ", ".join(
+            f"{show(int(v))} ({int(n)} pixels)"
+            for v, n in zip(values[:TRUNCATE], counts[:TRUNCATE], strict=True)
+        )
+        more = f" and {len(values) - TRUNCATE} more" if len(values) > TRUNCATE else ""
+        known = sorted(table)
+        allowed = ", ".join(show(code) for code in known[:24]) + ("..." if len(known) > 24 else "")
+        return (
+            f"{path}: mask value outside the table: {found}{more}; allowed: {allowed}. Say what "
+            "each value means in a dataset.yaml (see docs/data.md)"
+        )
+
+
+@dataclass(frozen=True)
+class Pair:
+    """One photo and its mask. ``name`` is unique in the data set and has no suffix."""
+
+    name: str
+    image: Path
+    mask: Path
+
+
+@dataclass(frozen=True)
+class Sample:
+    """What a data set yields: RGB uint8 (H, W, 3), labels uint8 (H, W) with 255 void, a name."""
+
+    image: RGBImage
+    labels: LabelMap
+    name: str
+
+
+@dataclass(frozen=True)
+class Split:
+    """One split of a data set: an ordered list of pairs that can be read."""
+
+    name: str
+    pairs: tuple[Pair, ...]
+    labels: Labels
+    table: MaskTable
+    max_pixels: int = MAX_PIXELS
+
+    def __len__(self) -> int:
+        return len(self.pairs)
+
+    def read(self, index: int) -> Sample:
+        """Read and check pair ``index``.
+
+        Raises:
+            DataError: unreadable, another size than its photo, or values outside the table.
+        """
+        pair = self.pairs[index]
+        image = read_image(pair.image, max_pixels=self.max_pixels)
+        labels = self.read_labels(index)
+        if image.shape[:2] != labels.shape:
+            raise DataError(
+                f"{pair.mask}: mask is {labels.shape[1]}x{labels.shape[0]}, its photo "
+                f"{pair.image.name} is {image.shape[1]}x{image.shape[0]}; they must be equal"
+            )
+        return Sample(image, labels, pair.name)
+
+    def read_labels(self, index: int) -> LabelMap:
+        """(H, W) uint8 labels of pair ``index``."""
+        path = self.pairs[index].mask
+        if path.suffix.lower() == ".mat":
+            from upscore.data.sbd import read_sbd_mask
+
+            return self.table.decode(read_sbd_mask(path), path)
+        return self.table.decode(read_mask(path, max_pixels=self.max_pixels), path)
+
+
+@dataclass(frozen=True)
+class DataSet:
+    """All splits of a data set as found on disk.
+
+    ``layout`` says how it was recognised; ``instances`` maps a pair's name to its instance mask
+    where the layout has such masks. ``problems`` is what was wrong when the files were listed;
+    a data set with problems can be opened, so that ``upscore data check`` can list all of them,
+    but a split with missing or ambiguous files cannot be had.
+    """
+
+    root: Path
+    layout: str
+    labels: Labels
+    splits: Mapping[str, tuple[Pair, ...]]
+    table: MaskTable
+    max_pixels: int = MAX_PIXELS
+    instances: Mapping[str, Path] = field(default_factory=dict)
+    problems: tuple[Problem, ...] = ()
+
+    def split(self, name: str) -> Split:
+        """A split by name.
+
+        Raises:
+            SettingsError: no such split; the message lists those that exist.
+            DataError: the split is empty, a photo or mask of it does not exist, or two photos
+                share a name.
+        """
+        if name not in self.splits:
+            raise SettingsError(
+                f"{self.root}: no split {name!r}; there are {', '.join(sorted(self.splits))}"
+            )
+        pairs = self.splits[name]
+        if not pairs:
+            raise DataError(f"{self.root}: split {name!r} is empty")
+        self._refuse_incomplete(name, pairs)
+        return Split(name, pairs, self.labels, self.table, self.max_pixels)
+
+    def _refuse_incomplete(self, name: str, pairs: tuple[Pair, ...]) -> None:
+        """Better before training than in the middle of it."""
+        missing = [p for pair in pairs for p in (pair.image, pair.mask) if not p.exists()]
+        if missing:
+            more = f" and {len(missing) - 3} more" if len(missing) > 3 else ""
+            raise DataError(
+                f"{self.root}: split {name!r} lacks {', '.join(map(str, missing[:3]))}{more}; add "
+                f"the files or take them out of the split; `upscore data check {self.root}` lists "
+                "all"
+            )
+        for problem in self.problems:
+            if problem.kind == "name collision":
+                raise DataError(problem.message)
+
+    def fingerprint(self) -> str:
+        """Hex digest over names and file sizes of every split: tells data sets apart cheaply."""
+        digest = hashlib.sha256()
+        for split in sorted(self.splits):
+            digest.update(f"[{split}]\n".encode())
+            for pair in self.splits[split]:
+                sizes = [path.stat().st_size if path.exists() else -1
+                         for path in (pair.image, pair.mask)]  # fmt: skip
+                digest.update(f"{pair.name} {sizes[0]} {sizes[1]}\n".encode())
+        return digest.hexdigest()[:16]

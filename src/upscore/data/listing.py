@@ -1,0 +1,139 @@
+"""Names in list files, files in folders, and pairs made of both."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from upscore.core.images import IMAGE_SUFFIXES
+from upscore.core.labels import Labels
+from upscore.data.dataset import Pair
+from upscore.data.problem import Problem
+from upscore.errors import DataError, NotFoundError, SettingsError
+
+SPLIT_NAMES = ("train", "val", "test")
+
+
+def read_lines(path: Path) -> list[str]:
+    """Lines of a text file without blank ones and surrounding space (UTF-8, any line ends).
+
+    Raises:
+        NotFoundError: no such file.
+        DataError: not UTF-8 text.
+    """
+    try:
+        text = path.read_text(encoding="utf-8-sig")
+    except FileNotFoundError as error:
+        raise NotFoundError(f"{path}: no such file") from error
+    except (UnicodeDecodeError, IsADirectoryError) as error:
+        raise DataError(f"{path}: not a UTF-8 text file; want one name a line") from error
+    return [line.strip() for line in text.splitlines() if line.strip()]
+
+
+def read_classes(path: Path) -> Labels:
+    """Labels from a text file: one class name a line, in the order of the mask values.
+
+    Raises:
+        DataError: empty file, a name twice, or more than 255 names.
+    """
+    try:
+        return Labels.of(read_lines(path))
+    except SettingsError as error:
+        raise DataError(f"{path}: {error}; want one class name a line") from error
+
+
+def files_by_stem(
+    folder: Path, suffixes: Sequence[str] = IMAGE_SUFFIXES
+) -> dict[str, tuple[Path, ...]]:
+    """Files of ``folder`` with one of ``suffixes``, by name without suffix; hidden files left out.
+
+    An absent folder has no files: whoever lists pairs reports each missing partner.
+    """
+    found: dict[str, list[Path]] = {}
+    try:
+        with os.scandir(folder) as entries:
+            names = sorted(entry.name for entry in entries)
+    except (FileNotFoundError, NotADirectoryError):
+        return {}
+    for name in names:
+        stem, suffix = os.path.splitext(name)  # noqa: PTH122 - Path for 17,000 names is slow
+        if suffix.lower() in suffixes and not name.startswith("."):
+            found.setdefault(stem, []).append(folder / name)
+    return {stem: tuple(paths) for stem, paths in found.items()}
+
+
+@dataclass
+class Lister:
+    """Makes the pairs of a data set and notes what is wrong on the way.
+
+    ``images`` and ``masks`` say where a name's files are; a name without a file gets the path
+    where it should be, so that the error can name it.
+    """
+
+    images: Mapping[str, Sequence[Path]]
+    masks: Mapping[str, Sequence[Path]]
+    image_home: Path
+    mask_home: Path
+    problems: list[Problem] = field(default_factory=list)
+    _collided: set[str] = field(default_factory=set)
+
+    def pair(self, name: str, *, title: str | None = None) -> Pair:
+        """The pair of a name; ``title`` is its name in the data set where that differs."""
+        image = self._one(name, self.images) or self.image_home / f"{name}.jpg"
+        mask = self._one(name, self.masks) or self.mask_home / f"{name}.png"
+        return Pair(title or name, image, mask)
+
+    def pairs(self, names: Sequence[str], source: Path) -> tuple[Pair, ...]:
+        """Pairs of listed names, each once; a name listed twice becomes a problem."""
+        once = dict.fromkeys(names)
+        if len(once) < len(names):
+            for name in sorted({name for name in names if names.count(name) > 1}):
+                self.problems.append(
+                    Problem(
+                        "listed twice",
+                        source,
+                        f"{source}: lists {name!r} {names.count(name)} times; it is used once, "
+                        "remove the other lines",
+                    )
+                )
+        return tuple(self.pair(name) for name in once)
+
+    def partnerless_masks(self) -> None:
+        """Note every mask that has no photo (a photo without mask is a pair with a missing file)."""
+        for name, paths in self.masks.items():
+            if name not in self.images:
+                self.problems.append(
+                    Problem(
+                        "missing partner",
+                        paths[0],
+                        f"{paths[0]}: mask without a photo; add {self.image_home / name}.jpg (or "
+                        ".png ...) or remove the mask",
+                    )
+                )
+
+    def _one(self, name: str, where: Mapping[str, Sequence[Path]]) -> Path | None:
+        paths = where.get(name, ())
+        if len(paths) > 1 and str(paths[0]) not in self._collided:
+            self._collided.add(str(paths[0]))
+            others = ", ".join(path.name for path in paths)
+            self.problems.append(
+                Problem(
+                    "name collision",
+                    paths[0],
+                    f"{paths[0].parent}: {others} share the name {name!r}, so it is unclear which "
+                    "belongs to the pair; keep one",
+                )
+            )
+        return paths[0] if paths else None
+
+
+def count_problem(path: Path, what: str, found: int, expected: int) -> Problem:
+    """A released set of another size than its publisher documents."""
+    return Problem(
+        "wrong count",
+        path,
+        f"{path}: {what} has {found} pairs, the release has {expected}; the set is incomplete or "
+        "edited, get it again with `upscore data get`",
+    )

@@ -1,0 +1,36 @@
+"""One thing that is wrong with a data set."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+Kind = Literal[
+    "unreadable",
+    "size mismatch",
+    "unknown value",
+    "missing partner",
+    "name collision",
+    "listed twice",
+    "empty split",
+    "in two splits",
+    "all void",
+    "absent class",
+    "wrong count",
+]
+
+
+@dataclass(frozen=True)
+class Problem:
+    """What is wrong, where, and what to do about it.
+
+    ``message`` names the file (or split, or class), what was found, and the fix.
+    """
+
+    kind: Kind
+    path: Path
+    message: str
+
+    def to_json(self) -> dict[str, str]:
+        return {"kind": self.kind, "path": str(self.path), "message": self.message}

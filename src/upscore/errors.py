@@ -1,0 +1,46 @@
+"""One root exception, and children that are also the built-in error a caller would expect.
+
+The command line prints the message of any :class:`UpscoreError` without a traceback and exits with
+``exit_code``: 2 when what was asked for cannot be done as asked, 1 when work was begun and failed.
+A message names the file, setting or key, what was found, what is allowed, and what to do.
+"""
+
+from __future__ import annotations
+
+
+class UpscoreError(Exception):
+    """Root of every error that upscore raises on purpose."""
+
+    exit_code = 2
+
+
+class DataError(UpscoreError, ValueError):
+    """An image, mask or data set is not what it must be."""
+
+
+class SettingsError(UpscoreError, ValueError):
+    """A recipe, option or argument is wrong."""
+
+
+class RunError(UpscoreError, ValueError):
+    """A run folder or checkpoint is incomplete, too new, or does not fit."""
+
+
+class NotFoundError(UpscoreError, FileNotFoundError):
+    """A file or folder that was named does not exist."""
+
+
+class MissingExtraError(UpscoreError, ImportError):
+    """An optional dependency is needed; the message says what to install."""
+
+
+class WorkError(UpscoreError, RuntimeError):
+    """Work was begun and failed, wholly or for some of its files."""
+
+    exit_code = 1
+
+
+class OutputError(UpscoreError, OSError):
+    """A result could not be written (disk full, read-only folder)."""
+
+    exit_code = 1

@@ -1,0 +1,15 @@
+"""Scores of any function from photo to label map: one confusion matrix over a whole split."""
+
+from upscore.evaluation.confusion import ClassScores, Confusion, Scores
+from upscore.evaluation.evaluate import Evaluation, Failure, ImageScore, evaluate, merge
+
+__all__ = [
+    "ClassScores",
+    "Confusion",
+    "Evaluation",
+    "Failure",
+    "ImageScore",
+    "Scores",
+    "evaluate",
+    "merge",
+]

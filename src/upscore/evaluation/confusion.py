@@ -1,0 +1,250 @@
+"""The confusion matrix, and the scores that are ratios of its entries.
+
+Pure functions of an int64 matrix (C, C), rows truth and columns prediction, below; the thin
+:class:`Confusion` that accumulates one, above. Formulas: FCN paper section 5, definitions in
+docs/evaluation.md. A ratio without a denominator is None, never NaN.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from upscore.core.labels import MAX_CLASSES, VOID, LabelMap
+from upscore.errors import DataError, SettingsError
+
+Matrix = npt.NDArray[np.int64]
+"""(C, C) int64 pixel counts, rows truth, columns prediction."""
+
+
+class Confusion:
+    """Pixel counts over any number of images; everything else is derived at the end."""
+
+    def __init__(self, num_classes: int) -> None:
+        """An empty matrix. Raises SettingsError unless 1 <= num_classes <= 255."""
+        if not 1 <= num_classes <= MAX_CLASSES:
+            raise SettingsError(f"num_classes is {num_classes}; allowed: 1 to {MAX_CLASSES}")
+        self.matrix: Matrix = np.zeros((num_classes, num_classes), dtype=np.int64)
+
+    @classmethod
+    def of(cls, matrix: npt.ArrayLike) -> Confusion:
+        """A copy of a square matrix of counts >= 0 (DataError for anything else)."""
+        array = np.asarray(matrix)
+        if array.ndim != 2 or array.shape[0] != array.shape[1] or array.dtype.kind not in "iu":
+            raise DataError(
+                f"a confusion matrix is square and of integers; this one is {array.shape} "
+                f"{array.dtype}"
+            )
+        if array.size and int(array.min()) < 0:
+            raise DataError(f"a confusion matrix holds counts; this one holds {array.min()}")
+        confusion = cls(len(array))
+        confusion.matrix += array.astype(np.int64)
+        return confusion
+
+    @property
+    def num_classes(self) -> int:
+        return len(self.matrix)
+
+    def update(self, truth: LabelMap, prediction: LabelMap) -> None:
+        """Count one image; see :func:`count` for shapes, ranges and errors."""
+        self.matrix += count(truth, prediction, self.num_classes)
+
+    def __add__(self, other: Confusion) -> Confusion:
+        if self.num_classes != other.num_classes:
+            raise SettingsError(
+                f"cannot add confusion matrices of {self.num_classes} and {other.num_classes} "
+                "classes"
+            )
+        return Confusion.of(self.matrix + other.matrix)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Confusion) and np.array_equal(self.matrix, other.matrix)
+
+    __hash__ = None  # type: ignore[assignment]  # it changes
+
+    def __repr__(self) -> str:
+        return f"Confusion({self.num_classes} classes, {int(self.matrix.sum())} pixels)"
+
+    @classmethod
+    def merge(cls, parts: Iterable[Confusion]) -> Confusion:
+        """The sum of one or more, for example of the shards of a split."""
+        parts = list(parts)
+        if not parts:
+            raise SettingsError("nothing to merge: no confusion matrix given")
+        total = parts[0]
+        for part in parts[1:]:
+            total = total + part
+        return cls.of(total.matrix)
+
+    def scores(self) -> Scores:
+        return score(self.matrix)
+
+    def to_json(self) -> list[list[int]]:
+        return [[int(value) for value in row] for row in self.matrix]
+
+    @classmethod
+    def from_json(cls, rows: Sequence[Sequence[int]]) -> Confusion:
+        """What :meth:`to_json` gave. Raises DataError for anything that is no count matrix."""
+        try:
+            array = np.array(rows)
+        except (ValueError, TypeError, OverflowError) as error:
+            raise DataError(f"not a confusion matrix: {error}") from error
+        return cls.of(array)
+
+
+def count(truth: LabelMap, prediction: LabelMap, num_classes: int) -> Matrix:
+    """Confusion matrix of one image.
+
+    Args:
+        truth: (H, W) uint8, 0..C-1, or 255 for void, which is not counted.
+        prediction: (H, W) uint8, 0..C-1 everywhere, also where the truth is void.
+
+    Returns:
+        (C, C) int64, rows truth, columns prediction; sums to the number of pixels not void.
+
+    Raises:
+        DataError: not uint8, other shapes, or a value outside the classes.
+    """
+    for name, array in (("truth", truth), ("prediction", prediction)):
+        if array.dtype != np.uint8:
+            raise DataError(f"{name} is {array.dtype}; label maps are uint8")
+    if truth.shape != prediction.shape:
+        raise DataError(f"prediction is {prediction.shape}, the truth {truth.shape}; must be equal")
+    if prediction.size == 0:
+        return np.zeros((num_classes, num_classes), dtype=np.int64)
+    if int(prediction.max()) >= num_classes:
+        raise DataError(_outside("prediction", prediction, num_classes))
+    # One pass without masks: 255 * C + C - 1 still fits uint16, and void gets rows of its own.
+    codes = truth.astype(np.uint16)
+    codes *= np.uint16(num_classes)
+    codes += prediction
+    full = np.bincount(codes.ravel(), minlength=(VOID + 1) * num_classes)
+    full = full.reshape(VOID + 1, num_classes)
+    if full[num_classes:VOID].any():
+        raise DataError(_outside("truth", truth[truth != VOID], num_classes))
+    return full[:num_classes].astype(np.int64)
+
+
+def _outside(name: str, array: LabelMap, num_classes: int) -> str:
+    values, counts = np.unique(array[array >= num_classes], return_counts=True)
+    found = ", ".join(f"{v} ({n} pixels)" for v, n in zip(values[:8], counts[:8], strict=True))
+    allowed = f"0 to {num_classes - 1}" + (" and 255 for void" if name == "truth" else "")
+    return f"{name} holds {found}; allowed with {num_classes} classes: {allowed}"
+
+
+@dataclass(frozen=True)
+class ClassScores:
+    """One class. ``pixels`` is its truth; the ratios are in [0, 1] or None where undefined."""
+
+    iou: float | None
+    precision: float | None
+    recall: float | None
+    pixels: int
+    predicted: int
+
+
+@dataclass(frozen=True)
+class Scores:
+    """All scores of one confusion matrix, in [0, 1]; None where there is nothing to score.
+
+    ``classes_averaged`` is the number of classes with any pixel in truth or prediction, over which
+    ``miou`` is the mean; ``mean_accuracy`` is over those in the truth.
+    """
+
+    pixel_accuracy: float | None
+    mean_accuracy: float | None
+    miou: float | None
+    frequency_weighted_iou: float | None
+    classes_averaged: int
+    valid_pixels: int
+    per_class: tuple[ClassScores, ...]
+
+    def to_json(self) -> dict[str, Any]:
+        """The overall scores, without the classes."""
+        return {
+            "pixel_accuracy": self.pixel_accuracy,
+            "mean_accuracy": self.mean_accuracy,
+            "miou": self.miou,
+            "frequency_weighted_iou": self.frequency_weighted_iou,
+            "classes_averaged": self.classes_averaged,
+            "valid_pixels": self.valid_pixels,
+        }
+
+
+def score(matrix: Matrix) -> Scores:
+    """Every score of a matrix (C, C) int64."""
+    iou = class_iou(matrix)
+    precision, recall = class_precision(matrix), class_recall(matrix)
+    truth, predicted = matrix.sum(axis=1), matrix.sum(axis=0)
+    per_class = tuple(
+        ClassScores(iou[i], precision[i], recall[i], int(truth[i]), int(predicted[i]))
+        for i in range(len(matrix))
+    )
+    return Scores(
+        pixel_accuracy=pixel_accuracy(matrix),
+        mean_accuracy=mean_accuracy(matrix),
+        miou=mean_iou(matrix),
+        frequency_weighted_iou=frequency_weighted_iou(matrix),
+        classes_averaged=sum(value is not None for value in iou),
+        valid_pixels=int(matrix.sum()),
+        per_class=per_class,
+    )
+
+
+def pixel_accuracy(matrix: Matrix) -> float | None:
+    """Share of the pixels that are right."""
+    total = int(matrix.sum())
+    return int(np.trace(matrix)) / total if total else None
+
+
+def mean_accuracy(matrix: Matrix) -> float | None:
+    """Mean recall of the classes that occur in the truth."""
+    return _mean(class_recall(matrix))
+
+
+def mean_iou(matrix: Matrix) -> float | None:
+    """Mean IoU of the classes that occur in truth or prediction."""
+    return _mean(class_iou(matrix))
+
+
+def frequency_weighted_iou(matrix: Matrix) -> float | None:
+    """IoU weighted by each class's share of the true pixels."""
+    total = int(matrix.sum())
+    if not total:
+        return None
+    truth = matrix.sum(axis=1)
+    return sum(
+        int(n) / total * value
+        for n, value in zip(truth, class_iou(matrix), strict=True)
+        if value is not None
+    )
+
+
+def class_iou(matrix: Matrix) -> list[float | None]:
+    """Intersection over union by class; None for a class in neither truth nor prediction."""
+    hits = np.diagonal(matrix)
+    return _ratios(hits, matrix.sum(axis=0) + matrix.sum(axis=1) - hits)
+
+
+def class_recall(matrix: Matrix) -> list[float | None]:
+    """Share of a class's true pixels that were found; None for a class not in the truth."""
+    return _ratios(np.diagonal(matrix), matrix.sum(axis=1))
+
+
+def class_precision(matrix: Matrix) -> list[float | None]:
+    """Share of a class's predicted pixels that are right; None for one never predicted."""
+    return _ratios(np.diagonal(matrix), matrix.sum(axis=0))
+
+
+def _ratios(above: Matrix, below: Matrix) -> list[float | None]:
+    pairs = zip(above.tolist(), below.tolist(), strict=True)
+    return [a / b if b else None for a, b in pairs]
+
+
+def _mean(values: list[float | None]) -> float | None:
+    known = [value for value in values if value is not None]
+    return sum(known) / len(known) if known else None

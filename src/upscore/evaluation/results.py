@@ -1,0 +1,149 @@
+"""Scores on disk: one JSON with everything, and CSV tables for people and spreadsheets."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from upscore.core.files import read_json, write_json, write_text
+from upscore.core.labels import Labels
+from upscore.errors import RunError, UpscoreError
+from upscore.evaluation.confusion import Confusion, Scores
+from upscore.evaluation.evaluate import Evaluation, Failure, ImageScore
+
+FORMAT_VERSION = 1
+
+
+def write_results(
+    evaluation: Evaluation, folder: Path, *, about: Mapping[str, Any] | None = None
+) -> None:
+    """Write scores.json, per_class.csv, images.csv and confusion.csv into ``folder``.
+
+    Args:
+        about: what else scores.json shall record: data set, command, settings. JSON values.
+
+    Raises:
+        OutputError: the folder cannot be written.
+    """
+    scores = evaluation.confusion.scores()
+    names = evaluation.labels.names
+    write_json(
+        folder / "scores.json",
+        {
+            "format_version": FORMAT_VERSION,
+            "split": evaluation.split,
+            "scores": scores.to_json(),
+            "per_class": [
+                {"name": name, **asdict(item)}
+                for name, item in zip(names, scores.per_class, strict=True)
+            ],
+            "classes": evaluation.labels.to_json(),
+            "confusion": evaluation.confusion.to_json(),
+            "images": [asdict(image) for image in evaluation.images],
+            "failures": [asdict(failure) for failure in evaluation.failures],
+            "seconds": evaluation.seconds,
+            "predict_seconds": evaluation.predict_seconds,
+            "about": dict(about or {}),
+        },
+    )
+    _write_csv(
+        folder / "per_class.csv",
+        ("class", "iou", "precision", "recall", "pixels", "predicted"),
+        (
+            (name, item.iou, item.precision, item.recall, item.pixels, item.predicted)
+            for name, item in zip(names, scores.per_class, strict=True)
+        ),
+    )
+    _write_csv(
+        folder / "images.csv",
+        ("name", "pixel_accuracy", "miou", "valid_pixels"),
+        ((i.name, i.pixel_accuracy, i.miou, i.valid_pixels) for i in evaluation.images),
+    )
+    _write_csv(
+        folder / "confusion.csv",
+        ("truth \\ prediction", *names),
+        (
+            (name, *row)
+            for name, row in zip(names, evaluation.confusion.to_json(), strict=True)
+        ),
+    )  # fmt: skip
+
+
+def _write_csv(path: Path, header: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
+    """None becomes an empty cell."""
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(header)
+    writer.writerows(rows)
+    write_text(path, text.getvalue())
+
+
+@dataclass(frozen=True)
+class Results:
+    """A scores.json as read back. The scores are derived from the matrix again."""
+
+    evaluation: Evaluation
+    about: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def scores(self) -> Scores:
+        return self.evaluation.confusion.scores()
+
+
+def read_results(folder: Path) -> Results:
+    """What :func:`write_results` wrote to ``folder``.
+
+    Raises:
+        NotFoundError: no scores.json there.
+        RunError: it is damaged or written by a newer upscore.
+    """
+    path = folder / "scores.json"
+    content = read_json(path)
+    version = content.get("format_version")
+    if isinstance(version, int) and version > FORMAT_VERSION:
+        raise RunError(
+            f"{path}: written by a newer upscore (format {version}, this one reads up to "
+            f"{FORMAT_VERSION}); upgrade with: pip install -U upscore"
+        )
+    try:
+        labels = Labels.from_json(content["classes"])
+        confusion = Confusion.from_json(content["confusion"])
+        if confusion.num_classes != len(labels):
+            raise RunError(
+                f"{path}: damaged, {len(labels)} classes but a confusion matrix of "
+                f"{confusion.num_classes}; run `upscore evaluate` again"
+            )
+        evaluation = Evaluation(
+            split=str(content["split"]),
+            labels=labels,
+            confusion=confusion,
+            images=tuple(_image(item) for item in content["images"]),
+            failures=tuple(_failure(item) for item in content["failures"]),
+            seconds=float(content["seconds"]),
+            predict_seconds=float(content["predict_seconds"]),
+        )
+        return Results(evaluation, dict(content.get("about", {})))
+    except RunError:
+        raise
+    except (KeyError, TypeError, ValueError, AttributeError, UpscoreError) as error:
+        raise RunError(
+            f"{path}: damaged ({type(error).__name__}: {error}); run `upscore evaluate` again"
+        ) from error
+
+
+def _image(item: Mapping[str, Any]) -> ImageScore:
+    return ImageScore(
+        index=int(item["index"]),
+        name=str(item["name"]),
+        pixel_accuracy=None if item["pixel_accuracy"] is None else float(item["pixel_accuracy"]),
+        miou=None if item["miou"] is None else float(item["miou"]),
+        valid_pixels=int(item["valid_pixels"]),
+    )
+
+
+def _failure(item: Mapping[str, Any]) -> Failure:
+    return Failure(index=int(item["index"]), name=str(item["name"]), message=str(item["message"]))

@@ -1,0 +1,195 @@
+"""A network on disk: a folder of config.json and model.safetensors, loaded strictly."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor, nn
+
+from upscore.core.files import atomic_path, make_folder, read_json, write_json
+from upscore.core.images import InputSpec
+from upscore.core.labels import Labels
+from upscore.errors import NotFoundError, OutputError, RunError, SettingsError
+from upscore.models.catalog import create_model
+from upscore.models.network import Network, count_parameters
+
+FORMAT_VERSION = 1
+"""Raised when a model folder of this program could not be read by an older one."""
+
+CONFIG = "config.json"
+WEIGHTS = "model.safetensors"
+
+
+@dataclass(frozen=True)
+class SavedModel:
+    """A network as loaded: in eval mode, float32, on the CPU, with what belongs to it."""
+
+    model: Network
+    labels: Labels
+    input_spec: InputSpec
+
+
+def save_model(folder: Path, model: nn.Module, *, labels: Labels, input_spec: InputSpec) -> None:
+    """Write ``folder/model.safetensors``, then ``folder/config.json``, each whole or not at all.
+
+    Weights go to disk as float32 in the default memory layout, from whatever device.
+
+    Raises:
+        SettingsError: not a network of the catalogue, one folded for inference, or one whose
+            number of classes is not that of ``labels``.
+        OutputError: cannot write.
+    """
+    if not isinstance(model, Network):
+        raise SettingsError(
+            f"cannot save a {type(model).__name__}: only networks made by create_model are saved"
+        )
+    if model.num_classes != len(labels):
+        raise SettingsError(
+            f"the network scores {model.num_classes} classes, but {len(labels)} labels were given"
+        )
+    state = {key: _plain(value) for key, value in model.state_dict().items()}
+    if _complaint(state, _blueprint(model.architecture, model.options).state_dict()):
+        raise SettingsError(
+            f"cannot save this {model.architecture}: its weights are not those of its options "
+            "(folded for inference?); save the network that it was made from"
+        )
+    identity = {"architecture": model.architecture, "options": model.options}
+    make_folder(folder)
+    with atomic_path(folder / WEIGHTS) as temporary:
+        try:
+            save_file(state, temporary, metadata={"upscore": json.dumps(identity, sort_keys=True)})
+        except SafetensorError as error:  # it hides the errno of a full disk in its text
+            raise OutputError(f"cannot write {folder / WEIGHTS}: {error}") from error
+    write_json(
+        folder / CONFIG,
+        {
+            "format_version": FORMAT_VERSION,
+            **identity,
+            "num_parameters": count_parameters(model),
+            "classes": labels.to_json(),
+            "input_spec": input_spec.to_json(),
+        },
+    )
+
+
+def load_model(folder: Path) -> SavedModel:
+    """Read a model folder. Every key must be there, no other, each of the right shape.
+
+    Raises:
+        NotFoundError: no such folder.
+        RunError: not a model folder, half-written, damaged, from a newer upscore, or weights that
+            do not fit; the message names the file and the key.
+    """
+    config = _read_config(folder)
+    path = folder / CONFIG
+    try:
+        labels = Labels.from_json(config["classes"])
+        input_spec = InputSpec.from_json(config["input_spec"])
+        model = _blueprint(config["architecture"], config["options"])
+    except KeyError as error:
+        raise RunError(f"{path}: damaged, no entry {error}") from error
+    except (TypeError, AttributeError, SettingsError) as error:
+        raise RunError(f"{path}: {error}") from error
+    if len(labels) != model.num_classes:
+        raise RunError(
+            f"{path}: lists {len(labels)} classes, but its network scores {model.num_classes}"
+        )
+    state, identity = _read_weights(folder / WEIGHTS)
+    if identity is not None and any(identity[key] != config[key] for key in identity):
+        raise RunError(
+            f"{folder}: {CONFIG} and {WEIGHTS} belong to different networks; the folder was "
+            "half-written: use another model folder or train again"
+        )
+    fit(model, state, source=folder / WEIGHTS)
+    return SavedModel(model.eval(), labels, input_spec)
+
+
+def read_state(folder: Path) -> dict[str, Tensor]:
+    """The weights alone of a model folder, float32 by key. Raises as :func:`load_model`."""
+    _read_config(folder)
+    return _read_weights(folder / WEIGHTS)[0]
+
+
+def fit(model: nn.Module, state: Mapping[str, Tensor], *, source: Path) -> None:
+    """Give ``model`` exactly the weights ``state`` (they are taken over, not copied).
+
+    Raises:
+        RunError: a key is missing, left over, or of another shape or type; it is named.
+    """
+    complaint = _complaint(state, model.state_dict())
+    if complaint:
+        raise RunError(f"{source}: does not fit its {CONFIG}: {complaint}")
+    model.load_state_dict(state, strict=True, assign=True)
+
+
+def _blueprint(architecture: str, options: Mapping[str, Any]) -> Network:
+    """The network without memory for its weights."""
+    with torch.device("meta"):
+        return create_model(architecture, **options)
+
+
+def _plain(value: Tensor) -> Tensor:
+    value = value.detach().cpu().contiguous()
+    return value.float() if value.is_floating_point() else value
+
+
+def _complaint(state: Mapping[str, Tensor], wanted: Mapping[str, Tensor]) -> str | None:
+    """What is wrong with ``state``, or None."""
+    for what, keys in (
+        ("no weights for", [key for key in wanted if key not in state]),
+        ("left-over weights", [key for key in state if key not in wanted]),
+    ):
+        if keys:
+            more = f" and {len(keys) - 3} more" if len(keys) > 3 else ""
+            return f"{what} {', '.join(keys[:3])}{more}"
+    for key, want in wanted.items():
+        found = state[key]
+        if found.shape != want.shape:
+            return f"{key} is {tuple(found.shape)}, want {tuple(want.shape)}"
+        if found.dtype != want.dtype:
+            return f"{key} is {found.dtype}, want {want.dtype}"
+    return None
+
+
+def _read_config(folder: Path) -> dict[str, Any]:
+    if not folder.exists():
+        raise NotFoundError(f"{folder}: no such model folder")
+    path = folder / CONFIG
+    missing = [name for name in (CONFIG, WEIGHTS) if not (folder / name).exists()]
+    if len(missing) == 2:
+        raise RunError(f"{folder}: not a model folder (no {CONFIG} and no {WEIGHTS} in it)")
+    if missing:
+        raise RunError(
+            f"{folder}: half-written, {missing[0]} is missing; copy the folder again or train again"
+        )
+    config = read_json(path)
+    version = config.get("format_version")
+    if not isinstance(version, int) or isinstance(version, bool):
+        raise RunError(f"{path}: damaged, format_version is {version!r}")
+    if version > FORMAT_VERSION:
+        raise RunError(
+            f"{path}: written by a newer upscore (model format {version}, this one reads up to "
+            f"{FORMAT_VERSION}); upgrade with: pip install -U upscore"
+        )
+    return config
+
+
+def _read_weights(path: Path) -> tuple[dict[str, Tensor], dict[str, Any] | None]:
+    """Weights and, where the file has it, which network they belong to."""
+    try:
+        with safe_open(path, framework="pt") as file:
+            state = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 (no mapping)
+            metadata = file.metadata() or {}
+        identity = json.loads(metadata["upscore"]) if "upscore" in metadata else None
+    except (SafetensorError, json.JSONDecodeError, OSError) as error:
+        raise RunError(
+            f"{path}: damaged or truncated ({error}); copy it again or train again"
+        ) from error
+    return state, identity

@@ -1,0 +1,135 @@
+"""The few layers that all networks share: convolution blocks, score layers, bilinear upsampling."""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+
+class ConvBlock(nn.Module):
+    """Convolution, batch norm if asked, ReLU: (N, in_channels, H, W) -> (N, out_channels, H', W').
+
+    With batch norm the convolution has no bias, since the norm subtracts it again.
+    """
+
+    def __init__(
+        self,
+        in_channels: int,
+        out_channels: int,
+        *,
+        kernel: int = 3,
+        padding: int | None = None,
+        batch_norm: bool = False,
+    ) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(
+            in_channels,
+            out_channels,
+            kernel,
+            padding=kernel // 2 if padding is None else padding,
+            bias=not batch_norm,
+        )
+        self.norm = nn.BatchNorm2d(out_channels) if batch_norm else nn.Identity()
+        self.relu = nn.ReLU(inplace=True)
+        nn.init.kaiming_normal_(self.conv.weight, nonlinearity="relu")
+        if self.conv.bias is not None:
+            nn.init.zeros_(self.conv.bias)
+
+    def forward(self, x: Tensor) -> Tensor:
+        out: Tensor = self.relu(self.norm(self.conv(x)))
+        return out
+
+
+class ScoreLayer(nn.Conv2d):
+    """1x1 convolution from features to class scores.
+
+    Args:
+        init: ``zero`` as in the paper (the trunk's gradient is zero in the very first step only),
+            ``normal`` for small random weights (deviation 0.01).
+        scale: the features are multiplied by it first; the at-once FCN-8s uses 0.01 and 0.0001.
+    """
+
+    def __init__(self, in_channels: int, num_classes: int, *, init: str, scale: float = 1.0):
+        super().__init__(in_channels, num_classes, 1)
+        self.scale = scale
+        if init == "normal":
+            nn.init.normal_(self.weight, std=0.01)
+        else:
+            nn.init.zeros_(self.weight)
+        assert self.bias is not None
+        nn.init.zeros_(self.bias)
+
+    def forward(self, x: Tensor) -> Tensor:
+        # scaling the few weights is scaling the many features
+        weight = self.weight if self.scale == 1.0 else self.weight * self.scale
+        return F.conv2d(x, weight, self.bias)
+
+
+def bilinear_kernel(size: int) -> Tensor:
+    """Caffe's bilinear filler: (size, size) float32, separable tent around the middle.
+
+    With f = (size + 1) // 2 and centre c = f - 1 for odd sizes, f - 0.5 for even ones, the value
+    at (i, j) is (1 - |i - c| / f) (1 - |j - c| / f).
+    """
+    factor = (size + 1) // 2
+    centre = factor - 1 if size % 2 else factor - 0.5
+    line = 1 - (torch.arange(size, dtype=torch.float64) - centre).abs() / factor
+    return torch.outer(line, line).float()
+
+
+class BilinearUpsample(nn.Module):
+    """Transposed convolution of kernel 2s and stride s that starts as bilinear interpolation.
+
+    Fixed, it has no parameters and is computed as the interpolation that it equals. Learned, it
+    has the paper's full (C, C, 2s, 2s) weight: bilinear on the diagonal, 0 between classes; no
+    bias.
+
+    Two treatments of the border:
+
+    - ``padded=False`` (geometry ``same``): (N, C, h, w) -> (N, C, h*s, w*s). The output covers
+      exactly the pixels under the map, pixel i of the map has its centre at (i + 0.5) s - 0.5,
+      and the map's rim is repeated outwards, which makes the start equal to
+      ``F.interpolate(..., align_corners=False)`` up to the very border.
+    - ``padded=True`` (geometry ``caffe``): (N, C, h, w) -> (N, C, (h+1)*s, (w+1)*s), the plain
+      unpadded transposed convolution, which fades to zero at the border.
+    """
+
+    weight: nn.Parameter | None
+
+    def __init__(self, channels: int, factor: int, *, learned: bool, padded: bool) -> None:
+        super().__init__()
+        assert factor % 2 == 0, "half a stride must be a whole number of pixels"
+        self.factor = factor
+        self.padded = padded
+        if learned:
+            size = 2 * factor
+            weight = torch.zeros(channels, channels, size, size)
+            weight[range(channels), range(channels)] = bilinear_kernel(size).to(weight.device)
+            self.weight = nn.Parameter(weight)
+        else:
+            self.register_parameter("weight", None)
+
+    def forward(self, x: Tensor) -> Tensor:
+        s = self.factor
+        if self.weight is not None:
+            if self.padded:
+                return F.conv_transpose2d(x, self.weight, stride=s)
+            x = F.pad(x, (1, 1, 1, 1), mode="replicate")
+            return F.conv_transpose2d(x, self.weight, stride=s, padding=s + s // 2)
+        if self.padded:
+            x = F.pad(x, (1, 1, 1, 1))
+        out = F.interpolate(x, scale_factor=float(s), mode="bilinear", align_corners=False)
+        half = s // 2
+        return out[..., half:-half, half:-half] if self.padded else out
+
+
+def crop_like(x: Tensor, reference: Tensor, *, offset: int = 0) -> Tensor:
+    """The window of ``reference``'s height and width that starts at ``offset`` in both axes.
+
+    A view, and ``x`` itself where nothing is to be cut.
+    """
+    height, width = reference.shape[-2:]
+    if offset == 0 and x.shape[-2:] == reference.shape[-2:]:
+        return x
+    return x[..., offset : offset + height, offset : offset + width]

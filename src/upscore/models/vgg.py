@@ -1,0 +1,118 @@
+"""The VGG16 trunk with fc6 and fc7 as convolutions (FCN paper section 4.1)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from upscore.errors import SettingsError
+from upscore.models.layers import ConvBlock
+from upscore.models.network import number, whole
+
+DEPTHS = (2, 2, 3, 3, 3)
+"""Convolutions before each of the five pools."""
+
+CHANNELS = (64, 128, 256, 512, 512)
+"""Channels of the five stages at width 1."""
+
+FC_WIDTH = 4096
+"""Channels of fc6 and fc7 at width 1."""
+
+STAGES = ("pool1", "pool2", "pool3", "pool4", "pool5", "fc7")
+"""Outputs that can be asked for. ``poolK`` has stride 2**K; fc7 has pool5's stride."""
+
+
+class VGG16(nn.Module):
+    """13 convolutions of 3x3 with five pools, fc6 of 7x7, fc7 of 1x1: images -> features by name.
+
+    In the geometry ``same`` every convolution keeps the size, so that ``poolK`` of an image of
+    side n has side ceil(n / 2**K), fc7 that of pool5, and element i of a map with stride s sees
+    the pixels [i s, (i + 1) s) as its centre, for every n >= 1. In the geometry ``caffe`` conv1_1
+    pads 100 pixels and fc6 none.
+
+    Layers are named as in Caffe: conv1_1 ... conv5_3, fc6, fc7; each has ``.conv`` and ``.norm``.
+    Convolutions start with He's normal initialisation.
+
+    Args:
+        width: factor on all channel numbers.
+        channels: the five stages' channel numbers, instead of ``width``'s.
+        fc_width: channels of fc6 and fc7, instead of ``width``'s.
+        dropout: probability, after fc6 and after fc7, element by element as in Caffe.
+
+    Raises:
+        SettingsError: an option outside its range.
+    """
+
+    def __init__(
+        self,
+        *,
+        in_channels: int = 3,
+        width: float = 1.0,
+        channels: Sequence[int] | None = None,
+        fc_width: int | None = None,
+        batch_norm: bool = False,
+        dropout: float = 0.5,
+        geometry: str = "same",
+    ) -> None:
+        super().__init__()
+        number("width", width, 0, 16, allow_low=False)
+        number("dropout", dropout, 0, 0.99, allow_low=True)
+        self.channels = stage_channels(width, channels)
+        if fc_width is None:
+            fc_width = scaled(FC_WIDTH, width)
+        self.fc_width = whole("fc_width", fc_width, 1)
+        self._stages: list[list[str]] = []
+        before = in_channels
+        for stage, (depth, after) in enumerate(zip(DEPTHS, self.channels, strict=True), start=1):
+            names = [f"conv{stage}_{index}" for index in range(1, depth + 1)]
+            for name in names:
+                padding = 100 if geometry == "caffe" and name == "conv1_1" else 1
+                block = ConvBlock(before, after, padding=padding, batch_norm=batch_norm)
+                self.add_module(name, block)
+                before = after
+            self._stages.append(names)
+        self.fc6 = ConvBlock(
+            before,
+            fc_width,
+            kernel=7,
+            padding=0 if geometry == "caffe" else 3,
+            batch_norm=batch_norm,
+        )
+        self.fc7 = ConvBlock(fc_width, fc_width, kernel=1, batch_norm=batch_norm)
+        self.dropout = nn.Dropout(dropout)
+
+    def num_features(self, stage: str) -> int:
+        """Channels of the output called ``stage``."""
+        return self.fc_width if stage == "fc7" else self.channels[STAGES.index(stage)]
+
+    def forward(self, images: Tensor, outputs: Sequence[str] = ("fc7",)) -> dict[str, Tensor]:
+        """(N, in_channels, H, W) -> the features named in ``outputs``, and no others kept alive."""
+        found: dict[str, Tensor] = {}
+        x = images
+        for pool, names in zip(STAGES[:5], self._stages, strict=True):
+            for name in names:
+                x = getattr(self, name)(x)
+            x = F.max_pool2d(x, 2, ceil_mode=True)
+            if pool in outputs:
+                found[pool] = x
+        if "fc7" in outputs:
+            found["fc7"] = self.dropout(self.fc7(self.dropout(self.fc6(x))))
+        return found
+
+
+def scaled(channels: int, width: float) -> int:
+    return max(1, round(channels * width))
+
+
+def stage_channels(width: float, channels: Any) -> tuple[int, ...]:
+    if channels is None:
+        return tuple(scaled(count, width) for count in CHANNELS)
+    if not isinstance(channels, list | tuple) or len(channels) != len(CHANNELS):
+        raise SettingsError(
+            f"model option channels is {channels!r}; want five whole numbers, one for each stage, "
+            f"such as {list(CHANNELS)}"
+        )
+    return tuple(whole("channels", count, 1) for count in channels)

@@ -1,0 +1,1 @@
+"""Recipe -> crops -> loss -> optimiser -> run folder."""

@@ -1,0 +1,117 @@
+"""Optimisers with the papers' parameter groups, and schedules over the used part of the budget."""
+
+from __future__ import annotations
+
+import math
+from typing import Annotated, Literal
+
+import torch
+from annotated_types import Ge, Gt, Le, Lt
+from pydantic import model_validator
+from torch import nn
+
+from upscore.core.settings import Settings
+
+Fraction = Annotated[float, Ge(0), Le(1)]
+
+
+class OptimSettings(Settings):
+    name: Literal["sgd", "adam", "adamw"] = "adamw"
+    """sgd with momentum (the papers), adam with coupled weight decay (the report), adamw."""
+    lr: Annotated[float, Gt(0)] = 1e-3
+    """Learning rate at the top of the schedule."""
+    weight_decay: Annotated[float, Ge(0)] = 1e-4
+    momentum: Annotated[float, Ge(0), Lt(1)] = 0.9
+    """Of sgd; the first beta of adam and adamw."""
+    nesterov: bool = False
+    """Nesterov's form of the momentum, sgd only."""
+    bias_lr: Annotated[float, Gt(0)] = 1.0
+    """Factor of the learning rate for biases; Caffe's networks use 2."""
+    decay: Literal["all", "weights"] = "weights"
+    """What weight decay acts on: all parameters, or weights but no biases and norms."""
+    clip: Annotated[float, Gt(0)] | None = None
+    """Upper limit of the gradient's norm, or null."""
+
+
+class ScheduleSettings(Settings):
+    """Factor of the learning rate as a function of the used fraction of the budget."""
+
+    name: Literal["constant", "step", "poly", "cosine", "plateau"] = "constant"
+    steps: tuple[Fraction, ...] = ()
+    """Of step: fractions of the budget at which the rate is multiplied by ``factor``."""
+    factor: Annotated[float, Gt(0), Lt(1)] = 0.1
+    """Of step and plateau."""
+    power: Annotated[float, Gt(0)] = 0.9
+    """Of poly."""
+    patience: Annotated[int, Ge(1)] = 3
+    """Of plateau: validations without a better score before the rate is cut."""
+    warmup: Annotated[float, Ge(0), Lt(1)] = 0.0
+    """Fraction of the budget over which the rate rises linearly from 0, with any schedule."""
+
+    @model_validator(mode="after")
+    def _check(self) -> ScheduleSettings:
+        if self.name == "step" and (not self.steps or list(self.steps) != sorted(self.steps)):
+            raise ValueError("step needs steps, fractions of the budget in rising order")
+        return self
+
+
+def schedule_factor(settings: ScheduleSettings, fraction: float, cuts: int = 0) -> float:
+    """Factor of the learning rate in (0, 1].
+
+    Args:
+        fraction: used part of the budget, in [0, 1].
+        cuts: how often a plateau was met so far.
+    """
+    if fraction < settings.warmup:
+        return max(fraction / settings.warmup, 1e-3)
+    after = (fraction - settings.warmup) / (1.0 - settings.warmup)
+    match settings.name:
+        case "constant":
+            return 1.0
+        case "step":
+            return float(settings.factor ** sum(fraction >= step for step in settings.steps))
+        case "poly":
+            return max((1.0 - after) ** settings.power, 1e-4)
+        case "cosine":
+            return max(0.5 * (1.0 + math.cos(math.pi * after)), 1e-4)
+        case "plateau":
+            return float(settings.factor**cuts)
+
+
+def make_optimizer(model: nn.Module, settings: OptimSettings) -> torch.optim.Optimizer:
+    """Optimiser over the trainable parameters in up to three groups, each with a ``lr_factor``."""
+    weights, biases, norms = [], [], []
+    for module in model.modules():
+        for name, parameter in module.named_parameters(recurse=False):
+            if not parameter.requires_grad:
+                continue
+            if isinstance(module, nn.modules.batchnorm._BatchNorm):
+                norms.append(parameter)
+            elif name == "bias":
+                biases.append(parameter)
+            else:
+                weights.append(parameter)
+    # Caffe: biases have decay multiplier 0; batch norm's have 1 (deconvnet-reference.md 3)
+    other = settings.weight_decay if settings.decay == "all" else 0.0
+    groups = [
+        {"params": weights, "weight_decay": settings.weight_decay, "lr_factor": 1.0},
+        {"params": biases, "weight_decay": other, "lr_factor": settings.bias_lr},
+        {"params": norms, "weight_decay": other, "lr_factor": 1.0},
+    ]
+    groups = [group for group in groups if group["params"]]
+    betas = (settings.momentum, 0.999)
+    match settings.name:
+        case "sgd":
+            return torch.optim.SGD(
+                groups, lr=settings.lr, momentum=settings.momentum, nesterov=settings.nesterov
+            )
+        case "adam":
+            return torch.optim.Adam(groups, lr=settings.lr, betas=betas, fused=True)
+        case "adamw":
+            return torch.optim.AdamW(groups, lr=settings.lr, betas=betas, fused=True)
+
+
+def set_learning_rate(optimizer: torch.optim.Optimizer, lr: float) -> None:
+    """Give every group ``lr`` times its own factor."""
+    for group in optimizer.param_groups:
+        group["lr"] = lr * group["lr_factor"]

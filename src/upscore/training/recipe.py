@@ -1,0 +1,191 @@
+"""The recipe: every setting of a training, strict, complete, and kept in the run folder."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+from importlib import resources
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import yaml
+from annotated_types import Ge, Gt, Le, Lt
+from pydantic import Field, model_validator
+
+from upscore.core.images import INPUT_SPECS
+from upscore.core.settings import Settings, build, load_yaml, set_dotted
+from upscore.data.transforms import Augment
+from upscore.errors import NotFoundError, SettingsError
+from upscore.training.loss import LossSettings
+from upscore.training.optim import OptimSettings, ScheduleSettings
+
+Count = Annotated[int, Ge(1)]
+
+
+class ModelSettings(Settings):
+    """Which network. The number of classes comes from the data set."""
+
+    name: str
+    """Entry of the catalogue (see docs/models.md)."""
+    options: dict[str, Any] = Field(default_factory=dict)
+    """Options of that network, such as width, fc_width, batch_norm, dropout, geometry."""
+
+
+class InitSettings(Settings):
+    """Where the weights start. At most one of the three."""
+
+    weights: Literal["none", "vgg16", "vgg16_bn"] = "none"
+    """ImageNet weights of torchvision for the trunk; downloaded once."""
+    file: Path | None = None
+    """A file of such weights that is at hand already (with ``weights``)."""
+    run: Path | None = None
+    """A run or model folder to go on from: staged training (32s -> 16s -> 8s) or fine-tuning."""
+
+    @model_validator(mode="after")
+    def _check(self) -> InitSettings:
+        if self.run is not None and self.weights != "none":
+            raise ValueError("init.run and init.weights exclude each other; set one of them")
+        if self.file is not None and self.weights == "none":
+            raise ValueError("init.file needs init.weights, to say what the file holds")
+        return self
+
+
+class DataSettings(Settings):
+    """Which photos, in which order."""
+
+    train_split: str = "train"
+    val_split: str = "val"
+    sampling: Literal["shuffle", "replacement"] = "shuffle"
+    """A new order each epoch, or uniform draws with replacement as the FCN release did."""
+    workers: Count = 2
+    """Threads that decode and augment ahead of the network."""
+
+
+class BatchSettings(Settings):
+    size: Count = 1
+    """Samples of one forward pass, on each process."""
+    accumulate: Count = 1
+    """Forward and backward passes per optimiser step."""
+
+
+class BudgetSettings(Settings):
+    """How long to train: exactly one of the three."""
+
+    iterations: Count | None = None
+    """Optimiser steps."""
+    epochs: Annotated[float, Gt(0)] | None = None
+    """Passes over the training split."""
+    minutes: Annotated[float, Gt(0)] | None = None
+    """Wall time, validations included."""
+
+    @model_validator(mode="after")
+    def _check(self) -> BudgetSettings:
+        given = [n for n in ("iterations", "epochs", "minutes") if getattr(self, n) is not None]
+        if len(given) != 1:
+            raise ValueError(
+                "budget takes exactly one of iterations, epochs, minutes; "
+                f"found {', '.join(given) or 'none'}"
+            )
+        return self
+
+
+class ValidateSettings(Settings):
+    every: Count | None = None
+    """Iterations between validations; null: ten times over the budget."""
+    images: Count | None = None
+    """Use only the first so many photos of the split, for large ones; null: all."""
+
+
+class Recipe(Settings):
+    """A whole training. ``upscore train`` takes a shipped name or a YAML file of this form."""
+
+    description: str = ""
+    """One line that `upscore recipes` style lists show."""
+    model: ModelSettings
+    init: InitSettings = Field(default_factory=InitSettings)
+    input: str = "imagenet"
+    """Preparation of photos: imagenet or caffe."""
+    data: DataSettings = Field(default_factory=DataSettings)
+    augment: Augment = Field(default_factory=Augment)
+    batch: BatchSettings = Field(default_factory=BatchSettings)
+    loss: LossSettings = Field(default_factory=LossSettings)
+    optim: OptimSettings = Field(default_factory=OptimSettings)
+    schedule: ScheduleSettings = Field(default_factory=ScheduleSettings)
+    budget: BudgetSettings
+    average: Annotated[float, Ge(0), Lt(1)] = 0.0
+    """Decay of the moving average of the weights that is validated and saved; 0: none."""
+    validate_: ValidateSettings = Field(default_factory=ValidateSettings, alias="validate")
+    log_every: Count = 100
+    """Iterations whose mean loss makes one row of log.csv."""
+    save_every: Count = 500
+    """Iterations between two states that a killed run resumes from."""
+    seed: Annotated[int, Ge(0), Le(2**31)] = 0
+    precision: Literal["auto", "fp32", "bf16", "fp16"] = "auto"
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    processes: Count = 1
+    """Processes that share each step (data parallel): GPUs, or CPU processes."""
+
+    @model_validator(mode="after")
+    def _check(self) -> Recipe:
+        if self.input not in INPUT_SPECS:
+            raise ValueError(
+                f"input is {self.input!r}; allowed: {', '.join(sorted(INPUT_SPECS))}"
+            )
+        if self.batch.size > 1 and not self.augment.fixed_size:
+            raise ValueError(
+                f"batch.size is {self.batch.size}, but photos keep their own sizes; set "
+                "augment.crop to [height, width], or batch.size to 1"
+            )
+        if self.loss.reduction == "sum" and self.optim.lr > 1e-6:
+            raise ValueError(
+                f"optim.lr is {self.optim.lr:g} with loss.reduction sum, which adds up all pixels "
+                "of the step; the papers use 1e-10 to 1e-14 there. Allowed: up to 1e-6"
+            )
+        return self
+
+    def to_yaml(self) -> str:
+        """Every setting, defaults included."""
+        content = self.model_dump(mode="json", by_alias=True)
+        return yaml.safe_dump(content, sort_keys=False, allow_unicode=True)
+
+
+def shipped_recipes() -> list[str]:
+    """Names of the recipes inside the package."""
+    folder = resources.files("upscore") / "recipes"
+    return sorted(
+        entry.name.removesuffix(".yaml")
+        for entry in folder.iterdir()
+        if entry.name.endswith(".yaml")
+    )
+
+
+def load_recipe(name: str, assignments: Iterable[str] = ()) -> Recipe:
+    """A recipe by shipped name or YAML file, with ``a.b=value`` assignments applied.
+
+    Raises:
+        NotFoundError: a file that is not there.
+        SettingsError: no such shipped recipe, or wrong settings (all of them listed).
+    """
+    if name.endswith((".yaml", ".yml")) or "/" in name:
+        path = Path(name)
+        if not path.exists():
+            raise NotFoundError(f"{path}: no such recipe file")
+        content, source = load_yaml(path), str(path)
+    else:
+        known = shipped_recipes()
+        if name not in known:
+            near = difflib.get_close_matches(name, known, n=1)
+            hint = f"did you mean {near[0]!r}? " if near else ""
+            raise SettingsError(
+                f"no shipped recipe {name!r}; {hint}There are {', '.join(known)}; "
+                "or name a .yaml file"
+            )
+        text = (resources.files("upscore") / "recipes" / f"{name}.yaml").read_text("utf-8")
+        content, source = yaml.safe_load(text), f"recipe {name}"
+    assignments = list(assignments)
+    budgets = [a for a in assignments if a.startswith("budget.")]
+    if budgets:  # another budget replaces the recipe's, it does not join it
+        content["budget"] = {}
+    for assignment in assignments:
+        set_dotted(content, assignment)
+    return build(Recipe, content, source)
