@@ -37,6 +37,8 @@ def doctor() -> None:
         table.add_row(f"matrix product {precision}", f"{rate / 1e12:.2f} TFLOP/s measured")
     for extra, module in EXTRAS.items():
         there = importlib.util.find_spec(module) is not None
-        how = "installed" if there else f'not installed; get it with: pip install "upscore[{extra}]"'
+        how = (
+            "installed" if there else f'not installed; get it with: pip install "upscore[{extra}]"'
+        )
         table.add_row(f"extra {extra}", how)
     console.print(table, markup=False)

@@ -50,7 +50,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     status = _guarded(
         lambda: build_app().cli(
             prog="upscore",
-            description=DESCRIPTION + " With --debug before or after a verb, errors show a traceback.",
+            description=DESCRIPTION
+            + " With --debug before or after a verb, errors show a traceback.",
             args=given,
             config=(tyro.conf.OmitArgPrefixes, tyro.conf.FlagCreatePairsOff),
         ),

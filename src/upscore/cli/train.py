@@ -24,7 +24,7 @@ def train(
     *,
     data: Path,
     out: Path,
-    set: Annotated[  # noqa: A002 - the flag is --set
+    set: Annotated[
         UseAppendAction[tuple[tuple[str, ...], ...]], arg(metavar="KEY=VALUE")
     ] = (),
     resume: bool = False,
@@ -71,6 +71,7 @@ def train(
 
 def make_validate(split: Split, input_spec: InputSpec, runtime: Runtime) -> Validate:
     """The validation that training calls: the evaluation room around the inference room."""
+    import copy
     import time
     from dataclasses import replace
 
@@ -81,7 +82,8 @@ def make_validate(split: Split, input_spec: InputSpec, runtime: Runtime) -> Vali
     def validate(model: nn.Module, limit: int | None) -> Validation:
         part = split if limit is None else replace(split, pairs=split.pairs[:limit])
         start = time.monotonic()
-        segmenter = WholeImage(model, split.labels, input_spec, runtime)
+        # the segmenter folds batch norms into what it is given
+        segmenter = WholeImage(copy.deepcopy(model), split.labels, input_spec, runtime)
         result = evaluate(segmenter.predict, part)
         if result.failures:
             raise DataError(f"validation failed: {result.failures[0].message}")

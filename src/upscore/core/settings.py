@@ -23,6 +23,21 @@ class Settings(BaseModel):
 Model = TypeVar("Model", bound=Settings)
 
 
+class _Loader(yaml.SafeLoader):
+    """Safe YAML that refuses a key given twice instead of taking the last."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        seen: set[tuple[str, str]] = set()
+        for key, _ in node.value:
+            if isinstance(key, yaml.ScalarNode):
+                if (key.tag, key.value) in seen:
+                    raise yaml.constructor.ConstructorError(
+                        None, None, f"key {key.value!r} is given twice", key.start_mark
+                    )
+                seen.add((key.tag, key.value))
+        return super().construct_mapping(node, deep=deep)
+
+
 def load_yaml(path: Path) -> dict[str, Any]:
     """A YAML mapping from a file.
 
@@ -37,7 +52,7 @@ def load_yaml(path: Path) -> dict[str, Any]:
     except (OSError, UnicodeDecodeError) as error:
         raise SettingsError(f"{path}: cannot be read as text ({error})") from error
     try:
-        content = yaml.safe_load(text)
+        content = yaml.load(text, Loader=_Loader)
     except yaml.YAMLError as error:
         where = getattr(error, "problem_mark", None)
         line = f", line {where.line + 1}" if where else ""
@@ -96,7 +111,8 @@ def build(model: type[Model], content: dict[str, Any], source: str) -> Model:
         return model.model_validate(content)
     except ValidationError as error:
         lines = [_line(model, problem) for problem in error.errors()]
-        raise SettingsError("\n".join(f"{source}: {line}" for line in lines)) from error
+        parts = [part for line in lines for part in line.splitlines()]
+        raise SettingsError("\n".join(f"{source}: {part}" for part in parts)) from error
 
 
 def _line(model: type[BaseModel], problem: Any) -> str:

@@ -50,8 +50,8 @@ def open_camvid(root: Path, *, max_pixels: int = MAX_PIXELS) -> DataSet:
         lister = Lister(
             files_by_stem(root / name),
             files_by_stem(root / f"{name}annot"),
-            root / name,
-            root / f"{name}annot",
+            str(root / name / "{name}.png"),
+            str(root / f"{name}annot" / "{name}.png"),
         )
         if listed.exists():
             splits[name] = _listed(listed, root, lister)

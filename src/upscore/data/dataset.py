@@ -157,7 +157,7 @@ class Split:
         if path.suffix.lower() == ".mat":
             from upscore.data.sbd import read_sbd_mask
 
-            return self.table.decode(read_sbd_mask(path), path)
+            return self.table.decode(read_sbd_mask(path, max_pixels=self.max_pixels), path)
         return self.table.decode(read_mask(path, max_pixels=self.max_pixels), path)
 
 

@@ -68,21 +68,22 @@ def files_by_stem(
 class Lister:
     """Makes the pairs of a data set and notes what is wrong on the way.
 
-    ``images`` and ``masks`` say where a name's files are; a name without a file gets the path
-    where it should be, so that the error can name it.
+    ``images`` and ``masks`` say where a name's files are. A name that they lack gets the path that
+    ``image_template`` and ``mask_template`` make (``{name}`` stands for it), so that the error can
+    name the file that should be there.
     """
 
     images: Mapping[str, Sequence[Path]]
     masks: Mapping[str, Sequence[Path]]
-    image_home: Path
-    mask_home: Path
+    image_template: str
+    mask_template: str
     problems: list[Problem] = field(default_factory=list)
     _collided: set[str] = field(default_factory=set)
 
     def pair(self, name: str, *, title: str | None = None) -> Pair:
         """The pair of a name; ``title`` is its name in the data set where that differs."""
-        image = self._one(name, self.images) or self.image_home / f"{name}.jpg"
-        mask = self._one(name, self.masks) or self.mask_home / f"{name}.png"
+        image = self._one(name, self.images) or _fill(self.image_template, name)
+        mask = self._one(name, self.masks) or _fill(self.mask_template, name)
         return Pair(title or name, image, mask)
 
     def pairs(self, names: Sequence[str], source: Path) -> tuple[Pair, ...]:
@@ -108,8 +109,8 @@ class Lister:
                     Problem(
                         "missing partner",
                         paths[0],
-                        f"{paths[0]}: mask without a photo; add {self.image_home / name}.jpg (or "
-                        ".png ...) or remove the mask",
+                        f"{paths[0]}: mask without a photo; add {_fill(self.image_template, name)} or "
+                        "remove the mask",
                     )
                 )
 
@@ -127,6 +128,10 @@ class Lister:
                 )
             )
         return paths[0] if paths else None
+
+
+def _fill(template: str, name: str) -> Path:
+    return Path(template.replace("{name}", name))
 
 
 def count_problem(path: Path, what: str, found: int, expected: int) -> Problem:

@@ -159,11 +159,10 @@ def toy_image(seed: int, index: int, size: tuple[int, int] = (128, 160)) -> ToyI
     canvas = _ground(rng, height, width)
     instances = np.zeros((height, width), np.uint8)
     short = min(height, width)
-    count = int(rng.integers(1, 6))
-    spread = np.log(LARGEST / SMALLEST)
-    # the sum of two draws favours middle sizes; large objects are painted first
-    diameters = SMALLEST * np.exp(spread * (rng.random(count) + rng.random(count)) / 2)
-    diameters = np.sort(diameters)[::-1] * short
+    count = int(rng.integers(2, 7))
+    diameters = SMALLEST * np.exp(rng.random(count) * np.log(LARGEST / SMALLEST))
+    diameters[0] = rng.uniform(0.3, LARGEST)  # one that is plainly to be seen
+    diameters = np.sort(diameters)[::-1] * short  # large ones first, so that none is buried
     classes = rng.integers(1, len(TOY_LABELS), count)
     for number, (diameter, kind) in enumerate(zip(diameters, classes, strict=True), start=1):
         _paint(rng, canvas, instances, float(diameter), int(kind), number)

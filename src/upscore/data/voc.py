@@ -101,7 +101,12 @@ def voc_lister(root: Path) -> Lister:
     for folder in reversed(MASK_FOLDERS):
         masks.update(files_by_stem(root / folder))
     home = next((root / name for name in MASK_FOLDERS if (root / name).is_dir()), root)
-    return Lister(files_by_stem(root / "JPEGImages"), masks, root / "JPEGImages", home)
+    return Lister(
+        files_by_stem(root / "JPEGImages"),
+        masks,
+        str(root / "JPEGImages" / "{name}.jpg"),
+        str(home / "{name}.png"),
+    )
 
 
 def voc_instances(root: Path) -> dict[str, Path]:

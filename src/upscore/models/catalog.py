@@ -54,11 +54,9 @@ def create_model(name: str, *, num_classes: int, in_channels: int = 3, **options
     for key in options:
         if key not in defaults:
             near = difflib.get_close_matches(key, defaults, n=1)
-            hint = f"; did you mean {near[0]}?" if near else ""
+            hint = f", did you mean {near[0]}?" if near else ";"
             raise SettingsError(
-                f"network {name} has no option {key!r}{hint} Allowed: {', '.join(sorted(defaults))}"
-                if hint
-                else f"network {name} has no option {key!r}; allowed: {', '.join(sorted(defaults))}"
+                f"network {name} has no option {key!r}{hint} allowed: {', '.join(sorted(defaults))}"
             )
     settings = {**defaults, **options, "in_channels": in_channels, "num_classes": num_classes}
     model = builder(**settings)
@@ -73,5 +71,5 @@ def _builder(name: str) -> Callable[..., Network]:
     if name in MODELS:
         return MODELS[name]
     near = difflib.get_close_matches(str(name), MODELS, n=1)
-    hint = f"; did you mean {near[0]}?" if near else ";"
-    raise SettingsError(f"no network {name!r}{hint} There are {', '.join(MODELS)}")
+    hint = f", did you mean {near[0]}?" if near else ";"
+    raise SettingsError(f"no network {name!r}{hint} there are {', '.join(MODELS)}")

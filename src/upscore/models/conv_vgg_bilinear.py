@@ -20,7 +20,7 @@ class ConvVGGBilinear(Network):
     Args:
         num_classes: 1 to 255.
         score_init: ``zero`` or ``normal`` (deviation 0.01), for fc8.
-        width, channels, fc_width, batch_norm, dropout: see :class:`VGG16`.
+        width, channels, fc_width, fc_kernel, batch_norm, dropout: see :class:`VGG16`.
 
     Raises:
         SettingsError: an option outside its range.
@@ -34,6 +34,7 @@ class ConvVGGBilinear(Network):
         width: float = 1.0,
         channels: Sequence[int] | None = None,
         fc_width: int | None = None,
+        fc_kernel: int = 7,
         batch_norm: bool = False,
         dropout: float = 0.5,
         score_init: str = "zero",
@@ -45,6 +46,7 @@ class ConvVGGBilinear(Network):
             width=width,
             channels=channels,
             fc_width=fc_width,
+            fc_kernel=fc_kernel,
             batch_norm=flag("batch_norm", batch_norm),
             dropout=dropout,
         )

@@ -42,7 +42,7 @@ class FCN(Network):
         upsampling: ``fixed`` bilinear or ``learned`` from a bilinear start.
         at_once: multiply pool4 by 0.01 and pool3 by 0.0001 before their score layers.
         score_init: ``zero`` as in the paper, or ``normal`` (deviation 0.01).
-        width, channels, fc_width, batch_norm, dropout: see :class:`VGG16`.
+        width, channels, fc_width, fc_kernel, batch_norm, dropout: see :class:`VGG16`.
 
     Raises:
         SettingsError: an option outside its range.
@@ -58,6 +58,7 @@ class FCN(Network):
         width: float = 1.0,
         channels: Sequence[int] | None = None,
         fc_width: int | None = None,
+        fc_kernel: int = 7,
         batch_norm: bool = False,
         dropout: float = 0.5,
         geometry: str = "same",
@@ -82,6 +83,7 @@ class FCN(Network):
             width=width,
             channels=channels,
             fc_width=fc_width,
+            fc_kernel=fc_kernel,
             batch_norm=flag("batch_norm", batch_norm),
             dropout=dropout,
             geometry=geometry,

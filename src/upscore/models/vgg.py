@@ -40,6 +40,7 @@ class VGG16(nn.Module):
         width: factor on all channel numbers.
         channels: the five stages' channel numbers, instead of ``width``'s.
         fc_width: channels of fc6 and fc7, instead of ``width``'s.
+        fc_kernel: side of fc6's kernel, odd; 7 is VGG16's, smaller is cheaper and sees less.
         dropout: probability, after fc6 and after fc7, element by element as in Caffe.
 
     Raises:
@@ -53,6 +54,7 @@ class VGG16(nn.Module):
         width: float = 1.0,
         channels: Sequence[int] | None = None,
         fc_width: int | None = None,
+        fc_kernel: int = 7,
         batch_norm: bool = False,
         dropout: float = 0.5,
         geometry: str = "same",
@@ -64,6 +66,12 @@ class VGG16(nn.Module):
         if fc_width is None:
             fc_width = scaled(FC_WIDTH, width)
         self.fc_width = whole("fc_width", fc_width, 1)
+        if whole("fc_kernel", fc_kernel, 1) % 2 == 0:
+            raise SettingsError(f"model option fc_kernel is {fc_kernel}; want an odd number")
+        if geometry == "caffe" and fc_kernel != 7:
+            raise SettingsError(
+                f"model option fc_kernel is {fc_kernel}; the geometry caffe has crops for 7 only"
+            )
         self._stages: list[list[str]] = []
         before = in_channels
         for stage, (depth, after) in enumerate(zip(DEPTHS, self.channels, strict=True), start=1):
@@ -77,8 +85,8 @@ class VGG16(nn.Module):
         self.fc6 = ConvBlock(
             before,
             fc_width,
-            kernel=7,
-            padding=0 if geometry == "caffe" else 3,
+            kernel=fc_kernel,
+            padding=0 if geometry == "caffe" else fc_kernel // 2,
             batch_norm=batch_norm,
         )
         self.fc7 = ConvBlock(fc_width, fc_width, kernel=1, batch_norm=batch_norm)

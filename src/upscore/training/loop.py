@@ -20,10 +20,11 @@ from upscore.core.run_folder import RunFolder
 from upscore.core.runtime import peak_memory_bytes
 from upscore.errors import WorkError
 from upscore.models.checkpoint import save_model
+from upscore.models.network import Network
 from upscore.training.average import WeightAverage
 from upscore.training.log import RunLog
 from upscore.training.loss import cross_entropy_sum
-from upscore.training.optim import make_optimizer, schedule_factor, set_learning_rate
+from upscore.training.optim import make_optimizers, schedule_factor, set_learning_rate
 from upscore.training.recipe import Recipe
 from upscore.training.sampler import Batch, Sampler
 from upscore.training.state import Clock, Position, load_state, save_state
@@ -85,14 +86,14 @@ class Training:
         *,
         run: RunFolder,
         fabric: Fabric,
-        model: nn.Module,
+        model: Network,
         labels: Labels,
         input_spec: InputSpec,
         sampler: Sampler,
         validation_images: int,
         validate: Validate,
         class_weights: Tensor | None = None,
-        show: Callable[[Status], None] = lambda status: None,
+        show: Callable[[Status], None] = lambda _: None,
     ) -> None:
         self.recipe, self.run, self.fabric, self.show = recipe, run, fabric, show
         self.labels, self.input_spec, self.sampler = labels, input_spec, sampler
@@ -100,8 +101,8 @@ class Training:
         self.device = fabric.device
         self.model = model.to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.average = WeightAverage(self.model, recipe.average) if recipe.average else None
-        optimizer = make_optimizer(self.model, recipe.optim)
-        self.network, self.optimizer = fabric.setup(self.model, optimizer)
+        optimizers = make_optimizers(model, recipe.optim)
+        self.network, *self.optimizers = fabric.setup(self.model, *optimizers)
         self.class_weights = None if class_weights is None else class_weights.to(self.device)
         self.position = Position()
         self.reserve = 0.0  # seconds kept back from a budget in minutes, for the last validation
@@ -151,35 +152,35 @@ class Training:
         at = self.position
         try:
             with self._graceful_stop():
-                while (fraction := self.fraction(clock)) < 1.0 and not self._stopping():
+                fraction, lr = self.fraction(clock), 0.0
+                while fraction < 1.0 and not self._stopping():
                     batches = next(steps)
-                    lr = self.recipe.optim.lr * schedule_factor(
-                        self.recipe.schedule, fraction, at.cuts
-                    )
-                    set_learning_rate(self.optimizer, lr)
+                    factor = schedule_factor(self.recipe.schedule, fraction, at.cuts)
+                    lr = self.recipe.optim.lr * factor
+                    set_learning_rate(self.optimizers, factor)
                     loss = self._step(batches)
                     at.iteration += 1
                     if self.average is not None:
                         self.average.update(self.model, at.iteration)
                     self._add_loss(loss)
+                    fraction = self.fraction(clock)
                     if at.iteration % self.recipe.log_every == 0:
                         self._write_row(log, clock, fraction, lr)
-                    done = self.fraction(clock)
-                    if self._validation_due(done):
-                        self._validate_and_keep(log, clock, done, lr)
+                    if fraction < 1.0 and self._validation_due(fraction):
+                        self._validate_and_keep(log, clock, fraction, lr)
                     elif at.iteration % self.recipe.save_every == 0:
                         self._save(clock)
-                    self._display(clock, done, lr, session_start, session_iteration, "train")
-            interrupted = self.fraction(clock) < 1.0
-            if not interrupted:
-                at.finished = True
+                    self._display(clock, fraction, lr, session_start, session_iteration, "train")
+                at.finished = fraction >= 1.0
+                if at.finished:
+                    self._validate_and_keep(log, clock, fraction, lr)
             self._save(clock)
         finally:
             steps.close()  # type: ignore[attr-defined]
             if log is not None:
                 log.close()
         return Outcome(
-            at.iteration, clock.seconds, at.best, at.best_iteration, self.last_score, interrupted
+            at.iteration, clock.seconds, at.best, at.best_iteration, self.last_score, not at.finished
         )
 
     def _step(self, batches: list[Batch]) -> Tensor:
@@ -194,7 +195,8 @@ class Training:
         divisor = max(1, valid) if self.recipe.loss.reduction == "mean" else 1
 
         self.network.train()
-        self.optimizer.zero_grad()
+        for optimizer in self.optimizers:
+            optimizer.zero_grad()
         total = torch.zeros((), device=self.device)
         for number, batch in enumerate(batches, 1):
             images = self.input_spec.apply(batch.images.to(self.device, non_blocking=True))
@@ -210,8 +212,9 @@ class Training:
             total = self.fabric.all_reduce(total, reduce_op="sum")
         self._check_finite(total, iteration, batches)
         if self.recipe.optim.clip is not None:
-            self.fabric.clip_gradients(self.network, self.optimizer, max_norm=self.recipe.optim.clip)
-        self.optimizer.step()
+            nn.utils.clip_grad_norm_(self.model.parameters(), self.recipe.optim.clip)
+        for optimizer in self.optimizers:
+            optimizer.step()
         return total
 
     # -- losses that are not finite ---------------------------------------------------------------
@@ -289,8 +292,6 @@ class Training:
         return peak_memory_bytes() >> 20
 
     def _validation_due(self, fraction: float) -> bool:
-        if fraction >= 1.0:
-            return True
         every = self.recipe.validate_.every
         if every is not None:
             return self.position.iteration % every == 0
@@ -375,7 +376,7 @@ class Training:
     def _write_state(self) -> None:
         tensors: dict[str, Any] = {
             "model": self.model.state_dict(),
-            "optimizer": self.optimizer.state_dict(),
+            "optimizers": [optimizer.state_dict() for optimizer in self.optimizers],
         }
         if self.average is not None:
             tensors["average"] = self.average.model.state_dict()
@@ -387,7 +388,8 @@ class Training:
             return
         self.position, tensors = load_state(path)
         self.model.load_state_dict(tensors["model"])
-        self.optimizer.load_state_dict(tensors["optimizer"])
+        for optimizer, state in zip(self.optimizers, tensors["optimizers"], strict=True):
+            optimizer.load_state_dict(state)
         if self.average is not None:
             self.average.model.load_state_dict(tensors["average"])
 
@@ -424,7 +426,7 @@ class Training:
     def _graceful_stop(self) -> Iterator[None]:
         """Ctrl-C and SIGTERM end the loop after the step under way; a second Ctrl-C ends it now."""
 
-        def stop(number: int, frame: FrameType | None) -> None:
+        def stop(number: int, _frame: FrameType | None) -> None:
             if self._stop and number == signal.SIGINT:
                 raise KeyboardInterrupt
             self._stop = True

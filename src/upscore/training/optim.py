@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 from typing import Annotated, Literal
 
 import torch
@@ -11,18 +12,24 @@ from pydantic import model_validator
 from torch import nn
 
 from upscore.core.settings import Settings
+from upscore.models.network import Network
+from upscore.training.muon import Muon
 
 Fraction = Annotated[float, Ge(0), Le(1)]
+PHOTO_CHANNELS = 4  # a convolution with at most so many inputs sees the photo
 
 
 class OptimSettings(Settings):
-    name: Literal["sgd", "adam", "adamw"] = "adamw"
-    """sgd with momentum (the papers), adam with coupled weight decay (the report), adamw."""
+    name: Literal["sgd", "adam", "adamw", "muon"] = "adamw"
+    """sgd with momentum (the papers), adam with coupled weight decay (the report), adamw, or muon
+    for the hidden convolutions and adamw for the rest."""
     lr: Annotated[float, Gt(0)] = 1e-3
     """Learning rate at the top of the schedule."""
+    kernel_lr: Annotated[float, Gt(0)] = 0.02
+    """Of muon: learning rate of the hidden convolutions; ``lr`` is that of the rest."""
     weight_decay: Annotated[float, Ge(0)] = 1e-4
     momentum: Annotated[float, Ge(0), Lt(1)] = 0.9
-    """Of sgd; the first beta of adam and adamw."""
+    """Of sgd; the first beta of adam and adamw. Muon's hidden convolutions have 0.95."""
     nesterov: bool = False
     """Nesterov's form of the momentum, sgd only."""
     bias_lr: Annotated[float, Gt(0)] = 1.0
@@ -78,9 +85,12 @@ def schedule_factor(settings: ScheduleSettings, fraction: float, cuts: int = 0) 
             return float(settings.factor**cuts)
 
 
-def make_optimizer(model: nn.Module, settings: OptimSettings) -> torch.optim.Optimizer:
-    """Optimiser over the trainable parameters in up to three groups, each with a ``lr_factor``."""
-    weights, biases, norms = [], [], []
+def make_optimizers(model: Network, settings: OptimSettings) -> list[torch.optim.Optimizer]:
+    """Optimisers over the trainable parameters: one, or for muon two.
+
+    Groups carry their learning rate at the top of the schedule as ``top_lr``.
+    """
+    kernels, weights, biases, norms = [], [], [], []
     for module in model.modules():
         for name, parameter in module.named_parameters(recurse=False):
             if not parameter.requires_grad:
@@ -89,29 +99,51 @@ def make_optimizer(model: nn.Module, settings: OptimSettings) -> torch.optim.Opt
                 norms.append(parameter)
             elif name == "bias":
                 biases.append(parameter)
+            elif settings.name == "muon" and _is_hidden(module, model.num_classes):
+                kernels.append(parameter)
             else:
                 weights.append(parameter)
     # Caffe: biases have decay multiplier 0; batch norm's have 1 (deconvnet-reference.md 3)
-    other = settings.weight_decay if settings.decay == "all" else 0.0
+    decay, lr = settings.weight_decay, settings.lr
+    other = decay if settings.decay == "all" else 0.0
     groups = [
-        {"params": weights, "weight_decay": settings.weight_decay, "lr_factor": 1.0},
-        {"params": biases, "weight_decay": other, "lr_factor": settings.bias_lr},
-        {"params": norms, "weight_decay": other, "lr_factor": 1.0},
+        {"params": weights, "weight_decay": decay, "top_lr": lr},
+        {"params": biases, "weight_decay": other, "top_lr": lr * settings.bias_lr},
+        {"params": norms, "weight_decay": other, "top_lr": lr},
     ]
     groups = [group for group in groups if group["params"]]
     betas = (settings.momentum, 0.999)
     match settings.name:
         case "sgd":
-            return torch.optim.SGD(
-                groups, lr=settings.lr, momentum=settings.momentum, nesterov=settings.nesterov
-            )
+            return [
+                torch.optim.SGD(
+                    groups, lr=lr, momentum=settings.momentum, nesterov=settings.nesterov
+                )
+            ]
         case "adam":
-            return torch.optim.Adam(groups, lr=settings.lr, betas=betas, fused=True)
+            return [torch.optim.Adam(groups, lr=lr, betas=betas, fused=True)]
         case "adamw":
-            return torch.optim.AdamW(groups, lr=settings.lr, betas=betas, fused=True)
+            return [torch.optim.AdamW(groups, lr=lr, betas=betas, fused=True)]
+        case "muon":
+            top = settings.kernel_lr
+            hidden = [{"params": kernels, "weight_decay": decay, "top_lr": top}]
+            return [
+                Muon(hidden, lr=top),
+                torch.optim.AdamW(groups, lr=lr, betas=betas, fused=True),
+            ]
 
 
-def set_learning_rate(optimizer: torch.optim.Optimizer, lr: float) -> None:
-    """Give every group ``lr`` times its own factor."""
-    for group in optimizer.param_groups:
-        group["lr"] = lr * group["lr_factor"]
+def _is_hidden(module: nn.Module, num_classes: int) -> bool:
+    """A convolution that neither sees the photo nor gives scores."""
+    return (
+        isinstance(module, nn.Conv2d)
+        and module.in_channels > PHOTO_CHANNELS
+        and module.out_channels != num_classes
+    )
+
+
+def set_learning_rate(optimizers: Iterable[torch.optim.Optimizer], factor: float) -> None:
+    """Give every group its top learning rate times ``factor``."""
+    for optimizer in optimizers:
+        for group in optimizer.param_groups:
+            group["lr"] = group["top_lr"] * factor

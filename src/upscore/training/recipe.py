@@ -32,22 +32,11 @@ class ModelSettings(Settings):
 
 
 class InitSettings(Settings):
-    """Where the weights start. At most one of the three."""
+    """Where the weights start."""
 
-    weights: Literal["none", "vgg16", "vgg16_bn"] = "none"
-    """ImageNet weights of torchvision for the trunk; downloaded once."""
-    file: Path | None = None
-    """A file of such weights that is at hand already (with ``weights``)."""
-    run: Path | None = None
-    """A run or model folder to go on from: staged training (32s -> 16s -> 8s) or fine-tuning."""
-
-    @model_validator(mode="after")
-    def _check(self) -> InitSettings:
-        if self.run is not None and self.weights != "none":
-            raise ValueError("init.run and init.weights exclude each other; set one of them")
-        if self.file is not None and self.weights == "none":
-            raise ValueError("init.file needs init.weights, to say what the file holds")
-        return self
+    weights: str = "none"
+    """none: from scratch; vgg16 or vgg16_bn: torchvision's ImageNet weights, downloaded once; or a
+    path: a file of those weights, or a run folder to go on from (32s -> 16s -> 8s, fine-tuning)."""
 
 
 class DataSettings(Settings):
@@ -128,9 +117,7 @@ class Recipe(Settings):
     @model_validator(mode="after")
     def _check(self) -> Recipe:
         if self.input not in INPUT_SPECS:
-            raise ValueError(
-                f"input is {self.input!r}; allowed: {', '.join(sorted(INPUT_SPECS))}"
-            )
+            raise ValueError(f"input is {self.input!r}; allowed: {', '.join(sorted(INPUT_SPECS))}")
         if self.batch.size > 1 and not self.augment.fixed_size:
             raise ValueError(
                 f"batch.size is {self.batch.size}, but photos keep their own sizes; set "

@@ -90,8 +90,7 @@ class Sampler:
         samples = prefetch(self.sample, order, workers=self.workers, depth=depth)
         while True:
             yield [
-                collate([next(samples) for _ in range(self.batch)])
-                for _ in range(self.accumulate)
+                collate([next(samples) for _ in range(self.batch)]) for _ in range(self.accumulate)
             ]
 
 

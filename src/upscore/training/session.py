@@ -20,8 +20,8 @@ from upscore.core.settings import build, load_yaml
 from upscore.data import DataSet, Split, open_data
 from upscore.data.stats import class_frequencies
 from upscore.errors import RunError, SettingsError
-from upscore.models import create_model
-from upscore.models.initialise import initialise
+from upscore.models.catalog import create_model
+from upscore.models.weights import initialise
 from upscore.training.loop import Outcome, Status, Training, Validate
 from upscore.training.loss import median_frequency_weights
 from upscore.training.recipe import Recipe
@@ -44,7 +44,7 @@ def train(
     out: Path,
     resume: bool,
     make_validate: MakeValidate,
-    show: Callable[[Status], None] = lambda status: None,
+    show: Callable[[Status], None] = lambda _: None,
 ) -> Outcome:
     """Train ``recipe`` on the data set at ``data`` into the run folder ``out``.
 
@@ -62,16 +62,16 @@ def train(
     train_split = dataset.split(recipe.data.train_split)
     val_split = dataset.split(recipe.data.val_split)
     run = RunFolder(out)
-    if fabric.is_global_zero:
-        _prepare_folder(run, recipe, dataset, data, resume, runtime)
-    fabric.barrier()
-
     input_spec = InputSpec.named(recipe.input)
     torch.manual_seed(recipe.seed)
     model = create_model(recipe.model.name, num_classes=len(dataset.labels), **recipe.model.options)
-    if not (run.state / "resume.pt").exists():
-        init = recipe.init
-        initialise(model, labels=dataset.labels, weights=init.weights, file=init.file, run=init.run)
+    if recipe.init.weights != "none" and not (run.state / "resume.pt").exists():
+        initialise(model, recipe.init.weights)
+    class_weights = _class_weights(recipe, train_split)
+    if fabric.is_global_zero:  # last: whatever is wrong so far leaves no folder behind
+        _prepare_folder(run, recipe, dataset, data, resume, runtime)
+    fabric.barrier()
+
     training = Training(
         recipe,
         run=run,
@@ -92,7 +92,7 @@ def train(
         ),
         validation_images=len(val_split),
         validate=make_validate(val_split, input_spec, runtime),
-        class_weights=_class_weights(recipe, train_split),
+        class_weights=class_weights,
         show=show,
     )
     return training.fit()
@@ -174,9 +174,7 @@ def _differences(kept: dict[str, Any], given: dict[str, Any], prefix: str = "") 
     return lines
 
 
-def _manifest(
-    recipe: Recipe, dataset: DataSet, data: Path, runtime: Runtime
-) -> dict[str, Any]:
+def _manifest(recipe: Recipe, dataset: DataSet, data: Path, runtime: Runtime) -> dict[str, Any]:
     labels: Labels = dataset.labels
     return {
         "command": shlex.join(["upscore", *sys.argv[1:]]),

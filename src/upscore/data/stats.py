@@ -1,0 +1,267 @@
+"""How often classes occur, how large photos and objects are."""
+
+from __future__ import annotations
+
+import os
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from scipy import ndimage
+
+from upscore.core.images import read_mask
+from upscore.core.labels import VOID, LabelMap
+from upscore.core.prefetch import prefetch
+from upscore.data.dataset import DataSet, Split
+from upscore.errors import DataError
+
+Counts = npt.NDArray[np.int64]
+"""(C,) int64."""
+Progress = Callable[[int, int], None]
+
+SMALLEST_REGION = 16
+"""Connected regions of fewer pixels are slips of the annotator's brush, not objects."""
+QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95)
+
+
+def _workers() -> int:
+    return os.cpu_count() or 1
+
+
+def class_frequencies(split: Split, *, progress: Progress | None = None) -> tuple[Counts, Counts]:
+    """Read every mask of a split once, in threads, and count.
+
+    Returns:
+        ``pixels`` (C,) int64, how many pixels each class has, and ``present_pixels`` (C,) int64,
+        how many valid pixels the images have in which the class occurs: the two numbers of median
+        frequency balancing (Eigen and Fergus 2015, section 6.3.2).
+
+    Raises:
+        DataError: a mask that cannot be read.
+    """
+    num_classes = len(split.labels)
+    pixels = np.zeros(num_classes, np.int64)
+    present_pixels = np.zeros(num_classes, np.int64)
+
+    def count(index: int) -> Counts:
+        return _class_pixels(split.read_labels(index), num_classes)
+
+    for done, counts in enumerate(prefetch(count, range(len(split)), workers=_workers()), start=1):
+        pixels += counts
+        present_pixels += np.where(counts > 0, counts.sum(), 0)
+        if progress:
+            progress(done, len(split))
+    return pixels, present_pixels
+
+
+def _class_pixels(labels: LabelMap, num_classes: int) -> Counts:
+    return np.bincount(labels.ravel(), minlength=256)[:num_classes]
+
+
+@dataclass(frozen=True)
+class ClassStats:
+    """One class in one split. ``share`` is of the valid pixels. ``sizes`` are the quantiles
+    (``QUANTILES``) of its objects' sizes, empty where it has none. An object's size is the longer
+    side of its box, as a share of the photo's side along it, in (0, 1]."""
+
+    name: str
+    pixels: int
+    share: float
+    images: int
+    objects: int
+    sizes: tuple[float, ...]
+
+
+@dataclass(frozen=True)
+class SplitStats:
+    """One split. ``image_sizes`` holds (height, width, how many), the most frequent first."""
+
+    name: str
+    images: int
+    valid_pixels: int
+    void_share: float
+    image_sizes: tuple[tuple[int, int, int], ...]
+    classes: tuple[ClassStats, ...]
+
+
+@dataclass(frozen=True)
+class DataStats:
+    """All splits. ``objects_from`` is "instance masks" or "connected regions"."""
+
+    root: Path
+    layout: str
+    objects_from: str
+    splits: tuple[SplitStats, ...]
+
+    def to_json(self) -> dict[str, Any]:
+        return {
+            "root": str(self.root),
+            "layout": self.layout,
+            "objects_from": self.objects_from,
+            "size_quantiles": list(QUANTILES),
+            "splits": {
+                split.name: {
+                    "images": split.images,
+                    "valid_pixels": split.valid_pixels,
+                    "void_share": split.void_share,
+                    "image_sizes": [
+                        {"height": h, "width": w, "images": n} for h, w, n in split.image_sizes
+                    ],
+                    "classes": [
+                        {
+                            "name": item.name,
+                            "pixels": item.pixels,
+                            "share": item.share,
+                            "images": item.images,
+                            "objects": item.objects,
+                            "object_sizes": list(item.sizes),
+                        }
+                        for item in split.classes
+                    ],
+                }
+                for split in self.splits
+            },
+        }
+
+
+@dataclass(frozen=True)
+class _One:
+    """What one mask contributes: pixels by class, void, (class, size) of every object."""
+
+    counts: Counts
+    void: int
+    shape: tuple[int, int]
+    objects: tuple[tuple[int, float], ...]
+
+
+def measure(dataset: DataSet, *, progress: Progress | None = None) -> DataStats:
+    """Read every mask of every split in threads and count.
+
+    Raises:
+        DataError: a split or mask that cannot be read.
+    """
+    splits = [dataset.split(name) for name in dataset.splits]
+    total, before = sum(map(len, splits)), 0
+    results = []
+    for split in splits:
+
+        def advance(done: int, _: int, before: int = before) -> None:
+            if progress:
+                progress(before + done, total)
+
+        results.append(_measure_split(split, dataset, advance))
+        before += len(split)
+    source = "instance masks" if dataset.instances else "connected regions"
+    return DataStats(dataset.root, dataset.layout, source, tuple(results))
+
+
+def _measure_split(split: Split, dataset: DataSet, progress: Progress) -> SplitStats:
+    num_classes = len(split.labels)
+    pixels, images = np.zeros(num_classes, np.int64), np.zeros(num_classes, np.int64)
+    void = 0
+    shapes: Counter[tuple[int, int]] = Counter()
+    sizes: list[list[float]] = [[] for _ in range(num_classes)]
+
+    def one(index: int) -> _One:
+        labels = split.read_labels(index)
+        path = dataset.instances.get(split.pairs[index].name)
+        if path is not None:
+            objects = _instance_sizes(labels, _read_instances(path, labels), num_classes)
+        else:
+            objects = _region_sizes(labels, split.labels.names)
+        height, width = labels.shape
+        return _One(
+            _class_pixels(labels, num_classes),
+            int((labels == VOID).sum()),
+            (height, width),
+            tuple(objects),
+        )
+
+    for done, found in enumerate(prefetch(one, range(len(split)), workers=_workers()), start=1):
+        pixels += found.counts
+        images += found.counts > 0
+        void += found.void
+        shapes[found.shape] += 1
+        for index, size in found.objects:
+            sizes[index].append(size)
+        progress(done, len(split))
+    valid = int(pixels.sum())
+    classes = tuple(
+        ClassStats(
+            name=name,
+            pixels=int(pixels[i]),
+            share=float(pixels[i] / max(valid, 1)),
+            images=int(images[i]),
+            objects=len(sizes[i]),
+            sizes=tuple(float(q) for q in np.quantile(sizes[i], QUANTILES)) if sizes[i] else (),
+        )
+        for i, name in enumerate(split.labels.names)
+    )
+    return SplitStats(
+        name=split.name,
+        images=len(split),
+        valid_pixels=valid,
+        void_share=void / max(valid + void, 1),
+        image_sizes=tuple((h, w, n) for (h, w), n in shapes.most_common()),
+        classes=classes,
+    )
+
+
+def _read_instances(path: Path, labels: LabelMap) -> npt.NDArray[np.integer[Any]]:
+    if path.suffix == ".mat":
+        from upscore.data.sbd import read_sbd_instances
+
+        instances: npt.NDArray[np.integer[Any]] = read_sbd_instances(path)
+    else:
+        instances = read_mask(path)
+    if instances.shape != labels.shape:
+        raise DataError(f"{path}: instance mask is {instances.shape}, labels are {labels.shape}")
+    return instances
+
+
+def _boxes(
+    regions: npt.NDArray[np.integer[Any]],
+) -> list[tuple[int, float, tuple[slice, slice]]]:
+    """(number, size, window) of every numbered region of an (H, W) map, 0 left out."""
+    height, width = regions.shape
+    found = []
+    for number, window in enumerate(ndimage.find_objects(regions.astype(np.int32)), start=1):
+        if window is not None:
+            rows, columns = window
+            size = max((rows.stop - rows.start) / height, (columns.stop - columns.start) / width)
+            found.append((number, size, window))
+    return found
+
+
+def _instance_sizes(
+    labels: LabelMap, instances: npt.NDArray[np.integer[Any]], num_classes: int
+) -> list[tuple[int, float]]:
+    """(class, size) of every instance; its class is that of most of its pixels."""
+    instances = np.where(instances == VOID, 0, instances)
+    found = []
+    for number, size, window in _boxes(instances):
+        inside = labels[window][instances[window] == number]
+        votes = np.bincount(inside, minlength=256)[:num_classes]
+        if votes.any():
+            found.append((int(votes.argmax()), size))
+    return found
+
+
+def _region_sizes(labels: LabelMap, names: tuple[str, ...]) -> list[tuple[int, float]]:
+    """(class, size) of every connected region; the ground ("background") is no object."""
+    found = []
+    for index in np.unique(labels):
+        if index == VOID or names[index] == "background":
+            continue
+        regions, _ = ndimage.label(labels == index, structure=np.ones((3, 3)))
+        areas = np.bincount(regions.ravel())
+        found += [
+            (int(index), size)
+            for number, size, _ in _boxes(regions)
+            if areas[number] >= SMALLEST_REGION
+        ]
+    return found

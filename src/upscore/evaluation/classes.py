@@ -1,0 +1,44 @@
+"""Bring the classes of a network and of a data set together by name."""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+
+from upscore.core.labels import Labels
+from upscore.errors import RunError
+
+LISTED = 8  # how many names a message lists
+
+
+def match_classes(of_run: Labels, of_data: Labels, *, run: str, data: str) -> npt.NDArray[np.uint8]:
+    """Table from the network's class index to the data set's, matched by name.
+
+    Args:
+        run, data: what the message calls the two.
+
+    Returns:
+        (C,) uint8; the identity when the order is the same. ``table[prediction]`` is a prediction
+        in the data set's numbering.
+
+    Raises:
+        RunError: a name that only one of them has.
+    """
+    only_run = [name for name in of_run.names if name not in of_data.names]
+    only_data = [name for name in of_data.names if name not in of_run.names]
+    if only_run or only_data:
+        parts = [f"{run} has {len(of_run)} classes, {data} has {len(of_data)}"]
+        if only_run:
+            parts.append(f"only in the run: {_listed(only_run)}")
+        if only_data:
+            parts.append(f"only in the data set: {_listed(only_data)}")
+        raise RunError(
+            "class names differ: " + "; ".join(parts) + ". Evaluate on a data set with the run's "
+            "classes, or name them alike in a dataset.yaml (see docs/data.md)"
+        )
+    return np.array([of_data.names.index(name) for name in of_run.names], dtype=np.uint8)
+
+
+def _listed(names: list[str]) -> str:
+    more = f" and {len(names) - LISTED} more" if len(names) > LISTED else ""
+    return ", ".join(names[:LISTED]) + more

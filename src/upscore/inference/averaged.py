@@ -1,0 +1,100 @@
+"""Averaging over the mirrored photo and over sizes."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from PIL import Image
+
+from upscore.core.labels import LabelMap, Labels, RGBImage
+from upscore.errors import SettingsError
+from upscore.inference.segmenter import Scores, Segmenter, require_rgb
+
+MAX_SCALE = 8.0
+
+
+class Averaged:
+    """The mean of another segmenter's probabilities over scaled and mirrored copies of the photo.
+
+    Each copy's probabilities are mirrored back and resized bilinearly to the photo's size; all
+    copies count the same. ``scores`` are the logarithm of that mean, so their softmax is the mean.
+
+    Args:
+        base: what labels each copy.
+        flip: also the left-right mirrored copy of each scale.
+        scales: sides of the copies as multiples of the photo's, each over 0 and at most 8.
+
+    Raises:
+        SettingsError: no scale, or one out of range.
+    """
+
+    def __init__(
+        self, base: Segmenter, *, flip: bool = False, scales: Sequence[float] = (1.0,)
+    ) -> None:
+        wrong = [scale for scale in scales if not (0 < scale <= MAX_SCALE)]
+        if not scales or wrong:
+            found = f"hold {wrong[0]}" if wrong else "are empty"
+            raise SettingsError(
+                f"scales {found}; want one or more numbers over 0 and up to {MAX_SCALE:g}, "
+                "for example --scales 0.75 1 1.25"
+            )
+        self.base = base
+        self.flip = flip
+        self.scales = tuple(scales)
+
+    @property
+    def labels(self) -> Labels:
+        return self.base.labels
+
+    def probabilities(self, image: RGBImage) -> Scores:
+        """(H, W, 3) uint8 -> mean probabilities (C, H, W) float32 in [0, 1].
+
+        Raises:
+            DataError: not such an image.
+        """
+        require_rgb(image)
+        height, width, _ = image.shape
+        total: Scores | None = None
+        for scale in self.scales:
+            size = (max(1, math.floor(height * scale + 0.5)), max(1, math.floor(width * scale + 0.5)))
+            scaled = _resize_image(image, size)
+            for mirrored in (False, True) if self.flip else (False,):
+                part = self.base.probabilities(scaled[:, ::-1] if mirrored else scaled)
+                part = _resize_map(part[..., ::-1] if mirrored else part, (height, width))
+                if total is None:
+                    total = part
+                else:
+                    total += part
+        assert total is not None
+        total /= len(self.scales) * (2 if self.flip else 1)
+        return total
+
+    def scores(self, image: RGBImage) -> Scores:
+        """Logarithm of the mean probabilities, (C, H, W) float32. Raises as ``probabilities``."""
+        mean = self.probabilities(image)
+        np.maximum(mean, np.finfo(np.float32).tiny, out=mean)  # a zero would give -inf
+        return np.log(mean, out=mean)
+
+    def predict(self, image: RGBImage) -> LabelMap:
+        """(H, W) uint8, the class of the highest mean probability. Raises as ``probabilities``."""
+        return self.probabilities(image).argmax(axis=0).astype(np.uint8)
+
+
+def _resize_image(image: RGBImage, size: tuple[int, int]) -> RGBImage:
+    if image.shape[:2] == size:
+        return image
+    height, width = size
+    picture = Image.fromarray(np.ascontiguousarray(image))
+    return np.asarray(picture.resize((width, height), Image.Resampling.BILINEAR))
+
+
+def _resize_map(scores: Scores, size: tuple[int, int]) -> Scores:
+    if scores.shape[1:] == size:
+        return np.ascontiguousarray(scores)
+    tensor = torch.from_numpy(np.ascontiguousarray(scores))[None]
+    array: Scores = F.interpolate(tensor, size=size, mode="bilinear", align_corners=False)[0].numpy()
+    return array

@@ -1,0 +1,153 @@
+"""Photos too large for memory, in overlapping tiles that are blended without a seam."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+import numpy.typing as npt
+
+from upscore.core.labels import LabelMap, Labels, RGBImage
+from upscore.errors import SettingsError
+from upscore.inference.segmenter import Scores, Segmenter, require_rgb, softmax
+
+STRIDE = 32
+"""Five pools of two: tiles that begin at multiples of it see the pooling grid of the whole photo."""
+
+DEFAULT_TILE = 1024
+"""Pixels. A full-width FCN-8s needs about 0.8 GiB for the activations of one such tile."""
+
+MIN_TILE = 4 * STRIDE
+
+
+def require_tile(tile: int) -> None:
+    """Refuse a side that is neither 0 nor a multiple of 32 from 128 (SettingsError)."""
+    if tile == 0 or (tile >= MIN_TILE and tile % STRIDE == 0):
+        return
+    below = max(MIN_TILE, tile // STRIDE * STRIDE)
+    raise SettingsError(
+        f"tile is {tile}; want 0 (never) or a multiple of {STRIDE} from {MIN_TILE} on, "
+        f"for example --tile {below}"
+    )
+
+
+class Tiled:
+    """Another segmenter, asked tile by tile where a photo's side is over ``tile`` pixels.
+
+    Neighbours overlap by a quarter of a tile. Across the middle half of an overlap the scores go
+    over from one to the other along a smooth ramp, so the outer quarters, where a network sees
+    nothing but padding beyond, do not count. Only one row of tiles is held besides the result:
+    ``predict`` needs memory in proportion to the photo's width, not its area.
+
+    Args:
+        base: what labels each tile.
+        tile: side in pixels, a multiple of 32 from 128 on.
+
+    Raises:
+        SettingsError: another ``tile``.
+    """
+
+    def __init__(self, base: Segmenter, *, tile: int = DEFAULT_TILE) -> None:
+        require_tile(tile)
+        if tile == 0:
+            raise SettingsError("tile is 0 (never); use the segmenter itself")
+        self.base = base
+        self.tile = tile
+        self.overlap = tile // 4 // STRIDE * STRIDE
+
+    @property
+    def labels(self) -> Labels:
+        return self.base.labels
+
+    def scores(self, image: RGBImage) -> Scores:
+        """(H, W, 3) uint8 -> blended class scores (C, H, W) float32.
+
+        Raises:
+            DataError: not such an image.
+        """
+        require_rgb(image)
+        if self._fits(image):
+            return self.base.scores(image)
+        whole: Scores = np.empty((len(self.labels), *image.shape[:2]), dtype=np.float32)
+        for top, rows in self._finished_rows(image):
+            whole[:, top : top + rows.shape[1]] = rows
+        return whole
+
+    def probabilities(self, image: RGBImage) -> Scores:
+        """Softmax of the blended scores, (C, H, W) float32 in [0, 1]. Raises as ``scores``."""
+        require_rgb(image)
+        if self._fits(image):
+            return self.base.probabilities(image)
+        whole: Scores = np.empty((len(self.labels), *image.shape[:2]), dtype=np.float32)
+        for top, rows in self._finished_rows(image):
+            whole[:, top : top + rows.shape[1]] = softmax(rows.copy())
+        return whole
+
+    def predict(self, image: RGBImage) -> LabelMap:
+        """(H, W) uint8 labels of the blended scores. Raises as ``scores``."""
+        require_rgb(image)
+        if self._fits(image):
+            return self.base.predict(image)
+        whole: LabelMap = np.empty(image.shape[:2], dtype=np.uint8)
+        for top, rows in self._finished_rows(image):
+            whole[top : top + rows.shape[1]] = rows.argmax(axis=0)
+        return whole
+
+    def _fits(self, image: RGBImage) -> bool:
+        return max(image.shape[:2]) <= self.tile
+
+    def _finished_rows(self, image: RGBImage) -> Iterator[tuple[int, Scores]]:
+        """Pieces (first row, scores (C, rows, W)) from top to bottom that no later tile changes."""
+        height = image.shape[0]
+        tops = starts(height, tile=self.tile, overlap=self.overlap)
+        above: Scores | None = None  # what the band before left for the overlap
+        for index, top in enumerate(tops):
+            bottom = min(top + self.tile, height)
+            band = self._band(image[top:bottom])
+            if above is not None:
+                _blend(above, band[:, : above.shape[1]], axis=1)
+                band[:, : above.shape[1]] = above
+            if index + 1 < len(tops):
+                cut = tops[index + 1] - top
+                above = band[:, cut:].copy()
+                band = band[:, :cut]
+            yield top, band
+
+    def _band(self, image: RGBImage) -> Scores:
+        """Scores (C, rows, W) of one row of tiles, blended along the width."""
+        rows, width, _ = image.shape
+        band: Scores = np.empty((len(self.labels), rows, width), dtype=np.float32)
+        end = 0
+        for left in starts(width, tile=self.tile, overlap=self.overlap):
+            right = min(left + self.tile, width)
+            part = self.base.scores(image[:, left:right])
+            shared = end - left if end else 0
+            if shared:
+                _blend(band[:, :, left:end], part[:, :, :shared], axis=2)
+            band[:, :, left + shared : right] = part[:, :, shared:]
+            end = right
+        return band
+
+
+def starts(length: int, *, tile: int, overlap: int) -> list[int]:
+    """First pixels of the tiles along a side; every one but the last is ``tile`` long.
+
+    The last one ends with the photo and may be shorter, but is longer than the overlap.
+    """
+    step = tile - overlap
+    return list(range(0, max(1, length - overlap), step))
+
+
+def ramp(length: int) -> npt.NDArray[np.float32]:
+    """Weights of the later tile over an overlap: 0, a raised cosine over the middle half, 1."""
+    position = (np.arange(length, dtype=np.float64) + 0.5) / length
+    middle = np.clip(2 * position - 0.5, 0, 1)
+    weights: npt.NDArray[np.float32] = (0.5 - 0.5 * np.cos(np.pi * middle)).astype(np.float32)
+    return weights
+
+
+def _blend(earlier: Scores, later: Scores, *, axis: int) -> None:
+    """earlier += weight * (later - earlier), in place: where both agree nothing changes at all."""
+    shape = [1, 1, 1]
+    shape[axis] = earlier.shape[axis]
+    earlier += ramp(earlier.shape[axis]).reshape(shape) * (later - earlier)

@@ -1,0 +1,1 @@
+"""Figures of scores and learning curves, and one self-contained page about runs."""

@@ -1,0 +1,184 @@
+"""What the report reads of a run folder: only its own files, and each may be missing."""
+
+from __future__ import annotations
+
+import csv
+import math
+from collections import deque
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from upscore.core.files import read_json
+from upscore.core.run_folder import RunFolder
+from upscore.core.settings import load_yaml
+from upscore.errors import RunError
+from upscore.evaluation.examples import Example, read_examples
+from upscore.evaluation.results import Results, read_results
+
+WINDOW = 100  # iterations, the report's mean
+
+
+@dataclass(frozen=True)
+class Curve:
+    """log.csv as series: ``losses[i]`` is the mean since ``iterations[i - 1]``."""
+
+    iterations: tuple[int, ...] = ()
+    losses: tuple[float, ...] = ()
+    val_iterations: tuple[int, ...] = ()
+    val_miou: tuple[float, ...] = ()
+    last_iteration: int = 0
+    seconds: float | None = None
+    memory_mib: float | None = None
+
+    def hundred_iteration_mean(self) -> tuple[float, ...]:
+        """Mean loss of the 100 iterations up to each logged one.
+
+        Each logged value counts for the iterations that it covers, so that any logging interval
+        gives the same curve; an interval of 100 or more is its own mean.
+        """
+        means: list[float] = []
+        window: deque[tuple[int, int, float]] = deque()  # (after, up to, mean loss)
+        before = 0
+        for iteration, loss in zip(self.iterations, self.losses, strict=True):
+            window.append((before, iteration, loss))
+            begin = iteration - WINDOW
+            while window[0][1] <= begin:
+                window.popleft()
+            weights = [max(end - max(start, begin), 1e-9) for start, end, _ in window]
+            total = sum(w * value for w, (_, _, value) in zip(weights, window, strict=True))
+            means.append(total / sum(weights))
+            before = iteration
+        return tuple(means)
+
+
+@dataclass(frozen=True)
+class SplitResults:
+    """One evaluation/<split>/ folder."""
+
+    folder: Path
+    results: Results
+    examples: tuple[Example, ...]
+
+    @property
+    def name(self) -> str:
+        return self.folder.name
+
+
+@dataclass(frozen=True)
+class RunData:
+    """A run as far as its files tell. None or empty stands for a file that is not there."""
+
+    path: Path
+    name: str
+    manifest: dict[str, Any]
+    recipe: dict[str, Any]
+    recipe_text: str
+    model: dict[str, Any]
+    curve: Curve
+    splits: tuple[SplitResults, ...] = field(default=())
+
+    def settings(self) -> dict[str, Any]:
+        """The recipe in dotted keys."""
+        return flatten(self.recipe)
+
+    def told(self, *keys: str) -> Any:
+        """A value of the manifest by its path of keys, None where it is not there."""
+        value: Any = self.manifest
+        for key in keys:
+            if not isinstance(value, Mapping):
+                return None
+            value = value.get(key)
+        return value
+
+
+def read_run(path: Path) -> RunData:
+    """Read everything that a report shows.
+
+    Raises:
+        NotFoundError: no such folder.
+        RunError: no run folder, a damaged file (named), or one from a newer upscore.
+    """
+    run = RunFolder.open(path)
+    recipe = load_yaml(run.recipe) if run.recipe.exists() else {}
+    config = run.model / "config.json"
+    folders = []
+    if run.evaluation.is_dir():
+        folders = sorted(f for f in run.evaluation.iterdir() if (f / "scores.json").exists())
+    return RunData(
+        path=path,
+        name=path.resolve().name,
+        manifest=run.read_manifest(),
+        recipe=recipe,
+        recipe_text=run.recipe.read_text(encoding="utf-8") if recipe else "",
+        model=read_json(config) if config.exists() else {},
+        curve=read_curve(run.log) if run.log.exists() else Curve(),
+        splits=tuple(
+            SplitResults(folder, read_results(folder), tuple(read_examples(folder / "examples")))
+            for folder in folders
+        ),
+    )
+
+
+def read_curve(path: Path) -> Curve:
+    """log.csv -> series. A last row that a killed run left half-written is dropped.
+
+    Raises:
+        RunError: no such columns, or a cell that is no number.
+    """
+    try:
+        text = path.read_text(encoding="utf-8")
+    except UnicodeDecodeError as error:
+        raise RunError(f"{path}: damaged, not text ({error})") from error
+    rows = list(csv.DictReader(text.splitlines()))
+    if rows and "iteration" not in rows[0]:
+        raise RunError(f"{path}: damaged, there is no column 'iteration' in its first line")
+    if rows and not text.endswith("\n"):
+        rows.pop()
+    losses: list[tuple[int, float]] = []
+    scores: list[tuple[int, float]] = []
+    last, seconds, memory = 0, None, None
+    for number, row in enumerate(rows, start=2):
+        try:
+            iteration = int(row["iteration"])
+            loss, miou = _number(row.get("loss")), _number(row.get("val_miou"))
+            seconds = _number(row.get("seconds")) or seconds
+            used = _number(row.get("memory_mib"))
+        except (TypeError, ValueError) as error:
+            raise RunError(f"{path}, line {number}: damaged ({error})") from error
+        last = max(last, iteration)
+        if used is not None:
+            memory = used if memory is None else max(memory, used)
+        if loss is not None:
+            losses.append((iteration, loss))
+        if miou is not None:
+            scores.append((iteration, miou))
+    return Curve(
+        iterations=tuple(i for i, _ in losses),
+        losses=tuple(v for _, v in losses),
+        val_iterations=tuple(i for i, _ in scores),
+        val_miou=tuple(v for _, v in scores),
+        last_iteration=last,
+        seconds=seconds,
+        memory_mib=memory,
+    )
+
+
+def _number(text: str | None) -> float | None:
+    """An empty cell and what is not finite are None."""
+    if not text:
+        return None
+    value = float(text)
+    return value if math.isfinite(value) else None
+
+
+def flatten(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Nested mappings -> dotted keys."""
+    flat: dict[str, Any] = {}
+    for key, value in tree.items():
+        if isinstance(value, Mapping) and value:
+            flat.update(flatten(value, f"{prefix}{key}."))
+        else:
+            flat[f"{prefix}{key}"] = value
+    return flat

@@ -1,0 +1,69 @@
+"""Muon: momentum whose update is made orthogonal, for the kernels of hidden convolutions."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import torch
+from torch import Tensor
+
+QUINTIC = (3.4445, -4.7750, 2.0315)
+"""Coefficients that bring singular values to about 1 in few steps (Jordan et al. 2024)."""
+
+
+def orthogonalize(matrix: Tensor, steps: int = 4) -> Tensor:
+    """The nearest (semi-)orthogonal matrix, roughly: Newton-Schulz iteration of degree five.
+
+    Args:
+        matrix: (rows, columns) float.
+
+    Returns:
+        The same shape; U V' of the singular value decomposition with the singular values between
+        about 0.5 and 1.5 instead of 1, which is enough for a direction of descent.
+    """
+    a, b, c = QUINTIC
+    tall = matrix.shape[0] > matrix.shape[1]
+    x = matrix.mT if tall else matrix
+    x = x / (x.norm() + 1e-7)
+    for _ in range(steps):
+        gram = x @ x.mT
+        x = torch.addmm(x, torch.addmm(gram, gram, gram, beta=b, alpha=c), x, beta=a)
+    return x.mT if tall else x
+
+
+class Muon(torch.optim.Optimizer):
+    """Momentum orthogonalised by Newton-Schulz (Jordan et al. 2024, "Muon").
+
+    A kernel (out, in, h, w) is treated as a matrix (out, in * h * w). torch.optim.Muon, where
+    there is one, takes two-dimensional parameters only. Every singular direction of a kernel's
+    gradient is followed equally, so that rare classes are not drowned by frequent ones.
+    """
+
+    def __init__(
+        self,
+        params: Iterable[Tensor] | Iterable[dict[str, Any]],
+        *,
+        lr: float,
+        momentum: float = 0.95,
+        weight_decay: float = 0.0,
+    ) -> None:
+        super().__init__(params, {"lr": lr, "momentum": momentum, "weight_decay": weight_decay})
+
+    @torch.no_grad()
+    def step(self, closure: Callable[[], float] | None = None) -> None:  # type: ignore[override]
+        assert closure is None
+        for group in self.param_groups:
+            for parameter in group["params"]:
+                if parameter.grad is None:
+                    continue
+                state = self.state[parameter]
+                if not state:
+                    state["momentum"] = torch.zeros_like(parameter)
+                momentum = state["momentum"].mul_(group["momentum"]).add_(parameter.grad)
+                update = parameter.grad.add(momentum, alpha=group["momentum"])  # Nesterov's form
+                matrix = update.reshape(len(update), -1)
+                scale = max(1.0, matrix.shape[0] / matrix.shape[1]) ** 0.5
+                update = orthogonalize(matrix).view_as(update)
+                parameter.mul_(1.0 - group["lr"] * group["weight_decay"])
+                parameter.add_(update, alpha=-group["lr"] * scale)

@@ -1,0 +1,80 @@
+"""Settings are strict; messages name dotted keys and what is allowed."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pydantic import Field
+
+from upscore.core.settings import Settings, build, load_yaml, set_dotted
+from upscore.errors import NotFoundError, SettingsError
+
+
+class Inner(Settings):
+    rate: float = 0.1
+    size: int = 2
+
+
+class Outer(Settings):
+    name: str
+    inner: Inner = Field(default_factory=Inner)
+
+
+def test_unknown_key_names_the_nearest() -> None:
+    with pytest.raises(SettingsError, match=r"unknown setting 'inner\.rat'; did you mean 'rate'"):
+        build(Outer, {"name": "x", "inner": {"rat": 1}}, "recipe")
+
+
+def test_all_problems_at_once() -> None:
+    with pytest.raises(SettingsError) as caught:
+        build(Outer, {"inner": {"size": "many", "zzz": 1}}, "file.yaml")
+    text = str(caught.value)
+    assert "file.yaml: setting 'name' is missing" in text
+    assert "inner.size: input should be a valid integer" in text
+    assert "found 'many'" in text
+    assert "unknown setting 'inner.zzz'; allowed: rate, size" in text
+
+
+@pytest.mark.parametrize(
+    ("assignment", "expected"),
+    [
+        ("inner.rate=1e-5", {"inner": {"rate": 1e-5}}),
+        ("inner.rate=0.5", {"inner": {"rate": 0.5}}),
+        ("a.b.c=[1, 2]", {"a": {"b": {"c": [1, 2]}}}),
+        ("name=", {"name": None}),
+        ("flag=true", {"flag": True}),
+        ("path=a=b", {"path": "a=b"}),
+    ],
+)
+def test_set_dotted(assignment: str, expected: dict[str, Any]) -> None:
+    content: dict[str, Any] = {}
+    set_dotted(content, assignment)
+    assert content == expected
+
+
+@pytest.mark.parametrize("assignment", ["rate", "=3", "a.b=[1,"])
+def test_bad_assignments(assignment: str) -> None:
+    with pytest.raises(SettingsError, match="--set"):
+        set_dotted({}, assignment)
+
+
+def test_a_value_has_no_parts() -> None:
+    with pytest.raises(SettingsError, match="'seed' is a value"):
+        set_dotted({"seed": 3}, "seed.x=1")
+
+
+def test_yaml_files(tmp_path: Path) -> None:
+    with pytest.raises(NotFoundError, match="no such file"):
+        load_yaml(tmp_path / "none.yaml")
+    path = tmp_path / "bad.yaml"
+    path.write_text("a: [1,\nb: 2", encoding="utf-8")
+    with pytest.raises(SettingsError, match=r"bad\.yaml, line 2: not valid YAML"):
+        load_yaml(path)
+    path.write_text("- 1\n", encoding="utf-8")
+    with pytest.raises(SettingsError, match="found list"):
+        load_yaml(path)
+    path.write_bytes(b"\xff\xfe\x00bad")
+    with pytest.raises(SettingsError, match="cannot be read as text"):
+        load_yaml(path)

@@ -1,0 +1,58 @@
+"""A tiny data set and a tiny training that takes a second."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from upscore.cli.train import make_validate
+from upscore.data.toy import make_toy
+from upscore.training.loop import Outcome
+from upscore.training.recipe import load_recipe
+from upscore.training.session import train
+
+TINY = (
+    "model.options.width=0.0625",
+    "model.options.fc_width=16",
+    "augment.crop=[32, 32]",
+    "batch.size=2",
+    "budget.iterations=6",
+    "log_every=2",
+    "save_every=2",
+    "validate.every=3",
+    "validate.images=2",
+    "precision=fp32",
+)
+
+
+@pytest.fixture(scope="session")
+def toy(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("toy")
+    make_toy(folder, num=10, seed=1)
+    return folder
+
+
+@pytest.fixture
+def run_tiny(toy: Path) -> Callable[..., Outcome]:
+    """Train fcn8s-quick with tiny settings: ``run_tiny(out, *assignments, resume=False)``."""
+
+    def run(
+        out: Path,
+        *assignments: str,
+        recipe: str = "fcn8s-quick",
+        resume: bool = False,
+        **options: Any,
+    ) -> Outcome:
+        return train(
+            load_recipe(recipe, [*TINY, *assignments]),
+            data=options.pop("data", toy),
+            out=out,
+            resume=resume,
+            make_validate=make_validate,
+            **options,
+        )
+
+    return run

@@ -1,0 +1,135 @@
+"""Schedules as functions of the used budget; parameter groups as the papers have them."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+import torch
+from torch import nn
+
+from upscore.core.settings import build
+from upscore.errors import SettingsError
+from upscore.models.network import Network
+from upscore.training.muon import Muon, orthogonalize
+from upscore.training.optim import (
+    OptimSettings,
+    ScheduleSettings,
+    make_optimizers,
+    schedule_factor,
+    set_learning_rate,
+)
+
+
+class Small(Network):
+    """Photo -> 6 channels -> 6 channels -> 2 classes."""
+
+    def __init__(self) -> None:
+        super().__init__(num_classes=2, in_channels=3)
+        self.first = nn.Conv2d(3, 6, 3)
+        self.norm = nn.BatchNorm2d(6)
+        self.hidden = nn.Conv2d(6, 6, 3)
+        self.score = nn.Conv2d(6, 2, 1)
+
+
+def test_schedules_begin_and_end_where_they_should() -> None:
+    cosine = ScheduleSettings(name="cosine", warmup=0.1)
+    assert schedule_factor(cosine, 0.05) == pytest.approx(0.5)
+    assert schedule_factor(cosine, 0.1) == pytest.approx(1.0)
+    assert schedule_factor(cosine, 0.55) == pytest.approx(0.5)
+    assert schedule_factor(cosine, 1.0) < 1e-3
+    assert schedule_factor(ScheduleSettings(name="poly", power=0.9), 0.5) == pytest.approx(0.5**0.9)
+    assert schedule_factor(ScheduleSettings(), 0.7) == 1.0
+
+
+def test_step_multiplies_at_each_fraction() -> None:
+    # DeconvNet's stage 1: 0.1 after 9000 and 18000 of 20000
+    step = ScheduleSettings(name="step", steps=(0.45, 0.9))
+    factors = [schedule_factor(step, f) for f in (0.0, 0.449, 0.45, 0.89, 0.9, 1.0)]
+    assert factors == pytest.approx([1, 1, 0.1, 0.1, 0.01, 0.01])
+
+
+def test_plateau_counts_cuts() -> None:
+    assert schedule_factor(ScheduleSettings(name="plateau"), 0.5, cuts=2) == pytest.approx(0.01)
+
+
+@pytest.mark.parametrize("steps", [(), (0.9, 0.4)])
+def test_step_wants_rising_steps(steps: tuple[float, ...]) -> None:
+    with pytest.raises(SettingsError, match="rising order"):
+        build(ScheduleSettings, {"name": "step", "steps": list(steps)}, "recipe")
+
+
+def test_factor_is_always_positive_and_finite() -> None:
+    for name in ("constant", "poly", "cosine", "plateau"):
+        settings = ScheduleSettings(name=name, warmup=0.02)  # type: ignore[arg-type]
+        factors = [schedule_factor(settings, i / 1000) for i in range(1001)]
+        assert all(0 < f <= 1 and math.isfinite(f) for f in factors)
+
+
+def test_papers_groups_biases_learn_twice_and_do_not_decay() -> None:
+    model = Small()
+    settings = OptimSettings(name="sgd", lr=1e-3, weight_decay=5e-4, bias_lr=2.0)
+    (optimizer,) = make_optimizers(model, settings)
+    set_learning_rate([optimizer], 0.1)
+    by_parameter = {p: g for g in optimizer.param_groups for p in g["params"]}
+    assert by_parameter[model.first.weight]["weight_decay"] == 5e-4
+    assert by_parameter[model.first.weight]["lr"] == pytest.approx(1e-4)
+    assert by_parameter[model.first.bias]["lr"] == pytest.approx(2e-4)
+    assert by_parameter[model.first.bias]["weight_decay"] == 0.0
+    assert by_parameter[model.norm.weight]["weight_decay"] == 0.0
+    assert by_parameter[model.norm.bias]["lr"] == pytest.approx(1e-4)
+    assert len(by_parameter) == len(list(model.parameters()))
+
+
+def test_report_groups_decay_everything() -> None:
+    (adam,) = make_optimizers(Small(), OptimSettings(name="adam", weight_decay=1e-6, decay="all"))
+    assert {g["weight_decay"] for g in adam.param_groups} == {1e-6}
+
+
+def test_frozen_parameters_are_left_out() -> None:
+    model = Small()
+    model.first.requires_grad_(False)
+    (optimizer,) = make_optimizers(model, OptimSettings())
+    held = [p for g in optimizer.param_groups for p in g["params"]]
+    assert all(p.requires_grad for p in held)
+    assert len(held) == len(list(model.parameters())) - 2
+
+
+def test_muon_takes_hidden_kernels_and_adamw_the_rest() -> None:
+    model = Small()
+    muon, adamw = make_optimizers(model, OptimSettings(name="muon", lr=2e-3, kernel_lr=0.02))
+    assert [p is model.hidden.weight for g in muon.param_groups for p in g["params"]] == [True]
+    rest = {p for g in adamw.param_groups for p in g["params"]}
+    assert rest == set(model.parameters()) - {model.hidden.weight}
+    set_learning_rate([muon, adamw], 0.5)
+    assert muon.param_groups[0]["lr"] == pytest.approx(0.01)
+    assert {g["lr"] for g in adamw.param_groups} == {1e-3}
+
+
+@pytest.mark.parametrize("shape", [(6, 40), (40, 6), (17, 17), (1, 9)])
+def test_orthogonalize_keeps_directions_and_evens_out_their_lengths(shape: tuple[int, int]) -> None:
+    matrix = torch.randn(shape, generator=torch.Generator().manual_seed(0))
+    u, values, v = torch.linalg.svd(matrix.double(), full_matrices=False)
+    ours = orthogonalize(matrix, steps=8).double()
+    lengths = u.mT @ ours @ v.mT  # diagonal in the same singular bases
+    diagonal = lengths.diagonal()
+    assert (lengths - torch.diag(diagonal)).abs().max() < 1e-3
+    assert diagonal.min() > 0.4
+    assert diagonal.max() < 1.6
+    assert values.max() / values.min() >= diagonal.max() / diagonal.min() or len(values) == 1
+
+
+def test_muon_first_step_by_hand() -> None:
+    weight = torch.nn.Parameter(torch.ones(4, 6, 1, 1))
+    gradient = torch.randn(4, 6, 1, 1, generator=torch.Generator().manual_seed(1))
+    weight.grad = gradient.clone()
+    Muon([weight], lr=0.1, weight_decay=0.5).step()
+    direction = orthogonalize(gradient.reshape(4, 6)).view(4, 6, 1, 1)
+    torch.testing.assert_close(weight.detach(), torch.full_like(weight, 0.95) - 0.1 * direction)
+
+
+def test_a_zero_gradient_moves_nothing() -> None:
+    weight = torch.nn.Parameter(torch.ones(4, 6, 3, 3))
+    weight.grad = torch.zeros_like(weight)
+    Muon([weight], lr=0.1).step()
+    assert torch.equal(weight.detach(), torch.ones_like(weight))

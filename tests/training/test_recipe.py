@@ -1,0 +1,70 @@
+"""Recipes: shipped ones load, wrong ones say what is wrong."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from upscore.errors import NotFoundError, SettingsError
+from upscore.training.recipe import load_recipe, shipped_recipes
+
+
+def test_the_papers_settings_stand_in_the_recipes() -> None:
+    one, two, three = (load_recipe(f"fcn8s-exp{i}") for i in (1, 2, 3))
+    assert [r.optim.name for r in (one, two, three)] == ["adam"] * 3
+    assert [r.optim.lr for r in (one, two, three)] == [1e-5] * 3
+    assert [r.optim.weight_decay for r in (one, two, three)] == [1e-6, 1e-5, 1e-6]
+    assert [r.budget.iterations for r in (one, two, three)] == [20000, 20000, 40000]
+    heavy = [load_recipe(f"fcn{s}s") for s in (32, 16, 8)]
+    assert [r.optim.lr for r in heavy] == [1e-10, 1e-12, 1e-14]
+    assert {(r.optim.momentum, r.loss.reduction, r.batch.size) for r in heavy} == {(0.99, "sum", 1)}
+    at_once = load_recipe("fcn8s-atonce")
+    assert at_once.budget.iterations == 300000
+    assert at_once.model.options["at_once"] is True
+
+
+@pytest.mark.parametrize("name", shipped_recipes())
+def test_yaml_round_trip(tmp_path: Path, name: str) -> None:
+    recipe = load_recipe(name)
+    path = tmp_path / "recipe.yaml"
+    path.write_text(recipe.to_yaml(), encoding="utf-8")
+    assert load_recipe(str(path)) == recipe
+
+
+def test_another_budget_replaces_the_recipes() -> None:
+    recipe = load_recipe("fcn8s-exp1", ["budget.minutes=12"])
+    assert recipe.budget.minutes == 12
+    assert recipe.budget.iterations is None
+
+
+@pytest.mark.parametrize(
+    ("assignments", "message"),
+    [
+        (["optim.lrr=1"], r"unknown setting 'optim.lrr'; did you mean 'lr'"),
+        (["optim.lr=-1"], r"optim.lr: input should be greater than 0 \(found -1\)"),
+        (["optim.lr=fast"], r"optim.lr: input should be a valid number"),
+        (["optim.name=sdg"], r"optim.name: input should be 'sgd', 'adam', 'adamw' or 'muon'"),
+        (["budget.minutes=5", "budget.epochs=2"], "exactly one of iterations, epochs, minutes"),
+        (["budget.minutes=0"], "budget.minutes: input should be greater than 0"),
+        (["batch.size=0"], "batch.size: input should be greater than or equal to 1"),
+        (["augment.crop=null"], "batch.size is 4, but photos keep their own sizes"),
+        (["augment.flip=2"], "augment.flip: input should be less than or equal to 1"),
+        (["input=vgg"], "input is 'vgg'; allowed: caffe, imagenet"),
+        (["loss.reduction=sum"], "the papers use 1e-10 to 1e-14"),
+        (["precision=fp8"], "precision: input should be 'auto', 'fp32', 'bf16' or 'fp16'"),
+        (["average=1"], "average: input should be less than 1"),
+        (["schedule.name=step"], "step needs steps"),
+        (["seed=-1"], "seed: input should be greater than or equal to 0"),
+    ],
+)
+def test_wrong_settings(assignments: list[str], message: str) -> None:
+    with pytest.raises(SettingsError, match=message):
+        load_recipe("fcn8s-quick", assignments)
+
+
+def test_unknown_names(tmp_path: Path) -> None:
+    with pytest.raises(SettingsError, match="did you mean 'fcn8s-quick'"):
+        load_recipe("fcn8s-quik")
+    with pytest.raises(NotFoundError, match="no such recipe file"):
+        load_recipe(str(tmp_path / "mine.yaml"))

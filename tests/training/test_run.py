@@ -1,0 +1,288 @@
+"""Whole trainings on the toy set: folders, resuming to the bit, budgets, failures."""
+
+from __future__ import annotations
+
+import csv
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from training.conftest import TINY
+from upscore.core.run_folder import RunFolder
+from upscore.errors import RunError, SettingsError, WorkError
+from upscore.models.checkpoint import load_model
+from upscore.training.loop import Outcome, Status
+from upscore.training.recipe import load_recipe, shipped_recipes
+
+Run = Callable[..., Outcome]
+TIMES = {"seconds", "memory_mib"}
+
+
+def rows(run: Path) -> list[dict[str, str]]:
+    with (run / "log.csv").open(newline="") as stream:
+        return [
+            {key: value for key, value in row.items() if key not in TIMES}
+            for row in csv.DictReader(stream)
+        ]
+
+
+def weights(run: Path, which: str = "state/last") -> dict[str, torch.Tensor]:
+    return load_file(run / which / "model.safetensors")
+
+
+def assert_same_run(a: Path, b: Path) -> None:
+    assert rows(a) == rows(b)
+    for which in ("state/last", "model"):
+        ours, theirs = weights(a, which), weights(b, which)
+        assert ours.keys() == theirs.keys()
+        for key in ours:
+            assert torch.equal(ours[key], theirs[key]), key
+
+
+@pytest.fixture(scope="module")
+def reference() -> dict[str, Path]:
+    return {}
+
+
+@pytest.fixture
+def uninterrupted(
+    reference: dict[str, Path], run_tiny: Run, tmp_path_factory: pytest.TempPathFactory
+) -> Path:
+    if "run" not in reference:
+        reference["run"] = tmp_path_factory.mktemp("reference") / "run"
+        run_tiny(reference["run"])
+    return reference["run"]
+
+
+def test_run_folder_is_complete(uninterrupted: Path) -> None:
+    run = RunFolder.open(uninterrupted)
+    assert load_recipe(str(run.recipe)).budget.iterations == 6
+    manifest = run.read_manifest()
+    assert {"command", "machine", "seed", "data", "precision", "git_commit"} <= manifest.keys()
+    saved = load_model(run.model)
+    assert len(saved.labels) == len(manifest["data"]["classes"])
+    loss_rows = [row for row in rows(uninterrupted) if row["loss"]]
+    score_rows = [row for row in rows(uninterrupted) if row["val_miou"]]
+    assert [row["iteration"] for row in loss_rows] == ["2", "4", "6"]
+    assert [row["iteration"] for row in score_rows] == ["3", "6"]
+    assert all(0 <= float(row["val_miou"]) <= 1 for row in score_rows)
+    leftovers = [path.name for path in uninterrupted.rglob(".*")]
+    assert leftovers == []
+
+
+def test_ctrl_c_saves_and_resuming_is_exact(
+    tmp_path: Path, run_tiny: Run, uninterrupted: Path
+) -> None:
+    out = tmp_path / "run"
+
+    def press(status: Status) -> None:
+        if status.iteration == 3 and status.phase == "train":
+            os.kill(os.getpid(), signal.SIGINT)
+
+    first = run_tiny(out, show=press)
+    assert first.interrupted
+    assert first.iteration == 3
+    second = run_tiny(out, resume=True)
+    assert not second.interrupted
+    assert_same_run(out, uninterrupted)
+
+
+@pytest.mark.slow
+def test_sigkill_and_resume_is_exact_to_the_bit(tmp_path: Path, toy: Path) -> None:
+    settings = [*TINY, "budget.iterations=40", "save_every=7", "validate.every=9"]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+
+    def command(out: Path, *more: str) -> list[str]:
+        return [
+            sys.executable, "-m", "upscore", "train", "fcn8s-quick", "--data", str(toy),
+            "--out", str(out), "--set", *settings, *more,
+        ]  # fmt: skip
+
+    whole, killed = tmp_path / "whole", tmp_path / "killed"
+    subprocess.run(command(whole), check=True, env=environment, capture_output=True)
+    process = subprocess.Popen(
+        command(killed), env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    )
+    log = killed / "log.csv"
+    deadline = time.monotonic() + 60
+    while time.monotonic() < deadline and process.poll() is None:
+        if log.exists() and len(log.read_text().splitlines()) > 7:
+            break
+        time.sleep(0.002)
+    process.kill()
+    process.wait()
+    state = killed / "state" / "resume.pt"
+    position = torch.load(state, weights_only=True)["position"]
+    assert 0 < position["iteration"] < 40, "killed too late to show anything"
+    subprocess.run(command(killed, "--resume"), check=True, env=environment, capture_output=True)
+    assert_same_run(whole, killed)
+
+
+@pytest.mark.slow
+def test_two_processes_equal_one_with_twice_the_batch(tmp_path: Path, toy: Path) -> None:
+    # without batch norm: each process would normalise by its own half of the batch
+    settings = [
+        *TINY, "model.options.batch_norm=false", "model.options.dropout=0", "optim.name=sgd",
+        "optim.lr=0.01", "budget.iterations=4", "average=0",
+    ]  # fmt: skip
+    for name, more in {"two": ["processes=2"], "one": ["batch.size=4"]}.items():
+        done = subprocess.run(
+            [sys.executable, "-m", "upscore", "train", "fcn8s-quick", "--data", str(toy),
+             "--out", str(tmp_path / name), "--set", *settings, *more],
+            env={**os.environ, "OMP_NUM_THREADS": "1"}, capture_output=True, text=True,
+            check=False,
+        )  # fmt: skip
+        assert done.returncode == 0, done.stderr
+    one, two = weights(tmp_path / "one"), weights(tmp_path / "two")
+    for key in one:
+        torch.testing.assert_close(one[key], two[key], rtol=1e-4, atol=1e-5)
+    losses = [
+        [float(row["loss"]) for row in rows(tmp_path / name) if row["loss"]]
+        for name in ("one", "two")
+    ]
+    assert losses[0] == pytest.approx(losses[1], rel=1e-4)
+
+
+def test_accumulation_equals_a_larger_batch(tmp_path: Path, run_tiny: Run) -> None:
+    plain = ("model.options.batch_norm=false", "model.options.dropout=0", "optim.name=sgd",
+             "optim.lr=0.01", "average=0", "budget.iterations=4")  # fmt: skip
+    run_tiny(tmp_path / "a", *plain, "batch.size=4")
+    run_tiny(tmp_path / "b", *plain, "batch.size=2", "batch.accumulate=2")
+    a, b = weights(tmp_path / "a"), weights(tmp_path / "b")
+    for key in a:
+        torch.testing.assert_close(a[key], b[key], rtol=1e-4, atol=1e-5)
+
+
+def test_minutes_end_with_a_finished_schedule(tmp_path: Path, run_tiny: Run) -> None:
+    start = time.monotonic()
+    outcome = run_tiny(tmp_path / "run", "budget.minutes=0.05", "budget.iterations=null")
+    assert not outcome.interrupted
+    assert time.monotonic() - start < 20
+    last = rows(tmp_path / "run")[-1]
+    assert float(last["fraction"]) == 1.0
+    assert last["val_miou"]
+    assert float(last["lr"]) < 0.02 * load_recipe("fcn8s-quick").optim.lr
+
+
+def test_epochs_count_samples(tmp_path: Path, run_tiny: Run) -> None:
+    outcome = run_tiny(tmp_path / "run", "budget.iterations=null", "budget.epochs=2")
+    assert outcome.iteration == 7  # 7 training photos, batch 2
+
+
+def test_plateau_cuts_the_rate(tmp_path: Path, run_tiny: Run) -> None:
+    run_tiny(
+        tmp_path / "run", "schedule.name=plateau", "schedule.patience=1", "schedule.warmup=0",
+        "optim.lr=1e-9", "validate.every=1", "log_every=1", "average=0",
+        "model.options.batch_norm=false",
+    )  # fmt: skip
+    rates = [float(row["lr"]) for row in rows(tmp_path / "run") if row["loss"]]
+    assert rates[0] == 1e-9
+    assert rates[-1] < 1e-10  # nothing is learned at this rate, so every validation is a plateau
+
+
+@pytest.mark.parametrize("recipe", shipped_recipes())
+def test_every_shipped_recipe_runs(tmp_path: Path, run_tiny: Run, recipe: str) -> None:
+    outcome = run_tiny(
+        tmp_path / "run", "init.weights=none", "budget.iterations=2", "validate.every=2",
+        "model.options.geometry=same", "model.options={width: 0.0625}", recipe=recipe,
+    )  # fmt: skip
+    assert outcome.iteration == 2
+    assert load_model(tmp_path / "run" / "model").model is not None
+
+
+def test_staged_training_continues_from_a_run(tmp_path: Path, run_tiny: Run) -> None:
+    common = ("model.options={width: 0.0625, fc_width: 16}",)
+    run_tiny(tmp_path / "32", *common, "init.weights=none", recipe="fcn32s")
+    run_tiny(tmp_path / "16", *common, f"init.weights={tmp_path / '32'}", recipe="fcn16s")
+    run_tiny(tmp_path / "8", *common, f"init.weights={tmp_path / '16'}", recipe="fcn8s")
+    before, after = weights(tmp_path / "32", "model"), weights(tmp_path / "16")
+    name = next(key for key in before if "conv5_3" in key and key.endswith("weight"))
+    # a rate of 1e-12 hardly moves what the first stage learned
+    torch.testing.assert_close(before[name], after[name], rtol=1e-4, atol=1e-6)
+
+
+def test_loss_that_is_not_finite_stops_and_names_the_files(tmp_path: Path, run_tiny: Run) -> None:
+    out = tmp_path / "run"
+    with pytest.raises(WorkError, match=r"not finite at iteration \d+; files of the batch: toy"):
+        run_tiny(
+            out, "optim.name=sgd", "optim.lr=1e30", "schedule.warmup=0", "average=0",
+            "model.options.batch_norm=false",
+        )  # fmt: skip
+    assert (out / "state" / "not-finite.json").exists()
+    kept = torch.load(out / "state" / "resume.pt", weights_only=True)
+    assert kept["position"]["iteration"] >= 0
+
+
+def test_all_void_batches_are_harmless(tmp_path: Path, run_tiny: Run, toy: Path) -> None:
+    import shutil
+
+    from PIL import Image
+
+    void = tmp_path / "void"
+    shutil.copytree(toy, void)
+    for path in (void / "SegmentationClass").glob("*.png"):
+        mask = Image.open(path)
+        blank = Image.new("P", mask.size, 255)
+        blank.putpalette(mask.getpalette() or [])
+        blank.save(path)
+    outcome = run_tiny(tmp_path / "run", data=void)
+    assert outcome.best is None
+    assert {row["loss"] for row in rows(tmp_path / "run") if row["loss"]} == {"0"}
+    assert all(torch.isfinite(value).all() for value in weights(tmp_path / "run").values())
+
+
+def test_out_that_is_taken(tmp_path: Path, run_tiny: Run, uninterrupted: Path) -> None:
+    with pytest.raises(SettingsError, match="holds a run already; go on with it by --resume"):
+        run_tiny(uninterrupted)
+    (tmp_path / "photo.jpg").write_bytes(b"")
+    with pytest.raises(SettingsError, match="exists and is no run folder"):
+        run_tiny(tmp_path)
+
+
+def test_resume_refuses_other_settings_data_and_finished_runs(
+    tmp_path: Path, run_tiny: Run, uninterrupted: Path
+) -> None:
+    from upscore.data.toy import make_toy
+
+    with pytest.raises(RunError, match=r"optim\.lr is 0\.\d+ in the run, 0\.5 now"):
+        run_tiny(uninterrupted, "optim.lr=0.5", resume=True)
+    with pytest.raises(RunError, match="finished"):
+        run_tiny(uninterrupted, resume=True)
+    make_toy(tmp_path / "other", num=10, seed=2)
+    with pytest.raises(RunError, match="another data set"):
+        run_tiny(uninterrupted, data=tmp_path / "other", resume=True)
+
+
+def test_damaged_state(tmp_path: Path, run_tiny: Run) -> None:
+    out = tmp_path / "run"
+    run_tiny(out)
+    state = out / "state" / "resume.pt"
+    state.write_bytes(state.read_bytes()[:500])
+    with pytest.raises(RunError, match="damaged, cannot resume"):
+        run_tiny(out, resume=True)
+
+
+def test_wrong_settings_leave_no_folder(tmp_path: Path, run_tiny: Run) -> None:
+    with pytest.raises(SettingsError, match="no option"):
+        run_tiny(tmp_path / "run", "model.options.widht=1")
+    with pytest.raises(SettingsError, match="no split"):
+        run_tiny(tmp_path / "run", "data.val_split=test")
+    assert not (tmp_path / "run").exists()
+
+
+def test_resume_begins_where_nothing_is(tmp_path: Path, run_tiny: Run) -> None:
+    assert run_tiny(tmp_path / "run", resume=True).iteration == 6
+
+
+@pytest.mark.real
+def test_camvid_end_to_end(tmp_path: Path, run_tiny: Run, real_data: Path) -> None:
+    outcome = run_tiny(tmp_path / "run", data=real_data / "camvid")
+    assert outcome.best is not None
