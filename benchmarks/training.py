@@ -66,7 +66,7 @@ def plain_step(split: Split, batch: int, width: float, geometry: str) -> Callabl
     def step() -> None:
         images, labels = next(batches)
         optimizer.zero_grad()
-        criterion(model(images), labels).backward()
+        torch.autograd.backward(criterion(model(images), labels))
         optimizer.step()
 
     return step
@@ -85,7 +85,7 @@ def our_step(split: Split, batch: int, width: float) -> tuple[Callable[[], None]
         with torch.autocast("cpu", dtype=torch.bfloat16, enabled=runtime.precision == "bf16"):
             scores = model(SPEC.apply(part.images))
         valid = int((part.labels != 255).sum())
-        (cross_entropy_sum(scores, part.labels) / max(1, valid)).backward()
+        torch.autograd.backward(cross_entropy_sum(scores, part.labels) / max(1, valid))
         optimizer.step()
 
     return step, model

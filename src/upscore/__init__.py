@@ -1,8 +1,6 @@
 """Semantic segmentation with FCN and its decoders: ``upscore.load("RUN").segment("photo.jpg")``."""
 
-from __future__ import annotations
-
-from typing import TYPE_CHECKING, Any
+TYPE_CHECKING = False  # type checkers know the name; importing typing would cost 10 ms
 
 if TYPE_CHECKING:
     from upscore.inference.photo import load as load
@@ -11,7 +9,7 @@ __version__ = "0.1.0"
 __all__ = ["__version__", "load"]
 
 
-def __getattr__(name: str) -> Any:
+def __getattr__(name: str) -> object:
     """``load`` brings torch, so it is imported when it is first asked for."""
     if name == "load":
         from upscore.inference.photo import load

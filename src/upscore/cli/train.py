@@ -24,9 +24,7 @@ def train(
     *,
     data: Path,
     out: Path,
-    set: Annotated[
-        UseAppendAction[tuple[tuple[str, ...], ...]], arg(metavar="KEY=VALUE")
-    ] = (),
+    set: Annotated[UseAppendAction[tuple[tuple[str, ...], ...]], arg(metavar="KEY=VALUE")] = (),
     resume: bool = False,
 ) -> None:
     """Train a network on a folder of labelled photos.

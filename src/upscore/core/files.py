@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import hashlib
+import http.client
 import json
 import os
 import tempfile
@@ -12,20 +13,21 @@ import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from upscore.errors import NotFoundError, OutputError, RunError, WorkError
 
 
-def _explain(error: OSError, path: Path) -> OutputError:
+def explain_os_error(error: OSError, path: Path) -> OutputError:
+    """What went wrong when writing ``path``, in words that say what to do."""
     reasons = {
         errno.ENOSPC: "the disk is full; free some space and run the command again",
         errno.EDQUOT: "your disk quota is used up; free some space and run the command again",
-        errno.EROFS: "the file system is read-only; choose another --out",
-        errno.EACCES: "no permission to write there; choose another --out",
-        errno.EPERM: "no permission to write there; choose another --out",
-        errno.ENOTDIR: "a file stands where a folder is needed; choose another --out",
-        errno.EEXIST: "a file stands where a folder is needed; choose another --out",
+        errno.EROFS: "the file system is read-only; choose another folder",
+        errno.EACCES: "no permission to write there; choose another folder",
+        errno.EPERM: "no permission to write there; choose another folder",
+        errno.ENOTDIR: "a file stands where a folder is needed; choose another folder",
+        errno.EEXIST: "a file stands where a folder is needed; choose another folder",
     }
     reason = reasons.get(error.errno or 0, error.strerror or str(error))
     return OutputError(f"cannot write {path}: {reason}")
@@ -46,7 +48,7 @@ def atomic_path(path: Path) -> Iterator[Path]:
         handle, name = tempfile.mkstemp(prefix=f".{path.name[:80]}.", dir=path.parent)
         os.close(handle)
     except OSError as error:
-        raise _explain(error, path) from error
+        raise explain_os_error(error, path) from error
     temporary = Path(name)
     try:
         yield temporary
@@ -57,7 +59,7 @@ def atomic_path(path: Path) -> Iterator[Path]:
     except OSError as error:
         if isinstance(error, OutputError) or not error.errno:
             raise
-        raise _explain(error, path) from error
+        raise explain_os_error(error, path) from error
     finally:
         temporary.unlink(missing_ok=True)
 
@@ -78,7 +80,7 @@ def make_folder(path: Path) -> None:
     try:
         path.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise _explain(error, path) from error
+        raise explain_os_error(error, path) from error
 
 
 def read_json(path: Path) -> dict[str, Any]:
@@ -148,45 +150,7 @@ def download(
         return target
     make_folder(target.parent)
     part = target.with_name(target.name + ".part")
-    have = part.stat().st_size if part.exists() else 0
-    request = urllib.request.Request(url, headers={"User-Agent": "upscore"})
-    if have:
-        request.add_header("Range", f"bytes={have}-")
-    try:
-        with urllib.request.urlopen(request, timeout=timeout) as response:
-            resumed = response.status == 206
-            have = have if resumed else 0
-            length = response.headers.get("Content-Length")
-            total = have + int(length) if length else None
-            with part.open("ab" if resumed else "wb") as stream:
-                while piece := response.read(1 << 20):
-                    stream.write(piece)
-                    have += len(piece)
-                    if progress:
-                        progress(have, total)
-        if total is not None and have < total:
-            raise WorkError(
-                f"{url}: the connection broke after {have} of {total} bytes; "
-                "run the same command again to go on from there"
-            )
-    except urllib.error.HTTPError as error:
-        if error.code == 416 and have:  # nothing left to send: the part is whole, or stale
-            pass
-        else:
-            raise WorkError(
-                f"{url}: the server answered {error.code} {error.reason}; if you have the file, "
-                "give it with --from FILE"
-            ) from error
-    except (urllib.error.URLError, TimeoutError, ConnectionError) as error:
-        reason = getattr(error, "reason", error)
-        raise WorkError(
-            f"{url}: cannot be reached ({reason}). Are you offline? Run the same command again "
-            "later (it goes on where it stopped), or give a file at hand with --from FILE"
-        ) from error
-    except OSError as error:
-        if isinstance(error, WorkError):
-            raise
-        raise _explain(error, part) from error
+    _fetch(url, part, progress, timeout)
     if expected:
         try:
             verify(part, expected)
@@ -195,3 +159,77 @@ def download(
             raise
     part.replace(target)
     return target
+
+
+def _fetch(
+    url: str, part: Path, progress: Callable[[int, int | None], None] | None, timeout: float
+) -> None:
+    """Bring ``part`` to the full length of what ``url`` serves."""
+    have = part.stat().st_size if part.exists() else 0
+    request = urllib.request.Request(url, headers={"User-Agent": "upscore"})
+    if have:
+        request.add_header("Range", f"bytes={have}-")
+    try:
+        with urllib.request.urlopen(request, timeout=timeout) as response:
+            begins = response.headers.get("Content-Range", "").startswith(f"bytes {have}-")
+            resumed = response.status == 206 and begins
+            if response.status == 206 and not resumed:
+                part.unlink(missing_ok=True)
+                raise WorkError(f"{url}: the server sent another part than asked for; try again")
+            have = have if resumed else 0  # a server without ranges sends all of it
+            length = response.headers.get("Content-Length")
+            total = have + int(length) if length else None
+            for piece in _pieces(response):
+                _append(part, piece, fresh=have == 0)
+                have += len(piece)
+                if progress:
+                    progress(have, total)
+    except urllib.error.HTTPError as error:
+        if error.code == 416 and have:
+            size = error.headers.get("Content-Range", "").rpartition("/")[2]
+            if size in ("", "*", str(have)):  # nothing left to send: the part is whole
+                return
+            part.unlink()
+            raise WorkError(
+                f"{url}: the file at hand ({have} bytes) is no part of the one on the server "
+                f"({size} bytes) and was dropped; run the same command again"
+            ) from error
+        raise WorkError(
+            f"{url}: the server answered {error.code} {error.reason}; if you have the file, "
+            "give it with --from FILE"
+        ) from error
+    except OutputError:
+        raise
+    except (OSError, http.client.HTTPException) as error:  # URLError is an OSError
+        if have:
+            raise WorkError(_broken(url, have, None)) from error
+        reason = getattr(error, "reason", error)
+        raise WorkError(
+            f"{url}: cannot be reached ({reason}). Are you offline? Run the same command again "
+            "later (it goes on where it stopped), or give a file at hand with --from FILE"
+        ) from error
+    if total is not None and have < total:
+        raise WorkError(_broken(url, have, total))
+    if have == 0:
+        raise WorkError(f"{url}: the server sent an empty file; try again later")
+
+
+def _pieces(response: IO[bytes]) -> Iterator[bytes]:
+    while piece := response.read(1 << 20):
+        yield piece
+
+
+def _append(part: Path, piece: bytes, *, fresh: bool) -> None:
+    try:
+        with part.open("wb" if fresh else "ab") as stream:
+            stream.write(piece)
+    except OSError as error:
+        raise explain_os_error(error, part) from error
+
+
+def _broken(url: str, have: int, total: int | None) -> str:
+    of = f" of {total}" if total is not None else ""
+    return (
+        f"{url}: the connection broke after {have}{of} bytes; run the same command again to go on "
+        "from there"
+    )

@@ -23,6 +23,9 @@ MAX_PIXELS = 64_000_000
 """Photos above this many pixels are refused unless the caller raises the limit."""
 
 Image.MAX_IMAGE_PIXELS = None  # our own limit, checked before decoding, names the option
+# Broken EXIF and odd palettes are not worth a line per photo. Once here and not around each read:
+# warnings.catch_warnings swaps state that all threads share.
+warnings.filterwarnings("ignore", module=r"PIL\.")
 
 
 def _open(path: Path, max_pixels: int) -> Image.Image:
@@ -85,15 +88,13 @@ def read_image(path: Path, *, max_pixels: int = MAX_PIXELS) -> RGBImage:
         NotFoundError: there is no such file.
         DataError: not an image, damaged, or more than ``max_pixels`` pixels.
     """
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # broken EXIF is not worth a line per photo
-        with _open(path, max_pixels) as picture:
-            _load(picture, path)
-            try:
-                upright = ImageOps.exif_transpose(picture)
-            except Exception:  # unreadable EXIF: the photo as stored is the best there is
-                upright = picture
-            return to_rgb(upright)
+    with _open(path, max_pixels) as picture:
+        _load(picture, path)
+        try:
+            ImageOps.exif_transpose(picture, in_place=True)
+        except Exception:  # unreadable EXIF: the photo as stored is the best there is
+            return to_rgb(picture)
+        return to_rgb(picture)
 
 
 def image_size(path: Path, *, max_pixels: int = MAX_PIXELS) -> tuple[int, int]:

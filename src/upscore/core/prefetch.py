@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
 from itertools import islice
 from typing import TypeVar
@@ -14,7 +14,7 @@ Result = TypeVar("Result")
 
 def prefetch(
     work: Callable[[Item], Result], items: Iterable[Item], *, workers: int = 2, depth: int = 8
-) -> Iterator[Result]:
+) -> Generator[Result, None, None]:
     """``map(work, items)`` with up to ``depth`` results made ahead by ``workers`` threads.
 
     Order is kept and at most ``depth`` results wait, so memory stays flat over any number of

@@ -125,7 +125,7 @@ def _line(model: type[BaseModel], problem: Any) -> str:
         return f"unknown setting {key!r}{hint}"
     if problem["type"] == "missing":
         return f"setting {key!r} is missing"
-    message = problem["msg"].removeprefix("Value error, ")
+    message: str = problem["msg"].removeprefix("Value error, ")
     message = message[0].lower() + message[1:]
     if not key:
         return message
@@ -136,6 +136,8 @@ def _line(model: type[BaseModel], problem: Any) -> str:
 
 def _fields_at(model: type[BaseModel], location: list[str]) -> list[str]:
     for part in location:
+        if part.isdigit():  # a place in a list of settings
+            continue
         field = model.model_fields.get(part)
         if field is None:
             return []

@@ -1,4 +1,4 @@
-"""CamVid as released with SegNet: train/ beside trainannot/, 11 classes, 11 void (formats.md 2.4)."""
+"""CamVid as released with SegNet: train/ beside trainannot/, 11 classes, 11 is void."""
 
 from __future__ import annotations
 
@@ -99,9 +99,7 @@ def _listed(path: Path, root: Path, lister: Lister) -> tuple[Pair, ...]:
         names.append(name)
         if image.exists() and mask.exists():
             pairs[name] = Pair(name, image, mask)
-    return tuple(
-        pairs.get(pair.name, pair) for pair in lister.pairs(names, path)
-    )
+    return tuple(pairs.get(pair.name, pair) for pair in lister.pairs(names, path))
 
 
 def _localise(listed: str, root: Path) -> Path:

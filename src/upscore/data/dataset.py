@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -40,6 +41,12 @@ class MaskTable:
         table = {index: index for index in range(num_classes)}
         return cls(values={**table, **dict.fromkeys(void, VOID)})
 
+    @cached_property
+    def _bytes(self) -> tuple[bytes, bytes]:
+        """What each uint8 value becomes, and which of them are in the table."""
+        table = {v: label for v, label in (self.values or {}).items() if 0 <= v < 256}
+        return bytes(table.get(value, VOID) for value in range(256)), bytes(sorted(table))
+
     def decode(self, raw: npt.NDArray[np.integer[Any]], path: Path) -> LabelMap:
         """(H, W) or (H, W, 3) as stored -> (H, W) uint8 labels.
 
@@ -47,36 +54,39 @@ class MaskTable:
             DataError: a value or colour outside the table, with how many pixels hold it.
         """
         if self.values is not None and raw.ndim == 3:
-            if bool((raw == raw[..., :1]).all()):  # grey saved as RGB
-                raw = raw[..., 0]
-            else:
+            if not bool((raw == raw[..., :1]).all()):
                 raise DataError(
                     f"{path}: an RGB mask, but the data set's masks hold class numbers; give the "
                     "colours of the classes in a dataset.yaml (see docs/data.md)"
                 )
+            raw = np.ascontiguousarray(raw[..., 0])  # grey saved as RGB
+        if self.values is not None and raw.dtype == np.uint8:
+            return self._decode_bytes(raw, path)
+        codes = raw.astype(np.int64)
+        table = dict(self.values or {})
         if self.colors is not None:
             if raw.ndim == 2:
-                raw = np.repeat(raw[..., None], 3, axis=2)
-            wide = raw.astype(np.int64)
-            codes = (wide[..., 0] << 16) | (wide[..., 1] << 8) | wide[..., 2]
+                codes = np.repeat(codes[..., None], 3, axis=2)
+            codes = (codes[..., 0] << 16) | (codes[..., 1] << 8) | codes[..., 2]
             table = {(r << 16) | (g << 8) | b: label for (r, g, b), label in self.colors.items()}
-        else:
-            codes = raw
-            table = dict(self.values or {})
-        if codes.dtype == np.uint8:  # the common case: one look-up
-            lut = np.full(256, -1, dtype=np.int16)
-            for value, label in table.items():
-                if 0 <= value < 256:
-                    lut[value] = label
-            labels = lut[codes]
-        else:
-            keys = np.array(sorted(table), dtype=np.int64)
-            targets = np.array([table[int(key)] for key in keys], dtype=np.int16)
-            where = np.searchsorted(keys, codes).clip(max=len(keys) - 1)
-            labels = np.where(keys[where] == codes, targets[where], np.int16(-1))
-        if labels.size and int(labels.min()) < 0:
-            raise DataError(self._complaint(codes, labels < 0, table, path))
-        return labels.astype(np.uint8)
+        keys = np.array(sorted(table), dtype=np.int64)
+        targets = np.array([table[int(key)] for key in keys], dtype=np.uint8)
+        where = np.searchsorted(keys, codes).clip(max=len(keys) - 1)
+        unknown = keys[where] != codes
+        if unknown.any():
+            raise DataError(self._complaint(codes, unknown, table, path))
+        labels: LabelMap = targets[where]
+        return labels
+
+    def _decode_bytes(self, raw: npt.NDArray[np.integer[Any]], path: Path) -> LabelMap:
+        """The common case. Two passes of ``bytes.translate`` take half the time of indexing."""
+        become, known = self._bytes
+        stored = raw.tobytes()
+        if stored.translate(None, known):  # what is left after deleting the known values
+            unknown = ~np.isin(raw, np.frombuffer(known, np.uint8))
+            raise DataError(self._complaint(raw, unknown, dict(self.values or {}), path))
+        labels = np.frombuffer(bytearray(stored.translate(become)), np.uint8)
+        return labels.reshape(raw.shape)
 
     def _complaint(
         self,
@@ -152,13 +162,23 @@ class Split:
         return Sample(image, labels, pair.name)
 
     def read_labels(self, index: int) -> LabelMap:
-        """(H, W) uint8 labels of pair ``index``."""
-        path = self.pairs[index].mask
-        if path.suffix.lower() == ".mat":
-            from upscore.data.sbd import read_sbd_mask
+        """(H, W) uint8 labels of pair ``index``.
 
-            return self.table.decode(read_sbd_mask(path, max_pixels=self.max_pixels), path)
-        return self.table.decode(read_mask(path, max_pixels=self.max_pixels), path)
+        Raises:
+            DataError: unreadable, or values outside the table.
+        """
+        path = self.pairs[index].mask
+        return self.table.decode(read_stored_mask(path, max_pixels=self.max_pixels), path)
+
+
+def read_stored_mask(path: Path, *, max_pixels: int = MAX_PIXELS) -> npt.NDArray[np.integer[Any]]:
+    """A mask as stored, before its values are looked up: an image file, or SBD's ``.mat``."""
+    if path.suffix.lower() == ".mat":
+        from upscore.data.sbd import read_sbd_mask
+
+        stored: npt.NDArray[np.integer[Any]] = read_sbd_mask(path, max_pixels=max_pixels)
+        return stored
+    return read_mask(path, max_pixels=max_pixels)
 
 
 @dataclass(frozen=True)

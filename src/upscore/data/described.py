@@ -16,7 +16,7 @@ from upscore.core.images import IMAGE_SUFFIXES, MAX_PIXELS
 from upscore.core.labels import VOID, Color, Labels
 from upscore.core.settings import Settings, build, load_yaml
 from upscore.data.dataset import DataSet, MaskTable, Pair
-from upscore.data.listing import Lister, read_lines
+from upscore.data.listing import Lister, read_lines, with_unique_names
 from upscore.errors import DataError, NotFoundError, SettingsError
 
 FILE = "dataset.yaml"
@@ -120,10 +120,7 @@ class Description(Settings):
         plain = Labels.of(self.names)
         return Labels.of(
             self.names,
-            [
-                entry.color or color
-                for entry, color in zip(self.classes, plain.colors, strict=True)
-            ],
+            [entry.color or color for entry, color in zip(self.classes, plain.colors, strict=True)],
         )
 
     def table(self) -> MaskTable:
@@ -234,14 +231,15 @@ def find_described(path: Path) -> Path | None:
     return inside if inside.is_file() else None
 
 
-def open_described(file: Path, *, max_pixels: int = MAX_PIXELS) -> DataSet:
-    """The data set that a dataset.yaml describes.
+def open_described(root: Path, *, max_pixels: int = MAX_PIXELS) -> DataSet:
+    """The data set that a dataset.yaml, the file ``root``, describes.
 
     Raises:
         SettingsError: the file is no description; one line per problem.
         NotFoundError: its root or a list file does not exist.
         DataError: no photo matches the pattern.
     """
+    file = root
     description = build(Description, load_yaml(file), str(file))
     root = file.parent / Path(description.root).expanduser()
     if not root.is_dir():
@@ -256,7 +254,7 @@ def open_described(file: Path, *, max_pixels: int = MAX_PIXELS) -> DataSet:
             splits[split] = lister.pairs(list(lister.images), root)
             lister.partnerless_masks()
             problems += lister.problems
-        splits = _unique_names(splits)
+        splits = with_unique_names(splits)
     else:
         lister = _lister(description, root, None)
         _expect_photos(lister.images, file, description.image, root)
@@ -353,17 +351,6 @@ def _bare(line: str) -> str:
     """A listed name without the suffix of an image, if it has one."""
     stem, dot, suffix = line.rpartition(".")
     return stem if dot and f".{suffix.lower()}" in IMAGE_SUFFIXES else line
-
-
-def _unique_names(splits: dict[str, tuple[Pair, ...]]) -> dict[str, tuple[Pair, ...]]:
-    """Prefix names with their split where two folders use the same ones (both have 001.png)."""
-    names = [pair.name for pairs in splits.values() for pair in pairs]
-    if len(set(names)) == len(names):
-        return splits
-    return {
-        split: tuple(Pair(f"{split}-{p.name}", p.image, p.mask) for p in pairs)
-        for split, pairs in splits.items()
-    }
 
 
 def _expect_photos(images: Mapping[str, Any], file: Path, pattern: str, root: Path) -> None:

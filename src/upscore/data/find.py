@@ -9,6 +9,9 @@ from typing import NamedTuple, Protocol
 from upscore.core.images import MAX_PIXELS
 from upscore.data.camvid import find_camvid, open_camvid
 from upscore.data.dataset import DataSet
+from upscore.data.described import FILE, find_described, open_described
+from upscore.data.folder import find_folder, open_folder
+from upscore.data.sbd import find_sbd, find_voc_sbd, open_sbd, open_voc_sbd
 from upscore.data.toy import find_toy, open_toy
 from upscore.data.voc import find_voc, open_voc
 from upscore.errors import DataError, NotFoundError
@@ -27,9 +30,13 @@ class Layout(NamedTuple):
 
 
 LAYOUTS = (
-    Layout("a toy set: toy.json", find_toy, open_toy),
+    Layout(f"a description: {FILE}", find_described, open_described),
+    Layout("the toy set: toy.json", find_toy, open_toy),
+    Layout("VOC and SBD side by side", find_voc_sbd, open_voc_sbd),
     Layout("a VOC devkit: JPEGImages/ and SegmentationClass/", find_voc, open_voc),
+    Layout("SBD: img/ and cls/", find_sbd, open_sbd),
     Layout("CamVid as SegNet released it: train/ and trainannot/", find_camvid, open_camvid),
+    Layout("a folder: images/ and masks/", find_folder, open_folder),
 )
 """In the order in which they are tried."""
 
@@ -50,5 +57,11 @@ def open_data(path: Path, *, max_pixels: int = MAX_PIXELS) -> DataSet:
         root = layout.find(path)
         if root is not None:
             return layout.open(root, max_pixels=max_pixels)
+    if path.is_file():
+        raise DataError(f"{path}: is a file; give a folder or a dataset.yaml")
     looked = "".join(f"\n  {layout.looks}" for layout in LAYOUTS)
-    raise DataError(f"{path}: no known layout; looked for{looked}")
+    raise DataError(
+        f"{path}: no known layout, there and in the usual folders below were looked for:{looked}\n"
+        f"Name the folder that holds one of them, or describe yours in {path / FILE} "
+        "(docs/data.md has examples)"
+    )

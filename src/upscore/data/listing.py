@@ -102,15 +102,16 @@ class Lister:
         return tuple(self.pair(name) for name in once)
 
     def partnerless_masks(self) -> None:
-        """Note every mask that has no photo (a photo without mask is a pair with a missing file)."""
+        """Note every mask that has no photo; a photo without mask is a pair that
+        lacks a file."""
         for name, paths in self.masks.items():
             if name not in self.images:
                 self.problems.append(
                     Problem(
                         "missing partner",
                         paths[0],
-                        f"{paths[0]}: mask without a photo; add {_fill(self.image_template, name)} or "
-                        "remove the mask",
+                        f"{paths[0]}: mask without a photo; add "
+                        f"{_fill(self.image_template, name)} or remove the mask",
                     )
                 )
 
@@ -132,6 +133,17 @@ class Lister:
 
 def _fill(template: str, name: str) -> Path:
     return Path(template.replace("{name}", name))
+
+
+def with_unique_names(splits: Mapping[str, tuple[Pair, ...]]) -> dict[str, tuple[Pair, ...]]:
+    """Put the split before every name where two folders use the same (both have 001.png)."""
+    names = [pair.name for pairs in splits.values() for pair in pairs]
+    if len(set(names)) == len(names):
+        return dict(splits)
+    return {
+        split: tuple(Pair(f"{split}-{p.name}", p.image, p.mask) for p in pairs)
+        for split, pairs in splits.items()
+    }
 
 
 def count_problem(path: Path, what: str, found: int, expected: int) -> Problem:

@@ -1,8 +1,9 @@
-"""The Semantic Boundaries Dataset, and its merge with VOC 2012 into ``trainaug`` (formats.md 2.2)."""
+"""The Semantic Boundaries Dataset, and its merge with VOC 2012 into ``trainaug``."""
 
 from __future__ import annotations
 
 import zlib
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +11,7 @@ import numpy.typing as npt
 
 from upscore.core.images import MAX_PIXELS
 from upscore.core.labels import VOC_LABELS
-from upscore.data.dataset import DataSet, MaskTable
+from upscore.data.dataset import DataSet, MaskTable, Pair
 from upscore.data.listing import Lister, count_problem, files_by_stem, read_lines
 from upscore.data.problem import Problem
 from upscore.data.voc import find_voc, open_voc, voc_lister
@@ -108,7 +109,7 @@ def open_sbd(root: Path, *, max_pixels: int = MAX_PIXELS) -> DataSet:
         table=MaskTable.indices(len(VOC_LABELS)),
         max_pixels=max_pixels,
         instances={n: p[0] for n, p in files_by_stem(root / "inst", suffixes=(".mat",)).items()},
-        problems=tuple([*lister.problems, *_count_problems(root, splits)]),
+        problems=(*lister.problems, *_count_problems(root, splits)),
     )
 
 
@@ -160,7 +161,7 @@ def open_voc_sbd(root: Path, *, max_pixels: int = MAX_PIXELS) -> DataSet:
     )
 
 
-def _count_problems(root: Path, splits: dict[str, tuple[object, ...]]) -> list[Problem]:
+def _count_problems(root: Path, splits: Mapping[str, tuple[Pair, ...]]) -> list[Problem]:
     """The release's counts, where the folder is plainly the release and not a part of it."""
     if sum(len(splits.get(name, ())) for name in COUNTS) < 5000:
         return []

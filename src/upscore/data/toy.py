@@ -80,14 +80,12 @@ def _star(u: Plane, v: Plane, r: float) -> Plane:
     notch_x, notch_y = 0.45 * r * np.cos(np.pi / 5), 0.45 * r * np.sin(np.pi / 5)
     along = np.array([notch_x - r, notch_y])
     normal = np.array([along[1], -along[0]]) / np.hypot(*along)
-    return normal[0] * (x - r) + normal[1] * y
+    return float(normal[0]) * (x - r) + float(normal[1]) * y
 
 
 def _cross(u: Plane, v: Plane, r: float) -> Plane:
     a, b = np.abs(u), np.abs(v)
-    return np.minimum(
-        np.maximum(a - 0.95 * r, b - 0.3 * r), np.maximum(b - 0.95 * r, a - 0.3 * r)
-    )
+    return np.minimum(np.maximum(a - 0.95 * r, b - 0.3 * r), np.maximum(b - 0.95 * r, a - 0.3 * r))
 
 
 def _bar(u: Plane, v: Plane, r: float) -> Plane:
@@ -161,9 +159,13 @@ def toy_image(seed: int, index: int, size: tuple[int, int] = (128, 160)) -> ToyI
     short = min(height, width)
     count = int(rng.integers(2, 7))
     diameters = SMALLEST * np.exp(rng.random(count) * np.log(LARGEST / SMALLEST))
-    diameters[0] = rng.uniform(0.3, LARGEST)  # one that is plainly to be seen
-    diameters = np.sort(diameters)[::-1] * short  # large ones first, so that none is buried
     classes = rng.integers(1, len(TOY_LABELS), count)
+    # One object is plainly to be seen, and its class goes round, so that small sets have them all.
+    diameters[0] = rng.uniform(0.3, LARGEST)
+    step, place = divmod(index, VAL_EVERY)
+    classes[0] = 1 + (step + 2 * place) % len(SHAPES)
+    order = np.argsort(-diameters)  # large ones first, so that none is buried
+    diameters, classes = diameters[order] * short, classes[order]
     for number, (diameter, kind) in enumerate(zip(diameters, classes, strict=True), start=1):
         _paint(rng, canvas, instances, float(diameter), int(kind), number)
     canvas += rng.normal(0.0, 3.0, canvas.shape)
@@ -244,13 +246,13 @@ def _finish(
     canvas: npt.NDArray[np.float64], instances: LabelMap, classes: npt.NDArray[np.int64]
 ) -> ToyImage:
     """Number the visible objects 1..n, and lay a void border over every outline."""
-    visible = np.unique(instances[instances > 0])
+    width = 3 + 2 * (min(instances.shape) // 300)
+    border = ndimage.maximum_filter(instances, width) != ndimage.minimum_filter(instances, width)
+    visible = np.unique(instances[(instances > 0) & ~border])
     renumber = np.zeros(256, np.uint8)
     renumber[visible] = np.arange(1, len(visible) + 1)
     to_class = np.zeros(256, np.uint8)
     to_class[visible] = classes[visible.astype(np.int64) - 1]
-    width = 3 + 2 * (min(instances.shape) // 300)
-    border = ndimage.maximum_filter(instances, width) != ndimage.minimum_filter(instances, width)
     labels = to_class[instances]
     numbers = renumber[instances]
     labels[border] = VOID
@@ -277,7 +279,9 @@ def make_toy(
         OutputError: ``out`` holds something else, or cannot be written.
     """
     if num < 2:
-        raise SettingsError(f"--num {num}: a toy set needs at least 2 images, to train and validate")
+        raise SettingsError(
+            f"--num {num}: a toy set needs at least 2 images, to train and validate"
+        )
     if seed < 0:
         raise SettingsError(f"--seed {seed}: want 0 or more")
     if min(size) < MIN_SIDE:

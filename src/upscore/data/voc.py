@@ -1,4 +1,4 @@
-"""PASCAL VOC devkits, 2007 to 2012, and whatever is laid out like them (formats.md 2.1)."""
+"""PASCAL VOC devkits, 2007 to 2012, and whatever is laid out like them."""
 
 from __future__ import annotations
 

@@ -165,12 +165,14 @@ def merge(shards: Sequence[Evaluation]) -> Evaluation:
             )
     seen: set[int] = set()
     for shard in shards:
-        for item in (*shard.images, *shard.failures):
-            if item.index in seen:
+        entries = [(image.index, image.name) for image in shard.images]
+        entries += [(failure.index, failure.name) for failure in shard.failures]
+        for index, name in entries:
+            if index in seen:
                 raise SettingsError(
-                    f"image {item.name!r} is in two shards; give every process another shard"
+                    f"image {name!r} is in two shards; give every process another shard"
                 )
-            seen.add(item.index)
+            seen.add(index)
     images = sorted((i for shard in shards for i in shard.images), key=lambda item: item.index)
     failures = sorted((f for shard in shards for f in shard.failures), key=lambda item: item.index)
     return Evaluation(

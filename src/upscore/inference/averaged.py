@@ -60,7 +60,10 @@ class Averaged:
         height, width, _ = image.shape
         total: Scores | None = None
         for scale in self.scales:
-            size = (max(1, math.floor(height * scale + 0.5)), max(1, math.floor(width * scale + 0.5)))
+            size = (
+                max(1, math.floor(height * scale + 0.5)),
+                max(1, math.floor(width * scale + 0.5)),
+            )
             scaled = _resize_image(image, size)
             for mirrored in (False, True) if self.flip else (False,):
                 part = self.base.probabilities(scaled[:, ::-1] if mirrored else scaled)
@@ -81,7 +84,8 @@ class Averaged:
 
     def predict(self, image: RGBImage) -> LabelMap:
         """(H, W) uint8, the class of the highest mean probability. Raises as ``probabilities``."""
-        return self.probabilities(image).argmax(axis=0).astype(np.uint8)
+        labels: LabelMap = self.probabilities(image).argmax(axis=0).astype(np.uint8)
+        return labels
 
 
 def _resize_image(image: RGBImage, size: tuple[int, int]) -> RGBImage:
@@ -89,12 +93,15 @@ def _resize_image(image: RGBImage, size: tuple[int, int]) -> RGBImage:
         return image
     height, width = size
     picture = Image.fromarray(np.ascontiguousarray(image))
-    return np.asarray(picture.resize((width, height), Image.Resampling.BILINEAR))
+    resized: RGBImage = np.asarray(picture.resize((width, height), Image.Resampling.BILINEAR))
+    return resized
 
 
 def _resize_map(scores: Scores, size: tuple[int, int]) -> Scores:
     if scores.shape[1:] == size:
         return np.ascontiguousarray(scores)
     tensor = torch.from_numpy(np.ascontiguousarray(scores))[None]
-    array: Scores = F.interpolate(tensor, size=size, mode="bilinear", align_corners=False)[0].numpy()
+    array: Scores = F.interpolate(tensor, size=size, mode="bilinear", align_corners=False)[
+        0
+    ].numpy()
     return array

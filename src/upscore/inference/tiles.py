@@ -12,7 +12,7 @@ from upscore.errors import SettingsError
 from upscore.inference.segmenter import Scores, Segmenter, require_rgb, softmax
 
 STRIDE = 32
-"""Five pools of two: tiles that begin at multiples of it see the pooling grid of the whole photo."""
+"""Five pools of two: tiles that begin at its multiples see the pooling grid of the whole photo."""
 
 DEFAULT_TILE = 1024
 """Pixels. A full-width FCN-8s needs about 0.8 GiB for the activations of one such tile."""
@@ -94,7 +94,7 @@ class Tiled:
         return whole
 
     def _fits(self, image: RGBImage) -> bool:
-        return max(image.shape[:2]) <= self.tile
+        return bool(max(image.shape[:2]) <= self.tile)
 
     def _finished_rows(self, image: RGBImage) -> Iterator[tuple[int, Scores]]:
         """Pieces (first row, scores (C, rows, W)) from top to bottom that no later tile changes."""

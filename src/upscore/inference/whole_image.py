@@ -17,9 +17,9 @@ from upscore.models.fold import fold_batch_norm
 class WholeImage:
     """The segmenter that is a fully convolutional network (CVPR 2015, section 3).
 
-    The model is taken over: it is put into evaluation mode, its batch norms are folded into its
-    convolutions, its weights are laid out channels last, moved to the device and, at half
-    precision, converted once. Give a ``copy.deepcopy`` of a model that goes on training.
+    It works on a copy of the model in evaluation mode with its batch norms folded, laid out
+    channels last, on the device and, at half precision, converted once. Weights that need none of
+    this stay shared, so a model that goes on training wants a new ``WholeImage`` each time.
 
     Args:
         model: (N, 3, H, W) float -> (N, C, H, W) scores, for any H and W from 1.
@@ -35,16 +35,16 @@ class WholeImage:
         self.input_spec = input_spec
         self.runtime = runtime
         # Half-precision weights are converted here once; autocast would convert them on each call.
-        self.model = fold_batch_norm(model.eval()).to(
-            device=runtime.torch_device, dtype=runtime.dtype, memory_format=torch.channels_last
-        )
+        self.model = fold_batch_norm(model).to(device=runtime.torch_device, dtype=runtime.dtype)
+        self.model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
     @torch.inference_mode()
     def _score_map(self, image: RGBImage) -> Tensor:
         """(H, W, 3) uint8 -> (1, C, H, W) scores in the runtime's precision, on its device."""
         require_rgb(image)
         height, width, _ = image.shape
-        pixels = torch.from_numpy(np.ascontiguousarray(image)).to(self.runtime.torch_device)
+        array = np.require(image, requirements=["C", "W"])  # torch warns of read-only memory
+        pixels = torch.from_numpy(array).to(self.runtime.torch_device)
         # (H, W, 3) in memory is (1, 3, H, W) channels last: no copy
         x = self.input_spec.apply(pixels.permute(2, 0, 1).unsqueeze(0))
         x = x.to(dtype=self.runtime.dtype, memory_format=torch.channels_last)

@@ -102,7 +102,8 @@ def load_model(folder: Path) -> SavedModel:
             f"{path}: lists {len(labels)} classes, but its network scores {model.num_classes}"
         )
     state, identity = _read_weights(folder / WEIGHTS)
-    if identity is not None and any(identity[key] != config[key] for key in identity):
+    stated = {"architecture": config["architecture"], "options": config["options"]}
+    if identity is not None and identity != stated:
         raise RunError(
             f"{folder}: {CONFIG} and {WEIGHTS} belong to different networks; the folder was "
             "half-written: use another model folder or train again"
@@ -181,7 +182,7 @@ def _read_config(folder: Path) -> dict[str, Any]:
     return config
 
 
-def _read_weights(path: Path) -> tuple[dict[str, Tensor], dict[str, Any] | None]:
+def _read_weights(path: Path) -> tuple[dict[str, Tensor], Any]:
     """Weights and, where the file has it, which network they belong to."""
     try:
         with safe_open(path, framework="pt") as file:

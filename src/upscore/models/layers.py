@@ -83,7 +83,8 @@ class BilinearUpsample(nn.Module):
 
     Fixed, it has no parameters and is computed as the interpolation that it equals. Learned, it
     has the paper's full (C, C, 2s, 2s) weight: bilinear on the diagonal, 0 between classes; no
-    bias.
+    bias. (A grouped transposed convolution would be exact as well; on CPUs it is faster forward,
+    but up to eight times slower backward in bf16.)
 
     Two treatments of the border:
 
@@ -127,9 +128,7 @@ class BilinearUpsample(nn.Module):
 def crop_like(x: Tensor, reference: Tensor, *, offset: int = 0) -> Tensor:
     """The window of ``reference``'s height and width that starts at ``offset`` in both axes.
 
-    A view, and ``x`` itself where nothing is to be cut.
+    A view: nothing is copied.
     """
     height, width = reference.shape[-2:]
-    if offset == 0 and x.shape[-2:] == reference.shape[-2:]:
-        return x
     return x[..., offset : offset + height, offset : offset + width]

@@ -21,6 +21,7 @@ from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
 from upscore.core.files import atomic_path
 from upscore.core.labels import Labels
@@ -83,7 +84,7 @@ def confusion_heat_map(matrix: Matrix, labels: Labels) -> Figure:
         axes.tick_params(which="minor", length=0)
         _write_numbers(axes, shares)
     bar = figure.colorbar(picture, ax=axes, fraction=0.04, pad=0.02)
-    bar.outline.set_visible(False)  # type: ignore[operator]
+    bar.outline.set_visible(False)
     bar.ax.yaxis.set_major_formatter(lambda value, _place: f"{value:.0%}")
     return figure
 
@@ -126,7 +127,15 @@ def per_class_bars(scores: Scores, labels: Labels) -> Figure:
     axes.set_yticks(range(num), [_plain(labels.names[i]) for i in order], fontsize=size)
     for row, value in enumerate(values):
         text = "does not occur" if value is None else f"{value:.3f}"
-        axes.text((value or 0.0) + 0.008, row, text, va="center", fontsize=size, color="#222222")
+        axes.text(
+            (value or 0.0) + 0.008,
+            row,
+            text,
+            va="center",
+            fontsize=size,
+            color="#222222",
+            bbox={"facecolor": "white", "edgecolor": "none", "pad": 0.8},  # over the mean's line
+        )
     if scores.miou is not None:
         axes.axvline(scores.miou, color="#222222", linewidth=1, linestyle=(0, (4, 3)))
         title = f"IoU by class; the mean over {scores.classes_averaged} is {scores.miou:.3f}"
@@ -153,7 +162,7 @@ def learning_curve(
     logged values stand faintly behind. A loss that spans more than a factor of 50 gets a
     logarithmic axis. Runs differ in colour, dash and marker; the caller names them.
     """
-    figure = Figure(figsize=(6.0, 3.6), layout="constrained")
+    figure = Figure(figsize=(5.6, 3.5), layout="constrained")
     axes = figure.add_subplot()
     lowest, highest = math.inf, 0.0
     for place, curve in enumerate(curves):
@@ -162,7 +171,7 @@ def learning_curve(
         if what == "loss":
             mean = curve.hundred_iteration_mean()
             points = list(zip(curve.iterations, mean, strict=True))
-            if len(curves) == 1 and list(mean) != list(curve.losses):
+            if len(curves) == 1 and curve.finer_than_mean:
                 axes.plot(curve.iterations, curve.losses, color=color, linewidth=0.8, alpha=0.3)
         else:
             points = list(zip(curve.val_iterations, curve.val_miou, strict=True))
@@ -188,7 +197,7 @@ def learning_curve(
         axes.set_ylim(bottom=min(0.0, lowest))
     axes.set_ylabel("mIoU on the validation split" if what == "val_miou" else "training loss")
     axes.set_xlabel("iteration")
-    axes.xaxis.get_major_locator().set_params(integer=True, nbins=6)  # type: ignore[union-attr]
+    axes.xaxis.set_major_locator(MaxNLocator(6, integer=True))
     axes.xaxis.set_major_formatter(lambda value, _place: f"{value:,.0f}")
     for side in ("top", "right"):
         axes.spines[side].set_visible(False)
@@ -229,8 +238,10 @@ def svg(figure: Figure, *, name: str) -> str:
     """
     stream = io.StringIO()
     FigureCanvasSVG(figure)
-    style = {"svg.fonttype": "none", "svg.hashsalt": name, "svg.id": name}
-    with mpl.rc_context(style), warnings.catch_warnings():
+    with (
+        mpl.rc_context({"svg.fonttype": "none", "svg.hashsalt": name, "svg.id": name}),
+        warnings.catch_warnings(),
+    ):
         warnings.simplefilter("ignore")
         figure.savefig(stream, format="svg", transparent=True, metadata={"Date": None})
     text = stream.getvalue()

@@ -32,6 +32,13 @@ class Curve:
     seconds: float | None = None
     memory_mib: float | None = None
 
+    @property
+    def finer_than_mean(self) -> bool:
+        """Whether losses were logged more often than every 100 iterations."""
+        starts = (0, *self.iterations)
+        gaps = (end - start for start, end in zip(starts, self.iterations, strict=False))
+        return any(gap < WINDOW for gap in list(gaps)[:-1])  # the last one may be cut short
+
     def hundred_iteration_mean(self) -> tuple[float, ...]:
         """Mean loss of the 100 iterations up to each logged one.
 

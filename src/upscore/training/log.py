@@ -69,4 +69,4 @@ def _open_board(folder: Path, after_iteration: int) -> Any:
         from torch.utils.tensorboard import SummaryWriter
     except ImportError:  # the extra `tensorboard` is not installed
         return None
-    return SummaryWriter(folder, purge_step=after_iteration + 1)  # type: ignore[no-untyped-call]
+    return SummaryWriter(folder, purge_step=after_iteration + 1)

@@ -180,7 +180,12 @@ class Training:
             if log is not None:
                 log.close()
         return Outcome(
-            at.iteration, clock.seconds, at.best, at.best_iteration, self.last_score, not at.finished
+            at.iteration,
+            clock.seconds,
+            at.best,
+            at.best_iteration,
+            self.last_score,
+            not at.finished,
         )
 
     def _step(self, batches: list[Batch]) -> Tensor:
@@ -191,7 +196,7 @@ class Training:
         valid = sum(int((batch.labels != VOID).sum()) for batch in batches)
         processes = self.fabric.world_size
         if processes > 1:
-            valid = int(self.fabric.all_reduce(torch.tensor(float(valid)), reduce_op="sum"))
+            valid = int(self._sum_over_processes(torch.tensor(valid)))
         divisor = max(1, valid) if self.recipe.loss.reduction == "mean" else 1
 
         self.network.train()
@@ -209,12 +214,17 @@ class Training:
                 self.fabric.backward(loss * processes)
             total += loss.detach()
         if processes > 1:
-            total = self.fabric.all_reduce(total, reduce_op="sum")
+            total = self._sum_over_processes(total)
         self._check_finite(total, iteration, batches)
         if self.recipe.optim.clip is not None:
             nn.utils.clip_grad_norm_(self.model.parameters(), self.recipe.optim.clip)
         for optimizer in self.optimizers:
             optimizer.step()
+        return total
+
+    def _sum_over_processes(self, value: Tensor) -> Tensor:
+        total = self.fabric.all_reduce(value, reduce_op="sum")
+        assert isinstance(total, Tensor)
         return total
 
     # -- losses that are not finite ---------------------------------------------------------------

@@ -78,7 +78,7 @@ def schedule_factor(settings: ScheduleSettings, fraction: float, cuts: int = 0) 
         case "step":
             return float(settings.factor ** sum(fraction >= step for step in settings.steps))
         case "poly":
-            return max((1.0 - after) ** settings.power, 1e-4)
+            return max(float((1.0 - after) ** settings.power), 1e-4)
         case "cosine":
             return max(0.5 * (1.0 + math.cos(math.pi * after)), 1e-4)
         case "plateau":

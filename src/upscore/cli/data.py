@@ -1,0 +1,171 @@
+"""``upscore data``: check, count, make or fetch a data set."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import tyro
+from tyro.conf import Positional
+
+if TYPE_CHECKING:
+    from upscore.data.stats import DataStats
+
+MAX_PIXELS = 64_000_000
+"""The same as ``upscore.core.images.MAX_PIXELS``, which would import numpy (a test compares)."""
+
+
+def check(
+    data: Positional[Path], /, *, json: Path | None = None, max_pixels: int = MAX_PIXELS
+) -> None:
+    """Read every pair of a data set once and list all that is wrong with it.
+
+    Exits 1 if anything is.
+
+    Args:
+        data: Folder of the data set, or a dataset.yaml.
+        json: Write the problems to this file as well.
+        max_pixels: Photos above this many pixels count as wrong.
+    """
+    from rich.markup import escape
+
+    from upscore.cli.console import console, progress
+    from upscore.core.files import write_json
+    from upscore.data import open_data
+    from upscore.data.check import check as check_data
+    from upscore.errors import WorkError
+
+    dataset = open_data(data, max_pixels=max_pixels)
+    with progress("reading pairs") as advance:
+        result = check_data(dataset, progress=advance)
+    if json is not None:
+        write_json(json, result.to_json())
+    splits = ", ".join(f"{name} {count}" for name, count in result.splits.items())
+    console.print(
+        f"{escape(str(result.root))}: layout {result.layout}, {len(dataset.labels)} classes, "
+        f"{escape(splits)} pairs"
+    )
+    for problem in result.problems:
+        console.print(f"[red]{problem.kind}[/red]  {escape(problem.message)}")
+    if result.problems:
+        count = len(result.problems)
+        raise WorkError(f"{data}: {count} problem{'s' if count > 1 else ''}")
+    console.print(f"{result.pairs} pairs read, nothing wrong")
+
+
+def stats(
+    data: Positional[Path],
+    /,
+    *,
+    json: Path | None = None,
+    figure: Path | None = None,
+    max_pixels: int = MAX_PIXELS,
+) -> None:
+    """Count classes, photo sizes and object sizes of every split.
+
+    Args:
+        data: Folder of the data set, or a dataset.yaml.
+        json: Write the numbers to this file as well.
+        figure: Draw them, with example photos, to this PNG file.
+        max_pixels: Photos above this many pixels are refused.
+    """
+    from upscore.cli.console import console, progress
+    from upscore.core.files import write_json
+    from upscore.data import open_data
+    from upscore.data.stats import measure
+
+    dataset = open_data(data, max_pixels=max_pixels)
+    with progress("reading masks") as advance:
+        result = measure(dataset, progress=advance)
+    _print_stats(result)
+    if json is not None:
+        write_json(json, result.to_json())
+        console.print(f"numbers: {json}", markup=False)
+    if figure is not None:
+        from upscore.data.overview import write_overview
+
+        write_overview(result, dataset, figure)
+        console.print(f"figure: {figure}", markup=False)
+
+
+def _print_stats(result: DataStats) -> None:
+    from rich.markup import escape
+    from rich.table import Table
+
+    from upscore.cli.console import console
+
+    for split in result.splits:
+        sizes = ", ".join(f"{w}x{h} ({n})" for h, w, n in split.image_sizes[:3])
+        more = f" and {len(split.image_sizes) - 3} more" if len(split.image_sizes) > 3 else ""
+        table = Table(
+            title=escape(
+                f"{split.name}: {split.images} photos of {sizes}{more}; "
+                f"{100 * split.void_share:.1f} % void"
+            ),
+            title_justify="left",
+        )
+        table.add_column("class")
+        for column in ("pixels %", "photos", "objects", "size 5 %", "median", "95 %"):
+            table.add_column(column, justify="right")
+        for item in split.classes:
+            quantiles = [item.sizes[i] for i in (0, 2, 4)] if item.sizes else []
+            table.add_row(
+                escape(item.name),
+                f"{100 * item.share:.2f}",
+                str(item.images),
+                str(item.objects),
+                *([f"{100 * q:.0f}" for q in quantiles] or ["-", "-", "-"]),
+            )
+        console.print(table)
+    console.print(
+        f"Objects from {result.objects_from}; size: longer side of the box in % of the photo's side"
+    )
+
+
+def toy(
+    *,
+    out: Path,
+    num: int = 120,
+    seed: int = 0,
+    size: tuple[int, int] = (128, 160),
+) -> None:
+    """Make the toy set: textured shapes of seven classes on textured ground, laid out like VOC.
+
+    Args:
+        out: Folder to make.
+        num: How many photos; every fourth is for validation.
+        seed: The same seed gives the same photos.
+        size: Largest height and width in pixels.
+    """
+    from upscore.cli.console import console, progress
+    from upscore.data.toy import make_toy
+
+    with progress("drawing") as advance:
+        make_toy(out, num=num, seed=seed, size=size, progress=advance)
+    console.print(f"{num} photos in {out}", markup=False)
+
+
+def get(
+    name: Positional[Literal["voc2012", "sbd", "camvid"]],
+    /,
+    *,
+    to: Path,
+    from_: Annotated[Path | None, tyro.conf.arg(name="from")] = None,
+) -> None:
+    """Fetch and unpack a public data set.
+
+    An interrupted download goes on where it stopped. Mind the licence of each set.
+
+    Args:
+        name: Which one.
+        to: Folder to unpack into.
+        from_: Archive at hand, instead of a download.
+    """
+    from upscore.cli.console import console, progress
+    from upscore.data.get import get as get_data
+
+    with progress(name) as advance:
+        folder = get_data(
+            name, to, archive=from_, report=lambda _, done, total: advance(done, total or done)
+        )
+    console.print(f"{folder}\nnow: upscore data check {to}", markup=False)

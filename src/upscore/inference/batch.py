@@ -1,0 +1,197 @@
+"""Many photos to files: decode ahead, network, write behind, all at once."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+
+from upscore.core.files import make_folder
+from upscore.core.images import MAX_PIXELS, read_image
+from upscore.core.labels import LabelMap, RGBImage
+from upscore.core.prefetch import prefetch
+from upscore.errors import OutputError, SettingsError, UpscoreError, WorkError
+from upscore.inference.inputs import Job, find_jobs
+from upscore.inference.results import Product, require_products, result_path, write_results
+from upscore.inference.segmenter import Scores, Segmenter
+from upscore.inference.video import label_video, require_video, video_path
+from upscore.inference.writer import Writer
+
+DEPTH = 4
+"""Photos that wait decoded, and results that wait to be written: bounds memory, hides jitter."""
+
+LISTED = 20
+"""Failures that a message spells out."""
+
+
+@dataclass
+class BatchSummary:
+    """What became of a batch.
+
+    Attributes:
+        images: photos labelled, and frames of videos.
+        skipped: files whose results were all there (``resume``).
+        failures: (file, message) of those that could not be labelled.
+        seconds: wall time of the whole.
+        network_seconds: the part of it that the network worked.
+    """
+
+    images: int = 0
+    skipped: int = 0
+    failures: list[tuple[Path, str]] = field(default_factory=list)
+    seconds: float = 0.0
+    network_seconds: float = 0.0
+
+    def check(self) -> None:
+        """Raise WorkError that lists the files that failed, if any did."""
+        if not self.failures:
+            return
+        lines = [message for _, message in self.failures[:LISTED]]
+        if len(self.failures) > LISTED:
+            lines.append(f"... and {len(self.failures) - LISTED} more")
+        count = "1 file" if len(self.failures) == 1 else f"{len(self.failures)} files"
+        raise WorkError("\n".join([f"{count} could not be labelled; all others are done:", *lines]))
+
+
+def predict_files(
+    segmenter: Segmenter,
+    inputs: Sequence[str | Path],
+    out: Path,
+    *,
+    save: Sequence[str] = ("labels", "overlay"),
+    resume: bool = False,
+    progress: Callable[[int, int], None] | None = None,
+    workers: int = 2,
+    max_pixels: int = MAX_PIXELS,
+) -> BatchSummary:
+    """Label files, folders, patterns and videos (see :func:`find_jobs`) and write the results.
+
+    A photo ``NAME`` (its folder below the one that was named, and its stem) becomes
+
+    - ``labels``: ``out/labels/NAME.png``, palette PNG of the photo's size, values class indices;
+    - ``overlay``: ``out/overlay/NAME.jpg``, the photo under the colours with a legend below;
+    - ``probabilities``: ``out/probabilities/NAME.npz``, ``probabilities`` (C, H, W) float16 and
+      ``classes`` (C,) names.
+
+    A video becomes ``out/overlay/NAME.mp4`` and folders of one file a frame. Every result appears
+    whole or not at all; what is there is replaced, or kept with ``resume``. A file that cannot be
+    labelled does not stop the others: call ``check`` on what is returned. Memory stays the same
+    over any number of photos.
+
+    Args:
+        save: which of the three.
+        resume: pass over files all of whose results are there.
+        progress: called with (files done, files in all).
+        workers: threads that decode, and as many that draw and write.
+        max_pixels: larger photos and frames fail.
+
+    Raises:
+        SettingsError: unknown ``save``, results that would share a name or overwrite an input.
+        NotFoundError: an input that does not exist or holds nothing to label.
+        MissingExtraError: a video without PyAV.
+        OutputError: a result cannot be written (disk full); what was finished stays.
+    """
+    begin = time.perf_counter()
+    products = require_products(save)
+    jobs = find_jobs(inputs, out)
+    if any(job.is_video for job in jobs):
+        require_video()
+    targets = {job: _targets(job, out, products) for job in jobs}
+    _refuse_overwriting(targets)
+    make_folder(out)
+    todo = [job for job in jobs if not (resume and all(path.exists() for path in targets[job]))]
+    summary = BatchSummary(skipped=len(jobs) - len(todo))
+    network = TimedNetwork(segmenter, with_probabilities="probabilities" in products)
+
+    def read(job: Job) -> RGBImage | str | None:
+        """The photo, or what is wrong with it; None for a video, which is streamed in its turn."""
+        if job.is_video:
+            return None
+        try:
+            return read_image(job.source, max_pixels=max_pixels)
+        except UpscoreError as error:
+            return str(error)
+        except (OSError, MemoryError) as error:
+            return f"{job.source}: cannot be read ({_first_line(error)})"
+
+    if progress:
+        progress(summary.skipped, len(jobs))
+    with Writer(workers=workers, depth=DEPTH) as writer:
+        decoded = prefetch(read, todo, workers=workers, depth=DEPTH)
+        for number, (job, photo) in enumerate(zip(todo, decoded, strict=True), start=1):
+            try:
+                if isinstance(photo, str):
+                    summary.failures.append((job.source, photo))
+                elif photo is None:
+                    summary.images += label_video(
+                        job, network, segmenter.labels, out, products,
+                        max_pixels=max_pixels, writer=writer,
+                    )  # fmt: skip
+                else:
+                    labels, probabilities = network(photo)
+                    writer.put(
+                        write_results, out, job.name, products, photo, labels, probabilities,
+                        segmenter.labels,
+                    )  # fmt: skip
+                    summary.images += 1
+            except OutputError:  # the next file could not be written either
+                raise
+            except (UpscoreError, RuntimeError, MemoryError) as error:
+                summary.failures.append((job.source, _network_failure(job, photo, error)))
+            if progress:
+                progress(summary.skipped + number, len(jobs))
+    summary.seconds = time.perf_counter() - begin
+    summary.network_seconds = network.seconds
+    return summary
+
+
+class TimedNetwork:
+    """Calls a segmenter and adds up the seconds that it takes."""
+
+    def __init__(self, segmenter: Segmenter, *, with_probabilities: bool) -> None:
+        self.segmenter = segmenter
+        self.with_probabilities = with_probabilities
+        self.seconds = 0.0
+
+    def __call__(self, image: RGBImage) -> tuple[LabelMap, Scores | None]:
+        """(H, W, 3) uint8 -> labels (H, W) uint8, probabilities (C, H, W) float32 if wanted."""
+        begin = time.perf_counter()
+        try:
+            if not self.with_probabilities:
+                return self.segmenter.predict(image), None
+            probabilities = self.segmenter.probabilities(image)
+            return probabilities.argmax(axis=0).astype(np.uint8), probabilities
+        finally:
+            self.seconds += time.perf_counter() - begin
+
+
+def _targets(job: Job, out: Path, products: Sequence[Product]) -> list[Path]:
+    path = video_path if job.is_video else result_path
+    return [path(out, product, job.name) for product in products]
+
+
+def _refuse_overwriting(targets: dict[Job, list[Path]]) -> None:
+    sources = {job.source.resolve() for job in targets}
+    for paths in targets.values():
+        for path in paths:
+            if path.resolve() in sources:
+                raise SettingsError(
+                    f"{path} is an input and would be overwritten by a result; use another --out"
+                )
+
+
+def _network_failure(job: Job, photo: RGBImage | str | None, error: Exception) -> str:
+    text = _first_line(error)
+    if isinstance(error, UpscoreError) and text.startswith(str(job.source)):
+        return text
+    of = f" of {photo.shape[1]}x{photo.shape[0]}" if isinstance(photo, np.ndarray) else ""
+    low = isinstance(error, MemoryError) or "memory" in text.lower()
+    hint = "; try a smaller --tile" if low else ""
+    return f"{job.source}: the network failed on this file{of} ({text}){hint}"
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).strip().splitlines() or [type(error).__name__])[0]

@@ -1,0 +1,118 @@
+"""What to label: files, folders and patterns from the command line become named jobs."""
+
+from __future__ import annotations
+
+import glob
+import os
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from upscore.core.images import IMAGE_SUFFIXES
+from upscore.errors import NotFoundError, SettingsError
+
+VIDEO_SUFFIXES = (".mp4", ".m4v", ".mov", ".avi", ".mkv", ".webm", ".mpg", ".mpeg")
+
+
+@dataclass(frozen=True)
+class Job:
+    """One file to label and the name of its results: ``sub/folder/photo``, without a suffix."""
+
+    source: Path
+    name: str
+
+    @property
+    def is_video(self) -> bool:
+        return self.source.suffix.lower() in VIDEO_SUFFIXES
+
+
+def find_jobs(inputs: Sequence[str | Path], out: Path) -> list[Job]:
+    """Every photo and video that ``inputs`` name, each once, in a fixed order.
+
+    - A file is taken as it is and named by its stem.
+    - A folder is searched with its subfolders, sorted, for photos (videos are named one by one or
+      by a pattern); results keep the subfolders. Hidden files and ``out`` inside are passed over.
+    - A pattern (``*``, ``?``, ``[...]``, ``**`` for any folders) likewise, from the part of it
+      that holds no wildcard; it finds photos and videos.
+
+    Raises:
+        NotFoundError: an input that does not exist, or nothing to label in it.
+        SettingsError: two files whose results would have the same name.
+    """
+    if not inputs:
+        raise SettingsError("no input; name photos, folders, patterns or videos to label")
+    jobs: dict[Path, Job] = {}
+    for item in inputs:
+        for job in _expand(str(item), out.resolve()):
+            jobs.setdefault(job.source.resolve(), job)
+    by_name: dict[str, Job] = {}
+    for job in jobs.values():
+        other = by_name.setdefault(job.name, job)
+        if other is not job:
+            raise SettingsError(
+                f"{other.source} and {job.source} would both be written as {job.name!r}; label "
+                "them apart, each with its own --out (or rename one)"
+            )
+    return list(by_name.values())
+
+
+def _expand(item: str, out: Path) -> list[Job]:
+    path = Path(item)
+    if path.is_file():
+        return [Job(path, path.stem)]
+    if path.is_dir():
+        found = list(_walk(path, out))
+        photos = [file for file in found if file.suffix.lower() in IMAGE_SUFFIXES]
+        if not photos:
+            videos = sum(file.suffix.lower() in VIDEO_SUFFIXES for file in found)
+            hint = f"; name its {videos} videos, or give a pattern ('{path}/*')" if videos else ""
+            raise NotFoundError(
+                f"{path}: no photo in this folder or below ({_kinds(IMAGE_SUFFIXES)}){hint}"
+            )
+        return [_job(file, path) for file in photos]
+    if glob.has_magic(item):
+        base = _fixed_part(path)
+        # results of an earlier call are no inputs, unless they are what is asked for
+        skip_results = out not in (base.resolve(), *base.resolve().parents)
+        matches = sorted(base.glob(str(path.relative_to(base))))
+        wanted = (*IMAGE_SUFFIXES, *VIDEO_SUFFIXES)
+        files = [
+            match
+            for match in matches
+            if match.is_file()
+            and not any(part.startswith(".") for part in match.relative_to(base).parts)
+            and match.suffix.lower() in wanted
+            and not (skip_results and out in match.resolve().parents)
+        ]
+        if not files:
+            raise NotFoundError(f"{item}: the pattern matches no photo or video ({_kinds(wanted)})")
+        return [_job(file, base) for file in files]
+    raise NotFoundError(f"{item}: no such file or folder")
+
+
+def _job(file: Path, base: Path) -> Job:
+    return Job(file, file.relative_to(base).with_suffix("").as_posix())
+
+
+def _walk(folder: Path, out: Path) -> Iterator[Path]:
+    """Files of a folder and below, sorted, without hidden ones and without the results."""
+    for where, folders, files in os.walk(folder):
+        here = Path(where)
+        folders[:] = sorted(
+            name for name in folders if not name.startswith(".") and (here / name).resolve() != out
+        )
+        yield from (here / name for name in sorted(files) if not name.startswith("."))
+
+
+def _fixed_part(pattern: Path) -> Path:
+    """The folders of a pattern before the first wildcard."""
+    fixed: list[str] = []
+    for part in pattern.parts[:-1]:
+        if glob.has_magic(part):
+            break
+        fixed.append(part)
+    return Path(*fixed)
+
+
+def _kinds(suffixes: Sequence[str]) -> str:
+    return ", ".join(suffix.lstrip(".") for suffix in suffixes)

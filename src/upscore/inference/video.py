@@ -1,0 +1,251 @@
+"""Video files, frame by frame (extra ``video``: PyAV)."""
+
+from __future__ import annotations
+
+import contextlib
+import importlib.util
+import itertools
+import shutil
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from upscore.core.draw import legend, overlay
+from upscore.core.files import atomic_path, make_folder
+from upscore.core.images import write_label_map
+from upscore.core.labels import LabelMap, Labels, RGBImage
+from upscore.core.prefetch import prefetch
+from upscore.errors import DataError, MissingExtraError, OutputError
+from upscore.inference.inputs import Job
+from upscore.inference.results import Product, write_probabilities
+from upscore.inference.segmenter import Scores
+from upscore.inference.writer import Writer
+
+DEPTH = 4
+"""Frames that wait decoded, and as many to be encoded."""
+
+ENCODERS = ("libx264", "mpeg4")
+"""In order of preference; every FFmpeg has the second."""
+
+
+def require_video() -> None:
+    """Raises MissingExtraError without PyAV."""
+    if importlib.util.find_spec("av") is None:
+        raise MissingExtraError(
+            'video files need PyAV, which is not installed; run: pip install "upscore[video]"'
+        )
+
+
+def video_path(out: Path, product: Product, name: str) -> Path:
+    """``out/overlay/NAME.mp4``; the folders ``out/labels/NAME`` and ``out/probabilities/NAME``."""
+    return out / product / (f"{name}.mp4" if product == "overlay" else name)
+
+
+def label_video(
+    job: Job,
+    network: Callable[[RGBImage], tuple[LabelMap, Scores | None]],
+    label_set: Labels,
+    out: Path,
+    products: Sequence[Product],
+    *,
+    max_pixels: int,
+    writer: Writer,
+) -> int:
+    """Label every frame; returns their number. Each result appears when all frames are done.
+
+    ``overlay`` is a video at the original's average frame rate, without sound, with a legend of
+    all classes below; ``labels`` and ``probabilities`` are folders of one file a frame, from
+    ``000001.png`` and ``000001.npz`` on.
+
+    Args:
+        network: (H, W, 3) uint8 frame -> labels, and probabilities where they are to be saved.
+
+    Raises:
+        DataError: not a video, damaged, frames over ``max_pixels`` or of changing size.
+        OutputError: cannot write.
+    """
+    count = 0
+    with contextlib.ExitStack() as stack:
+        frames, rate = stack.enter_context(_open_frames(job.source, max_pixels))
+        folders = {
+            product: stack.enter_context(_whole_folder(video_path(out, product, job.name)))
+            for product in products
+            if product != "overlay"
+        }
+        stack.callback(writer.drain)  # before the folders go, in case of an error
+        film: _Film | None = None
+        if "overlay" in products:
+            path = video_path(out, "overlay", job.name)
+            film = stack.enter_context(_film(path, rate, label_set))
+        for frame in frames:
+            labels, probabilities = network(frame)
+            count += 1
+            if "labels" in folders:
+                writer.put(
+                    write_label_map, folders["labels"] / f"{count:06d}.png", labels, label_set
+                )
+            if "probabilities" in folders:
+                target = folders["probabilities"] / f"{count:06d}.npz"
+                writer.put(write_probabilities, target, probabilities, label_set)
+            if film is not None:
+                film.put(frame, labels)
+        if not count:
+            raise DataError(f"{job.source}: holds no frame that can be decoded; remove the file")
+        writer.flush()
+    return count
+
+
+@contextlib.contextmanager
+def _open_frames(path: Path, max_pixels: int) -> Iterator[tuple[Iterator[RGBImage], Fraction]]:
+    """The frames of a video as (H, W, 3) uint8, decoded ahead in a thread, and their rate."""
+    import av
+
+    try:
+        container = av.open(str(path))
+    except (av.error.FFmpegError, OSError) as error:
+        raise DataError(f"{path}: is not a video that can be read ({_reason(error)})") from error
+    with container:
+        if not container.streams.video:
+            raise DataError(f"{path}: holds no video; remove the file")
+        stream = container.streams.video[0]
+        pixels = stream.width * stream.height
+        if pixels > max_pixels:
+            raise DataError(
+                f"{path}: frames of {stream.width}x{stream.height}, over the limit of "
+                f"{max_pixels / 1e6:.1f} megapixels; raise it with --max-pixels {pixels}"
+            )
+        rate = Fraction(stream.average_rate or stream.guessed_rate or 25)
+        decoded = _decode(container, stream, path)
+        # one thread, as decoding is a sequence; it only runs ahead of the network
+        ahead = prefetch(
+            lambda _: next(decoded, None), itertools.repeat(None), workers=1, depth=DEPTH
+        )
+        with contextlib.closing(ahead):
+            yield _until_none(ahead), rate
+
+
+def _until_none(frames: Iterator[RGBImage | None]) -> Iterator[RGBImage]:
+    for frame in frames:
+        if frame is None:
+            return
+        yield frame
+
+
+def _decode(container: Any, stream: Any, path: Path) -> Iterator[RGBImage]:
+    import av
+
+    first: tuple[int, ...] | None = None
+    number = 0
+    try:
+        for frame in container.decode(stream):
+            image: RGBImage = frame.to_ndarray(format="rgb24")
+            # phones store the sensor's frame and an angle (counter-clockwise, like rot90)
+            turns = round(getattr(frame, "rotation", 0) / 90) % 4
+            image = np.ascontiguousarray(np.rot90(image, turns))
+            first = first or image.shape
+            number += 1
+            if image.shape != first:
+                raise DataError(
+                    f"{path}: frame {number} is {image.shape[1]}x{image.shape[0]}, earlier ones "
+                    f"{first[1]}x{first[0]}; split the video where its size changes"
+                )
+            yield image
+    except av.error.FFmpegError as error:
+        raise DataError(
+            f"{path}: damaged after frame {number} ({_reason(error)}); cut it there or remove it"
+        ) from error
+
+
+class _Film:
+    """An overlay video being written by one thread."""
+
+    def __init__(self, container: Any, rate: Fraction, label_set: Labels, writer: Writer) -> None:
+        self._container = container
+        self._rate = rate
+        self._label_set = label_set
+        self._writer = writer
+        self._stream: Any = None
+        self._sheet: RGBImage | None = None
+
+    def put(self, frame: RGBImage, labels: LabelMap) -> None:
+        self._writer.put(self._add, frame, labels)
+
+    def finish(self) -> None:
+        self._writer.flush()
+        if self._stream is not None:
+            for packet in self._stream.encode():
+                self._container.mux(packet)
+
+    def _add(self, frame: RGBImage, labels: LabelMap) -> None:
+        import av
+
+        height, width, _ = frame.shape
+        if self._sheet is None:
+            self._begin(height, width)
+        assert self._sheet is not None
+        self._sheet[:height, :width] = overlay(frame, labels, self._label_set)
+        for packet in self._stream.encode(av.VideoFrame.from_ndarray(self._sheet, format="rgb24")):
+            self._container.mux(packet)
+
+    def _begin(self, height: int, width: int) -> None:
+        """Frame above, legend below, on white; sides even, as the encoders want them."""
+        import av
+
+        strip = legend(self._label_set, width=width)
+        rows, columns = height + strip.shape[0], strip.shape[1]
+        self._sheet = np.full((rows + rows % 2, columns + columns % 2, 3), 255, dtype=np.uint8)
+        self._sheet[height : height + strip.shape[0], :columns] = strip
+        encoder = next(name for name in ENCODERS if name in av.codecs_available)
+        self._stream = self._container.add_stream(encoder, rate=self._rate)
+        self._stream.height, self._stream.width = self._sheet.shape[:2]
+        self._stream.pix_fmt = "yuv420p"
+        if encoder == "mpeg4":
+            self._stream.bit_rate = 4_000_000
+
+
+@contextlib.contextmanager
+def _film(path: Path, rate: Fraction, label_set: Labels) -> Iterator[_Film]:
+    """An mp4 that appears at ``path`` when the block succeeds."""
+    import av
+
+    with atomic_path(path) as temporary:
+        try:
+            with (
+                av.open(str(temporary), "w", format="mp4") as container,
+                Writer(workers=1, depth=DEPTH) as writer,
+            ):
+                film = _Film(container, rate, label_set, writer)
+                yield film
+                film.finish()
+        except av.error.FFmpegError as error:
+            raise OutputError(f"cannot write {path}: {_reason(error)}") from error
+
+
+@contextlib.contextmanager
+def _whole_folder(path: Path) -> Iterator[Path]:
+    """A temporary folder that becomes ``path``, in place of what was there, on success."""
+    make_folder(path.parent)
+    try:
+        temporary = Path(tempfile.mkdtemp(prefix=f".{path.name[:80]}.", dir=path.parent))
+    except OSError as error:
+        raise OutputError(f"cannot write {path}: {error.strerror or error}") from error
+    try:
+        yield temporary
+        if path.exists():
+            shutil.rmtree(path)
+        temporary.chmod(0o755)  # mkdtemp makes folders private; results are not
+        temporary.replace(path)
+    except OSError as error:
+        if isinstance(error, OutputError):
+            raise
+        raise OutputError(f"cannot write {path}: {error.strerror or error}") from error
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+
+
+def _reason(error: Exception) -> str:
+    return str(getattr(error, "strerror", None) or error)

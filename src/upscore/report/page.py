@@ -1,0 +1,51 @@
+"""One self-contained HTML page about a run, or about several side by side.
+
+Everything that comes from files (names of runs, classes, images) goes through the template's
+escaping; the only markup that is set in as it is are curves drawn here, which hold no such name.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+import jinja2
+
+from upscore.core.draw import RIGHT_LEVELS, VOID_LEVEL, WRONG_COLOR
+from upscore.core.runtime import installed_version
+from upscore.report.compare_view import comparison_view
+from upscore.report.run_data import RunData
+from upscore.report.run_view import run_view
+
+
+def run_page(run: RunData) -> str:
+    """HTML about one run; what is missing is named with the command that makes it."""
+    return _render("run.html.j2", {"title": run.name, **run_view(run)})
+
+
+def comparison_page(runs: Sequence[RunData]) -> str:
+    """HTML that sets two or more runs side by side."""
+    return _render("compare.html.j2", comparison_view(runs))
+
+
+def _render(template: str, view: dict[str, Any]) -> str:
+    environment = jinja2.Environment(
+        loader=jinja2.PackageLoader("upscore.report"),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters["rgb"] = lambda color: "rgb({:d} {:d} {:d})".format(*color)
+    middle = sum(RIGHT_LEVELS) // 2
+    return environment.get_template(template).render(
+        **view,
+        version=installed_version("upscore"),
+        written=datetime.now(UTC).strftime("%d %B %Y, %H:%M UTC"),
+        error_colors=[
+            {"name": "wrong", "color": WRONG_COLOR},
+            {"name": "right", "color": (middle,) * 3},
+            {"name": "void, not counted", "color": (VOID_LEVEL,) * 3},
+        ],
+    )

@@ -1,0 +1,73 @@
+"""Pictures small enough to be carried inside a page."""
+
+from __future__ import annotations
+
+import base64
+import io
+from dataclasses import dataclass
+from pathlib import Path
+
+from PIL import Image, UnidentifiedImageError
+
+WIDTH = 640
+"""Pixels; wider pictures are shrunk. A click opens this size, the page shows it smaller."""
+
+QUALITY = 82
+FLAT_COLORS = 256
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A data URI and its size in pixels."""
+
+    uri: str
+    width: int
+    height: int
+
+
+def embed(path: Path) -> Picture | None:
+    """A picture file as a data URI at most 640 pixels wide; None when it cannot be read.
+
+    Pictures of few colours (label maps, error maps) stay exact: palette PNG, no blending of
+    classes when shrunk. All others become JPEG.
+    """
+    try:
+        with Image.open(path) as opened:
+            opened.load()
+            picture: Image.Image = opened
+            if picture.mode != "P":
+                picture = picture.convert("RGB")
+            width, height = picture.size
+            size = (WIDTH, max(1, round(height * WIDTH / width))) if width > WIDTH else None
+            flat = picture.mode == "P" or picture.getcolors(FLAT_COLORS) is not None
+            if flat:
+                if size:
+                    picture = picture.resize(size, Image.Resampling.NEAREST)
+                if picture.mode != "P":
+                    picture = picture.quantize(FLAT_COLORS, dither=Image.Dither.NONE)
+                return _pack(picture, "PNG")
+            if size:
+                picture = picture.resize(size, Image.Resampling.LANCZOS)
+            return _pack(picture, "JPEG")
+    except (OSError, UnidentifiedImageError, ValueError, SyntaxError):
+        return None
+
+
+def embed_png(content: bytes) -> Picture:
+    """PNG bytes as a data URI, as they are."""
+    with Image.open(io.BytesIO(content)) as picture:
+        width, height = picture.size
+    return Picture(_uri(content, "png"), width, height)
+
+
+def _pack(picture: Image.Image, kind: str) -> Picture:
+    stream = io.BytesIO()
+    if kind == "PNG":
+        picture.save(stream, format="PNG", optimize=True)
+    else:
+        picture.save(stream, format="JPEG", quality=QUALITY, optimize=True)
+    return Picture(_uri(stream.getvalue(), kind.lower()), picture.width, picture.height)
+
+
+def _uri(content: bytes, kind: str) -> str:
+    return f"data:image/{kind};base64,{base64.b64encode(content).decode('ascii')}"

@@ -1,0 +1,48 @@
+"use strict";
+// Tables sort by a click on a head; what has no number goes last either way.
+for (const table of document.querySelectorAll("table.sortable")) {
+  const heads = [...table.tHead.rows[0].cells];
+  heads.forEach((head, column) => {
+    const button = head.querySelector("button");
+    if (!button) return;
+    button.addEventListener("click", () => {
+      const numeric = head.dataset.kind !== "text";
+      const now = head.getAttribute("aria-sort");
+      const descending = now ? now === "ascending" : numeric;
+      heads.forEach((other) => other.removeAttribute("aria-sort"));
+      head.setAttribute("aria-sort", descending ? "descending" : "ascending");
+      const key = (row) => row.cells[column].dataset.value ?? "";
+      const rows = [...table.tBodies[0].rows];
+      rows.sort((a, b) => {
+        const [x, y] = [key(a), key(b)];
+        if (x === "" || y === "") return (x === "") - (y === "");
+        const order = numeric ? Number(x) - Number(y) : x.localeCompare(y);
+        return descending ? -order : order;
+      });
+      table.tBodies[0].append(...rows);
+    });
+  });
+}
+// Pictures open larger; Escape closes (the dialog does it), arrows go to the neighbours.
+const dialog = document.querySelector("dialog");
+const buttons = [...document.querySelectorAll(".zoom")];
+let open = -1;
+function show(place) {
+  open = (place + buttons.length) % buttons.length;
+  const picture = buttons[open].querySelector("img");
+  const large = dialog.querySelector("img");
+  large.src = picture.src;
+  large.alt = picture.alt;
+  dialog.style.setProperty("--ratio", picture.naturalWidth / picture.naturalHeight || 1.5);
+  dialog.querySelector("p").textContent = picture.alt;
+  if (!dialog.open) dialog.showModal();
+}
+buttons.forEach((button, place) => button.addEventListener("click", () => show(place)));
+dialog.addEventListener("click", () => dialog.close());
+dialog.addEventListener("close", () => buttons[open]?.focus());
+dialog.addEventListener("keydown", (event) => {
+  const step = { ArrowRight: 1, ArrowLeft: -1 }[event.key];
+  if (step) show(open + step);
+});
+// What is folded away on the screen is printed.
+addEventListener("beforeprint", () => document.querySelectorAll("details").forEach((d) => (d.open = true)));

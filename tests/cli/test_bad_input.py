@@ -1,0 +1,397 @@
+"""The table of bad inputs: what is typed, how it ends, what a person reads.
+
+Every row runs the real command line in this process. No row may show a traceback, and each message
+names the file, setting or key, what was found, and what to do.
+"""
+
+from __future__ import annotations
+
+import errno
+import json
+import re
+import shutil
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from upscore.cli.main import main
+from upscore.core.images import InputSpec
+from upscore.core.labels import Labels
+from upscore.core.run_folder import RunFolder
+from upscore.data import open_data
+from upscore.data.toy import make_toy
+from upscore.models.catalog import create_model
+from upscore.models.checkpoint import save_model
+
+
+@dataclass
+class World:
+    """A folder to spoil: toy data, a run with random weights, a photo."""
+
+    path: Path
+
+    @property
+    def toy(self) -> Path:
+        return self.path / "toy"
+
+    @property
+    def run(self) -> Path:
+        return self.path / "run"
+
+    @property
+    def photo(self) -> Path:
+        return next(iter(sorted((self.toy / "JPEGImages").glob("*.jpg"))))
+
+    @property
+    def masks(self) -> list[Path]:
+        return sorted((self.toy / "SegmentationClass").glob("*.png"))
+
+    def file(self, name: str, content: str | bytes = b"") -> Path:
+        path = self.path / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(content.encode() if isinstance(content, str) else content)
+        return path
+
+    def train(self, *assignments: str, recipe: str = "fcn8s-quick") -> list[str]:
+        return ["train", recipe, "--data", str(self.toy), "--out", str(self.path / "new"),
+                *(["--set", *assignments] if assignments else [])]  # fmt: skip
+
+    def evaluate(self, *more: str) -> list[str]:
+        return ["evaluate", str(self.run), "--data", str(self.toy), *more]
+
+    def predict(self, *inputs: str | Path, more: tuple[str, ...] = ()) -> list[str]:
+        names = [str(item) for item in inputs]
+        return ["predict", str(self.run), *names, "--out", str(self.path / "out"), *more]
+
+
+@pytest.fixture(scope="module")
+def pristine(tmp_path_factory: pytest.TempPathFactory) -> World:
+    world = World(tmp_path_factory.mktemp("world"))
+    make_toy(world.toy, num=6, seed=0)
+    labels = open_data(world.toy).labels
+    model = create_model("fcn32s", num_classes=len(labels), width=0.02, fc_width=4)
+    save_model(world.run / "model", model, labels=labels, input_spec=InputSpec.named("imagenet"))
+    RunFolder(world.run).write_manifest({"command": "test"})
+    return world
+
+
+@pytest.fixture
+def world(pristine: World, tmp_path: Path) -> World:
+    shutil.copytree(pristine.path, tmp_path / "world")
+    return World(tmp_path / "world")
+
+
+# -- how a world is spoiled, and what is typed then ----------------------------------------------
+
+
+def mask_value(w: World) -> list[str]:
+    mask = Image.open(w.masks[0])
+    values = np.asarray(mask).copy()
+    values[:3, :5] = 77
+    spoiled = Image.fromarray(values)
+    spoiled.putpalette(mask.getpalette() or [])
+    spoiled.save(w.masks[0])
+    return ["data", "check", str(w.toy)]
+
+
+def mask_size(w: World) -> list[str]:
+    Image.open(w.masks[0]).resize((9, 9), Image.Resampling.NEAREST).save(w.masks[0])
+    return ["data", "check", str(w.toy)]
+
+
+def truncated(w: World) -> list[str]:
+    w.photo.write_bytes(w.photo.read_bytes()[:900])
+    return ["data", "check", str(w.toy)]
+
+
+def missing_mask(w: World) -> list[str]:
+    w.masks[0].unlink()
+    return ["data", "check", str(w.toy)]
+
+
+def empty_split(w: World) -> list[str]:
+    w.file("toy/ImageSets/Segmentation/val.txt", "")
+    return w.evaluate()
+
+
+def two_splits(w: World) -> list[str]:
+    lists = w.toy / "ImageSets" / "Segmentation"
+    (lists / "val.txt").write_text((lists / "train.txt").read_text())
+    return ["data", "check", str(w.toy)]
+
+
+def yaml_set(text: str) -> Callable[[World], list[str]]:
+    def spoil(w: World) -> list[str]:
+        return ["data", "check", str(w.file("dataset.yaml", text))]
+
+    return spoil
+
+
+def manifest(**changes: object) -> Callable[[World], list[str]]:
+    def spoil(w: World) -> list[str]:
+        content = json.loads((w.run / "manifest.json").read_text())
+        (w.run / "manifest.json").write_text(json.dumps({**content, **changes}))
+        return w.predict(w.photo)
+
+    return spoil
+
+
+def config(**changes: object) -> Callable[[World], list[str]]:
+    def spoil(w: World) -> list[str]:
+        path = w.run / "model" / "config.json"
+        path.write_text(json.dumps({**json.loads(path.read_text()), **changes}))
+        return w.predict(w.photo)
+
+    return spoil
+
+
+def without(name: str) -> Callable[[World], list[str]]:
+    def spoil(w: World) -> list[str]:
+        target = w.run / name
+        shutil.rmtree(target) if target.is_dir() else target.unlink()
+        return w.predict(w.photo)
+
+    return spoil
+
+
+def cut_weights(w: World) -> list[str]:
+    path = w.run / "model" / "model.safetensors"
+    path.write_bytes(path.read_bytes()[:1000])
+    return w.predict(w.photo)
+
+
+def damaged_manifest(w: World) -> list[str]:
+    (w.run / "manifest.json").write_text('{"format_ver')
+    return w.predict(w.photo)
+
+
+def other_classes(w: World) -> list[str]:
+    labels = Labels.of(["background", "cat", "dog"])
+    model = create_model("fcn32s", num_classes=3, width=0.02, fc_width=4)
+    save_model(w.run / "model", model, labels=labels, input_spec=InputSpec.named("imagenet"))
+    return w.evaluate()
+
+
+def bad_among_good(w: World) -> list[str]:
+    w.file("photos/bad.jpg", b"not a photo")
+    shutil.copy(w.photo, w.path / "photos" / "good.jpg")
+    return w.predict(w.path / "photos")
+
+
+def taken_out(w: World) -> list[str]:
+    w.file("new/something.txt", "mine")
+    return w.train()
+
+
+def file_for_out(w: World) -> list[str]:
+    w.file("out", "mine")
+    return w.predict(w.photo)
+
+
+def recipe_file(text: str) -> Callable[[World], list[str]]:
+    def spoil(w: World) -> list[str]:
+        return w.train(recipe=str(w.file("mine.yaml", text)))
+
+    return spoil
+
+
+def pixels(w: World) -> list[str]:
+    return w.predict(w.photo, more=("--max-pixels", "100"))
+
+
+def same_names(w: World) -> list[str]:
+    image = Image.open(w.photo)
+    image.save(w.file("photos/a.jpg"))
+    image.save(w.file("photos/a.png"))
+    return w.predict(w.path / "photos")
+
+
+def typed(*words: str) -> Callable[[World], list[str]]:
+    """Words with {toy}, {run}, {photo}, {path} filled in."""
+
+    def spoil(w: World) -> list[str]:
+        places = {"toy": w.toy, "run": w.run, "photo": w.photo, "path": w.path}
+        return [word.format(**places) for word in words]
+
+    return spoil
+
+
+def training(*assignments: str, recipe: str = "fcn8s-quick") -> Callable[[World], list[str]]:
+    return lambda w: w.train(*assignments, recipe=recipe)
+
+
+CASES: dict[str, tuple[Callable[[World], list[str]], int, str]] = {
+    # data
+    "no such data": (typed("data", "check", "{path}/none"), 2, r"none: no such data set; give"),
+    "no layout": (typed("data", "check", "{run}"), 2, r"no known layout.*dataset\.yaml"),
+    "data is a photo": (typed("data", "check", "{photo}"), 2, r"is a file; give a folder"),
+    "mask value": (mask_value, 1, r"77 \(15 pixels\)"),
+    "mask size": (mask_size, 1, r"9x9"),
+    "truncated photo": (truncated, 1, r"\.jpg.*(damaged|truncated)"),
+    "missing mask": (missing_mask, 1, r"toy_000000"),
+    "empty split": (empty_split, 2, r"split 'val' is empty"),
+    "file in two splits": (two_splits, 1, r"toy_000000|in two splits|both"),
+    "yaml: unknown key": (yaml_set("rooot: .\nclasses: [a]"), 2, r"dataset\.yaml: .*'rooot'"),
+    "yaml: not yaml": (yaml_set("classes: [a"), 2, r"dataset\.yaml.* not valid YAML"),
+    "yaml: a list": (yaml_set("- a\n"), 2, r"dataset\.yaml: want 'key: value'"),
+    "toy: one photo": (typed("data", "toy", "--out", "{path}/t", "--num", "1"), 2, r"--num 1: .*2"),
+    "toy: taken": (typed("data", "toy", "--out", "{run}"), 1, r"not empty and no toy set"),
+    "get: no archive": (
+        typed("data", "get", "sbd", "--to", "{path}/s", "--from", "{path}/none.tgz"), 2,
+        r"none\.tgz",
+    ),
+    "get: wrong archive": (
+        typed("data", "get", "sbd", "--to", "{path}/s", "--from", "{photo}"), 1, r"md5 is",
+    ),
+    "get: unknown set": (typed("data", "get", "coco", "--to", "{path}/c"), 2, r"voc2012"),
+    # recipe
+    "unknown recipe": (training(recipe="fcn8-quick"), 2, r"did you mean 'fcn8s-quick'"),
+    "no recipe file": (training(recipe="none.yaml"), 2, r"none\.yaml: no such recipe file"),
+    "recipe: unknown key": (recipe_file("model: {name: fcn8s}\nbudget: {hours: 2}"), 2,
+                            r"unknown setting 'budget\.hours'; allowed: iterations"),
+    "recipe: no model": (recipe_file("budget: {epochs: 2}"), 2, r"setting 'model' is missing"),
+    "recipe: not yaml": (recipe_file("model: {name"), 2, r"mine\.yaml, line \d+: not valid YAML"),
+    "recipe: empty": (recipe_file(""), 2, r"mine\.yaml: want 'key: value'"),
+    "set: unknown key": (training("optim.lrr=1"), 2, r"'optim\.lrr'; did you mean 'lr'"),
+    "set: no equals": (training("optim.lr"), 2, r"write it as KEY=VALUE"),
+    "set: wrong type": (training("batch.size=two"), 2, r"batch\.size: .*integer.*'two'"),
+    "set: negative rate": (training("optim.lr=-1"), 2, r"optim\.lr: .*greater than 0"),
+    "set: two budgets": (training("budget.minutes=1", "budget.epochs=1"), 2, r"exactly one of"),
+    "set: unknown network": (training("model.name=fcn9s"), 2, r"no network 'fcn9s'.*fcn8s"),
+    "set: unknown option": (training("model.options.widht=1"), 2, r"no option 'widht'.*width"),
+    "set: option range": (training("model.options.width=0"), 2, r"width is 0"),
+    "set: no such split": (training("data.val_split=test"), 2, r"no split 'test'; there are"),
+    "set: batch of unequal photos": (training("augment.crop=null"), 2, r"set augment\.crop to"),
+    "set: fp16 on a CPU": (training("precision=fp16", "device=cpu"), 2, r"fp16 needs a GPU"),
+    "set: weights not there": (training("init.weights=none.pth"), 2, r"none\.pth"),
+    # run folder
+    "no run": (typed("evaluate", "{path}/none", "--data", "{toy}"), 2, r"no such run folder"),
+    "run is data": (typed("evaluate", "{toy}", "--data", "{toy}"), 2, r"neither a run folder"),
+    "run without model": (without("model"), 2, r"has no model yet.*--resume"),
+    "run without config": (without("model/config.json"), 2, r"config\.json"),
+    "run without weights": (without("model/model.safetensors"), 2, r"model\.safetensors"),
+    "cut weights": (cut_weights, 2, r"model\.safetensors: .*(damaged|cannot be read)"),
+    "damaged manifest": (damaged_manifest, 2, r"manifest\.json: damaged"),
+    "newer run": (manifest(format_version=99), 2, r"newer upscore.*pip install -U"),
+    "newer model": (config(format_version=99), 2, r"newer upscore.*pip install -U"),
+    "unknown architecture": (config(architecture="fcn9s"), 2, r"fcn9s"),
+    "other width": (config(options={"width": 0.5, "num_classes": 8, "in_channels": 3}), 2,
+                    r"belong to different networks"),
+    "other classes than the data": (other_classes, 2, r"cat"),
+    "split that is not there": (lambda w: w.evaluate("--split", "test"), 2, r"no split 'test'"),
+    "report of nothing": (typed("report", "{path}/none"), 2, r"none: no such run folder"),
+    # prediction
+    "no input": (typed("predict", "{run}", "--out", "{path}/out"), 2, r"no input; name photos"),
+    "no such photo": (lambda w: w.predict("none.jpg"), 2, r"none\.jpg: no such file"),
+    "empty pattern": (lambda w: w.predict("none/*.jpg"), 2, r"pattern matches no photo"),
+    "folder without photos": (lambda w: w.predict(w.run), 2, r"no photo in this folder"),
+    "one bad photo": (bad_among_good, 1, r"bad\.jpg: is not an image"),
+    "too many pixels": (pixels, 1, r"raise it with --max-pixels"),
+    "unknown product": (lambda w: w.predict(w.photo, more=("--save", "mask")), 2,
+                        r"allowed: labels, overlay, probabilities"),
+    "bad tile": (lambda w: w.predict(w.photo, more=("--tile", "100")), 2, r"tile is 100; want"),
+    "bad scale": (lambda w: w.predict(w.photo, more=("--scales", "-1")), 2, r"scales"),
+    "names that collide": (same_names, 2, r"a\.(jpg|png) and .*a\.(jpg|png) would both"),
+    # output
+    "out is taken": (taken_out, 2, r"new: exists and is no run folder"),
+    "out is a file": (file_for_out, 1, r"a file stands where a folder is needed"),
+    # command line
+    "unknown verb": (typed("trian", "x"), 2, r"trian"),
+    "unknown flag": (typed("train", "fcn8s-quick", "--dat", "x", "--out", "y"), 2, r"--data"),
+    "missing flag": (typed("train", "fcn8s-quick", "--out", "y"), 2, r"--data"),
+    "not a number": (typed("data", "toy", "--out", "{path}/t", "--num", "many"), 2, r"many"),
+    "not a device": (lambda w: w.evaluate("--device", "tpu"), 2, r"tpu"),
+    "cuda without one": (lambda w: w.evaluate("--device", "cuda"), 2, r"torch sees no GPU"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_bad_input(name: str, world: World, capsys: pytest.CaptureFixture[str]) -> None:
+    import torch
+
+    if name == "cuda without one" and torch.cuda.is_available():
+        pytest.skip("there is a GPU here")
+    prepare, status, message = CASES[name]
+    arguments = prepare(world)
+    ended = 0
+    try:
+        main(arguments)
+    except SystemExit as stop:
+        ended = int(stop.code or 0)
+    shown = capsys.readouterr()
+    text = " ".join((shown.out + shown.err).split())
+    assert ended == status, text
+    assert re.search(message, text), text
+    assert "Traceback" not in text
+    assert "unexpected" not in text
+    if not (world.path / "new" / "something.txt").exists():
+        assert not (world.path / "new").exists(), "a refused training leaves no folder"
+
+
+def test_one_bad_photo_leaves_the_others_done(
+    world: World, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit):
+        main(bad_among_good(world))
+    capsys.readouterr()
+    assert [p.name for p in (world.path / "out" / "labels").iterdir()] == ["good.png"]
+
+
+def full_disk(monkeypatch: pytest.MonkeyPatch, number: int) -> None:
+    def fail(*_args: object, **_options: object) -> None:
+        raise OSError(number, "simulated")
+
+    monkeypatch.setattr("upscore.core.files.tempfile.mkstemp", fail)
+
+
+@pytest.mark.parametrize(
+    ("number", "message"),
+    [(errno.ENOSPC, "the disk is full"), (errno.EROFS, "read-only"), (errno.EACCES, "permission")],
+)
+@pytest.mark.parametrize("verb", ["train", "evaluate", "predict", "toy"])
+def test_output_that_cannot_be_written(
+    verb: str,
+    number: int,
+    message: str,
+    world: World,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    arguments = {
+        "train": world.train("budget.iterations=1", "model.options={width: 0.02, fc_width: 4}"),
+        "evaluate": world.evaluate(),
+        "predict": world.predict(world.photo),
+        "toy": ["data", "toy", "--out", str(world.path / "fresh"), "--num", "3"],
+    }[verb]
+    full_disk(monkeypatch, number)
+    with pytest.raises(SystemExit) as stop:
+        main(arguments)
+    text = " ".join(capsys.readouterr().err.split())
+    assert stop.value.code == 1
+    assert message in text
+    assert "cannot write" in text
+    assert "Traceback" not in text
+
+
+def test_debug_shows_the_traceback(world: World, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        main(["--debug", "data", "check", str(world.path / "none")])
+    assert "Traceback" in capsys.readouterr().err
+
+
+def test_a_fault_of_ours_is_called_one(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def broken(*_args: object) -> None:
+        raise ZeroDivisionError("oops")
+
+    monkeypatch.setattr(sys.modules["upscore.cli.main"], "build_app", broken)
+    with pytest.raises(SystemExit) as stop:
+        main(["doctor"])
+    assert stop.value.code == 1
+    assert "unexpected ZeroDivisionError: oops" in capsys.readouterr().err

@@ -1,0 +1,246 @@
+"""dataset.yaml: what it can say, and every way to get it wrong."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from upscore.data import open_data
+from upscore.data.described import parse_color
+from upscore.errors import DataError, NotFoundError, SettingsError
+
+GOOD = """
+image: photos/*.jpg
+mask: labels/*.png
+splits: {train: 0.75, val: 0.25}
+classes: [ground, {name: cat, color: [1, 2, 3]}]
+masks: {0: ground, 1: cat, 2: void}
+"""
+
+
+@pytest.fixture
+def folder(tmp_path: Path, write_pair) -> Path:
+    for i in range(8):
+        write_pair(tmp_path / "photos" / f"{i}.jpg", tmp_path / "labels" / f"{i}.png", (0, 1, 2))
+    return tmp_path
+
+
+def describe(folder: Path, text: str) -> Path:
+    path = folder / "dataset.yaml"
+    path.write_text(text, encoding="utf-8")
+    return path
+
+
+def test_by_folder_and_by_file(folder: Path) -> None:
+    file = describe(folder, GOOD)
+    for path in (folder, file):
+        dataset = open_data(path)
+        assert dataset.layout == "dataset.yaml"
+        assert dataset.labels.names == ("ground", "cat")
+        assert dataset.labels.colors == ((0, 0, 0), (1, 2, 3))
+        assert {split: len(pairs) for split, pairs in dataset.splits.items()} == {
+            "train": 6,
+            "val": 2,
+        }
+    assert set(np.unique(dataset.split("val").read(0).labels)) == {0, 1, 255}
+
+
+def test_description_goes_before_a_known_layout(voc_root: Path) -> None:
+    describe(
+        voc_root,
+        "image: JPEGImages/{name}.jpg\nmask: SegmentationClass/{name}.png\n"
+        "splits: {train: ImageSets/Segmentation/val.txt}\nclasses: [x, y]\n"
+        "masks: {0: y, 1: x, 2: x, 255: void}",
+    )
+    dataset = open_data(voc_root)
+    assert dataset.layout == "dataset.yaml"
+    assert [pair.name for pair in dataset.splits["train"]] == ["c"]
+    assert set(np.unique(dataset.split("train").read(0).labels)) == {0, 1, 255}
+
+
+def test_any_yaml_name_may_be_given(folder: Path) -> None:
+    describe(folder, GOOD).rename(folder / "cats.yml")
+    assert len(open_data(folder / "cats.yml").labels) == 2
+
+
+def test_root_elsewhere(folder: Path, tmp_path_factory: pytest.TempPathFactory) -> None:
+    other = tmp_path_factory.mktemp("other")
+    assert len(open_data(describe(other, f"root: {folder}\n" + GOOD)).split("train")) == 6
+
+
+def test_seed_deals_anew(folder: Path) -> None:
+    drawn = {
+        tuple(
+            pair.name for pair in open_data(describe(folder, f"{GOOD}seed: {seed}\n")).splits["val"]
+        )
+        for seed in range(4)
+    }
+    assert len(drawn) > 1
+
+
+def test_list_files_with_folders_suffixes_and_order(folder: Path, write_pair) -> None:
+    write_pair(folder / "photos/sub/x.jpg", folder / "labels/sub/x.png", (0, 1, 2))
+    (folder / "t.txt").write_text("5.jpg\n1\nsub/x\n")
+    dataset = open_data(
+        describe(folder, GOOD.replace("{train: 0.75, val: 0.25}", "{train: t.txt}"))
+    )
+    split = dataset.split("train")
+    assert [split.read(i).name for i in range(3)] == ["5", "1", "sub/x"]
+
+
+def test_split_folders(tmp_path: Path, write_pair) -> None:
+    for split in ("train", "val"):
+        for i in range(2):
+            write_pair(
+                tmp_path / split / f"{i}.png", tmp_path / f"{split}_m" / f"{i}_m.png", (0, 1)
+            )
+    text = """
+image: "{split}/*.png"
+mask: "{split}_m/{name}_m.png"
+splits: [train, val]
+classes: [a, b]
+masks: indices
+"""
+    dataset = open_data(describe(tmp_path, text))
+    assert [pair.name for pair in dataset.splits["val"]] == ["val-0", "val-1"]
+    assert dataset.split("val").read(0).labels.max() == 1
+
+
+@pytest.mark.parametrize(
+    "masks",
+    [
+        "colors",
+        '{"10,20,30": a, "(40, 50, 60)": b}',
+        '{"#0a141e": a, "#28323C": b}',
+        "{10,20,30: a}",  # flow YAML splits at commas: refused below
+    ],
+)
+def test_color_masks(tmp_path: Path, masks: str) -> None:
+    for kind in ("photos", "labels"):
+        (tmp_path / kind).mkdir()
+        pixels = np.array([(10, 20, 30), (40, 50, 60)], np.uint8)[np.resize([0, 1], (4, 4))]
+        Image.fromarray(pixels).save(tmp_path / kind / "x.png")
+    file = describe(
+        tmp_path,
+        "image: photos/*\nmask: labels/*\nsplits: {train: 1.0}\n"
+        "classes: [{name: a, color: [10, 20, 30]}, {name: b, color: [40, 50, 60]}]\n"
+        f"masks: {masks}\n",
+    )
+    if masks.startswith("{10,"):
+        with pytest.raises(SettingsError, match="masks"):
+            open_data(file)
+        return
+    assert open_data(file).split("train").read(0).labels[0].tolist() == [0, 1, 0, 1]
+
+
+def test_zero_and_255_with_255_as_a_class(folder: Path) -> None:
+    for path in (folder / "labels").iterdir():
+        Image.fromarray(np.resize(np.array([0, 255], np.uint8), (12, 16))).save(path)
+    text = GOOD.replace("{0: ground, 1: cat, 2: void}", "{0: ground, 255: cat}")
+    assert set(np.unique(open_data(describe(folder, text)).split("train").read(0).labels)) == {0, 1}
+
+
+def test_sixteen_bit_mask(folder: Path) -> None:
+    for path in (folder / "labels").iterdir():
+        Image.fromarray(np.resize(np.array([0, 1000], np.uint16), (12, 16))).save(path)
+    text = GOOD.replace("{0: ground, 1: cat, 2: void}", "{0: ground, 1000: cat}")
+    assert set(np.unique(open_data(describe(folder, text)).split("train").read(0).labels)) == {0, 1}
+
+
+BAD = [
+    ("image: photos/*.jpg", "image: photos/a.jpg", "image: want exactly one"),
+    ("image: photos/*.jpg", "image: '*/*.jpg'", "image: want exactly one"),
+    ("image: photos/*.jpg", "image: pictures/*.jpg", "image: no file matches 'pictures/*.jpg'"),
+    ("mask: labels/*.png", "mask: photos/*.jpg", "mask: the same as image"),
+    ("mask: labels/*.png", "mask: 'labels/{split}/*.png'", "mask: {split} in the patterns"),
+    ("mask: labels/*.png\n", "", "setting 'mask' is missing"),
+    ("mask: labels/*.png", "mask: labels/*.png\nmsk: x", "unknown setting 'msk'; did you mean"),
+    ("{train: 0.75, val: 0.25}", "{train: 0.75, val: 0.5}", "splits: the shares add up to 1.25"),
+    ("{train: 0.75, val: 0.25}", "{train: 0.75, val: v.txt}", "cannot be mixed"),
+    ("{train: 0.75, val: 0.25}", "{train: 0.75, val: 0}", "splits: val is 0; want a list file"),
+    ("{train: 0.75, val: 0.25}", "{train: true}", "splits: train is True"),
+    ("{train: 0.75, val: 0.25}", "{train: t.txt}", "splits.train: no such list file"),
+    ("{train: 0.75, val: 0.25}", "{}", "splits: want list files"),
+    ("{train: 0.75, val: 0.25}", "all", "splits: want list files"),
+    ("{train: 0.75, val: 0.25}", "[a, a]", "a is given twice"),
+    ("{train: 0.75, val: 0.25}", "[1, 2]", "want names, as in [train, val]"),
+    ("{train: 0.75, val: 0.25}", "[train]", "image: {split} in the patterns"),
+    ("[ground, {name: cat, color: [1, 2, 3]}]", "[]", "classes: "),
+    ("[ground, {name: cat, color: [1, 2, 3]}]", "[ground, yes]", "classes.1: want a name"),
+    ("[ground, {name: cat, color: [1, 2, 3]}]", "[cat, ground, cat]", "class name used twice: cat"),
+    (
+        "[ground, {name: cat, color: [1, 2, 3]}]",
+        "[ground, cat, dog]",
+        "masks: no value stands for dog",
+    ),
+    ("[ground, {name: cat, color: [1, 2, 3]}]", "[ground, cat, void]", "'void' is no class"),
+    ("color: [1, 2, 3]", "color: [1, 2, 333]", "classes.1.color.2: input should be less than"),
+    ("color: [1, 2, 3]", "colour: [1, 2, 3]", "unknown setting 'classes.1.colour'; did you mean"),
+    ("1: cat", "1: catt", "masks.1: no class 'catt'; did you mean 'cat'?"),
+    ("1: cat", "1: no", "masks: 1 stands for False; want a class name (in quotes)"),
+    ("1: cat", "-1: cat", "masks.-1: want a value of 0..65535"),
+    ("1: cat", "1-3: cat", "masks.1-3: want a value of 0..65535 or a colour"),
+    ("1: cat", "'1,2,3': cat", "masks: single values and colours cannot be mixed"),
+    ("1: cat", "1: cat, 1: ground", "key '1' is given twice"),
+    ("{0: ground, 1: cat, 2: void}", "colors", "ground has none"),
+    ("{0: ground, 1: cat, 2: void}", "index", "masks: want 'value: class' lines"),
+    ("{0: ground, 1: cat, 2: void}", "{}", "masks: want 'value: class' lines"),
+    ("{0: ground, 1: cat, 2: void}", "{'1,2,3': cat, '#010203': ground}", "the same colour as"),
+    ("{0: ground, 1: cat, 2: void}", "{[1, 2, 3]: cat}", "not valid YAML"),
+    ("image: photos/*.jpg", "root: nowhere\nimage: photos/*.jpg", "root: no such folder"),
+]
+
+
+@pytest.mark.parametrize(("old", "new", "message"), BAD, ids=[case[1][:40] for case in BAD])
+def test_mistakes_are_named(folder: Path, old: str, new: str, message: str) -> None:
+    assert old in GOOD
+    file = describe(folder, GOOD.replace(old, new))
+    with pytest.raises((SettingsError, NotFoundError, DataError)) as caught:
+        open_data(file)
+    assert str(caught.value).startswith(str(file))
+    assert message in str(caught.value)
+
+
+def test_all_problems_at_once(folder: Path) -> None:
+    text = GOOD.replace("0.75", "7").replace("color: [1, 2, 3]", "color: [1, 2]") + "x: 1\n"
+    with pytest.raises(SettingsError) as caught:
+        open_data(describe(folder, text))
+    assert len(str(caught.value).splitlines()) == 3
+
+
+def test_two_colors_alike_for_colors(folder: Path) -> None:
+    text = GOOD.replace("[ground,", "[{name: ground, color: [1, 2, 3]},")
+    text = text.replace("{0: ground, 1: cat, 2: void}", "colors")
+    with pytest.raises(SettingsError, match="two classes share one"):
+        open_data(describe(folder, text))
+
+
+def test_partners(folder: Path) -> None:
+    (folder / "photos" / "0.jpg").unlink()
+    (folder / "labels" / "1.png").unlink()
+    dataset = open_data(describe(folder, GOOD))
+    assert [problem.path.name for problem in dataset.problems] == ["0.png"]
+    split = next(s for s, pairs in dataset.splits.items() if "1" in [p.name for p in pairs])
+    with pytest.raises(DataError, match=r"lacks .*labels/1\.png"):
+        dataset.split(split)
+
+
+@pytest.mark.parametrize(
+    ("key", "color"),
+    [
+        ("1,2,3", (1, 2, 3)),
+        (" (1, 2, 3) ", (1, 2, 3)),
+        ("[255,0,0]", (255, 0, 0)),
+        ("#ff8000", (255, 128, 0)),
+        ("256,0,0", None),
+        ("1,2", None),
+        ("#ff", None),
+        (7, None),
+        ("red", None),
+    ],
+)
+def test_parse_color(key: int | str, color: tuple[int, int, int] | None) -> None:
+    assert parse_color(key) == color

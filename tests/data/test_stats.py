@@ -1,0 +1,126 @@
+"""Counts against masks small enough to count by hand."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+from scipy import ndimage
+
+from upscore.core.files import write_json
+from upscore.data import open_data
+from upscore.data.overview import write_overview
+from upscore.data.stats import _regions, class_frequencies, measure
+from upscore.data.toy import make_toy
+from upscore.errors import DataError
+
+
+@pytest.fixture
+def two(tmp_path: Path) -> Path:
+    """Two 20x40 pairs: the first half ground and half cat, the second void and a 5x10 dog."""
+    root = tmp_path / "set"
+    for folder in ("JPEGImages", "SegmentationClass", "ImageSets/Segmentation"):
+        (root / folder).mkdir(parents=True)
+    first = np.zeros((20, 40), np.uint8)
+    first[:, 20:] = 1
+    second = np.full((20, 40), 255, np.uint8)
+    second[5:10, 10:20] = 2
+    for name, mask in (("a", first), ("b", second)):
+        Image.fromarray(mask).save(root / "SegmentationClass" / f"{name}.png")
+        Image.new("RGB", (40, 20), (90, 120, 30)).save(root / "JPEGImages" / f"{name}.jpg")
+    (root / "ImageSets" / "Segmentation" / "train.txt").write_text("a\nb\n")
+    (root / "classes.txt").write_text("background\ncat\ndog\ncow\n")
+    return root
+
+
+def test_class_frequencies(two: Path) -> None:
+    steps = []
+    split = open_data(two).split("train")
+    pixels, present = class_frequencies(split, progress=lambda *step: steps.append(step))
+    assert pixels.dtype == present.dtype == np.int64
+    assert pixels.tolist() == [400, 400, 50, 0]
+    assert present.tolist() == [800, 800, 50, 0]  # valid pixels of the images that show the class
+    assert steps == [(1, 2), (2, 2)]
+
+
+def test_measure(two: Path) -> None:
+    stats = measure(open_data(two))
+    assert stats.objects_from == "connected regions"
+    (split,) = stats.splits
+    assert (split.images, split.valid_pixels) == (2, 850)
+    assert split.void_share == pytest.approx(750 / 1600)
+    assert split.image_sizes == ((20, 40, 2),)
+    ground, cat, dog, cow = split.classes
+    assert (ground.images, ground.objects) == (1, 0)  # the ground is no object
+    assert cat.share == pytest.approx(400 / 850)
+    assert (cat.objects, cat.sizes) == (1, (1.0,) * 5)  # as high as the photo
+    assert (dog.objects, dog.sizes) == (1, (0.25,) * 5)  # 10 of 40 wide, 5 of 20 high
+    assert (cow.pixels, cow.images, cow.objects, cow.sizes) == (0, 0, 0, ())
+
+
+def test_specks_are_no_objects(two: Path) -> None:
+    mask = np.zeros((20, 40), np.uint8)
+    mask[0, :15] = 1  # 15 pixels
+    mask[10:14, :4] = 1  # 16 pixels
+    Image.fromarray(mask).save(two / "SegmentationClass" / "a.png")
+    cat = measure(open_data(two)).splits[0].classes[1]
+    assert cat.objects == 1
+
+
+def test_instance_masks_part_touching_objects(two: Path) -> None:
+    (two / "SegmentationObject").mkdir()
+    instances = np.zeros((20, 40), np.uint8)
+    instances[:10, 20:] = 1
+    instances[10:, 20:] = 2
+    instances[9:11, 20:] = 255
+    Image.fromarray(instances).save(two / "SegmentationObject" / "a.png")
+    stats = measure(open_data(two))
+    assert stats.objects_from == "instance masks"
+    _, cat, dog, _ = stats.splits[0].classes
+    assert cat.objects == 2
+    assert cat.sizes[2] == pytest.approx(0.5)
+    assert dog.objects == 1  # b has no instance mask: its regions count
+
+
+def test_instance_mask_of_another_size(two: Path) -> None:
+    (two / "SegmentationObject").mkdir()
+    Image.new("L", (4, 4)).save(two / "SegmentationObject" / "a.png")
+    with pytest.raises(DataError, match=r"SegmentationObject/a\.png: instance mask"):
+        measure(open_data(two))
+
+
+def test_regions_agree_with_labelling_class_by_class() -> None:
+    rng = np.random.default_rng(0)
+    labels = rng.choice(np.array([0, 1, 2, 255], np.uint8), (23, 31))
+    regions = _regions(labels)
+    assert (regions == 0).sum() == (labels == 255).sum()
+    total = 0
+    for index in (0, 1, 2):
+        expected, count = ndimage.label(labels == index)
+        total += count
+        for number in range(1, count + 1):
+            assert len(np.unique(regions[expected == number])) == 1
+    assert len(np.unique(regions[regions > 0])) == total
+
+
+def test_toy_sizes_span_the_documented_range(tmp_path: Path) -> None:
+    stats = measure(open_data(make_toy(tmp_path, num=40)))
+    objects = [item for split in stats.splits for item in split.classes if item.sizes]
+    assert stats.objects_from == "instance masks"
+    assert min(item.sizes[0] for item in objects) < 0.08
+    assert max(item.sizes[-1] for item in objects) > 0.5
+
+
+def test_json_and_figure(two: Path, tmp_path: Path) -> None:
+    dataset = open_data(two)
+    stats = measure(dataset)
+    write_json(tmp_path / "stats.json", stats.to_json())
+    content = json.loads((tmp_path / "stats.json").read_text())
+    assert content["splits"]["train"]["classes"][2]["object_sizes"] == [0.25] * 5
+    write_overview(stats, dataset, tmp_path / "figure.png")
+    width, height = Image.open(tmp_path / "figure.png").size
+    assert width > 1000
+    assert height > 500

@@ -1,0 +1,308 @@
+from __future__ import annotations
+
+import errno
+import threading
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from inference.support import ByColor, random_photo, save_photo
+from upscore.core import images
+from upscore.errors import (
+    NotFoundError,
+    OutputError,
+    SettingsError,
+    WorkError,
+)
+from upscore.inference.batch import BatchSummary, predict_files
+from upscore.inference.writer import Writer
+
+
+@pytest.fixture
+def photos(tmp_path) -> Path:
+    folder = tmp_path / "photos"
+    for number, name in enumerate(["a.png", "b.png", "sub/a.png", "sub/deep/c.png"]):
+        save_photo(folder / name, random_photo(20 + number, 30, seed=number))
+    return folder
+
+
+def files(folder: Path) -> list[str]:
+    return sorted(
+        path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()
+    )
+
+
+def test_results_of_a_folder(by_color, photos, tmp_path):
+    out, calls = tmp_path / "out", []
+    save = ("labels", "overlay", "probabilities")
+    summary = predict_files(
+        by_color, [photos], out, save=save, progress=lambda *call: calls.append(call)
+    )
+    stems = ["a", "b", "sub/a", "sub/deep/c"]
+    assert files(out) == sorted(
+        [f"labels/{s}.png" for s in stems]
+        + [f"overlay/{s}.jpg" for s in stems]
+        + [f"probabilities/{s}.npz" for s in stems]
+    )
+    assert (summary.images, summary.skipped, summary.failures) == (4, 0, [])
+    assert 0 < summary.network_seconds < summary.seconds
+    assert calls == [(0, 4), (1, 4), (2, 4), (3, 4), (4, 4)]
+    summary.check()
+
+    image = images.read_image(photos / "sub/a.png")
+    with Image.open(out / "labels/sub/a.png") as picture:
+        assert picture.mode == "P"
+        assert picture.size == (30, 22)
+        assert np.array_equal(np.asarray(picture), by_color.predict(image))
+        assert picture.getpalette()[3:6] == [128, 0, 0]
+    with np.load(out / "probabilities/sub/a.npz") as stored:
+        assert stored["probabilities"].dtype == np.float16
+        np.testing.assert_allclose(
+            stored["probabilities"], by_color.probabilities(image), atol=1e-3
+        )
+        assert stored["classes"].tolist() == ["ground", "tree", "sky"]
+    with Image.open(out / "overlay/sub/a.jpg") as picture:
+        assert picture.format == "JPEG"
+        assert picture.height > 22  # the legend
+
+
+def test_only_what_is_asked_for(by_color, photos, tmp_path):
+    predict_files(by_color, [photos / "a.png"], tmp_path / "out", save=["overlay"])
+    assert files(tmp_path / "out") == ["overlay/a.jpg"]
+
+
+def test_exif_rotation_gives_upright_labels(by_color, tmp_path):
+    picture = Image.fromarray(random_photo(20, 40))
+    exif = picture.getexif()
+    exif[0x0112] = 6
+    picture.save(tmp_path / "turned.jpg", exif=exif)
+    predict_files(by_color, [tmp_path / "turned.jpg"], tmp_path / "out", save=["labels"])
+    with Image.open(tmp_path / "out/labels/turned.png") as labels:
+        assert labels.size == (20, 40)
+
+
+def test_bad_files_are_reported_at_the_end_and_all_others_done(by_color, photos, tmp_path):
+    (photos / "broken.jpg").write_bytes(b"\xff\xd8 not really")
+    (photos / "empty.png").touch()
+    save_photo(photos / "large.png", random_photo(50, 50))
+    summary = predict_files(by_color, [photos], tmp_path / "out", max_pixels=2000)
+    assert summary.images == 4
+    assert [path.name for path, _ in summary.failures] == ["broken.jpg", "empty.png", "large.png"]
+    with pytest.raises(
+        WorkError, match=r"3 files could not be labelled; all others are done:\n"
+    ) as e:
+        summary.check()
+    assert e.value.exit_code == 1
+    assert "broken.jpg: is not an image" in str(e.value)
+    assert "--max-pixels 2500" in str(e.value)
+    assert len(files(tmp_path / "out/labels")) == 4
+
+
+def test_a_long_list_of_failures_is_cut():
+    summary = BatchSummary(failures=[(Path(f"{i}.jpg"), f"{i}.jpg: bad") for i in range(100)])
+    with pytest.raises(WorkError, match="100 files") as e:
+        summary.check()
+    assert str(e.value).endswith("19.jpg: bad\n... and 80 more")
+
+
+@pytest.mark.parametrize(
+    ("error", "message"),
+    [
+        (RuntimeError("DefaultCPUAllocator: can't allocate memory"), "try a smaller --tile"),
+        (MemoryError(), r"b\.png: the network failed on this file of 30x21 \(MemoryError\); try"),
+        (RuntimeError("odd"), r"\(odd\)$"),
+    ],
+)
+def test_a_photo_that_the_network_cannot_take(photos, tmp_path, error, message):
+    class Fragile(ByColor):
+        def predict(self, image):
+            if image.shape[0] == 21:
+                raise error
+            return super().predict(image)
+
+    summary = predict_files(Fragile(), [photos], tmp_path / "out")
+    assert summary.images == 3
+    with pytest.raises(WorkError, match=message):
+        summary.check()
+
+
+def test_resume_passes_over_what_is_complete(by_color, photos, tmp_path):
+    out = tmp_path / "out"
+    predict_files(by_color, [photos], out)
+    (out / "overlay/b.jpg").unlink()
+    (out / "labels/sub/a.png").unlink()
+    before = (out / "labels/a.png").stat().st_mtime_ns
+    by_color.sizes.clear()
+    calls = []
+    summary = predict_files(
+        by_color, [photos], out, resume=True, progress=lambda *call: calls.append(call)
+    )
+    assert (summary.images, summary.skipped) == (2, 2)
+    assert calls == [(2, 4), (3, 4), (4, 4)]
+    assert len(by_color.sizes) == 2
+    assert (out / "labels/a.png").stat().st_mtime_ns == before
+    assert len(files(out)) == 8
+    # without it everything is done again
+    assert predict_files(by_color, [photos], out).images == 4
+    # another product makes all incomplete
+    assert predict_files(by_color, [photos], out, save=["probabilities"], resume=True).images == 4
+
+
+def test_an_input_is_never_overwritten(by_color, tmp_path):
+    photo = save_photo(tmp_path / "out/labels/a.png", random_photo(9, 9))
+    with pytest.raises(SettingsError, match=r"out/labels/a\.png is an input and would be overwr"):
+        predict_files(by_color, [photo], tmp_path / "out")
+    predict_files(by_color, [photo], tmp_path / "out", save=["overlay"])
+
+
+@pytest.mark.parametrize(
+    ("save", "message"),
+    [((), "save is empty; allowed: labels, overlay, probabilities"), (["masks"], "holds 'masks'")],
+)
+def test_unknown_products_are_refused(by_color, photos, tmp_path, save, message):
+    with pytest.raises(SettingsError, match=message):
+        predict_files(by_color, [photos], tmp_path / "out", save=save)
+
+
+def test_a_missing_input_stops_before_the_start(by_color, photos, tmp_path):
+    with pytest.raises(NotFoundError):
+        predict_files(by_color, [photos, tmp_path / "no.jpg"], tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+def test_an_output_folder_that_is_a_file(by_color, photos, tmp_path):
+    (tmp_path / "out").touch()
+    with pytest.raises(OutputError, match="a file stands where a folder is needed"):
+        predict_files(by_color, [photos], tmp_path / "out")
+
+
+def test_a_full_disk_stops_the_batch(by_color, photos, tmp_path, monkeypatch):
+    def full(*_, **__):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(Image.Image, "save", full)
+    with pytest.raises(OutputError, match="the disk is full"):
+        predict_files(by_color, [photos], tmp_path / "out")
+    assert files(tmp_path / "out") == []
+
+
+def test_ctrl_c_leaves_whole_files_only(photos, tmp_path):
+    class Interrupted(ByColor):
+        def predict(self, image):
+            if len(self.sizes) == 2:
+                raise KeyboardInterrupt
+            return super().predict(image)
+
+    with pytest.raises(KeyboardInterrupt):
+        predict_files(Interrupted(), [photos], tmp_path / "out")
+    done = files(tmp_path / "out")
+    assert all(not Path(name).name.startswith(".") for name in done)
+    for name in done:
+        with Image.open(tmp_path / "out" / name) as picture:
+            picture.load()
+    resumed = predict_files(ByColor(), [photos], tmp_path / "out", resume=True)
+    assert resumed.images + resumed.skipped == 4
+    assert len(files(tmp_path / "out")) == 8
+
+
+def test_stages_overlap(photos, tmp_path, monkeypatch):
+    """While the network works, the next photos are read and the last results written."""
+    during: list[str] = []
+    busy = threading.Event()
+
+    class Slow(ByColor):
+        def predict(self, image):
+            busy.set()
+            time.sleep(0.15)
+            busy.clear()
+            return super().predict(image)
+
+    from upscore.inference import batch
+
+    read, write = batch.read_image, batch.write_results
+
+    def noted(name, work):
+        def wrapper(*arguments, **options):
+            time.sleep(0.03)
+            if busy.is_set():
+                during.append(name)
+            return work(*arguments, **options)
+
+        return wrapper
+
+    monkeypatch.setattr(batch, "read_image", noted("read", read))
+    monkeypatch.setattr(batch, "write_results", noted("write", write))
+    predict_files(Slow(), [photos], tmp_path / "out", workers=1)
+    assert during.count("read") >= 2
+    assert during.count("write") >= 2
+
+
+def test_few_photos_are_held_at_once(by_color, tmp_path, monkeypatch):
+    """Slow writing holds the network back instead of filling memory."""
+    from upscore.inference import batch
+
+    for number in range(30):
+        save_photo(tmp_path / "photos" / f"{number:02d}.png", random_photo(8, 8))
+    lock, held, most = threading.Lock(), 0, 0
+    read, write = batch.read_image, batch.write_results
+
+    def reading(*arguments, **options):
+        nonlocal held, most
+        with lock:
+            held += 1
+            most = max(most, held)
+        return read(*arguments, **options)
+
+    def writing(*arguments):
+        nonlocal held
+        time.sleep(0.01)
+        write(*arguments)
+        with lock:
+            held -= 1
+
+    monkeypatch.setattr(batch, "read_image", reading)
+    monkeypatch.setattr(batch, "write_results", writing)
+    predict_files(by_color, [tmp_path / "photos"], tmp_path / "out")
+    assert most <= 2 * batch.DEPTH + 4
+
+
+def test_writer_raises_the_first_error():
+    def fail():
+        raise OutputError("first")
+
+    with Writer(workers=1, depth=2) as writer:
+        writer.put(fail)
+        writer.put(time.sleep, 0)
+        with pytest.raises(OutputError, match="first"):
+            writer.put(time.sleep, 0)
+
+
+def test_writer_raises_at_the_end_of_its_block():
+    def fail():
+        raise OutputError("late")
+
+    writer = Writer(workers=1, depth=2)
+    writer.put(fail)
+    with pytest.raises(OutputError, match="late"), writer:
+        pass
+
+
+def test_writer_keeps_order_with_one_worker():
+    done: list[int] = []
+    with Writer(workers=1, depth=3) as writer:
+        for number in range(50):
+            writer.put(done.append, number)
+    assert done == list(range(50))
+
+
+def test_drain_forgets_errors():
+    def fail():
+        raise OutputError("first")
+
+    with Writer(workers=1, depth=4) as writer:
+        writer.put(fail)
+        writer.put(fail)
+        writer.drain()

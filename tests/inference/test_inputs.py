@@ -1,0 +1,101 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from upscore.errors import NotFoundError, SettingsError
+from upscore.inference.inputs import find_jobs
+
+
+@pytest.fixture
+def tree(tmp_path):
+    """Empty files: finding does not open them."""
+    for name in (
+        "photos/b.jpg", "photos/a.PNG", "photos/sub/a.jpg", "photos/.hidden.jpg",
+        "photos/.git/x.jpg", "photos/notes.txt", "photos/clip.mp4", "photos/[x].jpg",
+    ):  # fmt: skip
+        path = tmp_path / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch()
+    return tmp_path
+
+
+def names(*inputs, out=Path("/nowhere")):
+    return [job.name for job in find_jobs([str(item) for item in inputs], out)]
+
+
+def test_a_folder_is_searched_sorted_with_its_subfolders(tree):
+    assert names(tree / "photos") == ["[x]", "a", "b", "sub/a"]
+
+
+def test_a_file_is_named_by_its_stem(tree):
+    assert names(tree / "photos" / "sub" / "a.jpg") == ["a"]
+    assert names(tree / "photos" / "[x].jpg") == ["[x]"]  # a file first, a pattern second
+
+
+def test_patterns(tree):
+    assert names(tree / "photos" / "*.jpg") == ["[x]", "b"]
+    assert names(tree / "photos" / "**" / "*.jpg") == ["[x]", "b", "sub/a"]
+    assert names(tree / "ph*" / "b.jpg") == ["photos/b"]
+    assert names(tree / "photos" / "*") == ["[x]", "a", "b", "clip"]
+
+
+def test_relative_patterns(tree, monkeypatch):
+    monkeypatch.chdir(tree)
+    assert names("photos/b.*") == ["b"]
+    assert names("*/b.jpg") == ["photos/b"]
+
+
+def test_a_file_named_twice_is_done_once(tree):
+    assert names(tree / "photos", tree / "photos" / "*.jpg", tree / "photos" / "b.jpg") == [
+        "[x]", "a", "b", "sub/a",
+    ]  # fmt: skip
+
+
+def test_results_of_an_earlier_call_are_no_inputs(tree):
+    out = tree / "photos" / "out"
+    for product in ("labels", "overlay"):
+        (out / product).mkdir(parents=True)
+        (out / product / "b.png").touch()
+    assert names(tree / "photos", out=out) == ["[x]", "a", "b", "sub/a"]
+    assert names(tree / "photos" / "**" / "*.[pP][nN][gG]", out=out) == ["a"]
+    assert names(out / "overlay", out=out) == ["b"]  # unless they are asked for
+    assert names(out / "overlay" / "*", out=out) == ["b"]
+
+
+def test_equal_names_are_refused_before_anything_is_done(tree):
+    with pytest.raises(
+        SettingsError, match=r"a\.PNG and .*sub/a\.jpg would both be written as 'a'"
+    ):
+        names(tree / "photos" / "a.PNG", tree / "photos" / "sub" / "a.jpg")
+    (tree / "photos" / "b.png").touch()
+    with pytest.raises(SettingsError, match=r"b\.jpg and .*b\.png"):
+        names(tree / "photos")
+
+
+def test_a_linked_loop_ends(tree):
+    (tree / "photos" / "sub" / "loop").symlink_to(tree / "photos", target_is_directory=True)
+    assert names(tree / "photos") == ["[x]", "a", "b", "sub/a"]
+
+
+@pytest.mark.parametrize(
+    ("item", "message"),
+    [
+        ("missing.jpg", r"missing\.jpg: no such file or folder"),
+        ("*.gif", r"\*\.gif: the pattern matches no photo or video \(jpg, "),
+        ("empty", "no photo in this folder or below"),
+        ("videos", r"name its 1 videos, or give a pattern \('.*videos/\*'\)"),
+    ],
+)
+def test_nothing_to_label_says_what_was_looked_for(tree, item, message):
+    (tree / "empty").mkdir()
+    (tree / "videos").mkdir()
+    (tree / "videos" / "a.mov").touch()
+    with pytest.raises(NotFoundError, match=message):
+        names(tree / item)
+
+
+def test_no_input_at_all():
+    with pytest.raises(SettingsError, match="no input; name photos"):
+        names()

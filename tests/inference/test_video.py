@@ -1,0 +1,121 @@
+from __future__ import annotations
+
+import importlib.util
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from inference.support import ByColor, random_photo, save_photo
+from upscore.errors import MissingExtraError
+from upscore.inference.batch import predict_files
+
+av = pytest.importorskip("av", reason="needs PyAV (extra video)")
+
+
+def make_video(path: Path, *, frames: int = 7, size: tuple[int, int] = (48, 64)) -> Path:
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("mpeg4", rate=10)
+        stream.height, stream.width = size
+        stream.pix_fmt = "yuv420p"
+        for number in range(frames):
+            frame = av.VideoFrame.from_ndarray(random_photo(*size, seed=number), format="rgb24")
+            for packet in stream.encode(frame):
+                container.mux(packet)
+        for packet in stream.encode():
+            container.mux(packet)
+    return path
+
+
+def test_every_frame_is_labelled(by_color, tmp_path):
+    video = make_video(tmp_path / "clip.mp4")
+    out = tmp_path / "out"
+    save = ("labels", "overlay", "probabilities")
+    summary = predict_files(by_color, [video], out, save=save)
+    summary.check()
+    assert summary.images == 7
+    names = [f"{n:06d}" for n in range(1, 8)]
+    assert sorted(path.name for path in (out / "labels/clip").iterdir()) == [
+        f"{name}.png" for name in names
+    ]
+    assert len(list((out / "probabilities/clip").iterdir())) == 7
+    with Image.open(out / "labels/clip/000003.png") as picture:
+        assert picture.size == (64, 48)
+        with av.open(str(video)) as container:
+            frame = list(container.decode(video=0))[2].to_ndarray(format="rgb24")
+        assert np.array_equal(np.asarray(picture), by_color.predict(frame))
+    with av.open(str(out / "overlay/clip.mp4")) as container:
+        stream = container.streams.video[0]
+        assert stream.average_rate == 10
+        decoded = list(container.decode(stream))
+        assert len(decoded) == 7
+        assert decoded[0].height > 48
+        assert decoded[0].height % 2 == decoded[0].width % 2 == 0
+    hidden = [path for path in out.rglob("*") if path.name.startswith(".")]
+    assert hidden == []
+
+
+def test_photos_and_videos_together_and_resumed(by_color, tmp_path):
+    make_video(tmp_path / "in.mp4", frames=3)
+    save_photo(tmp_path / "b.png", random_photo(9, 9))
+    inputs = [tmp_path / "in.mp4", tmp_path / "b.png"]
+    assert predict_files(by_color, inputs, tmp_path / "out").images == 4
+    assert predict_files(by_color, inputs, tmp_path / "out", resume=True).skipped == 2
+    (tmp_path / "out/overlay/in.mp4").unlink()
+    again = predict_files(by_color, inputs, tmp_path / "out", resume=True)
+    assert (again.images, again.skipped) == (3, 1)
+
+
+def test_a_bad_video_leaves_nothing_and_does_not_stop_the_rest(by_color, tmp_path):
+    bad = tmp_path / "bad.mp4"
+    bad.write_bytes(b"no video at all" * 100)
+    whole = make_video(tmp_path / "good.avi", frames=12)
+    save_photo(tmp_path / "b.png", random_photo(9, 9))
+    summary = predict_files(by_color, [bad, tmp_path / "b.png", whole], tmp_path / "out")
+    assert summary.images == 13
+    assert len(summary.failures) == 1
+    assert "bad.mp4: is not a video that can be read" in summary.failures[0][1]
+    assert not list((tmp_path / "out").rglob("*bad*"))
+
+
+def test_a_network_that_fails_halfway_leaves_nothing(tmp_path):
+    class Fragile(ByColor):
+        def predict(self, image):
+            if len(self.sizes) == 4:
+                raise RuntimeError("odd")
+            return super().predict(image)
+
+    video = make_video(tmp_path / "clip.mp4")
+    summary = predict_files(Fragile(), [video], tmp_path / "out")
+    assert summary.images == 0
+    assert "clip.mp4: the network failed on this file (odd)" in summary.failures[0][1]
+    assert [path for path in (tmp_path / "out").rglob("*") if path.is_file()] == []
+
+
+def test_frames_over_the_limit(by_color, tmp_path):
+    video = make_video(tmp_path / "clip.mp4")
+    summary = predict_files(by_color, [video], tmp_path / "out", max_pixels=1000)
+    assert "frames of 64x48" in summary.failures[0][1]
+    assert "--max-pixels 3072" in summary.failures[0][1]
+
+
+def test_a_sound_file_holds_no_video(by_color, tmp_path):
+    path = tmp_path / "sound.mp4"
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("aac", rate=44100)
+        frame = av.AudioFrame.from_ndarray(
+            np.zeros((1, 1024), np.float32), format="fltp", layout="mono"
+        )
+        frame.sample_rate = 44100
+        for packet in [*stream.encode(frame), *stream.encode()]:
+            container.mux(packet)
+    summary = predict_files(by_color, [path], tmp_path / "out")
+    assert "holds no video" in summary.failures[0][1]
+
+
+def test_without_pyav_it_says_what_to_install(by_color, tmp_path, monkeypatch):
+    video = make_video(tmp_path / "clip.mp4", frames=1)
+    monkeypatch.setattr(importlib.util, "find_spec", lambda _: None)
+    with pytest.raises(MissingExtraError, match=r'pip install "upscore\[video\]"'):
+        predict_files(by_color, [video], tmp_path / "out")

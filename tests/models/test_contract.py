@@ -1,0 +1,170 @@
+"""What every network of the catalogue promises. A new network is one line in CASES."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from upscore.core.images import InputSpec
+from upscore.core.labels import Labels
+from upscore.models.catalog import MODELS, create_model
+from upscore.models.checkpoint import load_model, save_model
+from upscore.models.layers import ScoreLayer
+from upscore.models.network import Network
+
+CASES = [
+    ("conv-vgg-bilinear", {}),
+    ("conv-vgg-bilinear", {"batch_norm": True, "score_init": "normal"}),
+    ("fcn32s", {}),
+    ("fcn32s", {"upsampling": "learned"}),
+    ("fcn16s", {}),
+    ("fcn16s", {"geometry": "caffe", "upsampling": "learned"}),
+    ("fcn8s", {}),
+    ("fcn8s", {"batch_norm": True}),
+    ("fcn8s", {"at_once": True}),
+    ("fcn8s", {"geometry": "caffe"}),
+    ("fcn8s", {"geometry": "caffe", "batch_norm": True, "upsampling": "learned"}),
+    ("fcn4s", {"batch_norm": True, "channels": [4, 5, 6, 7, 8], "fc_width": 9}),
+    ("fcn2s", {"batch_norm": True, "fc_kernel": 3, "dropout": 0.1}),
+]
+
+
+def test_all_networks_are_held_to_the_contract() -> None:
+    assert {name for name, _ in CASES} == set(MODELS)
+
+
+def build(name: str, options: dict[str, object], **more: int) -> Network:
+    """A network of 1/16 width whose score layers are not zero, else half of it would be silent."""
+    torch.manual_seed(0)
+    settings = {"num_classes": 5, "width": 1 / 16, **options, **more}
+    model = create_model(name, **settings)  # type: ignore[arg-type]
+    for module in model.modules():
+        if isinstance(module, ScoreLayer):
+            nn.init.normal_(module.weight, std=module.in_channels**-0.5)
+    return model
+
+
+def images(*shape: int, seed: int = 1) -> Tensor:
+    return torch.randn(*shape, generator=torch.Generator().manual_seed(seed))
+
+
+@pytest.fixture(params=CASES, ids=lambda case: "-".join([case[0], *map(str, case[1])]))
+def case(request: pytest.FixtureRequest) -> tuple[str, dict[str, object]]:
+    return request.param  # type: ignore[no-any-return]
+
+
+Case = tuple[str, dict[str, object]]
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("size", [(1, 1), (1, 45), (32, 64), (33, 31), (57, 70)])
+def test_scores_have_the_size_of_the_input(case: Case, size: tuple[int, int]) -> None:
+    scores = build(*case).eval()(images(2, 3, *size))
+    assert scores.shape == (2, 5, *size)
+    assert scores.dtype == torch.float32
+    assert torch.isfinite(scores).all()
+
+
+@torch.no_grad()
+def test_a_batch_is_its_images_one_by_one(case: Case) -> None:
+    model = build(*case).eval()
+    batch = images(2, 3, 41, 50)
+    apart = torch.cat([model(batch[:1]), model(batch[1:])])
+    torch.testing.assert_close(model(batch), apart, rtol=1e-4, atol=1e-5)
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("channels", [1, 4])
+@pytest.mark.parametrize("classes", [1, 2, 255])
+def test_other_class_counts_and_channels(case: Case, channels: int, classes: int) -> None:
+    name, options = case
+    if options.get("upsampling") == "learned" and classes == 255:
+        classes = 30  # 255 x 255 learned kernels are right, but slow
+    model = build(name, options, num_classes=classes, in_channels=channels)
+    assert model.eval()(images(1, channels, 20, 33)).shape == (1, classes, 20, 33)
+
+
+def test_gradients_reach_every_parameter(case: Case) -> None:
+    model = build(*case).train()
+    (model(images(2, 3, 70, 90)) * images(2, 5, 70, 90)).sum().backward()
+    for name, parameter in model.named_parameters():
+        assert parameter.grad is not None, name
+        assert torch.isfinite(parameter.grad).all(), name
+        assert parameter.grad.abs().sum() > 0, name
+
+
+def test_zero_score_layers_learn_first_and_the_trunk_after_them() -> None:
+    model = create_model("fcn8s", num_classes=5, width=1 / 16, batch_norm=True)
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    seen = []
+    for _ in range(2):
+        optimizer.zero_grad()
+        nn.functional.cross_entropy(model(images(2, 3, 64, 64)), torch.ones(2, 64, 64).long())\
+            .backward()  # fmt: skip
+        grads = {key: p.grad for key, p in model.named_parameters()}
+        seen.append({key: bool((g is not None) and (g != 0).any()) for key, g in grads.items()})
+        optimizer.step()
+    assert {key for key, alive in seen[0].items() if alive} == {
+        key for key in seen[0] if key.startswith("scores.")
+    }
+    assert all(seen[1].values())
+
+
+@torch.no_grad()
+def test_saved_and_loaded_to_the_bit(case: Case, tmp_path: Path) -> None:
+    model = build(*case).to(memory_format=torch.channels_last)
+    model.train()(images(2, 3, 40, 40))  # moves the running statistics
+    labels, spec = Labels.of(list("abcde")), InputSpec.named("caffe")
+    save_model(tmp_path / "model", model, labels=labels, input_spec=spec)
+    saved = load_model(tmp_path / "model")
+    assert (saved.labels, saved.input_spec) == (labels, spec)
+    assert not saved.model.training
+    assert saved.model.options == model.options
+    assert saved.model.architecture == model.architecture == case[0]
+    state = saved.model.state_dict()
+    assert state.keys() == model.state_dict().keys()
+    for key, value in model.state_dict().items():
+        assert torch.equal(value, state[key]), key
+        assert value.dtype == state[key].dtype
+    x = images(1, 3, 40, 51)
+    twin = create_model(model.architecture, **model.options)
+    twin.load_state_dict(model.state_dict())
+    assert torch.equal(twin.eval()(x), saved.model(x))
+
+
+@torch.no_grad()
+def test_eval_is_deterministic(case: Case) -> None:
+    model, x = build(*case).eval(), images(1, 3, 40, 51)
+    assert torch.equal(model(x), model(x))
+
+
+@torch.no_grad()
+def test_bf16_is_close_to_fp32(case: Case) -> None:
+    model, x = build(*case).eval(), images(2, 3, 65, 50)
+    plain = model(x)
+    spread = plain.std()
+    with torch.autocast("cpu", torch.bfloat16):
+        mixed = model(x).float()
+    assert (mixed - plain).abs().mean() < 0.02 * spread
+    half = model.to(torch.bfloat16)(x.to(torch.bfloat16)).float()
+    assert (half - plain).abs().mean() < 0.02 * spread
+
+
+@torch.no_grad()
+def test_channels_last_gives_the_same_scores(case: Case) -> None:
+    model, x = build(*case).eval(), images(2, 3, 65, 50)
+    plain = model(x)
+    x = x.contiguous(memory_format=torch.channels_last)
+    torch.testing.assert_close(
+        model.to(memory_format=torch.channels_last)(x), plain, rtol=1e-3, atol=1e-4
+    )
+
+
+@torch.no_grad()
+def test_exports(case: Case) -> None:
+    model, x = build(*case).eval(), images(1, 3, 45, 64)
+    program = torch.export.export(model, (x,))
+    torch.testing.assert_close(program.module()(x), model(x), rtol=1e-5, atol=1e-6)

@@ -1,0 +1,379 @@
+"""Initial weights from torchvision's files and from networks trained before."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from safetensors.torch import save_file
+from torch import Tensor, nn
+
+from upscore.core.images import InputSpec
+from upscore.core.labels import Labels
+from upscore.core.run_folder import RunFolder
+from upscore.errors import NotFoundError, RunError, SettingsError, WorkError
+from upscore.models import weights
+from upscore.models.catalog import create_model
+from upscore.models.checkpoint import save_model
+from upscore.models.fcn import FCN
+from upscore.models.network import Network
+from upscore.models.weights import (
+    ImageNetFile,
+    imagenet_weights,
+    initialise,
+    read_weight_file,
+    start_from,
+    start_from_imagenet,
+    torchvision_keys,
+)
+
+# formats.md 1.6
+PLAIN = [0, 2, 5, 7, 10, 12, 14, 17, 19, 21, 24, 26, 28]
+NORMED = [0, 3, 7, 10, 14, 17, 20, 24, 27, 30, 34, 37, 40]
+CHANNELS = [4, 8, 16, 32, 32]
+FC = 24
+
+
+class TorchvisionVGG(nn.Module):
+    """torchvision's vgg16 and vgg16_bn, written from its documentation, any width."""
+
+    def __init__(self, *, batch_norm: bool) -> None:
+        super().__init__()
+        layers: list[nn.Module] = []
+        before = 3
+        for after, depth in zip(CHANNELS, (2, 2, 3, 3, 3), strict=True):
+            for _ in range(depth):
+                layers.append(nn.Conv2d(before, after, 3, padding=1))
+                if batch_norm:
+                    layers.append(nn.BatchNorm2d(after))
+                layers.append(nn.ReLU())
+                before = after
+            layers.append(nn.MaxPool2d(2))
+        self.features = nn.Sequential(*layers)
+        self.classifier = nn.Sequential(
+            nn.Linear(before * 49, FC), nn.ReLU(), nn.Dropout(), nn.Linear(FC, FC), nn.ReLU(),
+            nn.Dropout(), nn.Linear(FC, 10),
+        )  # fmt: skip
+        for module in self.modules():
+            if isinstance(module, nn.BatchNorm2d):
+                assert module.running_mean is not None
+                assert module.running_var is not None
+                nn.init.uniform_(module.weight, 0.5, 1.5)
+                nn.init.normal_(module.bias)
+                module.running_mean.normal_()
+                module.running_var.uniform_(0.5, 2)
+            elif isinstance(module, nn.Conv2d | nn.Linear):
+                nn.init.kaiming_normal_(module.weight)
+                assert module.bias is not None
+                nn.init.normal_(module.bias, std=0.1)
+
+    def features_and_fc7(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        pool5 = self.features(x)
+        return pool5, self.classifier[:5](pool5.flatten(1))
+
+
+def theirs(*, batch_norm: bool) -> TorchvisionVGG:
+    torch.manual_seed(1)
+    return TorchvisionVGG(batch_norm=batch_norm).eval()
+
+
+def ours(name: str = "fcn8s", **options: Any) -> Network:
+    settings = {"num_classes": 2, "channels": CHANNELS, "fc_width": FC, **options}
+    return create_model(name, **settings)
+
+
+@pytest.mark.parametrize(("batch_norm", "indices"), [(False, PLAIN), (True, NORMED)])
+def test_key_table_of_torchvision(batch_norm: bool, indices: list[int]) -> None:
+    table = list(torchvision_keys(batch_norm=batch_norm))
+    assert [layer for _, layer, _ in table] == [f"features.{index}" for index in indices]
+    assert [norm for _, _, norm in table] == [
+        f"features.{index + 1}" if batch_norm else None for index in indices
+    ]
+    assert table[0][0] == "conv1_1"
+    assert table[-1][0] == "conv5_3"
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("batch_norm", [False, True])
+@pytest.mark.parametrize("name", ["fcn8s", "conv-vgg-bilinear"])
+def test_the_trunk_computes_what_torchvision_computes(name: str, batch_norm: bool) -> None:
+    """On 224x224 the middle of our fc7, whose 7x7 kernel then meets no padding, is their fc7."""
+    source, model = theirs(batch_norm=batch_norm), ours(name, batch_norm=batch_norm).eval()
+    transfer = start_from_imagenet(model, source.state_dict(), source="test")
+    x = torch.randn(2, 3, 224, 224)
+    pool5, fc7 = source.features_and_fc7(x)
+    trunk = model.get_submodule("trunk")
+    found = trunk(x, ("pool5", "fc7"))
+    torch.testing.assert_close(found["pool5"], pool5, rtol=1e-4, atol=1e-4)
+    torch.testing.assert_close(found["fc7"][:, :, 3, 3], fc7, rtol=1e-4, atol=1e-4)
+    assert transfer.unused == ("classifier.6.weight", "classifier.6.bias")
+    assert all(key.startswith("trunk.") for key in transfer.copied)
+    assert all(not key.startswith("trunk.") for key in transfer.fresh)
+
+
+@torch.no_grad()
+def test_fc6_and_fc7_are_copied_to_the_bit_in_c_h_w_order() -> None:
+    source, model = theirs(batch_norm=False), ours()
+    start_from_imagenet(model, source.state_dict(), source="test")
+    assert isinstance(model, FCN)
+    fc6, linear = model.trunk.fc6.conv.weight, source.state_dict()["classifier.0.weight"]
+    for c, h, w in ((0, 0, 1), (5, 6, 0), (31, 3, 4)):
+        assert torch.equal(fc6[:, c, h, w], linear[:, (c * 7 + h) * 7 + w])
+    fc7 = model.trunk.fc7.conv.weight
+    assert torch.equal(fc7[:, :, 0, 0], source.state_dict()["classifier.3.weight"])
+
+
+State = dict[str, Tensor]
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda s: s.pop("features.5.bias"), "no weights features.5.bias"),
+        (lambda s: s.update(extra=torch.ones(1)), "left-over weights extra"),
+        (lambda s: s.update({"features.0.weight": torch.ones(4, 1, 3, 3)}),
+         "features.0.weight is (4, 1, 3, 3), the network wants (4, 3, 3, 3)"),
+        (lambda s: s.update({"classifier.0.weight": torch.ones(FC, 32)}),
+         f"classifier.0.weight is ({FC}, 32), the network wants ({FC}, 1568)"),
+        (lambda s: s["classifier.3.weight"].fill_(float("nan")), "classifier.3.weight holds NaN"),
+    ],
+)  # fmt: skip
+def test_keys_that_do_not_fit_are_named(change: Callable[[State], Any], message: str) -> None:
+    state = {key: value.clone() for key, value in theirs(batch_norm=False).state_dict().items()}
+    change(state)
+    with pytest.raises(RunError) as caught:
+        start_from_imagenet(ours(), state, source="file.pth")
+    assert message in str(caught.value)
+    assert "file.pth" in str(caught.value)
+
+
+def test_norm_or_no_norm() -> None:
+    with pytest.raises(RunError, match="looks like vgg16, but the network has batch_norm true"):
+        start_from_imagenet(
+            ours(batch_norm=True), theirs(batch_norm=False).state_dict(), source="x"
+        )
+    with pytest.raises(RunError, match=r"looks like vgg16_bn, but .* batch_norm false; use vgg16,"):
+        start_from_imagenet(ours(), theirs(batch_norm=True).state_dict(), source="x")
+
+
+def test_a_network_without_the_trunk() -> None:
+    model = ours()
+    del model.trunk
+    with pytest.raises(SettingsError, match="has no VGG16 trunk"):
+        start_from_imagenet(model, {}, source="x")
+
+
+@pytest.mark.parametrize("suffix", [".pth", ".safetensors"])
+def test_files_at_hand(suffix: str, tmp_path: Path) -> None:
+    state, path = theirs(batch_norm=False).state_dict(), tmp_path / f"vgg{suffix}"
+    if suffix == ".pth":
+        torch.save(state, path)
+    else:
+        save_file(state, path)
+    model = ours()
+    initialise(model, str(path))
+    assert isinstance(model, FCN)
+    assert torch.equal(model.trunk.conv1_1.conv.weight, state["features.0.weight"])
+
+
+class Trap:
+    def __reduce__(self) -> tuple[Any, ...]:
+        return print, ("code from a weight file",)
+
+
+@pytest.mark.parametrize(
+    "content", [b"", b"rubbish", {"state_dict": {}}, [1], {"epoch": 3}, Trap()]
+)
+@pytest.mark.parametrize("suffix", [".pth", ".safetensors"])
+def test_damaged_files(
+    content: Any, suffix: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / f"weights{suffix}"
+    if isinstance(content, bytes):
+        path.write_bytes(content)
+    else:
+        torch.save(content, path)
+    with pytest.raises(RunError, match=str(path)):
+        read_weight_file(path)
+    assert "code from" not in capsys.readouterr().out
+
+
+def test_neither_name_nor_path() -> None:
+    with pytest.raises(
+        NotFoundError, match="'vgg19': no such file or folder; give vgg16, vgg16_bn"
+    ):
+        initialise(ours(), "vgg19")
+    with pytest.raises(SettingsError, match="no ImageNet weights 'vgg19'; there are vgg16"):
+        imagenet_weights("vgg19")
+
+
+@pytest.fixture
+def published(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A small file that stands for torchvision's, served from disk."""
+    path = tmp_path / "server" / "vgg16-small.pth"
+    path.parent.mkdir()
+    torch.save(theirs(batch_norm=False).state_dict(), path)
+    digest = hashlib.sha256(path.read_bytes()).hexdigest()[:8]
+    entry = ImageNetFile(path.as_uri(), f"sha256:{digest}")
+    monkeypatch.setitem(weights.IMAGENET, "vgg16", entry)
+    monkeypatch.setenv("UPSCORE_CACHE", str(tmp_path / "cache"))
+    return path
+
+
+def test_weights_by_name_are_checked_and_read_from_the_cache(
+    published: Path, tmp_path: Path
+) -> None:
+    kept = tmp_path / "cache" / published.name
+    kept.parent.mkdir()
+    kept.write_bytes(published.read_bytes())
+    initialise(ours(), "vgg16")
+    kept.write_bytes(b"another file")
+    with pytest.raises(WorkError, match="the file is damaged or another release"):
+        initialise(ours(), "vgg16")
+
+
+def test_a_source_at_hand_is_checked(published: Path, tmp_path: Path) -> None:
+    assert "features.0.weight" in imagenet_weights("vgg16", source=published)
+    (tmp_path / "wrong.pth").write_bytes(b"x")
+    with pytest.raises(WorkError, match="expected"):
+        imagenet_weights("vgg16", source=tmp_path / "wrong.pth")
+    with pytest.raises(NotFoundError, match="no such file"):
+        imagenet_weights("vgg16", source=tmp_path / "nothing.pth")
+
+
+def test_offline(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    entry = ImageNetFile("http://127.0.0.1:9/vgg16-x.pth", "sha256:00")
+    monkeypatch.setitem(weights.IMAGENET, "vgg16", entry)
+    with pytest.raises(WorkError, match=r"weights vgg16 are not to be had.*put it at .*vgg16-x"):
+        imagenet_weights("vgg16", cache=tmp_path)
+
+
+def test_default_cache(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.delenv("UPSCORE_CACHE", raising=False)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert weights.default_cache() == tmp_path / ".cache" / "upscore"
+
+
+def test_the_table_names_torchvisions_files() -> None:
+    for entry in weights.IMAGENET.values():
+        algorithm, _, prefix = entry.expected.partition(":")
+        assert algorithm == "sha256"
+        assert entry.url.endswith(f"-{prefix}.pth")
+
+
+@torch.no_grad()
+def scramble(model: Network) -> Network:
+    torch.manual_seed(7)
+    for parameter in model.parameters():
+        parameter.normal_(std=0.1)
+    return model
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("upsampling", ["fixed", "learned"])
+def test_staged_training(upsampling: str) -> None:
+    options = {"upsampling": upsampling, "score_init": "normal"}
+    coarse = scramble(ours("fcn32s", **options))
+    finer = ours("fcn16s", **options)
+    transfer = start_from(finer, coarse.state_dict(), source="32s")
+    assert isinstance(finer, FCN)
+    for key, value in coarse.state_dict().items():
+        if key != "upsample.input.weight":  # other stride, another kernel
+            assert torch.equal(finer.state_dict()[key], value), key
+    assert not finer.get_parameter("scores.pool4.weight").any()
+    assert {key for key in transfer.fresh if key.startswith("scores")} == {
+        "scores.pool4.weight", "scores.pool4.bias",
+    }  # fmt: skip
+
+    scramble(finer)
+    finest = ours("fcn8s", **options)
+    start_from(finest, finer.state_dict(), source="16s")
+    for key, value in finer.state_dict().items():
+        if key != "upsample.input.weight":
+            assert torch.equal(finest.state_dict()[key], value), key
+    assert not finest.get_parameter("scores.pool3.weight").any()
+
+
+@torch.no_grad()
+def test_a_staged_network_scores_what_the_coarse_one_scored() -> None:
+    coarse = scramble(ours("fcn32s")).eval()
+    finer = ours("fcn16s").eval()
+    start_from(finer, coarse.state_dict(), source="32s")
+    x = torch.randn(1, 3, 192, 160)
+    # twice-interpolated and once-interpolated maps are not equal, but close
+    difference = (finer(x) - coarse(x)).abs().mean()
+    assert float(difference) < 0.2 * float(coarse(x).std())
+
+
+@torch.no_grad()
+def test_other_classes_keep_the_trunk_alone() -> None:
+    old, new = scramble(ours("fcn8s")), ours("fcn8s", num_classes=5, score_init="normal")
+    transfer = start_from(new, old.state_dict(), source="old")
+    assert torch.equal(
+        new.get_parameter("trunk.fc7.conv.weight"), old.get_parameter("trunk.fc7.conv.weight")
+    )
+    assert new.get_parameter("scores.pool3.weight").any()
+    assert "scores.fc7.weight" in transfer.fresh
+    assert "scores.fc7.weight" in transfer.unused
+
+
+@pytest.mark.parametrize(
+    ("old", "message"),
+    [
+        ({"channels": [4, 8, 16, 32, 31]},
+         r"trunk.conv5_1.conv.weight is \(31, 32, 3, 3\), fcn8s wants \(32, 32, 3, 3\)"),
+        ({"batch_norm": True}, "no weights trunk.conv1_1.conv.bias, which fcn8s needs"),
+    ],
+)  # fmt: skip
+def test_another_trunk_is_refused(old: dict[str, Any], message: str) -> None:
+    with pytest.raises(RunError, match=message):
+        start_from(ours("fcn8s"), ours("fcn16s", **old).state_dict(), source="old")
+
+
+def test_left_over_trunk_weights_are_refused() -> None:
+    state = {**ours("fcn16s").state_dict(), "trunk.conv6_1.conv.weight": torch.ones(1)}
+    with pytest.raises(RunError, match=r"left-over weights trunk\.conv6_1\.conv\.weight"):
+        start_from(ours("fcn8s"), state, source="old")
+
+
+@pytest.mark.parametrize("inside", [".", "model"])
+def test_from_a_model_folder_or_a_run_folder(inside: str, tmp_path: Path) -> None:
+    old = scramble(ours("fcn16s"))
+    save_model(
+        tmp_path / inside, old, labels=Labels.of("ab"), input_spec=InputSpec.named("imagenet")
+    )
+    if inside == "model":
+        RunFolder(tmp_path).write_manifest({})
+    new = ours("fcn8s")
+    initialise(new, str(tmp_path))
+    assert torch.equal(
+        new.get_parameter("scores.pool4.weight"), old.get_parameter("scores.pool4.weight")
+    )
+
+
+def test_from_a_folder_that_is_neither(tmp_path: Path) -> None:
+    with pytest.raises(RunError, match="not a run folder"):
+        initialise(ours(), str(tmp_path))
+
+
+@pytest.mark.slow
+def test_full_size_vgg16() -> None:
+    """Torchvision's own shapes, with weights that take no memory until copied."""
+    state: State = {}
+    channels = [64] * 2 + [128] * 2 + [256] * 3 + [512] * 6
+    before = 3
+    for index, after in zip(PLAIN, channels, strict=True):
+        state[f"features.{index}.weight"] = torch.ones(1).expand(after, before, 3, 3)
+        state[f"features.{index}.bias"] = torch.ones(1).expand(after)
+        before = after
+    for index, shape in ((0, (4096, 25088)), (3, (4096, 4096)), (6, (1000, 4096))):
+        state[f"classifier.{index}.weight"] = torch.ones(1).expand(shape)
+        state[f"classifier.{index}.bias"] = torch.ones(1).expand(shape[0])
+    with torch.device("meta"):
+        model = create_model("fcn8s", num_classes=21)
+    start_from_imagenet(model.to_empty(device="cpu"), state, source="vgg16")
+    assert bool((model.get_parameter("trunk.fc6.conv.weight") == 1).all())
