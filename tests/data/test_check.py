@@ -129,7 +129,7 @@ def test_mask_without_photo(tmp_path: Path, write_pair) -> None:
     assert "mask without a photo" in problems[0].message
 
 
-def test_releases_of_the_wrong_count(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_releases_of_the_wrong_count(tmp_path: Path) -> None:
     """The lists alone make a set the release; reading 2,913 photos is not needed for that."""
     root = tmp_path / "VOC2012"
     for folder in ("JPEGImages", "SegmentationClass", LISTS):
@@ -152,6 +152,17 @@ def test_releases_of_the_wrong_count(tmp_path: Path, monkeypatch: pytest.MonkeyP
     wrong = [p.message for p in dataset.problems if p.kind == "wrong count"]
     assert any("'trainaug' has 11819 pairs, the release has 10582" in m for m in wrong)
     assert not any("SBD" in m for m in wrong)
+
+
+def test_camvid_of_the_wrong_count(tmp_path: Path) -> None:
+    for folder, count in (("train", 366), ("val", 101)):
+        for kind in (folder, f"{folder}annot"):
+            (tmp_path / kind).mkdir()
+            for i in range(count):
+                (tmp_path / kind / f"{folder}{i}.png").touch()
+    (problem,) = open_data(tmp_path).problems
+    assert problem.kind == "wrong count"
+    assert "split 'train' has 366 pairs, the release has 367" in problem.message
 
 
 @pytest.mark.parametrize(

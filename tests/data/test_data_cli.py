@@ -16,7 +16,7 @@ from upscore.errors import NotFoundError, WorkError
 
 @pytest.fixture
 def out(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Path:
-    verbs.toy(out=tmp_path / "toy", num=24)
+    verbs.toy(out=tmp_path / "toy", num=24, size=(64, 80))
     assert "24 photos in" in capsys.readouterr().out
     return tmp_path / "toy"
 
@@ -76,6 +76,8 @@ def test_limit_is_that_of_core() -> None:
 
 
 def test_imports_nothing_heavy() -> None:
-    code = "import sys, upscore.cli.data; print(sorted({'numpy', 'torch', 'PIL'} & set(sys.modules)))"
+    code = (
+        "import sys, upscore.cli.data; print(sorted({'numpy', 'torch', 'PIL'} & set(sys.modules)))"
+    )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"

@@ -77,7 +77,7 @@ def test_voc_without_classes_has_the_21(voc_root: Path) -> None:
 def test_voc_without_lists(voc_root: Path) -> None:
     for path in (voc_root / "ImageSets" / "Segmentation").iterdir():
         path.unlink()
-    with pytest.raises(DataError, match="no split lists; want train.txt and val.txt"):
+    with pytest.raises(DataError, match=r"no split lists; want train\.txt and val\.txt"):
         open_data(voc_root)
 
 
@@ -184,7 +184,7 @@ def test_sbd_alone(sbd_root: Path, tmp_path: Path) -> None:
 def test_sbd_without_lists(sbd_root: Path) -> None:
     for path in sbd_root.glob("*.txt"):
         path.unlink()
-    with pytest.raises(DataError, match="no train.txt and val.txt"):
+    with pytest.raises(DataError, match=r"no train\.txt and val\.txt"):
         open_data(sbd_root)
 
 
@@ -207,7 +207,7 @@ def test_trainaug_is_the_union_without_voc_val(
 def test_trainaug_needs_both_lists(sbd_root: Path, voc_root: Path, tmp_path: Path) -> None:
     (sbd_root / "val.txt").unlink()
     assert voc_root.exists()
-    with pytest.raises(DataError, match="no list val.txt, which trainaug is made from"):
+    with pytest.raises(DataError, match=r"no list val\.txt, which trainaug is made from"):
         open_data(tmp_path)
 
 
@@ -464,7 +464,7 @@ def test_draw_does_not_depend_on_order_and_covers_all() -> None:
         "val": 10,
         "test": 5,
     }
-    assert sorted(sum(drawn.values(), [])) == sorted(everyone)
+    assert sorted(name for members in drawn.values() for name in members) == sorted(everyone)
     assert drawn == draw_splits(everyone[::-1], {"train": 0.7, "val": 0.2, "test": 0.1}, seed=0)
     assert drawn != draw_splits(everyone, {"train": 0.7, "val": 0.2, "test": 0.1}, seed=1)
 

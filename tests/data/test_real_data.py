@@ -51,7 +51,7 @@ def test_camvid_frequencies_give_the_published_weights(camvid: Path) -> None:
     weights = np.median(frequency) / frequency
     published = [0.2595, 0.1826, 4.5640, 0.1417, 0.9051, 0.3826, 9.6446, 1.8418, 0.6823, 6.2478,
                  7.3614]  # fmt: skip
-    # the release's own numbers are of another count of sign_symbol and pole; the rest agrees
+    # sign_symbol is off by 2.5 and all by 0.92: the release counted in a way it does not document
     ratio = weights / np.array(published)
     assert np.median(np.abs(np.log(ratio))) < 0.15
 
@@ -83,7 +83,11 @@ def test_voc_sample(real_data: Path) -> None:
 def test_msrc_and_its_21_classes_by_description(real_data: Path, tmp_path: Path) -> None:
     root = _present(real_data / "msrc")
     plain = open_data(root)
-    assert (len(plain.labels), len(plain.splits["train"]), len(plain.splits["val"])) == (16, 319, 74)
+    assert (len(plain.labels), len(plain.splits["train"]), len(plain.splits["val"])) == (
+        16,
+        319,
+        74,
+    )
     names = (root / "classes21.txt").read_text().split()
     file = tmp_path / "dataset.yaml"
     file.write_text(

@@ -60,7 +60,7 @@ addEventListener("load", () => {
   const root = document.documentElement;
   const charts = [...document.querySelectorAll(".charts svg")];
   parent.postMessage({ problems, pictures, before, falling, rising, steps,
-    room: innerWidth, taken: root.scrollWidth, title: document.title,
+    window: innerWidth, room: root.clientWidth, taken: root.scrollWidth, title: document.title,
     alerts: document.querySelectorAll("main script").length,
     charts: charts.map((chart) => chart.getBoundingClientRect().width),
     headline: [...document.querySelectorAll(".tiles b")].map((b) => b.textContent) }, "*");
@@ -126,7 +126,7 @@ def test_page_of_a_run(tmp_path, width, dark):
     page = run_page(read_run(run.path))
     seen = look(page, tmp_path / "look", width=width, dark=dark)
     check(seen, pictures=2 * 4 * 9)
-    assert seen["room"] == width
+    assert seen["window"] == width
     assert seen["title"] == "run"
 
 
@@ -150,7 +150,7 @@ def test_picture_of_many_classes(tmp_path):
 
 def test_probe_sees_what_is_wrong(run, tmp_path):
     page = run_page(read_run(run.path))
-    bad = '<img src="data:image/png;base64,AAAA" alt="bad"><p style="width:2000px">wide</p>'
+    bad = '<img src="data:image/png;base64,AAAA" alt="bad"><p style="min-width:2000px">wide</p>'
     page = page.replace("<main>", "<main>" + bad + "<img src='https://example.invalid/x.png'>", 1)
     page = page.replace("<script>", "<script>setTimeout(() => nothing.here); ", 1)
     folder = tmp_path / "look"

@@ -83,7 +83,7 @@ def test_page_tells_what_was_run(run):
         "best 0.6",
     ):
         assert words in page.text, words
-    assert page.tags.count("img") == 4 * 14 + 1
+    assert page.tags.count("img") == 4 * 16 + 1
     assert len(set(page.ids)) == len(page.ids)
 
 
@@ -112,7 +112,8 @@ def test_names_are_escaped(nasty):
         assert "{{ 7*7 }}" in reader.text
         assert "Straße 道路" in reader.text
         assert "street & <b>00" in reader.text
-        assert "b" not in [tag for tag in reader.tags[10:] if tag == "b"][10:]
+        assert "i" not in reader.tags[reader.tags.index("footer") :]
+        assert not [link for link in reader.links if link == "x"]
 
 
 def test_two_splits_val_first(tmp_path):
@@ -181,8 +182,8 @@ def test_few_and_many_classes(tmp_path, num):
 
 
 def test_size_is_sane(tmp_path):
-    run = make_run(tmp_path / "run", size=(720, 960), num=16)
-    assert len(run_page(read_run(run.path))) < 5 * 2**20
+    run = make_run(tmp_path / "run", size=(500, 750), num=4)
+    assert len(run_page(read_run(run.path))) < 5 * 2**20 * 4 / 16  # noise is the worst case
 
 
 # comparison
@@ -212,7 +213,6 @@ def test_comparison_with_a_run_that_was_not_evaluated(tmp_path):
     assert "c has not been evaluated. Type: upscore evaluate" in text
     assert "b has no scores on test. Type: upscore evaluate" in text
     assert "(no log)" in text
-    assert "difference" not in text.split("IoU by class on val")[1].split("The same images")[0]
 
 
 def test_comparison_of_what_cannot_be_compared(tmp_path):
@@ -276,12 +276,12 @@ def test_few_colours_stay_exact_and_photos_become_jpeg(tmp_path):
 
 
 def test_words():
-    assert parts.duration(None) == "–"
+    assert parts.duration(None) == parts.NO_VALUE == "\u2013"
     assert [parts.duration(s) for s in (3.2, 75, 3599, 3700, 90000)] == [
         "3 s", "1.2 min", "1 h 00 min", "1 h 02 min", "25 h 00 min",
     ]  # fmt: skip
     assert [parts.millions(n) for n in (12, 1234, 999_999, 14_321_000, 134_000_000, None)] == [
-        "12", "1.23 k", "1000 k", "14.3 M", "134 M", "–",
+        "12", "1.23 k", "1000 k", "14.3 M", "134 M", "\u2013",
     ]  # fmt: skip
-    assert parts.plain([True, None, 1e-5]) == "[yes, –, 1e-05]"
+    assert parts.plain([True, None, 1e-5]) == "[yes, \u2013, 1e-05]"
     assert re.fullmatch(r"[a-z0-9-]+", parts.anchor(3, '"><script>ä'))

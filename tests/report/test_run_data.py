@@ -20,7 +20,7 @@ def test_whole_run(run):
     assert data.told("data", "layout", "deeper") is None
     assert data.told("nothing") is None
     assert [split.name for split in data.splits] == ["val"]
-    assert len(data.splits[0].examples) == 14
+    assert len(data.splits[0].examples) == 16
     assert len(data.curve.losses) == 60
     assert len(data.curve.val_miou) == 12
     assert data.curve.last_iteration == 6000

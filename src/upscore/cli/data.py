@@ -5,18 +5,22 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
-import tyro
-from tyro.conf import Positional
+from tyro.conf import Positional, arg
 
 if TYPE_CHECKING:
     from upscore.data.stats import DataStats
 
+OptionalFile = Annotated[Path | None, arg(metavar="FILE")]
 MAX_PIXELS = 64_000_000
 """The same as ``upscore.core.images.MAX_PIXELS``, which would import numpy (a test compares)."""
 
 
 def check(
-    data: Positional[Path], /, *, json: Path | None = None, max_pixels: int = MAX_PIXELS
+    data: Annotated[Positional[Path], arg(metavar="DATA")],
+    /,
+    *,
+    json: OptionalFile = None,
+    max_pixels: int = MAX_PIXELS,
 ) -> None:
     """Read every pair of a data set once and list all that is wrong with it.
 
@@ -54,11 +58,11 @@ def check(
 
 
 def stats(
-    data: Positional[Path],
+    data: Annotated[Positional[Path], arg(metavar="DATA")],
     /,
     *,
-    json: Path | None = None,
-    figure: Path | None = None,
+    json: OptionalFile = None,
+    figure: OptionalFile = None,
     max_pixels: int = MAX_PIXELS,
 ) -> None:
     """Count classes, photo sizes and object sizes of every split.
@@ -150,7 +154,7 @@ def get(
     /,
     *,
     to: Path,
-    from_: Annotated[Path | None, tyro.conf.arg(name="from")] = None,
+    from_: Annotated[Path | None, arg(name="from", metavar="FILE")] = None,
 ) -> None:
     """Fetch and unpack a public data set.
 

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from tyro.conf import Positional
+from tyro.conf import Positional, arg
 
 from upscore.errors import SettingsError, WorkError
 
@@ -19,12 +19,12 @@ FAILURES_SHOWN = 20
 
 
 def evaluate(
-    run: Positional[Path],
+    run: Annotated[Positional[Path], arg(metavar="RUN")],
     /,
     *,
     data: Path,
     split: str = "val",
-    out: Path | None = None,
+    out: Annotated[Path | None, arg(metavar="PATH")] = None,
     device: Literal["auto", "cpu", "cuda"] = "auto",
     precision: Literal["auto", "fp32", "bf16", "fp16"] = "auto",
     tile: int = 1024,

@@ -14,7 +14,10 @@ from tyro.extras import SubcommandApp
 from upscore.errors import UpscoreError
 
 INTERRUPTED = 130  # what shells report for a program that Ctrl-C ended
-DESCRIPTION = "Semantic segmentation with FCN and its decoders: train, score, label, report."
+DESCRIPTION = (
+    "Semantic segmentation with FCN and its decoders: train, score, label, report. "
+    "Add --debug to any command to see the traceback of an error."
+)
 
 
 def build_app() -> SubcommandApp:
@@ -50,8 +53,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     status = _guarded(
         lambda: build_app().cli(
             prog="upscore",
-            description=DESCRIPTION
-            + " With --debug before or after a verb, errors show a traceback.",
+            description=DESCRIPTION,
             args=given,
             config=(tyro.conf.OmitArgPrefixes, tyro.conf.FlagCreatePairsOff),
         ),

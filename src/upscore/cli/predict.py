@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
-from tyro.conf import Positional
+from tyro.conf import Positional, arg
 
 TILE = 1024  # inference.tiles.DEFAULT_TILE, written out because --help imports nothing heavy
 MAX_PIXELS = 64_000_000  # core.images.MAX_PIXELS, likewise
 
 
 def predict(
-    run: Positional[Path],
-    inputs: Positional[tuple[str, ...]],
+    run: Annotated[Positional[Path], arg(metavar="RUN")],
+    inputs: Annotated[Positional[tuple[str, ...]], arg(metavar="INPUT...")],
     /,
     *,
     out: Path,
@@ -33,7 +33,7 @@ def predict(
         inputs: Photos, folders, patterns in quotes ('**/*.jpg') or videos.
         out: Folder for the results: labels/, overlay/, probabilities/.
         save: What to write: labels, overlay, probabilities, joined by commas.
-        resume: Pass over photos whose results are all there.
+        resume: Pass over photos whose results are all there already.
         tile: Photos with a longer side are done in overlapping tiles of this side, a multiple of
             32; 0 for never.
         flip: Average over the mirrored photo too; takes twice the time.
@@ -64,12 +64,13 @@ def predict(
     if summary.images:
         rate = summary.images / summary.seconds
         busy = summary.network_seconds / summary.seconds
+        images = "1 image" if summary.images == 1 else f"{summary.images} images"
         console.print(
-            f"Labelled {summary.images} images in {summary.seconds:.1f} s "
+            f"Labelled {images} in {summary.seconds:.1f} s "
             f"({rate:.2f} images/s; the network worked {busy:.0%} of that time)."
         )
     if summary.skipped:
-        console.print(f"Passed over {summary.skipped} files whose results were there.")
+        console.print(f"Passed over {summary.skipped} files: their results are there.")
     for product in products:
         console.print(f"  {product}: {out / product}", markup=False)
     summary.check()

@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Annotated
 
-from tyro.conf import Positional
+from tyro.conf import Positional, arg
 
 from upscore.errors import SettingsError
 
 
-def report(runs: Positional[tuple[Path, ...]], /, *, out: Path | None = None) -> None:
+def report(
+    runs: Annotated[Positional[tuple[Path, ...]], arg(metavar="RUN...")],
+    /,
+    *,
+    out: Annotated[Path | None, arg(metavar="PATH")] = None,
+) -> None:
     """Write one self-contained HTML page about a run, or comparing several.
 
     Args:

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 def train(
-    recipe: Positional[str],
+    recipe: Annotated[Positional[str], arg(metavar="RECIPE")],
     /,
     *,
     data: Path,

@@ -10,6 +10,7 @@ from upscore.core.images import InputSpec
 from upscore.core.labels import LabelMap, Labels, RGBImage
 from upscore.core.runtime import Runtime
 from upscore.errors import RunError
+from upscore.inference.matrix_conv import use_matrix_products
 from upscore.inference.segmenter import Scores, require_rgb
 from upscore.models.fold import fold_batch_norm
 
@@ -37,6 +38,8 @@ class WholeImage:
         # Half-precision weights are converted here once; autocast would convert them on each call.
         self.model = fold_batch_norm(model).to(device=runtime.torch_device, dtype=runtime.dtype)
         self.model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        if runtime.device == "cpu" and runtime.precision == "fp32":
+            use_matrix_products(self.model)
 
     @torch.inference_mode()
     def _score_map(self, image: RGBImage) -> Tensor:
@@ -77,5 +80,7 @@ class WholeImage:
     def predict(self, image: RGBImage) -> LabelMap:
         """(H, W) uint8 labels; no float32 copy of the scores is made. Raises as ``scores``."""
         with torch.inference_mode():
-            labels: LabelMap = self._score_map(image)[0].argmax(dim=0).byte().cpu().numpy()
+            # on a CPU max, which vectorises, is several times as fast as argmax
+            _, winners = self._score_map(image)[0].max(dim=0)
+            labels: LabelMap = winners.byte().cpu().numpy()
         return labels

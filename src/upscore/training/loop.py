@@ -32,7 +32,7 @@ from upscore.training.state import Clock, Position, load_state, save_state
 if TYPE_CHECKING:
     from lightning_fabric import Fabric
 
-VALIDATIONS = 10  # over the budget, where the recipe does not say
+VALIDATIONS = 5  # over the budget, where the recipe does not say
 SANITY_BATCHES = 2  # validation photos before the first step: a broken validation fails at once
 
 
@@ -318,6 +318,7 @@ class Training:
         self._look_for_bad_loss()
         at = self.position
         result = self._run_validation(self.recipe.validate_.images)
+        self._keep_back(result)
         score = result.miou
         self.last_score = score
         at.validations = max(at.validations + 1, int(fraction * VALIDATIONS))
@@ -354,12 +355,18 @@ class Training:
     def _sanity_check(self, clock: Clock) -> None:
         """Two photos through validation before the first step; also times the last validation."""
         result = self._run_validation(SANITY_BATCHES)
-        count = self.recipe.validate_.images or self.validation_images
-        self.reserve = result.seconds / max(1, result.images) * min(count, self.validation_images)
-        if self.recipe.budget.minutes is not None:
-            # never more than a tenth: the estimate from two photos holds their warm-up
-            self.reserve = min(self.reserve, 6.0 * self.recipe.budget.minutes)
+        self._keep_back(result)
         self._display(clock, self.fraction(clock), 0.0, clock.seconds, 0, "start")
+
+    def _keep_back(self, result: Validation) -> None:
+        """Set the time for the last validation aside, judged by the one just seen."""
+        if self.recipe.budget.minutes is not None and result.images:
+            count = min(
+                self.recipe.validate_.images or self.validation_images, self.validation_images
+            )
+            seconds = result.seconds / result.images * count
+            # never more than a tenth: two photos at the start hold the network's warm-up
+            self.reserve = min(seconds, 6.0 * self.recipe.budget.minutes)
 
     @property
     def _first(self) -> bool:

@@ -80,7 +80,7 @@ class BudgetSettings(Settings):
 
 class ValidateSettings(Settings):
     every: Count | None = None
-    """Iterations between validations; null: ten times over the budget."""
+    """Iterations between validations; null: five times over the budget."""
     images: Count | None = None
     """Use only the first so many photos of the split, for large ones; null: all."""
 

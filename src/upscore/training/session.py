@@ -15,7 +15,13 @@ from upscore.core.files import make_folder, write_text
 from upscore.core.images import InputSpec
 from upscore.core.labels import Labels
 from upscore.core.run_folder import RunFolder
-from upscore.core.runtime import Runtime, describe_machine, git_commit, select_runtime
+from upscore.core.runtime import (
+    Runtime,
+    describe_machine,
+    git_commit,
+    keep_freed_memory,
+    select_runtime,
+)
 from upscore.core.settings import build, load_yaml
 from upscore.data import DataSet, Split, open_data
 from upscore.data.stats import class_frequencies
@@ -57,6 +63,8 @@ def train(
         WorkError: the loss is not finite.
     """
     runtime = select_runtime(recipe.device, recipe.precision)
+    if runtime.device == "cpu":
+        keep_freed_memory()
     fabric = _launch(recipe, runtime)
     dataset = open_data(data)
     train_split = dataset.split(recipe.data.train_split)

@@ -1,0 +1,104 @@
+"""The command itself: light help, truthful docs, and the README's five commands in one go."""
+
+from __future__ import annotations
+
+import json
+import re
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from upscore.cli.main import main
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+VERBS = ("train", "evaluate", "predict", "report", "recipes", "doctor", "data check", "data toy")
+HEAVY = ("torch", "numpy", "matplotlib", "scipy", "lightning_fabric", "pydantic", "PIL")
+
+
+@pytest.mark.parametrize("verb", ["", "train", "predict", "data stats"])
+def test_help_imports_nothing_heavy(verb: str) -> None:
+    code = (
+        "import sys\nfrom upscore.cli import main\n"
+        f"try: main({[*verb.split(), '--help']!r})\nexcept SystemExit: pass\n"
+        f"print([m for m in {HEAVY!r} if m in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines()[-1] == "[]"
+
+
+@pytest.mark.parametrize("verb", VERBS)
+def test_every_verb_explains_itself(verb: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as stop:
+        main([*verb.split(), "--help"])
+    assert stop.value.code == 0
+    assert f"usage: upscore {verb}" in capsys.readouterr().out
+
+
+def test_version(capsys: pytest.CaptureFixture[str]) -> None:
+    main(["--version"])
+    assert re.fullmatch(r"upscore \S+\n", capsys.readouterr().out)
+
+
+def test_doctor_tells_device_precision_rate_and_extras(capsys: pytest.CaptureFixture[str]) -> None:
+    main(["doctor"])
+    out = capsys.readouterr().out
+    for words in ("torch", "device chosen", "precision chosen", "TFLOP/s measured", "extra video"):
+        assert words in out
+
+
+def test_recipes_lists_and_prints(capsys: pytest.CaptureFixture[str]) -> None:
+    main(["recipes"])
+    assert "fcn8s-quick" in capsys.readouterr().out
+    main(["recipes", "fcn8s-exp1"])
+    assert "weight_decay: 1.0e-06" in capsys.readouterr().out
+
+
+def test_generated_docs_are_up_to_date() -> None:
+    done = subprocess.run(
+        [sys.executable, str(REPOSITORY / "docs" / "generate.py"), "--check"],
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_links_in_the_docs_lead_somewhere() -> None:
+    pages = [REPOSITORY / "README.md", *(REPOSITORY / "docs").glob("*.md")]
+    for page in pages:
+        for target in re.findall(r"\]\(([^)#]+)[^)]*\)", page.read_text("utf-8")):
+            if not target.startswith("http"):
+                assert (page.parent / target).exists(), f"{page.name}: {target}"
+
+
+def test_the_readmes_five_commands(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    readme = (REPOSITORY / "README.md").read_text("utf-8")
+    section = readme.split("## The five commands")[1].split("\n## ")[0]
+    lines = re.findall(r"^    (upscore [^#\n]+)", section, re.MULTILINE)
+    assert len(lines) == 5
+    monkeypatch.chdir(tmp_path)
+    main(["data", "toy", "--out", "PHOTOS", "--num", "6"])
+    (tmp_path / "new").mkdir()
+    first = sorted((tmp_path / "PHOTOS" / "JPEGImages").glob("*.jpg"))[0]
+    (tmp_path / "new" / "a.jpg").write_bytes(first.read_bytes())
+    tiny = (
+        "--set budget.iterations=2 augment.crop=[32,32] model.options.fc_width=8 "
+        "model.options.channels=[4,4,8,8,8]"
+    )
+    for line in lines:
+        more = shlex.split(tiny) if " train " in line else []
+        main([*shlex.split(line)[1:], *more])
+    capsys.readouterr()
+    assert (tmp_path / "RUN" / "report.html").stat().st_size > 10_000
+    assert (tmp_path / "LABELLED" / "labels" / "a.png").exists()
+    scores = json.loads((tmp_path / "RUN" / "evaluation" / "val" / "scores.json").read_text())
+    assert scores["scores"]["classes_averaged"] > 0
+
+    import upscore
+
+    result = upscore.load("RUN").segment("new/a.jpg")
+    result.overlay().save("overlay.png")
+    assert (tmp_path / "overlay.png").exists()

@@ -1,0 +1,243 @@
+"""Downloads against a server on this machine that breaks off, refuses, or sends something else."""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import socket
+import threading
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import pytest
+
+from upscore.core import files
+from upscore.core.files import download
+from upscore.errors import OutputError, WorkError
+
+CONTENT = bytes(i * 7919 % 251 for i in range(300_000))
+MD5 = f"md5:{hashlib.md5(CONTENT).hexdigest()}"
+
+
+class Server(ThreadingHTTPServer):
+    """Serves CONTENT at every path; the attributes say how badly."""
+
+    daemon_threads = True
+    ranges = True
+    break_after: int | None = None  # bytes of one answer, then the connection closes
+    status: int | None = None
+    content = CONTENT
+    send_length = True
+    shift = 0  # a range that begins elsewhere than asked
+    requests: list[str | None]
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.server_address[1]}/file.bin"
+
+
+class Handler(BaseHTTPRequestHandler):
+    server: Server
+
+    def do_GET(self) -> None:
+        server = self.server
+        wanted = self.headers.get("Range")
+        server.requests.append(wanted)
+        if server.status is not None:
+            self.send_error(server.status)
+            return
+        begin = int(wanted.removeprefix("bytes=").rstrip("-")) if wanted and server.ranges else 0
+        size = len(server.content)
+        if begin >= size and begin:
+            self.send_response(416)
+            self.send_header("Content-Range", f"bytes */{size}")
+            self.send_header("Content-Length", "0")
+            self.end_headers()
+            return
+        begin = begin + server.shift if begin else 0
+        body = server.content[begin:]
+        self.send_response(206 if begin else 200)
+        if begin:
+            self.send_header("Content-Range", f"bytes {begin}-{size - 1}/{size}")
+        if server.send_length:
+            self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        if server.break_after is not None:
+            body = body[: server.break_after]
+        self.wfile.write(body)
+
+    def log_message(self, *_: object) -> None:
+        pass
+
+
+@pytest.fixture
+def server() -> Iterator[Server]:
+    running = Server(("127.0.0.1", 0), Handler)
+    running.requests = []
+    thread = threading.Thread(target=running.serve_forever, kwargs={"poll_interval": 0.01})
+    thread.start()
+    yield running
+    running.shutdown()
+    thread.join()
+    running.server_close()
+
+
+def part(target: Path) -> Path:
+    return target.with_name(target.name + ".part")
+
+
+def test_whole(server: Server, tmp_path: Path) -> None:
+    steps: list[tuple[int, int | None]] = []
+    target = tmp_path / "deep" / "file.bin"
+    done = download(server.url, target, expected=MD5, progress=lambda *s: steps.append(s))
+    assert done == target
+    assert target.read_bytes() == CONTENT
+    assert steps[-1] == (len(CONTENT), len(CONTENT))
+    assert [path.name for path in target.parent.iterdir()] == ["file.bin"]
+
+
+def test_without_a_checksum_or_a_length(server: Server, tmp_path: Path) -> None:
+    server.send_length = False
+    steps: list[tuple[int, int | None]] = []
+    download(server.url, tmp_path / "a", progress=lambda *step: steps.append(step))
+    assert (tmp_path / "a").read_bytes() == CONTENT
+    assert steps[-1] == (len(CONTENT), None)
+
+
+def test_goes_on_after_a_broken_connection(server: Server, tmp_path: Path) -> None:
+    server.break_after = 100_000
+    target = tmp_path / "a"
+    for have in (100_000, 200_000):
+        with pytest.raises(WorkError, match=f"broke after {have} of 300000 bytes; run the same"):
+            download(server.url, target, expected=MD5)
+        assert not target.exists()
+    download(server.url, target, expected=MD5)
+    assert target.read_bytes() == CONTENT
+    assert server.requests == [None, "bytes=100000-", "bytes=200000-"]
+    assert not part(target).exists()
+
+
+def test_server_without_ranges_begins_anew(server: Server, tmp_path: Path) -> None:
+    part(tmp_path / "a").write_bytes(CONTENT[:1000])
+    server.ranges = False
+    download(server.url, tmp_path / "a", expected=MD5)
+    assert (tmp_path / "a").read_bytes() == CONTENT
+
+
+def test_server_that_sends_another_part(server: Server, tmp_path: Path) -> None:
+    part(tmp_path / "a").write_bytes(CONTENT[:1000])
+    server.shift = 7
+    with pytest.raises(WorkError, match="another part than asked for"):
+        download(server.url, tmp_path / "a", expected=MD5)
+    server.shift = 0
+    download(server.url, tmp_path / "a", expected=MD5)
+
+
+def test_part_that_is_whole_already(server: Server, tmp_path: Path) -> None:
+    part(tmp_path / "a").write_bytes(CONTENT)
+    download(server.url, tmp_path / "a", expected=MD5)  # answered 416
+    assert (tmp_path / "a").read_bytes() == CONTENT
+
+
+def test_part_longer_than_the_file_is_dropped(server: Server, tmp_path: Path) -> None:
+    part(tmp_path / "a").write_bytes(CONTENT + b"old release")
+    with pytest.raises(WorkError, match=r"300011 bytes\) is no part of the one on the server"):
+        download(server.url, tmp_path / "a")
+    download(server.url, tmp_path / "a")
+    assert (tmp_path / "a").read_bytes() == CONTENT
+
+
+def test_wrong_checksum_drops_the_part(server: Server, tmp_path: Path) -> None:
+    server.content = CONTENT[::-1]
+    with pytest.raises(WorkError, match=r"md5 is .* expected"):
+        download(server.url, tmp_path / "a", expected=MD5)
+    assert list(tmp_path.iterdir()) == []
+    server.content = CONTENT
+    download(server.url, tmp_path / "a", expected=MD5)
+
+
+def test_part_of_another_release_is_found_by_its_checksum(server: Server, tmp_path: Path) -> None:
+    part(tmp_path / "a").write_bytes(b"x" * 1000)
+    with pytest.raises(WorkError, match="md5 is"):
+        download(server.url, tmp_path / "a", expected=MD5)
+    download(server.url, tmp_path / "a", expected=MD5)
+
+
+def test_what_is_there_is_checked_and_kept(server: Server, tmp_path: Path) -> None:
+    (tmp_path / "a").write_bytes(CONTENT)
+    download(server.url, tmp_path / "a", expected=MD5)
+    assert server.requests == []
+    (tmp_path / "a").write_bytes(b"x")
+    with pytest.raises(WorkError, match="Delete it and download again"):
+        download(server.url, tmp_path / "a", expected=MD5)
+    assert (tmp_path / "a").read_bytes() == b"x"  # a file of the user's is never removed
+
+
+@pytest.mark.parametrize("status", [404, 403, 500])
+def test_refused(server: Server, tmp_path: Path, status: int) -> None:
+    server.status = status
+    with pytest.raises(WorkError, match=f"the server answered {status} .*--from FILE"):
+        download(server.url, tmp_path / "a", expected=MD5)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_empty_answer(server: Server, tmp_path: Path) -> None:
+    server.content = b""
+    with pytest.raises(WorkError, match="the server sent an empty file"):
+        download(server.url, tmp_path / "a")
+
+
+def test_offline(tmp_path: Path) -> None:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    with pytest.raises(WorkError, match=r"cannot be reached .*Are you offline\?.*--from FILE"):
+        download(f"http://127.0.0.1:{port}/a", tmp_path / "a")
+
+
+def test_unknown_host(tmp_path: Path) -> None:
+    with pytest.raises(WorkError, match="cannot be reached"):
+        download("http://upscore.invalid/a", tmp_path / "a", timeout=2)
+
+
+def test_silence_is_not_waited_out(tmp_path: Path) -> None:
+    with socket.socket() as silent:
+        silent.bind(("127.0.0.1", 0))
+        silent.listen()
+        url = f"http://127.0.0.1:{silent.getsockname()[1]}/a"
+        with pytest.raises(WorkError, match="cannot be reached"):
+            download(url, tmp_path / "a", timeout=0.2)
+
+
+def test_no_http_at_all(tmp_path: Path) -> None:
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        listener.listen()
+
+        def answer() -> None:
+            connection, _ = listener.accept()
+            with connection:
+                connection.recv(1000)
+                connection.sendall(b"SSH-2.0-OpenSSH_9.2\r\n\r\n")
+
+        thread = threading.Thread(target=answer)
+        thread.start()
+        with pytest.raises(WorkError, match="cannot be reached"):
+            download(f"http://127.0.0.1:{listener.getsockname()[1]}/a", tmp_path / "a")
+        thread.join()
+
+
+def test_disk_full(server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: object, **__: object) -> None:
+        raise files.explain_os_error(OSError(errno.ENOSPC, "full"), tmp_path / "a.part")
+
+    monkeypatch.setattr(files, "_append", full)
+    with pytest.raises(OutputError, match="the disk is full"):
+        download(server.url, tmp_path / "a")
+
+
+def test_folder_that_cannot_be_written(server: Server, tmp_path: Path) -> None:
+    part(tmp_path / "a").mkdir()
+    with pytest.raises(OutputError, match="cannot write"):
+        download(server.url, tmp_path / "a")

@@ -1,0 +1,178 @@
+"""``upscore evaluate`` on a small data set with a small network, from folder to files."""
+
+from __future__ import annotations
+
+import csv
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from upscore.cli.evaluate import evaluate
+from upscore.core.images import InputSpec, read_image
+from upscore.core.labels import VOID, Labels
+from upscore.core.run_folder import RunFolder
+from upscore.data import open_data
+from upscore.errors import DataError, RunError, SettingsError, WorkError
+from upscore.evaluation.classes import match_classes
+from upscore.evaluation.confusion import Confusion
+from upscore.inference.load import load_segmenter
+from upscore.models.catalog import create_model
+from upscore.models.checkpoint import save_model
+
+NAMES = ("ground", "[red]tree[/red]", "car")
+
+
+def make_network(folder: Path, names: tuple[str, ...] = NAMES) -> Path:
+    torch.manual_seed(3)
+    run = RunFolder(folder)
+    run.path.mkdir(parents=True)
+    run.write_manifest({})
+    model = create_model("fcn32s", num_classes=len(names), width=1 / 16, fc_width=8)
+    for parameter in model.parameters():  # far from the zeros that score layers begin with
+        torch.nn.init.normal_(parameter, std=0.3)
+    save_model(run.model, model, labels=Labels.of(names), input_spec=InputSpec.named("imagenet"))
+    return folder
+
+
+def make_data(folder: Path, names: tuple[str, ...] = NAMES, *, num: int = 6) -> Path:
+    rng = np.random.default_rng(0)
+    for part in ("images", "masks"):
+        (folder / part).mkdir(parents=True)
+    for i in range(num):
+        size = (int(rng.integers(33, 60)), int(rng.integers(33, 60)))
+        photo = rng.integers(0, 256, (*size, 3), dtype=np.uint8)
+        mask = rng.integers(0, 3, size, dtype=np.uint8)
+        mask[:3] = VOID
+        Image.fromarray(photo).save(folder / "images" / f"p{i}.png")
+        Image.fromarray(mask).save(folder / "masks" / f"p{i}.png")
+    (folder / "val.txt").write_text("\n".join(f"p{i}" for i in range(num)))
+    classes = "\n".join(f"  - name: {json.dumps(name)}" for name in names)
+    (folder / "dataset.yaml").write_text(
+        "image: images/*.png\nmask: masks/*.png\nmasks: indices\n"
+        f"splits: {{val: val.txt}}\nclasses:\n{classes}\n"
+    )
+    return folder / "dataset.yaml"
+
+
+@pytest.fixture
+def data(tmp_path):
+    return make_data(tmp_path / "data")
+
+
+@pytest.fixture
+def run(tmp_path):
+    return make_network(tmp_path / "run")
+
+
+def test_everything_is_written(run, data, capsys):
+    evaluate(run, data=data, tile=0)
+    folder = run / "evaluation" / "val"
+    content = json.loads((folder / "scores.json").read_text(encoding="utf-8"))
+    split = open_data(data).split("val")
+    segmenter = load_segmenter(run)
+    expected = Confusion(3)
+    for index in range(len(split)):
+        sample = split.read(index)
+        expected.update(sample.labels, segmenter.predict(sample.image))
+    assert content["confusion"] == expected.to_json()
+    assert content["scores"]["miou"] == expected.scores().miou
+    assert content["about"]["settings"]["tile"] == 0
+    assert content["about"]["data"]["fingerprint"] == open_data(data).fingerprint()
+    for name in ("per_class.csv", "images.csv", "confusion.csv"):
+        with (folder / name).open(encoding="utf-8", newline="") as stream:
+            assert len(list(csv.reader(stream))) > 3
+    for name in ("confusion.png", "per_class.png"):
+        assert read_image(folder / name).shape[0] > 100
+    assert len(list((folder / "examples").glob("*-photo.png"))) == 6
+    shown = capsys.readouterr().out
+    assert "[red]tree[/red]" in shown
+    assert f"{expected.scores().miou:.4f}" in shown
+    assert "over 3 of 3 classes" in shown
+    assert str(folder) in shown
+    assert f"upscore report {run}" in shown
+
+
+def test_out(run, data, tmp_path):
+    evaluate(run, data=data, out=tmp_path / "elsewhere")
+    assert (tmp_path / "elsewhere" / "scores.json").exists()
+    assert not (run / "evaluation").exists()
+
+
+def test_other_order_of_the_same_classes(tmp_path, data):
+    straight = make_network(tmp_path / "straight")
+    evaluate(straight, data=data)
+    first = json.loads((straight / "evaluation" / "val" / "scores.json").read_text("utf-8"))
+    # the same network under other names in another order: its class 0 is now the data's class 2
+    turned = make_network(tmp_path / "turned", names=("car", "ground", "[red]tree[/red]"))
+    evaluate(turned, data=data)
+    second = json.loads((turned / "evaluation" / "val" / "scores.json").read_text("utf-8"))
+    table = [2, 0, 1]
+    assert np.array(second["confusion"])[:, table].tolist() == first["confusion"]
+
+
+def test_other_classes_are_refused_before_any_work(tmp_path, data):
+    run = make_network(tmp_path / "run", names=("ground", "tree", "car", "bus"))
+    with pytest.raises(RunError) as caught:
+        evaluate(run, data=data)
+    message = str(caught.value)
+    assert "only in the run: tree, bus" in message
+    assert "only in the data set: [red]tree[/red]" in message
+    assert not (run / "evaluation").exists()
+
+
+def test_long_differences_are_cut():
+    of_run, of_data = Labels.of([f"r{i}" for i in range(20)]), Labels.of(["a"])
+    with pytest.raises(RunError, match=r"r7 and 12 more"):
+        match_classes(of_run, of_data, run="run", data="data")
+
+
+def test_bad_files_are_told_last(run, data):
+    (data.parent / "images" / "p1.png").write_bytes(b"broken")
+    with pytest.raises(WorkError, match=r"1 of 6 images could not be scored(.|\n)*p1\.png"):
+        evaluate(run, data=data)
+    content = json.loads((run / "evaluation" / "val" / "scores.json").read_text("utf-8"))
+    assert len(content["images"]) == 5
+    assert [failure["name"] for failure in content["failures"]] == ["p1"]
+
+
+def test_nothing_can_be_read(run, data):
+    for photo in (data.parent / "images").iterdir():
+        photo.write_bytes(b"broken")
+    with pytest.raises(WorkError, match="6 of 6 images"):
+        evaluate(run, data=data)
+    assert (run / "evaluation" / "val" / "confusion.png").exists()
+
+
+def test_photos_over_the_limit_are_refused(run, data):
+    with pytest.raises(WorkError, match="--max-pixels"):
+        evaluate(run, data=data, max_pixels=100)
+
+
+def test_wrong_arguments(run, data, tmp_path):
+    with pytest.raises(SettingsError, match="no split 'tset'; there are val"):
+        evaluate(run, data=data, split="tset")
+    with pytest.raises(SettingsError, match="--workers is 0"):
+        evaluate(run, data=data, workers=0)
+    with pytest.raises(FileNotFoundError, match="no such run folder"):
+        evaluate(tmp_path / "none", data=data)
+    with pytest.raises((DataError, FileNotFoundError)):
+        evaluate(run, data=tmp_path / "none")
+
+
+@pytest.mark.real
+def test_real_photos(real_data):
+    from dataclasses import replace
+
+    from upscore.evaluation.evaluate import evaluate as score
+
+    split = open_data(real_data / "camvid").split("val")
+    some = replace(split, pairs=split.pairs[::25])
+    truths = iter([some.read_labels(i) for i in range(len(some))])
+    found = score(lambda _image: np.where((t := next(truths)) == VOID, 0, t).astype(np.uint8), some)
+    assert found.confusion.scores().miou == 1
+    assert found.confusion.num_classes == 11
+    assert found.failures == ()

@@ -1,0 +1,64 @@
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from inference.support import random_photo, save_photo
+from upscore.cli import predict as verb
+from upscore.core.images import MAX_PIXELS
+from upscore.errors import NotFoundError, SettingsError, WorkError
+from upscore.inference.tiles import DEFAULT_TILE
+
+SOURCE = Path(__file__).resolve().parents[2] / "src"
+
+
+def test_defaults_are_those_of_the_rooms():
+    assert verb.TILE == DEFAULT_TILE
+    assert verb.MAX_PIXELS == MAX_PIXELS
+
+
+def test_labels_a_folder_and_says_where(model_folder, tmp_path, capsys):
+    save_photo(tmp_path / "photos/a.png", random_photo(40, 50))
+    save_photo(tmp_path / "photos/b.png", random_photo(300, 140))
+    options = {"out": tmp_path / "out", "save": "labels, overlay,probabilities", "tile": 128}
+    verb.predict(model_folder, (str(tmp_path / "photos"),), **options)
+    told = capsys.readouterr().out
+    assert "Labelled 2 images in" in told
+    assert "images/s" in told
+    assert str(tmp_path / "out/labels") in told
+    assert (tmp_path / "out/probabilities/b.npz").exists()
+    verb.predict(model_folder, (str(tmp_path / "photos"),), resume=True, **options)
+    assert "Passed over 2 files" in capsys.readouterr().out
+
+
+def test_a_bad_file_is_reported_after_the_summary(model_folder, tmp_path, capsys):
+    save_photo(tmp_path / "a.png", random_photo(40, 50))
+    (tmp_path / "bad.jpg").touch()
+    with pytest.raises(WorkError, match=r"1 file could not be labelled.*\n.*bad\.jpg: is empty"):
+        verb.predict(model_folder, (str(tmp_path),), out=tmp_path / "out")
+    assert "Labelled 1 image in" in capsys.readouterr().out
+
+
+def test_wrong_usage(model_folder, tmp_path):
+    photo = str(save_photo(tmp_path / "a.png", random_photo(9, 9)))
+    with pytest.raises(SettingsError, match="save holds 'masks'"):
+        verb.predict(model_folder, (photo,), out=tmp_path / "out", save="labels,masks")
+    with pytest.raises(SettingsError, match="save is empty"):
+        verb.predict(model_folder, (photo,), out=tmp_path / "out", save=",")
+    with pytest.raises(SettingsError, match="tile is 33"):
+        verb.predict(model_folder, (photo,), out=tmp_path / "out", tile=33)
+    with pytest.raises(NotFoundError, match="no such file or folder"):
+        verb.predict(model_folder, ("nowhere",), out=tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+def test_the_module_imports_nothing_heavy():
+    code = (
+        "import sys, upscore.cli.predict; "
+        "heavy = {'torch', 'numpy', 'PIL', 'matplotlib'} & set(sys.modules); "
+        "assert not heavy, heavy"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True, env={"PYTHONPATH": str(SOURCE)})
