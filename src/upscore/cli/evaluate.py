@@ -52,6 +52,7 @@ def evaluate(
     from upscore.cli.console import console, progress
     from upscore.core.files import make_folder
     from upscore.core.labels import LabelMap, RGBImage
+    from upscore.core.run_folder import RunFolder
     from upscore.data import open_data
     from upscore.evaluation.classes import match_classes
     from upscore.evaluation.evaluate import evaluate as run_evaluation
@@ -89,7 +90,7 @@ def evaluate(
     console.print(per_class_table(scores, part.labels))
     console.print(overall_table(scores, result))
     console.print(f"Scores, tables, figures and examples: {folder}", markup=False)
-    if out is None:
+    if out is None and RunFolder(run).manifest.exists():  # a model folder has no report
         console.print(f"Next: upscore report {run}", markup=False)
     if result.failures:
         raise WorkError(_complaint(result.failures, len(part)))

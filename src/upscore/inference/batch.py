@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -119,8 +120,10 @@ def predict_files(
 
     if progress:
         progress(summary.skipped, len(jobs))
-    with Writer(workers=workers, depth=DEPTH) as writer:
-        decoded = prefetch(read, todo, workers=workers, depth=DEPTH)
+    with (
+        Writer(workers=workers, depth=DEPTH) as writer,
+        contextlib.closing(prefetch(read, todo, workers=workers, depth=DEPTH)) as decoded,
+    ):
         for number, (job, photo) in enumerate(zip(todo, decoded, strict=True), start=1):
             try:
                 if isinstance(photo, str):

@@ -1,0 +1,49 @@
+"""Run folders that are no run, damaged, or too new are told apart."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from upscore.core.run_folder import FORMAT_VERSION, RunFolder
+from upscore.errors import NotFoundError, RunError
+
+
+def test_round_trip(tmp_path: Path) -> None:
+    RunFolder(tmp_path).write_manifest({"command": "é"})
+    run = RunFolder.open(tmp_path)
+    assert run.read_manifest() == {"format_version": FORMAT_VERSION, "command": "é"}
+    assert run.model == tmp_path / "model"
+
+
+def test_it_can_be_moved(tmp_path: Path) -> None:
+    RunFolder(tmp_path / "a").write_manifest({})
+    (tmp_path / "a").rename(tmp_path / "ü b")
+    assert RunFolder.open(tmp_path / "ü b").read_manifest()
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ("", "damaged, not JSON"),
+        ("[]", "want a JSON object, found list"),
+        ("{}", "no format_version"),
+        ('{"format_version": "1"}', "no format_version"),
+        ('{"format_version": 99}', "newer upscore.*pip install -U upscore"),
+    ],
+)
+def test_wrong_manifests(tmp_path: Path, content: str, message: str) -> None:
+    (tmp_path / "manifest.json").write_text(content)
+    with pytest.raises(RunError, match=message):
+        RunFolder.open(tmp_path)
+
+
+def test_what_is_no_run(tmp_path: Path) -> None:
+    with pytest.raises(NotFoundError, match="no such run folder"):
+        RunFolder.open(tmp_path / "none")
+    with pytest.raises(RunError, match="not a run folder"):
+        RunFolder.open(tmp_path)
+    (tmp_path / "file").write_text("")
+    with pytest.raises(RunError, match="is a file"):
+        RunFolder.open(tmp_path / "file")
