@@ -21,10 +21,10 @@ test: install
 
 demo: install
 	rm -rf demo
-	$(BIN)/upscore data toy --out demo/toy
+	$(BIN)/upscore data toy --out demo/toy --num 200
 	$(BIN)/upscore train fcn8s-toy --data demo/toy --out demo/run
 	$(BIN)/upscore evaluate demo/run --data demo/toy --split val
-	$(BIN)/upscore predict demo/run demo/toy/JPEGImages/toy_0000*.jpg --out demo/predictions
+	$(BIN)/upscore predict demo/run demo/toy/JPEGImages/toy_00000?.jpg --out demo/predictions
 	$(BIN)/upscore report demo/run
 
 lint: install

@@ -29,8 +29,6 @@ CASES = [
     ("fcn8s", {"geometry": "caffe", "batch_norm": True, "upsampling": "learned"}),
     ("fcn4s", {"batch_norm": True, "channels": [4, 5, 6, 7, 8], "fc_width": 9}),
     ("fcn2s", {"batch_norm": True, "fc_kernel": 3, "dropout": 0.1}),
-    ("fcn2s", {"batch_norm": True, "refine": 6}),
-    ("fcn8s", {"refine": 6, "upsampling": "learned"}),
 ]
 
 

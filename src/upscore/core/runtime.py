@@ -84,21 +84,6 @@ def select_runtime(device: DeviceName = "auto", precision: Precision = "auto") -
     return Runtime(chosen, "bf16" if cpu_has_fast_bf16() else "fp32")
 
 
-def keep_freed_memory() -> None:
-    """Let glibc keep freed memory for the next step instead of giving it back page by page.
-
-    A training step frees and takes the same large blocks over and over; mapping them anew each
-    time costs page faults. Elsewhere than on Linux with glibc nothing happens.
-    """
-    import ctypes
-
-    if platform.libc_ver()[0] != "glibc":
-        return
-    libc = ctypes.CDLL("libc.so.6")
-    libc.mallopt(-4, 0)  # M_MMAP_MAX: take large blocks from the heap, too
-    libc.mallopt(-1, 2**31 - 1)  # M_TRIM_THRESHOLD: keep what is freed at its end
-
-
 def matrix_rate(runtime: Runtime, *, size: int = 2048, seconds: float = 0.5) -> float:
     """Measured rate of a square matrix product in FLOP/s (two per multiply-add)."""
     import torch

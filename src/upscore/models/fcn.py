@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from torch import Tensor, nn
 
 from upscore.errors import SettingsError
-from upscore.models.layers import BilinearUpsample, ConvBlock, ScoreLayer, crop_like
-from upscore.models.network import Network, choice, flag, whole
+from upscore.models.layers import BilinearUpsample, ScoreLayer, crop_like
+from upscore.models.network import Network, choice, flag
 from upscore.models.vgg import VGG16
 
 SKIPS = {
@@ -42,9 +42,6 @@ class FCN(Network):
         upsampling: ``fixed`` bilinear or ``learned`` from a bilinear start.
         at_once: multiply pool4 by 0.01 and pool3 by 0.0001 before their score layers.
         score_init: ``zero`` as in the paper, or ``normal`` (deviation 0.01).
-        refine: None as in the paper: score maps are summed. A number: maps of so many channels
-            are summed instead, each sum goes through a 3x3 convolution, and a last score layer
-            turns them into classes. Fine skips then see what coarse ones found around them.
         width, channels, fc_width, fc_kernel, batch_norm, dropout: see :class:`VGG16`.
 
     Raises:
@@ -68,7 +65,6 @@ class FCN(Network):
         upsampling: str = "fixed",
         at_once: bool = False,
         score_init: str = "zero",
-        refine: int | None = None,
     ) -> None:
         super().__init__(num_classes=num_classes, in_channels=in_channels)
         choice("geometry", geometry, ("same", "caffe"))
@@ -92,38 +88,22 @@ class FCN(Network):
             dropout=dropout,
             geometry=geometry,
         )
-        maps = num_classes
-        if refine is not None:
-            maps = whole("refine", refine, 1)
-            if geometry == "caffe" or scales:
-                raise SettingsError(
-                    "model option refine is not of the released networks: it goes with geometry "
-                    "same and without at_once"
-                )
         self.scores = nn.ModuleDict()
         for stage in ("fc7", *self.skips):
             features = self.trunk.num_features(stage)
-            self.scores[stage] = (
-                ScoreLayer(features, num_classes, init=score_init, scale=scales.get(stage, 1.0))
-                if refine is None
-                else ConvBlock(features, maps, kernel=1, batch_norm=batch_norm)
+            self.scores[stage] = ScoreLayer(
+                features, num_classes, init=score_init, scale=scales.get(stage, 1.0)
             )
         # named by where they lead to
         self.upsample = nn.ModuleDict()
         steps = {**dict.fromkeys(self.skips, 2), "input": stride}
         for target, factor in steps.items():
             self.upsample[target] = BilinearUpsample(
-                maps if target in self.skips else num_classes,
+                num_classes,
                 factor,
                 learned=upsampling == "learned",
                 padded=geometry == "caffe",
             )
-        self.refine = nn.ModuleDict()
-        self.classify: nn.Module = nn.Identity()
-        if refine is not None:
-            for stage in self.skips:
-                self.refine[stage] = ConvBlock(maps, maps, batch_norm=batch_norm)
-            self.classify = ScoreLayer(maps, num_classes, init=score_init)
 
     def forward(self, images: Tensor) -> Tensor:
         features = self.trunk(images, ("fc7", *self.skips))
@@ -135,8 +115,5 @@ class FCN(Network):
                 scores = coarse + crop_like(skip, coarse, offset=CAFFE_SKIP_CROPS[stage])
             else:
                 scores = crop_like(coarse, skip) + skip
-            if self.refine:
-                scores = self.refine[stage](scores)
-        scores = self.classify(scores)
         offset = CAFFE_FINAL_CROPS[self.stride] if self.geometry == "caffe" else 0
         return crop_like(self.upsample["input"](scores), images, offset=offset)

@@ -19,7 +19,6 @@ from upscore.core.runtime import (
     Runtime,
     describe_machine,
     git_commit,
-    keep_freed_memory,
     select_runtime,
 )
 from upscore.core.settings import build, load_yaml
@@ -63,8 +62,6 @@ def train(
         WorkError: the loss is not finite.
     """
     runtime = select_runtime(recipe.device, recipe.precision)
-    if runtime.device == "cpu":
-        keep_freed_memory()
     fabric = _launch(recipe, runtime)
     dataset = open_data(data)
     train_split = dataset.split(recipe.data.train_split)
