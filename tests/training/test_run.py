@@ -163,7 +163,9 @@ def test_accumulation_equals_a_larger_batch(tmp_path: Path, run_tiny: Run) -> No
 
 def test_minutes_end_with_a_finished_schedule(tmp_path: Path, run_tiny: Run) -> None:
     start = time.monotonic()
-    outcome = run_tiny(tmp_path / "run", "budget.minutes=0.1", "validate.every=9999")
+    outcome = run_tiny(
+        tmp_path / "run", "budget.minutes=0.1", "budget.iterations=null", "validate.every=9999"
+    )
     assert not outcome.interrupted
     assert time.monotonic() - start < 20
     last = rows(tmp_path / "run")[-1]

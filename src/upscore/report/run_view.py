@@ -168,7 +168,7 @@ def _about(split: SplitResults) -> str:
     told = [f"{len(evaluation.images)} images at their own resolution"]
     seconds = f"evaluated in {parts.duration(evaluation.seconds)}"
     if evaluation.overhead is not None:
-        seconds += f", {evaluation.overhead:.0%} of it outside the network"
+        seconds += f", {evaluation.overhead:.1%} of it outside the network"
     told.append(seconds)
     settings = about.get("settings")
     if isinstance(settings, dict):
