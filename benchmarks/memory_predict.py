@@ -10,16 +10,7 @@ import gc
 import tempfile
 from pathlib import Path
 
-import numpy as np
-import torch
-from PIL import Image
-
-from upscore.core.images import InputSpec
-from upscore.core.labels import VOC_LABELS
-from upscore.core.runtime import peak_memory_bytes, select_runtime
-from upscore.inference.batch import predict_files
-from upscore.inference.whole_image import WholeImage
-from upscore.models.catalog import create_model
+from upscore.core.shape_cache import bound_shape_caches
 
 
 def resident_mib() -> float:
@@ -36,6 +27,18 @@ def main() -> None:
     parser.add_argument("--every", type=int, default=200)
     parser.add_argument("--width", type=float, default=0.125)
     arguments = parser.parse_args()
+    bound_shape_caches()  # as the command does, before torch comes in
+    import numpy as np
+    import torch
+    from PIL import Image
+
+    from upscore.core.images import InputSpec
+    from upscore.core.labels import VOC_LABELS
+    from upscore.core.runtime import peak_memory_bytes, select_runtime
+    from upscore.inference.batch import predict_files
+    from upscore.inference.whole_image import WholeImage
+    from upscore.models.catalog import create_model
+
     torch.manual_seed(0)
     model = create_model("fcn8s", num_classes=21, width=arguments.width, score_init="normal")
     segmenter = WholeImage(model, VOC_LABELS, InputSpec.named("imagenet"), select_runtime())
@@ -48,20 +51,19 @@ def main() -> None:
             size = int(rng.integers(96, 161)), int(rng.integers(96, 161))
             noise = Image.fromarray(rng.integers(0, 256, (12, 12, 3), dtype=np.uint8))
             noise.resize(size).save(photos / f"{number:05d}.jpg")
-        readings: list[tuple[int, float]] = []
+        readings: list[float] = []
         print("| photos | resident MiB |\n| ---: | ---: |")
 
         def watch(done: int, _: int) -> None:
-            if done % arguments.every == 0:
+            if done and done % arguments.every == 0:
                 gc.collect()
-                readings.append((done, resident_mib()))
-                print(f"| {done} | {readings[-1][1]:.1f} |", flush=True)
+                readings.append(resident_mib())
+                print(f"| {done} | {readings[-1]:.1f} |", flush=True)
 
         summary = predict_files(segmenter, [photos], Path(name) / "out", progress=watch)
-    warm = [mib for done, mib in readings if done]
     print(
-        f"\n{summary.images} photos in {summary.seconds:.0f} s; from the first reading after the "
-        f"start to the last {warm[-1] - warm[0]:+.1f} MiB; "
+        f"\n{summary.images} photos in {summary.seconds:.0f} s; from the first reading to the "
+        f"last {readings[-1] - readings[0]:+.1f} MiB; "
         f"peak {peak_memory_bytes() / 2**20:.0f} MiB"
     )
 

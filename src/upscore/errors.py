@@ -40,6 +40,12 @@ class WorkError(UpscoreError, RuntimeError):
     exit_code = 1
 
 
+class InterruptedWorkError(WorkError):
+    """A person or the system stopped the work; it can be gone on with."""
+
+    exit_code = 130  # what shells report for a program that Ctrl-C ended
+
+
 class OutputError(UpscoreError, OSError):
     """A result could not be written (disk full, read-only folder)."""
 

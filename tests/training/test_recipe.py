@@ -53,6 +53,7 @@ def test_another_budget_replaces_the_recipes() -> None:
         (["input=vgg"], "input is 'vgg'; allowed: caffe, imagenet"),
         (["loss.reduction=sum"], "the papers use 1e-10 to 1e-14"),
         (["precision=fp8"], "precision: input should be 'auto', 'fp32', 'bf16' or 'fp16'"),
+        (["optim.clip=1"], "clip is 1 with muon.*leave clip out"),
         (["average=1"], "average: input should be less than 1"),
         (["schedule.name=step"], "step needs steps"),
         (["seed=-1"], "seed: input should be greater than or equal to 0"),

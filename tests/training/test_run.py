@@ -174,6 +174,17 @@ def test_minutes_end_with_a_finished_schedule(tmp_path: Path, run_tiny: Run) -> 
     assert float(last["lr"]) < 0.2 * load_recipe("fcn8s-quick").optim.lr
 
 
+def test_clipping_bounds_the_step(tmp_path: Path, run_tiny: Run) -> None:
+    common = ("optim.name=sgd", "optim.lr=1.0", "optim.momentum=0", "optim.weight_decay=0",
+              "average=0", "schedule.name=constant", "schedule.warmup=0", "budget.iterations=1",
+              "model.options.batch_norm=false")  # fmt: skip
+    run_tiny(tmp_path / "free", *common, "optim.lr=1e-12")
+    run_tiny(tmp_path / "clipped", *common, "optim.clip=0.001")
+    start, end = weights(tmp_path / "free"), weights(tmp_path / "clipped")
+    moved = sum(float((end[key] - start[key]).double().square().sum()) for key in start) ** 0.5
+    assert 0 < moved <= 0.00101
+
+
 def test_epochs_count_samples(tmp_path: Path, run_tiny: Run) -> None:
     outcome = run_tiny(tmp_path / "run", "budget.epochs=2", "budget.iterations=null")
     assert outcome.iteration == 7  # 7 training photos, batch 2

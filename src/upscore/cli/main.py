@@ -11,9 +11,8 @@ from typing import Any
 import tyro
 from tyro.extras import SubcommandApp
 
-from upscore.errors import UpscoreError
+from upscore.errors import InterruptedWorkError, UpscoreError
 
-INTERRUPTED = 130  # what shells report for a program that Ctrl-C ended
 DESCRIPTION = (
     "Semantic segmentation with FCN and its decoders: train, score, label, report. "
     "Add --debug to any command to see the traceback of an error."
@@ -69,7 +68,7 @@ def _guarded(work: Callable[[], Any], *, debug: bool) -> int:
     except UpscoreError as error:
         return _complain(error, str(error), error.exit_code, debug)
     except KeyboardInterrupt as error:
-        return _complain(error, "interrupted", INTERRUPTED, debug)
+        return _complain(error, "interrupted", InterruptedWorkError.exit_code, debug)
     except BrokenPipeError:
         # the reader (head, less) has gone; keep Python from complaining at exit
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -42,6 +42,9 @@ def predict(
         precision: Number format; auto takes bf16 where the hardware has it.
         max_pixels: Photos with more pixels are refused.
     """
+    from upscore.core.shape_cache import bound_shape_caches
+
+    bound_shape_caches()  # before torch comes in
     from upscore.cli.console import console, progress
     from upscore.inference.batch import predict_files
     from upscore.inference.load import load_segmenter

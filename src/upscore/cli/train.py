@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 from tyro.conf import Positional, UseAppendAction, arg
 
-from upscore.errors import DataError, WorkError
+from upscore.errors import DataError, InterruptedWorkError
 
 if TYPE_CHECKING:
     from torch import nn
@@ -54,7 +54,7 @@ def train(
     if display.silent:  # a further process of the same training
         return
     if outcome.interrupted:
-        raise WorkError(
+        raise InterruptedWorkError(
             f"stopped at iteration {outcome.iteration}; everything is saved. Go on with the same "
             "command and --resume"
         )

@@ -217,7 +217,8 @@ class Training:
             total = self._sum_over_processes(total)
         self._check_finite(total, iteration, batches)
         if self.recipe.optim.clip is not None:
-            nn.utils.clip_grad_norm_(self.model.parameters(), self.recipe.optim.clip)
+            (optimizer,) = self.optimizers  # muon, which has two, takes no clip
+            self.fabric.clip_gradients(self.network, optimizer, max_norm=self.recipe.optim.clip)
         for optimizer in self.optimizers:
             optimizer.step()
         return total

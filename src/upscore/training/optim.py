@@ -37,7 +37,15 @@ class OptimSettings(Settings):
     decay: Literal["all", "weights"] = "weights"
     """What weight decay acts on: all parameters, or weights but no biases and norms."""
     clip: Annotated[float, Gt(0)] | None = None
-    """Upper limit of the gradient's norm, or null."""
+    """Upper limit of the gradient's norm, or null. Not with muon, whose updates have one size."""
+
+    @model_validator(mode="after")
+    def _check(self) -> OptimSettings:
+        if self.name == "muon" and self.clip is not None:
+            raise ValueError(
+                f"clip is {self.clip:g} with muon, whose updates have one size; leave clip out"
+            )
+        return self
 
 
 class ScheduleSettings(Settings):
