@@ -49,6 +49,9 @@ def evaluate(
         max_pixels: Photos with more pixels are refused.
         workers: Threads that decode photos ahead.
     """
+    from upscore.core.shape_cache import bound_shape_caches
+
+    bound_shape_caches()  # before torch comes in
     from upscore.cli.console import console, progress
     from upscore.core.files import make_folder
     from upscore.core.labels import LabelMap, RGBImage

@@ -69,7 +69,6 @@ def train(
 
 def make_validate(split: Split, input_spec: InputSpec, runtime: Runtime) -> Validate:
     """The validation that training calls: the evaluation room around the inference room."""
-    import copy
     import time
     from dataclasses import replace
 
@@ -80,8 +79,7 @@ def make_validate(split: Split, input_spec: InputSpec, runtime: Runtime) -> Vali
     def validate(model: nn.Module, limit: int | None) -> Validation:
         part = split if limit is None else replace(split, pairs=split.pairs[:limit])
         start = time.monotonic()
-        # the segmenter folds batch norms into what it is given
-        segmenter = WholeImage(copy.deepcopy(model), split.labels, input_spec, runtime)
+        segmenter = WholeImage(model, split.labels, input_spec, runtime)
         result = evaluate(segmenter.predict, part)
         if result.failures:
             raise DataError(f"validation failed: {result.failures[0].message}")
