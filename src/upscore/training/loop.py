@@ -108,6 +108,8 @@ class Training:
         self.reserve = 0.0  # seconds kept back from a budget in minutes, for the last validation
         self.bad_iteration = torch.full((), -1, dtype=torch.int64, device=self.device)
         self.last_score: float | None = None
+        self._window: Tensor | None = None  # sum of losses that the position does not hold yet
+        self._shown_loss: float | None = None
         self._stop = False
 
     # -- budget ---------------------------------------------------------------------------------
@@ -174,7 +176,8 @@ class Training:
                 at.finished = fraction >= 1.0
                 if at.finished:
                     self._validate_and_keep(log, clock, fraction, lr)
-            self._save(clock)
+                else:
+                    self._save(clock)
         finally:
             steps.close()  # type: ignore[attr-defined]
             if log is not None:
@@ -274,8 +277,6 @@ class Training:
             self._window = None
         return self.position.window_loss
 
-    _window: Tensor | None = None
-
     def _write_row(self, log: RunLog | None, clock: Clock, fraction: float, lr: float) -> None:
         self._look_for_bad_loss()
         at = self.position
@@ -283,8 +284,6 @@ class Training:
         at.window_loss, at.window_count = 0.0, 0
         if log is not None:
             log.write({**self._columns(clock, fraction, lr), "loss": self._shown_loss})
-
-    _shown_loss: float | None = None
 
     def _columns(self, clock: Clock, fraction: float, lr: float) -> dict[str, Any]:
         at = self.position
