@@ -10,7 +10,7 @@ import gc
 import tempfile
 from pathlib import Path
 
-from upscore.core.shape_cache import bound_shape_caches
+from upscore.core.memory import bound_shape_caches, keep_freed_memory
 
 
 def resident_mib() -> float:
@@ -28,6 +28,7 @@ def main() -> None:
     parser.add_argument("--width", type=float, default=0.125)
     arguments = parser.parse_args()
     bound_shape_caches()  # as the command does, before torch comes in
+    keep_freed_memory()
     import numpy as np
     import torch
     from PIL import Image

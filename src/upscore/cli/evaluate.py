@@ -49,9 +49,10 @@ def evaluate(
         max_pixels: Photos with more pixels are refused.
         workers: Threads that decode photos ahead.
     """
-    from upscore.core.shape_cache import bound_shape_caches
+    from upscore.core.memory import bound_shape_caches, keep_freed_memory
 
     bound_shape_caches()  # before torch comes in
+    keep_freed_memory()
     from upscore.cli.console import console, progress
     from upscore.core.files import make_folder
     from upscore.core.labels import LabelMap, RGBImage

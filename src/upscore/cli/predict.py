@@ -42,9 +42,10 @@ def predict(
         precision: Number format; auto takes bf16 where the hardware has it.
         max_pixels: Photos with more pixels are refused.
     """
-    from upscore.core.shape_cache import bound_shape_caches
+    from upscore.core.memory import bound_shape_caches, keep_freed_memory
 
     bound_shape_caches()  # before torch comes in
+    keep_freed_memory()
     from upscore.cli.console import console, progress
     from upscore.inference.batch import predict_files
     from upscore.inference.load import load_segmenter

@@ -10,7 +10,6 @@ from upscore.core.images import InputSpec
 from upscore.core.labels import LabelMap, Labels, RGBImage
 from upscore.core.runtime import Runtime
 from upscore.errors import RunError
-from upscore.inference.matrix_conv import use_matrix_products
 from upscore.inference.segmenter import Scores, require_rgb
 from upscore.inference.winograd import use_winograd
 from upscore.models.fold import fold_batch_norm
@@ -41,7 +40,6 @@ class WholeImage:
         self.model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         if runtime.device == "cpu" and runtime.precision == "fp32":
             use_winograd(self.model)
-            use_matrix_products(self.model)
 
     @torch.inference_mode()
     def _score_map(self, image: RGBImage) -> Tensor:

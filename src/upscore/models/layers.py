@@ -6,6 +6,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from upscore.models.matrix_conv import convolution
+
 
 class ConvBlock(nn.Module):
     """Convolution, batch norm if asked, ReLU: (N, in_channels, H, W) -> (N, out_channels, H', W').
@@ -23,7 +25,7 @@ class ConvBlock(nn.Module):
         batch_norm: bool = False,
     ) -> None:
         super().__init__()
-        self.conv = nn.Conv2d(
+        self.conv = convolution(
             in_channels,
             out_channels,
             kernel,

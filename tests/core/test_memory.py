@@ -1,0 +1,68 @@
+from __future__ import annotations
+
+import platform
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+SOURCE = Path(__file__).resolve().parents[2] / "src"
+
+
+def run(code: str, **env: str) -> str:
+    done = subprocess.run(
+        [sys.executable, "-c", code], env={"PYTHONPATH": str(SOURCE), **env},
+        capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    return done.stdout.strip()
+
+
+SHOW = (
+    "import os; from upscore.core.memory import bound_shape_caches; bound_shape_caches(); "
+    "print(os.environ.get('ONEDNN_PRIMITIVE_CACHE_CAPACITY'), os.environ.get('LRU_CACHE_CAPACITY'))"
+)
+
+
+def test_set_before_torch():
+    assert run(SHOW) == "64 64"
+
+
+def test_the_users_setting_is_kept():
+    assert run(SHOW, LRU_CACHE_CAPACITY="9") == "64 9"
+
+
+def test_too_late_after_torch():
+    """It would do nothing, so nothing is changed."""
+    assert run("import sys; sys.modules['torch'] = sys; " + SHOW) == "None None"
+
+
+KEEP = "from upscore.core.memory import keep_freed_memory; print(keep_freed_memory())"
+
+
+@pytest.mark.skipif(
+    not sys.platform.startswith("linux") or platform.libc_ver()[0] != "glibc",
+    reason="glibc's allocator alone is set",
+)
+def test_large_blocks_are_reused():
+    faults = (
+        "import resource, ctypes; "
+        "libc = ctypes.CDLL(None); libc.malloc.restype = ctypes.c_void_p; "
+        "use = lambda: (p := libc.malloc(2**28), ctypes.memset(p, 1, 2**28), "
+        "libc.free(ctypes.c_void_p(p))); "
+        "use(); use(); before = resource.getrusage(0).ru_minflt; use(); "
+        "print(resource.getrusage(0).ru_minflt - before)"
+    )
+    default = int(run(faults))
+    done, kept = run(KEEP + "; " + faults).split()
+    assert done == "True"
+    assert int(kept) < 100 < default
+
+
+def test_the_users_allocator_settings_are_kept():
+    assert run(KEEP, MALLOC_ARENA_MAX="2") == "False"
+    assert run(KEEP, GLIBC_TUNABLES="glibc.malloc.hugetlb=1") == "False"
+
+
+def test_other_systems_are_left_alone():
+    assert run("import sys; sys.platform = 'darwin'; " + KEEP) == "False"
