@@ -14,8 +14,8 @@ from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
 VERBS = (
-    "train", "evaluate", "predict", "report", "data check", "data stats", "data toy", "data get",
-    "recipes", "doctor",
+    "train", "evaluate", "predict", "refine", "tune-crf", "report",
+    "data check", "data stats", "data toy", "data get", "recipes", "doctor",
 )  # fmt: skip
 
 

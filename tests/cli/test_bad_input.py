@@ -68,6 +68,19 @@ class World:
         names = [str(item) for item in inputs]
         return ["predict", str(self.run), *names, "--out", str(self.path / "out"), *more]
 
+    def refine(self, *more: str, images: Path | None = None) -> list[str]:
+        """Of the array file ``result.npy`` and the one photo ``photos/result.jpg``."""
+        photos = images or self.path / "photos"
+        return ["refine", str(self.path / "result.npy"), "--images", str(photos), "--out",
+                str(self.path / "out"), *more]  # fmt: skip
+
+    def result(self, *, classes: int = 2, scale: float = 1.0, crop: int = 0) -> None:
+        """Uniform probabilities for a copy of the photo, times ``scale``, ``crop`` rows short."""
+        shutil.copy(self.photo, self.file("photos/result.jpg"))
+        width, height = Image.open(self.photo).size
+        uniform = np.full((classes, height - crop, width), scale / classes, np.float32)
+        np.save(self.path / "result.npy", uniform)
+
 
 @pytest.fixture(scope="module")
 def pristine(tmp_path_factory: pytest.TempPathFactory) -> World:
@@ -211,6 +224,40 @@ def same_names(w: World) -> list[str]:
     return w.predict(w.path / "photos")
 
 
+def crf_file(text: str) -> Callable[[World], list[str]]:
+    def spoil(w: World) -> list[str]:
+        return w.predict(w.photo, more=("--crf", str(w.file("crf.yaml", text))))
+
+    return spoil
+
+
+def refining(
+    *more: str, scale: float = 1.0, crop: int = 0, images: str = "photos"
+) -> Callable[[World], list[str]]:
+    def spoil(w: World) -> list[str]:
+        w.result(scale=scale, crop=crop)
+        return w.refine(*more, images=w.path / images)
+
+    return spoil
+
+
+def refining_labels(w: World) -> list[str]:
+    return ["refine", str(w.masks[0]), "--images", str(w.toy / "JPEGImages"), "--out",
+            str(w.path / "out")]  # fmt: skip
+
+
+def refining_overlays(w: World) -> list[str]:
+    w.result()
+    return ["refine", str(w.toy / "JPEGImages"), "--images", str(w.path / "photos"), "--out",
+            str(w.path / "out")]  # fmt: skip
+
+
+def refining_broken(w: World) -> list[str]:
+    w.result()
+    w.file("result.npy", b"broken")
+    return w.refine()
+
+
 def typed(*words: str) -> Callable[[World], list[str]]:
     """Words with {toy}, {run}, {photo}, {path} filled in."""
 
@@ -297,6 +344,35 @@ CASES: dict[str, tuple[Callable[[World], list[str]], int, str]] = {
     "bad tile": (lambda w: w.predict(w.photo, more=("--tile", "100")), 2, r"tile is 100; want"),
     "bad scale": (lambda w: w.predict(w.photo, more=("--scales", "-1")), 2, r"scales"),
     "names that collide": (same_names, 2, r"a\.(jpg|png) and .*a\.(jpg|png) would both"),
+    # refinement
+    "crf: unknown name": (lambda w: w.predict(w.photo, more=("--crf", "deconvnt")), 2,
+                          r"no CRF settings 'deconvnt'; did you mean 'deconvnet'\?.*\.yaml file"),
+    "crf: of evaluate": (lambda w: w.evaluate("--crf", "many"), 2, r"There are deconvnet"),
+    "crf: no file": (lambda w: w.predict(w.photo, more=("--crf", "none.yaml")), 2,
+                     r"none\.yaml: no such file of CRF settings"),
+    "crf: unknown key": (crf_file("gaussian: {sx: 3, sxy: 3, weight: 3}"), 2,
+                         r"crf\.yaml: unknown setting 'gaussian\.sx'; did you mean 'sxy'"),
+    "crf: negative deviation": (crf_file("gaussian: {sxy: -3, weight: 3}"), 2,
+                                r"gaussian\.sxy: want a number above 0.*found -3"),
+    "crf: no term": (crf_file("iterations: 3"), 2, r"give gaussian, bilateral or both"),
+    "crf: table of another size": (
+        crf_file("gaussian: {sxy: 3, weight: 3}\ncompatibility: [[0, 1], [1, 0]]"), 2,
+        r"compatibility is for 2 classes"),
+    "refine: nothing named": (typed("refine", "--images", "{toy}", "--out", "{path}/out"), 2,
+                              r"no input; name results"),
+    "refine: no results": (refining_overlays, 2, r"no result in this folder.*npz, npy, png"),
+    "refine: no photos folder": (refining(images="none"), 2, r"none: no such folder"),
+    "refine: photos of other names": (refining(images="toy"), 2, r"no photo 'result' in .*toy"),
+    "refine: another size": (refining(crop=3), 1, r"result\.npy: of \d+x\d+ .*resize it to the"),
+    "refine: not normalised": (refining(scale=2), 1, r"result\.npy: .*sum to 2 .*divide by"),
+    "refine: negative": (refining(scale=-1), 1, r"result\.npy: .*negative"),
+    "refine: not numbers": (refining(scale=float("nan")), 1, r"result\.npy: .*NaN"),
+    "refine: broken": (refining_broken, 1, r"result\.npy: not an array file of numpy"),
+    "refine: classes of labels": (refining_labels, 2, r"a label map; say of how many .*--classes"),
+    "refine: other classes": (refining("--classes", "3"), 1, r"of 2 classes, but --classes 3"),
+    "refine: unsure": (refining("--confidence", "2"), 2, r"--confidence is 2.0; allowed"),
+    "refine: unknown settings": (refining("--crf", "x"), 2, r"no CRF settings 'x'"),
+    "refine: no workers": (refining("--workers", "0"), 2, r"workers is 0; allowed: 1 or more"),
     # output
     "out is taken": (taken_out, 2, r"new: exists and is no run folder"),
     "out is a file": (file_for_out, 1, r"a file stands where a folder is needed"),
@@ -353,7 +429,7 @@ def full_disk(monkeypatch: pytest.MonkeyPatch, number: int) -> None:
     ("number", "message"),
     [(errno.ENOSPC, "the disk is full"), (errno.EROFS, "read-only"), (errno.EACCES, "permission")],
 )
-@pytest.mark.parametrize("verb", ["train", "evaluate", "predict", "toy"])
+@pytest.mark.parametrize("verb", ["train", "evaluate", "predict", "refine", "toy"])
 def test_output_that_cannot_be_written(
     verb: str,
     number: int,
@@ -366,6 +442,7 @@ def test_output_that_cannot_be_written(
         "train": world.train("budget.iterations=1", "model.options={width: 0.02, fc_width: 4}"),
         "evaluate": world.evaluate(),
         "predict": world.predict(world.photo),
+        "refine": refining()(world),
         "toy": ["data", "toy", "--out", str(world.path / "fresh"), "--num", "3"],
     }[verb]
     full_disk(monkeypatch, number)

@@ -14,11 +14,22 @@ import pytest
 from upscore.cli.main import main
 
 REPOSITORY = Path(__file__).resolve().parents[2]
-VERBS = ("train", "evaluate", "predict", "report", "recipes", "doctor", "data check", "data toy")
-HEAVY = ("torch", "numpy", "matplotlib", "scipy", "lightning_fabric", "pydantic", "PIL")
+VERBS = (
+    "train",
+    "evaluate",
+    "predict",
+    "refine",
+    "tune-crf",
+    "report",
+    "recipes",
+    "doctor",
+    "data check",
+    "data toy",
+)
+HEAVY = ("torch", "numpy", "matplotlib", "scipy", "lightning_fabric", "pydantic", "PIL", "numba")
 
 
-@pytest.mark.parametrize("verb", ["", "train", "predict", "data stats"])
+@pytest.mark.parametrize("verb", ["", "train", "predict", "refine", "data stats"])
 def test_help_imports_nothing_heavy(verb: str) -> None:
     code = (
         "import sys\nfrom upscore.cli import main\n"

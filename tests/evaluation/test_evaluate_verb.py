@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import inspect
 import json
 from pathlib import Path
 
@@ -13,7 +12,8 @@ import torch
 from PIL import Image
 
 from upscore.cli.evaluate import evaluate
-from upscore.core.images import MAX_PIXELS, InputSpec, read_image
+from upscore.cli.segmenter_options import SegmenterOptions
+from upscore.core.images import InputSpec, read_image
 from upscore.core.labels import VOID, Labels
 from upscore.core.run_folder import RunFolder
 from upscore.data import open_data
@@ -21,7 +21,6 @@ from upscore.errors import DataError, RunError, SettingsError, WorkError
 from upscore.evaluation.classes import match_classes
 from upscore.evaluation.confusion import Confusion
 from upscore.inference.load import load_segmenter
-from upscore.inference.tiles import DEFAULT_TILE
 from upscore.models.catalog import create_model
 from upscore.models.checkpoint import save_model
 
@@ -71,7 +70,7 @@ def run(tmp_path):
 
 
 def test_everything_is_written(run, data, capsys):
-    evaluate(run, data=data, tile=0)
+    evaluate(run, data=data, options=SegmenterOptions(tile=0))
     folder = run / "evaluation" / "val"
     content = json.loads((folder / "scores.json").read_text(encoding="utf-8"))
     split = open_data(data).split("val")
@@ -151,13 +150,7 @@ def test_nothing_can_be_read(run, data):
 
 def test_photos_over_the_limit_are_refused(run, data):
     with pytest.raises(WorkError, match="--max-pixels"):
-        evaluate(run, data=data, max_pixels=100)
-
-
-def test_defaults_are_those_of_the_rooms():
-    given = {name: p.default for name, p in inspect.signature(evaluate).parameters.items()}
-    assert given["max_pixels"] == MAX_PIXELS
-    assert given["tile"] == DEFAULT_TILE
+        evaluate(run, data=data, options=SegmenterOptions(max_pixels=100))
 
 
 def test_wrong_arguments(run, data, tmp_path):

@@ -55,3 +55,16 @@ def save_photo(path: Path, image: RGBImage) -> Path:
 
 def wrap(module: torch.nn.Module, labels: Labels = THREE) -> WholeImage:
     return WholeImage(module, labels, PLAIN, CPU)
+
+
+def two_halves(height: int, width: int) -> RGBImage:
+    """A dark half at the left, a bright one at the right."""
+    image = np.full((height, width, 3), 40, dtype=np.uint8)
+    image[:, width // 2 :] = 210
+    return image
+
+
+def late_edge(height: int, width: int, *, shift: int = 3) -> Scores:
+    """(2, H, W) float32: class 0 left and 1 right of an edge ``shift`` pixels too far right."""
+    left = np.where(np.arange(width) < width // 2 + shift, 0.7, 0.3).astype(np.float32)
+    return np.broadcast_to(np.stack([left, 1 - left])[:, None], (2, height, width)).copy()

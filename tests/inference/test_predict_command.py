@@ -8,6 +8,8 @@ import pytest
 
 from inference.support import random_photo, save_photo
 from upscore.cli import predict as verb
+from upscore.cli import segmenter_options
+from upscore.cli.segmenter_options import SegmenterOptions
 from upscore.core.images import MAX_PIXELS
 from upscore.errors import NotFoundError, SettingsError, WorkError
 from upscore.inference.tiles import DEFAULT_TILE
@@ -16,14 +18,15 @@ SOURCE = Path(__file__).resolve().parents[2] / "src"
 
 
 def test_defaults_are_those_of_the_rooms():
-    assert verb.TILE == DEFAULT_TILE
-    assert verb.MAX_PIXELS == MAX_PIXELS
+    assert segmenter_options.TILE == DEFAULT_TILE
+    assert segmenter_options.MAX_PIXELS == MAX_PIXELS
 
 
 def test_labels_a_folder_and_says_where(model_folder, tmp_path, capsys):
     save_photo(tmp_path / "photos/a.png", random_photo(40, 50))
     save_photo(tmp_path / "photos/b.png", random_photo(300, 140))
-    options = {"out": tmp_path / "out", "save": "labels, overlay,probabilities", "tile": 128}
+    options = {"out": tmp_path / "out", "save": "labels, overlay,probabilities"}
+    options["options"] = SegmenterOptions(tile=128)
     verb.predict(model_folder, (str(tmp_path / "photos"),), **options)
     told = capsys.readouterr().out
     assert "Labelled 2 images in" in told
@@ -49,7 +52,9 @@ def test_wrong_usage(model_folder, tmp_path):
     with pytest.raises(SettingsError, match="save is empty"):
         verb.predict(model_folder, (photo,), out=tmp_path / "out", save=",")
     with pytest.raises(SettingsError, match="tile is 33"):
-        verb.predict(model_folder, (photo,), out=tmp_path / "out", tile=33)
+        verb.predict(
+            model_folder, (photo,), out=tmp_path / "out", options=SegmenterOptions(tile=33)
+        )
     with pytest.raises(NotFoundError, match="no such file or folder"):
         verb.predict(model_folder, ("nowhere",), out=tmp_path / "out")
     assert not (tmp_path / "out").exists()

@@ -284,4 +284,5 @@ def test_words():
         "12", "1.23 k", "1000 k", "14.3 M", "134 M", "\u2013",
     ]  # fmt: skip
     assert parts.plain([True, None, 1e-5]) == "[yes, \u2013, 1e-05]"
+    assert parts.plain({"weight": 3.0, "sxy": [1, 2]}) == "{weight 3.0, sxy [1, 2]}"
     assert re.fullmatch(r"[a-z0-9-]+", parts.anchor(3, '"><script>ä'))

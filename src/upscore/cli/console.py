@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 from collections.abc import Callable, Iterator
 
 from rich.console import Console
@@ -38,3 +39,22 @@ def progress(description: str) -> Iterator[Callable[[int, int], None]]:
             bar.update(task, completed=done, total=total)
 
         yield update
+
+
+class _Messages(logging.Handler):
+    """Log records as plain lines on the error stream, above a progress bar."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        errors.print(record.getMessage(), markup=False)
+
+
+def show_messages(room: str) -> None:
+    """From now on print what a room tells of itself, such as that it compiles its kernels.
+
+    Args:
+        room: name of its logger, ``upscore.crf``.
+    """
+    logger = logging.getLogger(room)
+    logger.setLevel(logging.INFO)
+    if not any(isinstance(handler, _Messages) for handler in logger.handlers):
+        logger.addHandler(_Messages())

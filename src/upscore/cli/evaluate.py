@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any
 
 from tyro.conf import Positional, arg
 
+from upscore.cli.segmenter_options import SEGMENTER_DEFAULTS, SegmenterOptions
 from upscore.errors import SettingsError, WorkError
 
 if TYPE_CHECKING:
@@ -25,13 +26,8 @@ def evaluate(
     data: Path,
     split: str = "val",
     out: Annotated[Path | None, arg(metavar="PATH")] = None,
-    device: Literal["auto", "cpu", "cuda"] = "auto",
-    precision: Literal["auto", "fp32", "bf16", "fp16"] = "auto",
-    tile: int = 1024,
-    flip: bool = False,
-    scales: tuple[float, ...] = (1.0,),
-    max_pixels: int = 64_000_000,
     workers: int = 2,
+    options: Annotated[SegmenterOptions, arg(name="")] = SEGMENTER_DEFAULTS,
 ) -> None:
     """Score a trained network on a split of a data set.
 
@@ -41,12 +37,6 @@ def evaluate(
         split: Which of its splits.
         out: Where scores, tables, figures and example pictures go; by default into the run folder,
             under evaluation/SPLIT.
-        device: Where to compute.
-        precision: Numbers to compute with; auto takes the fast ones of the device.
-        tile: Photos with a longer side are done in overlapping tiles of this size; 0 for never.
-        flip: Average over the mirrored photo too.
-        scales: Average over these sizes, as in --scales 0.75 1.0 1.25.
-        max_pixels: Photos with more pixels are refused.
         workers: Threads that decode photos ahead.
     """
     from upscore.core.memory import bound_shape_caches, keep_freed_memory
@@ -62,16 +52,13 @@ def evaluate(
     from upscore.evaluation.evaluate import evaluate as run_evaluation
     from upscore.evaluation.examples import write_examples
     from upscore.evaluation.results import write_results
-    from upscore.inference.load import load_segmenter
     from upscore.report.figures import confusion_heat_map, per_class_bars, write_png
 
     if workers < 1:
         raise SettingsError(f"--workers is {workers}; allowed: 1 or more")
-    dataset = open_data(data, max_pixels=max_pixels)
+    dataset = open_data(data, max_pixels=options.max_pixels)
     part = dataset.split(split)
-    segmenter = load_segmenter(
-        run, device=device, precision=precision, tile=tile, flip=flip, scales=scales
-    )
+    segmenter = options.load(run)
     table = match_classes(segmenter.labels, dataset.labels, run=str(run), data=str(data))
     same_order = segmenter.labels.names == dataset.labels.names
 
@@ -83,8 +70,7 @@ def evaluate(
     make_folder(folder)  # before the work: an --out that cannot be written is told at once
     with progress(f"evaluating {split}") as update:
         result = run_evaluation(predict, part, progress=update, workers=workers)
-    about = _about(run, data, dataset.layout, dataset.fingerprint(), device, precision)
-    about["settings"] |= {"tile": tile, "flip": flip, "scales": list(scales)}
+    about = _about(run, data, dataset.layout, dataset.fingerprint(), options.about())
     write_results(result, folder, about=about)
     scores = result.confusion.scores()
     write_png(folder / "confusion.png", confusion_heat_map(result.confusion.matrix, part.labels))
@@ -101,19 +87,18 @@ def evaluate(
 
 
 def _about(
-    run: Path, data: Path, layout: str, fingerprint: str, device: Any, precision: Any
+    run: Path, data: Path, layout: str, fingerprint: str, settings: dict[str, Any]
 ) -> dict[str, Any]:
     import shlex
     import sys
     from datetime import UTC, datetime
 
-    from upscore.core.runtime import installed_version, peak_memory_bytes, select_runtime
+    from upscore.core.runtime import installed_version, peak_memory_bytes
 
-    runtime = select_runtime(device, precision)
     return {
         "run": str(run),
         "data": {"path": str(data), "layout": layout, "fingerprint": fingerprint},
-        "settings": {"device": runtime.device, "precision": runtime.precision},
+        "settings": settings,
         "command": shlex.join(["upscore", *sys.argv[1:]]),
         "finished": datetime.now(UTC).isoformat(timespec="seconds"),
         "upscore": installed_version("upscore"),

@@ -21,7 +21,17 @@ DESCRIPTION = (
 
 def build_app() -> SubcommandApp:
     """The command tree, in the order in which ``--help`` lists it."""
-    from upscore.cli import data, doctor, evaluate, predict, recipes, report, train
+    from upscore.cli import (
+        data,
+        doctor,
+        evaluate,
+        predict,
+        recipes,
+        refine,
+        report,
+        train,
+        tune_crf,
+    )
 
     data_app = SubcommandApp()
     data_app.command(data.check)
@@ -32,6 +42,8 @@ def build_app() -> SubcommandApp:
     app.command(train.train)
     app.command(evaluate.evaluate)
     app.command(predict.predict)
+    app.command(refine.refine)
+    app.command(tune_crf.tune_crf)
     app.command(report.report)
     app.command(data_app, name="data", help="Check, count, make or fetch a data set.")
     app.command(recipes.recipes)

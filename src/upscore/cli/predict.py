@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated
 
 from tyro.conf import Positional, arg
 
-TILE = 1024  # inference.tiles.DEFAULT_TILE, written out because --help imports nothing heavy
-MAX_PIXELS = 64_000_000  # core.images.MAX_PIXELS, likewise
+from upscore.cli.segmenter_options import SEGMENTER_DEFAULTS, SegmenterOptions
 
 
 def predict(
@@ -19,12 +18,7 @@ def predict(
     out: Path,
     save: str = "labels,overlay",
     resume: bool = False,
-    tile: int = TILE,
-    flip: bool = False,
-    scales: tuple[float, ...] = (1.0,),
-    device: Literal["auto", "cpu", "cuda"] = "auto",
-    precision: Literal["auto", "fp32", "bf16", "fp16"] = "auto",
-    max_pixels: int = MAX_PIXELS,
+    options: Annotated[SegmenterOptions, arg(name="")] = SEGMENTER_DEFAULTS,
 ) -> None:
     """Label photos and videos with a trained network.
 
@@ -34,13 +28,6 @@ def predict(
         out: Folder for the results: labels/, overlay/, probabilities/.
         save: What to write: labels, overlay, probabilities, joined by commas.
         resume: Pass over photos whose results are all there already.
-        tile: Photos with a longer side are done in overlapping tiles of this side, a multiple of
-            32; 0 for never.
-        flip: Average over the mirrored photo too; takes twice the time.
-        scales: Average over these sizes of the photo, as in --scales 0.75 1 1.25.
-        device: Where to compute; auto takes a GPU if there is one.
-        precision: Number format; auto takes bf16 where the hardware has it.
-        max_pixels: Photos with more pixels are refused.
     """
     from upscore.core.memory import bound_shape_caches, keep_freed_memory
 
@@ -48,13 +35,10 @@ def predict(
     keep_freed_memory()
     from upscore.cli.console import console, progress
     from upscore.inference.batch import predict_files
-    from upscore.inference.load import load_segmenter
     from upscore.inference.results import require_products
 
     products = require_products([name.strip() for name in save.split(",") if name.strip()])
-    segmenter = load_segmenter(
-        run, device=device, precision=precision, tile=tile, flip=flip, scales=scales
-    )
+    segmenter = options.load(run)
     with progress("Labelling") as update:
         summary = predict_files(
             segmenter,
@@ -63,15 +47,16 @@ def predict(
             save=products,
             resume=resume,
             progress=update,
-            max_pixels=max_pixels,
+            max_pixels=options.max_pixels,
         )
     if summary.images:
         rate = summary.images / summary.seconds
         busy = summary.network_seconds / summary.seconds
+        who = "the network" if options.crf is None else "network and CRF"
         images = "1 image" if summary.images == 1 else f"{summary.images} images"
         console.print(
             f"Labelled {images} in {summary.seconds:.1f} s "
-            f"({rate:.2f} images/s; the network worked {busy:.0%} of that time)."
+            f"({rate:.2f} images/s; {who} worked {busy:.0%} of that time)."
         )
     if summary.skipped:
         console.print(f"Passed over {summary.skipped} files: their results are there.")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -14,47 +14,29 @@ from upscore.core.files import make_folder
 from upscore.core.images import MAX_PIXELS, read_image
 from upscore.core.labels import LabelMap, RGBImage
 from upscore.core.prefetch import prefetch
-from upscore.errors import OutputError, SettingsError, UpscoreError, WorkError
+from upscore.errors import OutputError, UpscoreError
 from upscore.inference.inputs import Job, find_jobs
-from upscore.inference.results import Product, require_products, result_path, write_results
+from upscore.inference.results import (
+    Product,
+    refuse_overwriting,
+    require_products,
+    result_path,
+    write_results,
+)
 from upscore.inference.segmenter import Scores, Segmenter
+from upscore.inference.summary import Summary, first_line
 from upscore.inference.video import label_video, require_video, video_path
 from upscore.inference.writer import Writer
 
 DEPTH = 4
 """Photos that wait decoded, and results that wait to be written: bounds memory, hides jitter."""
 
-LISTED = 20
-"""Failures that a message spells out."""
-
 
 @dataclass
-class BatchSummary:
-    """What became of a batch.
+class BatchSummary(Summary):
+    """A summary with the seconds, of the whole, that the network worked."""
 
-    Attributes:
-        images: photos labelled, and frames of videos.
-        skipped: files whose results were all there (``resume``).
-        failures: (file, message) of those that could not be labelled.
-        seconds: wall time of the whole.
-        network_seconds: the part of it that the network worked.
-    """
-
-    images: int = 0
-    skipped: int = 0
-    failures: list[tuple[Path, str]] = field(default_factory=list)
-    seconds: float = 0.0
     network_seconds: float = 0.0
-
-    def check(self) -> None:
-        """Raise WorkError that lists the files that failed, if any did."""
-        if not self.failures:
-            return
-        lines = [message for _, message in self.failures[:LISTED]]
-        if len(self.failures) > LISTED:
-            lines.append(f"... and {len(self.failures) - LISTED} more")
-        count = "1 file" if len(self.failures) == 1 else f"{len(self.failures)} files"
-        raise WorkError("\n".join([f"{count} could not be labelled; all others are done:", *lines]))
 
 
 def predict_files(
@@ -74,8 +56,8 @@ def predict_files(
 
     - ``labels``: ``out/labels/NAME.png``, palette PNG of the photo's size, values class indices;
     - ``overlay``: ``out/overlay/NAME.jpg``, the photo under the colours with a legend below;
-    - ``probabilities``: ``out/probabilities/NAME.npz``, ``probabilities`` (C, H, W) float16 and
-      ``classes`` (C,) names.
+    - ``probabilities``: ``out/probabilities/NAME.npz``, ``probabilities`` (C, H, W) float16,
+      ``classes`` (C,) names, ``colors`` (C, 3) uint8.
 
     A video becomes ``out/overlay/NAME.mp4`` and folders of one file a frame. Every result appears
     whole or not at all; what is there is replaced, or kept with ``resume``. A file that cannot be
@@ -101,7 +83,7 @@ def predict_files(
     if any(job.is_video for job in jobs):
         require_video()
     targets = {job: _targets(job, out, products) for job in jobs}
-    _refuse_overwriting(targets)
+    refuse_overwriting({job.source: paths for job, paths in targets.items()})
     make_folder(out)
     todo = [job for job in jobs if not (resume and all(path.exists() for path in targets[job]))]
     summary = BatchSummary(skipped=len(jobs) - len(todo))
@@ -116,7 +98,7 @@ def predict_files(
         except UpscoreError as error:
             return str(error)
         except (OSError, MemoryError) as error:
-            return f"{job.source}: cannot be read ({_first_line(error)})"
+            return f"{job.source}: cannot be read ({first_line(error)})"
 
     if progress:
         progress(summary.skipped, len(jobs))
@@ -176,25 +158,11 @@ def _targets(job: Job, out: Path, products: Sequence[Product]) -> list[Path]:
     return [path(out, product, job.name) for product in products]
 
 
-def _refuse_overwriting(targets: dict[Job, list[Path]]) -> None:
-    sources = {job.source.resolve() for job in targets}
-    for paths in targets.values():
-        for path in paths:
-            if path.resolve() in sources:
-                raise SettingsError(
-                    f"{path} is an input and would be overwritten by a result; use another --out"
-                )
-
-
 def _network_failure(job: Job, photo: RGBImage | str | None, error: Exception) -> str:
-    text = _first_line(error)
+    text = first_line(error)
     if isinstance(error, UpscoreError) and text.startswith(str(job.source)):
         return text
     of = f" of {photo.shape[1]}x{photo.shape[0]}" if isinstance(photo, np.ndarray) else ""
     low = isinstance(error, MemoryError) or "memory" in text.lower()
     hint = "; try a smaller --tile" if low else ""
     return f"{job.source}: the network failed on this file{of} ({text}){hint}"
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error).strip().splitlines() or [type(error).__name__])[0]

@@ -1,4 +1,4 @@
-"""What to label: files, folders and patterns from the command line become named jobs."""
+"""What to work on: files, folders and patterns from the command line become named jobs."""
 
 from __future__ import annotations
 
@@ -15,8 +15,28 @@ VIDEO_SUFFIXES = (".mp4", ".m4v", ".mov", ".avi", ".mkv", ".webm", ".mpg", ".mpe
 
 
 @dataclass(frozen=True)
+class Kind:
+    """Which files a verb takes, and how it calls them.
+
+    Attributes:
+        what: one of them, in words.
+        suffixes: what a folder is searched for.
+        named: found by name and by pattern only, not in folders.
+        named_what: one of those, in words.
+    """
+
+    what: str
+    suffixes: tuple[str, ...]
+    named: tuple[str, ...] = ()
+    named_what: str = ""
+
+
+PHOTOS = Kind("photo", IMAGE_SUFFIXES, named=VIDEO_SUFFIXES, named_what="video")
+
+
+@dataclass(frozen=True)
 class Job:
-    """One file to label and the name of its results: ``sub/folder/photo``, without a suffix."""
+    """One file to work on and the name of its results: ``sub/folder/photo``, without a suffix."""
 
     source: Path
     name: str
@@ -26,8 +46,8 @@ class Job:
         return self.source.suffix.lower() in VIDEO_SUFFIXES
 
 
-def find_jobs(inputs: Sequence[str | Path], out: Path) -> list[Job]:
-    """Every photo and video that ``inputs`` name, each once, in a fixed order.
+def find_jobs(inputs: Sequence[str | Path], out: Path, kind: Kind = PHOTOS) -> list[Job]:
+    """Every file of a kind (photos and videos) that ``inputs`` name, each once, in a fixed order.
 
     - A file is taken as it is and named by its stem.
     - A folder is searched with its subfolders, sorted, for photos (videos are named one by one or
@@ -36,46 +56,48 @@ def find_jobs(inputs: Sequence[str | Path], out: Path) -> list[Job]:
       that holds no wildcard; it finds photos and videos.
 
     Raises:
-        NotFoundError: an input that does not exist, or nothing to label in it.
+        NotFoundError: an input that does not exist, or nothing of the kind in it.
         SettingsError: two files whose results would have the same name.
     """
     if not inputs:
-        raise SettingsError("no input; name photos, folders, patterns or videos to label")
+        also = f" or {kind.named_what}s" if kind.named else ""
+        raise SettingsError(f"no input; name {kind.what}s, folders, patterns{also}")
     jobs: dict[Path, Job] = {}
     for item in inputs:
-        for job in _expand(str(item), out.resolve()):
+        for job in _expand(str(item), out.resolve(), kind):
             jobs.setdefault(job.source.resolve(), job)
     by_name: dict[str, Job] = {}
     for job in jobs.values():
         other = by_name.setdefault(job.name, job)
         if other is not job:
             raise SettingsError(
-                f"{other.source} and {job.source} would both be written as {job.name!r}; label "
+                f"{other.source} and {job.source} would both be written as {job.name!r}; do "
                 "them apart, each with its own --out (or rename one)"
             )
     return list(by_name.values())
 
 
-def _expand(item: str, out: Path) -> list[Job]:
+def _expand(item: str, out: Path, kind: Kind) -> list[Job]:
     path = Path(item)
     if path.is_file():
         return [Job(path, path.stem)]
     if path.is_dir():
-        found = list(_walk(path, out))
-        photos = [file for file in found if file.suffix.lower() in IMAGE_SUFFIXES]
-        if not photos:
-            videos = sum(file.suffix.lower() in VIDEO_SUFFIXES for file in found)
-            hint = f"; name its {videos} videos, or give a pattern ('{path}/*')" if videos else ""
+        found = list(walk(path, out))
+        files = [file for file in found if file.suffix.lower() in kind.suffixes]
+        if not files:
+            named = sum(file.suffix.lower() in kind.named for file in found)
+            what = f"{named} {kind.named_what}s"
+            hint = f"; name its {what}, or give a pattern ('{path}/*')" if named else ""
             raise NotFoundError(
-                f"{path}: no photo in this folder or below ({_kinds(IMAGE_SUFFIXES)}){hint}"
+                f"{path}: no {kind.what} in this folder or below ({_kinds(kind.suffixes)}){hint}"
             )
-        return [_job(file, path) for file in photos]
+        return [Job(file, name_below(file, path)) for file in files]
     if glob.has_magic(item):
         base = _fixed_part(path)
         # results of an earlier call are no inputs, unless they are what is asked for
         skip_results = out not in (base.resolve(), *base.resolve().parents)
         matches = sorted(base.glob(str(path.relative_to(base))))
-        wanted = (*IMAGE_SUFFIXES, *VIDEO_SUFFIXES)
+        wanted = (*kind.suffixes, *kind.named)
         files = [
             match
             for match in matches
@@ -85,16 +107,18 @@ def _expand(item: str, out: Path) -> list[Job]:
             and not (skip_results and out in match.resolve().parents)
         ]
         if not files:
-            raise NotFoundError(f"{item}: the pattern matches no photo or video ({_kinds(wanted)})")
-        return [_job(file, base) for file in files]
+            what = f"{kind.what} or {kind.named_what}" if kind.named else kind.what
+            raise NotFoundError(f"{item}: the pattern matches no {what} ({_kinds(wanted)})")
+        return [Job(file, name_below(file, base)) for file in files]
     raise NotFoundError(f"{item}: no such file or folder")
 
 
-def _job(file: Path, base: Path) -> Job:
-    return Job(file, file.relative_to(base).with_suffix("").as_posix())
+def name_below(file: Path, folder: Path) -> str:
+    """``sub/folder/photo``: the name of a file's results."""
+    return file.relative_to(folder).with_suffix("").as_posix()
 
 
-def _walk(folder: Path, out: Path) -> Iterator[Path]:
+def walk(folder: Path, out: Path) -> Iterator[Path]:
     """Files of a folder and below, sorted, without hidden ones and without the results."""
     for where, folders, files in os.walk(folder):
         here = Path(where)

@@ -111,12 +111,13 @@ def load(
     tile: int = DEFAULT_TILE,
     flip: bool = False,
     scales: Sequence[float] = (1.0,),
+    crf: str | Path | None = None,
 ) -> PhotoSegmenter:
     """``upscore.load("RUN")``: the network of a run or model folder, ready for photos.
 
     Arguments and errors are those of :func:`upscore.inference.load.load_segmenter`.
     """
     segmenter = load_segmenter(
-        Path(path), device=device, precision=precision, tile=tile, flip=flip, scales=scales
+        Path(path), device=device, precision=precision, tile=tile, flip=flip, scales=scales, crf=crf
     )
     return PhotoSegmenter(segmenter)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Literal, get_args
 
@@ -38,6 +38,17 @@ def result_path(out: Path, product: Product, name: str) -> Path:
     return out / product / f"{name}{SUFFIXES[product]}"
 
 
+def refuse_overwriting(targets: Mapping[Path, Sequence[Path]]) -> None:
+    """Refuse results (values) that would stand where an input (a key) stands (SettingsError)."""
+    sources = {source.resolve() for source in targets}
+    for paths in targets.values():
+        for path in paths:
+            if path.resolve() in sources:
+                raise SettingsError(
+                    f"{path} is an input and would be overwritten by a result; use another --out"
+                )
+
+
 def write_results(
     out: Path,
     name: str,
@@ -65,7 +76,7 @@ def write_results(
 
 
 def write_probabilities(path: Path, probabilities: Scores, label_set: Labels) -> None:
-    """(C, H, W) float32 -> npz of ``probabilities`` (C, H, W) float16 and ``classes`` (C,) names.
+    """(C, H, W) float32 -> npz of ``probabilities`` float16, ``classes`` (C,), ``colors`` (C, 3).
 
     Not compressed: zlib would take longer than the network and save little.
     """
@@ -74,4 +85,5 @@ def write_probabilities(path: Path, probabilities: Scores, label_set: Labels) ->
             stream,
             probabilities=probabilities.astype(np.float16),
             classes=np.array(label_set.names),
+            colors=np.array(label_set.colors, dtype=np.uint8),
         )

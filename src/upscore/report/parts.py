@@ -121,4 +121,6 @@ def plain(value: Any) -> str:
         return "yes" if value else "no"
     if isinstance(value, (list, tuple)):
         return "[" + ", ".join(plain(item) for item in value) + "]"
+    if isinstance(value, dict):
+        return "{" + ", ".join(f"{key} {plain(item)}" for key, item in value.items()) + "}"
     return str(value)

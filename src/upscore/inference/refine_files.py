@@ -1,0 +1,247 @@
+"""Results of any tool, refined by a dense CRF in several processes, to files."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import time
+from collections.abc import Callable, Generator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from upscore.core.files import make_folder
+from upscore.core.images import MAX_PIXELS, read_image
+from upscore.core.labels import RGBImage
+from upscore.crf.settings import CRFSettings
+from upscore.crf.unary import unary_from_labels
+from upscore.errors import DataError, OutputError, SettingsError, UpscoreError
+from upscore.inference.inputs import Job, Kind, find_jobs
+from upscore.inference.photo_index import PhotoIndex
+from upscore.inference.results import (
+    Product,
+    refuse_overwriting,
+    require_products,
+    result_path,
+    write_results,
+)
+from upscore.inference.segmenter import Scores
+from upscore.inference.stored import LABEL_SUFFIXES, STORED_SUFFIXES, Stored, read_stored
+from upscore.inference.summary import Summary, first_line
+from upscore.inference.worker_pool import in_processes
+
+STORED = Kind("result", STORED_SUFFIXES)
+
+WORTH = 8
+"""Files that a further process must get: its start costs as much as it saves over so many."""
+
+Task = tuple[Job, Path]
+"""A stored result and its photo."""
+
+
+@dataclass(frozen=True)
+class Refinement:
+    """Refines one file after another; it goes to each process once.
+
+    Attributes:
+        settings: of the CRF.
+        confidence: that a label of a label map is right.
+        num_classes: of label maps; None where there are only probabilities.
+        threads: of the CRF; None for all.
+    """
+
+    settings: CRFSettings
+    out: Path
+    products: tuple[Product, ...]
+    confidence: float
+    num_classes: int | None
+    max_pixels: int
+    threads: int | None
+
+    def __call__(self, task: Task) -> str | None:
+        """Refine one file; what is wrong with it, or None if nothing is.
+
+        Raises:
+            OutputError: cannot write, and so could not the next.
+        """
+        job, photo = task
+        try:
+            self.file(job, photo)
+        except OutputError:
+            raise
+        except UpscoreError as error:
+            return str(error)
+        except (OSError, RuntimeError) as error:
+            return f"{job.source}: cannot be refined ({first_line(error)})"
+        except MemoryError:
+            return f"{job.source}: not enough memory to refine it; try --workers 1"
+        return None
+
+    def file(self, job: Job, photo: Path) -> None:
+        """Refine one file and write its results.
+
+        Raises:
+            NotFoundError, DataError, SettingsError: what is wrong with the file, or with the CRF
+                for it.
+            OutputError: cannot write.
+        """
+        stored = read_stored(job.source, max_pixels=self.max_pixels)
+        image = read_image(photo, max_pixels=self.max_pixels)
+        if stored.size != image.shape[:2]:
+            raise DataError(_sizes(job.source, stored, photo, image.shape))
+        try:
+            marginals = self._marginals(stored, image)
+            label_set = stored.label_set(len(marginals))
+        except (DataError, SettingsError) as error:
+            raise type(error)(f"{job.source}: {error}") from error
+        labels = marginals.argmax(axis=0).astype(np.uint8)
+        write_results(self.out, job.name, self.products, image, labels, marginals, label_set)
+
+    def _marginals(self, stored: Stored, image: RGBImage) -> Scores:
+        crf = self.settings.build(threads=self.threads)
+        if not stored.is_labels:
+            found = len(stored.array)
+            if self.num_classes not in (None, found):
+                raise DataError(
+                    f"probabilities of {found} classes, but --classes {self.num_classes}"
+                )
+            return crf(image, probabilities=stored.array)
+        if self.num_classes is None:
+            raise SettingsError("a label map; say of how many classes with --classes")
+        return crf(
+            image, energies=unary_from_labels(stored.array, self.num_classes, self.confidence)
+        )
+
+
+def refine_files(
+    inputs: Sequence[str | Path],
+    images: Path,
+    out: Path,
+    settings: CRFSettings,
+    *,
+    confidence: float = 0.9,
+    num_classes: int | None = None,
+    save: Sequence[str] = ("labels", "overlay"),
+    resume: bool = False,
+    progress: Callable[[int, int], None] | None = None,
+    workers: int | None = None,
+    max_pixels: int = MAX_PIXELS,
+) -> Summary:
+    """Refine label maps and probabilities (files, folders, patterns) with their photos.
+
+    A result ``NAME`` is read as :func:`upscore.inference.stored.read_stored` says, and belongs to
+    the photo ``images/NAME.*``, or else to the only photo of its stem below ``images``. What is
+    written, and how a file that fails, an interruption and ``resume`` are dealt with, is as in
+    :func:`upscore.inference.batch.predict_files`.
+
+    Args:
+        settings: of the CRF.
+        confidence: probability that a label of a label map is right; 255 is a pixel without one.
+        num_classes: of the label maps; needed for them.
+        save: which of labels, overlay, probabilities.
+        workers: processes, each with its share of the cores; None for one a core, or fewer for
+            few files. With 1, all is done in this process. They are spawned, so a script that
+            calls this needs ``if __name__ == "__main__":``.
+
+    Raises:
+        SettingsError: unknown ``save``, ``workers`` or ``num_classes`` below 1, label maps without
+            ``num_classes``, a ``confidence`` outside (0, 1), names that collide, results that would
+            overwrite an input.
+        NotFoundError: an input or ``images`` does not exist, or no input has a photo.
+        OutputError: a result cannot be written; what was finished stays.
+        WorkError: a process died.
+    """
+    begin = time.perf_counter()
+    products = require_products(save)
+    if workers is not None and workers < 1:
+        raise SettingsError(f"workers is {workers}; allowed: 1 or more")
+    jobs = find_jobs(inputs, out, STORED)
+    _require_fit(jobs, num_classes, confidence)
+    index = PhotoIndex(images, out=out)
+    targets = {job: [result_path(out, product, job.name) for product in products] for job in jobs}
+    refuse_overwriting({job.source: paths for job, paths in targets.items()})
+    summary = Summary(verb="refined")
+    todo: list[Task] = []
+    for job in jobs:
+        if resume and all(path.exists() for path in targets[job]):
+            summary.skipped += 1
+            continue
+        try:
+            todo.append((job, index.find(job.name)))
+        except UpscoreError as error:
+            summary.failures.append((job.source, f"{job.source}: {error}"))
+    if len(summary.failures) == len(jobs):
+        raise SettingsError(summary.failures[0][1])
+    refuse_overwriting({photo: targets[job] for job, photo in todo})
+    make_folder(out)
+
+    cores = _cores()
+    processes = max(1, min(workers or cores, len(todo) if workers else len(todo) // WORTH))
+    threads = None if processes == 1 else max(1, cores // processes)
+    work = Refinement(settings, out, products, confidence, num_classes, max_pixels, threads)
+    done = summary.skipped + len(summary.failures)
+    if progress:
+        progress(done, len(jobs))
+    outcomes: Generator[tuple[Task, str | None], None, None]
+    if processes == 1:
+        outcomes = ((task, work(task)) for task in todo)
+    else:
+        _compile(settings)
+        outcomes = in_processes(work, todo, processes=processes)
+    with contextlib.closing(outcomes):
+        for number, ((job, _), message) in enumerate(outcomes, start=1):
+            if message is None:
+                summary.images += 1
+            else:
+                summary.failures.append((job.source, message))
+            if progress:
+                progress(done + number, len(jobs))
+    place = {job.source: number for number, job in enumerate(jobs)}
+    summary.failures.sort(key=lambda failure: place[failure[0]])
+    summary.seconds = time.perf_counter() - begin
+    return summary
+
+
+def _require_fit(jobs: Sequence[Job], num_classes: int | None, confidence: float) -> None:
+    if num_classes is not None and num_classes < 1:
+        raise SettingsError(f"--classes is {num_classes}; allowed: 1 or more")
+    if not 0 < confidence < 1:
+        raise SettingsError(f"--confidence is {confidence}; allowed: over 0 and below 1")
+    maps = [job.source for job in jobs if job.source.suffix.lower() in LABEL_SUFFIXES]
+    if maps and num_classes is None:
+        raise SettingsError(
+            f"{maps[0]}: a label map; say of how many classes with --classes, as in --classes 21"
+        )
+    if maps and num_classes is not None:
+        unary_from_labels(np.zeros((1, 1), np.uint8), num_classes, confidence)  # do they fit?
+
+
+def _cores() -> int:
+    """Cores that this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def _compile(settings: CRFSettings) -> None:
+    """Let this process compile, and tell so, what each of the others would compile for itself."""
+    table = settings.compatibility
+    num_classes = len(table) if isinstance(table, tuple) else 2
+    uniform = np.full((num_classes, 2, 2), 1 / num_classes, np.float32)
+    settings.build(threads=1)(np.zeros((2, 2, 3), np.uint8), probabilities=uniform)
+
+
+def _sizes(source: Path, stored: Stored, photo: Path, image: tuple[int, ...]) -> str:
+    height, width, *_ = image
+    shape = stored.array.shape
+    text = (
+        f"{source}: of {stored.size[1]}x{stored.size[0]} (shape {shape}), but its photo {photo} is "
+        f"{width}x{height}"
+    )
+    if shape[:2] == (height, width):
+        return (
+            f"{text}; classes come first, (C, H, W): numpy.moveaxis(probabilities, -1, 0) turns "
+            "(H, W, C) into that"
+        )
+    return f"{text}; resize it to the photo first"

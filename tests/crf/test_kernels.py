@@ -1,0 +1,125 @@
+"""What kernels are made of: vectors of eight, threads that meet, compiling that is told."""
+
+from __future__ import annotations
+
+import logging
+import time
+
+import numpy as np
+import pytest
+
+from crf.crf_cases import random_case
+from upscore.crf import DenseCRF, Gaussian, lanes
+from upscore.crf import compiled as compiled_module
+from upscore.crf.compiled import compiled, telling
+from upscore.crf.team import barrier, new_meeting, num_threads, run_team
+
+
+@compiled
+def _apply(which, values, results):  # type: ignore[no-untyped-def]
+    for row in range(len(values)):
+        value = lanes.load(values, row)
+        if which == 0:
+            lanes.store(results, row, lanes.exp(value))
+        elif which == 1:
+            lanes.store(results, row, lanes.log(value))
+        elif which == 2:
+            lanes.store(results, row, lanes.every(lanes.total(value)))
+        elif which == 3:
+            lanes.store(results, row, lanes.every(lanes.largest(value)))
+        else:
+            lanes.store(results, row, lanes.every(lanes.smallest(value)))
+
+
+def applied(which: int, numbers: np.ndarray) -> np.ndarray:
+    values = lanes.empty_rows(numbers.size // 8)
+    values[:] = numbers.reshape(-1, 8)
+    results = lanes.empty_rows(len(values))
+    _apply(which, values, results)
+    return results.ravel().astype(np.float64)
+
+
+def test_exp_is_as_exact_as_stated() -> None:
+    numbers = np.linspace(-87, 88, 80_000).astype(np.float32)
+    exact = np.exp(numbers.astype(np.float64))
+    assert np.abs(applied(0, numbers) / exact - 1).max() < 2.4e-7  # two units in the last place
+    below = np.array([-87.01, -90, -1000, -3e38, -np.inf, 0, -0.0, -87], np.float32)
+    np.testing.assert_allclose(applied(0, below), [0, 0, 0, 0, 0, 1, 1, np.exp(-87)], rtol=1e-6)
+
+
+def test_log_is_as_exact_as_stated() -> None:
+    numbers = np.exp(np.linspace(-85, 85, 80_000)).astype(np.float32)
+    exact = np.log(numbers.astype(np.float64))
+    error = np.abs(applied(1, numbers) - exact)
+    assert (error < np.maximum(3e-7, 2.4e-7 * np.abs(exact))).all()
+
+
+def test_of_eight() -> None:
+    numbers = np.random.default_rng(0).normal(size=(50, 8)).astype(np.float32)
+    np.testing.assert_allclose(applied(2, numbers)[::8], numbers.sum(axis=1), atol=1e-5)
+    np.testing.assert_array_equal(applied(3, numbers)[::8], numbers.max(axis=1))
+    np.testing.assert_array_equal(applied(4, numbers)[::8], numbers.min(axis=1))
+
+
+def test_rows_are_aligned() -> None:
+    for shape in ((1,), (3, 5), (1000,)):
+        rows = lanes.empty_rows(*shape)
+        assert rows.shape == (*shape, 8)
+        assert rows.ctypes.data % 64 == 0
+        assert rows.flags.c_contiguous
+
+
+@compiled
+def _relay(part, parts, meeting, counts):  # type: ignore[no-untyped-def]
+    for turn in range(200):
+        counts[turn, part] = counts[turn - 1, :].sum() + 1 if turn else 1
+        barrier(meeting, parts)
+
+
+@pytest.mark.parametrize("parts", [1, 2, 4])
+def test_threads_wait_for_each_other(parts: int) -> None:
+    counts = np.zeros((200, parts))
+    run_team(_relay, parts, counts)
+    expected = 1.0
+    for turn in range(200):
+        np.testing.assert_array_equal(counts[turn], expected)
+        expected = min(expected * parts + 1, np.inf)
+    assert new_meeting().sum() == 0
+
+
+def test_a_thread_that_fails_is_heard() -> None:
+    def kernel(part: int, *_: object) -> None:
+        if part == 1:
+            raise MemoryError("no room")
+
+    with pytest.raises(MemoryError, match="no room"):
+        run_team(kernel, 2)
+
+
+def test_number_of_threads() -> None:
+    assert num_threads(3) == 3
+    assert num_threads(None) >= 1
+
+
+def test_compiling_is_told(
+    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    caplog.set_level(logging.INFO, logger="upscore.crf")
+    monkeypatch.setattr(compiled_module, "_TELL_AFTER_S", 0.01)
+    monkeypatch.setattr(compiled_module, "_compiled", False)
+    with telling():
+        time.sleep(0.1)
+    assert [record.message[:9] for record in caplog.records] == ["compiling", "compiled "]
+    with telling():
+        time.sleep(0.1)
+    assert len(caplog.records) == 2
+
+
+def test_nothing_is_told_when_it_is_quick(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO, logger="upscore.crf")
+    image, probabilities = random_case(0, (20, 20), 3)
+    crf = DenseCRF(Gaussian(3, 3))
+    crf(image, probabilities=probabilities)
+    caplog.clear()
+    crf(image, probabilities=probabilities)
+    assert caplog.records == []

@@ -1,0 +1,83 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from upscore.errors import SettingsError
+from upscore.evaluation import resample
+from upscore.evaluation.confusion import mean_iou
+from upscore.evaluation.resample import overlaps
+
+
+def matrices(num: int, share_right: float, seed: int = 0, num_classes: int = 4) -> list[np.ndarray]:
+    """Images of different difficulty, the same ones for one seed."""
+    rng = np.random.default_rng(seed)
+    made = []
+    for _ in range(num):
+        hard = rng.uniform(0.7, 1.0)
+        matrix = np.full((num_classes, num_classes), 100 * (1 - hard * share_right) / 3)
+        np.fill_diagonal(matrix, 100 * hard * share_right)
+        made.append((matrix * rng.integers(1, 5, (num_classes, 1))).astype(np.int64))
+    return made
+
+
+def difference_interval(first, second, **more):
+    stacks = [np.array([overlaps(matrix) for matrix in part]) for part in (first, second)]
+    return resample.difference_interval(*stacks, **more)
+
+
+def miou(parts: list[np.ndarray]) -> float:
+    value = mean_iou(np.sum(parts, axis=0))
+    assert value is not None
+    return value
+
+
+def test_same_draws_as_a_plain_loop(monkeypatch):
+    monkeypatch.setattr(resample, "NUM_DRAWS", 50)
+    first, second = matrices(7, 0.8), matrices(7, 0.9)
+    rng = np.random.default_rng(5)
+    differences = []
+    for times in rng.multinomial(7, np.full(7, 1 / 7), size=50):
+        places = np.repeat(np.arange(7), times)
+        differences.append(miou([second[i] for i in places]) - miou([first[i] for i in places]))
+    low, high = difference_interval(first, second, seed=5)
+    assert [low, high] == pytest.approx(np.quantile(differences, [0.025, 0.975]))
+
+
+def test_paired_images_leave_a_narrow_interval():
+    """The difficulty of an image moves both scores alike, so it cancels."""
+    first, second = matrices(30, 0.80), matrices(30, 0.82)
+    low, high = difference_interval(first, second)
+    assert 0 < low < miou(second) - miou(first) < high
+    unpaired_low, unpaired_high = difference_interval(first, second[::-1])
+    assert high - low < (unpaired_high - unpaired_low) / 3
+
+
+def test_nothing_changed():
+    same = matrices(5, 0.8)
+    assert difference_interval(same, same) == (0.0, 0.0)
+
+
+def test_a_class_that_few_images_hold():
+    """A draw without that class averages over the others, and gives no NaN."""
+    first = matrices(6, 0.8)
+    for matrix in first[1:]:
+        matrix[3], matrix[:, 3] = 0, 0
+    low, high = difference_interval(first, first)
+    assert (low, high) == (0.0, 0.0)
+
+
+@pytest.mark.filterwarnings("error")
+def test_all_void():
+    void = [np.zeros((3, 3), np.int64)] * 4
+    assert difference_interval(void, void) == (0.0, 0.0)
+    some = [*void[:3], np.eye(3, dtype=np.int64)]
+    low, high = difference_interval(some, some)
+    assert (low, high) == (0.0, 0.0)
+
+
+def test_other_numbers_of_images():
+    with pytest.raises(SettingsError, match="found 2 and 3"):
+        difference_interval(matrices(2, 0.5), matrices(3, 0.5))
+    with pytest.raises(SettingsError, match="found 0 and 0"):
+        difference_interval([], [])

@@ -1,0 +1,73 @@
+"""Processes that share work: all of it is done, and none outlives its parent."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from inference.in_workers import die, double, nap
+from upscore.errors import WorkError
+from upscore.inference.worker_pool import in_processes
+
+SOURCE = Path(__file__).resolve().parents[2] / "src"
+
+
+def test_every_item_comes_back_once():
+    done = sorted(in_processes(double, range(30), processes=2))
+    assert done == [(number, 2 * number) for number in range(30)]
+    assert list(in_processes(double, [], processes=2)) == []
+
+
+def test_an_exception_comes_out():
+    with pytest.raises(ValueError, match="-1 is negative"):
+        list(in_processes(double, [1, 2, -1, 3], processes=2))
+
+
+def test_a_death_is_told():
+    with pytest.raises(WorkError, match=r"a process died.*fewer --workers"):
+        list(in_processes(die, [1, 2, 3], processes=2))
+
+
+def test_left_early_the_rest_is_dropped(tmp_path):
+    with contextlib.closing(in_processes(nap, [str(tmp_path)] * 1000, processes=2)) as outcomes:
+        next(outcomes)
+    assert len(list(tmp_path.iterdir())) < 50
+
+
+@pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="needs /proc")
+def test_processes_end_when_their_parent_is_killed(tmp_path):
+    parent = subprocess.Popen(
+        [sys.executable, str(Path(__file__).with_name("in_workers.py")), str(tmp_path)],
+        env={**os.environ, "PYTHONPATH": str(SOURCE)},
+    )
+    wait_for(lambda: len(workers_in(tmp_path)) == 2)
+    workers = workers_in(tmp_path)
+    assert all(alive(number) for number in workers)
+    parent.kill()
+    parent.wait()
+    wait_for(lambda: not any(alive(number) for number in workers))
+
+
+def workers_in(folder: Path) -> set[str]:
+    return {path.name.partition("-")[0] for path in folder.iterdir()}
+
+
+def alive(number: str) -> bool:
+    try:
+        state = Path(f"/proc/{number}/stat").read_text().rpartition(")")[2].split()[0]
+    except FileNotFoundError:
+        return False
+    return state != "Z"  # ended, but nobody has asked
+
+
+def wait_for(condition) -> None:
+    deadline = time.monotonic() + 60
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
