@@ -14,7 +14,8 @@ class NumpyLattice:
 
     def __init__(self, features: npt.NDArray[np.float32]) -> None:
         num, d = features.shape
-        scale = [np.sqrt(2 / 3) * (d + 1) / np.sqrt((i + 1) * (i + 2)) for i in range(d)]
+        deviation = np.float64(np.float32(np.sqrt(2 / 3) * (d + 1)))
+        scale = [deviation / np.sqrt((i + 1) * (i + 2)) for i in range(d)]
         scaled = features * np.array(scale, np.float32)
         elevated = np.zeros((num, d + 1), np.float32)
         for j in range(d + 1):

@@ -22,7 +22,7 @@ from upscore.cli.console import show_messages
 from upscore.cli.main import main
 from upscore.core.images import MAX_PIXELS
 from upscore.core.labels import CAMVID_LABELS, Labels
-from upscore.crf.settings import crf_settings
+from upscore.crf.settings import crf_settings, dump_crf
 from upscore.crf.unary import unary_from_labels
 from upscore.errors import (
     DataError,
@@ -533,9 +533,11 @@ def test_ctrl_c_with_several_processes(tmp_path):
     for number in range(40):
         save_photo(tmp_path / f"photos/{number:02d}.png", random_photo(90, 120, seed=number))
         np.save(tmp_path / f"photos/{number:02d}.npy", late_edge(90, 120))
+    slow = tmp_path / "slow.yaml"  # so that the signal comes long before the end
+    dump_crf(crf_settings("deconvnet").model_copy(update={"iterations": 150}), slow)
     arguments = [
         "refine", str(tmp_path / "photos/*.npy"), "--images", str(tmp_path / "photos"),
-        "--out", str(tmp_path / "out"), "--save", "labels", "--workers", "2",
+        "--out", str(tmp_path / "out"), "--save", "labels", "--workers", "2", "--crf", str(slow),
     ]  # fmt: skip
     process = subprocess.Popen(
         [sys.executable, "-m", "upscore", *arguments],

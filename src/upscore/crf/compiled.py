@@ -33,7 +33,16 @@ def compiled(function: Kernel) -> Kernel:
     Where neither can be written (a read-only installation of a user without a home), each process
     compiles for itself.
     """
-    options: dict[str, Any] = {"nogil": True, "fastmath": _FAST, "error_model": "numpy"}
+    return _compile(function, fastmath=_FAST)
+
+
+def compiled_as_written(function: Kernel) -> Kernel:
+    """The same with each operation rounded by itself, as C compilers do by default."""
+    return _compile(function, fastmath=False)
+
+
+def _compile(function: Kernel, *, fastmath: Any) -> Kernel:
+    options: dict[str, Any] = {"nogil": True, "fastmath": fastmath, "error_model": "numpy"}
     try:
         kernel: Any = numba.njit(cache=True, **options)(function)
     except RuntimeError:  # numba found no folder to keep it in

@@ -31,7 +31,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from upscore.crf.compiled import compiled, part_of_kernels
+from upscore.crf.compiled import compiled, compiled_as_written, part_of_kernels
 from upscore.crf.team import Meeting, run_team
 from upscore.errors import DataError
 
@@ -237,8 +237,7 @@ def _build_term(
             f"{MAX_FEATURE:g}: a deviation is too small for this image (leave its term out, or "
             "raise it)"
         )
-    i = np.arange(dimensions)
-    scale = np.sqrt(2 / 3) * (dimensions + 1) / np.sqrt((i + 1) * (i + 2))
+    scale = scale_factors(dimensions)
     low, high = low * scale, high * scale
     strides = _strides(low, high)
     table_a, table_b, rank, block = _cells(low, high, num_entries)
@@ -308,6 +307,16 @@ def _build_term(
     )
 
 
+def scale_factors(dimensions: int) -> npt.NDArray[np.float64]:
+    """What features are multiplied by before they are lifted, (D,) (Adams et al., section 3.1).
+
+    The expected deviation of the filter is rounded to float32 first, as in the customary C++ code.
+    """
+    deviation = float(np.float32(np.sqrt(2 / 3) * (dimensions + 1)))
+    i = np.arange(dimensions)
+    return deviation / np.sqrt((i + 1) * (i + 2))
+
+
 def _strides(low: npt.NDArray[np.float64], high: npt.NDArray[np.float64]) -> Int64s:
     """Multipliers that make one number of a vertex's D coordinates, its key.
 
@@ -362,14 +371,18 @@ def _cells(
     return tables[0], tables[1], rank.reshape(shape), block
 
 
-@compiled
+@compiled_as_written
 def _place(
     part: int, parts: int, meeting: Meeting, rows: Float32s, order: Int64s, scale: Float32s,
     strides: Int64s, first_a: int, table_a: Int64s, first_b: int, table_b: Int64s, rank: Int64s,
     corners: int, column: int, keys: Int64s, cells: UInt32s, slice_weight: Float32s,
     counts: Int64s,
 ) -> None:  # fmt: skip
-    """Keys, cells and barycentric weights of the pixels' simplices (Adams et al., section 3.2)."""
+    """Keys, cells and barycentric weights of the pixels' simplices (Adams et al., section 3.2).
+
+    Pixels on the border of two simplices are not rare (column 0 is), and rounding decides which
+    vertices they bring into being. So each operation is rounded as in the customary C++ code.
+    """
     num = len(order)
     d = rows.shape[1]
     sides = np.float32(d + 1)

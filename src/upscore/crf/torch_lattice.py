@@ -182,7 +182,8 @@ def _enclosing_simplex(points: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         barycentric weights (D + 1, N) of the corners of remainder 0 to D.
     """
     num_axes, num_points = points.shape
-    deviation = (2 / 3) ** 0.5 * (num_axes + 1)  # of splat, blur and slice together
+    # of splat, blur and slice together; rounded first, as in lattice.scale_factors
+    deviation = torch.tensor((2 / 3) ** 0.5 * (num_axes + 1), dtype=points.dtype).item()
     elevated = points.new_empty(num_axes + 1, num_points)
     along = points.new_zeros(num_points)
     for i in reversed(range(num_axes)):

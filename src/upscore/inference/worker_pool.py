@@ -67,15 +67,18 @@ def in_processes(
 
 @contextlib.contextmanager
 def _deaf_to_interrupts() -> Iterator[None]:
-    """What starts meanwhile ignores Ctrl-C, which reaches all, and leaves it to this process."""
-    if threading.current_thread() is not threading.main_thread():  # where no handler can be set
+    """Processes that start meanwhile never see Ctrl-C, which reaches all; it is left to this one.
+
+    Blocked and not ignored: blocking is inherited too, and an interrupt that comes just now waits.
+    """
+    if not hasattr(signal, "pthread_sigmask"):  # Windows
         yield
         return
-    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
         yield
     finally:
-        signal.signal(signal.SIGINT, before)
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 _work: Callable[[Any], Any] | None = None
