@@ -7,7 +7,7 @@ from typing import Annotated
 
 from tyro.conf import Positional, arg
 
-MAX_PIXELS = 64_000_000  # core.images.MAX_PIXELS, written out because --help imports nothing heavy
+from upscore.cli.segmenter_options import MAX_PIXELS
 
 
 def refine(

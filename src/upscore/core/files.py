@@ -101,6 +101,20 @@ def read_json(path: Path) -> dict[str, Any]:
     return content
 
 
+def refuse_newer(path: Path, content: dict[str, Any], known: int) -> None:
+    """Refuse what a newer upscore wrote: a ``format_version`` in ``content`` above ``known``.
+
+    Raises:
+        RunError: says to upgrade.
+    """
+    version = content.get("format_version")
+    if isinstance(version, int) and version > known:
+        raise RunError(
+            f"{path}: written by a newer upscore (format {version}, this one reads up to "
+            f"{known}); upgrade with: pip install -U upscore"
+        )
+
+
 def checksum(path: Path, algorithm: str) -> str:
     """Hex digest of a file, read in pieces."""
     with path.open("rb") as stream:

@@ -17,7 +17,7 @@ from typing import Any, Literal, Protocol, get_args
 
 import numpy as np
 
-from upscore.core.files import read_json, write_json
+from upscore.core.files import read_json, refuse_newer, write_json
 from upscore.core.settings import build
 from upscore.crf.settings import CRF_NAMES, CRFSettings, crf_settings
 from upscore.errors import DataError, MissingExtraError, RunError, SettingsError
@@ -337,12 +337,7 @@ def read_history(path: Path) -> tuple[list[Trial], dict[str, Any]]:
         RunError: damaged, or written by a newer upscore.
     """
     content = read_json(path)
-    version = content.get("format_version")
-    if isinstance(version, int) and version > FORMAT_VERSION:
-        raise RunError(
-            f"{path}: written by a newer upscore (format {version}, this one reads up to "
-            f"{FORMAT_VERSION}); upgrade with: pip install -U upscore"
-        )
+    refuse_newer(path, content, FORMAT_VERSION)
     try:
         trials = [_trial(item, str(path)) for item in content["trials"]]
         about = dict(content["about"])

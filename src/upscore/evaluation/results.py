@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from upscore.core.files import read_json, write_json, write_text
+from upscore.core.files import read_json, refuse_newer, write_json, write_text
 from upscore.core.labels import Labels
 from upscore.errors import RunError, UpscoreError
 from upscore.evaluation.confusion import Confusion, Scores
@@ -103,12 +103,7 @@ def read_results(folder: Path) -> Results:
     """
     path = folder / "scores.json"
     content = read_json(path)
-    version = content.get("format_version")
-    if isinstance(version, int) and version > FORMAT_VERSION:
-        raise RunError(
-            f"{path}: written by a newer upscore (format {version}, this one reads up to "
-            f"{FORMAT_VERSION}); upgrade with: pip install -U upscore"
-        )
+    refuse_newer(path, content, FORMAT_VERSION)
     try:
         labels = Labels.from_json(content["classes"])
         confusion = Confusion.from_json(content["confusion"])
