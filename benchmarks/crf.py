@@ -28,11 +28,11 @@ from PIL import Image
 
 from upscore.core.labels import RGBImage
 from upscore.core.runtime import cpu_name, peak_memory_bytes
+from upscore.core.team import run_team
 from upscore.crf import Bilateral, DenseCRF, Gaussian
 from upscore.crf import filtering as kernels
 from upscore.crf.engine import Engine, Kernel
 from upscore.crf.lattice import Stages
-from upscore.crf.team import run_team
 
 SIZE = (500, 375)  # width, height
 NUM_CLASSES = 21

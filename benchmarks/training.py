@@ -90,7 +90,9 @@ def our_step(split: Split, batch: int, width: float) -> tuple[Callable[[], None]
     runtime = select_runtime()
     model = create_model("fcn8s", num_classes=21, width=width).train()
     model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    (optimizer,) = make_optimizers(model, OptimSettings(name="adam", lr=1e-5))
+    (optimizer,) = make_optimizers(
+        model, OptimSettings(name="adam", lr=1e-5), outputs=model.num_classes
+    )
     steps = Sampler(split, Augment(crop=CROP, flip=0.5), seed=0, batch=batch).steps(0)
 
     def step() -> None:

@@ -15,7 +15,9 @@ from pathlib import Path
 HERE = Path(__file__).resolve().parent
 VERBS = (
     "train", "evaluate", "predict", "refine", "tune-crf", "report",
-    "data check", "data stats", "data toy", "data get", "recipes", "doctor",
+    "data check", "data stats", "data toy", "data get",
+    "proposals make", "proposals recall", "proposals show", "edges train", "edges evaluate",
+    "recipes", "doctor",
 )  # fmt: skip
 
 

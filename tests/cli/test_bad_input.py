@@ -373,6 +373,40 @@ CASES: dict[str, tuple[Callable[[World], list[str]], int, str]] = {
     "refine: unsure": (refining("--confidence", "2"), 2, r"--confidence is 2.0; allowed"),
     "refine: unknown settings": (refining("--crf", "x"), 2, r"no CRF settings 'x'"),
     "refine: no workers": (refining("--workers", "0"), 2, r"workers is 0; allowed: 1 or more"),
+    # proposals and edges
+    "proposals: no data": (
+        typed("proposals", "make", "--data", "{path}/none", "--out", "b.parquet"), 2,
+        r"none: no such"),
+    "proposals: no such split": (
+        typed("proposals", "make", "--data", "{toy}", "--out", "b.parquet", "--split", "tst"), 2,
+        r"no split 'tst'"),
+    "proposals: option of another source": (
+        typed("proposals", "make", "--data", "{toy}", "--out", "b.parquet", "--source", "grid",
+              "--beta", "0.9"), 2, r"--beta is for --source edge-boxes"),
+    "proposals: no such weights": (
+        typed("proposals", "make", "--data", "{toy}", "--out", "{path}/b.parquet", "--model",
+              "{path}/w.safetensors"), 2, r"w\.safetensors: no such file"),
+    "proposals: recall of an unknown source": (
+        typed("proposals", "recall", "--data", "{toy}", "--sources", "gird"), 2, r"gird"),
+    "proposals: recall of no boxes": (
+        typed("proposals", "recall", "--data", "{toy}", "--counts", "0"), 2, r"--counts are"),
+    "proposals: show no photo": (
+        typed("proposals", "show", "{path}/none.jpg", "--out", "{path}/p.png"), 2,
+        r"none\.jpg: no such"),
+    "proposals: show no boxes": (
+        typed("proposals", "show", "{path}/none.jpg", "--out", "{path}/p.png", "--boxes", "0"), 2,
+        r"--boxes is 0"),
+    "edges: train on nothing": (
+        typed("edges", "train", "--data", "{path}/none", "--out", "{path}/new"), 2,
+        r"none: no such folder; want BSDS500"),
+    "edges: train on other data": (
+        typed("edges", "train", "--data", "{toy}", "--out", "{path}/new"), 2,
+        r"no boundaries|no photos of BSDS500"),
+    "edges: train, unknown setting": (
+        typed("edges", "train", "--data", "{toy}", "--out", "{path}/new", "--set", "iteration=2"),
+        2, r"unknown setting 'iteration'; did you mean 'iterations'"),
+    "edges: evaluate nothing": (
+        typed("edges", "evaluate", "--data", "{path}/none"), 2, r"none: no such folder"),
     # output
     "out is taken": (taken_out, 2, r"new: exists and is no run folder"),
     "out is a file": (file_for_out, 1, r"a file stands where a folder is needed"),

@@ -25,8 +25,23 @@ VERBS = (
     "doctor",
     "data check",
     "data toy",
+    "proposals make",
+    "proposals recall",
+    "proposals show",
+    "edges train",
+    "edges evaluate",
 )
-HEAVY = ("torch", "numpy", "matplotlib", "scipy", "lightning_fabric", "pydantic", "PIL", "numba")
+HEAVY = (
+    "torch",
+    "numpy",
+    "matplotlib",
+    "scipy",
+    "lightning_fabric",
+    "pydantic",
+    "PIL",
+    "numba",
+    "pyarrow",
+)
 
 
 @pytest.mark.parametrize("verb", ["", "train", "predict", "refine", "data stats"])

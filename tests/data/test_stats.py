@@ -8,12 +8,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
-from scipy import ndimage
 
 from upscore.core.files import write_json
 from upscore.data import open_data
 from upscore.data.overview import write_overview
-from upscore.data.stats import _regions, class_frequencies, measure
+from upscore.data.stats import class_frequencies, measure
 from upscore.data.toy import make_toy
 from upscore.errors import DataError
 
@@ -90,20 +89,6 @@ def test_instance_mask_of_another_size(two: Path) -> None:
     Image.new("L", (4, 4)).save(two / "SegmentationObject" / "a.png")
     with pytest.raises(DataError, match=r"SegmentationObject/a\.png: instance mask"):
         measure(open_data(two))
-
-
-def test_regions_agree_with_labelling_class_by_class() -> None:
-    rng = np.random.default_rng(0)
-    labels = rng.choice(np.array([0, 1, 2, 255], np.uint8), (23, 31))
-    regions = _regions(labels)
-    assert (regions == 0).sum() == (labels == 255).sum()
-    total = 0
-    for index in (0, 1, 2):
-        expected, count = ndimage.label(labels == index)
-        total += count
-        for number in range(1, count + 1):
-            assert len(np.unique(regions[expected == number])) == 1
-    assert len(np.unique(regions[regions > 0])) == total
 
 
 def test_toy_sizes_span_the_documented_range(tmp_path: Path) -> None:

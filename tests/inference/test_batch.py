@@ -105,7 +105,7 @@ def test_a_long_list_of_failures_is_cut():
     summary = BatchSummary(failures=[(Path(f"{i}.jpg"), f"{i}.jpg: bad") for i in range(100)])
     with pytest.raises(WorkError, match="100 files") as e:
         summary.check()
-    assert str(e.value).endswith("19.jpg: bad\n... and 80 more")
+    assert str(e.value).endswith("19.jpg: bad\n  and 80 more")
 
 
 @pytest.mark.parametrize(

@@ -15,11 +15,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from inference.in_workers import die
+from core.in_workers import die
 from inference.support import late_edge, random_photo, save_photo, two_halves
 from upscore.cli import refine as verb
 from upscore.cli.console import show_messages
 from upscore.cli.main import main
+from upscore.core import worker_pool
 from upscore.core.images import MAX_PIXELS
 from upscore.core.labels import CAMVID_LABELS, Labels
 from upscore.crf.settings import crf_settings, dump_crf
@@ -33,7 +34,6 @@ from upscore.errors import (
     WorkError,
 )
 from upscore.inference import refine_files as room
-from upscore.inference import worker_pool
 from upscore.inference.photo_index import PhotoIndex
 from upscore.inference.refine_files import refine_files
 from upscore.inference.results import write_probabilities
@@ -181,7 +181,7 @@ def test_how_many_processes_of_how_many_threads(
         yield from ((item, task_work(item)) for item in items)
 
     monkeypatch.setattr(room, "in_processes", noted)
-    monkeypatch.setattr(room, "_cores", lambda: cores)
+    monkeypatch.setattr(room, "num_cores", lambda: cores)
     monkeypatch.setattr(room.Refinement, "file", lambda work, *_: found.append((1, work.threads)))
     for number in range(num):
         save_photo(tmp_path / f"photos/{number}.png", random_photo(1, 1))

@@ -69,7 +69,7 @@ def test_factor_is_always_positive_and_finite() -> None:
 def test_papers_groups_biases_learn_twice_and_do_not_decay() -> None:
     model = Small()
     settings = OptimSettings(name="sgd", lr=1e-3, weight_decay=5e-4, bias_lr=2.0)
-    (optimizer,) = make_optimizers(model, settings)
+    (optimizer,) = make_optimizers(model, settings, outputs=model.num_classes)
     set_learning_rate([optimizer], 0.1)
     by_parameter = {p: g for g in optimizer.param_groups for p in g["params"]}
     assert by_parameter[model.first.weight]["weight_decay"] == 5e-4
@@ -82,14 +82,15 @@ def test_papers_groups_biases_learn_twice_and_do_not_decay() -> None:
 
 
 def test_report_groups_decay_everything() -> None:
-    (adam,) = make_optimizers(Small(), OptimSettings(name="adam", weight_decay=1e-6, decay="all"))
+    settings = OptimSettings(name="adam", weight_decay=1e-6, decay="all")
+    (adam,) = make_optimizers(Small(), settings, outputs=Small().num_classes)
     assert {g["weight_decay"] for g in adam.param_groups} == {1e-6}
 
 
 def test_frozen_parameters_are_left_out() -> None:
     model = Small()
     model.first.requires_grad_(False)
-    (optimizer,) = make_optimizers(model, OptimSettings())
+    (optimizer,) = make_optimizers(model, OptimSettings(), outputs=model.num_classes)
     held = [p for g in optimizer.param_groups for p in g["params"]]
     assert all(p.requires_grad for p in held)
     assert len(held) == len(list(model.parameters())) - 2
@@ -97,7 +98,9 @@ def test_frozen_parameters_are_left_out() -> None:
 
 def test_muon_takes_hidden_kernels_and_adamw_the_rest() -> None:
     model = Small()
-    muon, adamw = make_optimizers(model, OptimSettings(name="muon", lr=2e-3, kernel_lr=0.02))
+    muon, adamw = make_optimizers(
+        model, OptimSettings(name="muon", lr=2e-3, kernel_lr=0.02), outputs=model.num_classes
+    )
     assert [p is model.hidden.weight for g in muon.param_groups for p in g["params"]] == [True]
     rest = {p for g in adamw.param_groups for p in g["params"]}
     assert rest == set(model.parameters()) - {model.hidden.weight}

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 from tyro.conf import Positional, arg
 
 from upscore.cli.segmenter_options import SEGMENTER_DEFAULTS, SegmenterOptions
+from upscore.core.failures import tell_failures
 from upscore.errors import SettingsError, WorkError
 
 if TYPE_CHECKING:
@@ -15,8 +16,6 @@ if TYPE_CHECKING:
 
     from upscore.core.labels import Labels
     from upscore.evaluation import Evaluation, Failure, Scores
-
-FAILURES_SHOWN = 20
 
 
 def evaluate(
@@ -148,8 +147,5 @@ def _show(value: float | None) -> str:
 
 
 def _complaint(failures: tuple[Failure, ...], num_images: int) -> str:
-    lines = [f"{len(failures)} of {num_images} images could not be scored; all others are:"]
-    lines += [f"  {failure.message}" for failure in failures[:FAILURES_SHOWN]]
-    if len(failures) > FAILURES_SHOWN:
-        lines.append(f"  and {len(failures) - FAILURES_SHOWN} more, see scores.json")
-    return "\n".join(lines)
+    begin = f"{len(failures)} of {num_images} images could not be scored; all others are:"
+    return tell_failures(begin, [failure.message for failure in failures], rest="see scores.json")

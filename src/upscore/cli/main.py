@@ -24,8 +24,10 @@ def build_app() -> SubcommandApp:
     from upscore.cli import (
         data,
         doctor,
+        edges,
         evaluate,
         predict,
+        proposals,
         recipes,
         refine,
         report,
@@ -46,6 +48,14 @@ def build_app() -> SubcommandApp:
     app.command(tune_crf.tune_crf)
     app.command(report.report)
     app.command(data_app, name="data", help="Check, count, make or fetch a data set.")
+    app.command(
+        proposals.build_proposals_app(),
+        name="proposals",
+        help="Boxes that are likely to hold an object: make, measure, show.",
+    )
+    app.command(
+        edges.build_edges_app(), name="edges", help="Train or score the edge map of proposals."
+    )
     app.command(recipes.recipes)
     app.command(doctor.doctor)
     return app

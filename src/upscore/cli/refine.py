@@ -46,7 +46,7 @@ def refine(
 
     products = require_products([name.strip() for name in save.split(",") if name.strip()])
     settings = load_crf(crf)
-    show_messages("upscore.crf")  # that the first use compiles, which takes its time
+    show_messages("upscore.compiled")  # that the first use compiles, which takes its time
     with progress("Refining") as update:
         summary = refine_files(
             inputs,

@@ -69,7 +69,7 @@ class SegmenterOptions(NetworkOptions):
     def load(self, run: Path) -> Segmenter:
         from upscore.cli.console import show_messages
 
-        show_messages("upscore.crf")  # that the first use compiles, which takes its time
+        show_messages("upscore.compiled")  # that the first use compiles, which takes its time
         return super().load(run)
 
     def about(self) -> dict[str, Any]:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 from tyro.conf import Positional, arg
 
 from upscore.cli.segmenter_options import NETWORK_DEFAULTS, NetworkOptions
+from upscore.core.failures import tell_failures
 from upscore.errors import InterruptedWorkError, SettingsError, WorkError
 
 if TYPE_CHECKING:
@@ -22,7 +23,6 @@ if TYPE_CHECKING:
     from upscore.evaluation.tuning import Tuning
 
 BEST = "best.yaml"
-FAILURES_SHOWN = 20
 
 
 def tune_crf(
@@ -87,7 +87,7 @@ def tune_crf(
     table = match_classes(segmenter.labels, dataset.labels, run=str(run), data=str(data))
     folder = run / "crf-tuning" if out is None else out
 
-    show_messages("upscore.crf")
+    show_messages("upscore.compiled")
 
     def tell(trial: Trial, is_best: bool) -> None:
         if trial.number < len(known) or is_best:
@@ -262,8 +262,5 @@ def _cell(settings: CRFSettings | None, key: str) -> str | float | int | None:
 
 
 def _complaint(failures: Sequence[Failure], num: int) -> str:
-    lines = [f"{len(failures)} of {num} images could not be used; the rest were:"]
-    lines += [f"  {failure.message}" for failure in failures[:FAILURES_SHOWN]]
-    if len(failures) > FAILURES_SHOWN:
-        lines.append(f"  and {len(failures) - FAILURES_SHOWN} more")
-    return "\n".join(lines)
+    begin = f"{len(failures)} of {num} images could not be used; the rest were:"
+    return tell_failures(begin, [failure.message for failure in failures])

@@ -200,3 +200,27 @@ INPUT_SPECS = {
     # VGG and FCN in Caffe: BGR, 0..255, mean only
     "caffe": InputSpec("bgr", (104.00698793, 116.66876762, 122.67891434), (1.0, 1.0, 1.0)),
 }
+
+
+def require_rgb(image: object) -> None:
+    """Refuse whatever is not an (H, W, 3) uint8 array with pixels in it.
+
+    Raises:
+        DataError: says what was found and how to convert it.
+    """
+    if not isinstance(image, np.ndarray):
+        raise DataError(
+            f"an image is a {type(image).__name__}; want a uint8 array of shape (H, W, 3)"
+        )
+    if image.dtype != np.uint8:
+        raise DataError(
+            f"an image has dtype {image.dtype}; want uint8 with values 0..255 "
+            "(for floats in [0, 1]: (image * 255).round().astype(np.uint8))"
+        )
+    if image.ndim != 3 or image.shape[2] != 3:
+        raise DataError(
+            f"an image has shape {image.shape}; want (H, W, 3), red first "
+            "(for a grey one: np.repeat(image[:, :, None], 3, axis=2))"
+        )
+    if image.size == 0:
+        raise DataError(f"an image has shape {image.shape}; want at least one pixel")

@@ -18,8 +18,9 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
+from upscore.core.compiled import compiled, part_of_kernels
+from upscore.core.team import Meeting, barrier
 from upscore.crf import arrays
-from upscore.crf.compiled import compiled, part_of_kernels
 from upscore.crf.lanes import (
     LANES,
     absolute,
@@ -39,7 +40,6 @@ from upscore.crf.lanes import (
     total,
 )
 from upscore.crf.lattice import Float32s, Int64s, Stages, UInt32s
-from upscore.crf.team import Meeting, barrier
 
 Float64s = npt.NDArray[np.float64]
 

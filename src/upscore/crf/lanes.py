@@ -19,7 +19,7 @@ from llvmlite import ir  # type: ignore[import-untyped]
 from numba.core import types
 from numba.extending import models, register_model
 
-from upscore.crf.compiled import instruction
+from upscore.core.compiled import instruction
 
 LANES = 8
 ALIGNMENT = 64

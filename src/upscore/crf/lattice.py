@@ -31,8 +31,8 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from upscore.crf.compiled import compiled, compiled_as_written, part_of_kernels
-from upscore.crf.team import Meeting, run_team
+from upscore.core.compiled import compiled, compiled_as_written, part_of_kernels
+from upscore.core.team import Meeting, run_team
 from upscore.errors import DataError
 
 Float32s = npt.NDArray[np.float32]

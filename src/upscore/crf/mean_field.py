@@ -173,9 +173,9 @@ class DenseCRF:
                 classes.
         """
         # here, because numba takes a second to load and describing a CRF needs none of it
-        from upscore.crf.compiled import telling
+        from upscore.core.compiled import telling
+        from upscore.core.team import num_threads
         from upscore.crf.engine import Engine, Kernel, UnfitError
-        from upscore.crf.team import num_threads
 
         if (probabilities is None) == (energies is None):
             raise DataError("pass either probabilities= or energies=")
@@ -207,7 +207,7 @@ class DenseCRF:
             keeps_old=kl or self.tolerance is not None,
             threads=num_threads(self.threads),
         )
-        with telling():
+        with telling("the dense CRF"):
             try:
                 engine = make(given if kept is None else given[kept], likely=likely)
             except UnfitError:

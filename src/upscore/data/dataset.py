@@ -181,6 +181,23 @@ def read_stored_mask(path: Path, *, max_pixels: int = MAX_PIXELS) -> npt.NDArray
     return read_mask(path, max_pixels=max_pixels)
 
 
+def read_instances(path: Path, labels: LabelMap) -> npt.NDArray[np.integer[Any]]:
+    """(H, W) integers of an instance mask, 0 no object and 255 void: an image file, or SBD's.
+
+    Raises:
+        DataError: unreadable, or of another size than ``labels``, the photo's label map.
+    """
+    if path.suffix == ".mat":
+        from upscore.data.sbd import read_sbd_instances
+
+        instances: npt.NDArray[np.integer[Any]] = read_sbd_instances(path)
+    else:
+        instances = read_mask(path)
+    if instances.shape != labels.shape:
+        raise DataError(f"{path}: instance mask is {instances.shape}, labels are {labels.shape}")
+    return instances
+
+
 @dataclass(frozen=True)
 class DataSet:
     """All splits of a data set as found on disk.

@@ -13,11 +13,10 @@ import numpy as np
 import numpy.typing as npt
 from scipy import ndimage
 
-from upscore.core.images import read_mask
 from upscore.core.labels import VOID, LabelMap
 from upscore.core.prefetch import prefetch
-from upscore.data.dataset import DataSet, Split
-from upscore.errors import DataError
+from upscore.core.regions import connected_regions
+from upscore.data.dataset import DataSet, Split, read_instances
 
 Counts = npt.NDArray[np.int64]
 """(C,) int64."""
@@ -170,7 +169,7 @@ def _measure_split(split: Split, dataset: DataSet, progress: Progress) -> SplitS
         labels = split.read_labels(index)
         path = dataset.instances.get(split.pairs[index].name)
         if path is not None:
-            objects = _instance_sizes(labels, _read_instances(path, labels), num_classes)
+            objects = _instance_sizes(labels, read_instances(path, labels), num_classes)
         else:
             objects = _region_sizes(labels, split.labels.names)
         height, width = labels.shape
@@ -211,18 +210,6 @@ def _measure_split(split: Split, dataset: DataSet, progress: Progress) -> SplitS
     )
 
 
-def _read_instances(path: Path, labels: LabelMap) -> npt.NDArray[np.integer[Any]]:
-    if path.suffix == ".mat":
-        from upscore.data.sbd import read_sbd_instances
-
-        instances: npt.NDArray[np.integer[Any]] = read_sbd_instances(path)
-    else:
-        instances = read_mask(path)
-    if instances.shape != labels.shape:
-        raise DataError(f"{path}: instance mask is {instances.shape}, labels are {labels.shape}")
-    return instances
-
-
 def _boxes(
     regions: npt.NDArray[np.integer[Any]],
 ) -> list[tuple[int, float, tuple[slice, slice]]]:
@@ -255,7 +242,7 @@ def _instance_sizes(
 
 def _region_sizes(labels: LabelMap, names: tuple[str, ...]) -> list[tuple[int, float]]:
     """(class, size) of every connected region; the ground ("background") is no object."""
-    regions = _regions(labels)
+    regions = connected_regions(labels)
     areas = np.bincount(regions.ravel())
     found = []
     for number, size, window in _boxes(regions):
@@ -264,20 +251,3 @@ def _region_sizes(labels: LabelMap, names: tuple[str, ...]) -> list[tuple[int, f
             if names[index] != "background":
                 found.append((index, size))
     return found
-
-
-def _regions(labels: LabelMap) -> npt.NDArray[np.int32]:
-    """Number the regions of equal label (edge neighbours) from 1; void is 0.
-
-    One pass for all classes: pixels stand on the even places of a grid of twice the size, and the
-    places between two pixels are set where both have the same label.
-    """
-    height, width = labels.shape
-    valid = labels != VOID
-    grid = np.zeros((2 * height - 1, 2 * width - 1), bool)
-    grid[::2, ::2] = valid
-    grid[::2, 1::2] = (labels[:, 1:] == labels[:, :-1]) & valid[:, 1:]
-    grid[1::2, ::2] = (labels[1:] == labels[:-1]) & valid[1:]
-    numbered, _ = ndimage.label(grid)
-    regions: npt.NDArray[np.int32] = np.ascontiguousarray(numbered[::2, ::2])
-    return regions

@@ -50,7 +50,7 @@ def write_results(
             "about": dict(about or {}),
         },
     )
-    _write_csv(
+    write_csv(
         folder / "per_class.csv",
         ("class", "iou", "precision", "recall", "pixels", "predicted"),
         (
@@ -58,12 +58,12 @@ def write_results(
             for name, item in zip(names, scores.per_class, strict=True)
         ),
     )
-    _write_csv(
+    write_csv(
         folder / "images.csv",
         ("name", "pixel_accuracy", "miou", "valid_pixels"),
         ((i.name, i.pixel_accuracy, i.miou, i.valid_pixels) for i in evaluation.images),
     )
-    _write_csv(
+    write_csv(
         folder / "confusion.csv",
         ("truth \\ prediction", *names),
         (
@@ -73,7 +73,7 @@ def write_results(
     )  # fmt: skip
 
 
-def _write_csv(path: Path, header: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
+def write_csv(path: Path, header: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
     """None becomes an empty cell."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")

@@ -10,9 +10,10 @@ import torch
 import torch.nn.functional as F
 from PIL import Image
 
+from upscore.core.images import require_rgb
 from upscore.core.labels import LabelMap, Labels, RGBImage
 from upscore.errors import SettingsError
-from upscore.inference.segmenter import Scores, Segmenter, require_rgb
+from upscore.inference.segmenter import Scores, Segmenter
 
 MAX_SCALE = 8.0
 

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
+from upscore.core.failures import first_line
 from upscore.core.files import make_folder
 from upscore.core.images import MAX_PIXELS, read_image
 from upscore.core.labels import LabelMap, RGBImage
@@ -24,7 +25,7 @@ from upscore.inference.results import (
     write_results,
 )
 from upscore.inference.segmenter import Scores, Segmenter
-from upscore.inference.summary import Summary, first_line
+from upscore.inference.summary import Summary
 from upscore.inference.video import label_video, require_video, video_path
 from upscore.inference.writer import Writer
 

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 
+from upscore.core.images import require_rgb
 from upscore.core.labels import LabelMap, Labels, RGBImage
 from upscore.crf.mean_field import DenseCRF
-from upscore.inference.segmenter import Scores, Segmenter, require_rgb
+from upscore.inference.segmenter import Scores, Segmenter
 
 CRF_TILE = 2048
 """Pixels. The CRF takes larger photos in tiles of this side, as its memory grows with the area: at

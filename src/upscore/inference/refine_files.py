@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import time
 from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass
@@ -11,9 +10,11 @@ from pathlib import Path
 
 import numpy as np
 
+from upscore.core.failures import first_line
 from upscore.core.files import make_folder
 from upscore.core.images import MAX_PIXELS, read_image
 from upscore.core.labels import RGBImage
+from upscore.core.worker_pool import in_processes, num_cores
 from upscore.crf.settings import CRFSettings
 from upscore.crf.unary import unary_from_labels
 from upscore.errors import DataError, OutputError, SettingsError, UpscoreError
@@ -28,8 +29,7 @@ from upscore.inference.results import (
 )
 from upscore.inference.segmenter import Scores
 from upscore.inference.stored import LABEL_SUFFIXES, STORED_SUFFIXES, Stored, read_stored
-from upscore.inference.summary import Summary, first_line
-from upscore.inference.worker_pool import in_processes
+from upscore.inference.summary import Summary
 
 STORED = Kind("result", STORED_SUFFIXES)
 
@@ -176,7 +176,7 @@ def refine_files(
     refuse_overwriting({photo: targets[job] for job, photo in todo})
     make_folder(out)
 
-    cores = _cores()
+    cores = num_cores()
     processes = max(1, min(workers or cores, len(todo) if workers else len(todo) // WORTH))
     threads = None if processes == 1 else max(1, cores // processes)
     work = Refinement(settings, out, products, confidence, num_classes, max_pixels, threads)
@@ -215,13 +215,6 @@ def _require_fit(jobs: Sequence[Job], num_classes: int | None, confidence: float
         )
     if maps and num_classes is not None:
         unary_from_labels(np.zeros((1, 1), np.uint8), num_classes, confidence)  # do they fit?
-
-
-def _cores() -> int:
-    """Cores that this process may use."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
 
 
 def _compile(settings: CRFSettings) -> None:

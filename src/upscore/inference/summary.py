@@ -5,10 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from upscore.core.failures import tell_failures
 from upscore.errors import WorkError
-
-LISTED = 20
-"""Failures that a message spells out."""
 
 
 @dataclass
@@ -33,14 +31,6 @@ class Summary:
         """Raise WorkError that lists the files that failed, if any did."""
         if not self.failures:
             return
-        lines = [message for _, message in self.failures[:LISTED]]
-        if len(self.failures) > LISTED:
-            lines.append(f"... and {len(self.failures) - LISTED} more")
         count = "1 file" if len(self.failures) == 1 else f"{len(self.failures)} files"
         begin = f"{count} could not be {self.verb}; all others are done:"
-        raise WorkError("\n".join([begin, *lines]))
-
-
-def first_line(error: Exception) -> str:
-    """The first line of what an exception says, or its kind where it says nothing."""
-    return (str(error).strip().splitlines() or [type(error).__name__])[0]
+        raise WorkError(tell_failures(begin, [message for _, message in self.failures]))

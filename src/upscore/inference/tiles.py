@@ -7,9 +7,10 @@ from collections.abc import Iterator
 import numpy as np
 import numpy.typing as npt
 
+from upscore.core.images import require_rgb
 from upscore.core.labels import LabelMap, Labels, RGBImage
 from upscore.errors import SettingsError
-from upscore.inference.segmenter import Scores, Segmenter, require_rgb, softmax
+from upscore.inference.segmenter import Scores, Segmenter, softmax
 
 STRIDE = 32
 """Five pools of two: tiles that begin at its multiples see the pooling grid of the whole photo."""

@@ -6,11 +6,11 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from upscore.core.images import InputSpec
+from upscore.core.images import InputSpec, require_rgb
 from upscore.core.labels import LabelMap, Labels, RGBImage
 from upscore.core.runtime import Runtime
 from upscore.errors import RunError
-from upscore.inference.segmenter import Scores, require_rgb
+from upscore.inference.segmenter import Scores
 from upscore.inference.winograd import use_winograd
 from upscore.models.fold import fold_batch_norm
 

@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import contextlib
 import math
-import signal
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
-from types import FrameType
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -22,6 +19,7 @@ from upscore.errors import WorkError
 from upscore.models.checkpoint import save_model
 from upscore.models.network import Network
 from upscore.training.average import WeightAverage
+from upscore.training.graceful_stop import GracefulStop
 from upscore.training.log import RunLog
 from upscore.training.loss import cross_entropy_sum
 from upscore.training.optim import make_optimizers, schedule_factor, set_learning_rate
@@ -101,7 +99,7 @@ class Training:
         self.device = fabric.device
         self.model = model.to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.average = WeightAverage(self.model, recipe.average) if recipe.average else None
-        optimizers = make_optimizers(model, recipe.optim)
+        optimizers = make_optimizers(model, recipe.optim, outputs=model.num_classes)
         self.network, *self.optimizers = fabric.setup(self.model, *optimizers)
         self.class_weights = None if class_weights is None else class_weights.to(self.device)
         self.position = Position()
@@ -110,7 +108,7 @@ class Training:
         self.last_score: float | None = None
         self._window: Tensor | None = None  # sum of losses that the position does not hold yet
         self._shown_loss: float | None = None
-        self._stop = False
+        self._stop = GracefulStop()
 
     # -- budget ---------------------------------------------------------------------------------
 
@@ -153,7 +151,7 @@ class Training:
         session_start, session_iteration = clock.seconds, self.position.iteration
         at = self.position
         try:
-            with self._graceful_stop():
+            with self._stop.listening():
                 fraction, lr = self.fraction(clock), 0.0
                 while fraction < 1.0 and not self._stopping():
                     batches = next(steps)
@@ -436,24 +434,5 @@ class Training:
 
     def _stopping(self) -> bool:
         if self.fabric.world_size > 1:
-            return bool(self.fabric.broadcast(self._stop))
-        return self._stop
-
-    @contextlib.contextmanager
-    def _graceful_stop(self) -> Iterator[None]:
-        """Ctrl-C and SIGTERM end the loop after the step under way; a second Ctrl-C ends it now."""
-
-        def stop(number: int, _frame: FrameType | None) -> None:
-            if self._stop and number == signal.SIGINT:
-                raise KeyboardInterrupt
-            self._stop = True
-
-        before = {}
-        with contextlib.suppress(ValueError):  # signals belong to the main thread
-            for number in (signal.SIGINT, signal.SIGTERM):
-                before[number] = signal.signal(number, stop)
-        try:
-            yield
-        finally:
-            for number, handler in before.items():
-                signal.signal(number, handler)
+            return bool(self.fabric.broadcast(self._stop.wanted))
+        return self._stop.wanted

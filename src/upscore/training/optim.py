@@ -12,7 +12,6 @@ from pydantic import model_validator
 from torch import nn
 
 from upscore.core.settings import Settings
-from upscore.models.network import Network
 from upscore.training.muon import Muon
 
 Fraction = Annotated[float, Ge(0), Le(1)]
@@ -93,10 +92,15 @@ def schedule_factor(settings: ScheduleSettings, fraction: float, cuts: int = 0) 
             return float(settings.factor**cuts)
 
 
-def make_optimizers(model: Network, settings: OptimSettings) -> list[torch.optim.Optimizer]:
+def make_optimizers(
+    model: nn.Module, settings: OptimSettings, *, outputs: int
+) -> list[torch.optim.Optimizer]:
     """Optimisers over the trainable parameters: one, or for muon two.
 
     Groups carry their learning rate at the top of the schedule as ``top_lr``.
+
+    Args:
+        outputs: channels of the layers that give scores, which muon leaves to adamw.
     """
     kernels, weights, biases, norms = [], [], [], []
     for module in model.modules():
@@ -107,7 +111,7 @@ def make_optimizers(model: Network, settings: OptimSettings) -> list[torch.optim
                 norms.append(parameter)
             elif name == "bias":
                 biases.append(parameter)
-            elif settings.name == "muon" and _is_hidden(module, model.num_classes):
+            elif settings.name == "muon" and _is_hidden(module, outputs):
                 kernels.append(parameter)
             else:
                 weights.append(parameter)
@@ -141,12 +145,12 @@ def make_optimizers(model: Network, settings: OptimSettings) -> list[torch.optim
             ]
 
 
-def _is_hidden(module: nn.Module, num_classes: int) -> bool:
+def _is_hidden(module: nn.Module, outputs: int) -> bool:
     """A convolution that neither sees the photo nor gives scores."""
     return (
         isinstance(module, nn.Conv2d)
         and module.in_channels > PHOTO_CHANNELS
-        and module.out_channels != num_classes
+        and module.out_channels != outputs
     )
 
 

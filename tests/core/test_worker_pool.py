@@ -11,9 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from inference.in_workers import die, double, nap
+from core.in_workers import die, double, nap
+from upscore.core.worker_pool import in_processes
 from upscore.errors import WorkError
-from upscore.inference.worker_pool import in_processes
 
 SOURCE = Path(__file__).resolve().parents[2] / "src"
 

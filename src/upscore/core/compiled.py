@@ -1,4 +1,4 @@
-"""How this room compiles: numba, without the interpreter's lock, kept on disk, told to the user."""
+"""How upscore compiles kernels: numba, without the lock, kept on disk, told to the user."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from typing import Any, TypeVar, cast
 
 import numba
+from numba.core.event import Listener, install_listener
 from numba.extending import intrinsic
 
 Kernel = TypeVar("Kernel", bound=Callable[..., Any])
@@ -19,12 +20,12 @@ _FAST = {"contract", "nsz", "arcp"}
 may be taken in another order: results are the same on every run."""
 
 _TELL_AFTER_S = 0.7
-"""Loading compiled kernels from disk takes less, compiling takes much more."""
+"""Short compilations are not worth a message."""
 
-logger = logging.getLogger("upscore.crf")
+logger = logging.getLogger("upscore.compiled")
 
 _first = threading.Lock()
-_compiled = False
+_compiled: set[str] = set()
 
 
 def compiled(function: Kernel) -> Kernel:
@@ -68,31 +69,48 @@ def instruction(function: Callable[..., Any]) -> Any:
     return intrinsic(function)
 
 
+class _Listener(Listener):
+    """Notes when numba compiles; it does not send these events for what it loads from disk."""
+
+    def __init__(self, what: str) -> None:
+        self.begin = self.end = 0.0
+        self.timer = threading.Timer(
+            _TELL_AFTER_S,
+            logger.info,
+            (f"compiling {what} for this machine, once (some ten seconds)",),
+        )
+        self.timer.daemon = True
+
+    def on_start(self, event: Any) -> None:  # noqa: ARG002
+        if not self.begin:
+            self.begin = time.perf_counter()
+            self.timer.start()
+
+    def on_end(self, event: Any) -> None:  # noqa: ARG002
+        self.end = time.perf_counter()
+
+
 @contextmanager
-def telling() -> Iterator[None]:
-    """Around the first use in a process: logs to ``upscore.crf`` (INFO) when it has to compile.
+def telling(what: str) -> Iterator[None]:
+    """Around the first use of some kernels in a process: logs (INFO) when it has to compile them.
 
     Two messages, before and after, and only when it takes long; later uses cost nothing. A program
-    that wants them as a progress line adds a handler to the logger ``upscore.crf``.
+    that wants them as a progress line adds a handler to the logger ``upscore.compiled``.
+
+    Args:
+        what: the name that the messages use, one for each family of kernels: ``"the dense CRF"``.
     """
-    global _compiled
-    if _compiled:
+    if what in _compiled:
         yield
         return
     with _first:
-        begin = time.perf_counter()
-        timer = threading.Timer(
-            _TELL_AFTER_S,
-            logger.info,
-            ("compiling the dense CRF for this machine, once (some ten seconds)",),
-        )
-        timer.daemon = True
-        timer.start()
+        listener = _Listener(what)
         try:
-            yield
+            with install_listener("numba:compile", listener):
+                yield
         finally:
-            timer.cancel()
-        spent = time.perf_counter() - begin
-        if not _compiled and spent > _TELL_AFTER_S:
-            logger.info("compiled the dense CRF in %.0f s", spent)
-        _compiled = True
+            listener.timer.cancel()
+        spent = listener.end - listener.begin
+        if spent > _TELL_AFTER_S:
+            logger.info("compiled %s in %.0f s", what, spent)
+        _compiled.add(what)

@@ -20,7 +20,7 @@ import numpy.typing as npt
 from llvmlite import ir  # type: ignore[import-untyped]
 from numba.core import types
 
-from upscore.crf.compiled import instruction, part_of_kernels
+from upscore.core.compiled import instruction, part_of_kernels
 
 Meeting = npt.NDArray[np.int64]
 """Counts the arrivals at barriers; a cache line to itself."""
