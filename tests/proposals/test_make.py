@@ -418,7 +418,7 @@ def test_nothing_but_bad_photos(photos, tmp_path):
 
 
 def test_many_failures_are_not_all_listed(photos, tmp_path, monkeypatch):
-    monkeypatch.setattr(room, "LISTED", 2)
+    monkeypatch.setattr("upscore.core.failures.LISTED", 2)
     for photo in photos[:5]:
         photo.path.write_bytes(b"broken")
     with pytest.raises(WorkError, match="and 3 more"):
