@@ -10,8 +10,11 @@ from typing import Any
 
 from upscore.errors import SettingsError
 from upscore.models.conv_vgg_bilinear import ConvVGGBilinear
+from upscore.models.deconvnet import DeconvNet
 from upscore.models.fcn import FCN
 from upscore.models.network import Network
+from upscore.models.segnet import SegNet
+from upscore.models.unet import UNet
 
 MODELS: dict[str, Callable[..., Network]] = {
     "conv-vgg-bilinear": ConvVGGBilinear,
@@ -20,6 +23,9 @@ MODELS: dict[str, Callable[..., Network]] = {
     "fcn8s": partial(FCN, 8),
     "fcn4s": partial(FCN, 4),
     "fcn2s": partial(FCN, 2),
+    "deconvnet": DeconvNet,
+    "segnet": SegNet,
+    "unet": UNet,
 }
 """Name -> builder. Every keyword of a builder is a model option."""
 

@@ -12,7 +12,8 @@ from upscore.models.matrix_conv import convolution
 class ConvBlock(nn.Module):
     """Convolution, batch norm if asked, ReLU: (N, in_channels, H, W) -> (N, out_channels, H', W').
 
-    With batch norm the convolution has no bias, since the norm subtracts it again.
+    With batch norm the convolution has no bias, since the norm subtracts it again; ``bias=True``
+    gives it one all the same, as the released DeconvNet has.
     """
 
     def __init__(
@@ -23,6 +24,7 @@ class ConvBlock(nn.Module):
         kernel: int = 3,
         padding: int | None = None,
         batch_norm: bool = False,
+        bias: bool = False,
     ) -> None:
         super().__init__()
         self.conv = convolution(
@@ -30,7 +32,7 @@ class ConvBlock(nn.Module):
             out_channels,
             kernel,
             padding=kernel // 2 if padding is None else padding,
-            bias=not batch_norm,
+            bias=bias or not batch_norm,
         )
         self.norm = nn.BatchNorm2d(out_channels) if batch_norm else nn.Identity()
         self.relu = nn.ReLU(inplace=True)
@@ -44,16 +46,25 @@ class ConvBlock(nn.Module):
 
 
 class ScoreLayer(nn.Conv2d):
-    """1x1 convolution from features to class scores.
+    """Convolution, 1x1 unless told otherwise, from features to class scores, with bias.
 
     Args:
+        kernel: odd; the size stays.
         init: ``zero`` as in the paper (the trunk's gradient is zero in the very first step only),
             ``normal`` for small random weights (deviation 0.01).
         scale: the features are multiplied by it first; the at-once FCN-8s uses 0.01 and 0.0001.
     """
 
-    def __init__(self, in_channels: int, num_classes: int, *, init: str, scale: float = 1.0):
-        super().__init__(in_channels, num_classes, 1)
+    def __init__(
+        self,
+        in_channels: int,
+        num_classes: int,
+        *,
+        init: str,
+        scale: float = 1.0,
+        kernel: int = 1,
+    ) -> None:
+        super().__init__(in_channels, num_classes, kernel, padding=kernel // 2)
         self.scale = scale
         if init == "normal":
             nn.init.normal_(self.weight, std=0.01)
@@ -65,7 +76,7 @@ class ScoreLayer(nn.Conv2d):
     def forward(self, x: Tensor) -> Tensor:
         # scaling the few weights is scaling the many features
         weight = self.weight if self.scale == 1.0 else self.weight * self.scale
-        return F.conv2d(x, weight, self.bias)
+        return F.conv2d(x, weight, self.bias, padding=self.padding)
 
 
 def bilinear_kernel(size: int) -> Tensor:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import difflib
+from collections.abc import Callable, Iterable
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 
 from upscore.core.labels import MAX_CLASSES
@@ -28,6 +31,55 @@ class Network(nn.Module):
 
     def forward(self, images: Tensor) -> Tensor:
         raise NotImplementedError
+
+    def layer_outputs(self, images: Tensor, names: Iterable[str]) -> dict[str, Tensor]:
+        """What layers gave out in one pass over ``images``, for figures: name -> (N, ., h, w).
+
+        Args:
+            names: layers as in the class's docstring and in Caffe, such as ``conv1_1``, ``unpool5``
+                or ``fc6-deconv`` (- for _): the last parts of a module's path, as many as it takes
+                to tell it from others. A convolution's output is that after norm and ReLU, as
+                Caffe's blobs have it.
+
+        Returns:
+            Copies, without gradients, in the order of ``names``. A pool's is what it pooled.
+
+        Raises:
+            SettingsError: no such layer, or several.
+        """
+        modules = {name: self._layer(name) for name in names}
+        found: dict[str, Tensor] = {}
+
+        def keep(name: str) -> Callable[[nn.Module, Any, Any], None]:
+            def hook(_module: nn.Module, _inputs: Any, output: Any) -> None:
+                # copied, as a ReLU may be about to work in place
+                found[name] = (output if isinstance(output, Tensor) else output[0]).clone()
+
+            return hook
+
+        handles = [m.register_forward_hook(keep(name)) for name, m in modules.items()]
+        try:
+            with torch.no_grad():
+                self(images)
+        finally:
+            for handle in handles:
+                handle.remove()
+        return {name: found[name] for name in modules if name in found}
+
+    def _layer(self, name: str) -> nn.Module:
+        wanted = name.replace("-", "_")
+        paths = [path for path, _ in self.named_modules()]
+        fits = [path for path in paths if path == wanted] or [
+            path for path in paths if path.endswith(f".{wanted}")
+        ]
+        if len(fits) == 1 and wanted:
+            return self.get_submodule(fits[0])
+        if fits and wanted:
+            raise SettingsError(f"layer {name!r} is one of {', '.join(fits)}; say which")
+        ends = sorted({path.rpartition(".")[2] for path in paths if path})
+        near = difflib.get_close_matches(wanted, ends, n=1)
+        hint = f"; did you mean {near[0]}?" if near else f"; there are {', '.join(ends)}"
+        raise SettingsError(f"{self.architecture} has no layer {name!r}{hint}")
 
 
 def count_parameters(model: nn.Module, *, trainable: bool = False) -> int:

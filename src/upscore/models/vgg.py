@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from upscore.errors import SettingsError
 from upscore.models.layers import ConvBlock
 from upscore.models.network import number, whole
+from upscore.models.unpooling import MaxPool, Switches, SwitchPool
 
 DEPTHS = (2, 2, 3, 3, 3)
 """Convolutions before each of the five pools."""
@@ -22,7 +22,7 @@ FC_WIDTH = 4096
 """Channels of fc6 and fc7 at width 1."""
 
 STAGES = ("pool1", "pool2", "pool3", "pool4", "pool5", "fc7")
-"""Outputs that can be asked for. ``poolK`` has stride 2**K; fc7 has pool5's stride."""
+"""The networks' stages. ``poolK`` has stride 2**K; fc7 has pool5's stride."""
 
 
 class VGG16(nn.Module):
@@ -42,6 +42,10 @@ class VGG16(nn.Module):
         fc_width: channels of fc6 and fc7, instead of ``width``'s.
         fc_kernel: side of fc6's kernel, odd; 7 is VGG16's, smaller is cheaper and sees less.
         dropout: probability, after fc6 and after fc7, element by element as in Caffe.
+        fc: without it there are no fc6 and fc7 (SegNet, U-Net).
+        fc_padding: rows and columns of zeros around fc6's input, instead of the geometry's.
+        conv_bias: give convolutions a bias also where a norm follows (DeconvNet).
+        switches: pools remember where their maxima were, for ``encode`` to hand out.
 
     Raises:
         SettingsError: an option outside its range.
@@ -58,6 +62,10 @@ class VGG16(nn.Module):
         batch_norm: bool = False,
         dropout: float = 0.5,
         geometry: str = "same",
+        fc: bool = True,
+        fc_padding: int | None = None,
+        conv_bias: bool = False,
+        switches: bool = False,
     ) -> None:
         super().__init__()
         number("width", width, 0, 16, allow_low=False)
@@ -78,18 +86,27 @@ class VGG16(nn.Module):
             names = [f"conv{stage}_{index}" for index in range(1, depth + 1)]
             for name in names:
                 padding = 100 if geometry == "caffe" and name == "conv1_1" else 1
-                block = ConvBlock(before, after, padding=padding, batch_norm=batch_norm)
+                block = ConvBlock(
+                    before, after, padding=padding, batch_norm=batch_norm, bias=conv_bias
+                )
                 self.add_module(name, block)
                 before = after
+            self.add_module(f"pool{stage}", SwitchPool() if switches else MaxPool())
             self._stages.append(names)
+        self.has_fc = fc
+        if not fc:
+            return
+        if fc_padding is None:
+            fc_padding = 0 if geometry == "caffe" else fc_kernel // 2
         self.fc6 = ConvBlock(
             before,
             fc_width,
             kernel=fc_kernel,
-            padding=0 if geometry == "caffe" else fc_kernel // 2,
+            padding=fc_padding,
             batch_norm=batch_norm,
+            bias=conv_bias,
         )
-        self.fc7 = ConvBlock(fc_width, fc_width, kernel=1, batch_norm=batch_norm)
+        self.fc7 = ConvBlock(fc_width, fc_width, kernel=1, batch_norm=batch_norm, bias=conv_bias)
         self.dropout = nn.Dropout(dropout)
 
     def num_features(self, stage: str) -> int:
@@ -97,18 +114,39 @@ class VGG16(nn.Module):
         return self.fc_width if stage == "fc7" else self.channels[STAGES.index(stage)]
 
     def forward(self, images: Tensor, outputs: Sequence[str] = ("fc7",)) -> dict[str, Tensor]:
-        """(N, in_channels, H, W) -> the features named in ``outputs``, and no others kept alive."""
+        """(N, in_channels, H, W) -> the features named in ``outputs``, and no others kept alive.
+
+        They are stages, or convolutions such as conv4_3, after norm and ReLU.
+        """
+        return self.encode(images, outputs)[0]
+
+    def encode(
+        self, images: Tensor, outputs: Sequence[str]
+    ) -> tuple[dict[str, Tensor], list[Switches]]:
+        """What ``forward`` gives, and the switches of the pools on the way, if they keep them."""
         found: dict[str, Tensor] = {}
+        kept: list[Switches] = []
         x = images
         for pool, names in zip(STAGES[:5], self._stages, strict=True):
             for name in names:
                 x = getattr(self, name)(x)
-            x = F.max_pool2d(x, 2, ceil_mode=True)
+                if name in outputs:
+                    found[name] = x
+            if len(found) == len(outputs):
+                break
+            pooled = getattr(self, pool)(x)
+            if isinstance(pooled, Tensor):
+                x = pooled
+            else:
+                x, switches = pooled
+                kept.append(switches)
             if pool in outputs:
                 found[pool] = x
+            if len(found) == len(outputs):
+                break
         if "fc7" in outputs:
             found["fc7"] = self.dropout(self.fc7(self.dropout(self.fc6(x))))
-        return found
+        return found, kept
 
 
 def scaled(channels: int, width: float) -> int:

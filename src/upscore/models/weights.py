@@ -173,8 +173,10 @@ def start_from_imagenet(model: Network, state: Mapping[str, Tensor], *, source: 
     """Copy a torchvision ``vgg16`` or ``vgg16_bn`` state into the trunk, fc6 and fc7 included.
 
     Linear weights become convolutions in the order C, H, W, which is exact. A bias before batch
-    norm moves into the running mean. torchvision has no norm on fc6 and fc7: ours then start as
-    the identity (in eval mode).
+    norm moves into the running mean, unless the network has a place for it. torchvision has no
+    norm on fc6 and fc7: ours then start as the identity (in eval mode). So do all norms of a
+    network whose convolutions have biases beside them, DeconvNet's, when the plain ``vgg16`` is
+    loaded, which is how its authors start; their shifts keep the network's start.
 
     Raises:
         SettingsError: the network has no VGG16 trunk.
@@ -183,25 +185,33 @@ def start_from_imagenet(model: Network, state: Mapping[str, Tensor], *, source: 
     trunk = getattr(model, "trunk", None)
     if not isinstance(trunk, VGG16):
         raise SettingsError(f"{model.architecture} has no VGG16 trunk to load {source} into")
-    fc6 = trunk.fc6.conv.weight
-    batch_norm = isinstance(trunk.fc6.norm, nn.BatchNorm2d)
-    if batch_norm != ("features.1.weight" in state):
+    first = trunk.get_submodule("conv1_1")
+    assert isinstance(first, ConvBlock)
+    batch_norm = isinstance(first.norm, nn.BatchNorm2d)
+    theirs = "features.1.weight" in state
+    inserted = batch_norm and not theirs and first.conv.bias is not None
+    if batch_norm != theirs and not inserted:
         have, want = ("vgg16", "vgg16_bn") if batch_norm else ("vgg16_bn", "vgg16")
         raise RunError(
             f"{source}: looks like {have}, but the network has batch_norm "
             f"{str(batch_norm).lower()}; use {want}, or change the option"
         )
     incoming = _Incoming(state, source)
-    for ours, theirs, their_norm in torchvision_keys(batch_norm=batch_norm):
-        incoming.copy(trunk.get_submodule(ours), theirs, their_norm)
-    incoming.copy(trunk.fc6, "classifier.0", None, tuple(fc6.shape))
-    incoming.copy(trunk.fc7, "classifier.3", None, tuple(trunk.fc7.conv.weight.shape))
+    for ours, their_layer, their_norm in torchvision_keys(batch_norm=theirs):
+        incoming.copy(trunk.get_submodule(ours), their_layer, their_norm)
+    unused = ["classifier.6."]
+    if trunk.has_fc:
+        incoming.copy(trunk.fc6, "classifier.0", None, tuple(trunk.fc6.conv.weight.shape))
+        incoming.copy(trunk.fc7, "classifier.3", None, tuple(trunk.fc7.conv.weight.shape))
+    else:
+        unused += ["classifier.0.", "classifier.3."]
+        incoming.left -= {key for key in state if key.startswith(tuple(unused))}
     incoming.finish()
     keys = model.state_dict().keys()
     return Transfer(
         copied=tuple(key for key in keys if key.startswith("trunk.")),
         fresh=tuple(key for key in keys if not key.startswith("trunk.")),
-        unused=tuple(key for key in state if key.startswith("classifier.6.")),
+        unused=tuple(key for key in state if key.startswith(tuple(unused))),
     )
 
 
@@ -248,24 +258,28 @@ class _Incoming:
         bias = self.take(f"{layer}.bias", (ours.shape[0],))
         with torch.no_grad():
             ours.copy_(weight.view(ours.shape))
+            has_bias = block.conv.bias is not None
             if block.conv.bias is not None:
                 block.conv.bias.copy_(bias)
-                return
             batch_norm = block.norm
-            assert isinstance(batch_norm, nn.BatchNorm2d)
+            if not isinstance(batch_norm, nn.BatchNorm2d):
+                return
             mean, variance = batch_norm.running_mean, batch_norm.running_var
             assert mean is not None
             assert variance is not None
             if norm is None:
                 batch_norm.weight.fill_(1)
-                batch_norm.bias.copy_(bias)
+                if not has_bias:
+                    batch_norm.bias.copy_(bias)
                 mean.zero_()
                 variance.fill_(1 - batch_norm.eps)
             else:
                 width = (ours.shape[0],)
                 batch_norm.weight.copy_(self.take(f"{norm}.weight", width))
                 batch_norm.bias.copy_(self.take(f"{norm}.bias", width))
-                mean.copy_(self.take(f"{norm}.running_mean", width) - bias)
+                mean.copy_(self.take(f"{norm}.running_mean", width))
+                if not has_bias:
+                    mean.sub_(bias)
                 variance.copy_(self.take(f"{norm}.running_var", width))
 
     def finish(self) -> None:

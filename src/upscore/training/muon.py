@@ -35,7 +35,8 @@ def orthogonalize(matrix: Tensor, steps: int = 4) -> Tensor:
 class Muon(torch.optim.Optimizer):
     """Momentum orthogonalised by Newton-Schulz (Jordan et al. 2024, "Muon").
 
-    A kernel (out, in, h, w) is treated as a matrix (out, in * h * w). torch.optim.Muon, where
+    A kernel (out, in, h, w) is treated as a matrix (out, in * h * w), and so is a deconvolution's
+    (in, out, h, w), in a group with ``transposed`` true. torch.optim.Muon, where
     there is one, takes two-dimensional parameters only. Every singular direction of a kernel's
     gradient is followed equally, so that rare classes are not drowned by frequent ones.
     """
@@ -62,8 +63,13 @@ class Muon(torch.optim.Optimizer):
                     state["momentum"] = torch.zeros_like(parameter)
                 momentum = state["momentum"].mul_(group["momentum"]).add_(parameter.grad)
                 update = parameter.grad.add(momentum, alpha=group["momentum"])  # Nesterov's form
+                transposed = group.get("transposed", False)  # states of older runs do not say
+                if transposed:
+                    update = update.transpose(0, 1)
                 matrix = update.reshape(len(update), -1)
                 scale = max(1.0, matrix.shape[0] / matrix.shape[1]) ** 0.5
-                update = orthogonalize(matrix).view_as(update)
+                update = orthogonalize(matrix).view(update.shape)
+                if transposed:
+                    update = update.transpose(0, 1)
                 parameter.mul_(1.0 - group["lr"] * group["weight_decay"])
                 parameter.add_(update, alpha=-group["lr"] * scale)

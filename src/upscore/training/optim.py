@@ -102,7 +102,9 @@ def make_optimizers(
     Args:
         outputs: channels of the layers that give scores, which muon leaves to adamw.
     """
-    kernels, weights, biases, norms = [], [], [], []
+    kernels: list[nn.Parameter] = []
+    transposed: list[nn.Parameter] = []
+    weights, biases, norms = [], [], []
     for module in model.modules():
         for name, parameter in module.named_parameters(recurse=False):
             if not parameter.requires_grad:
@@ -112,7 +114,9 @@ def make_optimizers(
             elif name == "bias":
                 biases.append(parameter)
             elif settings.name == "muon" and _is_hidden(module, outputs):
-                kernels.append(parameter)
+                (transposed if isinstance(module, nn.ConvTranspose2d) else kernels).append(
+                    parameter
+                )
             else:
                 weights.append(parameter)
     # Caffe: biases have decay multiplier 0; batch norm's have 1 (deconvnet-reference.md 3)
@@ -139,6 +143,8 @@ def make_optimizers(
         case "muon":
             top = settings.kernel_lr
             hidden = [{"params": kernels, "weight_decay": decay, "top_lr": top}]
+            if transposed:
+                hidden.append({**hidden[0], "params": transposed, "transposed": True})
             return [
                 Muon(hidden, lr=top),
                 torch.optim.AdamW(groups, lr=lr, betas=betas, fused=True),
@@ -146,9 +152,9 @@ def make_optimizers(
 
 
 def _is_hidden(module: nn.Module, outputs: int) -> bool:
-    """A convolution that neither sees the photo nor gives scores."""
+    """A convolution or deconvolution that neither sees the photo nor gives scores."""
     return (
-        isinstance(module, nn.Conv2d)
+        isinstance(module, nn.Conv2d | nn.ConvTranspose2d)
         and module.in_channels > PHOTO_CHANNELS
         and module.out_channels != outputs
     )

@@ -1,0 +1,101 @@
+"""DeconvNet (Noh, Hong, Han, ICCV 2015, section 3 and its table 2)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import partial
+
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from upscore.models.deconvolution import DeconvBlock
+from upscore.models.layers import ScoreLayer
+from upscore.models.mirrored import MirroredDecoder
+from upscore.models.network import Network, choice, flag, number
+from upscore.models.vgg import DEPTHS, VGG16
+
+
+class DeconvNet(Network):
+    """VGG16 down to fc7, and its mirror image up: unpooling by switches, deconvolutions, scores.
+
+    An input of 224 pixels has a pool5 of 7x7, and fc6, which is not padded, makes one element of
+    it that sees everything. Of larger inputs fc6 makes one element of each window of 7x7, and
+    fc6_deconv, which stamps 7x7, gives back pool5's size. A smaller pool5 is laid into the middle
+    of 7x7 zeros, and its part of fc6_deconv's answer goes on. Pools round up, and unpooling gives
+    back the size before the pool, so that 32 need not divide a side.
+
+    Layers are called as in the release, with _ for -: conv1_1 ... conv5_3, pool1 ... pool5, fc6,
+    fc7, fc6_deconv, unpool5, deconv5_1 ... deconv1_2, seg_score; ``layer_outputs`` has each one's
+    output after norm and ReLU. There is no dropout. Convolutions have biases beside their norms,
+    which makes 251,805,653 parameters for 21 classes.
+
+    Args:
+        num_classes: 1 to 255.
+        batch_norm: without it, the ablation of section 3.3; then use ``decoder_init=he``, since
+            nothing makes up for 14 layers with small weights.
+        decoder_init: ``normal``, the papers' Gaussian of deviation 0.01, or ``he``.
+        norm_shift: start of all norms' shifts; the release has 0.001, the paper does not say.
+        score_init: ``normal`` (deviation 0.01) as in the papers, or ``zero``.
+        width, channels, fc_width, fc_kernel: see :class:`VGG16`. fc6_deconv has fc6's kernel.
+
+    Raises:
+        SettingsError: an option outside its range.
+    """
+
+    def __init__(
+        self,
+        *,
+        num_classes: int,
+        in_channels: int = 3,
+        width: float = 1.0,
+        channels: Sequence[int] | None = None,
+        fc_width: int | None = None,
+        fc_kernel: int = 7,
+        batch_norm: bool = True,
+        decoder_init: str = "normal",
+        norm_shift: float = 0.001,
+        score_init: str = "normal",
+    ) -> None:
+        super().__init__(num_classes=num_classes, in_channels=in_channels)
+        choice("decoder_init", decoder_init, ("normal", "he"))
+        choice("score_init", score_init, ("zero", "normal"))
+        number("norm_shift", norm_shift, -1, 1, allow_low=True)
+        self.fc_kernel = fc_kernel
+        self.trunk = VGG16(
+            in_channels=in_channels,
+            width=width,
+            channels=channels,
+            fc_width=fc_width,
+            fc_kernel=fc_kernel,
+            batch_norm=flag("batch_norm", batch_norm),
+            dropout=0.0,
+            fc_padding=0,
+            conv_bias=True,
+            switches=True,
+        )
+        block = partial(DeconvBlock, batch_norm=batch_norm, init=decoder_init)
+        stages = self.trunk.channels
+        self.fc6_deconv = block(
+            self.trunk.fc_width, stages[-1], kernel=fc_kernel, padded=False, dense=False
+        )
+        self.decoder = MirroredDecoder(stages, DEPTHS, prefix="deconv", block=block)
+        self.seg_score = ScoreLayer(stages[0], num_classes, init=score_init)
+        for module in self.modules():
+            if isinstance(module, nn.BatchNorm2d):
+                nn.init.constant_(module.bias, norm_shift)
+
+    def forward(self, images: Tensor) -> Tensor:
+        features, switches = self.trunk.encode(images, ("pool5",))
+        x = self._bottleneck(features["pool5"])
+        scores: Tensor = self.seg_score(self.decoder(x, switches))
+        return scores
+
+    def _bottleneck(self, pool5: Tensor) -> Tensor:
+        """fc6, fc7 and fc6_deconv: (N, C, h, w) -> the same shape."""
+        height, width = pool5.shape[2:]
+        down, right = max(0, self.fc_kernel - height), max(0, self.fc_kernel - width)
+        top, left = down // 2, right // 2
+        if down or right:
+            pool5 = F.pad(pool5, (left, right - left, top, down - top))
+        x: Tensor = self.fc6_deconv(self.trunk.fc7(self.trunk.fc6(pool5)))
+        return x[..., top : top + height, left : left + width] if down or right else x

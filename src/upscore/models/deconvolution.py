@@ -1,0 +1,116 @@
+"""Deconvolutions of stride 1 (DeconvNet section 3.2.2), in the layout in which they are released.
+
+With stride 1, a deconvolution is a convolution whose kernel is flipped and whose channels are
+exchanged. Weights stay as ``nn.ConvTranspose2d`` has them, (in, out, kh, kw), which is also Caffe's
+layout; for inference :func:`as_convolution` makes the convolution.
+"""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+NORMAL_STD = 0.01
+"""Deviation of the papers' decoder at its start (deconvnet-reference.md section 2)."""
+
+
+class MatrixConvTranspose2d(nn.ConvTranspose2d):
+    """An unpadded deconvolution of stride 1 that a CPU does as one matrix product.
+
+    (N, C, H, W) -> (N, O, H + kh - 1, W + kw - 1). The same sums in another order, so equal up to
+    rounding, forward and backward. On the 1x1 map that DeconvNet was made for the product is the
+    answer; of larger maps it gives the stamps, which are then added up, in float32 at least. As
+    a convolution, a 7x7 kernel would mostly multiply padding. Elsewhere than on a CPU it is the
+    plain deconvolution.
+    """
+
+    def forward(self, x: Tensor, output_size: list[int] | None = None) -> Tensor:
+        assert output_size is None
+        if x.device.type != "cpu":
+            return super().forward(x)
+        num, _, height, width = x.shape
+        (kh, kw), out = self.kernel_size, self.out_channels
+        matrix = self.weight.permute(2, 3, 1, 0).flatten(0, 2)  # a view of channels last: (kkO, C)
+        stamps = F.linear(x.permute(0, 2, 3, 1), matrix)
+        if (height, width) == (1, 1):
+            y = stamps.view(num, kh, kw, out).permute(0, 3, 1, 2)
+        else:
+            dtype = stamps.dtype
+            stamps = stamps.view(num, height * width, kh * kw, out).permute(0, 3, 2, 1)
+            stamps = stamps.float() if dtype != torch.float64 else stamps
+            size = (height + kh - 1, width + kw - 1)
+            y = F.fold(stamps.flatten(1, 2), size, (kh, kw)).to(dtype)
+            y = y.contiguous(memory_format=torch.channels_last)
+        return y if self.bias is None else y + self.bias.to(y.dtype).view(-1, 1, 1)
+
+
+class DeconvBlock(nn.Module):
+    """Deconvolution of stride 1, batch norm if asked, ReLU.
+
+    (N, in_channels, H, W) -> (N, out_channels, H, W) with ``padded``, which wants an odd kernel;
+    else (N, out_channels, H + kernel - 1, W + kernel - 1). The deconvolution has a bias also where
+    the norm subtracts it again, as in the release.
+
+    Args:
+        init: ``normal``, the papers' Gaussian of deviation 0.01, or ``he``, which keeps the size of
+            signals also where no norm does it.
+        dense: whether an output element sees the whole kernel, or one element of it, as where the
+            input is 1x1; ``he`` has to know.
+    """
+
+    def __init__(
+        self,
+        in_channels: int,
+        out_channels: int,
+        *,
+        kernel: int = 3,
+        padded: bool = True,
+        batch_norm: bool = True,
+        init: str = "normal",
+        dense: bool = True,
+    ) -> None:
+        super().__init__()
+        assert kernel % 2 or not padded
+        self.deconv: nn.ConvTranspose2d | nn.Conv2d
+        if padded:
+            self.deconv = nn.ConvTranspose2d(in_channels, out_channels, kernel, padding=kernel // 2)
+        else:
+            self.deconv = MatrixConvTranspose2d(in_channels, out_channels, kernel)
+        self.norm = nn.BatchNorm2d(out_channels) if batch_norm else nn.Identity()
+        self.relu = nn.ReLU(inplace=True)
+        seen = in_channels * (kernel**2 if dense else 1)
+        nn.init.normal_(self.deconv.weight, std=(2 / seen) ** 0.5 if init == "he" else NORMAL_STD)
+        assert self.deconv.bias is not None
+        nn.init.zeros_(self.deconv.bias)
+
+    def forward(self, x: Tensor) -> Tensor:
+        out: Tensor = self.relu(self.norm(self.deconv(x)))
+        return out
+
+
+@torch.no_grad()
+def as_convolution(deconv: nn.ConvTranspose2d) -> nn.Conv2d:
+    """The convolution that a deconvolution of stride 1 is; the same memory layout, new memory.
+
+    w'[o, c, i, j] = w[c, o, kh - 1 - i, kw - 1 - j], and padding kh - 1 - p instead of p.
+    """
+    assert deconv.stride == deconv.dilation == (1, 1)
+    assert deconv.groups == 1
+    assert not isinstance(deconv.padding, str)
+    (kh, kw), (ph, pw) = deconv.kernel_size, deconv.padding
+    weight = deconv.weight
+    last = weight.is_contiguous(memory_format=torch.channels_last)
+    layout = torch.channels_last if last else torch.contiguous_format
+    with torch.device("meta"):
+        conv = nn.Conv2d(
+            deconv.in_channels,
+            deconv.out_channels,
+            (kh, kw),
+            padding=(kh - 1 - ph, kw - 1 - pw),
+            bias=deconv.bias is not None,
+        )
+    flipped = weight.detach().flip(2, 3).transpose(0, 1).contiguous(memory_format=layout)
+    conv.weight = nn.Parameter(flipped, requires_grad=weight.requires_grad)
+    conv.bias = deconv.bias
+    return conv.train(deconv.training)
