@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 import torch
 from torch import nn
 
 from upscore.models.catalog import MODELS, create_model
+from upscore.models.deconvolution import DeconvBlock, MatrixConvTranspose2d
 from upscore.models.fold import fold_batch_norm
 from upscore.models.layers import ConvBlock
 
@@ -74,8 +77,39 @@ def test_a_bias_before_the_norm_is_folded_too() -> None:
     torch.testing.assert_close(fold_batch_norm(block)(x), block(x))
 
 
-def test_channels_last_stays() -> None:
-    model = randomised("fcn8s").to(memory_format=torch.channels_last)
+@torch.no_grad()
+@pytest.mark.parametrize("options", [{}, {"kernel": 5, "padded": False}])
+@pytest.mark.parametrize("size", [(1, 1), (6, 5)])
+def test_a_deconvolution_and_its_bias_are_folded_too(
+    options: dict[str, Any], size: tuple[int, int]
+) -> None:
+    block = DeconvBlock(4, 3, **options).double().eval()
+    assert isinstance(block.norm, nn.BatchNorm2d)
+    for key, value in block.state_dict().items():
+        if value.is_floating_point():
+            value.uniform_(0.2, 1.5) if key.endswith("var") else value.normal_()
+    x = torch.randn(2, 4, *size, dtype=torch.float64)
+    folded = fold_batch_norm(block)
+    torch.testing.assert_close(folded(x), block(x))
+    assert isinstance(folded.norm, nn.Identity)
+
+
+@pytest.mark.parametrize("batch_norm", [True, False])
+def test_deconvolutions_that_keep_the_size_become_convolutions(batch_norm: bool) -> None:
+    model = randomised("deconvnet", batch_norm=batch_norm)
+    assert sum(type(module) is nn.ConvTranspose2d for module in model.modules()) == 13
+    folded = fold_batch_norm(model)
+    left = [module for module in folded.modules() if isinstance(module, nn.ConvTranspose2d)]
+    assert [type(module) for module in left] == [MatrixConvTranspose2d]
+    assert sum(type(module) is nn.ConvTranspose2d for module in model.modules()) == 13
+    x = torch.randn(1, 3, 40, 50)
+    with torch.no_grad():
+        torch.testing.assert_close(folded(x), model.eval()(x), rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("name", ["fcn8s", "deconvnet"])
+def test_channels_last_stays(name: str) -> None:
+    model = randomised(name).to(memory_format=torch.channels_last)
     for parameter in fold_batch_norm(model).parameters():
         if parameter.ndim == 4:
             assert parameter.is_contiguous(memory_format=torch.channels_last)

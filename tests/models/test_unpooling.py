@@ -96,14 +96,43 @@ def test_gradients_flow_through_the_switches_alone() -> None:
     assert torch.autograd.gradcheck(there_and_back, (x,))
 
 
+@pytest.mark.parametrize("layout", LAYOUTS)
+@pytest.mark.parametrize("size", SIZES)
+def test_gradients_are_torchs(size: tuple[int, int], layout: torch.memory_format) -> None:
+    x = features(2, 5, *size).contiguous(memory_format=layout)
+    pooled, switches = SwitchPool()(x)
+    pull = torch.randn(x.shape).contiguous(memory_format=layout)
+    grads = []
+    for unpool in (Unpool(), lambda v, s: F.max_unpool2d(v, s.positions, 2, output_size=s.size)):
+        values = pooled.clone().requires_grad_()
+        unpool(values, switches).backward(pull)
+        assert values.grad is not None
+        grads.append(values.grad)
+    assert torch.equal(*grads)
+
+
+def test_a_gradient_stays_channels_last() -> None:
+    x = torch.randn(2, 8, 6, 6).contiguous(memory_format=torch.channels_last)
+    pooled, switches = SwitchPool()(x)
+    seen: list[Tensor] = []
+    values = (pooled.requires_grad_() * 1).contiguous(memory_format=torch.channels_last)
+    values.register_hook(seen.append)
+    Unpool()(values, switches).backward(x)
+    assert seen[0].is_contiguous(memory_format=torch.channels_last)
+
+
 def test_autocast_does_not_widen_the_maps() -> None:
     x = torch.randn(1, 4, 6, 6).bfloat16().requires_grad_()
-    with torch.autocast("cpu", torch.bfloat16):
-        pooled, switches = SwitchPool()(x)
-        out = Unpool()(pooled, switches)
-    assert out.dtype == torch.bfloat16
-    out.sum().backward()
+    for recorded in (True, False):
+        with torch.autocast("cpu", torch.bfloat16), torch.set_grad_enabled(recorded):
+            pooled, switches = SwitchPool()(x)
+            out = Unpool()(pooled, switches)
+        assert out.dtype == torch.bfloat16
+        assert out.requires_grad == recorded
+        if recorded:
+            out.sum().backward()
     assert x.grad is not None
+    assert x.grad.dtype == torch.bfloat16
 
 
 def test_layout_stays_channels_last() -> None:

@@ -116,6 +116,58 @@ def test_the_trunk_computes_what_torchvision_computes(name: str, batch_norm: boo
 
 
 @torch.no_grad()
+@pytest.mark.parametrize(
+    ("name", "options", "file_has_norm"),
+    [
+        ("deconvnet", {"batch_norm": False}, False),
+        ("deconvnet", {"batch_norm": True, "norm_shift": 0.0}, True),
+        ("deconvnet", {"batch_norm": True, "norm_shift": 0.0}, False),
+        ("segnet", {"batch_norm": False, "fc_width": None}, False),
+        ("unet", {"batch_norm": True, "fc_width": None}, True),
+    ],
+)
+def test_the_encoders_with_and_without_fc_layers(
+    name: str, options: dict[str, Any], file_has_norm: bool
+) -> None:
+    """Biases beside norms, norms put into the plain network (eval mode), and files' unused ends."""
+    source = theirs(batch_norm=file_has_norm)
+    settings = {"channels": CHANNELS, "fc_width": FC, **options}
+    settings = {key: value for key, value in settings.items() if value is not None}
+    model = create_model(name, num_classes=2, **settings).eval()
+    before = {key: value.clone() for key, value in model.state_dict().items()}
+    transfer = start_from_imagenet(model, source.state_dict(), source="test")
+    x = torch.randn(2, 3, 224, 224)
+    pool5, fc7 = source.features_and_fc7(x)
+    trunk = model.get_submodule("trunk")
+    torch.testing.assert_close(trunk(x, ("pool5",))["pool5"], pool5, rtol=1e-4, atol=1e-4)
+    linear = {f"classifier.{i}.{kind}" for i in (0, 3) for kind in ("weight", "bias")}
+    if name == "deconvnet":
+        torch.testing.assert_close(trunk(x)["fc7"][:, :, 0, 0], fc7, rtol=1e-4, atol=1e-4)
+        assert not linear & set(transfer.unused)
+    else:
+        assert linear <= set(transfer.unused)
+    after = model.state_dict()
+    for key in transfer.fresh:
+        assert not key.startswith("trunk.")
+        assert torch.equal(after[key], before[key])
+
+
+@torch.no_grad()
+def test_norms_put_into_the_plain_network_start_as_the_releases() -> None:
+    model = create_model("deconvnet", num_classes=2, channels=CHANNELS, fc_width=FC)
+    source = theirs(batch_norm=False).state_dict()
+    start_from_imagenet(model, source, source="test")
+    state = model.state_dict()
+    assert torch.equal(state["trunk.conv1_1.conv.bias"], source["features.0.bias"])
+    for layer in ("conv1_1", "fc7"):
+        assert bool((state[f"trunk.{layer}.norm.weight"] == 1).all())
+        torch.testing.assert_close(
+            state[f"trunk.{layer}.norm.bias"],
+            torch.full_like(state[f"trunk.{layer}.norm.bias"], 0.001),
+        )
+
+
+@torch.no_grad()
 def test_fc6_and_fc7_are_copied_to_the_bit_in_c_h_w_order() -> None:
     source, model = theirs(batch_norm=False), ours()
     start_from_imagenet(model, source.state_dict(), source="test")
@@ -307,6 +359,19 @@ def test_a_staged_network_scores_what_the_coarse_one_scored() -> None:
     # twice-interpolated and once-interpolated maps are not equal, but close
     difference = (finer(x) - coarse(x)).abs().mean()
     assert float(difference) < 0.2 * float(coarse(x).std())
+
+
+def test_deconvnets_second_stage_starts_from_all_of_the_first() -> None:
+    old = scramble(ours("deconvnet"))
+    new = ours("deconvnet")
+    transfer = start_from(new, old.state_dict(), source="stage 1")
+    assert not transfer.fresh
+    assert not transfer.unused
+    for key, value in old.state_dict().items():
+        assert torch.equal(new.state_dict()[key], value), key
+    other = ours("deconvnet", num_classes=5)
+    transfer = start_from(other, old.state_dict(), source="stage 1")
+    assert set(transfer.fresh) == {"seg_score.weight", "seg_score.bias"}
 
 
 @torch.no_grad()

@@ -10,6 +10,8 @@ from torch import nn
 
 from upscore.core.settings import build
 from upscore.errors import SettingsError
+from upscore.models.catalog import create_model
+from upscore.models.deconvolution import as_convolution
 from upscore.models.network import Network
 from upscore.training.muon import Muon, orthogonalize
 from upscore.training.optim import (
@@ -129,6 +131,38 @@ def test_muon_first_step_by_hand() -> None:
     Muon([weight], lr=0.1, weight_decay=0.5).step()
     direction = orthogonalize(gradient.reshape(4, 6)).view(4, 6, 1, 1)
     torch.testing.assert_close(weight.detach(), torch.full_like(weight, 0.95) - 0.1 * direction)
+
+
+def test_muon_moves_a_deconvolution_as_the_convolution_that_it_is() -> None:
+    torch.manual_seed(0)
+    deconv = nn.Sequential(nn.ConvTranspose2d(6, 8, 3, padding=1), nn.Conv2d(8, 2, 1))
+    conv = nn.Sequential(as_convolution(deconv[0]), nn.Conv2d(8, 2, 1))  # type: ignore[arg-type]
+    conv[1].load_state_dict(deconv[1].state_dict())
+    x = torch.randn(2, 6, 7, 9)
+    for model in (deconv, conv):
+        (hidden,) = [p for p in model[0].parameters() if p.ndim == 4]
+        transposed = model is deconv
+        muon = Muon([{"params": [hidden], "transposed": transposed}], lr=0.1, weight_decay=0.1)
+        for _ in range(3):
+            muon.zero_grad()
+            model(x).square().mean().backward()
+            muon.step()
+    torch.testing.assert_close(conv(x), deconv(x), rtol=1e-4, atol=1e-5)
+    assert not torch.equal(as_convolution(deconv[0]).weight, deconv[0].weight)  # type: ignore[arg-type]
+
+
+def test_muon_is_told_of_deconvolutions() -> None:
+    model = create_model("deconvnet", num_classes=3, width=1 / 8)
+    muon, adamw = make_optimizers(model, OptimSettings(name="muon"))
+    held = {p: g.get("transposed", False) for g in muon.param_groups for p in g["params"]}
+    kinds = (nn.Conv2d, nn.ConvTranspose2d)
+    hidden = [m for n, m in model.named_modules() if isinstance(m, kinds)][1:-1]
+    assert held == {m.weight: isinstance(m, nn.ConvTranspose2d) for m in hidden}
+    assert len(held) + sum(len(g["params"]) for g in adamw.param_groups) == len(
+        list(model.parameters())
+    )
+    set_learning_rate([muon, adamw], 0.5)
+    assert {g["lr"] for g in muon.param_groups} == {0.01}
 
 
 def test_a_zero_gradient_moves_nothing() -> None:

@@ -1,12 +1,12 @@
 """Max pooling that remembers where its maxima were, and unpooling that puts values back there.
 
-DeconvNet section 3.2.1. Both are torch's own kernels: of the forms that benchmarks/unpooling.py
-compares, all exact, they are several times as fast as the next one, forward and with gradients.
+DeconvNet section 3.2.1. Both are torch's own kernels, except for a gradient: of the exact forms
+that benchmarks/unpooling.py compares they are several times as fast as the next one on a CPU.
 """
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -51,9 +51,38 @@ class Unpool(nn.Module):
     """
 
     def forward(self, x: Tensor, switches: Switches) -> Tensor:
-        size = list(switches.size)
-        if x.is_meta or not torch.is_autocast_enabled(x.device.type):
-            return F.max_unpool2d(x, switches.positions, [2, 2], output_size=size)
-        # autocast would make the largest maps of the network float32, though nothing is added up
-        with torch.autocast(x.device.type, enabled=False):
-            return F.max_unpool2d(x, switches.positions, [2, 2], output_size=size)
+        if x.requires_grad and torch.is_grad_enabled():
+            out: Tensor = _Unpooling.apply(  # type: ignore[no-untyped-call]
+                x, switches.positions, switches.size
+            )
+            return out
+        return _unpool(x, switches.positions, switches.size)
+
+
+class _Unpooling(torch.autograd.Function):
+    """torch's forward pass with a backward pass that reads gradients as they lie.
+
+    torch's own copies them to N, C, H, W and hands them on so, which costs a network laid out
+    channels last four times as much, and slows down the layers before.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, positions: Tensor, size: tuple[int, int]) -> Tensor:
+        ctx.save_for_backward(positions)
+        return _unpool(x, positions, size)
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None, None]:
+        (positions,) = ctx.saved_tensors
+        # (N, HW, C), views of channels last
+        rows, places = (z.permute(0, 2, 3, 1).flatten(1, 2) for z in (gradients[0], positions))
+        values = rows.gather(1, places).unflatten(1, tuple(positions.shape[2:]))
+        return values.permute(0, 3, 1, 2), None, None
+
+
+def _unpool(x: Tensor, positions: Tensor, size: tuple[int, int]) -> Tensor:
+    if x.is_meta or not torch.is_autocast_enabled(x.device.type):
+        return F.max_unpool2d(x, positions, [2, 2], output_size=list(size))
+    # autocast would make the largest maps of the network float32, though nothing is added up
+    with torch.autocast(x.device.type, enabled=False):
+        return F.max_unpool2d(x, positions, [2, 2], output_size=list(size))

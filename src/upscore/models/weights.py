@@ -174,9 +174,9 @@ def start_from_imagenet(model: Network, state: Mapping[str, Tensor], *, source: 
 
     Linear weights become convolutions in the order C, H, W, which is exact. A bias before batch
     norm moves into the running mean, unless the network has a place for it. torchvision has no
-    norm on fc6 and fc7: ours then start as the identity (in eval mode). So do all norms of a
-    network whose convolutions have biases beside them, DeconvNet's, when the plain ``vgg16`` is
-    loaded, which is how its authors start; their shifts keep the network's start.
+    norm on fc6 and fc7: ours then start as the identity (in eval mode). So do all norms where the
+    plain ``vgg16`` is loaded into DeconvNet with batch norm, which is how its authors start. Its
+    convolutions have biases beside norms, and such norms keep the shift that they start with.
 
     Raises:
         SettingsError: the network has no VGG16 trunk.
