@@ -153,7 +153,7 @@ def test_muon_moves_a_deconvolution_as_the_convolution_that_it_is() -> None:
 
 def test_muon_is_told_of_deconvolutions() -> None:
     model = create_model("deconvnet", num_classes=3, width=1 / 8)
-    muon, adamw = make_optimizers(model, OptimSettings(name="muon"))
+    muon, adamw = make_optimizers(model, OptimSettings(name="muon"), outputs=3)
     held = {p: g.get("transposed", False) for g in muon.param_groups for p in g["params"]}
     kinds = (nn.Conv2d, nn.ConvTranspose2d)
     hidden = [m for n, m in model.named_modules() if isinstance(m, kinds)][1:-1]
