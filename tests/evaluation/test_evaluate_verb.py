@@ -4,59 +4,20 @@ from __future__ import annotations
 
 import csv
 import json
-from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
-from PIL import Image
 
+from evaluation.small_world import make_data, make_network
 from upscore.cli.evaluate import evaluate
 from upscore.cli.segmenter_options import SegmenterOptions
-from upscore.core.images import InputSpec, read_image
+from upscore.core.images import read_image
 from upscore.core.labels import VOID, Labels
-from upscore.core.run_folder import RunFolder
 from upscore.data import open_data
 from upscore.errors import DataError, RunError, SettingsError, WorkError
 from upscore.evaluation.classes import match_classes
 from upscore.evaluation.confusion import Confusion
 from upscore.inference.load import load_segmenter
-from upscore.models.catalog import create_model
-from upscore.models.checkpoint import save_model
-
-NAMES = ("ground", "[red]tree[/red]", "car")
-
-
-def make_network(folder: Path, names: tuple[str, ...] = NAMES) -> Path:
-    torch.manual_seed(3)
-    run = RunFolder(folder)
-    run.path.mkdir(parents=True)
-    run.write_manifest({})
-    model = create_model("fcn32s", num_classes=len(names), width=1 / 16, fc_width=8)
-    for parameter in model.parameters():  # far from the zeros that score layers begin with
-        torch.nn.init.normal_(parameter, std=0.3)
-    save_model(run.model, model, labels=Labels.of(names), input_spec=InputSpec.named("imagenet"))
-    return folder
-
-
-def make_data(folder: Path, names: tuple[str, ...] = NAMES, *, num: int = 6) -> Path:
-    rng = np.random.default_rng(0)
-    for part in ("images", "masks"):
-        (folder / part).mkdir(parents=True)
-    for i in range(num):
-        size = (int(rng.integers(33, 60)), int(rng.integers(33, 60)))
-        photo = rng.integers(0, 256, (*size, 3), dtype=np.uint8)
-        mask = rng.integers(0, 3, size, dtype=np.uint8)
-        mask[:3] = VOID
-        Image.fromarray(photo).save(folder / "images" / f"p{i}.png")
-        Image.fromarray(mask).save(folder / "masks" / f"p{i}.png")
-    (folder / "val.txt").write_text("\n".join(f"p{i}" for i in range(num)))
-    classes = "\n".join(f"  - name: {json.dumps(name)}" for name in names)
-    (folder / "dataset.yaml").write_text(
-        "image: images/*.png\nmask: masks/*.png\nmasks: indices\n"
-        f"splits: {{val: val.txt}}\nclasses:\n{classes}\n"
-    )
-    return folder / "dataset.yaml"
 
 
 @pytest.fixture

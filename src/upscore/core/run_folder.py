@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from upscore.core.files import atomic_path, read_json
-from upscore.errors import NotFoundError, RunError
+from upscore.errors import NotFoundError, RunError, SettingsError
 
 FORMAT_VERSION = 1
 """Raised when a run folder of this program could not be read by an older one."""
@@ -78,6 +78,26 @@ class RunFolder:
                 f"{FORMAT_VERSION}); upgrade with: pip install -U upscore"
             )
         return run
+
+    def is_begun(self, *, resume: bool) -> bool:
+        """Whether there is a run here to go on with; if not, the folder is free for a new one.
+
+        Raises:
+            SettingsError: the folder is taken: by a run while ``resume`` is false, or by something
+                else.
+        """
+        begun = self.manifest.exists()
+        if begun and not resume:
+            raise SettingsError(
+                f"{self.path}: holds a run already; go on with it by --resume, or choose another "
+                "--out"
+            )
+        if not begun and self.path.exists() and not self._is_empty():
+            raise SettingsError(f"{self.path}: exists and is no run folder; choose another --out")
+        return begun
+
+    def _is_empty(self) -> bool:
+        return self.path.is_dir() and not any(self.path.iterdir())
 
     def read_manifest(self) -> dict[str, Any]:
         return read_json(self.manifest)

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import os
 import platform
+import shlex
 import subprocess
 import sys
 import time
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, get_args
@@ -140,6 +142,16 @@ def describe_machine() -> dict[str, Any]:
         "cpu": cpu_name(),
         "cores": os.cpu_count(),
         "versions": {name: installed_version(name) for name in packages},
+    }
+
+
+def describe_start() -> dict[str, Any]:
+    """What a manifest says of how a run was begun: command, time, commit, machine."""
+    return {
+        "command": shlex.join(["upscore", *sys.argv[1:]]),
+        "started": datetime.now(UTC).isoformat(timespec="seconds"),
+        "git_commit": git_commit(),
+        "machine": describe_machine(),
     }
 
 

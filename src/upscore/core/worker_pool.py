@@ -25,7 +25,11 @@ AHEAD = 2
 
 
 def in_processes(
-    work: Callable[[Item], Result], items: Iterable[Item], *, processes: int
+    work: Callable[[Item], Result],
+    items: Iterable[Item],
+    *,
+    processes: int,
+    one_core: bool = False,
 ) -> Generator[tuple[Item, Result], None, None]:
     """(item, ``work(item)``) as they are finished, in no fixed order.
 
@@ -35,6 +39,7 @@ def in_processes(
 
     Args:
         work: goes to each process once; must pickle, and so must items, results and exceptions.
+        one_core: each process computes on one core.
 
     Raises:
         WorkError: a process died. And what ``work`` raises.
@@ -44,7 +49,7 @@ def in_processes(
         # fork would copy locks that threads of this process hold, such as a progress bar's
         mp_context=multiprocessing.get_context("spawn"),
         initializer=_begin,
-        initargs=(work,),
+        initargs=(work, one_core),
     )
     waiting: dict[Future[Result], Item] = {}
     rest = iter(items)
@@ -103,10 +108,12 @@ def use_one_core() -> None:
 _work: Callable[[Any], Any] | None = None
 
 
-def _begin(work: Callable[[Any], Any]) -> None:
+def _begin(work: Callable[[Any], Any], one_core: bool) -> None:
     """In a new process: keep the work, and end when the one that asked for it is killed."""
     global _work
     _work = work
+    if one_core:
+        use_one_core()
     threading.Thread(target=_end_with_parent, daemon=True).start()
 
 

@@ -18,7 +18,7 @@ from typing import Any
 from upscore.core.failures import first_line, tell_failures
 from upscore.core.files import explain_os_error, make_folder
 from upscore.core.images import MAX_PIXELS, read_image
-from upscore.core.worker_pool import in_processes, num_cores, use_one_core
+from upscore.core.worker_pool import in_processes, num_cores
 from upscore.errors import DataError, OutputError, SettingsError, UpscoreError, WorkError
 from upscore.proposals.proposals import Proposals, ProposalSource, Settings, image_key
 from upscore.proposals.store import (
@@ -280,7 +280,7 @@ def _compute(
             yield task, work(task)
     if not rest:
         return
-    several = in_processes(_OneOfSeveral(work), rest, processes=processes)
+    several = in_processes(work, rest, processes=processes, one_core=True)
     try:
         with contextlib.closing(several):
             yield from several
@@ -291,17 +291,6 @@ def _compute(
             "a process died, most likely of too little memory. What was finished is kept: the same "
             "command goes on from there; try it with fewer --workers"
         ) from error
-
-
-@dataclass(frozen=True)
-class _OneOfSeveral:
-    """The work, in a process of several that have a core each."""
-
-    work: _Work
-
-    def __call__(self, task: _Task) -> _Result | str:
-        use_one_core()
-        return self.work(task)
 
 
 @contextlib.contextmanager

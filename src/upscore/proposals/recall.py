@@ -22,7 +22,7 @@ import numpy.typing as npt
 
 from upscore.core.boxes import iou_matrix
 from upscore.core.labels import VOID
-from upscore.core.worker_pool import in_processes, use_one_core
+from upscore.core.worker_pool import in_processes
 from upscore.data.dataset import DataSet, Sample, Split, read_instances
 from upscore.errors import DataError, SettingsError, UpscoreError, WorkError
 from upscore.proposals.ground_truth import GroundTruth, TrueObject
@@ -405,17 +405,6 @@ def _outcomes(
         yield index, work(index)
     if processes > 1:
         with contextlib.closing(
-            in_processes(_OnOneCore(work), indices[1:], processes=processes)
+            in_processes(work, indices[1:], processes=processes, one_core=True)
         ) as several:
             yield from several
-
-
-@dataclass(frozen=True)
-class _OnOneCore:
-    """The work, in a process of several that have a core each."""
-
-    work: _Measurement
-
-    def __call__(self, index: int) -> PhotoRecall | str:
-        use_one_core()
-        return self.work(index)

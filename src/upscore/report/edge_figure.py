@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 
 from upscore.errors import SettingsError
 from upscore.evaluation.edges import EdgeScores
-from upscore.report.figures import DASHES, MARKERS, PAPER
+from upscore.report.figures import DASHES, MARKERS, PAPER, plain_frame, plain_text
 
 LEVELS = tuple(level / 10 for level in range(1, 10))
 
@@ -47,7 +47,7 @@ def edge_figure(curves: Mapping[str, EdgeScores]) -> Figure:
             markersize=7,
             markeredgecolor="white",
             zorder=4,
-            label=f"{_plain(name)}: ODS {best.f:.3f}, OIS {scores.ois:.3f}, AP {scores.ap:.3f}",
+            label=f"{plain_text(name)}: ODS {best.f:.3f}, OIS {scores.ois:.3f}, AP {scores.ap:.3f}",
         )
     axes.set_xlim(0, 1)
     axes.set_ylim(0, 1)
@@ -56,11 +56,7 @@ def edge_figure(curves: Mapping[str, EdgeScores]) -> Figure:
     axes.set_ylabel("precision")
     num = len(ranked[0][1].images)
     axes.set_title(f"Edges of {'1 image' if num == 1 else f'{num} images'}", fontsize=11)
-    for side in ("top", "right"):
-        axes.spines[side].set_visible(False)
-    for side in ("left", "bottom"):
-        axes.spines[side].set_color(PAPER.grid)
-    axes.tick_params(color=PAPER.grid, labelcolor=PAPER.ink)
+    plain_frame(axes)
     figure.legend(loc="outside lower center", frameon=False, fontsize=9)
     return figure
 
@@ -87,8 +83,3 @@ def _equal_f(axes: Axes) -> None:
             color=PAPER.ink,
             annotation_clip=False,
         )
-
-
-def _plain(name: str) -> str:
-    """Without what matplotlib takes for mathematics."""
-    return name.replace("$", r"\$")

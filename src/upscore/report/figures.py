@@ -67,7 +67,7 @@ def confusion_heat_map(matrix: Matrix, labels: Labels) -> Figure:
     picture = axes.imshow(shares, cmap=colors, vmin=0, vmax=1, interpolation="nearest")
     step = 1 if num <= NAMES_UP_TO else math.ceil(num / NAMES_UP_TO)
     places = list(range(0, num, step))
-    names = [_plain(labels.names[i]) for i in places]
+    names = [plain_text(labels.names[i]) for i in places]
     size = 9.0 if num <= NUMBERS_UP_TO else 6.5
     axes.set_xticks(places, names, rotation=90, fontsize=size)
     axes.set_yticks(places, names, fontsize=size)
@@ -124,7 +124,7 @@ def per_class_bars(scores: Scores, labels: Labels) -> Figure:
         height=0.74,
     )
     size = 5.0 if many else 9.0
-    axes.set_yticks(range(num), [_plain(labels.names[i]) for i in order], fontsize=size)
+    axes.set_yticks(range(num), [plain_text(labels.names[i]) for i in order], fontsize=size)
     for row, value in enumerate(values):
         text = "does not occur" if value is None else f"{value:.3f}"
         axes.text(
@@ -199,16 +199,22 @@ def learning_curve(
     axes.set_xlabel("iteration")
     axes.xaxis.set_major_locator(MaxNLocator(6, integer=True))
     axes.xaxis.set_major_formatter(lambda value, _place: f"{value:,.0f}")
-    for side in ("top", "right"):
-        axes.spines[side].set_visible(False)
-    for side in ("left", "bottom"):
-        axes.spines[side].set_color(theme.grid)
-    axes.tick_params(which="both", color=theme.grid, labelcolor=theme.ink, labelsize=11)
+    plain_frame(axes, theme=theme)
+    axes.tick_params(which="both", labelsize=11)
     axes.xaxis.label.set(color=theme.ink, fontsize=11)
     axes.yaxis.label.set(color=theme.ink, fontsize=11)
     axes.set_axisbelow(True)
     axes.grid(color=theme.grid, linewidth=0.7)
     return figure
+
+
+def plain_frame(axes: Axes, *, theme: Theme = PAPER) -> None:
+    """No frame above and on the right; what is left of it, and the ticks, in the grid's colour."""
+    for side in ("top", "right"):
+        axes.spines[side].set_visible(False)
+    for side in ("left", "bottom"):
+        axes.spines[side].set_color(theme.grid)
+    axes.tick_params(which="both", color=theme.grid, labelcolor=theme.ink)
 
 
 def write_png(path: Path, figure: Figure) -> None:
@@ -257,6 +263,6 @@ def svg(figure: Figure, *, name: str) -> str:
     return text
 
 
-def _plain(name: str) -> str:
+def plain_text(name: str) -> str:
     """A name as matplotlib shall show it: a dollar sign begins no formula."""
     return name.replace("$", r"\$")

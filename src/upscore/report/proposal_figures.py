@@ -13,7 +13,7 @@ from upscore.errors import SettingsError
 from upscore.proposals.edge_maps import Map
 from upscore.proposals.proposals import Proposals
 from upscore.proposals.recall import SIZES, THRESHOLDS, Recall, Row
-from upscore.report.figures import DASHES, MARKERS, PAPER
+from upscore.report.figures import DASHES, MARKERS, PAPER, plain_frame
 
 NUMBERED_UP_TO = 20
 """Boxes; the ranks of more would hide the photo."""
@@ -90,11 +90,7 @@ def _panel(axes: Axes, result: Recall, rows: list[Row], threshold: int | None, t
     axes.tick_params(axis="x", labelrotation=45)
     axes.set_ylim(0, 1)
     axes.set_title(title, fontsize=10)
-    for side in ("top", "right"):
-        axes.spines[side].set_visible(False)
-    for side in ("left", "bottom"):
-        axes.spines[side].set_color(PAPER.grid)
-    axes.tick_params(which="both", color=PAPER.grid, labelcolor=PAPER.ink)
+    plain_frame(axes)
     axes.set_axisbelow(True)
     axes.grid(color=PAPER.grid, linewidth=0.6)
 

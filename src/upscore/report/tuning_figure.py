@@ -13,7 +13,7 @@ from matplotlib.ticker import FixedLocator, MaxNLocator, NullFormatter, NullLoca
 
 from upscore.crf.search import NO_CRF, SPACE, Parameter, SamplerName, Trial, best_trial
 from upscore.crf.settings import CRF_NAMES
-from upscore.report.figures import MARKERS, PAPER
+from upscore.report.figures import MARKERS, PAPER, plain_frame
 
 TITLES = {
     "gaussian.sxy": "Gaussian: deviation in pixels",
@@ -178,10 +178,6 @@ def _against(
 
 
 def _plain_look(axes: Axes) -> None:
-    for side in ("top", "right"):
-        axes.spines[side].set_visible(False)
-    for side in ("left", "bottom"):
-        axes.spines[side].set_color(PAPER.grid)
-    axes.tick_params(which="both", color=PAPER.grid, labelcolor=PAPER.ink)
+    plain_frame(axes)
     axes.set_axisbelow(True)
     axes.grid(color=PAPER.grid, linewidth=0.6)

@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import shlex
-import sys
 from collections.abc import Callable, Mapping
 from contextlib import closing
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from importlib import resources
 from itertools import count
 from pathlib import Path
@@ -26,8 +23,7 @@ from upscore.core.run_folder import RunFolder
 from upscore.core.runtime import (
     DeviceName,
     Precision,
-    describe_machine,
-    git_commit,
+    describe_start,
     peak_memory_bytes,
     select_runtime,
 )
@@ -256,23 +252,13 @@ def _open_run(
     run: RunFolder, recipe: EdgeRecipe, *, resume: bool, names: list[str]
 ) -> tuple[Position, Mapping[str, Any]]:
     """Where to begin, and the tensors to begin from; makes the folder of a new run."""
-    begun = run.manifest.exists()
-    if begun and not resume:
-        raise SettingsError(
-            f"{run.path}: holds a run already; go on with it by --resume, or choose another --out"
-        )
-    if not begun:
-        if run.path.exists() and (not run.path.is_dir() or any(run.path.iterdir())):
-            raise SettingsError(f"{run.path}: exists and is no run folder; choose another --out")
+    if not run.is_begun(resume=resume):
         make_folder(run.path)
         write_text(run.recipe, recipe.to_yaml())
         write_text(run.log, "iteration,seconds,loss\n")
         run.write_manifest(
             {
-                "command": shlex.join(["upscore", *sys.argv[1:]]),
-                "started": datetime.now(UTC).isoformat(timespec="seconds"),
-                "git_commit": git_commit(),
-                "machine": describe_machine(),
+                **describe_start(),
                 "threads": torch.get_num_threads(),
                 "photos": names,
             }

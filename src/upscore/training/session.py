@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import shlex
-import sys
 from collections.abc import Callable
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,14 +14,13 @@ from upscore.core.labels import Labels
 from upscore.core.run_folder import RunFolder
 from upscore.core.runtime import (
     Runtime,
-    describe_machine,
-    git_commit,
+    describe_start,
     select_runtime,
 )
 from upscore.core.settings import build, load_yaml
 from upscore.data import DataSet, Split, open_data
 from upscore.data.stats import class_frequencies
-from upscore.errors import RunError, SettingsError
+from upscore.errors import RunError
 from upscore.models.catalog import create_model
 from upscore.models.weights import initialise
 from upscore.training.loop import Outcome, Status, Training, Validate
@@ -128,14 +124,7 @@ def _class_weights(recipe: Recipe, split: Split) -> torch.Tensor | None:
 def _prepare_folder(
     run: RunFolder, recipe: Recipe, dataset: DataSet, data: Path, resume: bool, runtime: Runtime
 ) -> None:
-    begun = run.manifest.exists()
-    if begun and not resume:
-        raise SettingsError(
-            f"{run.path}: holds a run already; go on with it by --resume, or choose another --out"
-        )
-    if not begun and run.path.exists() and (not run.path.is_dir() or any(run.path.iterdir())):
-        raise SettingsError(f"{run.path}: exists and is no run folder; choose another --out")
-    if begun:
+    if run.is_begun(resume=resume):
         _check_same_run(RunFolder.open(run.path), recipe, dataset)
         return
     make_folder(run.path)
@@ -182,10 +171,7 @@ def _differences(kept: dict[str, Any], given: dict[str, Any], prefix: str = "") 
 def _manifest(recipe: Recipe, dataset: DataSet, data: Path, runtime: Runtime) -> dict[str, Any]:
     labels: Labels = dataset.labels
     return {
-        "command": shlex.join(["upscore", *sys.argv[1:]]),
-        "started": datetime.now(UTC).isoformat(timespec="seconds"),
-        "git_commit": git_commit(),
-        "machine": describe_machine(),
+        **describe_start(),
         "device": runtime.device,
         "precision": runtime.precision,
         "threads": torch.get_num_threads(),
