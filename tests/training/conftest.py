@@ -51,7 +51,7 @@ def run_tiny(toy: Path) -> Callable[..., Outcome]:
             data=options.pop("data", toy),
             out=out,
             resume=resume,
-            make_validate=make_validate,
+            make_validate=options.pop("make_validate", make_validate),
             **options,
         )
 

@@ -10,20 +10,24 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 import torch
 from safetensors.torch import load_file
 
 from training.conftest import TINY
+from upscore.cli.train import make_validate
 from upscore.core.run_folder import RunFolder
 from upscore.errors import RunError, SettingsError, WorkError
 from upscore.models.checkpoint import load_model
 from upscore.training import state as training_state
-from upscore.training.loop import Outcome, Status
+from upscore.training.loop import Outcome, Status, Validate
 from upscore.training.recipe import load_recipe, shipped_recipes
+from upscore.training.session import MakeValidate
 
 Run = Callable[..., Outcome]
 TIMES = {"seconds", "memory_mib"}
@@ -169,11 +173,21 @@ def test_minutes_end_with_a_finished_schedule(
 ) -> None:
     clock = itertools.count(step=0.05)  # moves on when it is read, however busy the machine is
     monkeypatch.setattr(training_state, "time", SimpleNamespace(monotonic=lambda: next(clock)))
+
+    def validation_takes(seconds: float) -> MakeValidate:
+        def made(*args: Any) -> Validate:
+            validate = make_validate(*args)
+            return lambda *call: replace(validate(*call), images=1, seconds=seconds)
+
+        return made
+
+    # two photos are validated: 0.4 s of the 6 are kept back for them
     outcome = run_tiny(
-        tmp_path / "run", "budget.minutes=0.1", "budget.iterations=null", "validate.every=9999"
-    )
+        tmp_path / "run", "budget.minutes=0.1", "budget.iterations=null", "validate.every=9999",
+        make_validate=validation_takes(0.2),
+    )  # fmt: skip
     assert not outcome.interrupted
-    assert 6 <= outcome.seconds < 8
+    assert 5.6 <= outcome.seconds < 6.6
     last = rows(tmp_path / "run")[-1]
     assert float(last["fraction"]) == 1.0
     assert last["val_miou"]
