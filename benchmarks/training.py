@@ -36,6 +36,7 @@ from upscore.models.matrix_conv import MatrixConv2d
 from upscore.models.network import Network
 from upscore.training.loss import cross_entropy_sum
 from upscore.training.optim import OptimSettings, make_optimizers
+from upscore.training.order import shuffled
 from upscore.training.sampler import Sampler
 
 CROP = (320, 320)
@@ -90,10 +91,9 @@ def our_step(split: Split, batch: int, width: float) -> tuple[Callable[[], None]
     runtime = select_runtime()
     model = create_model("fcn8s", num_classes=21, width=width).train()
     model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    (optimizer,) = make_optimizers(
-        model, OptimSettings(name="adam", lr=1e-5), outputs=model.num_classes
-    )
-    steps = Sampler(split, Augment(crop=CROP, flip=0.5), seed=0, batch=batch).steps(0)
+    (optimizer,) = make_optimizers(model, OptimSettings(name="adam", lr=1e-5))
+    augment = Augment(crop=CROP, flip=0.5)
+    steps = Sampler(split, augment, shuffled(len(split)), seed=0, batch=batch).steps(0)
 
     def step() -> None:
         part = next(steps)[0]

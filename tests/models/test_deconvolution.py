@@ -10,6 +10,7 @@ import torch
 from torch import nn
 
 from upscore.models.deconvolution import DeconvBlock, MatrixConvTranspose2d, as_convolution
+from upscore.models.layers import ScoreLayer
 
 LAYOUTS = [torch.contiguous_format, torch.channels_last]
 
@@ -113,3 +114,25 @@ def test_blocks_start_as_told() -> None:
         he = DeconvBlock(256, 256, batch_norm=False, init="he", **options)  # type: ignore[arg-type]
         inner = he(image).detach()[..., 1:-1, 1:-1]
         assert 0.8 < float(inner.square().mean()) < 1.2
+
+
+def test_bilinear_start_lets_channels_through() -> None:
+    torch.manual_seed(0)
+    block = DeconvBlock(6, 3, init="bilinear", batch_norm=False)
+    assert isinstance(block.deconv, nn.ConvTranspose2d)
+    weight = block.deconv.weight.detach()
+    tent = torch.tensor([[1.0, 2, 1], [2, 4, 2], [1, 2, 1]]) / 16 * 3
+    start = torch.zeros(6, 3, 3, 3)
+    for channel in range(6):
+        start[channel, channel % 3] = tent
+    noise = weight - start
+    assert noise.std() == pytest.approx((2 / 54) ** 0.5 / 2, rel=0.15)
+    assert noise.mean().abs() < 0.03
+
+
+@pytest.mark.parametrize("features", [16, 64])
+def test_he_scores_have_the_size_of_the_features(features: int) -> None:
+    torch.manual_seed(0)
+    layer = ScoreLayer(features, 50, init="he")
+    scores = layer(torch.randn(4, features, 20, 20))
+    assert scores.std().item() == pytest.approx(1, rel=0.1)

@@ -12,6 +12,7 @@ from upscore.core.settings import build
 from upscore.errors import SettingsError
 from upscore.models.catalog import create_model
 from upscore.models.deconvolution import as_convolution
+from upscore.models.layers import ScoreLayer
 from upscore.models.network import Network
 from upscore.training.muon import Muon, orthogonalize
 from upscore.training.optim import (
@@ -24,14 +25,14 @@ from upscore.training.optim import (
 
 
 class Small(Network):
-    """Photo -> 6 channels -> 6 channels -> 2 classes."""
+    """Photo -> 6 channels -> 2 channels -> 2 classes."""
 
     def __init__(self) -> None:
         super().__init__(num_classes=2, in_channels=3)
         self.first = nn.Conv2d(3, 6, 3)
         self.norm = nn.BatchNorm2d(6)
-        self.hidden = nn.Conv2d(6, 6, 3)
-        self.score = nn.Conv2d(6, 2, 1)
+        self.hidden = nn.Conv2d(6, 2, 3)  # as many channels as classes: a layer like others
+        self.score = ScoreLayer(2, 2, init="zero")
 
 
 def test_schedules_begin_and_end_where_they_should() -> None:
@@ -71,7 +72,7 @@ def test_factor_is_always_positive_and_finite() -> None:
 def test_papers_groups_biases_learn_twice_and_do_not_decay() -> None:
     model = Small()
     settings = OptimSettings(name="sgd", lr=1e-3, weight_decay=5e-4, bias_lr=2.0)
-    (optimizer,) = make_optimizers(model, settings, outputs=model.num_classes)
+    (optimizer,) = make_optimizers(model, settings)
     set_learning_rate([optimizer], 0.1)
     by_parameter = {p: g for g in optimizer.param_groups for p in g["params"]}
     assert by_parameter[model.first.weight]["weight_decay"] == 5e-4
@@ -85,14 +86,23 @@ def test_papers_groups_biases_learn_twice_and_do_not_decay() -> None:
 
 def test_report_groups_decay_everything() -> None:
     settings = OptimSettings(name="adam", weight_decay=1e-6, decay="all")
-    (adam,) = make_optimizers(Small(), settings, outputs=Small().num_classes)
+    (adam,) = make_optimizers(Small(), settings)
     assert {g["weight_decay"] for g in adam.param_groups} == {1e-6}
+
+
+def test_caffes_groups_decay_weights_and_norms() -> None:
+    model = Small()
+    settings = OptimSettings(name="sgd", weight_decay=5e-4, decay="weights_and_norms")
+    (optimizer,) = make_optimizers(model, settings)
+    decays = {p: g["weight_decay"] for g in optimizer.param_groups for p in g["params"]}
+    assert decays[model.first.weight] == decays[model.norm.bias] == 5e-4
+    assert decays[model.first.bias] == 0.0
 
 
 def test_frozen_parameters_are_left_out() -> None:
     model = Small()
     model.first.requires_grad_(False)
-    (optimizer,) = make_optimizers(model, OptimSettings(), outputs=model.num_classes)
+    (optimizer,) = make_optimizers(model, OptimSettings())
     held = [p for g in optimizer.param_groups for p in g["params"]]
     assert all(p.requires_grad for p in held)
     assert len(held) == len(list(model.parameters())) - 2
@@ -100,9 +110,7 @@ def test_frozen_parameters_are_left_out() -> None:
 
 def test_muon_takes_hidden_kernels_and_adamw_the_rest() -> None:
     model = Small()
-    muon, adamw = make_optimizers(
-        model, OptimSettings(name="muon", lr=2e-3, kernel_lr=0.02), outputs=model.num_classes
-    )
+    muon, adamw = make_optimizers(model, OptimSettings(name="muon", lr=2e-3, kernel_lr=0.02))
     assert [p is model.hidden.weight for g in muon.param_groups for p in g["params"]] == [True]
     rest = {p for g in adamw.param_groups for p in g["params"]}
     assert rest == set(model.parameters()) - {model.hidden.weight}
@@ -153,7 +161,7 @@ def test_muon_moves_a_deconvolution_as_the_convolution_that_it_is() -> None:
 
 def test_muon_is_told_of_deconvolutions() -> None:
     model = create_model("deconvnet", num_classes=3, width=1 / 8)
-    muon, adamw = make_optimizers(model, OptimSettings(name="muon"), outputs=3)
+    muon, adamw = make_optimizers(model, OptimSettings(name="muon"))
     held = {p: g.get("transposed", False) for g in muon.param_groups for p in g["params"]}
     kinds = (nn.Conv2d, nn.ConvTranspose2d)
     hidden = [m for n, m in model.named_modules() if isinstance(m, kinds)][1:-1]

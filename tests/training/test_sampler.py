@@ -13,6 +13,7 @@ from upscore.core.labels import Labels
 from upscore.data import Pair, Sample, Split
 from upscore.data.dataset import MaskTable
 from upscore.data.transforms import Augment
+from upscore.training.order import shuffled, with_replacement
 from upscore.training.sampler import Sampler
 
 
@@ -28,7 +29,8 @@ class Numbers(Split):
 def sampler() -> Sampler:
     pairs = tuple(Pair(str(i), Path(f"{i}.jpg"), Path(f"{i}.png")) for i in range(10))
     split = Numbers("train", pairs, Labels.of(["a"]), MaskTable.indices(1))
-    return Sampler(split, Augment(crop=(8, 8), flip=0.5, brightness=0.1), seed=3, batch=2)
+    augment = Augment(crop=(8, 8), flip=0.5, brightness=0.1)
+    return Sampler(split, augment, shuffled(10), seed=3, batch=2)
 
 
 def test_each_epoch_holds_every_sample_once_in_another_order(sampler: Sampler) -> None:
@@ -67,7 +69,7 @@ def test_seed_changes_the_order(sampler: Sampler) -> None:
 
 
 def test_replacement_repeats_and_is_a_function_of_position(sampler: Sampler) -> None:
-    drawn = replace(sampler, sampling="replacement")
+    drawn = replace(sampler, order=with_replacement(10))
     order = [drawn.index(p) for p in range(200)]
     assert order == [drawn.index(p) for p in range(200)]
     assert len(set(order[:10])) < 10

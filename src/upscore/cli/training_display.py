@@ -27,6 +27,7 @@ class TrainingDisplay:
         )  # fmt: skip
         self._live = errors.is_terminal and not self.silent
         self._lines = 0
+        self._stage = ""
 
     def __enter__(self) -> TrainingDisplay:
         if self._live:
@@ -36,6 +37,8 @@ class TrainingDisplay:
 
     def update(self, status: Status) -> None:
         text = describe(status)
+        if status.stage != self._stage:
+            self._stage, self._lines = status.stage, 0
         if self._live:
             self._bar.update(self._task, completed=status.fraction, text=text)
         elif not self.silent and int(status.fraction * self.LINES) >= self._lines:
@@ -54,7 +57,8 @@ class TrainingDisplay:
 
 def describe(status: Status) -> str:
     """One line: iteration, loss, rate, speed, best score, memory, time left."""
-    parts = [f"iteration {status.iteration}"]
+    stage = f"{status.stage}: " if status.stage else ""
+    parts = [f"{stage}iteration {status.iteration}"]
     if status.loss is not None:
         parts.append(f"loss {status.loss:.4g}")
     if status.lr:

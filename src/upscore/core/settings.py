@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeVar, get_origin
 
 import yaml
 from pydantic import BaseModel, ConfigDict, ValidationError
@@ -77,14 +77,22 @@ def set_dotted(content: dict[str, Any], assignment: str) -> None:
         value = _number(yaml.safe_load(text)) if text else None
     except yaml.YAMLError as error:
         raise SettingsError(f"--set {assignment!r}: the value is not valid YAML") from error
-    *parents, last = key.strip().split(".")
+    try:
+        set_key(content, key.strip(), value)
+    except SettingsError as error:
+        raise SettingsError(f"--set {assignment!r}: {error}") from error
+
+
+def set_key(content: dict[str, Any], key: str, value: Any) -> None:
+    """Set ``a.b`` in nested dictionaries; SettingsError where a part of the key is a value."""
+    *parents, last = key.split(".")
     place = content
     for parent in parents:
         deeper = place.get(parent)
         if deeper is None:
             deeper = place[parent] = {}
         if not isinstance(deeper, dict):
-            raise SettingsError(f"--set {assignment!r}: {parent!r} is a value, it has no parts")
+            raise SettingsError(f"{parent!r} is a value, it has no parts")
         place = deeper
     place[last] = value
 
@@ -135,7 +143,8 @@ def _line(model: type[BaseModel], problem: Any) -> str:
 
 
 def _fields_at(model: type[BaseModel], location: list[str]) -> list[str]:
-    for part in location:
+    parts = iter(location)
+    for part in parts:
         if part.isdigit():  # a place in a list of settings
             continue
         field = model.model_fields.get(part)
@@ -145,5 +154,7 @@ def _fields_at(model: type[BaseModel], location: list[str]) -> list[str]:
         nested = [k for k in kinds if isinstance(k, type) and issubclass(k, BaseModel)]
         if not nested:
             return []
+        if get_origin(field.annotation) is dict:
+            next(parts, None)  # a name of people's own
         model = nested[0]
     return list(model.model_fields)

@@ -33,9 +33,11 @@ class DeconvNet(Network):
         num_classes: 1 to 255.
         batch_norm: without it, the ablation of section 3.3; then use ``decoder_init=he``, since
             nothing makes up for 14 layers with small weights.
-        decoder_init: ``normal``, the papers' Gaussian of deviation 0.01, or ``he``.
+        decoder_init: ``normal``, the papers' Gaussian of deviation 0.01, ``he``, or ``bilinear``:
+            see :class:`DeconvBlock`.
         norm_shift: start of all norms' shifts; the release has 0.001, the paper does not say.
-        score_init: ``normal`` (deviation 0.01) as in the papers, or ``zero``.
+        score_init: ``normal`` (deviation 0.01) as in the papers, ``zero``, or ``he``, for few
+            channels: see :class:`ScoreLayer`.
         width, channels, fc_width, fc_kernel: see :class:`VGG16`. fc6_deconv has fc6's kernel.
 
     Raises:
@@ -57,8 +59,8 @@ class DeconvNet(Network):
         score_init: str = "normal",
     ) -> None:
         super().__init__(num_classes=num_classes, in_channels=in_channels)
-        choice("decoder_init", decoder_init, ("normal", "he"))
-        choice("score_init", score_init, ("zero", "normal"))
+        choice("decoder_init", decoder_init, ("normal", "he", "bilinear"))
+        choice("score_init", score_init, ("zero", "normal", "he"))
         number("norm_shift", norm_shift, -1, 1, allow_low=True)
         self.fc_kernel = fc_kernel
         self.trunk = VGG16(

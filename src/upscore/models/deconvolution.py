@@ -11,6 +11,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from upscore.models.layers import bilinear_kernel
+
 NORMAL_STD = 0.01
 """Deviation of the papers' decoder at its start (deconvnet-reference.md section 2)."""
 
@@ -53,8 +55,9 @@ class DeconvBlock(nn.Module):
     the norm subtracts it again, as in the release.
 
     Args:
-        init: ``normal``, the papers' Gaussian of deviation 0.01, or ``he``, which keeps the size of
-            signals also where no norm does it.
+        init: ``normal``, the papers' Gaussian of deviation 0.01; ``he``, which keeps the size of
+            signals also where no norm does it; or ``bilinear``: half of ``he``'s noise, and with
+            ``padded`` each channel goes through, interpolated bilinearly, as in FCN's upsampling.
         dense: whether an output element sees the whole kernel, or one element of it, as where the
             input is 1x1; ``he`` has to know.
     """
@@ -80,13 +83,33 @@ class DeconvBlock(nn.Module):
         self.norm = nn.BatchNorm2d(out_channels) if batch_norm else nn.Identity()
         self.relu = nn.ReLU(inplace=True)
         seen = in_channels * (kernel**2 if dense else 1)
-        nn.init.normal_(self.deconv.weight, std=(2 / seen) ** 0.5 if init == "he" else NORMAL_STD)
+        he = (2 / seen) ** 0.5
+        match init:
+            case "normal":
+                nn.init.normal_(self.deconv.weight, std=NORMAL_STD)
+            case "bilinear" if padded:
+                nn.init.normal_(self.deconv.weight, std=he / 2)
+                _let_through(self.deconv.weight)
+            case _:
+                nn.init.normal_(self.deconv.weight, std=he)
         assert self.deconv.bias is not None
         nn.init.zeros_(self.deconv.bias)
 
     def forward(self, x: Tensor) -> Tensor:
         out: Tensor = self.relu(self.norm(self.deconv(x)))
         return out
+
+
+@torch.no_grad()
+def _let_through(weight: Tensor) -> None:
+    """Add, to (in, out, k, k), a bilinear kernel of sum 3 from each channel to its like.
+
+    Where there are more channels in than out, several go to one.
+    """
+    inputs, outputs, kernel, _ = weight.shape
+    tent = bilinear_kernel(kernel).to(weight.device)
+    places = torch.arange(inputs)
+    weight[places, places % outputs] += 3 * tent / tent.sum()
 
 
 @torch.no_grad()

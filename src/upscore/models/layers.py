@@ -51,7 +51,9 @@ class ScoreLayer(nn.Conv2d):
     Args:
         kernel: odd; the size stays.
         init: ``zero`` as in the paper (the trunk's gradient is zero in the very first step only),
-            ``normal`` for small random weights (deviation 0.01).
+            ``normal`` for small random weights (deviation 0.01), or ``he`` for random weights that
+            give scores of deviation 1 for features of that size: where the features are few,
+            those of 0.01 hold up all layers before.
         scale: the features are multiplied by it first; the at-once FCN-8s uses 0.01 and 0.0001.
     """
 
@@ -66,7 +68,9 @@ class ScoreLayer(nn.Conv2d):
     ) -> None:
         super().__init__(in_channels, num_classes, kernel, padding=kernel // 2)
         self.scale = scale
-        if init == "normal":
+        if init == "he":
+            nn.init.normal_(self.weight, std=(in_channels * kernel**2) ** -0.5)
+        elif init == "normal":
             nn.init.normal_(self.weight, std=0.01)
         else:
             nn.init.zeros_(self.weight)

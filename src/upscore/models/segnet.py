@@ -21,7 +21,7 @@ class SegNet(Network):
 
     Args:
         num_classes: 1 to 255.
-        score_init: ``zero``, or ``normal`` (deviation 0.01).
+        score_init: ``zero``, ``normal`` (deviation 0.01), or ``he``: see :class:`ScoreLayer`.
         width, channels, batch_norm: see :class:`VGG16`.
 
     Raises:
@@ -39,7 +39,7 @@ class SegNet(Network):
         score_init: str = "normal",
     ) -> None:
         super().__init__(num_classes=num_classes, in_channels=in_channels)
-        choice("score_init", score_init, ("zero", "normal"))
+        choice("score_init", score_init, ("zero", "normal", "he"))
         self.trunk = VGG16(
             in_channels=in_channels,
             width=width,

@@ -25,7 +25,7 @@ class UNet(Network):
     Args:
         num_classes: 1 to 255.
         upsampling: bilinear and ``fixed``, or transposed convolutions ``learned`` from there.
-        score_init: ``zero``, or ``normal`` (deviation 0.01).
+        score_init: ``zero``, ``normal`` (deviation 0.01), or ``he``: see :class:`ScoreLayer`.
         width, channels, batch_norm: see :class:`VGG16`; ``batch_norm`` is for both halves.
 
     Raises:
@@ -45,7 +45,7 @@ class UNet(Network):
     ) -> None:
         super().__init__(num_classes=num_classes, in_channels=in_channels)
         choice("upsampling", upsampling, ("fixed", "learned"))
-        choice("score_init", score_init, ("zero", "normal"))
+        choice("score_init", score_init, ("zero", "normal", "he"))
         self.trunk = VGG16(
             in_channels=in_channels,
             width=width,

@@ -40,7 +40,8 @@ class VGG16(nn.Module):
         width: factor on all channel numbers.
         channels: the five stages' channel numbers, instead of ``width``'s.
         fc_width: channels of fc6 and fc7, instead of ``width``'s.
-        fc_kernel: side of fc6's kernel, odd; 7 is VGG16's, smaller is cheaper and sees less.
+        fc_kernel: side of fc6's kernel, odd unless ``fc_padding`` is given; 7 is VGG16's, smaller
+            is cheaper and sees less.
         dropout: probability, after fc6 and after fc7, element by element as in Caffe.
         fc: without it there are no fc6 and fc7 (SegNet, U-Net).
         fc_padding: rows and columns of zeros around fc6's input, instead of the geometry's.
@@ -74,7 +75,7 @@ class VGG16(nn.Module):
         if fc_width is None:
             fc_width = scaled(FC_WIDTH, width)
         self.fc_width = whole("fc_width", fc_width, 1)
-        if whole("fc_kernel", fc_kernel, 1) % 2 == 0:
+        if whole("fc_kernel", fc_kernel, 1) % 2 == 0 and fc_padding is None:
             raise SettingsError(f"model option fc_kernel is {fc_kernel}; want an odd number")
         if geometry == "caffe" and fc_kernel != 7:
             raise SettingsError(

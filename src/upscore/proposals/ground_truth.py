@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -26,11 +26,13 @@ class TrueObject:
         box: x1, y1, x2, y2 in whole pixels, half-open, tight around its pixels.
         label: class index.
         area: number of its pixels.
+        number: what :func:`number_objects` gives its pixels.
     """
 
     box: tuple[int, int, int, int]
     label: int
     area: int
+    number: int = field(default=0, compare=False)
 
 
 @dataclass(frozen=True)
@@ -96,11 +98,7 @@ class GroundTruth:
             DataError: not a label map, instances of another shape, of a type without integers, or
                 negative.
         """
-        _require_labels(labels)
-        if instances is None:
-            numbered = connected_regions(labels, void=void)
-        else:
-            numbered = _instances(instances, labels, void)
+        numbered = number_objects(labels, instances, void=void)
         found = []
         for number, window in enumerate(ndimage.find_objects(numbered), start=1):
             if window is None:
@@ -109,8 +107,21 @@ class GroundTruth:
             area = int(np.count_nonzero(inside))
             label = _label(labels[window][inside], void, background)
             if label is not None and area >= self.min_area:
-                found.append(TrueObject(_box(window), label, area))
+                found.append(TrueObject(_box(window), label, area, number))
         return sorted(found, key=lambda item: (-item.area, item.box[1], item.box[0], item.label))
+
+
+def number_objects(
+    labels: LabelMap, instances: npt.NDArray[np.integer[Any]] | None = None, *, void: int = VOID
+) -> npt.NDArray[np.int32]:
+    """(H, W) int32: the pixels of each object, or connected region, have a number from 1 on.
+
+    Arguments and errors are those of :meth:`GroundTruth.objects`.
+    """
+    _require_labels(labels)
+    if instances is None:
+        return connected_regions(labels, void=void)
+    return _instances(instances, labels, void)
 
 
 def _box(window: Window) -> tuple[int, int, int, int]:

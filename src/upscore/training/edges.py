@@ -170,7 +170,7 @@ def train_edges(
     network = EdgeNetwork().to(device)
     network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     average = WeightAverage(network, recipe.average)
-    optimizers = make_optimizers(network, recipe.optim, outputs=1)
+    optimizers = make_optimizers(network, recipe.optim)
     if kept:
         network.load_state_dict(kept["network"])
         average.model.load_state_dict(kept["average"])

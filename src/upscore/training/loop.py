@@ -61,6 +61,7 @@ class Status:
     memory_mib: int
     best: float | None
     phase: str
+    stage: str = ""
 
 
 @dataclass(frozen=True)
@@ -99,7 +100,7 @@ class Training:
         self.device = fabric.device
         self.model = model.to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.average = WeightAverage(self.model, recipe.average) if recipe.average else None
-        optimizers = make_optimizers(model, recipe.optim, outputs=model.num_classes)
+        optimizers = make_optimizers(model, recipe.optim)
         self.network, *self.optimizers = fabric.setup(self.model, *optimizers)
         self.class_weights = None if class_weights is None else class_weights.to(self.device)
         self.position = Position()

@@ -12,6 +12,7 @@ from pydantic import model_validator
 from torch import nn
 
 from upscore.core.settings import Settings
+from upscore.models.layers import ScoreLayer
 from upscore.training.muon import Muon
 
 Fraction = Annotated[float, Ge(0), Le(1)]
@@ -33,8 +34,9 @@ class OptimSettings(Settings):
     """Nesterov's form of the momentum, sgd only."""
     bias_lr: Annotated[float, Gt(0)] = 1.0
     """Factor of the learning rate for biases; Caffe's networks use 2."""
-    decay: Literal["all", "weights"] = "weights"
-    """What weight decay acts on: all parameters, or weights but no biases and norms."""
+    decay: Literal["all", "weights", "weights_and_norms"] = "weights"
+    """What weight decay acts on: all parameters, weights but no biases and norms, or weights and
+    norms but no biases (Caffe's defaults)."""
     clip: Annotated[float, Gt(0)] | None = None
     """Upper limit of the gradient's norm, or null. Not with muon, whose updates have one size."""
 
@@ -92,15 +94,10 @@ def schedule_factor(settings: ScheduleSettings, fraction: float, cuts: int = 0) 
             return float(settings.factor**cuts)
 
 
-def make_optimizers(
-    model: nn.Module, settings: OptimSettings, *, outputs: int
-) -> list[torch.optim.Optimizer]:
+def make_optimizers(model: nn.Module, settings: OptimSettings) -> list[torch.optim.Optimizer]:
     """Optimisers over the trainable parameters: one, or for muon two.
 
     Groups carry their learning rate at the top of the schedule as ``top_lr``.
-
-    Args:
-        outputs: channels of the layers that give scores, which muon leaves to adamw.
     """
     kernels: list[nn.Parameter] = []
     transposed: list[nn.Parameter] = []
@@ -113,19 +110,19 @@ def make_optimizers(
                 norms.append(parameter)
             elif name == "bias":
                 biases.append(parameter)
-            elif settings.name == "muon" and _is_hidden(module, outputs):
+            elif settings.name == "muon" and _is_hidden(module):
                 (transposed if isinstance(module, nn.ConvTranspose2d) else kernels).append(
                     parameter
                 )
             else:
                 weights.append(parameter)
-    # Caffe: biases have decay multiplier 0; batch norm's have 1 (deconvnet-reference.md 3)
     decay, lr = settings.weight_decay, settings.lr
-    other = decay if settings.decay == "all" else 0.0
+    of_biases = decay if settings.decay == "all" else 0.0
+    of_norms = 0.0 if settings.decay == "weights" else decay
     groups = [
         {"params": weights, "weight_decay": decay, "top_lr": lr},
-        {"params": biases, "weight_decay": other, "top_lr": lr * settings.bias_lr},
-        {"params": norms, "weight_decay": other, "top_lr": lr},
+        {"params": biases, "weight_decay": of_biases, "top_lr": lr * settings.bias_lr},
+        {"params": norms, "weight_decay": of_norms, "top_lr": lr},
     ]
     groups = [group for group in groups if group["params"]]
     betas = (settings.momentum, 0.999)
@@ -151,12 +148,13 @@ def make_optimizers(
             ]
 
 
-def _is_hidden(module: nn.Module, outputs: int) -> bool:
+def _is_hidden(module: nn.Module) -> bool:
     """A convolution or deconvolution that neither sees the photo nor gives scores."""
     return (
         isinstance(module, nn.Conv2d | nn.ConvTranspose2d)
         and module.in_channels > PHOTO_CHANNELS
-        and module.out_channels != outputs
+        and module.out_channels > 1
+        and not isinstance(module, ScoreLayer)
     )
 
 

@@ -10,12 +10,13 @@ from typing import Annotated, Any, Literal
 
 import yaml
 from annotated_types import Ge, Gt, Le, Lt
-from pydantic import Field, model_validator
+from pydantic import Field, StringConstraints, model_validator
 
 from upscore.core.images import INPUT_SPECS
-from upscore.core.settings import Settings, build, load_yaml, set_dotted
+from upscore.core.settings import Settings, build, load_yaml, set_dotted, set_key
 from upscore.data.transforms import Augment
 from upscore.errors import NotFoundError, SettingsError
+from upscore.training.crops import CropSettings
 from upscore.training.loss import LossSettings
 from upscore.training.optim import OptimSettings, ScheduleSettings
 
@@ -85,6 +86,17 @@ class ValidateSettings(Settings):
     """Use only the first so many photos of the split, for large ones; null: all."""
 
 
+class StageSettings(Settings):
+    """A part of the training that goes on from the weights of the one before."""
+
+    name: Annotated[str, StringConstraints(pattern=r"^[a-z0-9-]+$")]
+    """Its folder is stages/NAME in the run folder; the last stage's is the run folder itself."""
+    share: Annotated[float, Gt(0), Le(1)]
+    """Part of the budget."""
+    set: dict[str, Any] = Field(default_factory=dict)
+    """Settings that are others in this stage, by dotted key as with --set."""
+
+
 class Recipe(Settings):
     """A whole training. ``upscore train`` takes a shipped name or a YAML file of this form."""
 
@@ -95,12 +107,15 @@ class Recipe(Settings):
     input: str = "imagenet"
     """Preparation of photos: imagenet or caffe."""
     data: DataSettings = Field(default_factory=DataSettings)
+    crops: CropSettings = Field(default_factory=CropSettings)
     augment: Augment = Field(default_factory=Augment)
     batch: BatchSettings = Field(default_factory=BatchSettings)
     loss: LossSettings = Field(default_factory=LossSettings)
     optim: OptimSettings = Field(default_factory=OptimSettings)
     schedule: ScheduleSettings = Field(default_factory=ScheduleSettings)
     budget: BudgetSettings
+    stages: tuple[StageSettings, ...] = ()
+    """Stages one after another, as DeconvNet's two; none: one training of these settings."""
     average: Annotated[float, Ge(0), Lt(1)] = 0.0
     """Decay of the moving average of the weights that is validated and saved; 0: none."""
     validate_: ValidateSettings = Field(default_factory=ValidateSettings, alias="validate")
@@ -123,12 +138,53 @@ class Recipe(Settings):
                 f"batch.size is {self.batch.size}, but photos keep their own sizes; set "
                 "augment.crop to [height, width], or batch.size to 1"
             )
+        if self.crops.kind != "photos" and self.augment.resize is None:
+            raise ValueError(
+                f"crops.kind is {self.crops.kind}, and crops differ in size; set augment.resize to "
+                "[height, width]"
+            )
         if self.loss.reduction == "sum" and self.optim.lr > 1e-6:
             raise ValueError(
                 f"optim.lr is {self.optim.lr:g} with loss.reduction sum, which adds up all pixels "
                 "of the step; the papers use 1e-10 to 1e-14 there. Allowed: up to 1e-6"
             )
+        self._check_stages()
         return self
+
+    def _check_stages(self) -> None:
+        if not self.stages:
+            return
+        names = [stage.name for stage in self.stages]
+        if len(set(names)) != len(names):
+            raise ValueError(f"stages are called {', '.join(names)}; each wants its own name")
+        total = sum(stage.share for stage in self.stages)
+        if abs(total - 1) > 1e-3:
+            raise ValueError(f"the shares of the stages add up to {total:g}; want 1")
+        self.stage_recipes()  # says what is wrong in them
+
+    def stage_recipes(self) -> list[Recipe]:
+        """What each stage does: this recipe with the stage's settings and part of the budget.
+
+        Raises:
+            SettingsError: settings of a stage that do not fit.
+        """
+        found = []
+        for stage in self.stages:
+            content = self.model_dump(mode="json", by_alias=True, exclude={"stages"})
+            budget = self.budget
+            content["budget"] = {
+                "iterations": budget.iterations and max(1, round(budget.iterations * stage.share)),
+                "epochs": budget.epochs and budget.epochs * stage.share,
+                "minutes": budget.minutes and budget.minutes * stage.share,
+            }
+            for key, value in stage.set.items():
+                if key.split(".")[0] in ("budget", "model", "stages"):
+                    raise SettingsError(
+                        f"stage {stage.name}: {key} is the same in all stages; take it out of set"
+                    )
+                set_key(content, key, value)
+            found.append(build(Recipe, content, f"stage {stage.name}"))
+        return found
 
     def to_yaml(self) -> str:
         """Every setting, defaults included."""

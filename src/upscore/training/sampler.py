@@ -4,18 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import lru_cache
 from itertools import count
-from typing import Literal
 
 import numpy as np
-import numpy.typing as npt
 import torch
 from torch import Tensor
 
 from upscore.core.prefetch import prefetch
 from upscore.data.dataset import Sample, Split
 from upscore.data.transforms import Augment
+from upscore.training.order import Order
 
 
 @dataclass(frozen=True)
@@ -25,11 +23,6 @@ class Batch:
     images: Tensor
     labels: Tensor
     names: tuple[str, ...]
-
-
-@lru_cache(maxsize=4)
-def _epoch_order(seed: int, epoch: int, size: int) -> npt.NDArray[np.int64]:
-    return np.random.default_rng([seed, 0, epoch]).permutation(size)
 
 
 @dataclass(frozen=True)
@@ -43,12 +36,12 @@ class Sampler:
 
     split: Split
     augment: Augment
+    order: Order
     seed: int
     batch: int
     accumulate: int = 1
     processes: int = 1
     rank: int = 0
-    sampling: Literal["shuffle", "replacement"] = "shuffle"
     workers: int = 2
 
     @property
@@ -58,11 +51,7 @@ class Sampler:
 
     def index(self, position: int) -> int:
         """Index into the split of the sample at ``position``."""
-        size = len(self.split)
-        if self.sampling == "replacement":
-            return int(np.random.default_rng([self.seed, 2, position]).integers(size))
-        epoch, place = divmod(position, size)
-        return int(_epoch_order(self.seed, epoch, size)[place])
+        return self.order(self.seed, position)
 
     def sample(self, position: int) -> Sample:
         """Read and augment the sample at ``position``."""

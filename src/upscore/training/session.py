@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,11 +21,16 @@ from upscore.core.runtime import (
 from upscore.core.settings import build, load_yaml
 from upscore.data import DataSet, Split, open_data
 from upscore.data.stats import class_frequencies
-from upscore.errors import RunError
+from upscore.errors import RunError, SettingsError
 from upscore.models.catalog import create_model
 from upscore.models.weights import initialise
+from upscore.proposals import EdgeBoxes
+from upscore.proposals.make import Photo, make_store
+from upscore.proposals.store import ProposalStore
+from upscore.training.crops import MAKE, CropSplit, balanced, object_crops, proposal_crops
 from upscore.training.loop import Outcome, Status, Training, Validate
 from upscore.training.loss import median_frequency_weights
+from upscore.training.order import by_photo, shuffled, with_replacement
 from upscore.training.recipe import Recipe
 from upscore.training.sampler import Sampler
 from upscore.training.state import load_state
@@ -33,6 +39,11 @@ if TYPE_CHECKING:
     from lightning_fabric import Fabric
 
 FABRIC_PRECISION = {"fp32": "32-true", "bf16": "bf16-mixed", "fp16": "16-mixed"}
+
+MADE_BOXES = 2000
+"""Boxes of a photo in a store that the training makes for itself, as many as in the paper."""
+WEIGHED_CROPS = 2000
+"""Crops that class weights are counted on, spread over all."""
 
 MakeValidate = Callable[[Split, InputSpec, Runtime], Validate]
 """Builds the validation from a split; given from outside, for training imports no metric."""
@@ -49,54 +60,176 @@ def train(
 ) -> Outcome:
     """Train ``recipe`` on the data set at ``data`` into the run folder ``out``.
 
+    A recipe of stages trains each one from the best weights of the one before: the last into
+    ``out``, the others into run folders of their own, ``out/stages/NAME``.
+
     Args:
         resume: go on with the run in ``out``, or begin it where there is none yet.
 
     Raises:
         SettingsError: a split, device or recipe that does not fit, or ``out`` is taken.
         RunError: ``out`` holds another run than this, or a damaged one.
+        DataError: photos, masks or stored boxes that cannot be trained on.
         WorkError: the loss is not finite.
     """
     runtime = select_runtime(recipe.device, recipe.precision)
     fabric = _launch(recipe, runtime)
     dataset = open_data(data)
-    train_split = dataset.split(recipe.data.train_split)
-    val_split = dataset.split(recipe.data.val_split)
     run = RunFolder(out)
-    input_spec = InputSpec.named(recipe.input)
-    torch.manual_seed(recipe.seed)
-    model = create_model(recipe.model.name, num_classes=len(dataset.labels), **recipe.model.options)
-    if recipe.init.weights != "none" and not (run.state / "resume.pt").exists():
-        initialise(model, recipe.init.weights)
-    class_weights = _class_weights(recipe, train_split)
-    if fabric.is_global_zero:  # last: whatever is wrong so far leaves no folder behind
-        _prepare_folder(run, recipe, dataset, data, resume, runtime)
-    fabric.barrier()
+    session = _Session(fabric, runtime, dataset, data, run, make_validate, show)
+    if not recipe.stages:
+        return session.train(recipe, run, kept=recipe, resume=resume)
 
-    training = Training(
-        recipe,
-        run=run,
-        fabric=fabric,
-        model=model,
-        labels=dataset.labels,
-        input_spec=input_spec,
-        sampler=Sampler(
-            train_split,
-            recipe.augment,
-            seed=recipe.seed,
-            batch=recipe.batch.size,
-            accumulate=recipe.batch.accumulate,
-            processes=fabric.world_size,
-            rank=fabric.global_rank,
-            sampling=recipe.data.sampling,
-            workers=recipe.data.workers,
-        ),
-        validation_images=len(val_split),
-        validate=make_validate(val_split, input_spec, runtime),
-        class_weights=class_weights,
-        show=show,
-    )
-    return training.fit()
+    stages = recipe.stage_recipes()
+    for stage in stages:  # nobody wants to hear in a week that the second stage cannot be
+        session.check(stage)
+    session.prepare(run, recipe, resume)
+    start, seconds = None, 0.0
+    for number, (named, stage) in enumerate(zip(recipe.stages, stages, strict=True), start=1):
+        last = number == len(stages)
+        folder = run if last else RunFolder(out / "stages" / named.name)
+        session.show = _of_stage(show, named.name)
+        if last or not _is_finished(folder):
+            outcome = session.train(
+                stage, folder, kept=recipe if last else stage, resume=True, start=start
+            )
+            seconds += outcome.seconds
+            if outcome.interrupted:
+                break
+        start = folder.path
+    return replace(outcome, seconds=seconds)
+
+
+@dataclass
+class _Session:
+    """What all stages of a training share."""
+
+    fabric: Fabric
+    runtime: Runtime
+    dataset: DataSet
+    data: Path
+    whole: RunFolder
+    make_validate: MakeValidate
+    show: Callable[[Status], None]
+
+    def check(self, recipe: Recipe) -> None:
+        """Refuse what would only come out when this recipe's turn has come."""
+        self.dataset.split(recipe.data.train_split)
+        self.dataset.split(recipe.data.val_split)
+        if recipe.crops.kind == "proposals" and recipe.crops.store != MAKE:
+            self._store(recipe)
+
+    def prepare(self, run: RunFolder, recipe: Recipe, resume: bool) -> None:
+        """Begin the folder, or look whether its run is this one."""
+        if self.fabric.is_global_zero:
+            _prepare_folder(run, recipe, self.dataset, self.data, resume, self.runtime)
+        self.fabric.barrier()
+
+    def train(
+        self,
+        recipe: Recipe,
+        run: RunFolder,
+        *,
+        kept: Recipe,
+        resume: bool,
+        start: Path | None = None,
+    ) -> Outcome:
+        """One training into ``run``, whose folder keeps the recipe ``kept``.
+
+        Args:
+            start: run folder of the stage before.
+        """
+        if recipe.crops.store == MAKE:  # which goes into the folder
+            self.prepare(run, kept, resume)
+            resume = True
+        train_split = self.dataset.split(recipe.data.train_split)
+        val_split = self.dataset.split(recipe.data.val_split)
+        input_spec = InputSpec.named(recipe.input)
+        torch.manual_seed(recipe.seed)
+        model = create_model(
+            recipe.model.name, num_classes=len(self.dataset.labels), **recipe.model.options
+        )
+        weights = recipe.init.weights if start is None else str(start)
+        if weights != "none" and not (run.state / "resume.pt").exists():
+            initialise(model, weights)
+        samples, order = train_split, shuffled(len(train_split))
+        if recipe.data.sampling == "replacement":
+            order = with_replacement(len(train_split))
+        if recipe.crops.kind != "photos":
+            val_split = self._validation_crops(recipe, val_split)
+            samples = self._crops(recipe, train_split)
+            order = by_photo(samples.crops.photos, recipe.crops.per_read)
+        class_weights = _class_weights(recipe, samples)
+        self.prepare(run, kept, resume)  # last: whatever is wrong so far leaves no folder behind
+
+        training = Training(
+            recipe,
+            run=run,
+            fabric=self.fabric,
+            model=model,
+            labels=self.dataset.labels,
+            input_spec=input_spec,
+            sampler=Sampler(
+                samples,
+                recipe.augment,
+                order,
+                seed=recipe.seed,
+                batch=recipe.batch.size,
+                accumulate=recipe.batch.accumulate,
+                processes=self.fabric.world_size,
+                rank=self.fabric.global_rank,
+                workers=recipe.data.workers,
+            ),
+            validation_images=len(val_split),
+            validate=self.make_validate(val_split, input_spec, self.runtime),
+            class_weights=class_weights,
+            show=self.show,
+        )
+        return training.fit()
+
+    def _crops(self, recipe: Recipe, split: Split) -> CropSplit:
+        settings = recipe.crops
+        if settings.kind == "objects":
+            crops = object_crops(self.dataset, split, settings)
+        else:
+            crops = proposal_crops(self.dataset, split, settings, self._store(recipe))
+        return balanced(crops, settings.balance, seed=recipe.seed)
+
+    def _validation_crops(self, recipe: Recipe, split: Split) -> CropSplit:
+        """Of annotated objects, whatever training sees: they need no store and never change."""
+        settings = recipe.crops.model_copy(update={"kind": "objects"})
+        size = recipe.augment.crop or recipe.augment.resize
+        return object_crops(self.dataset, split, settings, size=size)
+
+    def _store(self, recipe: Recipe) -> ProposalStore:
+        """The store of boxes, made first where the recipe says so."""
+        split = self.dataset.split(recipe.data.train_split)
+        if recipe.crops.store is None:
+            raise SettingsError(
+                "crops.store is not set, and crops of proposals need one: upscore proposals make "
+                f"--data {self.data} --split {split.name} --out FILE.parquet, then --set "
+                "crops.store=FILE.parquet (or crops.store=make)"
+            )
+        if recipe.crops.store != MAKE:
+            path = Path(recipe.crops.store)
+        else:
+            path = self.whole.path / "proposals.parquet"
+            if self.fabric.is_global_zero:
+                photos = [Photo(pair.name, pair.image) for pair in split.pairs]
+                make_store(photos, EdgeBoxes(max_boxes=MADE_BOXES), path).check()
+            self.fabric.barrier()
+        store = ProposalStore.open(path)
+        store.require_photos(pair.name for pair in split.pairs)
+        return store
+
+
+def _of_stage(show: Callable[[Status], None], name: str) -> Callable[[Status], None]:
+    return lambda status: show(replace(status, stage=name))
+
+
+def _is_finished(run: RunFolder) -> bool:
+    state = run.state / "resume.pt"
+    return state.exists() and load_state(state)[0].finished
 
 
 def _launch(recipe: Recipe, runtime: Runtime) -> Fabric:
@@ -116,6 +249,8 @@ def _class_weights(recipe: Recipe, split: Split) -> torch.Tensor | None:
     kind = recipe.loss.class_weights
     if kind == "none":
         return None
+    if isinstance(split, CropSplit):
+        split = split.spread(WEIGHED_CROPS)
     pixels, present = class_frequencies(split)
     weights = median_frequency_weights(torch.from_numpy(pixels), torch.from_numpy(present))
     return weights.sqrt() if kind == "sqrt_median_frequency" else weights
@@ -149,8 +284,7 @@ def _check_same_run(run: RunFolder, recipe: Recipe, dataset: DataSet) -> None:
             f"{run.path}: was begun on another data set ({manifest.get('data', {}).get('path')}, "
             f"fingerprint {trained_on}) than {dataset.root} (fingerprint {dataset.fingerprint()})"
         )
-    state = run.state / "resume.pt"
-    if state.exists() and load_state(state)[0].finished:
+    if _is_finished(run):
         raise RunError(
             f"{run.path}: this training is finished; evaluate it, or train into another --out"
         )
