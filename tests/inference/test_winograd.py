@@ -49,7 +49,8 @@ def test_a_whole_network_with_it(size, monkeypatch):
     want = wrap(model).scores(image)
     monkeypatch.setattr(winograd, "MIN_CHANNELS", 16)
     segmenter = wrap(model)
-    assert sum(isinstance(module, WinogradConv2d) for module in segmenter.model.modules()) == 10
+    modules = segmenter.network.model.modules()
+    assert sum(isinstance(module, WinogradConv2d) for module in modules) == 10
     assert not any(isinstance(module, WinogradConv2d) for module in model.modules())
     torch.testing.assert_close(
         torch.from_numpy(segmenter.scores(image)), torch.from_numpy(want), rtol=1e-3, atol=1e-5

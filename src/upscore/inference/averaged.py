@@ -13,7 +13,7 @@ from PIL import Image
 from upscore.core.images import require_rgb
 from upscore.core.labels import LabelMap, Labels, RGBImage
 from upscore.errors import SettingsError
-from upscore.inference.segmenter import Scores, Segmenter
+from upscore.inference.segmenter import Scores, Segmenter, log_scores
 
 MAX_SCALE = 8.0
 
@@ -79,9 +79,7 @@ class Averaged:
 
     def scores(self, image: RGBImage) -> Scores:
         """Logarithm of the mean probabilities, (C, H, W) float32. Raises as ``probabilities``."""
-        mean = self.probabilities(image)
-        np.maximum(mean, np.finfo(np.float32).tiny, out=mean)  # a zero would give -inf
-        return np.log(mean, out=mean)
+        return log_scores(self.probabilities(image))
 
     def predict(self, image: RGBImage) -> LabelMap:
         """(H, W) uint8, the class of the highest mean probability. Raises as ``probabilities``."""

@@ -7,7 +7,8 @@ import numpy as np
 from upscore.core.images import require_rgb
 from upscore.core.labels import LabelMap, Labels, RGBImage
 from upscore.crf.mean_field import DenseCRF
-from upscore.inference.segmenter import Scores, Segmenter
+from upscore.inference.segmenter import Scores, Segmenter, log_scores, softmax
+from upscore.inference.tiles import blended_rows
 
 CRF_TILE = 2048
 """Pixels. The CRF takes larger photos in tiles of this side, as its memory grows with the area: at
@@ -44,11 +45,37 @@ class Refine:
 
     def scores(self, image: RGBImage) -> Scores:
         """Logarithm of the marginals, (C, H, W) float32. Raises as ``probabilities``."""
-        marginals = self.probabilities(image)
-        np.maximum(marginals, np.finfo(np.float32).tiny, out=marginals)  # a zero would give -inf
-        return np.log(marginals, out=marginals)
+        return log_scores(self.probabilities(image))
 
     def predict(self, image: RGBImage) -> LabelMap:
         """(H, W) uint8, the class of the highest marginal. Raises as ``probabilities``."""
         labels: LabelMap = self.probabilities(image).argmax(axis=0).astype(np.uint8)
         return labels
+
+
+def refine(
+    crf: DenseCRF, image: RGBImage, probabilities: Scores, *, tile: int = CRF_TILE
+) -> Scores:
+    """Probabilities that are there already, refined: what ``Refine`` gives, without a segmenter.
+
+    Args:
+        image: (H, W, 3) uint8.
+        probabilities: (C, H, W) float32, left as they are.
+        tile: side in pixels; larger photos are refined in overlapping tiles, whose logarithms are
+            blended as :class:`Tiled` blends scores.
+
+    Returns:
+        (C, H, W) float32 in [0, 1], a new array.
+    """
+    height, width, _ = image.shape
+    if max(height, width) <= tile:
+        return crf(image, probabilities=probabilities)
+
+    def score(rows: slice, columns: slice) -> Scores:
+        part = np.ascontiguousarray(probabilities[:, rows, columns])
+        return log_scores(crf(image[rows, columns], probabilities=part))
+
+    whole: Scores = np.empty_like(probabilities)
+    for top, rows in blended_rows(score, len(probabilities), height, width, tile=tile):
+        whole[:, top : top + rows.shape[1]] = softmax(rows)
+    return whole

@@ -36,3 +36,9 @@ def softmax(scores: Scores) -> Scores:
     np.exp(scores, out=scores)
     scores /= scores.sum(axis=0)
     return scores
+
+
+def log_scores(probabilities: Scores) -> Scores:
+    """Scores whose softmax is ``probabilities``: their logarithm, written into the array itself."""
+    np.maximum(probabilities, np.finfo(np.float32).tiny, out=probabilities)  # 0 would give -inf
+    return np.log(probabilities, out=probabilities)
