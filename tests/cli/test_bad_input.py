@@ -258,6 +258,21 @@ def refining_broken(w: World) -> list[str]:
     return w.refine()
 
 
+ONE = "answer: a\nstages: {a: {whole_image: {run: run}}"
+
+
+def pipeline(text: str, *more: str, verb: str = "predict") -> Callable[[World], list[str]]:
+    """A pipeline file beside the run folder ``run``, given to a verb."""
+
+    def spoil(w: World) -> list[str]:
+        path = str(w.file("p.yaml", text))
+        if verb == "evaluate":
+            return ["evaluate", path, "--data", str(w.toy), *more]
+        return ["predict", path, str(w.photo), "--out", str(w.path / "out"), *more]
+
+    return spoil
+
+
 def typed(*words: str) -> Callable[[World], list[str]]:
     """Words with {toy}, {run}, {photo}, {path} filled in."""
 
@@ -373,6 +388,42 @@ CASES: dict[str, tuple[Callable[[World], list[str]], int, str]] = {
     "refine: unsure": (refining("--confidence", "2"), 2, r"--confidence is 2.0; allowed"),
     "refine: unknown settings": (refining("--crf", "x"), 2, r"no CRF settings 'x'"),
     "refine: no workers": (refining("--workers", "0"), 2, r"workers is 0; allowed: 1 or more"),
+    # pipelines
+    "pipeline: no file": (typed("predict", "{path}/p.yaml", "{photo}", "--out", "{path}/out"), 2,
+                          r"p\.yaml: no such file"),
+    "pipeline: not yaml": (pipeline("stages: {"), 2, r"p\.yaml, line \d: not valid YAML"),
+    "pipeline: a recipe": (pipeline("model: {name: fcn8s}"), 2, r"unknown setting 'model'"),
+    "pipeline: unknown key": (pipeline("answer: a\nstages: {a: {whole_imag: {run: run}}}"), 2,
+                              r"'stages\.a\.whole_imag'; did you mean 'whole_image'"),
+    "pipeline: missing run": (
+        pipeline("answer: a\nstages: {a: {whole_image: {run: none}}}"), 2,
+        r"p\.yaml: stages\.a\.whole_image\.run: .*none: no such run folder"),
+    "pipeline: unknown stage": (pipeline(ONE + ", b: {refine: {of: c}}}"), 2,
+                                r"stages\.b\.refine\.of: no stage 'c'; there are a, b"),
+    "pipeline: a circle": (pipeline(ONE + ", b: {refine: {of: c}}, c: {refine: {of: b}}}"), 2,
+                           r"b is made of c is made of b, a circle"),
+    "pipeline: no proposals": (
+        pipeline("answer: a\nstages: {a: {instance_wise: {run: run}}}"), 2,
+        r"needs to know where boxes come from; give it proposals: \{store: FILE\.parquet\}"),
+    "pipeline: no store": (
+        pipeline("answer: a\nstages: {a: {instance_wise: {run: run, "
+                 "proposals: {store: b.parquet}}}}"), 2, r"b\.parquet: no such file; .*make"),
+    "pipeline: crf too": (pipeline(ONE + "}", "--crf", "deconvnet"), 2,
+                          r"--crf is for a run folder, but .*p\.yaml is a pipeline"),
+    "pipeline: stages": (pipeline(ONE + "}", "--stages", "b", verb="evaluate"), 2,
+                         r"no stage 'b' in this pipeline; there are a"),
+    "pipeline: steps of none": (pipeline(ONE + "}", "--save-proposal-steps", "1"), 2,
+                                r"the answer 'a' of this pipeline comes from none"),
+    "stages of a run": (lambda w: w.evaluate("--stages", "a"), 2, r"run is no pipeline file"),
+    "steps of a run": (lambda w: w.predict(w.photo, more=("--save-proposal-steps", "1,5")), 2,
+                       r"give a pipeline file in place of the run folder"),
+    "steps that are none": (lambda w: w.predict(w.photo, more=("--save-proposal-steps", "1,x")), 2,
+                            r"--save-proposal-steps is '1,x'; want numbers of boxes"),
+    "template: unknown": (typed("pipeline", "edeconv", "--out", "{path}/p.yaml"), 2,
+                          r"no shipped pipeline 'edeconv'; did you mean 'edeconvnet-crf'"),
+    "template: missing run": (
+        typed("pipeline", "edeconvnet-crf", "--run", "fcn={run}", "--out", "{path}/p.yaml"), 2,
+        r"wants --run fcn=RUN --run deconvnet=RUN; found no --run for deconvnet"),
     # proposals and edges
     "proposals: no data": (
         typed("proposals", "make", "--data", "{path}/none", "--out", "b.parquet"), 2,
@@ -386,6 +437,16 @@ CASES: dict[str, tuple[Callable[[World], list[str]], int, str]] = {
     "proposals: no such weights": (
         typed("proposals", "make", "--data", "{toy}", "--out", "{path}/b.parquet", "--model",
               "{path}/w.safetensors"), 2, r"w\.safetensors: no such file"),
+    "compare: a single run": (
+        typed("compare", "{run}", "--data", "{toy}"), 2, r"two or more runs or pipelines, found 1"),
+    "compare: a run that is not there": (
+        typed("compare", "{run}", "{toy}/none", "--data", "{toy}"), 2, r"none: no such run folder"),
+    "compare: a stage of a run": (
+        typed("compare", "{run}", "{run}/manifest.json:crf", "--data", "{toy}"), 2,
+        r"manifest\.json:crf: only pipeline files have stages"),
+    "compare: pictures below none": (
+        typed("compare", "{run}", "{run}", "--data", "{toy}", "--pictures", "-1"), 2,
+        r"--pictures is -1; allowed: 0 or more"),
     "proposals: recall of an unknown source": (
         typed("proposals", "recall", "--data", "{toy}", "--sources", "gird"), 2, r"gird"),
     "proposals: recall of no boxes": (

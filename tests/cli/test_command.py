@@ -17,7 +17,9 @@ REPOSITORY = Path(__file__).resolve().parents[2]
 VERBS = (
     "train",
     "evaluate",
+    "compare",
     "predict",
+    "pipeline",
     "refine",
     "tune-crf",
     "report",

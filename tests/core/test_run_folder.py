@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from upscore.core.run_folder import FORMAT_VERSION, RunFolder
+from upscore.core.run_folder import FORMAT_VERSION, RunFolder, unique_names
 from upscore.errors import NotFoundError, RunError
 
 
@@ -47,3 +47,13 @@ def test_what_is_no_run(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(RunError, match="is a file"):
         RunFolder.open(tmp_path / "file")
+
+
+def test_names_for_people() -> None:
+    def names(*texts: str) -> list[str]:
+        return unique_names([Path(text) for text in texts])
+
+    assert names("runs/a", "runs/b", "p/crf.yaml") == ["a", "b", "crf"]
+    assert names("x/run", "y/run", "z") == ["x/run", "y/run", "z"]
+    assert names("x/run", "x/run") == ["x/run", "x/run (2)"]
+    assert names("p.yaml/fcn", "p.yaml/deconvnet") == ["fcn", "deconvnet"]

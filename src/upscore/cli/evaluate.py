@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 from tyro.conf import Positional, arg
 
+from upscore.cli.scored_stages import ScoredStages, stage_names
 from upscore.cli.segmenter_options import SEGMENTER_DEFAULTS, SegmenterOptions
 from upscore.core.failures import tell_failures
 from upscore.errors import SettingsError, WorkError
@@ -19,23 +21,25 @@ if TYPE_CHECKING:
 
 
 def evaluate(
-    run: Annotated[Positional[Path], arg(metavar="RUN")],
+    run: Annotated[Positional[Path], arg(metavar="RUN|PIPELINE")],
     /,
     *,
     data: Path,
     split: str = "val",
     out: Annotated[Path | None, arg(metavar="PATH")] = None,
+    stages: Annotated[str | None, arg(metavar="NAMES")] = None,
     workers: int = 2,
     options: Annotated[SegmenterOptions, arg(name="")] = SEGMENTER_DEFAULTS,
 ) -> None:
-    """Score a trained network on a split of a data set.
+    """Score a trained network, or every stage of a pipeline, on a split of a data set.
 
     Args:
-        run: Run folder (or model folder) of the network.
+        run: Run folder (or model folder) of the network, or a pipeline file (.yaml).
         data: The data set: a folder of a known layout, or a dataset.yaml.
         split: Which of its splits.
         out: Where scores, tables, figures and example pictures go; by default into the run folder,
-            under evaluation/SPLIT.
+            under evaluation/SPLIT, or beside the pipeline file, as NAME-evaluation/SPLIT.
+        stages: Of a pipeline, the stages to score, joined by commas; by default all, in one pass.
         workers: Threads that decode photos ahead.
     """
     from upscore.core.memory import bound_shape_caches, keep_freed_memory
@@ -44,40 +48,61 @@ def evaluate(
     keep_freed_memory()
     from upscore.cli.console import console, progress
     from upscore.core.files import make_folder
-    from upscore.core.labels import LabelMap, RGBImage
     from upscore.core.run_folder import RunFolder
     from upscore.data import open_data
-    from upscore.evaluation.classes import match_classes
-    from upscore.evaluation.evaluate import evaluate as run_evaluation
+    from upscore.evaluation.evaluate import evaluate_stages
     from upscore.evaluation.examples import write_examples
     from upscore.evaluation.results import write_results
+    from upscore.evaluation.stages import write_stages
+    from upscore.inference.pipeline_settings import is_pipeline
     from upscore.report.figures import confusion_heat_map, per_class_bars, write_png
 
     if workers < 1:
         raise SettingsError(f"--workers is {workers}; allowed: 1 or more")
     dataset = open_data(data, max_pixels=options.max_pixels)
     part = dataset.split(split)
-    segmenter = options.load(run)
-    table = match_classes(segmenter.labels, dataset.labels, run=str(run), data=str(data))
-    same_order = segmenter.labels.names == dataset.labels.names
+    if is_pipeline(run):
+        names = None if stages is None else stage_names(stages)
+        scored = ScoredStages.of_pipeline(run, names, options)
+    elif stages is None:
+        scored = ScoredStages.of_run(run, options)
+    else:
+        raise SettingsError(f"--stages {stages}: {run} is no pipeline file; leave it out")
+    predict = scored.predict_as(dataset.labels, run=run, data=data)
 
-    def predict(image: RGBImage) -> LabelMap:
-        labels = segmenter.predict(image)
-        return labels if same_order else table[labels]
-
-    folder = out or run / "evaluation" / split
+    folder = out or scored.folder / split
     make_folder(folder)  # before the work: an --out that cannot be written is told at once
     with progress(f"evaluating {split}") as update:
-        result = run_evaluation(predict, part, progress=update, workers=workers)
-    about = _about(run, data, dataset.layout, dataset.fingerprint(), options.about())
-    write_results(result, folder, about=about)
-    scores = result.confusion.scores()
-    write_png(folder / "confusion.png", confusion_heat_map(result.confusion.matrix, part.labels))
-    write_png(folder / "per_class.png", per_class_bars(scores, part.labels))
-    write_examples(predict, part, result.images, folder / "examples")
+        results = evaluate_stages(
+            lambda image: predict(image, scored.names),
+            scored.names,
+            part,
+            progress=update,
+            workers=workers,
+        )
+    about = _about(run, data, dataset.layout, dataset.fingerprint(), scored.settings)
+    own_seconds = dict(scored.seconds)  # before the examples
+    for name, one in results.items():
+        write_results(one, folder / name, about=about | ({"stage": name} if name else {}))
+        matrix = one.confusion.matrix
+        write_png(folder / name / "confusion.png", confusion_heat_map(matrix, part.labels))
+        bars = per_class_bars(one.confusion.scores(), part.labels)
+        write_png(folder / name / "per_class.png", bars)
+    answer, result = scored.answer, results[scored.answer]
+    write_examples(
+        lambda image: predict(image, [answer])[answer],
+        part,
+        result.images,
+        folder / answer / "examples",
+    )
 
+    scores = result.confusion.scores()
     console.print(per_class_table(scores, part.labels))
     console.print(overall_table(scores, result))
+    if is_pipeline(run):
+        write_stages(results, folder, answer=answer, seconds=own_seconds, about=about)
+        console.print()
+        console.print(stages_table(results, answer, own_seconds))
     console.print(f"Scores, tables, figures and examples: {folder}", markup=False)
     if out is None and RunFolder(run).manifest.exists():  # a model folder has no report
         console.print(f"Next: upscore report {run}", markup=False)
@@ -139,6 +164,30 @@ def overall_table(scores: Scores, result: Evaluation) -> Table:
     seconds = f"{result.seconds:.1f} s"
     overhead = "" if result.overhead is None else f", {result.overhead:.1%} of it not the network"
     table.add_row("images", str(len(result.images)), f"in {seconds}{overhead}")
+    return table
+
+
+def stages_table(
+    results: Mapping[str, Evaluation], answer: str, own_seconds: Mapping[str, float]
+) -> Table:
+    """The scores of each stage of a pipeline, and how long it took beside those that it is of."""
+    from rich.table import Table
+
+    table = Table(box=None, padding=(0, 2, 0, 0))
+    table.add_column("stage", no_wrap=True)
+    for name in ("mIoU", "classes", "pixel accuracy", "mean accuracy", "own s/image"):
+        table.add_column(name, justify="right")
+    for name, result in results.items():
+        scores = result.confusion.scores()
+        num = len(result.images)
+        table.add_row(
+            f"{name} (answer)" if name == answer else name,
+            _show(scores.miou),
+            str(scores.classes_averaged),
+            _show(scores.pixel_accuracy),
+            _show(scores.mean_accuracy),
+            f"{own_seconds[name] / num:.2f}" if num else "-",
+        )
     return table
 
 

@@ -22,10 +22,12 @@ DESCRIPTION = (
 def build_app() -> SubcommandApp:
     """The command tree, in the order in which ``--help`` lists it."""
     from upscore.cli import (
+        compare,
         data,
         doctor,
         edges,
         evaluate,
+        pipeline,
         predict,
         proposals,
         recipes,
@@ -43,7 +45,9 @@ def build_app() -> SubcommandApp:
     app = SubcommandApp()
     app.command(train.train)
     app.command(evaluate.evaluate)
+    app.command(compare.compare)
     app.command(predict.predict)
+    app.command(pipeline.pipeline)
     app.command(refine.refine)
     app.command(tune_crf.tune_crf)
     app.command(report.report)

@@ -13,6 +13,9 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 from tyro.conf import arg
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from upscore.inference.pipeline import Pipeline
     from upscore.inference.segmenter import Segmenter
 
 TILE = 1024  # inference.tiles.DEFAULT_TILE, written out because --help imports nothing heavy
@@ -45,6 +48,25 @@ class NetworkOptions:
         del options["max_pixels"]  # whoever reads the photos wants it
         return load_segmenter(run, **options)
 
+    def load_pipeline(self, path: Path, stages: Sequence[str] | None) -> Pipeline:
+        """The pipeline of a file, for some of its stages or (None) all. Imports torch.
+
+        Raises:
+            SettingsError: options that a pipeline says by itself; and what ``load_pipeline`` of the
+                inference room raises.
+        """
+        from upscore.cli.console import show_messages
+        from upscore.inference.load import refuse_network_options
+        from upscore.inference.pipeline import load_pipeline
+
+        show_messages("upscore.compiled")
+        show_messages("upscore.proposals")
+        options = asdict(self)
+        del options["max_pixels"]
+        device, precision = options.pop("device"), options.pop("precision")
+        refuse_network_options(path, **options)
+        return load_pipeline(path, device=device, precision=precision, stages=stages)
+
     def about(self) -> dict[str, Any]:
         """What scores.json records of them, ``auto`` resolved. Imports torch."""
         from upscore.core.runtime import select_runtime
@@ -70,6 +92,7 @@ class SegmenterOptions(NetworkOptions):
         from upscore.cli.console import show_messages
 
         show_messages("upscore.compiled")  # that the first use compiles, which takes its time
+        show_messages("upscore.proposals")  # that boxes are missing in a store
         return super().load(run)
 
     def about(self) -> dict[str, Any]:

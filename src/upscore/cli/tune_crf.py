@@ -21,12 +21,14 @@ if TYPE_CHECKING:
     from upscore.crf.settings import CRFSettings
     from upscore.evaluation.evaluate import Failure
     from upscore.evaluation.tuning import Tuning
+    from upscore.inference.segmenter import Segmenter
 
 BEST = "best.yaml"
+FOLDER = "crf-tuning"
 
 
 def tune_crf(
-    run: Annotated[Positional[Path], arg(metavar="RUN")],
+    run: Annotated[Positional[Path], arg(metavar="RUN|PIPELINE")],
     /,
     *,
     data: Path,
@@ -48,11 +50,11 @@ def tune_crf(
     Half of the photos are searched on, the other half tells what the result is worth.
 
     Args:
-        run: Run folder (or model folder) of the network.
+        run: Run folder (or model folder) of the network, or a pipeline file (.yaml).
         data: The data set: a folder of a known layout, or a dataset.yaml.
         split: Which of its splits; not the one that the network was trained on.
         out: Where best.yaml, trials.csv, trials.json and tuning.png go; by default into the run
-            folder, under crf-tuning.
+            folder, under crf-tuning, or beside the pipeline file, as NAME-crf-tuning.
         trials: How many settings are drawn, besides no CRF and the named settings.
         minutes: Draw no more settings after so many minutes of searching.
         images: How many photos of the split are taken, half of them to search on.
@@ -69,6 +71,7 @@ def tune_crf(
     bound_shape_caches()  # before torch comes in
     keep_freed_memory()
     from upscore.cli.console import console, errors, progress, show_messages
+    from upscore.core.settings import load_yaml
     from upscore.crf.search import known_candidates, make_sampler, space_of
     from upscore.data import open_data
     from upscore.evaluation.classes import match_classes
@@ -83,9 +86,9 @@ def tune_crf(
     known = known_candidates(start, base)
     dataset = open_data(data, max_pixels=options.max_pixels)
     part = draw_images(dataset.split(split), images, seed=seed)
-    segmenter = options.load(run)
+    stage, segmenter = _open(run, options)
     table = match_classes(segmenter.labels, dataset.labels, run=str(run), data=str(data))
-    folder = run / "crf-tuning" if out is None else out
+    folder = out or (run / FOLDER if stage is None else run.with_name(f"{run.stem}-{FOLDER}"))
 
     show_messages("upscore.compiled")
 
@@ -110,6 +113,7 @@ def tune_crf(
             "--seed": seed,
             "--start or --iterations": base.to_json(),
             "the network's options": options.about(),
+            **({} if stage is None else {"the stage": stage, "the pipeline": load_yaml(run)}),
         },
         resume=resume,
         progress=progress,
@@ -130,9 +134,28 @@ def tune_crf(
     console.print(f"Settings, trials and figure: {folder}", markup=False)
     words = ["upscore", "evaluate", str(run), "--data", str(data)]
     words += [] if split == "val" else ["--split", split]
-    console.print(f"Next: {shlex.join([*words, '--crf', str(folder / BEST)])}", markup=False)
+    follow = shlex.join([*words, "--crf", str(folder / BEST)])
+    if stage is not None:
+        follow = f"in {run}, refine: {{of: {stage}, crf: {(folder / BEST).resolve()}}}"
+    console.print(f"Next: {follow}", markup=False)
     if result.failures:
         raise WorkError(_complaint(result.failures, len(part)))
+
+
+def _open(run: Path, options: NetworkOptions) -> tuple[str | None, Segmenter]:
+    """What is refined: a run's network; of a pipeline the answer, or the stage that it refines.
+
+    Returns:
+        The name of the stage, None for a run; and what labels photos.
+    """
+    from upscore.inference.pipeline_settings import is_pipeline, read_pipeline
+
+    if not is_pipeline(run):
+        return None, options.load(run)
+    settings = read_pipeline(run)
+    refined = settings.stages[settings.answer].refine
+    stage = settings.answer if refined is None else refined.of
+    return stage, options.load_pipeline(run, [stage])
 
 
 def _base(start: str, iterations: int | None) -> CRFSettings:

@@ -118,6 +118,20 @@ def with_legend(
     return sheet
 
 
+def titled(picture: RGBImage, title: str) -> RGBImage:
+    """The picture (H, W, 3) uint8 below one line of text on white, cut where it is too long."""
+    height, width, _ = picture.shape
+    size = int(np.clip(width / 26, 11, 20))
+    font = _font(size)
+    strip = Image.new("RGB", (width, round(size * 1.6)), PAPER)
+    text = _shorten(title, font, max(0, width - 4))
+    _write(ImageDraw.Draw(strip), (2, strip.height // 2), text, font)
+    sheet = np.empty((strip.height + height, width, 3), np.uint8)
+    sheet[: strip.height] = np.asarray(strip)
+    sheet[strip.height :] = picture
+    return sheet
+
+
 def error_map(truth: LabelMap, prediction: LabelMap) -> RGBImage:
     """Where a prediction is wrong: vivid orange; right: dim grey by class; void truth: light.
 

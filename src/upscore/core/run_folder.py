@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -106,3 +107,18 @@ class RunFolder:
         with atomic_path(self.manifest) as temporary:
             text = json.dumps({"format_version": FORMAT_VERSION, **content}, indent=2)
             temporary.write_text(text + "\n", encoding="utf-8")
+
+
+def unique_names(paths: Sequence[Path]) -> list[str]:
+    """What to call runs and pipelines: the last part of the path, without ``.yaml``.
+
+    Whole paths for those that share one, numbered for the same path twice.
+    """
+    short = [
+        path.stem if path.suffix in (".yaml", ".yml") else path.resolve().name for path in paths
+    ]
+    unique: list[str] = []
+    for path, name in zip(paths, short, strict=True):
+        label = str(path) if not name or short.count(name) > 1 else name
+        unique.append(f"{label} ({len(unique) + 1})" if label in unique else label)
+    return unique

@@ -1,7 +1,14 @@
 """Scores of any function from photo to label map: one confusion matrix over a whole split."""
 
 from upscore.evaluation.confusion import ClassScores, Confusion, Scores
-from upscore.evaluation.evaluate import Evaluation, Failure, ImageScore, evaluate, merge
+from upscore.evaluation.evaluate import (
+    Evaluation,
+    Failure,
+    ImageScore,
+    evaluate,
+    evaluate_stages,
+    merge,
+)
 
 __all__ = [
     "ClassScores",
@@ -11,5 +18,6 @@ __all__ = [
     "ImageScore",
     "Scores",
     "evaluate",
+    "evaluate_stages",
     "merge",
 ]

@@ -109,11 +109,7 @@ def count(truth: LabelMap, prediction: LabelMap, num_classes: int) -> Matrix:
     Raises:
         DataError: not uint8, other shapes, or a value outside the classes.
     """
-    for name, array in (("truth", truth), ("prediction", prediction)):
-        if array.dtype != np.uint8:
-            raise DataError(f"{name} is {array.dtype}; label maps are uint8")
-    if truth.shape != prediction.shape:
-        raise DataError(f"prediction is {prediction.shape}, the truth {truth.shape}; must be equal")
+    _require_alike(truth, prediction)
     if prediction.size == 0:
         return np.zeros((num_classes, num_classes), dtype=np.int64)
     if int(prediction.max()) >= num_classes:
@@ -127,6 +123,23 @@ def count(truth: LabelMap, prediction: LabelMap, num_classes: int) -> Matrix:
     if full[num_classes:VOID].any():
         raise DataError(_outside("truth", truth[truth != VOID], num_classes))
     return full[:num_classes].astype(np.int64)
+
+
+def require_maps(truth: LabelMap, prediction: LabelMap, num_classes: int) -> None:
+    """Refuse what :func:`count` refuses, for scores that do not come from a confusion matrix."""
+    _require_alike(truth, prediction)
+    for name, array in (("prediction", prediction), ("truth", truth)):
+        known = array[array != VOID] if name == "truth" else array
+        if known.size and int(known.max()) >= num_classes:
+            raise DataError(_outside(name, known, num_classes))
+
+
+def _require_alike(truth: LabelMap, prediction: LabelMap) -> None:
+    for name, array in (("truth", truth), ("prediction", prediction)):
+        if array.dtype != np.uint8:
+            raise DataError(f"{name} is {array.dtype}; label maps are uint8")
+    if truth.shape != prediction.shape:
+        raise DataError(f"prediction is {prediction.shape}, the truth {truth.shape}; must be equal")
 
 
 def _outside(name: str, array: LabelMap, num_classes: int) -> str:
@@ -203,12 +216,12 @@ def pixel_accuracy(matrix: Matrix) -> float | None:
 
 def mean_accuracy(matrix: Matrix) -> float | None:
     """Mean recall of the classes that occur in the truth."""
-    return _mean(class_recall(matrix))
+    return mean_of_known(class_recall(matrix))
 
 
 def mean_iou(matrix: Matrix) -> float | None:
     """Mean IoU of the classes that occur in truth or prediction."""
-    return _mean(class_iou(matrix))
+    return mean_of_known(class_iou(matrix))
 
 
 def frequency_weighted_iou(matrix: Matrix) -> float | None:
@@ -227,24 +240,26 @@ def frequency_weighted_iou(matrix: Matrix) -> float | None:
 def class_iou(matrix: Matrix) -> list[float | None]:
     """Intersection over union by class; None for a class in neither truth nor prediction."""
     hits = np.diagonal(matrix)
-    return _ratios(hits, matrix.sum(axis=0) + matrix.sum(axis=1) - hits)
+    return ratios(hits, matrix.sum(axis=0) + matrix.sum(axis=1) - hits)
 
 
 def class_recall(matrix: Matrix) -> list[float | None]:
     """Share of a class's true pixels that were found; None for a class not in the truth."""
-    return _ratios(np.diagonal(matrix), matrix.sum(axis=1))
+    return ratios(np.diagonal(matrix), matrix.sum(axis=1))
 
 
 def class_precision(matrix: Matrix) -> list[float | None]:
     """Share of a class's predicted pixels that are right; None for one never predicted."""
-    return _ratios(np.diagonal(matrix), matrix.sum(axis=0))
+    return ratios(np.diagonal(matrix), matrix.sum(axis=0))
 
 
-def _ratios(above: Matrix, below: Matrix) -> list[float | None]:
+def ratios(above: Matrix, below: Matrix) -> list[float | None]:
+    """Place by place; None where nothing is below."""
     pairs = zip(above.tolist(), below.tolist(), strict=True)
     return [a / b if b else None for a, b in pairs]
 
 
-def _mean(values: list[float | None]) -> float | None:
+def mean_of_known(values: Sequence[float | None]) -> float | None:
+    """Over what is not None; None where nothing is left."""
     known = [value for value in values if value is not None]
     return sum(known) / len(known) if known else None

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from upscore.core.labels import LabelMap, Labels, RGBImage
@@ -14,6 +14,9 @@ from upscore.evaluation.confusion import Confusion, Matrix, count, mean_iou, pix
 
 Predict = Callable[[RGBImage], LabelMap]
 """(H, W, 3) uint8 RGB -> (H, W) uint8 class indices, no void."""
+
+PredictStages = Callable[[RGBImage], Mapping[str, LabelMap]]
+"""The same for several predictions of one photo, by name."""
 
 
 @dataclass(frozen=True)
@@ -83,6 +86,38 @@ def evaluate(
         SettingsError: a shard outside its count.
         DataError: ``predict`` gave another shape, another type or a value that is no class.
     """
+    name = "prediction"
+    return evaluate_stages(
+        lambda image: {name: predict(image)},
+        [name],
+        split,
+        progress=progress,
+        workers=workers,
+        shard=shard,
+    )[name]
+
+
+def evaluate_stages(
+    predict: PredictStages,
+    stages: Sequence[str],
+    split: Split,
+    *,
+    progress: Callable[[int, int], None] | None = None,
+    workers: int = 2,
+    shard: tuple[int, int] = (0, 1),
+) -> dict[str, Evaluation]:
+    """:func:`evaluate` for several predictions of each photo, made by one call.
+
+    Args:
+        stages: names of the predictions, which ``predict`` must give for each photo. A photo that
+            it refuses fails for all of them.
+
+    Returns:
+        An evaluation by name, in the order of ``stages``. Times are those of the whole pass.
+
+    Raises:
+        SettingsError, DataError: as :func:`evaluate`.
+    """
     index, num_shards = shard
     if num_shards < 1 or not 0 <= index < num_shards:
         raise SettingsError(f"shard is {index} of {num_shards}; allowed: 0 to count - 1")
@@ -96,7 +131,7 @@ def evaluate(
         except UpscoreError as error:
             return Failure(place, split.pairs[place].name, str(error))
 
-    def predicted() -> Iterator[tuple[int, Sample, LabelMap] | Failure]:
+    def predicted() -> Iterator[tuple[int, Sample, Mapping[str, LabelMap]] | Failure]:
         nonlocal predict_seconds
         for item in prefetch(read, places, workers=workers):
             if isinstance(item, Failure):
@@ -104,7 +139,7 @@ def evaluate(
                 continue
             place, sample = item
             begin = time.perf_counter()
-            result: tuple[int, Sample, LabelMap] | Failure
+            result: tuple[int, Sample, Mapping[str, LabelMap]] | Failure
             try:
                 result = place, sample, predict(sample.image)
             except UpscoreError as error:
@@ -112,40 +147,52 @@ def evaluate(
             predict_seconds += time.perf_counter() - begin
             yield result
 
-    def tally(item: tuple[int, Sample, LabelMap] | Failure) -> tuple[ImageScore, Matrix] | Failure:
+    def tally(
+        item: tuple[int, Sample, Mapping[str, LabelMap]] | Failure,
+    ) -> dict[str, tuple[ImageScore, Matrix]] | Failure:
         if isinstance(item, Failure):
             return item
-        place, sample, labels = item
-        try:
-            matrix = count(sample.labels, labels, num_classes)
-        except DataError as error:
-            raise DataError(f"{sample.name}: {error}") from error
-        accuracy, miou = pixel_accuracy(matrix), mean_iou(matrix)
-        return ImageScore(place, sample.name, accuracy, miou, int(matrix.sum())), matrix
+        place, sample, predictions = item
+        return {stage: _score(place, sample, predictions[stage], num_classes) for stage in stages}
 
-    confusion = Confusion(num_classes)
-    images: list[ImageScore] = []
+    confusions = {stage: Confusion(num_classes) for stage in stages}
+    images: dict[str, list[ImageScore]] = {stage: [] for stage in stages}
     failures: list[Failure] = []
     start = time.perf_counter()
     for done, result in enumerate(prefetch(tally, predicted(), workers=1, depth=2), 1):
         if isinstance(result, Failure):
             failures.append(result)
         else:
-            image, matrix = result
-            images.append(image)
-            confusion.matrix += matrix
+            for stage, (image, matrix) in result.items():
+                images[stage].append(image)
+                confusions[stage].matrix += matrix
         if progress:
             progress(done, len(places))
     seconds = time.perf_counter() - start
-    return Evaluation(
-        split=split.name,
-        labels=split.labels,
-        confusion=confusion,
-        images=tuple(images),
-        failures=tuple(failures),
-        seconds=seconds,
-        predict_seconds=predict_seconds,
-    )
+    return {
+        stage: Evaluation(
+            split=split.name,
+            labels=split.labels,
+            confusion=confusions[stage],
+            images=tuple(images[stage]),
+            failures=tuple(failures),
+            seconds=seconds,
+            predict_seconds=predict_seconds,
+        )
+        for stage in stages
+    }
+
+
+def _score(
+    place: int, sample: Sample, labels: LabelMap, num_classes: int
+) -> tuple[ImageScore, Matrix]:
+    """One image. Raises DataError that names it."""
+    try:
+        matrix = count(sample.labels, labels, num_classes)
+    except DataError as error:
+        raise DataError(f"{sample.name}: {error}") from error
+    accuracy, miou = pixel_accuracy(matrix), mean_iou(matrix)
+    return ImageScore(place, sample.name, accuracy, miou, int(matrix.sum())), matrix
 
 
 def merge(shards: Sequence[Evaluation]) -> Evaluation:

@@ -15,8 +15,10 @@ from upscore.core.files import make_folder
 from upscore.core.images import MAX_PIXELS, read_image
 from upscore.core.labels import LabelMap, RGBImage
 from upscore.core.prefetch import prefetch
-from upscore.errors import OutputError, UpscoreError
+from upscore.errors import OutputError, SettingsError, UpscoreError
 from upscore.inference.inputs import Job, find_jobs
+from upscore.inference.pipeline import OnStep
+from upscore.inference.proposal_steps import ProposalSteps
 from upscore.inference.results import (
     Product,
     refuse_overwriting,
@@ -50,6 +52,7 @@ def predict_files(
     progress: Callable[[int, int], None] | None = None,
     workers: int = 2,
     max_pixels: int = MAX_PIXELS,
+    steps: Sequence[int] = (),
 ) -> BatchSummary:
     """Label files, folders, patterns and videos (see :func:`find_jobs`) and write the results.
 
@@ -71,24 +74,37 @@ def predict_files(
         progress: called with (files done, files in all).
         workers: threads that decode, and as many that draw and write.
         max_pixels: larger photos and frames fail.
+        steps: also save what a pipeline's box by box stages say after so many boxes (see
+            ``proposal_steps``).
 
     Raises:
-        SettingsError: unknown ``save``, results that would share a name or overwrite an input.
+        SettingsError: unknown ``save``, results that would share a name or overwrite an input, or
+            ``steps`` that this segmenter or a video cannot have.
         NotFoundError: an input that does not exist or holds nothing to label.
         MissingExtraError: a video without PyAV.
         OutputError: a result cannot be written (disk full); what was finished stays.
     """
     begin = time.perf_counter()
     products = require_products(save)
+    stepwise = ProposalSteps.of(segmenter, steps) if steps else None
     jobs = find_jobs(inputs, out)
-    if any(job.is_video for job in jobs):
+    videos = [job for job in jobs if job.is_video]
+    if videos:
         require_video()
+    if videos and stepwise:
+        raise SettingsError(
+            f"{videos[0].source}: results after some boxes are saved of photos, not of videos; "
+            "leave out the videos or --save-proposal-steps"
+        )
     targets = {job: _targets(job, out, products) for job in jobs}
+    if stepwise:
+        for job in jobs:
+            targets[job] += stepwise.paths(out, job.name, products)
     refuse_overwriting({job.source: paths for job, paths in targets.items()})
     make_folder(out)
     todo = [job for job in jobs if not (resume and all(path.exists() for path in targets[job]))]
     summary = BatchSummary(skipped=len(jobs) - len(todo))
-    network = TimedNetwork(segmenter, with_probabilities="probabilities" in products)
+    network = TimedNetwork(segmenter, stepwise, with_probabilities="probabilities" in products)
 
     def read(job: Job) -> RGBImage | str | None:
         """The photo, or what is wrong with it; None for a video, which is streamed in its turn."""
@@ -117,7 +133,10 @@ def predict_files(
                         max_pixels=max_pixels, writer=writer,
                     )  # fmt: skip
                 else:
-                    labels, probabilities = network(photo)
+                    on_step = None
+                    if stepwise:
+                        on_step = stepwise.saver(out, job.name, products, photo, writer)
+                    labels, probabilities = network(photo, on_step)
                     writer.put(
                         write_results, out, job.name, products, photo, labels, probabilities,
                         segmenter.labels,
@@ -137,19 +156,32 @@ def predict_files(
 class TimedNetwork:
     """Calls a segmenter and adds up the seconds that it takes."""
 
-    def __init__(self, segmenter: Segmenter, *, with_probabilities: bool) -> None:
+    def __init__(
+        self,
+        segmenter: Segmenter,
+        stepwise: ProposalSteps | None = None,
+        *,
+        with_probabilities: bool,
+    ) -> None:
         self.segmenter = segmenter
+        self.stepwise = stepwise
         self.with_probabilities = with_probabilities
         self.seconds = 0.0
 
-    def __call__(self, image: RGBImage) -> tuple[LabelMap, Scores | None]:
+    def __call__(
+        self, image: RGBImage, on_step: OnStep | None = None
+    ) -> tuple[LabelMap, Scores | None]:
         """(H, W, 3) uint8 -> labels (H, W) uint8, probabilities (C, H, W) float32 if wanted."""
         begin = time.perf_counter()
         try:
-            if not self.with_probabilities:
+            if self.stepwise and on_step:
+                probabilities = self.stepwise(image, on_step)
+            elif self.with_probabilities:
+                probabilities = self.segmenter.probabilities(image)
+            else:
                 return self.segmenter.predict(image), None
-            probabilities = self.segmenter.probabilities(image)
-            return probabilities.argmax(axis=0).astype(np.uint8), probabilities
+            labels: LabelMap = probabilities.argmax(axis=0).astype(np.uint8)
+            return labels, probabilities if self.with_probabilities else None
         finally:
             self.seconds += time.perf_counter() - begin
 

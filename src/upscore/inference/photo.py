@@ -113,7 +113,7 @@ def load(
     scales: Sequence[float] = (1.0,),
     crf: str | Path | None = None,
 ) -> PhotoSegmenter:
-    """``upscore.load("RUN")``: the network of a run or model folder, ready for photos.
+    """``upscore.load("RUN")``: a run or model folder, or a pipeline file, ready for photos.
 
     Arguments and errors are those of :func:`upscore.inference.load.load_segmenter`.
     """

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import numpy as np
 import numpy.typing as npt
@@ -54,7 +54,6 @@ class Tiled:
             raise SettingsError("tile is 0 (never); use the segmenter itself")
         self.base = base
         self.tile = tile
-        self.overlap = tile // 4 // STRIDE * STRIDE
 
     @property
     def labels(self) -> Labels:
@@ -99,35 +98,57 @@ class Tiled:
 
     def _finished_rows(self, image: RGBImage) -> Iterator[tuple[int, Scores]]:
         """Pieces (first row, scores (C, rows, W)) from top to bottom that no later tile changes."""
-        height = image.shape[0]
-        tops = starts(height, tile=self.tile, overlap=self.overlap)
-        above: Scores | None = None  # what the band before left for the overlap
-        for index, top in enumerate(tops):
-            bottom = min(top + self.tile, height)
-            band = self._band(image[top:bottom])
-            if above is not None:
-                _blend(above, band[:, : above.shape[1]], axis=1)
-                band[:, : above.shape[1]] = above
-            if index + 1 < len(tops):
-                cut = tops[index + 1] - top
-                above = band[:, cut:].copy()
-                band = band[:, :cut]
-            yield top, band
 
-    def _band(self, image: RGBImage) -> Scores:
-        """Scores (C, rows, W) of one row of tiles, blended along the width."""
-        rows, width, _ = image.shape
-        band: Scores = np.empty((len(self.labels), rows, width), dtype=np.float32)
-        end = 0
-        for left in starts(width, tile=self.tile, overlap=self.overlap):
-            right = min(left + self.tile, width)
-            part = self.base.scores(image[:, left:right])
-            shared = end - left if end else 0
-            if shared:
-                _blend(band[:, :, left:end], part[:, :, :shared], axis=2)
-            band[:, :, left + shared : right] = part[:, :, shared:]
-            end = right
-        return band
+        def score(rows: slice, columns: slice) -> Scores:
+            return self.base.scores(image[rows, columns])
+
+        height, width, _ = image.shape
+        return blended_rows(score, len(self.labels), height, width, tile=self.tile)
+
+
+ScoreWindow = Callable[[slice, slice], Scores]
+"""Rows and columns of a photo -> class scores (C, rows, columns) of that window."""
+
+
+def blended_rows(
+    score: ScoreWindow, num_classes: int, height: int, width: int, *, tile: int
+) -> Iterator[tuple[int, Scores]]:
+    """Tiles of a photo of ``height`` x ``width``, blended, in pieces from top to bottom.
+
+    Yields:
+        First row, and scores (C, rows, W) float32 that no later tile changes.
+    """
+    overlap = tile // 4 // STRIDE * STRIDE
+    tops = starts(height, tile=tile, overlap=overlap)
+    above: Scores | None = None  # what the band before left for the overlap
+    for index, top in enumerate(tops):
+        bottom = min(top + tile, height)
+        band = _band(score, num_classes, slice(top, bottom), width, tile, overlap)
+        if above is not None:
+            _blend(above, band[:, : above.shape[1]], axis=1)
+            band[:, : above.shape[1]] = above
+        if index + 1 < len(tops):
+            cut = tops[index + 1] - top
+            above = band[:, cut:].copy()
+            band = band[:, :cut]
+        yield top, band
+
+
+def _band(
+    score: ScoreWindow, num_classes: int, rows: slice, width: int, tile: int, overlap: int
+) -> Scores:
+    """Scores (C, rows, W) of one row of tiles, blended along the width."""
+    band: Scores = np.empty((num_classes, rows.stop - rows.start, width), dtype=np.float32)
+    end = 0
+    for left in starts(width, tile=tile, overlap=overlap):
+        right = min(left + tile, width)
+        part = score(rows, slice(left, right))
+        shared = end - left if end else 0
+        if shared:
+            _blend(band[:, :, left:end], part[:, :, :shared], axis=2)
+        band[:, :, left + shared : right] = part[:, :, shared:]
+        end = right
+    return band
 
 
 def starts(length: int, *, tile: int, overlap: int) -> list[int]:

@@ -172,11 +172,12 @@ class ProposalStore:
             more = f" and {len(missing) - 3} more" if len(missing) > 3 else ""
             raise DataError(
                 f"{self.path}: lacks {len(missing)} of {len(wanted)} photos, "
-                f"{', '.join(map(repr, missing[:3]))}{more}; it was made for {self._made_for()}. "
+                f"{', '.join(map(repr, missing[:3]))}{more}; it was made for {self.made_for()}. "
                 "Run `upscore proposals make` for these photos"
             )
 
-    def _made_for(self) -> str:
+    def made_for(self) -> str:
+        """How many photos, some names, and which data set, in words."""
         data = ", ".join(f"{key} {value}" for key, value in self.data.items() if value)
         names = ", ".join(repr(photo.name) for photo in self.photos[:2])
         etc = ", ..." if len(self) > 2 else ""
@@ -211,7 +212,7 @@ class ProposalStore:
     def _row(self, photo: str) -> int:
         if photo not in self._rows:
             raise DataError(
-                f"{self.path}: has no photo {photo!r}; it was made for {self._made_for()}. "
+                f"{self.path}: has no photo {photo!r}; it was made for {self.made_for()}. "
                 "Run `upscore proposals make` for the data set of this photo"
             )
         return self._rows[photo]

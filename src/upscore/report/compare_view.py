@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from upscore.core.run_folder import unique_names
 from upscore.evaluation.examples import Example
 from upscore.report import parts
 from upscore.report.pictures import embed
@@ -19,7 +20,7 @@ Scored = tuple[int, SplitResults]
 
 def comparison_view(runs: Sequence[RunData]) -> dict[str, Any]:
     """Everything that compare.html.j2 names."""
-    names = _names(runs)
+    names = unique_names([run.path for run in runs])
     found = {split.name for run in runs for split in run.splits}
     splits = [
         _split(runs, names, name, place)
@@ -40,16 +41,6 @@ def comparison_view(runs: Sequence[RunData]) -> dict[str, Any]:
         "lines": parts.line_styles(runs, names),
         "differences": _differences(runs),
     }
-
-
-def _names(runs: Sequence[RunData]) -> list[str]:
-    """Folder names; whole paths for those that share one, numbered for the same folder twice."""
-    names = [run.name for run in runs]
-    unique: list[str] = []
-    for run, name in zip(runs, names, strict=True):
-        label = str(run.path) if names.count(name) > 1 else name
-        unique.append(f"{label} ({len(unique) + 1})" if label in unique else label)
-    return unique
 
 
 def _tiles(splits: list[dict[str, Any]]) -> list[dict[str, Any]]:

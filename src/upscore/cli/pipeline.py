@@ -1,0 +1,50 @@
+"""``upscore pipeline``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+from tyro.conf import Positional, UseAppendAction, arg
+
+from upscore.errors import SettingsError
+
+
+def pipeline(
+    name: Annotated[Positional[str], arg(metavar="NAME")],
+    /,
+    *,
+    run: Annotated[UseAppendAction[tuple[str, ...]], arg(metavar="STAGE=RUN")] = (),
+    store: Annotated[Path | None, arg(metavar="FILE")] = None,
+    out: Annotated[Path, arg(metavar="FILE")],
+) -> None:
+    """Write a pipeline file: networks that label photos together, for predict and evaluate.
+
+    Args:
+        name: A shipped pipeline: edeconvnet-crf (FCN, DeconvNet over proposals, both together, each
+            with and without a CRF; give it --run fcn=RUN --run deconvnet=RUN).
+        run: A run folder for each network, as in --run fcn=runs/fcn --run deconvnet=runs/deconvnet.
+        store: Boxes of `upscore proposals make`; without it they are computed for each photo.
+        out: The file to make, as edeconvnet-crf.yaml. Edit it as you like.
+    """
+    from upscore.cli.console import console
+    from upscore.inference.pipeline_template import write_pipeline
+
+    settings = write_pipeline(name, out, runs=_runs(run), store=store)
+    stages = ", ".join(settings.stages)
+    console.print(f"Wrote {out}: stages {stages}; the answer is {settings.answer}.", markup=False)
+    console.print(f"Next: upscore predict {out} PHOTOS --out DIR", markup=False)
+    console.print(f"      upscore evaluate {out} --data PATH", markup=False)
+
+
+def _runs(assignments: tuple[str, ...]) -> dict[str, Path]:
+    """``STAGE=RUN`` as typed. Raises SettingsError."""
+    runs: dict[str, Path] = {}
+    for assignment in assignments:
+        stage, equals, folder = assignment.partition("=")
+        if not equals or not stage.strip() or not folder:
+            raise SettingsError(f"--run {assignment!r}: write it as STAGE=RUN, as fcn=runs/fcn")
+        if stage.strip() in runs:
+            raise SettingsError(f"--run {stage.strip()} is given twice")
+        runs[stage.strip()] = Path(folder)
+    return runs

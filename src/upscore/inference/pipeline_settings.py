@@ -1,0 +1,278 @@
+"""The pipeline file: which networks label a photo, and what is made of their answers.
+
+Strict as recipes are. Everything that can be wrong in the file itself is found here; what it names
+(runs, stores, CRF settings) is looked at when the pipeline is built.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from annotated_types import Ge, MinLen
+from pydantic import field_validator, model_validator
+
+from upscore.core.settings import Settings, build, load_yaml
+from upscore.errors import SettingsError
+from upscore.inference.instance_wise import PRESETS, InstanceSettings
+from upscore.inference.tiles import DEFAULT_TILE, require_tile
+
+NAME = re.compile(r"\w[\w+-]*")
+"""Names of stages: they become folders of results."""
+
+Kind = Literal["whole_image", "instance_wise", "refine", "ensemble"]
+KINDS: tuple[Kind, ...] = ("whole_image", "instance_wise", "refine", "ensemble")
+
+
+class WholeImageStage(Settings):
+    """A network over the whole photo."""
+
+    run: Path
+    """Run or model folder."""
+    tile: int = DEFAULT_TILE
+    """Photos with a longer side are done in overlapping tiles of this side; 0: never."""
+    flip: bool = False
+    """Average over the mirrored photo too."""
+    scales: Annotated[tuple[float, ...], MinLen(1)] = (1.0,)
+    """Average over these sizes of the photo."""
+
+    @field_validator("tile")
+    @classmethod
+    def _check_tile(cls, tile: int) -> int:
+        require_tile(tile)
+        return tile
+
+
+class ProposalSettings(Settings):
+    """Where boxes come from: a store, or edge-boxes as `upscore proposals make` has them."""
+
+    store: Path | None = None
+    """File of `upscore proposals make`. Boxes of photos that it lacks are computed alike."""
+    source: Literal["edge-boxes"] | None = None
+    """Computed for each photo."""
+    edges: Literal["learned", "gradient"] | None = None
+    """Edge map: our network (the default), or colour gradients."""
+    model: Path | None = None
+    """Other weights of the network, of `upscore edges train`."""
+    max_boxes: Annotated[int, Ge(1)] | None = None
+    """The best so many, from which an instance_wise stage takes its own; 2000."""
+    alpha: float | None = None
+    beta: float | None = None
+    eta: float | None = None
+    min_score: float | None = None
+    min_box_area: float | None = None
+    max_aspect_ratio: float | None = None
+
+    @model_validator(mode="after")
+    def _check(self) -> ProposalSettings:
+        if (self.store is None) == (self.source is None):
+            found = "neither" if self.store is None else "both"
+            raise ValueError(
+                "give either {store: FILE.parquet} or {source: edge-boxes}; found " + found
+            )
+        options = self.options()
+        if self.store is not None and options:
+            raise ValueError(
+                f"{', '.join(options)}: for source: edge-boxes; a store has its boxes already"
+            )
+        if self.edges == "gradient" and self.model is not None:
+            raise ValueError("model: edges: gradient has none; leave it out")
+        return self
+
+    def options(self) -> dict[str, Any]:
+        """What is given of EdgeBoxes and its edges."""
+        given = self.model_dump(exclude_none=True, exclude={"store", "source"})
+        return dict(given)
+
+
+class InstanceWiseStage(InstanceSettings):
+    """A network over object proposals, with every setting of ``InstanceSettings``."""
+
+    run: Path
+    """Run or model folder."""
+    preset: Literal["paper", "released"] = "paper"
+    """What settings are that are not given here."""
+    proposals: ProposalSettings | None = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _fill(cls, content: Any) -> Any:
+        preset = content.get("preset", "paper") if isinstance(content, dict) else None
+        if not isinstance(preset, str) or preset not in PRESETS:
+            return content  # which is refused as it is
+        # not input_size, so that it is known whether the file gives one
+        return PRESETS[preset].model_dump(exclude={"input_size"}) | content
+
+    @model_validator(mode="after")
+    def _check(self) -> InstanceWiseStage:
+        if self.proposals is None:
+            raise ValueError(
+                "an instance_wise stage needs to know where boxes come from; give it proposals: "
+                "{store: FILE.parquet} or proposals: {source: edge-boxes}"
+            )
+        return self
+
+    def instance_settings(self, input_size: tuple[int, int]) -> InstanceSettings:
+        """The settings alone, with ``input_size`` where the file gives none."""
+        values = self.model_dump(include=set(InstanceSettings.model_fields))
+        if "input_size" not in self.model_fields_set:
+            values["input_size"] = input_size
+        return InstanceSettings(**values)
+
+
+class RefineStage(Settings):
+    """A dense CRF after another stage."""
+
+    of: str
+    """Name of that stage."""
+    crf: str = "deconvnet"
+    """Settings: deconvnet, released, deeplab, or a YAML file."""
+
+
+class EnsembleStage(Settings):
+    """Several stages together."""
+
+    of: Annotated[tuple[str, ...], MinLen(2)]
+    """Their names."""
+    combine: Literal["mean", "weighted", "product"] = "mean"
+    """mean or weighted mean of probabilities; or product of scores, as DeconvNet was released."""
+    weights: tuple[float, ...] | None = None
+    """Of a weighted mean: one for each stage."""
+
+    @model_validator(mode="after")
+    def _check(self) -> EnsembleStage:
+        twice = {name for name in self.of if self.of.count(name) > 1}
+        if twice:
+            raise ValueError(
+                f"of names {', '.join(sorted(twice))} twice; use combine: weighted and weights"
+            )
+        return self
+
+
+class StageSettings(Settings):
+    """One stage: exactly one of the four."""
+
+    whole_image: WholeImageStage | None = None
+    instance_wise: InstanceWiseStage | None = None
+    refine: RefineStage | None = None
+    ensemble: EnsembleStage | None = None
+
+    @model_validator(mode="after")
+    def _check(self) -> StageSettings:
+        given = [kind for kind in KINDS if getattr(self, kind) is not None]
+        if len(given) != 1:
+            raise ValueError(
+                f"a stage is exactly one of {', '.join(KINDS)}; found {', '.join(given) or 'none'}"
+            )
+        return self
+
+    @property
+    def kind(self) -> Kind:
+        return next(kind for kind in KINDS if getattr(self, kind) is not None)
+
+    @property
+    def of(self) -> tuple[str, ...]:
+        """Names of the stages that this one is made of; none for a network."""
+        if self.refine is not None:
+            return (self.refine.of,)
+        return () if self.ensemble is None else self.ensemble.of
+
+    @property
+    def run(self) -> Path | None:
+        """The run that a network comes from, as the file has it."""
+        network = self.whole_image or self.instance_wise
+        return None if network is None else network.run
+
+
+class PipelineSettings(Settings):
+    """A whole pipeline. Paths in it begin at the file's folder."""
+
+    description: str = ""
+    """One line on what it is."""
+    answer: str
+    """The stage that labels photos."""
+    stages: Annotated[dict[str, StageSettings], MinLen(1)]
+    """By name, in any order."""
+
+    @model_validator(mode="after")
+    def _check(self) -> PipelineSettings:
+        problems = [
+            f"stages.{name}: a stage is named by letters, digits, - _ and +, as fcn8s-crf"
+            for name in self.stages
+            if not NAME.fullmatch(name)
+        ]
+        there = ", ".join(self.stages)
+        if self.answer not in self.stages:
+            problems.append(f"answer: no stage {self.answer!r}; there are {there}")
+        for name, stage in self.stages.items():
+            problems += [
+                f"stages.{name}.{stage.kind}.of: no stage {other!r}; there are {there}"
+                for other in stage.of
+                if other not in self.stages
+            ]
+        if not problems:
+            problems = self._cycles()
+        if problems:
+            raise ValueError("\n".join(problems))
+        return self
+
+    def _cycles(self) -> list[str]:
+        for name in self.stages:
+            way = [name]
+            if self._comes_back(way):
+                return [f"stages: {' is made of '.join(way)}, a circle; each stage must come to a "
+                        "network in the end"]  # fmt: skip
+        return []
+
+    def _comes_back(self, way: list[str]) -> bool:
+        """Whether a way along ``of`` meets ``way[0]`` again; ``way`` is then that way."""
+        for other in self.stages[way[-1]].of:
+            if other == way[0]:
+                way.append(other)
+                return True
+            if other not in way:
+                way.append(other)
+                if self._comes_back(way):
+                    return True
+                way.pop()
+        return False
+
+    def order(self, names: Collection[str]) -> list[str]:
+        """``names`` and all that they are made of, each after what it is made of.
+
+        Raises:
+            SettingsError: an unknown stage.
+        """
+        for name in names:
+            if name not in self.stages:
+                raise SettingsError(
+                    f"no stage {name!r} in this pipeline; there are {', '.join(self.stages)}"
+                )
+        found: list[str] = []
+
+        def visit(name: str) -> None:
+            if name not in found:
+                for other in self.stages[name].of:
+                    visit(other)
+                found.append(name)
+
+        for name in names:
+            visit(name)
+        return found
+
+
+def is_pipeline(path: Path) -> bool:
+    """Whether a path is meant as a pipeline file (and not as a run folder), by its suffix."""
+    return path.suffix.lower() in (".yaml", ".yml") and not path.is_dir()
+
+
+def read_pipeline(path: Path) -> PipelineSettings:
+    """The settings in a pipeline file.
+
+    Raises:
+        NotFoundError: no such file.
+        SettingsError: not YAML, or wrong settings (all of them listed).
+    """
+    return build(PipelineSettings, load_yaml(path), str(path))

@@ -1,0 +1,185 @@
+"""The pipeline file: what is in it, and all that can be wrong with it."""
+
+from __future__ import annotations
+
+import copy
+import dataclasses
+
+import pytest
+
+from inference.pipeline_world import stages, write
+from upscore.errors import NotFoundError, SettingsError
+from upscore.inference.instance_wise import PAPER, RELEASED, InstanceSettings
+from upscore.inference.pipeline_settings import ProposalSettings, is_pipeline, read_pipeline
+from upscore.proposals.edge_boxes import EdgeBoxesParameters
+
+
+def read(tmp_path, **changes):
+    """A good file with stages replaced or (None) removed."""
+    content = {"answer": "both-crf", "stages": stages()}
+    for name, stage in changes.items():
+        if name == "answer":
+            content["answer"] = stage
+        elif stage is None:
+            del content["stages"][name.replace("_", "-")]
+        else:
+            content["stages"][name.replace("_", "-")] = stage
+    return read_pipeline(write(tmp_path / "p.yaml", content))
+
+
+def test_a_good_one(tmp_path):
+    settings = read(tmp_path)
+    assert settings.answer == "both-crf"
+    assert settings.stages["both"].of == ("fcn", "deconvnet")
+    assert settings.stages["both"].kind == "ensemble"
+    assert settings.stages["fcn"].whole_image.tile == 1024
+    order = settings.order(settings.stages)
+    assert sorted(order) == sorted(settings.stages)
+    for name, stage in settings.stages.items():
+        assert all(order.index(other) < order.index(name) for other in stage.of)
+    assert settings.order(["fcn-crf"]) == ["fcn", "fcn-crf"]
+
+
+def boxes(**more):
+    return {"instance_wise": {"run": "r", "proposals": {"source": "edge-boxes"}, **more}}
+
+
+def test_presets_fill_what_is_not_given(tmp_path):
+    paper = read(tmp_path, deconvnet=boxes()).stages["deconvnet"].instance_wise
+    assert paper.instance_settings((224, 224)) == PAPER
+    released = read(tmp_path, deconvnet=boxes(preset="released", top=7))
+    released = released.stages["deconvnet"].instance_wise.instance_settings((64, 64))
+    want = RELEASED.model_copy(update={"top": 7, "input_size": (64, 64)})
+    assert released == want
+    given = read(tmp_path, deconvnet=boxes(input_size=[8, 9], aggregate="sum"))
+    given = given.stages["deconvnet"].instance_wise.instance_settings((64, 64))
+    assert (given.input_size, given.aggregate) == ((8, 9), "sum")
+
+
+def test_every_setting_of_instance_wise_can_be_given(tmp_path):
+    values = {
+        "top": 9, "growth": 1.5, "square": True, "leave_image": False, "min_side": 5,
+        "whole_image": True, "input_size": [64, 96], "antialias": False, "aggregate": "mean",
+        "start": "covered", "softmax": "before", "released_shift": True, "batch": 3,
+    }  # fmt: skip
+    assert set(values) == set(InstanceSettings.model_fields)
+    stage = read(tmp_path, deconvnet=boxes(**values)).stages["deconvnet"].instance_wise
+    found = stage.instance_settings((1, 1)).model_dump()
+    assert {**found, "input_size": list(found["input_size"])} == values
+
+
+def test_options_of_edge_boxes_are_its_own():
+    own = {field.name for field in dataclasses.fields(EdgeBoxesParameters)}
+    given = set(ProposalSettings.model_fields) - {"store", "source", "edges", "model"}
+    assert given <= own
+
+
+def circle():
+    return {"refine": {"of": "both-crf"}}
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"answer": "nothing"}, r"answer: no stage 'nothing'; there are both, "),
+        ({"fcn": None}, r"stages\.fcn-crf\.refine\.of: no stage 'fcn'; there are both"),
+        ({"both": circle()}, r"both is made of both-crf is made of both, a circle"),
+        ({"fcn": {"refine": {"of": "fcn"}}}, r"fcn is made of fcn, a circle"),
+        ({"fcn": {}}, r"stages\.fcn: a stage is exactly one of whole_image.*; found none"),
+        (
+            {"fcn": {"whole_image": {"run": "r"}, "refine": {"of": "both"}}},
+            r"exactly one of .*; found whole_image, refine",
+        ),
+        ({"fcn": {"whole_imag": {"run": "r"}}}, r"'stages\.fcn\.whole_imag'; did you mean 'whole_"),
+        (
+            {"fcn": {"whole_image": {"run": "r", "tille": 3}}},
+            r"unknown setting 'stages\.fcn\.whole_image\.tille'; did you mean 'tile'\?",
+        ),
+        ({"fcn": {"whole_image": {"tile": 0}}}, r"'stages\.fcn\.whole_image\.run' is missing"),
+        (
+            {"fcn": {"whole_image": {"run": "r", "tile": 100}}},
+            r"stages\.fcn\.whole_image\.tile: tile is 100; want 0 .never. or a multiple",
+        ),
+        ({"fcn": {"whole_image": {"run": "r", "scales": []}}}, r"image\.scales: .*at least 1"),
+        (
+            {"deconvnet": {"instance_wise": {"run": "r"}}},
+            r"stages\.deconvnet\.instance_wise: .* needs to know where boxes come from; give it "
+            r"proposals: \{store: FILE\.parquet\}",
+        ),
+        ({"deconvnet": boxes(preset="papier")}, r"instance_wise\.preset: .*'paper' or 'released'"),
+        ({"deconvnet": boxes(top=0)}, r"instance_wise\.top: .*greater than or equal to 1.*found 0"),
+        ({"deconvnet": boxes(agregate="max")}, r"agregate'; did you mean 'aggregate'"),
+        ({"deconvnet": boxes(proposals={})}, r"give either \{store: .* or .*; found neither"),
+        (
+            {"deconvnet": boxes(proposals={"store": "a", "source": "edge-boxes"})},
+            r"proposals: give either .*; found both",
+        ),
+        (
+            {"deconvnet": boxes(proposals={"store": "a", "beta": 0.9})},
+            r"proposals: beta: for source: edge-boxes",
+        ),
+        (
+            {"deconvnet": boxes(proposals={"source": "edge-boxes", "bta": 0.9})},
+            r"proposals\.bta'; did you mean 'beta'",
+        ),
+        (
+            {"deconvnet": boxes(proposals={"source": "edge-boxes", "edges": "gradient",
+                                           "model": "m"})},
+            r"edges: gradient has none",
+        ),
+        ({"both": {"ensemble": {"of": ["fcn"]}}}, r"ensemble\.of: .*at least 2"),
+        ({"both": {"ensemble": {"of": ["fcn", "fcn"]}}}, r"of names fcn twice; use combine: weig"),
+        ({"both": {"ensemble": {"of": ["fcn", "x"]}}}, r"stages\.both\.ensemble\.of: no stage 'x'"),
+        ({"both": {"ensemble": {"of": ["fcn", "deconvnet"], "combine": "sum"}}},
+         r"combine: .*'mean', 'weighted' or 'product'.*found 'sum'"),
+        ({"../up": circle()}, r"stages\.\.\./up: a stage is named by letters"),
+        ({"a,b": circle()}, r"stages\.a,b: a stage is named by letters"),
+    ],
+)  # fmt: skip
+def test_what_is_wrong_is_told(tmp_path, changes, message):
+    with pytest.raises(SettingsError, match=message) as told:
+        read(tmp_path, **changes)
+    assert all(line.startswith(f"{tmp_path / 'p.yaml'}: ") for line in str(told.value).splitlines())
+
+
+def test_every_problem_is_told(tmp_path):
+    with pytest.raises(SettingsError) as told:
+        read(tmp_path, answer="a", fcn={"refine": {"of": "b"}}, both={"refine": {"of": "c"}})
+    assert [f"no stage {name!r}" in str(told.value) for name in "abc"] == [True] * 3
+    wrong = {"whole_image": {"run": 3, "tile": 7, "flop": True}}
+    with pytest.raises(SettingsError) as told:
+        read(tmp_path, fcn=wrong, both={})
+    assert len(str(told.value).splitlines()) == 4
+
+
+def test_files_that_are_none(tmp_path):
+    with pytest.raises(NotFoundError, match=r"p\.yaml: no such file"):
+        read_pipeline(tmp_path / "p.yaml")
+    (tmp_path / "p.yaml").write_text("answer: [")
+    with pytest.raises(SettingsError, match=r"p\.yaml, line \d: not valid YAML"):
+        read_pipeline(tmp_path / "p.yaml")
+    (tmp_path / "p.yaml").write_text("answer: a\nstages: {}")
+    with pytest.raises(SettingsError, match=r"stages: .*at least 1"):
+        read_pipeline(tmp_path / "p.yaml")
+    (tmp_path / "p.yaml").write_text("answer: a\nstages: {a: {refine: {of: b}}, a: 1}")
+    with pytest.raises(SettingsError, match="'a' is given twice"):
+        read_pipeline(tmp_path / "p.yaml")
+
+
+def test_unknown_stages_of_a_caller(tmp_path):
+    with pytest.raises(SettingsError, match="no stage 'x' in this pipeline; there are both"):
+        read(tmp_path).order(["fcn", "x"])
+
+
+def test_reading_leaves_the_content_alone(tmp_path):
+    content = {"answer": "both", "stages": stages()}
+    before = copy.deepcopy(content)
+    read_pipeline(write(tmp_path / "p.yaml", content))
+    assert content == before
+
+
+def test_a_folder_is_a_run_whatever_its_name(tmp_path):
+    (tmp_path / "run.yaml").mkdir()
+    assert not is_pipeline(tmp_path / "run.yaml")
+    assert is_pipeline(tmp_path / "p.YML")
+    assert not is_pipeline(tmp_path / "run")
