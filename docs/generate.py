@@ -56,11 +56,11 @@ def recipe_table() -> str:
 def main() -> int:
     os.environ.update(COLUMNS="100", TERM="dumb", NO_COLOR="1")
     recipes = HERE / "recipes.md"
-    marked = re.compile(r"(<!-- table -->\n).*?(\n<!-- end -->)", re.DOTALL)
+    marked = re.compile(r"(<!-- table -->\n).*?(<!-- end -->)", re.DOTALL)
     wanted = {
         HERE / "commands.md": commands(),
         recipes: marked.sub(
-            lambda found: found[1] + recipe_table() + found[2], recipes.read_text("utf-8")
+            lambda found: f"{found[1]}{recipe_table()}\n{found[2]}", recipes.read_text("utf-8")
         ),
     }
     stale = [
