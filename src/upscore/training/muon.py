@@ -12,6 +12,10 @@ QUINTIC = (3.4445, -4.7750, 2.0315)
 """Coefficients that bring singular values to about 1 in few steps (Jordan et al. 2024)."""
 
 
+LONG = 3
+"""Columns for each row from which products of small matrices are the cheaper way."""
+
+
 def orthogonalize(matrix: Tensor, steps: int = 4) -> Tensor:
     """The nearest (semi-)orthogonal matrix, roughly: Newton-Schulz iteration of degree five.
 
@@ -26,9 +30,22 @@ def orthogonalize(matrix: Tensor, steps: int = 4) -> Tensor:
     tall = matrix.shape[0] > matrix.shape[1]
     x = matrix.mT if tall else matrix
     x = x / (x.norm() + 1e-7)
-    for _ in range(steps):
-        gram = x @ x.mT
-        x = torch.addmm(x, torch.addmm(gram, gram, gram, beta=b, alpha=c), x, beta=a)
+    gram = x @ x.mT
+    if x.shape[1] < LONG * x.shape[0]:
+        for step in range(steps):
+            x = torch.addmm(x, torch.addmm(gram, gram, gram, beta=b, alpha=c), x, beta=a)
+            gram = x @ x.mT if step < steps - 1 else gram
+        return x.mT if tall else x
+    # x stays a polynomial of the first gram times x: the long products need not be done each time
+    whole = None
+    for step in range(steps):
+        factor = torch.addmm(gram, gram, gram, beta=b, alpha=c)
+        factor.diagonal().add_(a)
+        whole = factor if whole is None else factor @ whole
+        if step < steps - 1:
+            gram = factor @ gram @ factor
+    assert whole is not None
+    x = whole @ x
     return x.mT if tall else x
 
 
