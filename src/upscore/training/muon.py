@@ -45,7 +45,7 @@ def orthogonalize(matrix: Tensor, steps: int = 4) -> Tensor:
         if step < steps - 1:
             gram = factor @ gram @ factor
     assert whole is not None
-    x = whole @ x
+    x = torch.mm(whole, x)
     return x.mT if tall else x
 
 
