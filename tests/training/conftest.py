@@ -9,7 +9,10 @@ from typing import Any
 import pytest
 
 from upscore.cli.train import make_validate
+from upscore.data import open_data
 from upscore.data.toy import make_toy
+from upscore.proposals import EdgeBoxes, GradientEdges
+from upscore.proposals.make import Photo, make_store
 from upscore.training.loop import Outcome
 from upscore.training.recipe import load_recipe
 from upscore.training.session import train
@@ -33,6 +36,15 @@ def toy(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("toy")
     make_toy(folder, num=10, seed=1)
     return folder
+
+
+@pytest.fixture(scope="session")
+def store(toy: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Boxes of the training photos, on the cheapest of edge maps."""
+    path = tmp_path_factory.mktemp("boxes") / "späť.parquet"
+    photos = [Photo(pair.name, pair.image) for pair in open_data(toy).split("train").pairs]
+    make_store(photos, EdgeBoxes(GradientEdges(), max_boxes=200), path, workers=1).check()
+    return path
 
 
 @pytest.fixture

@@ -37,16 +37,6 @@ TINY = (
 Run = Callable[..., Outcome]
 
 
-@pytest.fixture(scope="module")
-def store(toy: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    from upscore.data import open_data
-
-    path = tmp_path_factory.mktemp("boxes") / "späť.parquet"
-    photos = [Photo(pair.name, pair.image) for pair in open_data(toy).split("train").pairs]
-    make_store(photos, EdgeBoxes(GradientEdges(), max_boxes=200), path, workers=1).check()
-    return path
-
-
 @pytest.fixture
 def run_stages(toy: Path, store: Path) -> Run:
     def run(
