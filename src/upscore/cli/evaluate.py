@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from tyro.conf import Positional, arg
 
@@ -28,6 +28,7 @@ def evaluate(
     split: str = "val",
     out: Annotated[Path | None, arg(metavar="PATH")] = None,
     stages: Annotated[str | None, arg(metavar="NAMES")] = None,
+    sizes: Literal["coco", "relative"] = "coco",
     workers: int = 2,
     options: Annotated[SegmenterOptions, arg(name="")] = SEGMENTER_DEFAULTS,
 ) -> None:
@@ -40,6 +41,8 @@ def evaluate(
         out: Where scores, tables, figures and example pictures go; by default into the run folder,
             under evaluation/SPLIT, or beside the pipeline file, as NAME-evaluation/SPLIT.
         stages: Of a pipeline, the stages to score, joined by commas; by default all, in one pass.
+        sizes: Small, medium and large objects as COCO has them (32^2 and 96^2 pixels), or by their
+            share of the image (0.5 % and 5 %).
         workers: Threads that decode photos ahead.
     """
     from upscore.core.memory import bound_shape_caches, keep_freed_memory
@@ -52,6 +55,7 @@ def evaluate(
     from upscore.data import open_data
     from upscore.evaluation.evaluate import evaluate_stages
     from upscore.evaluation.examples import write_examples
+    from upscore.evaluation.object_size import COCO_SIZES, RELATIVE_SIZES
     from upscore.evaluation.results import write_results
     from upscore.evaluation.stages import write_stages
     from upscore.inference.pipeline_settings import is_pipeline
@@ -79,6 +83,9 @@ def evaluate(
             part,
             progress=update,
             workers=workers,
+            details=True,
+            instances=dataset.instances,
+            bins=COCO_SIZES if sizes == "coco" else RELATIVE_SIZES,
         )
     about = _about(run, data, dataset.layout, dataset.fingerprint(), scored.settings)
     own_seconds = dict(scored.seconds)  # before the examples
@@ -161,6 +168,11 @@ def overall_table(scores: Scores, result: Evaluation) -> Table:
     table.add_row("pixel accuracy", _show(scores.pixel_accuracy))
     table.add_row("mean accuracy", _show(scores.mean_accuracy))
     table.add_row("frequency weighted IoU", _show(scores.frequency_weighted_iou))
+    if (details := result.details) is not None:
+        f, iou = details.boundary_f, details.boundary_iou
+        rims = f"rims of {iou.ratio:.0%} of the diagonal"
+        table.add_row("boundary IoU", _show(iou.miou()), rims)
+        table.add_row("boundary F", _show(f.mean_f()), f"within {f.tolerance:.2%} of the diagonal")
     seconds = f"{result.seconds:.1f} s"
     overhead = "" if result.overhead is None else f", {result.overhead:.1%} of it not the network"
     table.add_row("images", str(len(result.images)), f"in {seconds}{overhead}")
@@ -173,9 +185,12 @@ def stages_table(
     """The scores of each stage of a pipeline, and how long it took beside those that it is of."""
     from rich.table import Table
 
+    from upscore.evaluation.stages import boundary_scores
+
     table = Table(box=None, padding=(0, 2, 0, 0))
     table.add_column("stage", no_wrap=True)
-    for name in ("mIoU", "classes", "pixel accuracy", "mean accuracy", "own s/image"):
+    for name in ("mIoU", "classes", "pixel accuracy", "mean accuracy", "boundary IoU", "boundary F",
+                 "own s/image"):  # fmt: skip
         table.add_column(name, justify="right")
     for name, result in results.items():
         scores = result.confusion.scores()
@@ -186,6 +201,7 @@ def stages_table(
             str(scores.classes_averaged),
             _show(scores.pixel_accuracy),
             _show(scores.mean_accuracy),
+            *map(_show, boundary_scores(result)),
             f"{own_seconds[name] / num:.2f}" if num else "-",
         )
     return table

@@ -18,13 +18,11 @@ from upscore.data.dataset import Split, read_instances
 from upscore.errors import DataError, SettingsError, UpscoreError
 from upscore.evaluation.boundary import BoundaryF, BoundaryIoU
 from upscore.evaluation.confusion import Confusion, Scores, class_iou, count, mean_iou
-from upscore.evaluation.evaluate import Failure
-from upscore.evaluation.object_size import COCO_SIZES, THINNESS, Bins, ObjectSizes
+from upscore.evaluation.details import Details
+from upscore.evaluation.evaluate import Failure, objects_from
+from upscore.evaluation.object_size import COCO_SIZES, Bins, ObjectSizes
 from upscore.evaluation.resample import difference_interval, overlaps
 from upscore.evaluation.trimap import Trimap
-
-BACKGROUND = "background"
-"""The class of this name is no object."""
 
 
 @dataclass(frozen=True)
@@ -82,17 +80,33 @@ class Contender:
     confusion: Confusion
     overlaps: npt.NDArray[np.int64]
     image_miou: tuple[float | None, ...]
-    trimap: Trimap
-    boundary_iou: BoundaryIoU
-    boundary_f: BoundaryF
-    sizes: ObjectSizes
-    thinness: ObjectSizes
+    details: Details
     seconds: float | None
     peak_bytes: int
 
     @property
     def scores(self) -> Scores:
         return self.confusion.scores()
+
+    @property
+    def trimap(self) -> Trimap:
+        return self.details.trimap
+
+    @property
+    def boundary_iou(self) -> BoundaryIoU:
+        return self.details.boundary_iou
+
+    @property
+    def boundary_f(self) -> BoundaryF:
+        return self.details.boundary_f
+
+    @property
+    def sizes(self) -> ObjectSizes:
+        return self.details.sizes
+
+    @property
+    def thinness(self) -> ObjectSizes:
+        return self.details.thinness
 
 
 @dataclass(frozen=True)
@@ -209,7 +223,6 @@ def compare(
                 f"{len(split)}"
             )
     instances = instances or {}
-    objects_from = "instance masks" if instances else "connected regions"
     tallies = [_Tally(item, split.labels, bins) for item in labelled]
     places: list[int] = []
     failures: list[Failure] = []
@@ -256,7 +269,7 @@ def compare(
         contenders=tuple(tally.contender() for tally in tallies),
         images=tuple(split.pairs[place].name for place in places),
         places=tuple(places),
-        objects_from=objects_from,
+        objects_from=objects_from(instances),
         failures=tuple(failures),
         seed=seed,
     )
@@ -266,27 +279,18 @@ class _Tally:
     """Counts of one contender while images come in."""
 
     def __init__(self, labelled: Labelled, labels: Labels, bins: Bins) -> None:
-        num = len(labels)
-        background = labels.names.index(BACKGROUND) if BACKGROUND in labels.names else None
         self.labelled = labelled
-        self.confusion = Confusion(num)
+        self.confusion = Confusion(len(labels))
         self.overlaps: list[npt.NDArray[np.int64]] = []
         self.image_miou: list[float | None] = []
-        self.trimap = Trimap(num)
-        self.boundary_iou = BoundaryIoU(num)
-        self.boundary_f = BoundaryF(num)
-        self.sizes = ObjectSizes(num, bins=bins, background=background)
-        self.thinness = ObjectSizes(num, bins=THINNESS, background=background)
+        self.details = Details(labels, bins=bins)
 
     def update(self, truth: LabelMap, labels: LabelMap, objects: Any) -> None:
         matrix = count(truth, labels, self.confusion.num_classes)
         self.confusion.matrix += matrix
         self.overlaps.append(overlaps(matrix))
         self.image_miou.append(mean_iou(matrix))
-        for score in (self.trimap, self.boundary_iou, self.boundary_f):
-            score.update(truth, labels)
-        for sizes in (self.sizes, self.thinness):
-            sizes.update(truth, labels, objects)
+        self.details.update(truth, labels, objects)
 
     def contender(self) -> Contender:
         seconds = self.labelled.seconds
@@ -295,11 +299,7 @@ class _Tally:
             confusion=self.confusion,
             overlaps=np.stack(self.overlaps),
             image_miou=tuple(self.image_miou),
-            trimap=self.trimap,
-            boundary_iou=self.boundary_iou,
-            boundary_f=self.boundary_f,
-            sizes=self.sizes,
-            thinness=self.thinness,
+            details=self.details,
             seconds=median(seconds) if seconds else None,
             peak_bytes=self.labelled.peak_bytes,
         )

@@ -93,40 +93,9 @@ def _contender(one: Contender) -> dict[str, Any]:
         "scores": scores.to_json(),
         "per_class": [asdict(item) for item in scores.per_class],
         "confusion": one.confusion.to_json(),
-        "boundary_iou": {
-            "ratio": one.boundary_iou.ratio,
-            "mean": one.boundary_iou.miou(),
-            "per_class": one.boundary_iou.class_iou(),
-        },
-        "boundary_f": {
-            "tolerance": one.boundary_f.tolerance,
-            "mean": one.boundary_f.mean_f(),
-            "per_class": one.boundary_f.class_f(),
-        },
-        "trimap": [asdict(band) for band in one.trimap.scores()],
-        "sizes": _sizes(one.sizes),
-        "thinness": _sizes(one.thinness),
+        **one.details.to_json(),
         "seconds_an_image": one.seconds,
         "peak_memory_mib": round(one.peak_bytes / 2**20) or None,
-    }
-
-
-def _sizes(sizes: ObjectSizes) -> dict[str, Any]:
-    return {
-        "groups": sizes.bins.describe(),
-        "by_group": [
-            {
-                "name": name,
-                "objects": int(sizes.objects[group]),
-                "pixels": sizes.pixels(group),
-                "miou": sizes.miou(group),
-                "mean_recall": sizes.mean_recall(group),
-                "pixel_recall": sizes.accuracy(group),
-                "iou": sizes.class_iou(group),
-                "recall": sizes.class_recall(group),
-            }
-            for group, name in enumerate(sizes.bins.names)
-        ],
     }
 
 

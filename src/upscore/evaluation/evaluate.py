@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import copy
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
 
 from upscore.core.labels import LabelMap, Labels, RGBImage
 from upscore.core.prefetch import prefetch
-from upscore.data.dataset import Sample, Split
+from upscore.data.dataset import Sample, Split, read_instances
 from upscore.errors import DataError, SettingsError, UpscoreError
 from upscore.evaluation.confusion import Confusion, Matrix, count, mean_iou, pixel_accuracy
+from upscore.evaluation.details import Details
+from upscore.evaluation.object_size import COCO_SIZES, Bins
 
 Predict = Callable[[RGBImage], LabelMap]
 """(H, W, 3) uint8 RGB -> (H, W) uint8 class indices, no void."""
@@ -44,7 +49,8 @@ class Evaluation:
     """What came of a split, or of one shard of it.
 
     ``seconds`` is wall time, ``predict_seconds`` the part of it spent inside ``predict``.
-    ``images`` and ``failures`` are in the order of the split.
+    ``images`` and ``failures`` are in the order of the split. ``details`` is None where they were
+    not asked for; ``objects_from`` says what objects are there.
     """
 
     split: str
@@ -54,6 +60,8 @@ class Evaluation:
     failures: tuple[Failure, ...]
     seconds: float
     predict_seconds: float
+    details: Details | None = field(default=None, compare=False)
+    objects_from: str | None = None
 
     @property
     def overhead(self) -> float | None:
@@ -68,6 +76,9 @@ def evaluate(
     progress: Callable[[int, int], None] | None = None,
     workers: int = 2,
     shard: tuple[int, int] = (0, 1),
+    details: bool = False,
+    instances: Mapping[str, Path] | None = None,
+    bins: Bins = COCO_SIZES,
 ) -> Evaluation:
     """One confusion matrix over a split, at the photos' own resolution.
 
@@ -78,6 +89,11 @@ def evaluate(
         progress: called with (images done, images of this shard).
         shard: (index, count): take images index, index + count, ...; the shards together are the
             split, each image once. :func:`merge` puts them together again.
+        details: score boundaries and objects too, which takes some 30 ms of one core for an image
+            of 500x375, in the thread behind.
+        instances: for them, instance masks by the image's name; without, and for images that have
+            none, connected regions.
+        bins: for them, the sizes of objects.
 
     An image that cannot be read or that ``predict`` refuses goes to ``failures`` and the rest is
     done; a prediction that is no label map of the photo's size is an error at once.
@@ -94,7 +110,15 @@ def evaluate(
         progress=progress,
         workers=workers,
         shard=shard,
+        details=details,
+        instances=instances,
+        bins=bins,
     )[name]
+
+
+def objects_from(instances: Mapping[str, Path] | None) -> str:
+    """What the objects of the scores by size are, in words."""
+    return "instance masks" if instances else "connected regions"
 
 
 def evaluate_stages(
@@ -105,12 +129,16 @@ def evaluate_stages(
     progress: Callable[[int, int], None] | None = None,
     workers: int = 2,
     shard: tuple[int, int] = (0, 1),
+    details: bool = False,
+    instances: Mapping[str, Path] | None = None,
+    bins: Bins = COCO_SIZES,
 ) -> dict[str, Evaluation]:
     """:func:`evaluate` for several predictions of each photo, made by one call.
 
     Args:
         stages: names of the predictions, which ``predict`` must give for each photo. A photo that
             it refuses fails for all of them.
+        details, instances, bins: as for :func:`evaluate`, for each stage.
 
     Returns:
         An evaluation by name, in the order of ``stages``. Times are those of the whole pass.
@@ -125,36 +153,44 @@ def evaluate_stages(
     num_classes = len(split.labels)
     predict_seconds = 0.0
 
-    def read(place: int) -> tuple[int, Sample] | Failure:
-        try:
-            return place, split.read(place)
-        except UpscoreError as error:
-            return Failure(place, split.pairs[place].name, str(error))
+    masks = instances if details and instances else {}
 
-    def predicted() -> Iterator[tuple[int, Sample, Mapping[str, LabelMap]] | Failure]:
+    def read(place: int) -> _Known | Failure:
+        name = split.pairs[place].name
+        try:
+            sample = split.read(place)
+            objects = read_instances(masks[name], sample.labels) if name in masks else None
+        except UpscoreError as error:
+            return Failure(place, name, str(error))
+        return _Known(place, sample, objects)
+
+    def predicted() -> Iterator[tuple[_Known, Mapping[str, LabelMap]] | Failure]:
         nonlocal predict_seconds
-        for item in prefetch(read, places, workers=workers):
-            if isinstance(item, Failure):
-                yield item
+        for known in prefetch(read, places, workers=workers):
+            if isinstance(known, Failure):
+                yield known
                 continue
-            place, sample = item
             begin = time.perf_counter()
-            result: tuple[int, Sample, Mapping[str, LabelMap]] | Failure
+            result: tuple[_Known, Mapping[str, LabelMap]] | Failure
             try:
-                result = place, sample, predict(sample.image)
+                result = known, predict(known.sample.image)
             except UpscoreError as error:
-                result = Failure(place, sample.name, str(error))
+                result = Failure(known.place, known.sample.name, str(error))
             predict_seconds += time.perf_counter() - begin
             yield result
 
     def tally(
-        item: tuple[int, Sample, Mapping[str, LabelMap]] | Failure,
+        item: tuple[_Known, Mapping[str, LabelMap]] | Failure,
     ) -> dict[str, tuple[ImageScore, Matrix]] | Failure:
         if isinstance(item, Failure):
             return item
-        place, sample, predictions = item
-        return {stage: _score(place, sample, predictions[stage], num_classes) for stage in stages}
+        known, predictions = item
+        scores = {stage: _score(known, predictions[stage], num_classes) for stage in stages}
+        for stage, one in counted.items():  # only this thread touches them until the last image
+            one.update(known.sample.labels, predictions[stage], known.objects)
+        return scores
 
+    counted = {stage: Details(split.labels, bins=bins) for stage in stages} if details else {}
     confusions = {stage: Confusion(num_classes) for stage in stages}
     images: dict[str, list[ImageScore]] = {stage: [] for stage in stages}
     failures: list[Failure] = []
@@ -178,15 +214,25 @@ def evaluate_stages(
             failures=tuple(failures),
             seconds=seconds,
             predict_seconds=predict_seconds,
+            details=counted.get(stage),
+            objects_from=objects_from(masks) if details else None,
         )
         for stage in stages
     }
 
 
-def _score(
-    place: int, sample: Sample, labels: LabelMap, num_classes: int
-) -> tuple[ImageScore, Matrix]:
+@dataclass(frozen=True)
+class _Known:
+    """What is read of an image: its place in the split, and its instance mask, if wanted."""
+
+    place: int
+    sample: Sample
+    objects: Any
+
+
+def _score(known: _Known, labels: LabelMap, num_classes: int) -> tuple[ImageScore, Matrix]:
     """One image. Raises DataError that names it."""
+    place, sample = known.place, known.sample
     try:
         matrix = count(sample.labels, labels, num_classes)
     except DataError as error:
@@ -199,7 +245,8 @@ def merge(shards: Sequence[Evaluation]) -> Evaluation:
     """The shards of one split as if they had been one evaluation; times add up.
 
     Raises:
-        SettingsError: none given, other splits or classes, or an image in two of them.
+        SettingsError: none given, other splits or classes, an image in two of them, or details
+            that only some have or that were counted with other sizes.
     """
     if not shards:
         raise SettingsError("nothing to merge: no shard given")
@@ -209,6 +256,11 @@ def merge(shards: Sequence[Evaluation]) -> Evaluation:
             raise SettingsError(
                 f"cannot merge an evaluation of split {shard.split!r} into one of {first.split!r} "
                 "with other classes or another name"
+            )
+        if shard.objects_from != first.objects_from:
+            raise SettingsError(
+                "cannot merge an evaluation with details of objects from "
+                f"{shard.objects_from or 'nowhere'} into one with {first.objects_from or 'none'}"
             )
     seen: set[int] = set()
     for shard in shards:
@@ -230,4 +282,16 @@ def merge(shards: Sequence[Evaluation]) -> Evaluation:
         failures=tuple(failures),
         seconds=sum(shard.seconds for shard in shards),
         predict_seconds=sum(shard.predict_seconds for shard in shards),
+        details=_merged([shard.details for shard in shards if shard.details is not None]),
+        objects_from=first.objects_from,
     )
+
+
+def _merged(parts: Sequence[Details]) -> Details | None:
+    """Their sum; the parts stay as they are."""
+    if not parts:
+        return None
+    total = copy.deepcopy(parts[0])
+    for part in parts[1:]:
+        total += part
+    return total

@@ -16,12 +16,18 @@ from upscore.evaluation.confusion import Confusion, Scores
 from upscore.evaluation.evaluate import Evaluation, Failure, ImageScore
 
 FORMAT_VERSION = 1
+"""Files with and without details are both of this version: readers of one can read the other."""
+
+DETAILS = ("boundary_iou", "boundary_f", "trimap", "sizes", "thinness")
+"""Where scores.json keeps the scores near boundaries and by object, as compare.json does."""
 
 
 def write_results(
     evaluation: Evaluation, folder: Path, *, about: Mapping[str, Any] | None = None
 ) -> None:
     """Write scores.json, per_class.csv, images.csv and confusion.csv into ``folder``.
+
+    With details also trimap.csv and sizes.csv.
 
     Args:
         about: what else scores.json shall record: data set, command, settings. JSON values.
@@ -31,6 +37,7 @@ def write_results(
     """
     scores = evaluation.confusion.scores()
     names = evaluation.labels.names
+    details = evaluation.details
     write_json(
         folder / "scores.json",
         {
@@ -43,6 +50,8 @@ def write_results(
             ],
             "classes": evaluation.labels.to_json(),
             "confusion": evaluation.confusion.to_json(),
+            **({} if details is None else details.to_json()),
+            "objects_from": evaluation.objects_from,
             "images": [asdict(image) for image in evaluation.images],
             "failures": [asdict(failure) for failure in evaluation.failures],
             "seconds": evaluation.seconds,
@@ -71,6 +80,22 @@ def write_results(
             for name, row in zip(names, evaluation.confusion.to_json(), strict=True)
         ),
     )  # fmt: skip
+    if details is not None:
+        write_csv(
+            folder / "trimap.csv",
+            ("width", "pixels", "pixel_accuracy", "miou"),
+            ((b.width, b.pixels, b.pixel_accuracy, b.miou) for b in details.trimap.scores()),
+        )
+        write_csv(
+            folder / "sizes.csv",
+            ("objects", "number", "miou", "mean_recall", "pixel_recall"),
+            (
+                (name, int(sizes.objects[group]), sizes.miou(group), sizes.mean_recall(group),
+                 sizes.accuracy(group))
+                for sizes in (details.sizes, details.thinness)
+                for group, name in enumerate(sizes.bins.names)
+            ),
+        )  # fmt: skip
 
 
 def write_csv(path: Path, header: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
@@ -84,10 +109,16 @@ def write_csv(path: Path, header: Sequence[str], rows: Iterable[Sequence[Any]]) 
 
 @dataclass(frozen=True)
 class Results:
-    """A scores.json as read back. The scores are derived from the matrix again."""
+    """A scores.json as read back. The scores are derived from the matrix again.
+
+    Attributes:
+        details: what :meth:`upscore.evaluation.details.Details.to_json` gave, by the same keys;
+            empty for a file without. The evaluation has none: counts are not kept.
+    """
 
     evaluation: Evaluation
     about: dict[str, Any] = field(default_factory=dict)
+    details: dict[str, Any] = field(default_factory=dict)
 
     @property
     def scores(self) -> Scores:
@@ -120,8 +151,10 @@ def read_results(folder: Path) -> Results:
             failures=tuple(_failure(item) for item in content["failures"]),
             seconds=float(content["seconds"]),
             predict_seconds=float(content["predict_seconds"]),
+            objects_from=content.get("objects_from"),
         )
-        return Results(evaluation, dict(content.get("about", {})))
+        details = {key: content[key] for key in DETAILS if key in content}
+        return Results(evaluation, dict(content.get("about", {})), details)
     except RunError:
         raise
     except (KeyError, TypeError, ValueError, AttributeError, UpscoreError) as error:

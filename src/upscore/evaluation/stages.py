@@ -13,6 +13,12 @@ from upscore.evaluation.results import write_csv
 FORMAT_VERSION = 1
 
 
+def boundary_scores(evaluation: Evaluation) -> tuple[float | None, float | None]:
+    """Boundary IoU and boundary F; None where they were not counted or there is no boundary."""
+    details = evaluation.details
+    return (details.boundary_iou.miou(), details.boundary_f.mean_f()) if details else (None, None)
+
+
 def write_stages(
     evaluations: Mapping[str, Evaluation],
     folder: Path,
@@ -33,6 +39,7 @@ def write_stages(
         OutputError: the folder cannot be written.
     """
     scores = {name: item.confusion.scores() for name, item in evaluations.items()}
+    boundaries = {name: boundary_scores(item) for name, item in evaluations.items()}
     first = next(iter(evaluations.values()))
     write_json(
         folder / "stages.json",
@@ -47,6 +54,8 @@ def write_stages(
                     "folder": name,
                     "scores": item.to_json(),
                     "iou": [one.iou for one in item.per_class],
+                    "boundary_iou": boundaries[name][0],
+                    "boundary_f": boundaries[name][1],
                     "own_seconds": seconds.get(name),
                 }
                 for name, item in scores.items()
@@ -60,10 +69,11 @@ def write_stages(
     )
     write_csv(
         folder / "stages.csv",
-        ("stage", "miou", "pixel_accuracy", "mean_accuracy", *first.labels.names),
+        ("stage", "miou", "pixel_accuracy", "mean_accuracy", "boundary_iou", "boundary_f",
+         *first.labels.names),
         (
-            [name, item.miou, item.pixel_accuracy, item.mean_accuracy]
+            [name, item.miou, item.pixel_accuracy, item.mean_accuracy, *boundaries[name]]
             + [one.iou for one in item.per_class]
             for name, item in scores.items()
         ),
-    )
+    )  # fmt: skip
