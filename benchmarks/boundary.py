@@ -19,6 +19,7 @@ from pathlib import Path
 import numpy as np
 
 from upscore.core.labels import VOID, LabelMap
+from upscore.core.regions import connected_regions
 from upscore.data import open_data
 from upscore.evaluation.boundary import BoundaryF, BoundaryIoU
 from upscore.evaluation.confusion import Confusion
@@ -26,9 +27,9 @@ from upscore.evaluation.object_size import COCO_SIZES, THINNESS, ObjectSizes
 from upscore.evaluation.trimap import Trimap
 
 Pair = tuple[LabelMap, LabelMap]
-Update = Callable[[LabelMap, LabelMap], None]
+Update = Callable[[LabelMap, LabelMap], object]
 BOUND = 15.0
-"""Milliseconds that trimap and boundary scores may take (500x375)."""
+"""Milliseconds that each of the boundary and object scores may take (500x375)."""
 
 
 def drawn(height: int, width: int, classes: int, seed: int) -> Pair:
@@ -88,8 +89,9 @@ def main() -> None:
         "trimap, 40 widths": (Trimap(classes).update, True),
         "boundary IoU": (BoundaryIoU(classes).update, True),
         "boundary F": (BoundaryF(classes).update, True),
-        "object sizes": (ObjectSizes(classes, bins=COCO_SIZES).update, False),
-        "thinness": (ObjectSizes(classes, bins=THINNESS).update, False),
+        "object sizes": (ObjectSizes(classes, bins=COCO_SIZES).update, True),
+        "thinness": (ObjectSizes(classes, bins=THINNESS).update, True),
+        "connected regions": (lambda truth, _: connected_regions(truth), False),
     }
     print(f"{len(pairs)} images, the first of {width}x{height}, {classes} classes")
     print(f"{'score':<20}{'ms':>8}{'bound':>8}{'slowest':>10}")

@@ -170,13 +170,10 @@ class ObjectSizes(GroupedCounts):
             wrong &= prediction != self.background
         if wrong.any():
             regions = self._regions(np.where(valid, prediction, np.uint8(VOID)))
-            num = int(regions.max()) + 1
-            # right pixels of each region in each group; the wrong ones beside them, in a column
-            # of their own
-            beside = num_groups + 1
-            codes = regions * np.int64(beside) + np.where(prediction == truth, of_truth, num_groups)
-            votes = np.bincount(codes.ravel(), minlength=num * beside).reshape(num, beside)
-            votes = votes[:, :num_groups]
+            votes = np.zeros((int(regions.max()) + 1, num_groups), np.int64)
+            right = prediction == truth
+            with telling(KERNELS):
+                _vote(regions.ravel(), right.ravel(), of_truth.ravel(), votes)
             of_regions = votes.argmax(axis=1)
             missed = votes.max(axis=1) == 0
             if missed[1:].any():
@@ -232,3 +229,16 @@ def _largest(regions: Regions, values: Distances, largest: npt.NDArray[np.int32]
     for i in range(len(regions)):
         if values[i] > largest[regions[i]]:
             largest[regions[i]] = values[i]
+
+
+@compiled
+def _vote(
+    regions: Regions,
+    right: npt.NDArray[np.bool_],
+    groups: npt.NDArray[np.int64],
+    votes: npt.NDArray[np.int64],
+) -> None:
+    """Count the right pixels of each region in each group; those of no group are left out."""
+    for i in range(len(regions)):
+        if right[i] and groups[i] < votes.shape[1]:
+            votes[regions[i], groups[i]] += 1
