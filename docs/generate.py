@@ -14,7 +14,7 @@ from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
 VERBS = (
-    "train", "evaluate", "compare", "predict", "pipeline", "refine", "tune-crf", "report",
+    "train", "sweep", "evaluate", "compare", "predict", "pipeline", "refine", "tune-crf", "report",
     "data check", "data stats", "data toy", "data get",
     "proposals make", "proposals recall", "proposals show", "edges train", "edges evaluate",
     "recipes", "doctor",

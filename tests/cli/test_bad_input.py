@@ -287,6 +287,30 @@ def training(*assignments: str, recipe: str = "fcn8s-quick") -> Callable[[World]
     return lambda w: w.train(*assignments, recipe=recipe)
 
 
+def sweeping(*assignments: str, more: tuple[str, ...] = ()) -> Callable[[World], list[str]]:
+    def typed_so(w: World) -> list[str]:
+        given = ["--set", *assignments] if assignments else []
+        return ["sweep", "fcn8s-quick", "--data", str(w.toy), "--out", str(w.path / "new"),
+                *more, *given]  # fmt: skip
+
+    return typed_so
+
+
+def another_sweep(content: str) -> Callable[[World], list[str]]:
+    def spoil(w: World) -> list[str]:
+        w.file("new/sweep.json", content)
+        return sweeping("seed=0,1", TINY)(w)
+
+    return spoil
+
+
+def sweep_into_a_run(w: World) -> list[str]:
+    w.file("new/weights.bin")
+    return sweeping("seed=0,1", TINY)(w)
+
+
+TINY = "model.options={width: 0.02, fc_width: 4}"
+
 CASES: dict[str, tuple[Callable[[World], list[str]], int, str]] = {
     # data
     "no such data": (typed("data", "check", "{path}/none"), 2, r"none: no such data set; give"),
@@ -331,6 +355,26 @@ CASES: dict[str, tuple[Callable[[World], list[str]], int, str]] = {
     "set: batch of unequal photos": (training("augment.crop=null"), 2, r"set augment\.crop to"),
     "set: fp16 on a CPU": (training("precision=fp16", "device=cpu"), 2, r"fp16 needs a GPU"),
     "set: weights not there": (training("init.weights=none.pth"), 2, r"none\.pth"),
+    # sweep
+    "sweep: nothing": (sweeping(), 2, r"nothing to sweep: .*upscore train"),
+    "sweep: one value": (sweeping("seed=0"), 2, r"nothing to sweep"),
+    "sweep: empty value": (sweeping("seed=0,,1"), 2, r"seed=0,,1.*value is empty"),
+    "sweep: key twice": (sweeping("seed=0,1", "seed=2"), 2, r"seed is given twice"),
+    "sweep: open bracket": (sweeping("augment.crop=[32,32"), 2, r"bracket is not closed"),
+    "sweep: unknown key": (sweeping("optim.lrr=1,2"), 2, r"'optim\.lrr'; did you mean 'lr'"),
+    "sweep: some do not fit": (sweeping("optim.lr=1e-4,-1,low"), 2, r"-1.*'low'"),
+    "sweep: no such network": (sweeping("model.name=fcn8s,fcn9s", TINY), 2,
+                               r"name=fcn9s: no network 'fcn9s'"),
+    "sweep: no such weights": (sweeping("init.weights=none,a.pth", TINY), 2, r"'a\.pth': no such"),
+    "sweep: no such split": (sweeping("data.val_split=val,test", TINY), 2, r"no split 'test'"),
+    "sweep: no process": (sweeping("seed=0,1", more=("--processes", "0")), 2, r"--processes is 0"),
+    "sweep: out is taken": (sweep_into_a_run, 2, r"new: exists and is no sweep"),
+    "sweep: of other settings": (another_sweep('{"swept": {"optim.lr": [1, 2]}}'), 2,
+                                 r"another sweep, of optim\.lr and not of seed"),
+    "sweep: another recipe": (another_sweep('{"swept": {"seed": [0]}, "base": {"log_every": 7}}'),
+                              2, r"another sweep.*log_every is 7 in the run, 100 now"),
+    "sweep: newer": (another_sweep('{"format_version": 99}'), 2, r"newer upscore"),
+    "sweep: damaged": (another_sweep("{"), 2, r"sweep\.json: damaged"),
     # run folder
     "no run": (typed("evaluate", "{path}/none", "--data", "{toy}"), 2, r"no such run folder"),
     "run is data": (typed("evaluate", "{toy}", "--data", "{toy}"), 2, r"neither a run folder"),

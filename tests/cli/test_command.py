@@ -16,6 +16,7 @@ from upscore.cli.main import main
 REPOSITORY = Path(__file__).resolve().parents[2]
 VERBS = (
     "train",
+    "sweep",
     "evaluate",
     "compare",
     "predict",
@@ -46,7 +47,7 @@ HEAVY = (
 )
 
 
-@pytest.mark.parametrize("verb", ["", "train", "predict", "refine", "data stats"])
+@pytest.mark.parametrize("verb", ["", "train", "sweep", "predict", "refine", "data stats"])
 def test_help_imports_nothing_heavy(verb: str) -> None:
     code = (
         "import sys\nfrom upscore.cli import main\n"

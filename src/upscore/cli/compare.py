@@ -304,9 +304,9 @@ def _print(result: Comparison) -> None:
     console.print()
     console.print(cost_table(result))
     console.print()
-    console.print(_table(class_rows(result)))
+    console.print(rows_table(class_rows(result)))
     console.print()
-    console.print(_table(size_rows(result)))
+    console.print(rows_table(size_rows(result)))
     console.print(f"{result.objects_from}; {sizes_note(result)}", markup=False)
     num = len(result.images)
     console.print(
@@ -380,7 +380,8 @@ def verdict(result: Comparison) -> list[str]:
     return lines
 
 
-def _table(rows: Sequence[Row]) -> Table:
+def rows_table(rows: Sequence[Row]) -> Table:
+    """A header and rows for the screen; what is no word stands right."""
     from rich.table import Table
     from rich.text import Text
 

@@ -33,6 +33,7 @@ def build_app() -> SubcommandApp:
         recipes,
         refine,
         report,
+        sweep,
         train,
         tune_crf,
     )
@@ -44,6 +45,7 @@ def build_app() -> SubcommandApp:
     data_app.command(data.get)
     app = SubcommandApp()
     app.command(train.train)
+    app.command(sweep.sweep)
     app.command(evaluate.evaluate)
     app.command(compare.compare)
     app.command(predict.predict)

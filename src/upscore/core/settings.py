@@ -64,21 +64,30 @@ def load_yaml(path: Path) -> dict[str, Any]:
     return content
 
 
-def set_dotted(content: dict[str, Any], assignment: str) -> None:
-    """Apply ``a.b=value`` to nested dictionaries; the value is read as YAML.
+def parse_assignment(assignment: str) -> tuple[str, Any]:
+    """Key and value of ``a.b=value``; the value is read as YAML.
 
     Raises:
-        SettingsError: no ``=``, or a part of the key is a plain value.
+        SettingsError: no ``=``, or no YAML.
     """
     key, equals, text = assignment.partition("=")
     if not equals or not key.strip():
         raise SettingsError(f"--set {assignment!r}: write it as KEY=VALUE, as in optim.lr=0.001")
     try:
-        value = _number(yaml.safe_load(text)) if text else None
+        return key.strip(), _number(yaml.safe_load(text)) if text else None
     except yaml.YAMLError as error:
         raise SettingsError(f"--set {assignment!r}: the value is not valid YAML") from error
+
+
+def set_dotted(content: dict[str, Any], assignment: str) -> None:
+    """Apply ``a.b=value`` to nested dictionaries; the value is read as YAML.
+
+    Raises:
+        SettingsError: no ``=``, no YAML, or a part of the key is a plain value.
+    """
+    key, value = parse_assignment(assignment)
     try:
-        set_key(content, key.strip(), value)
+        set_key(content, key, value)
     except SettingsError as error:
         raise SettingsError(f"--set {assignment!r}: {error}") from error
 

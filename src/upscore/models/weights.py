@@ -72,15 +72,21 @@ def initialise(
     if weights in IMAGENET:
         state = imagenet_weights(weights, cache=cache, progress=progress)
         return start_from_imagenet(model, state, source=weights)
+    path = weights_path(weights)
+    if path.is_dir():
+        return start_from(model, read_state(model_folder(path)), source=weights)
+    return start_from_imagenet(model, read_weight_file(path), source=weights)
+
+
+def weights_path(weights: str) -> Path:
+    """The file or folder that weights which are no known name come from. Raises NotFoundError."""
     path = Path(weights)
     if not path.exists():
         raise NotFoundError(
             f"initial weights {weights!r}: no such file or folder; give {', '.join(IMAGENET)}, a "
             "torchvision file, a model folder or a run folder"
         )
-    if path.is_dir():
-        return start_from(model, read_state(model_folder(path)), source=weights)
-    return start_from_imagenet(model, read_weight_file(path), source=weights)
+    return path
 
 
 def imagenet_weights(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import torch
 
@@ -23,7 +23,7 @@ from upscore.data import DataSet, Split, open_data
 from upscore.data.stats import class_frequencies
 from upscore.errors import RunError, SettingsError
 from upscore.models.catalog import create_model
-from upscore.models.weights import initialise
+from upscore.models.weights import IMAGENET, initialise, weights_path
 from upscore.proposals import EdgeBoxes
 from upscore.proposals.make import Photo, make_store
 from upscore.proposals.store import ProposalStore
@@ -114,10 +114,7 @@ class _Session:
 
     def check(self, recipe: Recipe) -> None:
         """Refuse what would only come out when this recipe's turn has come."""
-        self.dataset.split(recipe.data.train_split)
-        self.dataset.split(recipe.data.val_split)
-        if recipe.crops.kind == "proposals" and recipe.crops.store != MAKE:
-            self._store(recipe)
+        _check_data(recipe, self.dataset, self.data)
 
     def prepare(self, run: RunFolder, recipe: Recipe, resume: bool) -> None:
         """Begin the folder, or look whether its run is this one."""
@@ -204,23 +201,73 @@ class _Session:
     def _store(self, recipe: Recipe) -> ProposalStore:
         """The store of boxes, made first where the recipe says so."""
         split = self.dataset.split(recipe.data.train_split)
-        if recipe.crops.store is None:
-            raise SettingsError(
-                "crops.store is not set, and crops of proposals need one: upscore proposals make "
-                f"--data {self.data} --split {split.name} --out FILE.parquet, then --set "
-                "crops.store=FILE.parquet (or crops.store=make)"
-            )
         if recipe.crops.store != MAKE:
-            path = Path(recipe.crops.store)
-        else:
-            path = self.whole.path / "proposals.parquet"
-            if self.fabric.is_global_zero:
-                photos = [Photo(pair.name, pair.image) for pair in split.pairs]
-                make_store(photos, EdgeBoxes(max_boxes=MADE_BOXES), path).check()
-            self.fabric.barrier()
-        store = ProposalStore.open(path)
-        store.require_photos(pair.name for pair in split.pairs)
-        return store
+            return _given_store(recipe, split, self.data)
+        path = self.whole.path / "proposals.parquet"
+        if self.fabric.is_global_zero:
+            photos = [Photo(pair.name, pair.image) for pair in split.pairs]
+            make_store(photos, EdgeBoxes(max_boxes=MADE_BOXES), path).check()
+        self.fabric.barrier()
+        return _open_store(path, split)
+
+
+Standing = Literal["new", "begun", "finished"]
+"""How far a training is."""
+
+
+def standing(run: RunFolder, recipe: Recipe, dataset: DataSet) -> Standing:
+    """How far the training of ``recipe`` into ``run`` is.
+
+    Raises:
+        SettingsError: the folder is taken by something that is no run.
+        RunError: it holds another run than this, or a damaged one.
+    """
+    if not run.is_begun(resume=True):
+        return "new"
+    _check_same_settings(RunFolder.open(run.path), recipe, dataset)
+    return "finished" if _is_finished(run) else "begun"
+
+
+def check_training(recipe: Recipe, dataset: DataSet, data: Path) -> None:
+    """Refuse a training that cannot begin, without beginning it; the network is built once.
+
+    Args:
+        data: path of ``dataset``, for messages.
+
+    Raises:
+        SettingsError: a device, split, network or option of it that is not there.
+        NotFoundError, RunError, DataError: initial weights or stored boxes that are not there.
+    """
+    select_runtime(recipe.device, recipe.precision)
+    for one in recipe.stage_recipes() or [recipe]:
+        _check_data(one, dataset, data)
+    if recipe.init.weights not in ("none", *IMAGENET):
+        weights_path(recipe.init.weights)
+    create_model(recipe.model.name, num_classes=len(dataset.labels), **recipe.model.options)
+
+
+def _check_data(recipe: Recipe, dataset: DataSet, data: Path) -> None:
+    split = dataset.split(recipe.data.train_split)
+    dataset.split(recipe.data.val_split)
+    if recipe.crops.kind == "proposals" and recipe.crops.store != MAKE:
+        _given_store(recipe, split, data)
+
+
+def _given_store(recipe: Recipe, split: Split, data: Path) -> ProposalStore:
+    """The store of boxes that the recipe names."""
+    if recipe.crops.store is None:
+        raise SettingsError(
+            "crops.store is not set, and crops of proposals need one: upscore proposals make "
+            f"--data {data} --split {split.name} --out FILE.parquet, then --set "
+            "crops.store=FILE.parquet (or crops.store=make)"
+        )
+    return _open_store(Path(recipe.crops.store), split)
+
+
+def _open_store(path: Path, split: Split) -> ProposalStore:
+    store = ProposalStore.open(path)
+    store.require_photos(pair.name for pair in split.pairs)
+    return store
 
 
 def _of_stage(show: Callable[[Status], None], name: str) -> Callable[[Status], None]:
@@ -268,8 +315,16 @@ def _prepare_folder(
 
 
 def _check_same_run(run: RunFolder, recipe: Recipe, dataset: DataSet) -> None:
+    _check_same_settings(run, recipe, dataset)
+    if _is_finished(run):
+        raise RunError(
+            f"{run.path}: this training is finished; evaluate it, or train into another --out"
+        )
+
+
+def _check_same_settings(run: RunFolder, recipe: Recipe, dataset: DataSet) -> None:
     kept = build(Recipe, load_yaml(run.recipe), str(run.recipe))
-    different = _differences(
+    different = setting_differences(
         kept.model_dump(mode="json", by_alias=True), recipe.model_dump(mode="json", by_alias=True)
     )
     if different:
@@ -284,19 +339,16 @@ def _check_same_run(run: RunFolder, recipe: Recipe, dataset: DataSet) -> None:
             f"{run.path}: was begun on another data set ({manifest.get('data', {}).get('path')}, "
             f"fingerprint {trained_on}) than {dataset.root} (fingerprint {dataset.fingerprint()})"
         )
-    if _is_finished(run):
-        raise RunError(
-            f"{run.path}: this training is finished; evaluate it, or train into another --out"
-        )
 
 
-def _differences(kept: dict[str, Any], given: dict[str, Any], prefix: str = "") -> list[str]:
+def setting_differences(kept: dict[str, Any], given: dict[str, Any], prefix: str = "") -> list[str]:
+    """What differs between two recipes as JSON, a line each, in dotted keys."""
     lines = []
     for key in kept:
         ours, theirs = kept[key], given.get(key)
         if isinstance(ours, dict) and isinstance(theirs, dict):
             every = {**dict.fromkeys(theirs), **ours}
-            lines += _differences(every, theirs, f"{prefix}{key}.")
+            lines += setting_differences(every, theirs, f"{prefix}{key}.")
         elif ours != theirs:
             lines.append(f"{prefix}{key} is {ours} in the run, {theirs} now")
     return lines
