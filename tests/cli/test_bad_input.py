@@ -298,14 +298,15 @@ def sweeping(*assignments: str, more: tuple[str, ...] = ()) -> Callable[[World],
 
 def another_sweep(content: str) -> Callable[[World], list[str]]:
     def spoil(w: World) -> list[str]:
+        w.file("new/something.txt")
         w.file("new/sweep.json", content)
         return sweeping("seed=0,1", TINY)(w)
 
     return spoil
 
 
-def sweep_into_a_run(w: World) -> list[str]:
-    w.file("new/weights.bin")
+def sweep_into_taken(w: World) -> list[str]:
+    w.file("new/something.txt")
     return sweeping("seed=0,1", TINY)(w)
 
 
@@ -368,7 +369,7 @@ CASES: dict[str, tuple[Callable[[World], list[str]], int, str]] = {
     "sweep: no such weights": (sweeping("init.weights=none,a.pth", TINY), 2, r"'a\.pth': no such"),
     "sweep: no such split": (sweeping("data.val_split=val,test", TINY), 2, r"no split 'test'"),
     "sweep: no process": (sweeping("seed=0,1", more=("--processes", "0")), 2, r"--processes is 0"),
-    "sweep: out is taken": (sweep_into_a_run, 2, r"new: exists and is no sweep"),
+    "sweep: out is taken": (sweep_into_taken, 2, r"new: exists and is no sweep"),
     "sweep: of other settings": (another_sweep('{"swept": {"optim.lr": [1, 2]}}'), 2,
                                  r"another sweep, of optim\.lr and not of seed"),
     "sweep: another recipe": (another_sweep('{"swept": {"seed": [0]}, "base": {"log_every": 7}}'),
