@@ -32,7 +32,7 @@ RUNS = {"fcn": Path("runs/fcn"), "deconvnet": Path("runs/deconvnet")}
 
 
 def test_the_template_is_the_paper_in_six_stages():
-    assert shipped_pipelines() == [NAME]
+    assert shipped_pipelines() == [NAME, f"{NAME}-quick"]
     import upscore
 
     text = Path(upscore.__file__).parent / "pipelines" / f"{NAME}.yaml"
@@ -143,3 +143,14 @@ def test_what_is_typed_wrong(words, message, capsys):
         main(["pipeline", NAME, *words, "--out", "p.yaml"])
     assert stop.value.code == 2
     assert message in capsys.readouterr().err
+
+
+def test_the_quick_template_differs_in_how_deconvnet_looks_alone():
+    import upscore
+
+    folder = Path(upscore.__file__).parent / "pipelines"
+    paper, quick = (read_pipeline(folder / f"{name}.yaml") for name in shipped_pipelines())
+    assert paper.answer == quick.answer
+    differs = [name for name in paper.stages if paper.stages[name] != quick.stages[name]]
+    assert list(paper.stages) == list(quick.stages)
+    assert differs == ["deconvnet"]
