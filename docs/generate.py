@@ -15,6 +15,7 @@ from pathlib import Path
 HERE = Path(__file__).resolve().parent
 VERBS = (
     "train", "sweep", "evaluate", "compare", "predict", "pipeline", "refine", "tune-crf", "report",
+    "reproduce fcn-report", "reproduce deconvnet-paper",
     "data check", "data stats", "data toy", "data get",
     "proposals make", "proposals recall", "proposals show", "edges train", "edges evaluate",
     "recipes", "doctor",

@@ -283,6 +283,10 @@ def typed(*words: str) -> Callable[[World], list[str]]:
     return spoil
 
 
+def reproducing(*more: str) -> Callable[[World], list[str]]:
+    return typed("reproduce", "fcn-report", "--data", "{toy}", "--out", "{path}/new", *more)
+
+
 def training(*assignments: str, recipe: str = "fcn8s-quick") -> Callable[[World], list[str]]:
     return lambda w: w.train(*assignments, recipe=recipe)
 
@@ -492,6 +496,22 @@ CASES: dict[str, tuple[Callable[[World], list[str]], int, str]] = {
     "compare: pictures below none": (
         typed("compare", "{run}", "{run}", "--data", "{toy}", "--pictures", "-1"), 2,
         r"--pictures is -1; allowed: 0 or more"),
+    "reproduce: a budget in hours": (
+        reproducing("--budget", "hours=1"), 2, r"--budget is 'hours=1'; allowed: papers"),
+    "reproduce: a budget too small for an iteration of each": (
+        reproducing("--budget", "minutes=0.01"), 2,
+        r"exp1 would get 0\.12 seconds.*want at least minutes=0\.25"),
+    "reproduce: no validation split": (
+        reproducing("--split", "dev"), 2, r"no split 'dev'; there are train"),
+    "reproduce: a class that is not there": (
+        reproducing("--class", "unicorn"), 2, r"no class 'unicorn'"),
+    "reproduce: a photo that is not there": (
+        reproducing("--photo", "none"), 2, r"--photo is 'none'; split 'val' has"),
+    "reproduce: a folder of something else": (
+        typed("reproduce", "fcn-report", "--data", "{toy}", "--out", "{toy}"), 2,
+        r"toy: exists and holds no reproduction"),
+    "reproduce: several processes": (
+        reproducing("--set", "processes=2"), 2, r"a reproduction trains in one process"),
     "proposals: recall of an unknown source": (
         typed("proposals", "recall", "--data", "{toy}", "--sources", "gird"), 2, r"gird"),
     "proposals: recall of no boxes": (
@@ -569,7 +589,7 @@ def full_disk(monkeypatch: pytest.MonkeyPatch, number: int) -> None:
     ("number", "message"),
     [(errno.ENOSPC, "the disk is full"), (errno.EROFS, "read-only"), (errno.EACCES, "permission")],
 )
-@pytest.mark.parametrize("verb", ["train", "evaluate", "predict", "refine", "toy"])
+@pytest.mark.parametrize("verb", ["train", "evaluate", "predict", "refine", "toy", "reproduce"])
 def test_output_that_cannot_be_written(
     verb: str,
     number: int,
@@ -584,6 +604,7 @@ def test_output_that_cannot_be_written(
         "predict": world.predict(world.photo),
         "refine": refining()(world),
         "toy": ["data", "toy", "--out", str(world.path / "fresh"), "--num", "3"],
+        "reproduce": reproducing("--budget", "minutes=1")(world),
     }[verb]
     full_disk(monkeypatch, number)
     with pytest.raises(SystemExit) as stop:

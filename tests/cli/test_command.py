@@ -24,6 +24,8 @@ VERBS = (
     "refine",
     "tune-crf",
     "report",
+    "reproduce fcn-report",
+    "reproduce deconvnet-paper",
     "recipes",
     "doctor",
     "data check",
@@ -47,7 +49,9 @@ HEAVY = (
 )
 
 
-@pytest.mark.parametrize("verb", ["", "train", "sweep", "predict", "refine", "data stats"])
+@pytest.mark.parametrize(
+    "verb", ["", "train", "sweep", "predict", "refine", "data stats", "reproduce fcn-report"]
+)
 def test_help_imports_nothing_heavy(verb: str) -> None:
     code = (
         "import sys\nfrom upscore.cli import main\n"

@@ -33,6 +33,7 @@ def build_app() -> SubcommandApp:
         recipes,
         refine,
         report,
+        reproduce,
         sweep,
         train,
         tune_crf,
@@ -53,6 +54,11 @@ def build_app() -> SubcommandApp:
     app.command(refine.refine)
     app.command(tune_crf.tune_crf)
     app.command(report.report)
+    app.command(
+        reproduce.build_reproduce_app(),
+        name="reproduce",
+        help="Rerun the experiments of a source: trainings, tables, figures, one page.",
+    )
     app.command(data_app, name="data", help="Check, count, make or fetch a data set.")
     app.command(
         proposals.build_proposals_app(),

@@ -15,6 +15,8 @@ import jinja2
 from upscore.core.draw import RIGHT_LEVELS, VOID_LEVEL, WRONG_COLOR
 from upscore.core.runtime import installed_version
 from upscore.report.compare_view import comparison_view
+from upscore.report.document import Document
+from upscore.report.document_page import document_view
 from upscore.report.run_data import RunData
 from upscore.report.run_view import run_view
 
@@ -27,6 +29,11 @@ def run_page(run: RunData) -> str:
 def comparison_page(runs: Sequence[RunData]) -> str:
     """HTML that sets two or more runs side by side."""
     return _render("compare.html.j2", comparison_view(runs))
+
+
+def document_page(document: Document) -> str:
+    """HTML of a document: numbered tables and figures that a reader would cite."""
+    return _render("document.html.j2", document_view(document))
 
 
 def _render(template: str, view: dict[str, Any]) -> str:

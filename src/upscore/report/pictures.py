@@ -34,23 +34,27 @@ def embed(path: Path) -> Picture | None:
     try:
         with Image.open(path) as opened:
             opened.load()
-            picture: Image.Image = opened
-            if picture.mode != "P":
-                picture = picture.convert("RGB")
-            width, height = picture.size
-            size = (WIDTH, max(1, round(height * WIDTH / width))) if width > WIDTH else None
-            flat = picture.mode == "P" or picture.getcolors(FLAT_COLORS) is not None
-            if flat:
-                if size:
-                    picture = picture.resize(size, Image.Resampling.NEAREST)
-                if picture.mode != "P":
-                    picture = picture.quantize(FLAT_COLORS, dither=Image.Dither.NONE)
-                return _pack(picture, "PNG")
-            if size:
-                picture = picture.resize(size, Image.Resampling.LANCZOS)
-            return _pack(picture, "JPEG")
+            return embed_image(opened)
     except (OSError, UnidentifiedImageError, ValueError, SyntaxError):
         return None
+
+
+def embed_image(picture: Image.Image) -> Picture:
+    """As :func:`embed`, of a picture in memory."""
+    if picture.mode != "P":
+        picture = picture.convert("RGB")
+    width, height = picture.size
+    size = (WIDTH, max(1, round(height * WIDTH / width))) if width > WIDTH else None
+    flat = picture.mode == "P" or picture.getcolors(FLAT_COLORS) is not None
+    if flat:
+        if size:
+            picture = picture.resize(size, Image.Resampling.NEAREST)
+        if picture.mode != "P":
+            picture = picture.quantize(FLAT_COLORS, dither=Image.Dither.NONE)
+        return _pack(picture, "PNG")
+    if size:
+        picture = picture.resize(size, Image.Resampling.LANCZOS)
+    return _pack(picture, "JPEG")
 
 
 def embed_png(content: bytes) -> Picture:

@@ -89,7 +89,7 @@ def train(
         last = number == len(stages)
         folder = run if last else RunFolder(out / "stages" / named.name)
         session.show = _of_stage(show, named.name)
-        if last or not _is_finished(folder):
+        if last or not is_finished(folder):
             outcome = session.train(
                 stage, folder, kept=recipe if last else stage, resume=True, start=start
             )
@@ -225,7 +225,7 @@ def standing(run: RunFolder, recipe: Recipe, dataset: DataSet) -> Standing:
     if not run.is_begun(resume=True):
         return "new"
     _check_same_settings(RunFolder.open(run.path), recipe, dataset)
-    return "finished" if _is_finished(run) else "begun"
+    return "finished" if is_finished(run) else "begun"
 
 
 def check_training(recipe: Recipe, dataset: DataSet, data: Path) -> None:
@@ -274,7 +274,8 @@ def _of_stage(show: Callable[[Status], None], name: str) -> Callable[[Status], N
     return lambda status: show(replace(status, stage=name))
 
 
-def _is_finished(run: RunFolder) -> bool:
+def is_finished(run: RunFolder) -> bool:
+    """Whether a training in this folder has come to the end of its budget. Raises RunError."""
     state = run.state / "resume.pt"
     return state.exists() and load_state(state)[0].finished
 
@@ -316,7 +317,7 @@ def _prepare_folder(
 
 def _check_same_run(run: RunFolder, recipe: Recipe, dataset: DataSet) -> None:
     _check_same_settings(run, recipe, dataset)
-    if _is_finished(run):
+    if is_finished(run):
         raise RunError(
             f"{run.path}: this training is finished; evaluate it, or train into another --out"
         )

@@ -29,12 +29,23 @@ const buttons = [...document.querySelectorAll(".zoom")];
 let open = -1;
 function show(place) {
   open = (place + buttons.length) % buttons.length;
-  const picture = buttons[open].querySelector("img");
+  const shown = buttons[open].querySelector("img, svg");
   const large = dialog.querySelector("img");
-  large.src = picture.src;
-  large.alt = picture.alt;
-  dialog.style.setProperty("--ratio", picture.naturalWidth / picture.naturalHeight || 1.5);
-  dialog.querySelector("p").textContent = picture.alt;
+  dialog.querySelector("svg")?.remove();
+  const drawn = shown.tagName !== "IMG";
+  large.hidden = drawn;
+  if (drawn) {
+    large.after(shown.cloneNode(true));
+    const box = shown.viewBox.baseVal;
+    dialog.style.setProperty("--ratio", box.width / box.height || 1.5);
+  } else {
+    large.src = shown.src;
+    large.alt = shown.alt;
+    dialog.style.setProperty("--ratio", shown.naturalWidth / shown.naturalHeight || 1.5);
+  }
+  dialog.querySelector("p").textContent = drawn
+    ? (buttons[open].closest("figure")?.querySelector("figcaption")?.textContent ?? "")
+    : shown.alt;
   if (!dialog.open) dialog.showModal();
 }
 buttons.forEach((button, place) => button.addEventListener("click", () => show(place)));

@@ -1,0 +1,165 @@
+"""``upscore reproduce``: the experiments of the two sources, from data to page."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Annotated
+
+from tyro.conf import UseAppendAction, arg
+from tyro.extras import SubcommandApp
+
+from upscore.core.memory import keep_freed_memory
+
+if TYPE_CHECKING:
+    from upscore.cli.training_display import TrainingDisplay
+    from upscore.reproduce.run import SourceName
+    from upscore.reproduce.trainings import Planned
+    from upscore.training.loop import Status
+
+BUDGET = "minutes=30"
+
+
+def fcn_report(
+    *,
+    data: Annotated[Path, arg(metavar="PATH")],
+    out: Annotated[Path, arg(metavar="DIR")],
+    budget: Annotated[str, arg(metavar="minutes=N|papers")] = BUDGET,
+    split: Annotated[str, arg(metavar="NAME")] = "val",
+    set: Annotated[UseAppendAction[tuple[tuple[str, ...], ...]], arg(metavar="KEY=VALUE")] = (),
+    photo: Annotated[str | None, arg(metavar="NAME")] = None,
+    class_name: Annotated[str | None, arg(name="class", metavar="NAME")] = None,
+) -> None:
+    """Rerun the FCN-8s report: three settings and a plain model, its tables, figures and claims.
+
+    Each training is a run folder below --out. The same command goes on with what is missing,
+    whenever it was stopped.
+
+    Args:
+        data: The data set: a folder of a known layout, or a dataset.yaml.
+        out: Where runs, tables, figures, results.json and page.html go.
+        budget: minutes=N: the trainings share N minutes, with small networks from random weights.
+            papers: the report's own schedules and VGG16, for a GPU.
+        split: What is validated and measured on.
+        set: Change a setting of every training, as in --set seed=1.
+        photo: Photo of the split that figures 2 and 3 show; by default chosen by the truth.
+        class_name: Class whose objects figure 3 shows.
+    """
+    _reproduce("fcn-report", data, out, budget, split, set, photo, class_name)
+
+
+def deconvnet_paper(
+    *,
+    data: Annotated[Path, arg(metavar="PATH")],
+    out: Annotated[Path, arg(metavar="DIR")],
+    budget: Annotated[str, arg(metavar="minutes=N|papers")] = BUDGET,
+    split: Annotated[str, arg(metavar="NAME")] = "val",
+    set: Annotated[UseAppendAction[tuple[tuple[str, ...], ...]], arg(metavar="KEY=VALUE")] = (),
+    photo: Annotated[str | None, arg(metavar="NAME")] = None,
+    class_name: Annotated[str | None, arg(name="class", metavar="NAME")] = None,
+) -> None:
+    """Rerun the DeconvNet paper: FCN-8s, DeconvNet, their ensemble, the CRF, and the ablations.
+
+    Each training is a run folder below --out. The same command goes on with what is missing,
+    whenever it was stopped. pipeline.yaml in --out labels photos of your own.
+
+    Args:
+        data: The data set: a folder of a known layout, or a dataset.yaml.
+        out: Where runs, boxes, tables, figures, results.json and page.html go.
+        budget: minutes=N: the trainings share N minutes, with small networks from random weights.
+            papers: the published schedules and VGG16, for a GPU and a week.
+        split: What is validated and measured on.
+        set: Change a setting of every training, as in --set seed=1.
+        photo: Photo of the split that figures show; by default chosen by the truth.
+        class_name: Class whose activations are shown.
+    """
+    _reproduce("deconvnet-paper", data, out, budget, split, set, photo, class_name)
+
+
+def _reproduce(
+    source: SourceName,
+    data: Path,
+    out: Path,
+    budget: str,
+    split: str,
+    assignments: tuple[tuple[str, ...], ...],
+    photo: str | None,
+    class_name: str | None,
+) -> None:
+    keep_freed_memory()
+    from upscore.cli.console import console, progress, show_messages
+    from upscore.cli.train import make_validate
+    from upscore.reproduce.run import Hooks, check_complete, reproduce
+
+    show_messages("upscore.compiled")
+    with _Displays() as displays:
+        made = reproduce(
+            source,
+            data=data,
+            out=out,
+            budget=budget,
+            split=split,
+            assignments=[text for group in assignments for text in group],
+            photo=photo,
+            class_name=class_name,
+            hooks=Hooks(make_validate, displays.begin, displays.around(progress)),
+        )
+    console.print(f"Page: {made.page}", markup=False)
+    console.print(f"Tables, figures and results.json: {out}", markup=False)
+    check_complete(made)
+
+
+class _Displays:
+    """One thing at a time on the error stream: a training, or a bar of something else."""
+
+    def __init__(self) -> None:
+        self._training: TrainingDisplay | None = None
+
+    def __enter__(self) -> _Displays:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._end()
+
+    def begin(self, plan: Planned) -> Callable[[Status], None]:
+        from upscore.cli.console import errors
+        from upscore.cli.training_display import TrainingDisplay
+
+        self._end()
+        budget = plan.recipe.budget.model_dump(exclude_none=True)
+        much = ", ".join(f"{amount:,g} {unit}" for unit, amount in budget.items())
+        errors.print(f"Training {plan.title} ({much})", markup=False)
+        self._training = TrainingDisplay()
+        self._training.__enter__()
+        return self._training.update
+
+    def around(
+        self, progress: Callable[[str], AbstractContextManager[Callable[[int, int], None]]]
+    ) -> Callable[[str], AbstractContextManager[Callable[[int, int], None]]]:
+        """The same bars, each after the display of a training that is over."""
+
+        def start(description: str) -> AbstractContextManager[Callable[[int, int], None]]:
+            self._end()
+            return progress(description)
+
+        return start
+
+    def _end(self) -> None:
+        if self._training is not None:
+            self._training.__exit__(None, None, None)
+            self._training = None
+
+
+def build_reproduce_app() -> SubcommandApp:
+    """The verbs below ``upscore reproduce``."""
+    app = SubcommandApp()
+    app.command(fcn_report)
+    app.command(deconvnet_paper)
+    return app

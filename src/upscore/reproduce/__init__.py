@@ -1,0 +1,1 @@
+"""Whole experiments of the two sources: trainings, measurements, tables, figures, one page."""

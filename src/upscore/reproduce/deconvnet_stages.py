@@ -1,0 +1,178 @@
+"""The trainings of the DeconvNet paper, and the pipeline of everything that is made of them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from upscore.core.files import write_text
+from upscore.data.dataset import Pair
+from upscore.proposals import EdgeBoxes
+from upscore.proposals.make import Photo, make_store
+from upscore.reproduce.job import Job
+from upscore.reproduce.trainings import Planned, planned
+
+FCN, DECONVNET = "fcn8s", "deconvnet"
+NO_NORM, ONE_STAGE = "deconvnet-no-norm", "deconvnet-one-stage"
+WEIGHTS = {FCN: 1.0, DECONVNET: 2.0, NO_NORM: 2.0, ONE_STAGE: 2.0}
+"""Ratios of a budget in minutes; the three DeconvNets have the same, so that they compare."""
+
+TITLES = {
+    FCN: "FCN-8s",
+    DECONVNET: "DeconvNet",
+    NO_NORM: "DeconvNet without batch norm",
+    ONE_STAGE: "DeconvNet, stage 2 only",
+    "deconvnet-crf": "DeconvNet+CRF",
+    "edeconvnet": "EDeconvNet",
+    "edeconvnet-crf": "EDeconvNet+CRF",
+    "deconvnet-sum": "DeconvNet, sum instead of maximum",
+    "fcn8s-crf": "FCN-8s+CRF",
+}
+METHODS = (FCN, DECONVNET, "deconvnet-crf", "edeconvnet", "edeconvnet-crf")
+"""Of the paper's table, in its order."""
+
+BOXES = 2000
+"""A photo, as in the paper."""
+
+
+def trainings(job: Job) -> list[Planned]:
+    """FCN-8s, DeconvNet in two stages, and two ablations of it.
+
+    Raises:
+        SettingsError: a budget that is too small, settings that cannot be.
+    """
+    store = f"crops.store={json.dumps(str(_train_store(job)))}"
+    chosen: list[tuple[str, str, str, list[str]]]
+    no_norm = ["model.options.batch_norm=false", "model.options.decoder_init=he"]
+    if job.budget.minutes is None:
+        at = job.folder.run
+        chosen = [
+            ("fcn32s", "FCN-32s", "fcn32s", []),
+            ("fcn16s", "FCN-16s", "fcn16s", [_start(at("fcn32s"))]),
+            (FCN, TITLES[FCN], "fcn8s", [_start(at("fcn16s"))]),
+            (DECONVNET, TITLES[DECONVNET], "deconvnet", [store]),
+            (NO_NORM, TITLES[NO_NORM], "deconvnet", [store, *no_norm]),
+            (ONE_STAGE, TITLES[ONE_STAGE], "deconvnet-stage2", [store]),
+        ]
+        minutes: dict[str, float] = {}
+    else:
+        height, width = job.crop()
+        crop = f"augment.crop=[{height}, {width}]"
+        quick = "deconvnet-quick"
+        chosen = [
+            (FCN, TITLES[FCN], "fcn8s-quick", ["model.name=fcn8s", crop]),
+            (DECONVNET, TITLES[DECONVNET], quick, [store]),
+            (NO_NORM, TITLES[NO_NORM], quick, [store, *no_norm]),
+            (ONE_STAGE, TITLES[ONE_STAGE], quick, [store, "stages=[]"]),
+        ]
+        minutes = job.budget.share(WEIGHTS)
+    return [
+        planned(
+            name,
+            title,
+            recipe,
+            [*changes, *job.assignments],
+            minutes=minutes.get(name),
+            split=job.split.name,
+        )
+        for name, title, recipe, changes in chosen
+    ]
+
+
+def _start(run: Path) -> str:
+    return f"init.weights={json.dumps(str(run))}"
+
+
+def _train_store(job: Job) -> Path:
+    return job.folder.path / "proposals-train.parquet"
+
+
+def _measured_store(job: Job) -> Path:
+    return job.folder.path / f"proposals-{job.split.name}.parquet"
+
+
+def prepare(job: Job) -> None:
+    """Boxes of both splits, into files that all trainings and stages share.
+
+    Raises:
+        WorkError: photos of the training split that cannot be read.
+    """
+    train = job.dataset.split("train")
+    for name, pairs, path in (
+        ("train", train.pairs, _train_store(job)),
+        (job.split.name, job.split.pairs, _measured_store(job)),
+    ):
+        _make(job, name, pairs, path, strict=name == "train")
+
+
+def _make(job: Job, name: str, pairs: Sequence[Pair], path: Path, *, strict: bool) -> None:
+    if path.exists():
+        return
+    with job.progress(f"boxes of {name}") as update:
+        summary = make_store(
+            [Photo(pair.name, pair.image) for pair in pairs],
+            EdgeBoxes(max_boxes=BOXES),
+            path,
+            data={
+                "layout": job.dataset.layout,
+                "split": name,
+                "fingerprint": job.dataset.fingerprint(),
+            },
+            progress=update,
+            max_pixels=job.dataset.max_pixels,
+        )
+    if strict:
+        summary.check()
+
+
+def write_stages(job: Job, done: Sequence[Planned]) -> dict[str, dict[str, Any]]:
+    """``pipeline.yaml`` of every stage whose trainings have finished; returns its stages."""
+    names = {plan.name: plan for plan in done}
+    store = {"store": _measured_store(job).name}
+    stages: dict[str, dict[str, Any]] = {}
+    if FCN in names:
+        stages[FCN] = {"whole_image": {"run": f"runs/{FCN}"}}
+        stages["fcn8s-crf"] = {"refine": {"of": FCN, "crf": "deconvnet"}}
+    for name in (DECONVNET, NO_NORM, ONE_STAGE):
+        if name not in names:
+            continue
+        look: dict[str, Any] = {"run": f"runs/{name}", "proposals": store}
+        crops = names[name].recipe.crops
+        if job.budget.minutes is not None:
+            look |= {"growth": crops.growth, "square": crops.square}
+        if job.background is None:  # or pixels outside all boxes would become class 0
+            look["whole_image"] = True
+        stages[name] = {"instance_wise": look}
+        if name == DECONVNET:
+            stages["deconvnet-sum"] = {"instance_wise": {**look, "aggregate": "sum"}}
+            stages["deconvnet-crf"] = {"refine": {"of": name, "crf": "deconvnet"}}
+    if FCN in names and DECONVNET in names:
+        stages["edeconvnet"] = {"ensemble": {"of": [FCN, DECONVNET], "combine": "mean"}}
+        stages["edeconvnet-crf"] = {"refine": {"of": "edeconvnet", "crf": "deconvnet"}}
+    answer = next((n for n in ("edeconvnet-crf", DECONVNET, FCN) if n in stages), [*stages][-1])
+    text = yaml.safe_dump({"answer": answer, "stages": stages}, sort_keys=False)
+    write_text(job.folder.path / "pipeline.yaml", "# Written by upscore reproduce.\n" + text)
+    return stages
+
+
+def identity(
+    stage: str, stages: dict[str, dict[str, Any]], weights: dict[str, str]
+) -> dict[str, Any]:
+    """Settings and weights of a stage and of all that it is made of, JSON values."""
+    content = stages[stage]
+    found: dict[str, Any] = {"settings": {stage: content}, "weights": {}}
+    ((kind, settings),) = content.items()
+    if kind in ("whole_image", "instance_wise"):
+        run = Path(settings["run"]).name
+        found["weights"][run] = weights[run]
+        return found
+    sources = [settings["of"]] if kind == "refine" else settings["of"]
+    for source in sources:
+        part = identity(source, stages, weights)
+        found["settings"] |= part["settings"]
+        found["weights"] |= part["weights"]
+    return found

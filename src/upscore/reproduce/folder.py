@@ -1,0 +1,71 @@
+"""The folder of a reproduction: what it is of, and where everything lies in it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from upscore.core.files import make_folder, read_json, refuse_newer, write_json
+from upscore.errors import SettingsError
+
+FORMAT_VERSION = 1
+
+
+@dataclass(frozen=True)
+class Folder:
+    """Paths below ``--out``. What is there already is not made again."""
+
+    path: Path
+
+    @property
+    def plan(self) -> Path:
+        """Source, budget, data and recipes: what a rerun must agree with."""
+        return self.path / "plan.json"
+
+    def run(self, name: str) -> Path:
+        """Run folder of a training."""
+        return self.path / "runs" / name
+
+    @property
+    def labels(self) -> Path:
+        """What networks said of each photo, one PNG each."""
+        return self.path / "labels"
+
+    def measurement(self, name: str) -> Path:
+        """Numbers that were measured, JSON."""
+        return self.path / "measurements" / f"{name}.json"
+
+    def refuse_other(self, plan: dict[str, Any]) -> None:
+        """See that the folder is free, or holds the reproduction of this plan.
+
+        Raises:
+            SettingsError: it holds another reproduction, or something else.
+            RunError: a damaged plan, or one of a newer upscore.
+        """
+        if self.plan.exists():
+            kept = read_json(self.plan)
+            refuse_newer(self.plan, kept, FORMAT_VERSION)
+            other = [key for key in plan if kept.get(key) != plan[key]]
+            if other:
+                found = "; ".join(f"{key}{_tell(kept.get(key), plan[key])}" for key in other)
+                raise SettingsError(
+                    f"{self.path}: holds a reproduction that was begun with another {found}; "
+                    "choose another --out, or the same settings to go on with it"
+                )
+        elif self.path.exists() and not (self.path.is_dir() and not any(self.path.iterdir())):
+            raise SettingsError(
+                f"{self.path}: exists and holds no reproduction; choose another --out"
+            )
+
+    def begin(self, plan: dict[str, Any]) -> None:
+        """Write the plan where there is none. Raises OutputError."""
+        if not self.plan.exists():
+            make_folder(self.path)
+            write_json(self.plan, {"format_version": FORMAT_VERSION, **plan})
+
+
+def _tell(kept: Any, given: Any) -> str:
+    """Short values are told, recipes are not."""
+    both = f" ({kept}, now {given})"
+    return both if len(both) <= 120 else ""

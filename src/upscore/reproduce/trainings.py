@@ -1,0 +1,105 @@
+"""The trainings of a reproduction, one after another, each a run folder that can be resumed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from upscore.core.run_folder import RunFolder
+from upscore.errors import InterruptedWorkError, SettingsError, UpscoreError
+from upscore.reproduce.folder import Folder
+from upscore.training.loop import Status
+from upscore.training.recipe import Recipe, load_recipe
+from upscore.training.session import MakeValidate, is_finished, train
+
+
+@dataclass(frozen=True)
+class Planned:
+    """A training: the name of its run folder, what tables call it, and all of its settings."""
+
+    name: str
+    title: str
+    recipe: Recipe
+
+
+def planned(
+    name: str,
+    title: str,
+    recipe: str,
+    assignments: Sequence[str],
+    *,
+    minutes: float | None,
+    split: str,
+) -> Planned:
+    """A training by a shipped recipe with settings of it changed.
+
+    Args:
+        minutes: its budget in place of the recipe's own, or None.
+        split: what it validates on.
+
+    Raises:
+        SettingsError: settings that cannot be.
+    """
+    if any(text.startswith("processes=") for text in assignments):
+        raise SettingsError(
+            "--set processes: a reproduction trains in one process; for several, train the run "
+            "folders below --out by `upscore train` and run this again"
+        )
+    own = any(text.startswith("budget.") for text in assignments)
+    budget = [] if minutes is None or own else [f"budget.minutes={minutes}"]
+    return Planned(
+        name,
+        title,
+        load_recipe(recipe, [*budget, f"data.val_split={split}", *assignments]),
+    )
+
+
+def train_missing(
+    plans: Sequence[Planned],
+    folder: Folder,
+    *,
+    data: Path,
+    make_validate: MakeValidate,
+    begin: Callable[[Planned], Callable[[Status], None]],
+) -> dict[str, str]:
+    """Train what is not finished; one that fails does not keep the others from their turn.
+
+    Args:
+        begin: called before each training; what it returns is called as that goes on.
+
+    Returns:
+        What went wrong, by the name of the training; empty when all are finished.
+
+    Raises:
+        InterruptedWorkError: Ctrl-C or SIGTERM; everything is saved.
+    """
+    failures: dict[str, str] = {}
+    for plan in plans:
+        path = folder.run(plan.name)
+        if is_finished(RunFolder(path)):
+            continue
+        try:
+            outcome = train(
+                plan.recipe,
+                data=data,
+                out=path,
+                resume=True,
+                make_validate=make_validate,
+                show=begin(plan),
+            )
+        except UpscoreError as error:
+            failures[plan.name] = str(error)
+            continue
+        if outcome.interrupted:
+            raise InterruptedWorkError(
+                f"stopped in {plan.title} at iteration {outcome.iteration}; everything is saved. "
+                "Go on with the same command"
+            )
+    return failures
+
+
+def recipes_of(plans: Sequence[Planned]) -> dict[str, Any]:
+    """Every setting of every training, as JSON values."""
+    return {plan.name: plan.recipe.model_dump(mode="json", by_alias=True) for plan in plans}

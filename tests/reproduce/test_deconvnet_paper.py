@@ -1,0 +1,151 @@
+"""``deconvnet-paper`` from folder to page, tiny; and its parts against slow references."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+import torch
+
+from reproduce.support import Told, run
+from upscore.core.labels import VOID
+from upscore.data.toy import make_toy
+from upscore.errors import WorkError
+from upscore.inference.load import load_segmenter
+from upscore.reproduce.activations import best_channel, object_box
+from upscore.reproduce.deconvnet_stages import identity
+from upscore.reproduce.published import PAPER_TABLE, VOC_COLUMNS
+from upscore.reproduce.repairs import count_repairs
+from upscore.reproduce.run import reproduce
+
+TRAININGS = ["fcn8s", "deconvnet", "deconvnet-no-norm", "deconvnet-one-stage"]
+
+
+@pytest.fixture(scope="module")
+def paper(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("paper")
+    toy = make_toy(folder / "toy", num=8, seed=1, size=(96, 128))
+    told = Told()
+    made = run("deconvnet-paper", toy, folder / "out", told=told)
+    assert told.trainings == TRAININGS
+    assert made.missing == ()
+    return toy, folder / "out"
+
+
+@pytest.mark.slow
+def test_from_folder_to_page(paper):
+    toy, out = paper
+    found = json.loads((out / "results.json").read_text("utf-8"))
+    names = {table["name"] for table in found["tables"]}
+    assert names == {
+        "table1-classes", "table1-published", "methods", "proposals", "repairs", "wins", "sizes",
+        "trimap", "ablations",
+    }  # fmt: skip
+    by_name = {table["name"]: table for table in found["tables"]}
+    assert by_name["table1-published"]["published_rows"] == list(range(11))
+    assert by_name["table1-classes"]["published_rows"] == []
+    assert [row[0] for row in by_name["trimap"]["rows"]] == list(range(1, 41))
+    assert [row[0] for row in by_name["proposals"]["rows"]] == [1, 5, 10, 20, 50]
+    assert len(by_name["ablations"]["rows"]) == 9
+    for figure in found["figures"]:
+        for path in figure["files"]:
+            assert (out / path).stat().st_size > 500
+    page = (out / "page.html").read_text("utf-8")
+    assert "unpool1, " in page
+    assert "published" in page
+    assert len(page) < 15_000_000
+    # all 50 proposals, and the pipeline of people's own, say the same
+    for place in range(2):
+        names = ("boxes-050", "deconvnet")
+        few, all_ = (out / "labels" / name / f"{place:06d}.png" for name in names)
+        assert few.read_bytes() == all_.read_bytes()
+    assert load_segmenter(out / "pipeline.yaml").labels.names[0] == "background"
+
+    told = Told()
+    run("deconvnet-paper", toy, out, told=told)
+    assert told.trainings == []
+
+
+@pytest.mark.parametrize("budget", ["minutes=7", "papers"])
+def test_recipes_of_the_paper(budget, toy, tmp_path, monkeypatch):
+    found = []
+
+    def only_look(plans, *_args, **_more):
+        found.extend(plans)
+        raise WorkError("seen enough")
+
+    monkeypatch.setattr("upscore.reproduce.run.train_missing", only_look)
+    monkeypatch.setattr("upscore.reproduce.deconvnet_stages._make", lambda *_a, **_o: None)
+    with pytest.raises(WorkError, match="seen enough"):
+        reproduce("deconvnet-paper", data=toy, out=tmp_path / "out", budget=budget,
+                  hooks=Told().hooks())  # fmt: skip
+    by_name = {plan.name: plan.recipe for plan in found}
+    assert [stage.name for stage in by_name["deconvnet"].stages] == ["easy", "hard"]
+    assert by_name["deconvnet-one-stage"].stages == ()
+    assert by_name["deconvnet-one-stage"].crops.kind == "proposals"
+    assert by_name["deconvnet-no-norm"].model.options["batch_norm"] is False
+    assert by_name["deconvnet"].crops.store == str(tmp_path / "out" / "proposals-train.parquet")
+    assert by_name["fcn8s"].model.name == "fcn8s"
+    if budget == "papers":
+        assert list(by_name) == ["fcn32s", "fcn16s", *TRAININGS]
+        assert by_name["fcn8s"].init.weights == str(tmp_path / "out" / "runs" / "fcn16s")
+        assert by_name["deconvnet"].budget.iterations == 60000
+    else:
+        assert [by_name[name].budget.minutes for name in TRAININGS] == [1, 2, 2, 2]
+
+
+def test_repairs_count_every_pixel_once():
+    rng = np.random.default_rng(0)
+    truth, first, second, both = rng.integers(0, 3, (4, 30, 40), dtype=np.uint8)
+    truth[:4] = VOID
+    found = count_repairs(truth, first, second, both)
+    expected = np.zeros((4, 2), int)
+    for t, a, b, e in zip(truth.flat, first.flat, second.flat, both.flat, strict=True):
+        if t != VOID:
+            kind = {(True, True): 0, (True, False): 1, (False, True): 2, (False, False): 3}
+            expected[kind[(a == t, b == t)], int(e != t)] += 1
+    assert found == expected.tolist()
+
+
+def test_best_channel_is_the_one_that_shows_the_object():
+    mask = torch.zeros(32, 32, dtype=torch.bool)
+    mask[8:16, 16:32] = True
+    noise = torch.rand(4, 8, 8, generator=torch.Generator().manual_seed(0))
+    features = torch.cat([noise, torch.zeros(1, 8, 8)])
+    features[2] = 0.1 * noise[2]
+    features[2, 2:4, 4:8] += 1
+    map_, channel = best_channel(features, mask)
+    assert channel == 2
+    torch.testing.assert_close(map_, features[2])
+    _, channel = best_channel(torch.zeros(3, 1, 1), mask)  # nothing to tell apart
+    assert channel == 0
+
+
+def test_object_box_is_of_the_largest_region():
+    labels = np.zeros((20, 30), np.uint8)
+    labels[2:4, 2:4] = 5
+    labels[8:15, 10:22] = 5
+    labels[10, 12] = VOID
+    assert object_box(labels, 5).tolist() == [10, 8, 22, 15]
+
+
+def test_identity_holds_all_that_a_stage_is_made_of():
+    stages = {
+        "a": {"whole_image": {"run": "runs/one"}},
+        "b": {"instance_wise": {"run": "runs/two", "top": 3}},
+        "both": {"ensemble": {"of": ["a", "b"]}},
+        "both-crf": {"refine": {"of": "both", "crf": "deconvnet"}},
+    }
+    found = identity("both-crf", stages, {"one": "1", "two": "2"})
+    assert found["weights"] == {"one": "1", "two": "2"}
+    assert list(found["settings"]) == ["both-crf", "both", "a", "b"]
+    assert identity("a", stages, {"one": "1"})["weights"] == {"one": "1"}
+
+
+def test_published_rows_add_up():
+    """The means are those of the cells, so that no cell is mistyped by much."""
+    assert len(VOC_COLUMNS) == 21
+    for row in PAPER_TABLE:
+        assert len(row.cells) == 21
+        assert np.mean(row.cells) == pytest.approx(row.mean, abs=0.06)

@@ -1,0 +1,208 @@
+"""``fcn-report`` from folder to page, tiny."""
+
+from __future__ import annotations
+
+import csv
+import json
+import re
+from dataclasses import replace
+
+import pytest
+
+from reproduce.support import Told, run
+from upscore.core.images import read_image
+from upscore.data import open_data
+from upscore.data.toy import make_toy
+from upscore.errors import InterruptedWorkError, NotFoundError, SettingsError, WorkError
+from upscore.evaluation.confusion import Confusion
+from upscore.inference.load import load_segmenter
+from upscore.reproduce import fcn_report
+from upscore.reproduce import run as room
+from upscore.reproduce.run import check_complete, reproduce
+from upscore.training import loop
+
+NAMES = ["exp1", "exp2", "exp3", "conv-vgg-bilinear"]
+
+
+def content(out):
+    return json.loads((out / "results.json").read_text("utf-8"))
+
+
+def test_everything_is_there(report, toy):
+    for name in NAMES:
+        assert (report / "runs" / name / "model" / "model.safetensors").exists()
+    found = content(report)
+    assert [table["number"] for table in found["tables"]] == ["Table 1", "Table 2", "Table 3"]
+    assert [figure["number"] for figure in found["figures"]] == ["Figure 1", "Figure 2", "Figure 3"]
+    for table in found["tables"]:
+        rows = list(csv.reader((report / "tables" / f"{table['name']}.csv").open(encoding="utf-8")))
+        assert rows[0] == table["header"]
+        assert len(rows) == len(table["rows"]) + 1
+        text = (report / "tables" / f"{table['name']}.md").read_text("utf-8")
+        assert text.startswith(f"**{table['number']}.**")
+    for figure in found["figures"]:
+        png, svg = (report / path for path in figure["files"])
+        assert min(read_image(png).shape[:2]) > 60
+        assert svg.read_text("utf-8").rstrip().endswith("</svg>")
+    manifest = found["manifest"]
+    assert manifest["data"]["fingerprint"] == open_data(toy).fingerprint()
+    assert set(manifest["recipes"]) == set(NAMES)
+    assert manifest["recipes"]["exp2"]["optim"]["weight_decay"] == 1e-5
+    assert manifest["machine"]["versions"]["torch"]
+    assert len(found["checks"]) == 7
+
+
+def test_numbers_are_those_of_the_networks(report, toy):
+    split = open_data(toy).split("val")
+    expected = Confusion(len(split.labels))
+    segmenter = load_segmenter(report / "runs" / "exp3", device="cpu", precision="fp32")
+    for place in range(len(split)):
+        sample = split.read(place)
+        expected.update(sample.labels, segmenter.predict(sample.image))
+    table = content(report)["tables"][1]
+    row = next(row for row in table["rows"] if row[0] == "Exp. 3")
+    assert row[1] == 0.5591
+    assert row[2] == pytest.approx(expected.scores().miou)
+
+
+def test_page_is_whole(report):
+    page = (report / "page.html").read_text("utf-8")
+    assert len(page) < 15_000_000
+    assert not re.search(r"https?:", re.sub(r'xmlns(:xlink)?="[^"]*"', "", page))
+    for text in ("Table 2.", "Figure 3.", "0.5591", "conv-vgg-bilinear", "weight_decay"):
+        assert text in page
+    assert page.count("<svg") == 1
+    assert page.count('class="zoom"') == 1 + 2 * 5 + 2 * 2 * 3  # chart, figure 2, figure 3
+
+
+def test_a_rerun_does_nothing_again(report, toy):
+    told = Told()
+    before = {path: path.stat().st_mtime_ns for path in (report / "labels").rglob("*.png")}
+    scores = (report / "measurements" / "scores.json").stat().st_mtime_ns
+    made = run("fcn-report", toy, report, told=told)
+    assert told.trainings == []
+    assert {path: path.stat().st_mtime_ns for path in (report / "labels").rglob("*.png")} == before
+    assert (report / "measurements" / "scores.json").stat().st_mtime_ns == scores
+    assert made.missing == ()
+    check_complete(made)
+
+
+def test_killed_and_gone_on_with(toy, tmp_path, monkeypatch, report):
+    """Stopped in the second training: the first is kept, the numbers are the same in the end."""
+    step = loop.Training._step
+    count = iter(range(100))
+
+    def stopped(training, batches):
+        if next(count) == 6:
+            training._stop.wanted = True
+        return step(training, batches)
+
+    monkeypatch.setattr(loop.Training, "_step", stopped)
+    out = tmp_path / "stopped"
+    with pytest.raises(InterruptedWorkError, match=r"stopped in Exp. 2 .*same command"):
+        run("fcn-report", toy, out)
+    told = Told()
+    run("fcn-report", toy, out, told=told)
+    assert told.trainings == NAMES[1:]
+    ours, whole = content(out)["scores"], content(report)["scores"]
+    for one, other in zip(ours["contenders"], whole["contenders"], strict=True):
+        assert one["confusion"] == other["confusion"]
+
+
+def test_other_settings_are_refused(report, toy):
+    with pytest.raises(SettingsError, match=r"begun with another recipes"):
+        run("fcn-report", toy, report, assignments=["seed=1"])
+    with pytest.raises(SettingsError, match=r"another budget \(minutes=1, now minutes=2\)"):
+        run("fcn-report", toy, report, budget="minutes=2")
+
+
+def test_a_training_that_fails(toy, tmp_path, monkeypatch):
+    """The others go on, the page says what is missing, and the next call tries again."""
+    good = fcn_report.trainings
+
+    def one_bad(job):
+        plans = good(job)
+        bad = plans[1].recipe.model_copy(
+            update={"init": plans[1].recipe.init.model_copy(update={"weights": "none/here"})}
+        )
+        return [replace(plan, recipe=bad) if plan.name == "exp2" else plan for plan in plans]
+
+    source = room.Source(one_bad, lambda _job: None, fcn_report.document)
+    monkeypatch.setattr(room, "SOURCES", {"fcn-report": source})
+    made = run("fcn-report", toy, tmp_path / "out")
+    with pytest.raises(WorkError, match=r"not complete(.|\n)*Exp. 2 is missing"):
+        check_complete(made)
+    assert "Exp. 2 is missing" in (tmp_path / "out" / "page.html").read_text("utf-8")
+    rows = content(tmp_path / "out")["tables"][1]["rows"]
+    assert [row[2] is None for row in rows] == [False, True, False, False]
+    verdicts = [check["agrees"] for check in content(tmp_path / "out")["checks"]]
+    assert verdicts[0] is None
+
+
+def test_photo_and_class_that_are_asked_for(report, toy):
+    split = open_data(toy).split("val")
+    name = split.pairs[1].name
+    run("fcn-report", toy, report, photo=name)
+    page = (report / "page.html").read_text("utf-8")
+    figure3 = page[page.index('id="figure3-plain-and-fcn8s"') :]
+    assert name in figure3
+    assert split.pairs[0].name not in figure3[: figure3.index("</section>")]
+    with pytest.raises(SettingsError, match="no class 'unicorn'"):
+        run("fcn-report", toy, report, class_name="unicorn")
+    with pytest.raises(SettingsError, match="--photo is 'none'"):
+        run("fcn-report", toy, report, photo="none")
+
+
+def test_data_that_cannot_be_used(toy, tmp_path):
+    with pytest.raises(SettingsError, match="no split 'dev'; there are train"):
+        run("fcn-report", toy, tmp_path / "out", split="dev")
+    with pytest.raises(NotFoundError):
+        run("fcn-report", toy / "none", tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+def test_folder_of_something_else(toy, tmp_path):
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "thesis.txt").write_text("mine")
+    with pytest.raises(SettingsError, match="holds no reproduction"):
+        run("fcn-report", toy, tmp_path / "out")
+
+
+@pytest.mark.parametrize("budget", ["minutes=4", "papers"])
+def test_recipes_of_the_report(budget, toy, tmp_path, monkeypatch):
+    """Without training them: lr, decay and length stand to each other as in its Table 1."""
+    found = []
+
+    def only_look(plans, *_args, **_more):
+        found.extend(plans)
+        raise WorkError("seen enough")
+
+    monkeypatch.setattr("upscore.reproduce.run.train_missing", only_look)
+    with pytest.raises(WorkError, match="seen enough"):
+        reproduce("fcn-report", data=toy, out=tmp_path / "out", budget=budget,
+                  hooks=Told().hooks())  # fmt: skip
+    by_name = {plan.name: plan.recipe for plan in found}
+    assert list(by_name) == NAMES
+    decays = [by_name[name].optim.weight_decay for name in NAMES]
+    assert decays == [1e-6, 1e-5, 1e-6, 1e-6]
+    assert len({recipe.optim.lr for recipe in by_name.values()}) == 1
+    assert all(recipe.optim.name == "adam" for recipe in by_name.values())
+    if budget == "papers":
+        assert [by_name[name].budget.iterations for name in NAMES] == [20000, 20000, 40000, 20000]
+        assert by_name["exp1"].init.weights == "vgg16"
+    else:
+        minutes = [by_name[name].budget.minutes for name in NAMES]
+        assert minutes == [0.8, 0.8, 1.6, 0.8]
+        assert by_name["exp1"].augment.crop == (64, 64)
+
+
+def test_one_class(tmp_path):
+    folder = make_toy(tmp_path / "toy", num=4, size=(48, 64))
+    (tmp_path / "dataset.yaml").write_text(
+        "image: toy/JPEGImages/*.jpg\nmask: toy/SegmentationClass/*.png\nmasks: indices\n"
+        "splits: {train: toy/ImageSets/Segmentation/train.txt, "
+        "val: toy/ImageSets/Segmentation/val.txt}\nclasses:\n  - name: thing\n"
+    )
+    assert folder.exists()
+    with pytest.raises(ValueError, match=r"has one class, 'thing'"):
+        run("fcn-report", tmp_path / "dataset.yaml", tmp_path / "out")
