@@ -151,13 +151,13 @@ class Document:
 
 
 def best_of(table: Table, column: int) -> set[int]:
-    """Rows of ours with the highest number of a column, where two or more have one."""
+    """Rows of ours with the highest number of a column, where not all are equal."""
     values = {
         place: value
         for place, row in enumerate(table.rows)
         if place not in table.published and isinstance(value := row[column], int | float)
     }
-    if len(values) < 2:
+    if len(set(values.values())) < 2:
         return set()
     return {place for place, value in values.items() if value == max(values.values())}
 

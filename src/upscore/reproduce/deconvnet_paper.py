@@ -165,7 +165,7 @@ def _about(job: Job) -> tuple[str, ...]:
     ]
     if job.budget.minutes is not None:
         told.append(
-            f"{job.budget.minutes:g} minutes are shared among the trainings; networks are small "
+            f"The budget, {job.budget}, is shared among the trainings; networks are small "
             "and begin from random weights. The three DeconvNets have twice the time of FCN-8s."
         )
     if job.background is None:

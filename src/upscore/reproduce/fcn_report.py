@@ -174,7 +174,7 @@ def _about(job: Job) -> tuple[str, ...]:
     ]
     if job.budget.minutes is not None:
         told.append(
-            f"{job.budget.minutes:g} minutes are shared among the four trainings in the ratio of "
+            f"The budget, {job.budget}, is shared among the four trainings in the ratio of "
             "the report's iterations, Exp. 3 twice as long as the others. Networks are small and "
             f"begin from random weights, so the learning rate is {SMALL_LR:g} instead of 1e-5, "
             "with a cosine schedule that each training finishes; the weight decays are the "
