@@ -76,3 +76,9 @@ def test_unknown_name_shows_the_nearest() -> None:
         VOC_LABELS.index("peson")
     with pytest.raises(SettingsError, match="did you mean a, b"):
         Labels.of(["a", "b"]).index("zzzz")
+
+
+def test_the_background_is_the_class_of_that_name() -> None:
+    assert Labels.of(["sky", "background", "cat"]).background == 1
+    assert Labels.of(["background", "cat"]).background == 0
+    assert Labels.of(["sky", "Background"]).background is None

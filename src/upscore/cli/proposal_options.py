@@ -229,7 +229,6 @@ def true_boxes(data: DataSet, *, max_boxes: int = 2000) -> ProposalSource:
     from upscore.data import Split
     from upscore.proposals.ground_truth import GroundTruth
 
-    names = data.labels.names
     splits: list[Split] = []
     places: dict[str, tuple[int, int]] = {}
     for number, (title, pairs) in enumerate(data.splits.items()):
@@ -240,7 +239,7 @@ def true_boxes(data: DataSet, *, max_boxes: int = 2000) -> ProposalSource:
         tuple(splits),
         places,
         dict(data.instances),
-        names.index("background") if "background" in names else None,
+        data.labels.background,
         max_boxes,
         data.fingerprint(),
     )

@@ -15,6 +15,9 @@ from upscore.errors import SettingsError
 VOID = 255
 """The label of pixels that count neither in training nor in evaluation, whatever it is on disk."""
 
+BACKGROUND = "background"
+"""The class of this name is no object."""
+
 MAX_CLASSES = 255
 """Labels are uint8 and 255 is void, so 0..254 remain."""
 
@@ -86,6 +89,11 @@ class Labels:
             return self.names.index(name)
         near = difflib.get_close_matches(name, self.names, n=3) or list(self.names)
         raise SettingsError(f"no class {name!r}; did you mean {', '.join(near)}?")
+
+    @property
+    def background(self) -> int | None:
+        """Index of the class called ``background``, which is no object; None without one."""
+        return self.names.index(BACKGROUND) if BACKGROUND in self.names else None
 
     def palette(self) -> npt.NDArray[np.uint8]:
         """(256, 3) uint8: the classes' colours, VOC's for the rest, void at 255."""

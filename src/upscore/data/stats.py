@@ -171,7 +171,7 @@ def _measure_split(split: Split, dataset: DataSet, progress: Progress) -> SplitS
         if path is not None:
             objects = _instance_sizes(labels, read_instances(path, labels), num_classes)
         else:
-            objects = _region_sizes(labels, split.labels.names)
+            objects = _region_sizes(labels, split.labels.background)
         height, width = labels.shape
         return _One(
             _class_pixels(labels, num_classes),
@@ -240,7 +240,7 @@ def _instance_sizes(
     return found
 
 
-def _region_sizes(labels: LabelMap, names: tuple[str, ...]) -> list[tuple[int, float]]:
+def _region_sizes(labels: LabelMap, background: int | None) -> list[tuple[int, float]]:
     """(class, size) of every connected region; the ground ("background") is no object."""
     regions = connected_regions(labels)
     areas = np.bincount(regions.ravel())
@@ -248,6 +248,6 @@ def _region_sizes(labels: LabelMap, names: tuple[str, ...]) -> list[tuple[int, f
     for number, size, window in _boxes(regions):
         if areas[number] >= SMALLEST_REGION:
             index = int(labels[window][regions[window] == number][0])
-            if names[index] != "background":
+            if index != background:
                 found.append((index, size))
     return found

@@ -13,9 +13,6 @@ from upscore.evaluation.boundary import BoundaryF, BoundaryIoU
 from upscore.evaluation.object_size import COCO_SIZES, THINNESS, Bins, ObjectSizes
 from upscore.evaluation.trimap import Trimap
 
-BACKGROUND = "background"
-"""The class of this name is no object."""
-
 
 class Details:
     """Trimap, boundary IoU, boundary F, and scores by object, over any number of images.
@@ -27,12 +24,11 @@ class Details:
 
     def __init__(self, labels: Labels, *, bins: Bins = COCO_SIZES) -> None:
         num = len(labels)
-        background = labels.names.index(BACKGROUND) if BACKGROUND in labels.names else None
         self.trimap = Trimap(num)
         self.boundary_iou = BoundaryIoU(num)
         self.boundary_f = BoundaryF(num)
-        self.sizes = ObjectSizes(num, bins=bins, background=background)
-        self.thinness = ObjectSizes(num, bins=THINNESS, background=background)
+        self.sizes = ObjectSizes(num, bins=bins, background=labels.background)
+        self.thinness = ObjectSizes(num, bins=THINNESS, background=labels.background)
 
     def update(
         self,

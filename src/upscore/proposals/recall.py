@@ -346,11 +346,10 @@ def measure_recall(
     if processes < 1:
         raise SettingsError(f"processes is {processes}; allowed: 1 or more")
     part = data.split(split)
-    names = data.labels.names
     work = _Measurement(
         part,
         data.instances,
-        names.index("background") if "background" in names else None,
+        data.labels.background,
         dict(sources),
         tuple(sorted(set(counts))),
         min_area,

@@ -23,7 +23,7 @@ from upscore.report.run_data import Curve, read_curve
 from upscore.reproduce.budget import Budget
 from upscore.reproduce.folder import Folder
 from upscore.reproduce.labelling import LabelStore, file_digest
-from upscore.reproduce.photos import BACKGROUND, class_shares, find_photo, require_class
+from upscore.reproduce.photos import class_shares, find_photo, require_class
 from upscore.reproduce.scores import measured
 from upscore.reproduce.trainings import Planned
 
@@ -66,8 +66,7 @@ class Job:
 
     @property
     def background(self) -> int | None:
-        names = self.dataset.labels.names
-        return names.index(BACKGROUND) if BACKGROUND in names else None
+        return self.dataset.labels.background
 
     @property
     def store(self) -> LabelStore:

@@ -12,7 +12,6 @@ from upscore.core.prefetch import prefetch
 from upscore.data.dataset import Split
 from upscore.errors import SettingsError, UpscoreError
 
-BACKGROUND = "background"
 LARGEST_SHARE = 0.6
 """An object over more of a photo than this leaves nothing of its outline to see."""
 

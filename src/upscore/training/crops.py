@@ -25,7 +25,6 @@ from upscore.proposals.proposals import image_key
 from upscore.proposals.store import ProposalStore
 from upscore.training.decoded import Decoded, DecodedPhotos
 
-BACKGROUND = "background"
 MAKE = "make"
 MAX_REPEATS = 20
 """How often a crop of a rare class is repeated at most."""
@@ -142,12 +141,8 @@ class CropSplit(Split):
         label = self.crops.labels[index]
         # where instance and class masks disagree, the class masks are right
         keeps = (photo.objects == self.crops.objects[index]) & (photo.labels == label)
-        target = np.where(keeps, label, np.uint8(_background(self.labels.names) or 0))
+        target = np.where(keeps, label, np.uint8(self.labels.background or 0))
         return np.where(photo.labels == VOID, np.uint8(VOID), target)
-
-
-def _background(names: tuple[str, ...]) -> int | None:
-    return names.index(BACKGROUND) if BACKGROUND in names else None
 
 
 def object_crops(
@@ -228,7 +223,7 @@ def proposal_crops(
 
 def _find_objects(dataset: DataSet, split: Split, min_area: int) -> list[list[TrueObject]]:
     truth = GroundTruth(min_area=min_area)
-    background = _background(dataset.labels.names)
+    background = dataset.labels.background
 
     def find(index: int) -> list[TrueObject]:
         labels = split.read_labels(index)
@@ -255,7 +250,7 @@ def _crop_split(
     store: ProposalStore | None = None,
     size: tuple[int, int] | None = None,
 ) -> CropSplit:
-    only_object = settings.others == "background" and BACKGROUND in dataset.labels.names
+    only_object = settings.others == "background" and dataset.labels.background is not None
 
     def decode(index: int) -> Decoded:
         sample, pair = split.read(index), split.pairs[index]
