@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import difflib
 import json
 import os
 import re
 from collections.abc import Mapping
-from importlib import resources
 from pathlib import Path
 
 import yaml
 
 from upscore.core.files import write_text
 from upscore.core.settings import build
+from upscore.core.shipped import shipped_names, shipped_text
 from upscore.errors import SettingsError
 from upscore.inference.pipeline_parts import PipelineParts
 from upscore.inference.pipeline_settings import PipelineSettings, is_pipeline
@@ -21,17 +20,15 @@ from upscore.inference.pipeline_settings import PipelineSettings, is_pipeline
 BOXES = "{source: edge-boxes}"
 """How a template says where boxes come from; a store takes its place."""
 
+FOLDER = "pipelines"
+"""In the package."""
+
 PLAIN = re.compile(r"[A-Za-z0-9_./-]+")
 
 
 def shipped_pipelines() -> list[str]:
     """Names of the pipelines inside the package."""
-    folder = resources.files("upscore") / "pipelines"
-    return sorted(
-        entry.name.removesuffix(".yaml")
-        for entry in folder.iterdir()
-        if entry.name.endswith(".yaml")
-    )
+    return shipped_names(FOLDER)
 
 
 def write_pipeline(
@@ -69,12 +66,7 @@ def write_pipeline(
 
 
 def _template(name: str) -> tuple[str, PipelineSettings]:
-    known = shipped_pipelines()
-    if name not in known:
-        near = difflib.get_close_matches(name, known, n=1)
-        hint = f"did you mean {near[0]!r}? " if near else ""
-        raise SettingsError(f"no shipped pipeline {name!r}; {hint}There are {', '.join(known)}")
-    text = (resources.files("upscore") / "pipelines" / f"{name}.yaml").read_text("utf-8")
+    text = shipped_text(FOLDER, name, what="pipeline")
     return text, build(PipelineSettings, yaml.safe_load(text), f"pipeline {name}")
 
 

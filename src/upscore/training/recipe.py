@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterable
-from importlib import resources
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -14,6 +12,7 @@ from pydantic import Field, StringConstraints, model_validator
 
 from upscore.core.images import INPUT_SPECS
 from upscore.core.settings import Settings, build, load_yaml, set_dotted, set_key
+from upscore.core.shipped import shipped_names, shipped_text
 from upscore.data.transforms import Augment
 from upscore.errors import NotFoundError, SettingsError
 from upscore.training.crops import CropSettings
@@ -21,6 +20,9 @@ from upscore.training.loss import LossSettings
 from upscore.training.optim import OptimSettings, ScheduleSettings
 
 Count = Annotated[int, Ge(1)]
+
+FOLDER = "recipes"
+"""In the package."""
 
 
 class ModelSettings(Settings):
@@ -194,12 +196,7 @@ class Recipe(Settings):
 
 def shipped_recipes() -> list[str]:
     """Names of the recipes inside the package."""
-    folder = resources.files("upscore") / "recipes"
-    return sorted(
-        entry.name.removesuffix(".yaml")
-        for entry in folder.iterdir()
-        if entry.name.endswith(".yaml")
-    )
+    return shipped_names(FOLDER)
 
 
 def load_recipe(name: str, assignments: Iterable[str] = ()) -> Recipe:
@@ -215,15 +212,7 @@ def load_recipe(name: str, assignments: Iterable[str] = ()) -> Recipe:
             raise NotFoundError(f"{path}: no such recipe file")
         content, source = load_yaml(path), str(path)
     else:
-        known = shipped_recipes()
-        if name not in known:
-            near = difflib.get_close_matches(name, known, n=1)
-            hint = f"did you mean {near[0]!r}? " if near else ""
-            raise SettingsError(
-                f"no shipped recipe {name!r}; {hint}There are {', '.join(known)}; "
-                "or name a .yaml file"
-            )
-        text = (resources.files("upscore") / "recipes" / f"{name}.yaml").read_text("utf-8")
+        text = shipped_text(FOLDER, name, what="recipe", otherwise="; or name a .yaml file")
         content, source = yaml.safe_load(text), f"recipe {name}"
     assignments = list(assignments)
     budgets = [a for a in assignments if a.startswith("budget.")]
