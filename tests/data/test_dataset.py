@@ -11,6 +11,7 @@ from PIL import Image
 from upscore.core.labels import Labels
 from upscore.data import DataSet, Pair, Split, open_data
 from upscore.data.dataset import MaskTable
+from upscore.data.toy import make_toy
 from upscore.errors import DataError, NotFoundError, SettingsError
 
 HERE = Path("mask.png")
@@ -164,3 +165,14 @@ def test_data_set_defaults() -> None:
     dataset = DataSet(Path(), "x", Labels.of(["a"]), {}, MaskTable.indices(1))
     assert dataset.problems == ()
     assert dataset.instances == {}
+
+
+def test_spread_takes_evenly(tmp_path: Path) -> None:
+    split = open_data(make_toy(tmp_path / "toy", num=14, seed=0, size=(32, 32))).split("train")
+    names = [pair.name for pair in split.pairs]
+    assert [pair.name for pair in split.spread(3).pairs] == [
+        names[place * len(names) // 3] for place in range(3)
+    ]
+    assert split.spread(1000).pairs == split.pairs
+    assert len(split.spread(0)) == 0
+    assert split.take([1, 1]).read(1).name == names[1]

@@ -16,7 +16,7 @@ from upscore.data.toy import make_toy
 from upscore.errors import InterruptedWorkError, NotFoundError, SettingsError, WorkError
 from upscore.evaluation.confusion import Confusion
 from upscore.inference.load import load_segmenter
-from upscore.reproduce import fcn_report
+from upscore.reproduce import fcn_report, fcn_trainings
 from upscore.reproduce import run as room
 from upscore.reproduce.run import check_complete, reproduce
 from upscore.training import loop
@@ -118,7 +118,7 @@ def test_other_settings_are_refused(report, toy):
 
 def test_a_training_that_fails(toy, tmp_path, monkeypatch):
     """The others go on, the page says what is missing, and the next call tries again."""
-    good = fcn_report.trainings
+    good = fcn_trainings.trainings
 
     def one_bad(job):
         plans = good(job)

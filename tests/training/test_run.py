@@ -18,6 +18,7 @@ from typing import Any
 import pytest
 import torch
 from safetensors.torch import load_file
+from torch import nn
 
 from training.conftest import TINY
 from upscore.cli.train import make_validate
@@ -25,7 +26,7 @@ from upscore.core.run_folder import RunFolder
 from upscore.errors import RunError, SettingsError, WorkError
 from upscore.models.checkpoint import load_model
 from upscore.training import state as training_state
-from upscore.training.loop import Outcome, Status, Validate
+from upscore.training.loop import Outcome, Status, Validate, Validation
 from upscore.training.recipe import load_recipe, shipped_recipes
 from upscore.training.session import MakeValidate
 
@@ -192,6 +193,29 @@ def test_minutes_end_with_a_finished_schedule(
     assert float(last["fraction"]) == 1.0
     assert last["val_miou"]
     assert float(last["lr"]) < 0.2 * load_recipe("fcn8s-quick").optim.lr
+
+
+@pytest.mark.parametrize(("seconds", "times"), [(0.01, 5), (0.12, 2), (0.5, 1)])
+def test_validations_take_no_more_than_a_tenth_of_the_minutes(
+    tmp_path: Path, run_tiny: Run, monkeypatch: pytest.MonkeyPatch, seconds: float, times: int
+) -> None:
+    """Six seconds, and validations of two photos: 0.02, 0.24 or 1 s each."""
+    clock = itertools.count(step=0.02)
+    monkeypatch.setattr(training_state, "time", SimpleNamespace(monotonic=lambda: next(clock)))
+    seen: list[int | None] = []
+
+    def made(*args: Any) -> Validate:
+        validate = make_validate(*args)
+
+        def timed(model: nn.Module, limit: int | None) -> Validation:
+            seen.append(limit)
+            return replace(validate(model, limit), images=1, seconds=seconds)
+
+        return timed
+
+    run_tiny(tmp_path / "run", "budget.minutes=0.1", "budget.iterations=null",
+             "validate.every=null", make_validate=made)  # fmt: skip
+    assert len(seen) == 2 + times  # two before the first step
 
 
 def test_clipping_bounds_the_step(tmp_path: Path, run_tiny: Run) -> None:

@@ -72,14 +72,13 @@ def train(
 def make_validate(split: Split, input_spec: InputSpec, runtime: Runtime) -> Validate:
     """The validation that training calls: the evaluation room around the inference room."""
     import time
-    from dataclasses import replace
 
     from upscore.evaluation.evaluate import evaluate
     from upscore.inference.whole_image import WholeImage
     from upscore.training.loop import Validation
 
     def validate(model: nn.Module, limit: int | None) -> Validation:
-        part = split if limit is None else replace(split, pairs=split.pairs[:limit])
+        part = split if limit is None else split.spread(limit)
         start = time.monotonic()
         segmenter = WholeImage(model, split.labels, input_spec, runtime)
         result = evaluate(segmenter.predict, part)

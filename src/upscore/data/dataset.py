@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -169,6 +169,15 @@ class Split:
         """
         path = self.pairs[index].mask
         return self.table.decode(read_stored_mask(path, max_pixels=self.max_pixels), path)
+
+    def take(self, places: Sequence[int] | npt.NDArray[np.int64]) -> Self:
+        """Some of the samples, in the order of ``places``, each as often as it comes."""
+        return replace(self, pairs=tuple(self.pairs[place] for place in places))
+
+    def spread(self, count: int) -> Self:
+        """``count`` samples, evenly spread over all, or all where there are fewer."""
+        count = min(count, len(self))
+        return self.take([place * len(self) // count for place in range(count)])
 
 
 def read_stored_mask(path: Path, *, max_pixels: int = MAX_PIXELS) -> npt.NDArray[np.integer[Any]]:

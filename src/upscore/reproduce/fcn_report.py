@@ -7,8 +7,11 @@ from typing import Any
 
 from upscore.core.labels import LabelMap, RGBImage
 from upscore.inference.segmenter import Segmenter
-from upscore.report.document import Chart, Check, Document, Item, Section, Sheet, Table
+from upscore.report.document import Chart, Document, Item, Section, Sheet, Table
 from upscore.report.reproduction_figures import Line, at, loss_curves
+from upscore.reproduce.differences import interval
+from upscore.reproduce.fcn_checks import checks
+from upscore.reproduce.fcn_trainings import NAMES, PLAIN, SMALL_LR
 from upscore.reproduce.job import Job
 from upscore.reproduce.photos import large_objects, spread
 from upscore.reproduce.published import EARLY_SHARE, REPORT
@@ -16,75 +19,17 @@ from upscore.reproduce.scores import by_stage, score_stages
 from upscore.reproduce.shared_parts import (
     class_table,
     facts,
-    interval,
     missing,
     picture_row,
     recipes,
 )
-from upscore.reproduce.trainings import Planned, planned
+from upscore.reproduce.trainings import Planned
 
 TITLE = "The FCN-8s report, reproduced"
-PLAIN = "conv-vgg-bilinear"
-NAMES = ("exp1", "exp2", "exp3")
-
-SMALL = (
-    "model.options={channels: [16, 32, 64, 128, 256], fc_width: 256, fc_kernel: 3, "
-    "batch_norm: true, dropout: 0.1, score_init: normal}",
-    "loss.class_weights=none",
-    "schedule={name: cosine, warmup: 0.04}",
-    "log_every=10",
-    "save_every=100",
-)
-"""Small networks from random weights, the same for all four."""
-
-SMALL_LR = 1e-3
-"""In place of the report's 1e-5, which is for fine-tuning ImageNet's weights."""
-
 PHOTOS = 4
 """In figure 2."""
 LARGE_PHOTOS = 2
 """In figure 3."""
-LEVEL = 0.5
-"""That the report has all three above."""
-
-
-def trainings(job: Job) -> list[Planned]:
-    """The report's three experiments and its plain model; smaller ones where minutes are shared.
-
-    Raises:
-        SettingsError: a budget that is too small, settings that cannot be.
-    """
-    minutes: Mapping[str, float | None] = dict.fromkeys((*NAMES, PLAIN))
-    if job.budget.minutes is not None:
-        longest = REPORT[0].iterations
-        weights = {name: e.iterations / longest for name, e in zip(NAMES, REPORT, strict=True)}
-        minutes = job.budget.share({**weights, PLAIN: 1.0})
-    plans = []
-    for name, experiment in zip((*NAMES, PLAIN), (*REPORT, REPORT[0]), strict=True):
-        recipe = PLAIN if name == PLAIN else f"fcn8s-{name}"
-        changes: list[str] = []
-        if job.budget.minutes is not None:
-            recipe = "fcn8s-quick"
-            height, width = job.crop()
-            changes = [
-                f"model.name={PLAIN if name == PLAIN else 'fcn8s'}",
-                *SMALL,
-                *([] if name == PLAIN else ["model.options.upsampling=learned"]),
-                f"augment.crop=[{height}, {width}]",
-                f"optim={{name: adam, lr: {SMALL_LR}, weight_decay: {experiment.weight_decay:.7f}, "
-                "decay: all}",
-            ]
-        plans.append(
-            planned(
-                name,
-                PLAIN if name == PLAIN else experiment.name,
-                recipe,
-                [*changes, *job.assignments],
-                minutes=minutes[name],
-                split=job.split.name,
-            )
-        )
-    return plans
 
 
 def document(job: Job, plans: Sequence[Planned]) -> tuple[Document, dict[str, Any]]:
@@ -135,7 +80,7 @@ def document(job: Job, plans: Sequence[Planned]) -> tuple[Document, dict[str, An
                 "A difference in mIoU counts where the 95 % interval of a paired bootstrap over "
                 "the photos leaves out 0.",
             ),
-            checks=tuple(_checks(scores, lines, mark)),
+            checks=tuple(checks(scores, lines, mark)),
         ),
         trained,
         Section("Training", items=(_figure1(lines, mark),)),
@@ -325,102 +270,3 @@ def _cat(job: Job, shares: Sequence[Mapping[str, float]]) -> int | None:
     if "cat" in names and any(str(names.index("cat")) in of for of in shares):
         return names.index("cat")
     return None
-
-
-def _checks(scores: Mapping[str, Any], lines: Mapping[str, Line], mark: int) -> list[Check]:
-    miou = {
-        name: scores[name]["scores"]["miou"] if name in scores else None for name in (*NAMES, PLAIN)
-    }
-    sure = {name: _sign(scores, name) for name in ("exp2", "exp3", PLAIN)}
-    three = [miou[name] for name in NAMES]
-    known = [value for value in three if value is not None]
-    told = ", ".join(
-        f"{e.name} {'missing' if value is None else f'{value:.4f}'}"
-        for e, value in zip(REPORT, three, strict=True)
-    )
-    complete = len(known) == len(NAMES)
-    early = {name: at(line, mark) for name, line in lines.items()}
-    ends = {name: line.y[-1] for name, line in lines.items() if line.y}
-    last = {name: value for name, value in ends.items() if value is not None}
-    return [
-        Check(
-            f"All three experiments reach an mIoU above {LEVEL}.",
-            told,
-            all(value > LEVEL for value in known) if complete else None,
-        ),
-        Check(
-            "Exp. 3 is the best setting: longer training is what helps.",
-            f"Exp. 3 against Exp. 1: {interval(scores.get('exp3')) or 'not known'}",
-            None if sure["exp3"] in (None, 0) else sure["exp3"] == 1,
-        ),
-        Check(
-            "The order of mIoU is Exp. 3, Exp. 1, Exp. 2.",
-            f"{told}; Exp. 2 against Exp. 1: {interval(scores.get('exp2')) or 'not known'}",
-            _order_holds(sure),
-        ),
-        Check(
-            "More weight decay (Exp. 2) slows the first descent of the loss.",
-            f"loss at {mark:,} iterations: Exp. 1 {_number(early.get('exp1'))}, "
-            f"Exp. 2 {_number(early.get('exp2'))} (the report: 1.30 and 1.32 at 500)",
-            _more(early.get("exp2"), early.get("exp1")),
-        ),
-        Check(
-            "The loss of Exp. 3 ends lower (about 0.35) than those of Exp. 1 and 2 (about 0.45).",
-            ", ".join(
-                f"{e.name} {_number(last.get(name))}" for name, e in zip(NAMES, REPORT, strict=True)
-            ),
-            min(last["exp1"], last["exp2"]) > last["exp3"] if len(last) == len(NAMES) else None,
-        ),
-        Check(
-            "The order of mIoU is the order of the final loss, the lowest loss first.",
-            "by mIoU: "
-            + _ranking(miou, rising=False)
-            + "; by loss: "
-            + _ranking(last, rising=True),
-            _ranking(miou, rising=False) == _ranking(last, rising=True)
-            if complete and len(last) == len(NAMES)
-            else None,
-        ),
-        Check(
-            "FCN-8s restores outlines that the plain bilinear model does not.",
-            f"{PLAIN} against Exp. 1, mIoU: {interval(scores.get(PLAIN)) or 'not known'}; "
-            f"boundary IoU {_boundary(scores, PLAIN)} against {_boundary(scores, 'exp1')}",
-            None if sure[PLAIN] in (None, 0) else sure[PLAIN] == -1,
-        ),
-    ]
-
-
-def _sign(scores: Mapping[str, Any], name: str) -> int | None:
-    """1 or -1 where a difference to Exp. 1 is sure, 0 where not, None where there is none."""
-    if "exp1" not in scores or name not in scores:
-        return None
-    difference = scores[name]["difference"]
-    if difference is None or difference["low"] >= difference["high"]:
-        return None
-    return 1 if difference["low"] > 0 else -1 if difference["high"] < 0 else 0
-
-
-def _order_holds(sure: Mapping[str, int | None]) -> bool | None:
-    longer, decayed = sure["exp3"], sure["exp2"]
-    if longer == -1 or decayed == 1:
-        return False
-    return True if (longer, decayed) == (1, -1) else None
-
-
-def _more(value: float | None, other: float | None) -> bool | None:
-    return None if value is None or other is None or value == other else value > other
-
-
-def _number(value: float | None) -> str:
-    return "missing" if value is None else f"{value:.3f}"
-
-
-def _boundary(scores: Mapping[str, Any], name: str) -> str:
-    return _number(scores[name]["boundary_iou"]["mean"]) if name in scores else "missing"
-
-
-def _ranking(values: Mapping[str, float | None], *, rising: bool) -> str:
-    names = dict(zip(NAMES, (e.name for e in REPORT), strict=True))
-    known = {n: v for n, v in values.items() if n in names and v is not None}
-    order = sorted(known, key=lambda name: known[name] if rising else -known[name])
-    return ", ".join(names[name] for name in order)

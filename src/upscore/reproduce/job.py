@@ -93,6 +93,11 @@ class Job:
         """What figures shall show. Raises SettingsError for what is not there."""
         if photo is not None:
             self.photo = find_photo(self.split, photo)
+            if not self.shares()[self.photo]:
+                raise SettingsError(
+                    f"--photo is {photo!r}, of which no pixel has a class (or it cannot be read); "
+                    "choose another, or leave --photo out"
+                )
         if class_name is None:
             return
         shares = self.shares()

@@ -15,7 +15,7 @@ from upscore.errors import DataError, WorkError
 from upscore.report.document import Chart, Document, Sheet, Table
 from upscore.report.document_files import write_document
 from upscore.report.page import document_page
-from upscore.reproduce import deconvnet_paper, deconvnet_stages, fcn_report
+from upscore.reproduce import deconvnet_paper, deconvnet_stages, fcn_report, fcn_trainings
 from upscore.reproduce.budget import Budget
 from upscore.reproduce.folder import Folder
 from upscore.reproduce.job import Job, Progress
@@ -46,7 +46,7 @@ class Source:
 
 
 SOURCES: Mapping[str, Source] = {
-    "fcn-report": Source(fcn_report.trainings, lambda _job: None, fcn_report.document),
+    "fcn-report": Source(fcn_trainings.trainings, lambda _job: None, fcn_report.document),
     "deconvnet-paper": Source(
         deconvnet_stages.trainings, deconvnet_stages.prepare, deconvnet_paper.document
     ),

@@ -15,14 +15,6 @@ TOLD = 5
 """Photos that could not be labelled and are named one by one."""
 
 
-def interval(contender: Mapping[str, Any] | None) -> str | None:
-    """``+0.0123 [0.0040, 0.0206]``: difference to the first in mIoU, with its interval."""
-    difference = None if contender is None else contender["difference"]
-    if difference is None or difference["miou"] is None:
-        return None
-    return f"{difference['miou']:+.4f} [{difference['low']:+.4f}, {difference['high']:+.4f}]"
-
-
 def class_table(job: Job, content: Mapping[str, Any], caption: str) -> Table:
     """IoU by class, a column a contender; the caption names classes without a pixel."""
     names = job.dataset.labels.names

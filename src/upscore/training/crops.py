@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -125,14 +125,10 @@ class CropSplit(Split):
     def read_labels(self, index: int) -> LabelMap:
         return self.read(index).labels
 
-    def take(self, places: npt.NDArray[np.int64]) -> CropSplit:
+    def take(self, places: Sequence[int] | npt.NDArray[np.int64]) -> Self:
         """Some of the crops, in the order of ``places``, each as often as it comes."""
-        pairs = tuple(self.pairs[place] for place in places)
-        return replace(self, pairs=pairs, crops=self.crops.take(places))
-
-    def spread(self, count: int) -> CropSplit:
-        """About ``count`` crops, evenly spread, or all where there are fewer."""
-        return self.take(np.arange(0, len(self), max(1, len(self) // count)))
+        crops = self.crops.take(np.asarray(places, np.int64))
+        return replace(self, pairs=tuple(self.pairs[place] for place in places), crops=crops)
 
     def _target(self, photo: Decoded, index: int) -> LabelMap:
         if not self.only_object:

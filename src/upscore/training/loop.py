@@ -31,7 +31,8 @@ if TYPE_CHECKING:
     from lightning_fabric import Fabric
 
 VALIDATIONS = 5  # over the budget, where the recipe does not say
-SANITY_BATCHES = 2  # validation photos before the first step: a broken validation fails at once
+VALIDATED_SHARE = 0.1  # of a budget in minutes that validations may take, all together
+SANITY_IMAGES = 2  # of the validation, before the first step: a broken validation fails at once
 
 
 @dataclass(frozen=True)
@@ -104,7 +105,7 @@ class Training:
         self.network, *self.optimizers = fabric.setup(self.model, *optimizers)
         self.class_weights = None if class_weights is None else class_weights.to(self.device)
         self.position = Position()
-        self.reserve = 0.0  # seconds kept back from a budget in minutes, for the last validation
+        self.validation_seconds = 0.0  # what one takes, as far as is known
         self.bad_iteration = torch.full((), -1, dtype=torch.int64, device=self.device)
         self.last_score: float | None = None
         self._window: Tensor | None = None  # sum of losses that the position does not hold yet
@@ -130,7 +131,8 @@ class Training:
         if total is not None:
             return min(1.0, self.position.iteration / total)
         assert self.recipe.budget.minutes is not None
-        usable = max(1.0, 60.0 * self.recipe.budget.minutes - self.reserve)
+        whole = 60.0 * self.recipe.budget.minutes  # of which the last validation is kept back
+        usable = max(1.0, whole - min(self.validation_seconds, VALIDATED_SHARE * whole))
         seconds = clock.seconds
         if self.fabric.world_size > 1:
             seconds = float(self.fabric.broadcast(seconds))
@@ -304,7 +306,14 @@ class Training:
         every = self.recipe.validate_.every
         if every is not None:
             return self.position.iteration % every == 0
-        return int(fraction * VALIDATIONS) > self.position.validations
+        before = self.position.validations  # counted in fifths of the budget
+        if int(fraction * VALIDATIONS) <= before:
+            return False
+        minutes = self.recipe.budget.minutes
+        if minutes is None:
+            return True
+        share = self.validation_seconds / (60.0 * minutes)
+        return share <= VALIDATED_SHARE * min(fraction - before / VALIDATIONS, 1.0 - fraction)
 
     @property
     def _candidate(self) -> nn.Module:
@@ -317,7 +326,7 @@ class Training:
         self._look_for_bad_loss()
         at = self.position
         result = self._run_validation(self.recipe.validate_.images)
-        self._keep_back(result)
+        self._note_time(result)
         score = result.miou
         self.last_score = score
         at.validations = max(at.validations + 1, int(fraction * VALIDATIONS))
@@ -352,20 +361,18 @@ class Training:
         return result
 
     def _sanity_check(self, clock: Clock) -> None:
-        """Two photos through validation before the first step; also times the last validation."""
-        result = self._run_validation(SANITY_BATCHES)
-        self._keep_back(result)
+        """Some photos through validation before the first step; tells how long it will take."""
+        for _ in range(2):  # the first time holds the network's warm-up
+            result = self._run_validation(SANITY_IMAGES)
+        self._note_time(result)
         self._display(clock, self.fraction(clock), 0.0, clock.seconds, 0, "start")
 
-    def _keep_back(self, result: Validation) -> None:
-        """Set the time for the last validation aside, judged by the one just seen."""
-        if self.recipe.budget.minutes is not None and result.images:
+    def _note_time(self, result: Validation) -> None:
+        if result.images:
             count = min(
                 self.recipe.validate_.images or self.validation_images, self.validation_images
             )
-            seconds = result.seconds / result.images * count
-            # never more than a tenth: two photos at the start hold the network's warm-up
-            self.reserve = min(seconds, 6.0 * self.recipe.budget.minutes)
+            self.validation_seconds = result.seconds / result.images * count
 
     @property
     def _first(self) -> bool:

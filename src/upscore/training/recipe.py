@@ -83,9 +83,10 @@ class BudgetSettings(Settings):
 
 class ValidateSettings(Settings):
     every: Count | None = None
-    """Iterations between validations; null: five times over the budget."""
+    """Iterations between validations; null: five times over the budget, or less often where one
+    takes more than a fiftieth of a budget in minutes."""
     images: Count | None = None
-    """Use only the first so many photos of the split, for large ones; null: all."""
+    """Use only so many samples, evenly spread over the split, for large ones; null: all."""
 
 
 class StageSettings(Settings):
