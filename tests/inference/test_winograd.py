@@ -10,14 +10,14 @@ from upscore.inference.winograd import WinogradConv2d, use_winograd
 from upscore.models.catalog import create_model
 
 
-@pytest.mark.parametrize("size", [(1, 1), (2, 3), (4, 4), (5, 17), (33, 48)])
+@pytest.mark.parametrize("size", [(1, 1), (2, 3), (4, 4), (5, 17), (33, 48), (6, 7)])
 @pytest.mark.parametrize("bias", [True, False])
-@pytest.mark.parametrize("block", [1, 5, 128])
+@pytest.mark.parametrize("block", [1, 5 * 36 * 4 * 24, 8 << 20])
 def test_equals_the_convolution(size, bias, block, monkeypatch):
-    monkeypatch.setattr(winograd, "BLOCK", block)
+    monkeypatch.setattr(winograd, "BLOCK_BYTES", block)
     torch.manual_seed(0)
-    conv = nn.Conv2d(6, 5, 3, padding=1, bias=bias)
-    x = torch.randn(2, 6, *size)
+    conv = nn.Conv2d(16, 8, 3, padding=1, bias=bias)
+    x = torch.randn(2, 16, *size)
     with torch.no_grad():
         want = torch.nn.functional.conv2d(
             x.double(), conv.weight.double(), None if conv.bias is None else conv.bias.double(),
@@ -34,11 +34,19 @@ def test_wide_three_by_three_layers_alone_are_replaced(monkeypatch):
         nn.Conv2d(3, 8, 3, padding=1), nn.Sequential(nn.Conv2d(8, 8, 3, padding=1)),
         nn.Conv2d(8, 8, 3), nn.Conv2d(8, 8, 3, padding=1, stride=2), nn.Conv2d(8, 8, 1),
         nn.Conv2d(8, 8, 3, padding=1, groups=2), nn.Conv2d(8, 8, 3, padding="same"),
-        nn.Conv2d(8, 8, 3, padding=1, padding_mode="reflect"),
+        nn.Conv2d(8, 8, 3, padding=1, padding_mode="reflect"), nn.Conv2d(8, 12, 3, padding=1),
     )  # fmt: skip
     use_winograd(model)
     assert sum(isinstance(module, WinogradConv2d) for module in model.modules()) == 1
     assert isinstance(model[1][0], WinogradConv2d)
+
+
+@pytest.mark.parametrize(("threads", "replaced"), [(1, True), (4, True), (5, False)])
+def test_many_threads_want_more_channels(threads, replaced, monkeypatch):
+    monkeypatch.setattr(torch, "get_num_threads", lambda: threads)
+    model = nn.Sequential(nn.Conv2d(64, 64, 3, padding=1))
+    use_winograd(model)
+    assert isinstance(model[0], WinogradConv2d) == replaced
 
 
 @pytest.mark.parametrize("size", [(70, 90), (1, 1), (33, 64)])

@@ -67,6 +67,16 @@ def test_from_folder_to_page(paper):
     assert told.trainings == []
 
 
+@pytest.mark.slow
+def test_background_is_no_object_to_look_into(paper):
+    toy, out = paper
+    run("deconvnet-paper", toy, out, class_name="background")
+    page = (out / "page.html").read_text("utf-8")
+    assert "shows an object, so there is no figure of its layers" in page
+    assert 'id="figure-activations"' not in page
+    assert 'id="figure-proposals"' in page
+
+
 @pytest.mark.parametrize("budget", ["minutes=7", "papers"])
 def test_recipes_of_the_paper(budget, toy, tmp_path, monkeypatch):
     found = []

@@ -5,12 +5,15 @@ from __future__ import annotations
 import csv
 import json
 import re
+import shutil
 from dataclasses import replace
 
+import numpy as np
 import pytest
 
 from reproduce.support import Told, run
-from upscore.core.images import read_image
+from upscore.core.images import read_image, write_label_map
+from upscore.core.labels import VOC_LABELS, VOID
 from upscore.data import open_data
 from upscore.data.toy import make_toy
 from upscore.errors import InterruptedWorkError, NotFoundError, SettingsError, WorkError
@@ -151,6 +154,16 @@ def test_photo_and_class_that_are_asked_for(report, toy):
         run("fcn-report", toy, report, class_name="unicorn")
     with pytest.raises(SettingsError, match="--photo is 'none'"):
         run("fcn-report", toy, report, photo="none")
+
+
+def test_photo_without_a_labelled_pixel(toy, tmp_path):
+    data = shutil.copytree(toy, tmp_path / "toy")
+    pair = open_data(data).split("val").pairs[0]
+    write_label_map(data / "SegmentationClass" / pair.mask.name, np.full((48, 64), VOID, np.uint8),
+                    VOC_LABELS)  # fmt: skip
+    with pytest.raises(SettingsError, match="of which no pixel has a class"):
+        run("fcn-report", data, tmp_path / "out", photo=pair.name)
+    assert not (tmp_path / "out").exists()
 
 
 def test_data_that_cannot_be_used(toy, tmp_path):

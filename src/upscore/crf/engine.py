@@ -11,10 +11,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from upscore.core.lanes import LANES, empty_rows
 from upscore.core.team import run_team
 from upscore.crf import filtering
 from upscore.crf.arrays import SUM_TOLERANCE
-from upscore.crf.lanes import LANES, empty_rows
 from upscore.crf.lattice import Float32s, Int64s, build_lattice
 from upscore.crf.terms import Normalization
 

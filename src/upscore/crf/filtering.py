@@ -19,9 +19,7 @@ import numpy as np
 import numpy.typing as npt
 
 from upscore.core.compiled import compiled, part_of_kernels
-from upscore.core.team import Meeting, barrier
-from upscore.crf import arrays
-from upscore.crf.lanes import (
+from upscore.core.lanes import (
     LANES,
     absolute,
     add,
@@ -39,6 +37,8 @@ from upscore.crf.lanes import (
     subtract,
     total,
 )
+from upscore.core.team import Meeting, barrier
+from upscore.crf import arrays
 from upscore.crf.lattice import Float32s, Int64s, Stages, UInt32s
 
 Float64s = npt.NDArray[np.float64]

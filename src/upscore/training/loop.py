@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -26,6 +27,7 @@ from upscore.training.optim import make_optimizers, schedule_factor, set_learnin
 from upscore.training.recipe import Recipe
 from upscore.training.sampler import Batch, Sampler
 from upscore.training.state import Clock, Position, load_state, save_state
+from upscore.training.statistics import estimate_statistics
 
 if TYPE_CHECKING:
     from lightning_fabric import Fabric
@@ -176,6 +178,7 @@ class Training:
                     self._display(clock, fraction, lr, session_start, session_iteration, "train")
                 at.finished = fraction >= 1.0
                 if at.finished:
+                    self._measure_statistics()
                     self._validate_and_keep(log, clock, fraction, lr)
                 else:
                     self._save(clock)
@@ -314,6 +317,24 @@ class Training:
             return True
         share = self.validation_seconds / (60.0 * minutes)
         return share <= VALIDATED_SHARE * min(fraction - before / VALIDATIONS, 1.0 - fraction)
+
+    def _measure_statistics(self) -> None:
+        """Of the candidate's batch norms, where the recipe asks for it."""
+        settings = self.recipe.statistics
+        if not (self._first and settings.batches):
+            return
+        sampler = replace(self.sampler, batch=settings.size, accumulate=1, processes=1, rank=0)
+        steps = sampler.steps(0)
+        try:
+            estimate_statistics(
+                self._candidate,
+                (
+                    self.input_spec.apply(batch.images.to(self.device))
+                    for (batch,) in islice(steps, settings.batches)
+                ),
+            )
+        finally:
+            steps.close()  # type: ignore[attr-defined]
 
     @property
     def _candidate(self) -> nn.Module:

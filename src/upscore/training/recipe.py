@@ -89,6 +89,16 @@ class ValidateSettings(Settings):
     """Use only so many samples, evenly spread over the split, for large ones; null: all."""
 
 
+class StatisticsSettings(Settings):
+    """Batch norm's statistics for inference, measured anew at the end of the training."""
+
+    batches: Annotated[int, Ge(0)] = 0
+    """Training batches that they are the mean of, as in DeconvNet's release (501); 0: the running
+    averages of the training stay."""
+    size: Annotated[int, Ge(2)] = 28
+    """Samples of each."""
+
+
 class StageSettings(Settings):
     """A part of the training that goes on from the weights of the one before."""
 
@@ -121,6 +131,7 @@ class Recipe(Settings):
     """Stages one after another, as DeconvNet's two; none: one training of these settings."""
     average: Annotated[float, Ge(0), Lt(1)] = 0.0
     """Decay of the moving average of the weights that is validated and saved; 0: none."""
+    statistics: StatisticsSettings = Field(default_factory=StatisticsSettings)
     validate_: ValidateSettings = Field(default_factory=ValidateSettings, alias="validate")
     log_every: Count = 100
     """Iterations whose mean loss makes one row of log.csv."""

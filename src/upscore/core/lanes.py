@@ -1,4 +1,4 @@
-"""Eight float32 numbers as one value in kernels: as many classes go through the lattice at once.
+"""Eight float32 numbers as one value in kernels: as many classes or channels at once.
 
 numba's loops over eight numbers become vector instructions only when the compiler can prove that
 rows do not overlap, which it cannot for a lattice. So the vectors are written down: LLVM's
