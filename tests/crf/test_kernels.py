@@ -11,9 +11,10 @@ import pytest
 
 from crf.crf_cases import random_case
 from upscore.core import compiled as compiled_module
+from upscore.core import lanes
 from upscore.core.compiled import compiled, telling
 from upscore.core.team import barrier, new_meeting, num_threads, run_team
-from upscore.crf import DenseCRF, Gaussian, lanes
+from upscore.crf import DenseCRF, Gaussian
 
 
 @compiled
