@@ -80,7 +80,7 @@ def document(job: Job, plans: Sequence[Planned]) -> tuple[Document, dict[str, An
                 "A difference in mIoU counts where the 95 % interval of a paired bootstrap over "
                 "the photos leaves out 0.",
             ),
-            checks=tuple(checks(scores, lines, mark)),
+            checks=tuple(checks(scores, lines, mark, timed=job.budget.minutes is not None)),
         ),
         trained,
         Section("Training", items=(_figure1(lines, mark),)),
