@@ -13,6 +13,9 @@ from matplotlib.ticker import MaxNLocator
 
 from upscore.report.figures import DASHES, MARKERS, Theme, plain_frame, plain_text
 
+FEW_PLACES = 8
+"""On an x axis: each is named."""
+
 
 @dataclass(frozen=True)
 class Line:
@@ -120,8 +123,13 @@ def lines_chart(
         if not number:
             axes.set_ylabel(y_name)
         if whole:
-            axes.set_ylim(bottom=0)
-        axes.xaxis.set_major_locator(MaxNLocator(7, integer=True))
+            known = [v for line in lines for v in line.y if v is not None]
+            axes.set_ylim(0, 1.08 * max(known, default=1.0) or 1.0)
+        places = sorted({x for line in lines for x in line.x})
+        if len(places) <= FEW_PLACES:
+            axes.set_xticks(places, [f"{x:g}" for x in places])
+        else:
+            axes.xaxis.set_major_locator(MaxNLocator(7, integer=True))
         _finish(axes, theme)
     _legend(figure, theme)
     return figure

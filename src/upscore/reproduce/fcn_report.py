@@ -97,13 +97,24 @@ def document(job: Job, plans: Sequence[Planned]) -> tuple[Document, dict[str, An
             f"FCN-8s in the report's three settings and a plain model, on {job.data.name}: "
             "our measured numbers beside the published ones.",
             tuple(sections),
-            missing=tuple(missing(job, plans)),
+            missing=(*missing(job, plans), *_without_losses(job, done)),
             facts=tuple(facts(job)),
             recipes=tuple(recipes(job, plans)),
             tiles=tiles,
         ),
         content,
     )
+
+
+def _without_losses(job: Job, done: Sequence[Planned]) -> list[str]:
+    """A sentence on those that figure 1 lacks."""
+    short = [plan.title for plan in done if not job.curve(plan).iterations]
+    if not short:
+        return []
+    return [
+        f"{', '.join(short)}: no training loss was logged, as the training was shorter than the "
+        "interval of its log. Give a larger --budget."
+    ]
 
 
 def _score(scores: Mapping[str, Any], name: str) -> str:

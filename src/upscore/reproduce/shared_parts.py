@@ -56,12 +56,6 @@ def missing(job: Job, plans: Sequence[Planned]) -> Iterator[str]:
         yield f"{job.split.pairs[place].name} counts for nothing: {text}"
     if len(job.unlabelled) > TOLD:
         yield f"{len(job.unlabelled) - TOLD} more photos could not be labelled."
-    short = [p.title for p in plans if p.name not in job.failures and not job.curve(p).iterations]
-    if short:
-        yield (
-            f"{', '.join(short)}: no training loss was logged, as the training was shorter than "
-            "the interval of its log. Give a larger --budget."
-        )
 
 
 def facts(job: Job) -> Iterator[tuple[str, str]]:
