@@ -32,6 +32,7 @@ TINY = (
     "save_every=2",
     "validate.every=3",
     "validate.images=2",
+    "statistics={batches: 1, size: 2}",
     "precision=fp32",
 )
 Run = Callable[..., Outcome]
