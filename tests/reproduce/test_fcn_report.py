@@ -156,6 +156,18 @@ def test_photo_and_class_that_are_asked_for(report, toy):
         run("fcn-report", toy, report, photo="none")
 
 
+def test_pictures_of_the_data_can_be_left_out(report, toy):
+    with_data = (report / "page.html").read_text("utf-8")
+    run("fcn-report", toy, report, show_data=False)
+    page = (report / "page.html").read_text("utf-8")
+    assert ">photo<" in with_data
+    assert ">photo<" not in page
+    assert ">truth<" not in page
+    assert "left out of its figures" in page
+    assert page.count("<img ") == with_data.count("<img ") - 2 * with_data.count(">photo<")
+    assert content(report)["tables"][1]["rows"][0][2] is not None
+
+
 def test_photo_without_a_labelled_pixel(toy, tmp_path):
     data = shutil.copytree(toy, tmp_path / "toy")
     pair = open_data(data).split("val").pairs[0]

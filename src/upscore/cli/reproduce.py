@@ -31,6 +31,7 @@ def fcn_report(
     set: Annotated[UseAppendAction[tuple[tuple[str, ...], ...]], arg(metavar="KEY=VALUE")] = (),
     photo: Annotated[str | None, arg(metavar="NAME")] = None,
     class_name: Annotated[str | None, arg(name="class", metavar="NAME")] = None,
+    without_data: bool = False,
 ) -> None:
     """Rerun the FCN-8s report: three settings and a plain model, its tables, figures and claims.
 
@@ -46,8 +47,10 @@ def fcn_report(
         set: Change a setting of every training, as in --set seed=1.
         photo: Photo of the split that figures 2 and 3 show; by default chosen by the truth.
         class_name: Class whose objects figure 3 shows.
+        without_data: Leave photos and true masks out of page and figures, as of data that may not
+            be shown.
     """
-    _reproduce("fcn-report", data, out, budget, split, set, photo, class_name)
+    _reproduce("fcn-report", data, out, budget, split, set, photo, class_name, without_data)
 
 
 def deconvnet_paper(
@@ -59,6 +62,7 @@ def deconvnet_paper(
     set: Annotated[UseAppendAction[tuple[tuple[str, ...], ...]], arg(metavar="KEY=VALUE")] = (),
     photo: Annotated[str | None, arg(metavar="NAME")] = None,
     class_name: Annotated[str | None, arg(name="class", metavar="NAME")] = None,
+    without_data: bool = False,
 ) -> None:
     """Rerun the DeconvNet paper: FCN-8s, DeconvNet, their ensemble, the CRF, and the ablations.
 
@@ -74,8 +78,10 @@ def deconvnet_paper(
         set: Change a setting of every training, as in --set seed=1.
         photo: Photo of the split that figures show; by default chosen by the truth.
         class_name: Class whose activations are shown.
+        without_data: Leave photos and true masks out of page and figures, as of data that may not
+            be shown.
     """
-    _reproduce("deconvnet-paper", data, out, budget, split, set, photo, class_name)
+    _reproduce("deconvnet-paper", data, out, budget, split, set, photo, class_name, without_data)
 
 
 def _reproduce(
@@ -87,6 +93,7 @@ def _reproduce(
     assignments: tuple[tuple[str, ...], ...],
     photo: str | None,
     class_name: str | None,
+    without_data: bool,
 ) -> None:
     keep_freed_memory()
     from upscore.cli.console import console, progress, show_messages
@@ -104,6 +111,7 @@ def _reproduce(
             assignments=[text for group in assignments for text in group],
             photo=photo,
             class_name=class_name,
+            show_data=not without_data,
             hooks=Hooks(make_validate, displays.begin, displays.around(progress)),
         )
     console.print(f"Page: {made.page}", markup=False)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from matplotlib.figure import Figure
@@ -41,7 +41,7 @@ class Table:
         if value is None:
             return "\u2013"
         if isinstance(value, float):
-            return f"{value:.{self.digits}f}" if abs(value) >= 0.001 or not value else f"{value:g}"
+            return f"{value:.{self.digits}f}"
         return f"{value:,}" if isinstance(value, int) else value
 
     def is_number(self, column: int) -> bool:
@@ -69,10 +69,16 @@ class Chart:
 
 @dataclass(frozen=True)
 class Row:
-    """Pictures side by side: a caption and (H, W, 3) uint8 each, None where it is missing."""
+    """Pictures side by side.
+
+    Attributes:
+        shots: a caption and (H, W, 3) uint8 each, None where it is missing.
+        of_data: places of those that hold a photo or its truth.
+    """
 
     title: str
     shots: tuple[tuple[str, RGBImage | None], ...]
+    of_data: frozenset[int] = frozenset()
 
 
 @dataclass(frozen=True)
@@ -165,3 +171,24 @@ def best_of(table: Table, column: int) -> set[int]:
 def checks_table(checks: Sequence[Check]) -> tuple[tuple[str, str, str], ...]:
     """Sentence, verdict, what was found."""
     return tuple((check.sentence, check.verdict, check.found) for check in checks)
+
+
+def without_data(document: Document) -> Document:
+    """The same without pictures that hold a photo or its truth, and figures of nothing else."""
+
+    def without(item: Item) -> Item | None:
+        if not isinstance(item, Sheet):
+            return item
+        rows = []
+        for row in item.rows:
+            kept = [shot for place, shot in enumerate(row.shots) if place not in row.of_data]
+            if kept:
+                rows.append(Row(row.title, tuple(kept)))
+        return replace(item, rows=tuple(rows)) if rows else None
+
+    sections = tuple(
+        replace(section, items=tuple(kept for item in section.items if (kept := without(item))))
+        for section in document.sections
+    )
+    lead = f"{document.lead} Photos, true masks and what shows them are left out of its figures."
+    return replace(document, lead=lead, sections=sections)

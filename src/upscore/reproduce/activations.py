@@ -97,7 +97,8 @@ def analyse(
         if title == "fc6_deconv":
             shots.insert(0, ("the object as it is seen", crop[0]))
             shots.append(("where the network says its class", _flat(winners == label)))
-        rows.append(Row("", tuple(shots)))
+        seen = frozenset({0}) if title == "fc6_deconv" else frozenset()
+        rows.append(Row("", tuple(shots), of_data=seen))
     return tuple(rows)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from upscore.core.draw import error_map
@@ -171,7 +172,7 @@ def ensemble_items(
 
 
 def _named(row: Row, title: str) -> Row:
-    return Row(f"{title}: {row.title}", row.shots)
+    return replace(row, title=f"{title}: {row.title}")
 
 
 def _wins(methods: Mapping[str, Any], names: Mapping[str, int]) -> tuple[tuple[Any, ...], ...]:
@@ -201,4 +202,4 @@ def _errors(job: Job, place: int, stages: Mapping[str, str]) -> Row:
         except UpscoreError:
             picture = None
         shots.append((f"errors of {title}", picture))
-    return Row(sample.name, tuple(shots))
+    return Row(sample.name, tuple(shots), of_data=frozenset(range(len(shots))))

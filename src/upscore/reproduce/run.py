@@ -12,7 +12,7 @@ from upscore.core.files import write_json, write_text
 from upscore.core.runtime import describe_start, select_runtime
 from upscore.data import open_data
 from upscore.errors import DataError, WorkError
-from upscore.report.document import Chart, Document, Sheet, Table
+from upscore.report.document import Chart, Document, Sheet, Table, without_data
 from upscore.report.document_files import write_document
 from upscore.report.page import document_page
 from upscore.reproduce import deconvnet_paper, deconvnet_stages, fcn_report, fcn_trainings
@@ -92,6 +92,7 @@ def reproduce(
     assignments: Sequence[str] = (),
     photo: str | None = None,
     class_name: str | None = None,
+    show_data: bool = True,
 ) -> Made:
     """Train, measure and write tables, figures, page and results.json below ``out``.
 
@@ -100,6 +101,7 @@ def reproduce(
         split: what is validated and measured on.
         assignments: ``KEY=VALUE`` settings of people's own for every training.
         photo, class_name: what figures show; None chooses by the truth.
+        show_data: whether page and figures hold photos and true masks.
 
     Raises:
         SettingsError: settings that cannot be, a data set of one class or without the splits, or
@@ -143,6 +145,8 @@ def reproduce(
         plans, job.folder, data=data, make_validate=hooks.make_validate, begin=hooks.begin
     )
     document, scores = chosen.document(job, plans)
+    if not show_data:
+        document = without_data(document)
     write_document(document, out)
     page = out / "page.html"
     text = document_page(document)

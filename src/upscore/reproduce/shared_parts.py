@@ -44,7 +44,8 @@ def picture_row(job: Job, place: int, stages: Mapping[str, str]) -> Row:
     sample = job.split.read(place)
     truth = job.dataset.labels.colorize(sample.labels)
     said = ((title, job.read_label_map(stage, place)) for stage, title in stages.items())
-    return Row(sample.name, (("photo", sample.image), ("truth", truth), *said))
+    shots = (("photo", sample.image), ("truth", truth), *said)
+    return Row(sample.name, shots, of_data=frozenset({0, 1}))
 
 
 def missing(job: Job, plans: Sequence[Planned]) -> Iterator[str]:
