@@ -42,6 +42,18 @@ def _before(
     store(into, first + 5 * step, fma(four, d1, fma(minus_five, d3, d5)))
 
 
+@part_of_kernels
+def _after(m0: Any, m1: Any, m2: Any, m3: Any, m4: Any, m5: Any) -> Any:
+    """A^T m of six numbers: four."""
+    a, b, c, d = add(m1, m2), subtract(m1, m2), add(m3, m4), subtract(m3, m4)
+    return (
+        add(m0, add(a, c)),
+        fma(every(np.float32(2)), d, b),
+        fma(every(np.float32(4)), c, a),
+        add(m5, fma(every(np.float32(8)), d, b)),
+    )
+
+
 @compiled
 def take_tiles(image: Floats, first: int, tiles: Floats) -> None:
     """Cut tiles from ``first`` on, counted through rows and images, and transform them.
@@ -58,18 +70,11 @@ def take_tiles(image: Floats, first: int, tiles: Floats) -> None:
     for t in range(num):
         n, rest = divmod(first + t, down * across)
         top, left = rest // across * OUT - 1, rest % across * OUT - 1
-        whole = top >= 0 and left >= 0 and top + IN <= height and left + IN <= width
         corner = (n * height + top) * width + left
         for group in range(groups):
             for x in range(IN):
                 d0 = d1 = d2 = d3 = d4 = d5 = nothing
-                if whole:
-                    at = (corner + x) * groups + group
-                    step = width * groups
-                    d0, d1, d2 = load(image, at), load(image, at + step), load(image, at + 2 * step)
-                    d3, d4 = load(image, at + 3 * step), load(image, at + 4 * step)
-                    d5 = load(image, at + 5 * step)
-                elif 0 <= left + x < width:
+                if 0 <= left + x < width:
                     at = (corner + x) * groups + group
                     step = width * groups
                     if top >= 0:
@@ -106,35 +111,35 @@ def lay_tiles(products: Floats, bias: Floats, first: int, image: Floats) -> None
     down, across = -(-height // OUT), -(-width // OUT)
     num = products.shape[1]
     half = np.empty((OUT * IN, LANES), np.float32)
-    two, four, eight = every(np.float32(2)), every(np.float32(4)), every(np.float32(8))
     for t in range(num):
         n, rest = divmod(first + t, down * across)
         top, left = rest // across * OUT, rest % across * OUT
         rows, columns = min(OUT, height - top), min(OUT, width - left)
         for group in range(groups):
-            step = num * groups
+            step = IN * num * groups
             for x in range(IN):
                 at = (x * num + t) * groups + group
-                m0, m1 = load(products, at), load(products, at + 6 * step)
-                m2, m3 = load(products, at + 12 * step), load(products, at + 18 * step)
-                m4, m5 = load(products, at + 24 * step), load(products, at + 30 * step)
-                a, b, c, d = add(m1, m2), subtract(m1, m2), add(m3, m4), subtract(m3, m4)
-                store(half, x, add(m0, add(a, c)))
-                store(half, IN + x, fma(two, d, b))
-                store(half, 2 * IN + x, fma(four, c, a))
-                store(half, 3 * IN + x, add(m5, fma(eight, d, b)))
+                y0, y1, y2, y3 = _after(
+                    load(products, at), load(products, at + step), load(products, at + 2 * step),
+                    load(products, at + 3 * step), load(products, at + 4 * step),
+                    load(products, at + 5 * step),
+                )  # fmt: skip
+                store(half, x, y0)
+                store(half, IN + x, y1)
+                store(half, 2 * IN + x, y2)
+                store(half, 3 * IN + x, y3)
             more = load(bias, group)
             for y in range(rows):
                 at = y * IN
-                m0, m5 = load(half, at), load(half, at + 5)
-                m1, m2 = load(half, at + 1), load(half, at + 2)
-                m3, m4 = load(half, at + 3), load(half, at + 4)
-                a, b, c, d = add(m1, m2), subtract(m1, m2), add(m3, m4), subtract(m3, m4)
+                y0, y1, y2, y3 = _after(
+                    load(half, at), load(half, at + 1), load(half, at + 2), load(half, at + 3),
+                    load(half, at + 4), load(half, at + 5),
+                )  # fmt: skip
                 at = ((n * height + top + y) * width + left) * groups + group
-                store(image, at, add(more, add(m0, add(a, c))))
+                store(image, at, add(more, y0))
                 if columns > 1:
-                    store(image, at + groups, add(more, fma(two, d, b)))
+                    store(image, at + groups, add(more, y1))
                 if columns > 2:
-                    store(image, at + 2 * groups, add(more, fma(four, c, a)))
+                    store(image, at + 2 * groups, add(more, y2))
                 if columns > 3:
-                    store(image, at + 3 * groups, add(more, add(m5, fma(eight, d, b))))
+                    store(image, at + 3 * groups, add(more, y3))

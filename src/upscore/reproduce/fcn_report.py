@@ -9,7 +9,7 @@ from upscore.core.labels import LabelMap, RGBImage
 from upscore.inference.segmenter import Segmenter
 from upscore.report.document import Chart, Document, Item, Section, Sheet, Table
 from upscore.report.reproduction_figures import Line, at, loss_curves
-from upscore.reproduce.differences import interval
+from upscore.reproduce.differences import interval, score_text
 from upscore.reproduce.fcn_checks import checks
 from upscore.reproduce.fcn_trainings import NAMES, PLAIN, SMALL_LR
 from upscore.reproduce.job import Job
@@ -118,8 +118,7 @@ def _without_losses(job: Job, done: Sequence[Planned]) -> list[str]:
 
 
 def _score(scores: Mapping[str, Any], name: str) -> str:
-    value = scores[name]["scores"]["miou"] if name in scores else None
-    return "\u2013" if value is None else f"{value:.3f}"
+    return score_text(scores[name]["scores"]["miou"] if name in scores else None)
 
 
 def _about(job: Job) -> tuple[str, ...]:
