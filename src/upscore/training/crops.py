@@ -127,8 +127,7 @@ class CropSplit(Split):
 
     def take(self, places: Sequence[int] | npt.NDArray[np.int64]) -> Self:
         """Some of the crops, in the order of ``places``, each as often as it comes."""
-        crops = self.crops.take(np.asarray(places, np.int64))
-        return replace(self, pairs=tuple(self.pairs[place] for place in places), crops=crops)
+        return replace(super().take(places), crops=self.crops.take(np.asarray(places, np.int64)))
 
     def _target(self, photo: Decoded, index: int) -> LabelMap:
         if not self.only_object:
