@@ -159,6 +159,21 @@ def test_two_processes_equal_one_with_twice_the_batch(tmp_path: Path, toy: Path)
     assert losses[0] == pytest.approx(losses[1], rel=1e-4)
 
 
+@pytest.mark.parametrize(("setting", "used"), [("threads=3", 3), ("threads=null", 2)])
+def test_threads_are_those_of_the_recipe_while_it_trains(
+    tmp_path: Path, run_tiny: Run, setting: str, used: int
+) -> None:
+    seen = []
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    try:
+        run_tiny(tmp_path / "run", setting, show=lambda _: seen.append(torch.get_num_threads()))
+        assert set(seen) == {used}
+        assert torch.get_num_threads() == 2
+    finally:
+        torch.set_num_threads(before)
+
+
 def test_accumulation_equals_a_larger_batch(tmp_path: Path, run_tiny: Run) -> None:
     plain = ("model.options.batch_norm=false", "model.options.dropout=0", "optim.name=sgd",
              "optim.lr=0.01", "average=0", "budget.iterations=4")  # fmt: skip

@@ -140,6 +140,9 @@ class Recipe(Settings):
     seed: Annotated[int, Ge(0), Le(2**31)] = 0
     precision: Literal["auto", "fp32", "bf16", "fp16"] = "auto"
     device: Literal["auto", "cpu", "cuda"] = "auto"
+    threads: Count | None = None
+    """CPU threads of each process; null: one for each core. Sums are rounded in another order with
+    another number of threads, so give it for weights that do not depend on the number of cores."""
     processes: Count = 1
     """Processes that share each step (data parallel): GPUs, or CPU processes."""
 

@@ -15,6 +15,7 @@ from upscore.core.labels import Labels
 from upscore.core.run_folder import RunFolder
 from upscore.core.runtime import (
     Runtime,
+    cpu_threads,
     describe_start,
     select_runtime,
 )
@@ -77,9 +78,14 @@ def train(
     dataset = open_data(data)
     run = RunFolder(out)
     session = _Session(fabric, runtime, dataset, data, run, make_validate, show)
-    if not recipe.stages:
+    with cpu_threads(recipe.threads):
+        if recipe.stages:
+            return _train_stages(session, recipe, run, resume=resume)
         return session.train(recipe, run, kept=recipe, resume=resume)
 
+
+def _train_stages(session: _Session, recipe: Recipe, run: RunFolder, *, resume: bool) -> Outcome:
+    show = session.show
     stages = recipe.stage_recipes()
     for stage in stages:  # nobody wants to hear in a week that the second stage cannot be
         session.check(stage)
@@ -87,7 +93,7 @@ def train(
     start, seconds = None, 0.0
     for number, (named, stage) in enumerate(zip(recipe.stages, stages, strict=True), start=1):
         last = number == len(stages)
-        folder = run if last else RunFolder(out / "stages" / named.name)
+        folder = run if last else RunFolder(run.path / "stages" / named.name)
         session.show = _of_stage(show, named.name)
         if last or not is_finished(folder):
             outcome = session.train(
