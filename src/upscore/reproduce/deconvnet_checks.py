@@ -51,9 +51,9 @@ def checks(found: Measures) -> list[Check]:
             f"DeconvNet+CRF against DeconvNet: {interval(ablations['deconvnet-crf'])}",
             surely(ablations["deconvnet-crf"], above=True),
         ),
-        _gains_check(found.gained),
-        _proposals_check("Results improve as proposals are added, the best first.", found.by_score),
-        _proposals_check(
+        gains_check(found.gained),
+        proposals_check("Results improve as proposals are added, the best first.", found.by_score),
+        proposals_check(
             "Results improve as proposals are added, the largest first.", found.by_size
         ),
         Check(
@@ -68,7 +68,7 @@ def checks(found: Measures) -> list[Check]:
             f"FCN-8s {score_text(near[FCN])}",
             greater(near[DECONVNET], near[FCN]),
         ),
-        *(_boundary_check(group, one["stages"]) for group, one in found.boundaries.items()),
+        *(boundary_check(group, one["stages"]) for group, one in found.boundaries.items()),
         Check(
             "Unpooling keeps the example, deconvolution the class: with exchanged switches, scores "
             "lie where the object of the switches lies.",
@@ -88,7 +88,7 @@ def checks(found: Measures) -> list[Check]:
     ]  # fmt: skip
 
 
-def _proposals_check(sentence: str, proposals: Mapping[str, Any]) -> Check:
+def proposals_check(sentence: str, proposals: Mapping[str, Any]) -> Check:
     steps = [one["scores"]["miou"] for one in proposals["contenders"]]
     return Check(
         sentence,
@@ -100,7 +100,7 @@ def _proposals_check(sentence: str, proposals: Mapping[str, Any]) -> Check:
     )
 
 
-def _gains_check(gained: Mapping[str, Any]) -> Check:
+def gains_check(gained: Mapping[str, Any]) -> Check:
     network = TITLES[gained["network"]]
     return Check(
         "The ensemble gains more than the CRF (2.1 points against 0.9, of DeconvNet).",
@@ -111,11 +111,12 @@ def _gains_check(gained: Mapping[str, Any]) -> Check:
     )
 
 
-def _boundary_check(group: str, stages: Mapping[str, Any]) -> Check:
+def boundary_check(group: str, stages: Mapping[str, Any]) -> Check:
     found = "; ".join(
         f"{TITLES[name]} {score_text(one['boundary_iou'])}"
         + (f" ({interval(one)})" if interval(one) else "")
         for name, one in stages.items()
+        if name in (FCN, DECONVNET, "edeconvnet-crf")
     )
     return Check(
         f"DeconvNet gains at the boundaries of {group}.",

@@ -150,16 +150,16 @@ def _examples(job: Job, methods: Mapping[str, Any]) -> Sheet:
     columns = {name: METHODS.index(name) for name in (FCN, DECONVNET, "edeconvnet")}
     rows: list[Row] = []
     told: list[str] = []
+    total = len(methods["images"])
     for group, photos in example_groups(methods["images"], columns).items():
         for name, margin in photos[:EXAMPLES]:
             row = picture_row(job, places[name], titles)
             rows.append(replace(row, title=f"{group}: {name}, by {margin:.3f}"))
-        told.append(f"({group}) {len(photos)}")
+        told.append(f"{group} ({len(photos)} of {total})")
     return Sheet(
         "figure-wins",
-        f"Photos on which (a) DeconvNet, (b) FCN-8s, (c) the ensemble has the highest mIoU of the "
-        f"photo, up to {EXAMPLES} of each with the largest differences. Of "
-        f"{len(methods['images'])} photos there are: {', '.join(told)}.",
+        f"Photos by which method has the higher mIoU of the photo: {'; '.join(told)}. Up to "
+        f"{EXAMPLES} of each group are shown, those with the largest differences.",
         tuple(rows),
         job.dataset.labels,
     )

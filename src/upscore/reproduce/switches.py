@@ -70,18 +70,20 @@ def summary(pairs: Sequence[Sequence[Sequence[Sequence[float]]]]) -> dict[str, A
         pairs: of :func:`overlaps_of`.
 
     Returns:
-        ``pairs``, their number; mean IoU with the object of the ``switches`` and of the
-        ``features``; and their ``difference``, with a 95 % bootstrap interval over the pairs, in
-        the form that :mod:`upscore.reproduce.differences` reads; all None without a pair.
+        ``pairs``, their number; ``own``, mean IoU of maps that are not exchanged with their object;
+        of exchanged ones, mean IoU with the object of the ``switches`` and of the ``features``, and
+        their ``difference``, with a 95 % bootstrap interval over the pairs, in the form that
+        :mod:`upscore.reproduce.differences` reads; all None without a pair.
     """
     if not pairs:
-        return {"pairs": 0, "switches": None, "features": None, "difference": None}
+        return {"pairs": 0, "own": None, "switches": None, "features": None, "difference": None}
     follows = [(iou[0][1][1] + iou[1][0][0]) / 2 for iou in pairs]
     stays = [(iou[0][1][0] + iou[1][0][1]) / 2 for iou in pairs]
     margins = [a - b for a, b in zip(follows, stays, strict=True)]
     low, high = mean_interval(margins)
     return {
         "pairs": len(pairs),
+        "own": fmean((iou[0][0][0] + iou[1][1][1]) / 2 for iou in pairs),
         "switches": fmean(follows),
         "features": fmean(stays),
         "difference": {"miou": fmean(margins), "low": low, "high": high},
@@ -149,7 +151,7 @@ def told_of(exchanged: Mapping[str, Any]) -> str:
     if not exchanged["pairs"]:
         return "no two photos with objects of one class"
     return (
-        f"{exchanged['pairs']} pairs of objects: mean IoU of the exchanged maps with the object of "
-        f"the switches {exchanged['switches']:.3f}, of the features {exchanged['features']:.3f}; "
-        f"difference {told(exchanged)}"
+        f"{exchanged['pairs']} pairs of objects: mean IoU {exchanged['own']:.3f} with their own "
+        f"switches; exchanged, with the object of the switches {exchanged['switches']:.3f}, with "
+        f"that of the features {exchanged['features']:.3f}, difference {told(exchanged)}"
     )
