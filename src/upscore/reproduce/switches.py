@@ -54,7 +54,7 @@ def overlap(map_: npt.NDArray[np.bool_], seen: SeenObject) -> float:
     """IoU of a map (h, w) and an object's mask, over the pixels that have a class."""
     said = map_ & seen.valid
     either = np.count_nonzero(said | seen.mask)
-    return np.count_nonzero(said & seen.mask) / either if either else 0.0
+    return float(np.count_nonzero(said & seen.mask) / either) if either else 0.0
 
 
 def overlaps_of(probabilities: Tensor, pair: Sequence[SeenObject]) -> list[list[list[float]]]:
