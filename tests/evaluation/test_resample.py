@@ -76,6 +76,18 @@ def test_all_void():
     assert (low, high) == (0.0, 0.0)
 
 
+def test_interval_of_a_mean_as_a_plain_loop(monkeypatch):
+    monkeypatch.setattr(resample, "NUM_DRAWS", 40)
+    values = [0.1, -0.3, 0.7, 0.2]
+    rng = np.random.default_rng(3)
+    means = [np.mean(np.repeat(values, times)) for times in rng.multinomial(4, [0.25] * 4, size=40)]
+    found = resample.mean_interval(values, seed=3)
+    assert found == pytest.approx(tuple(np.quantile(means, [0.025, 0.975])))
+    assert resample.mean_interval([0.25]) == (0.25, 0.25)
+    with pytest.raises(SettingsError, match="one value or more"):
+        resample.mean_interval([])
+
+
 def test_other_numbers_of_images():
     with pytest.raises(SettingsError, match="found 2 and 3"):
         difference_interval(matrices(2, 0.5), matrices(3, 0.5))

@@ -199,6 +199,21 @@ def test_steps_on_the_way_to_the_same_answer(photo, top):
         np.testing.assert_allclose(probabilities, want, atol=1e-6)
 
 
+def test_steps_from_the_largest_box_on(photo):
+    pipeline, made = six(boxes=FixedBoxes(*FOUR[::-1]), top=4)
+    told = []
+    found = pipeline.probabilities_in_steps(
+        photo, [1, 2], lambda *step: told.append((*step[:2], step[2].copy())), order="size"
+    )
+    np.testing.assert_allclose(found, pipeline.probabilities(photo), atol=1e-6)
+    want = dict(made["two"].steps(photo, [1, 2], order="size"))
+    by_score = dict(made["two"].steps(photo, [1, 2]))
+    assert [step[:2] for step in told] == [("two", 1), ("two", 2)]
+    for _, count, probabilities in told:
+        np.testing.assert_allclose(probabilities, want[count], atol=1e-6)
+        assert not np.allclose(probabilities, by_score[count])
+
+
 def test_steps_beside_a_product(photo):
     one, two = ByColor(), instance_wise()
     product = Ensemble([one, two], combine="product")

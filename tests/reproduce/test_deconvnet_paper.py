@@ -13,7 +13,7 @@ from upscore.core.labels import VOID
 from upscore.data.toy import make_toy
 from upscore.errors import WorkError
 from upscore.inference.load import load_segmenter
-from upscore.reproduce.activations import best_channel, object_box
+from upscore.reproduce.activations import best_channel
 from upscore.reproduce.deconvnet_stages import identity
 from upscore.reproduce.published import PAPER_TABLE, VOC_COLUMNS
 from upscore.reproduce.repairs import count_repairs
@@ -39,21 +39,29 @@ def test_from_folder_to_page(paper):
     found = json.loads((out / "results.json").read_text("utf-8"))
     names = {table["name"] for table in found["tables"]}
     assert names == {
-        "table1-classes", "table1-published", "methods", "proposals", "repairs", "wins", "sizes",
-        "trimap", "ablations",
+        "table1-classes", "table1-published", "methods", "switches", "proposals", "repairs", "wins",
+        "sizes", "trimap", "ablations",
     }  # fmt: skip
     by_name = {table["name"]: table for table in found["tables"]}
     assert by_name["table1-published"]["published_rows"] == list(range(11))
     assert by_name["table1-classes"]["published_rows"] == []
     assert [row[0] for row in by_name["trimap"]["rows"]] == list(range(1, 41))
-    assert [row[0] for row in by_name["proposals"]["rows"]] == [1, 5, 10, 20, 50]
+    rows = by_name["proposals"]["rows"]
+    assert [row[1] for row in rows] == 2 * [1, 5, 10, 20, 50]
+    assert rows[4][2] == rows[9][2]  # after all of them the order makes no difference
     assert len(by_name["ablations"]["rows"]) == 9
+    figures = {figure["name"] for figure in found["figures"]}
+    assert figures >= {"figure-switches", "figure-proposals", "figure-wins", "figure-repairs"}
+    sentences = [check["sentence"] for check in found["checks"]]
+    assert len(sentences) == len(set(sentences)) == 12
     for figure in found["figures"]:
         for path in figure["files"]:
             assert (out / path).stat().st_size > 500
     page = (out / "page.html").read_text("utf-8")
     assert "unpool1, " in page
     assert "published" in page
+    assert "persons, animals and vehicles" in page  # of which the toy set has none
+    assert "67.2" in page
     assert len(page) < 15_000_000
     # all 50 proposals, and the pipeline of people's own, say the same
     for place in range(2):
@@ -74,6 +82,8 @@ def test_background_is_no_object_to_look_into(paper):
     page = (out / "page.html").read_text("utf-8")
     assert "shows an object, so there is no figure of its layers" in page
     assert 'id="figure-activations"' not in page
+    assert "No two photos show objects of one class" in page
+    assert 'id="figure-switches"' not in page
     assert 'id="figure-proposals"' in page
 
 
@@ -130,14 +140,6 @@ def test_best_channel_is_the_one_that_shows_the_object():
     torch.testing.assert_close(map_, features[2])
     _, channel = best_channel(torch.zeros(3, 1, 1), mask)  # nothing to tell apart
     assert channel == 0
-
-
-def test_object_box_is_of_the_largest_region():
-    labels = np.zeros((20, 30), np.uint8)
-    labels[2:4, 2:4] = 5
-    labels[8:15, 10:22] = 5
-    labels[10, 12] = VOID
-    assert object_box(labels, 5).tolist() == [10, 8, 22, 15]
 
 
 def test_identity_holds_all_that_a_stage_is_made_of():

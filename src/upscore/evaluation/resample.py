@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import numpy.typing as npt
 
@@ -47,6 +49,24 @@ def difference_interval(
     if not known.size:
         return 0.0, 0.0
     low, high = np.quantile(known, [(1 - level) / 2, (1 + level) / 2])
+    return float(low), float(high)
+
+
+def mean_interval(
+    values: Sequence[float], *, level: float = 0.95, seed: int = 0
+) -> tuple[float, float]:
+    """Bootstrap interval of the mean of independent values, drawn with replacement (percentiles).
+
+    Raises:
+        SettingsError: no value.
+    """
+    if not len(values):
+        raise SettingsError("want one value or more, found none")
+    array = np.asarray(values, np.float64)
+    num = len(array)
+    rng = np.random.default_rng(seed)
+    means = rng.multinomial(num, np.full(num, 1 / num), size=NUM_DRAWS) @ array / num
+    low, high = np.quantile(means, [(1 - level) / 2, (1 + level) / 2])
     return float(low), float(high)
 
 

@@ -35,9 +35,6 @@ TITLES = {
 METHODS = (FCN, DECONVNET, "deconvnet-crf", "edeconvnet", "edeconvnet-crf")
 """Of the paper's table, in its order."""
 
-COUNTS = (1, 5, 10, 20, 50)
-"""Proposals after which the answer is looked at, as in figure 6 of the paper."""
-
 BOXES = 2000
 """A photo, as in the paper."""
 
