@@ -192,6 +192,21 @@ def test_the_whole_network_scores_as_before(
     assert float((got - want).abs().max()) < 2e-4 * float(want.max() - want.min())
 
 
+@torch.no_grad()
+@pytest.mark.parametrize("geometry", ["same", "caffe"])
+def test_the_colour_of_the_padding_hardly_moves_the_scores(geometry: str) -> None:
+    """With zeros around both, as networks have it; at most 1 % of the scores' range."""
+    old = lively("fcn8s", geometry=geometry)
+    new = copy.deepcopy(old)
+    convert_first_layer(
+        first(new), given=InputSpec.named("imagenet"), wanted=InputSpec.named("caffe")
+    )
+    x = photo("random", 150, 200)
+    want, got = old(as_imagenet(x)), new(as_caffe(x))
+    difference = float((got - want).abs().max()) / float(want.max() - want.min())
+    assert 1e-6 < difference < 0.01
+
+
 def lively_of(name: str, options: dict[str, Any]) -> Network:
     if options.get("fc_width", FC) is None:
         options = {key: value for key, value in options.items() if key != "fc_width"}
