@@ -101,6 +101,7 @@ def _reproduce(
     from upscore.reproduce.run import Hooks, check_complete, reproduce
 
     show_messages("upscore.compiled")
+    show_messages("upscore.models.weights")  # that a first layer is converted
     with _Displays() as displays:
         made = reproduce(
             source,

@@ -36,7 +36,7 @@ def train(
         set: Change settings of the recipe, as in --set budget.minutes=12 optim.lr=0.001.
         resume: Go on with the run in --out where it stopped (or begin it).
     """
-    from upscore.cli.console import console
+    from upscore.cli.console import console, show_messages
     from upscore.cli.training_display import TrainingDisplay
     from upscore.core.memory import keep_freed_memory
     from upscore.training.recipe import load_recipe
@@ -45,6 +45,8 @@ def train(
     keep_freed_memory()
     settings = load_recipe(recipe, [assignment for group in set for assignment in group])
     with TrainingDisplay() as display:
+        if not display.silent:
+            show_messages("upscore.models.weights")  # that a first layer is converted
         outcome = run_training(
             settings,
             data=data,

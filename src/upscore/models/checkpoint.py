@@ -112,10 +112,17 @@ def load_model(folder: Path) -> SavedModel:
     return SavedModel(model.eval(), labels, input_spec)
 
 
-def read_state(folder: Path) -> dict[str, Tensor]:
-    """The weights alone of a model folder, float32 by key. Raises as :func:`load_model`."""
-    _read_config(folder)
-    return _read_weights(folder / WEIGHTS)[0]
+def read_state(folder: Path) -> tuple[dict[str, Tensor], InputSpec]:
+    """The weights of a model folder, float32 by key, and the input that they want.
+
+    Raises as :func:`load_model`.
+    """
+    config = _read_config(folder)
+    try:
+        input_spec = InputSpec.from_json(config["input_spec"])
+    except (KeyError, TypeError) as error:
+        raise RunError(f"{folder / CONFIG}: damaged, input_spec cannot be read") from error
+    return _read_weights(folder / WEIGHTS)[0], input_spec
 
 
 def fit(model: nn.Module, state: Mapping[str, Tensor], *, source: Path) -> None:

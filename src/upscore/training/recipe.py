@@ -39,7 +39,11 @@ class InitSettings(Settings):
 
     weights: str = "none"
     """none: from scratch; vgg16 or vgg16_bn: torchvision's ImageNet weights, downloaded once; or a
-    path: a file of those weights, or a run folder to go on from (32s -> 16s -> 8s, fine-tuning)."""
+    path: a file of those weights, or a run folder to go on from (32s -> 16s -> 8s, fine-tuning).
+    Where they want photos prepared otherwise than `input` says, conv1_1 is converted to it."""
+    input: Literal["imagenet", "caffe"] | None = None
+    """Preparation that the weights of a file want: imagenet or caffe; null: imagenet. For a file
+    only; the named weights and run folders know their own."""
 
 
 class DataSettings(Settings):
@@ -150,6 +154,11 @@ class Recipe(Settings):
     def _check(self) -> Recipe:
         if self.input not in INPUT_SPECS:
             raise ValueError(f"input is {self.input!r}; allowed: {', '.join(sorted(INPUT_SPECS))}")
+        if self.init.input is not None and self.init.weights == "none":
+            raise ValueError(
+                f"init.input is {self.init.input}, but init.weights is none; name a weight file in "
+                "init.weights, or leave init.input out"
+            )
         if self.batch.size > 1 and not self.augment.fixed_size:
             raise ValueError(
                 f"batch.size is {self.batch.size}, but photos keep their own sizes; set "

@@ -154,7 +154,12 @@ class _Session:
         )
         weights = recipe.init.weights if start is None else str(start)
         if weights != "none" and not (run.state / "resume.pt").exists():
-            initialise(model, weights)
+            initialise(
+                model,
+                weights,
+                input_spec=input_spec,
+                file_input=recipe.init.input if start is None else None,
+            )
         samples, order = train_split, shuffled(len(train_split))
         if recipe.data.sampling == "replacement":
             order = with_replacement(len(train_split))
