@@ -1,4 +1,4 @@
-"""Write docs/commands.md and the tables of docs/recipes.md from the code. ``--check`` only compares.
+"""Write docs/commands.md and the tables of docs/recipes.md from the code; ``--check`` compares.
 
 python docs/generate.py
 """

@@ -11,9 +11,9 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-import torch
 
-from training.test_run import weights
+from training.conftest import TINY
+from training.test_run import assert_same_run, rows
 from training.test_stages import Run as RunStages
 from training.test_stages import run_stages  # noqa: F401 - a fixture
 from upscore.cli import training_display
@@ -23,11 +23,11 @@ from upscore.core.settings import load_yaml
 from upscore.errors import SettingsError
 from upscore.training import state as training_state
 from upscore.training.expected import MEASURED, WARM_UP, Documented, Notice, Rate, counted, timed
-from upscore.training.loop import Outcome, Status
+from upscore.training.loop import Status, Training
 from upscore.training.recipe import BudgetSettings, Measured, load_recipe, shipped_recipes
-from upscore.training.session import MakeValidate
+from upscore.training.session import MakeValidate, train
 
-Run = Callable[..., Outcome]
+Said = list[tuple[Status, Notice]]
 CAMVID = Measured(data="CamVid", miou=0.677, samples=13_000)
 STAGED = Measured(
     data="msrc", miou=0.484, samples=80_000, stages={"easy": 26_000}, note="by proposals"
@@ -142,26 +142,27 @@ def test_documented_scores_are_those_of_the_benchmarks() -> None:
     ("assignment", "kept"),
     [("budget.minutes=3", True), ("seed=4", True), ("batch.size=2", True),
      ("validate={every: 5}", True), ("model.name=fcn8s", False), ("optim.lr=1", False),
-     ("loss.class_weights=none", False), ("data.train_split=val", False)],
+     ("loss.class_weights=none", False), ("data.train_split=val", True)],
 )  # fmt: skip
 def test_another_training_has_no_documented_score(assignment: str, kept: bool) -> None:
     assert bool(load_recipe("fcn8s-quick", [assignment]).measured) == kept
 
 
-def test_run_folders_do_not_keep_it_and_old_ones_can_be_resumed(
-    tmp_path: Path, run_tiny: Run, documented: Path
+def test_run_folders_do_not_keep_it_and_are_gone_on_with_without_it(
+    tmp_path: Path, toy: Path, documented: Path
 ) -> None:
     out = tmp_path / "run"
+    plain = {"data": toy, "out": out, "resume": True, "make_validate": make_validate}
 
     def press(status: Status) -> None:
         if status.iteration == 3 and status.phase == "train":
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        run_tiny(out, recipe=str(documented), show=press)
+        train(load_recipe(str(documented)), show=press, **plain)
     assert "measured" not in load_yaml(out / "recipe.yaml")
     documented.write_text(documented.read_text().replace("0.677", "0.7"))
-    assert run_tiny(out, recipe=str(documented), resume=True).iteration == 6
+    assert train(load_recipe(str(documented)), **plain).iteration == 6
 
 
 def test_a_score_that_cannot_be(documented: Path) -> None:
@@ -175,42 +176,43 @@ def test_a_score_that_cannot_be(documented: Path) -> None:
 
 @pytest.fixture
 def documented(tmp_path: Path) -> Path:
-    """``fcn8s-quick`` with all that the tiny trainings change, and a score of its own."""
+    """A tiny recipe with a documented score."""
     path = tmp_path / "own.yaml"
     path.write_text(
-        load_recipe("fcn8s-quick", ["model.options={width: 0.0625, fc_width: 16}",
-                                    "augment.crop=[32, 32]"]).to_yaml()
+        load_recipe("fcn8s-quick", TINY).to_yaml()
         + "measured: [{data: CamVid, miou: 0.677, samples: 1300}]\n"
-    )  # fmt: skip
+    )
     return path
 
 
 @pytest.fixture
-def run_documented(
-    documented: Path, run_tiny: Run, monkeypatch: pytest.MonkeyPatch
-) -> Callable[..., list[tuple[Status, Notice]]]:
-    """Train it, tiny; what it said and with which status."""
-    from training import conftest
+def run_documented(toy: Path, documented: Path) -> Callable[..., Said]:
+    """Train it; what was said and with which status."""
 
-    tiny = [text for text in conftest.TINY if not text.startswith(("model.", "augment."))]
-    monkeypatch.setattr(conftest, "TINY", tiny)
-
-    def run(out: Path, *assignments: str, **options: Any) -> list[tuple[Status, Notice]]:
-        said: list[tuple[Status, Notice]] = []
-        run_tiny(
-            out, *assignments, recipe=str(documented),
+    def run(out: Path, *assignments: str, make_validate: MakeValidate = make_validate) -> Said:
+        said: Said = []
+        train(
+            load_recipe(str(documented), assignments), data=toy, out=out, resume=True,
+            make_validate=make_validate,
             show=lambda status: said.extend((status, notice) for notice in status.notices),
-            **options,
         )  # fmt: skip
         return said
 
     return run
 
 
-def tick(monkeypatch: pytest.MonkeyPatch, seconds: float) -> None:
-    """From now on trainings are told so many seconds more at each look at the clock."""
-    clock = itertools.count(step=seconds)
-    monkeypatch.setattr(training_state, "time", SimpleNamespace(monotonic=lambda: next(clock)))
+def steps_take(monkeypatch: pytest.MonkeyPatch, seconds: float) -> None:
+    """From now on the clock of trainings moves with their steps and stands still between."""
+    step, done = Training._step, itertools.count(1)
+    now = 100.0
+
+    def counted_step(self: Training, batches: Any) -> Any:
+        nonlocal now
+        now = 100.0 + seconds * next(done)
+        return step(self, batches)
+
+    monkeypatch.setattr(Training, "_step", counted_step)
+    monkeypatch.setattr(training_state, "time", SimpleNamespace(monotonic=lambda: now))
 
 
 def validation_takes(seconds: float) -> MakeValidate:
@@ -222,7 +224,7 @@ def validation_takes(seconds: float) -> MakeValidate:
 
 
 def test_iterations_are_counted_before_the_first_step(
-    tmp_path: Path, run_documented: Callable[..., list[tuple[Status, Notice]]]
+    tmp_path: Path, run_documented: Callable[..., Said]
 ) -> None:
     said = run_documented(tmp_path / "run", "batch.accumulate=3")
     assert {status.phase for status, _ in said} == {"start"}
@@ -235,82 +237,80 @@ def test_iterations_are_counted_before_the_first_step(
 
 
 def test_epochs_are_counted_by_the_split(
-    tmp_path: Path, run_documented: Callable[..., list[tuple[Status, Notice]]]
+    tmp_path: Path, run_documented: Callable[..., Said]
 ) -> None:
-    said = run_documented(tmp_path / "run", "budget.epochs=2", "budget.iterations=null")
+    said = run_documented(tmp_path / "run", "budget.epochs=2")
     assert said[0][1].text == "Budget: 2 epochs, 7 iterations, 14 samples."  # of 7 photos
     assert said[2][1].text.endswith("budget.epochs=185.8")
 
 
-@pytest.mark.parametrize(("samples", "warned"), [(1300, False), (13_000, True)])
+@pytest.mark.parametrize(("documented_samples", "warned"), [(600, False), (601, True)])
 def test_minutes_are_told_once_when_the_rate_is_known(
     tmp_path: Path,
     documented: Path,
-    run_documented: Callable[..., list[tuple[Status, Notice]]],
+    run_documented: Callable[..., Said],
     monkeypatch: pytest.MonkeyPatch,
-    samples: int,
+    documented_samples: int,
     warned: bool,
 ) -> None:
-    """Ten looks at the clock a second, and two between begin and end of an iteration."""
-    documented.write_text(documented.read_text().replace("1300", str(samples)))
-    tick(monkeypatch, 0.1)
+    """Thirty seconds of steps that take one second each, of two samples."""
+    documented.write_text(documented.read_text().replace("1300", str(documented_samples)))
+    steps_take(monkeypatch, 1.0)
     said = run_documented(
-        tmp_path / "run", "budget.minutes=1", "budget.iterations=null", "save_every=9999",
-        "validate.every=null", make_validate=validation_takes(0.0),
+        tmp_path / "run", "budget.minutes=0.5", "validate.every=null",
+        make_validate=validation_takes(0.0),
     )  # fmt: skip
-    (moment,) = {status.iteration for status, _ in said}
-    assert WARM_UP < moment <= WARM_UP + MEASURED
-    title = re.fullmatch(
-        r"Budget: 1 minutes, about (\d+) samples at (\S+) a second\.", said[0][1].text
-    )
-    assert title is not None
-    assert float(title[2]) == 10.0  # two samples in 0.2 s
-    assert 570 <= int(title[1]) <= 600
+    assert {status.iteration for status, _ in said} == {WARM_UP + 1}
+    assert said[0][1].text == "Budget: 0.5 minutes, about 60 samples at 2 a second."
+    assert rows(tmp_path / "run")[-1]["images"] == "60", "and so it was"
     assert [notice.warning for _, notice in said] == [False, False, True][: 2 + warned]
     if warned:
-        assert said[2][1].text.endswith("--set budget.minutes=22")  # 13,000 / 10 / 60
+        assert said[2][1].text.endswith("--set budget.minutes=6")  # 601 / 2 / 60
 
 
+@pytest.mark.parametrize(("every", "samples"), [("4", 34), ("null", 54)])
 def test_validations_are_taken_off_the_minutes(
     tmp_path: Path,
-    run_documented: Callable[..., list[tuple[Status, Notice]]],
+    run_documented: Callable[..., Said],
     monkeypatch: pytest.MonkeyPatch,
+    every: str,
+    samples: int,
 ) -> None:
-    tick(monkeypatch, 0.1)
+    """Each takes four seconds: half of the time after four steps, or a tenth of it at most."""
+    steps_take(monkeypatch, 1.0)
     said = run_documented(
-        tmp_path / "run", "budget.minutes=1", "budget.iterations=null", "save_every=9999",
-        "validate.every=4", make_validate=validation_takes(0.8),
+        tmp_path / "run", "budget.minutes=0.5", f"validate.every={every}",
+        make_validate=validation_takes(4.0),
     )  # fmt: skip
-    # 0.8 s of four iterations, and 0.8 s of a validation after them
-    found = re.search(r"about (\d+) samples at 10 a second", said[0][1].text)
-    assert found is not None
-    assert 285 <= int(found[1]) <= 320
+    assert said[0][1].text == f"Budget: 0.5 minutes, about {samples} samples at 2 a second."
 
 
 def test_a_budget_that_is_over_at_once(
-    tmp_path: Path,
-    run_documented: Callable[..., list[tuple[Status, Notice]]],
-    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path, run_documented: Callable[..., Said], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    tick(monkeypatch, 30.0)
+    steps_take(monkeypatch, 40.0)
     said = run_documented(
-        tmp_path / "run", "budget.minutes=1", "budget.iterations=null",
-        make_validate=validation_takes(0.0),
-    )  # fmt: skip
-    assert said[0][1].text.startswith("Budget: 1 minutes, about 2 samples at 0.0")
+        tmp_path / "run", "budget.minutes=0.5", make_validate=validation_takes(0.0)
+    )
+    assert said[0][1].text == "Budget: 0.5 minutes, about 2 samples at 0.05 a second."
     assert said[2][1].warning
 
 
-def test_nobody_listening_changes_no_weight(
-    tmp_path: Path,
-    run_documented: Callable[..., list[tuple[Status, Notice]]],
-    run_tiny: Run,
-    documented: Path,
+def test_measuring_the_rate_changes_no_weight(
+    tmp_path: Path, run_documented: Callable[..., Said], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    run_documented(tmp_path / "a", "budget.iterations=4")
-    run_tiny(tmp_path / "b", "budget.iterations=4", recipe=str(documented))
-    a, b = weights(tmp_path / "a"), weights(tmp_path / "b")
-    assert all(torch.equal(a[key], b[key]) for key in b)
+    runs = []
+    for name, seen in {"measured": 3, "not": 0}.items():
+        with monkeypatch.context() as patched:
+            steps_take(patched, 2.0)
+            if not seen:
+                patched.setattr(Training, "_expect", lambda *_: [])
+            said = run_documented(
+                tmp_path / name, "budget.minutes=0.2", make_validate=validation_takes(0.0)
+            )
+        assert len(said) == seen
+        runs.append(tmp_path / name)
+    assert_same_run(*runs)
 
 
 def test_each_stage_says_its_own(tmp_path: Path, run_stages: RunStages) -> None:  # noqa: F811

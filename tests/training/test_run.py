@@ -102,6 +102,7 @@ def test_ctrl_c_saves_and_resuming_is_exact(
     assert_same_run(out, uninterrupted)
 
 
+WHOLE = "from upscore.cli.main import main; main()"
 KILLED = """
 import os, signal
 from upscore.cli.main import main
@@ -121,6 +122,24 @@ main()
 """
 
 
+def train_in_a_process(toy: Path, out: Path, program: str, *more: str) -> None:
+    """Forty iterations by the verb, with a state each seventh; killed or to the end."""
+    settings = [*TINY, "budget.iterations=40", "save_every=7", "validate.every=9"]
+    done = subprocess.run(
+        [sys.executable, "-c", program, "train", "fcn8s-quick", "--data", str(toy),
+         "--out", str(out), "--set", *settings, *more],
+        check=False, env={**os.environ, "OMP_NUM_THREADS": "1"}, capture_output=True, text=True,
+    )  # fmt: skip
+    assert done.returncode == (-signal.SIGKILL if "SIGKILL" in program else 0), done.stderr
+
+
+@pytest.fixture(scope="module")
+def never_killed(toy: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    out = tmp_path_factory.mktemp("never killed") / "run"
+    train_in_a_process(toy, out, WHOLE)
+    return out
+
+
 @pytest.mark.slow
 @pytest.mark.skipif(sys.platform == "win32", reason="no SIGKILL there")
 @pytest.mark.parametrize(
@@ -132,21 +151,14 @@ main()
     ],
 )
 def test_sigkill_and_resume_is_exact_to_the_bit(
-    tmp_path: Path, toy: Path, run_tiny: Run, place: tuple[str, str, str, int], saved: int
+    tmp_path: Path, toy: Path, never_killed: Path, place: tuple[str, str, str, int], saved: int
 ) -> None:
-    settings = ["budget.iterations=40", "save_every=7", "validate.every=9"]
-    whole, killed = tmp_path / "whole", tmp_path / "killed"
-    run_tiny(whole, *settings)
-    done = subprocess.run(
-        [sys.executable, "-c", KILLED.format(place=place), "train", "fcn8s-quick", "--data",
-         str(toy), "--out", str(killed), "--set", *TINY, *settings],
-        check=False, env={**os.environ, "OMP_NUM_THREADS": "1"}, capture_output=True, text=True,
-    )  # fmt: skip
-    assert done.returncode == -signal.SIGKILL, done.stderr
-    position = torch.load(killed / "state" / "resume.pt", weights_only=True)["position"]
+    out = tmp_path / "run"
+    train_in_a_process(toy, out, KILLED.format(place=place))
+    position = torch.load(out / "state" / "resume.pt", weights_only=True)["position"]
     assert position["iteration"] == saved
-    run_tiny(killed, *settings, resume=True)
-    assert_same_run(whole, killed)
+    train_in_a_process(toy, out, WHOLE, "--resume")
+    assert_same_run(never_killed, out)
 
 
 @pytest.mark.slow
