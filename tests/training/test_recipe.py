@@ -29,7 +29,8 @@ def test_yaml_round_trip(tmp_path: Path, name: str) -> None:
     recipe = load_recipe(name)
     path = tmp_path / "recipe.yaml"
     path.write_text(recipe.to_yaml(), encoding="utf-8")
-    assert load_recipe(str(path)) == recipe
+    kept = recipe.model_copy(update={"measured": ()})  # the documented scores stay in the package
+    assert load_recipe(str(path)) == kept
 
 
 def test_another_budget_replaces_the_recipes() -> None:

@@ -8,7 +8,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -103,35 +102,63 @@ def test_ctrl_c_saves_and_resuming_is_exact(
     assert_same_run(out, uninterrupted)
 
 
-@pytest.mark.slow
-def test_sigkill_and_resume_is_exact_to_the_bit(tmp_path: Path, toy: Path) -> None:
+WHOLE = "from upscore.cli.main import main; main()"
+KILLED = """
+import os, signal
+from upscore.cli.main import main
+from upscore.training.{place[0]} import {place[1]}
+
+done, calls = {place[1]}.{place[2]}, 0
+
+def killed(self, *arguments):
+    global calls
+    calls += 1
+    if calls == {place[3]}:
+        os.kill(os.getpid(), signal.SIGKILL)
+    return done(self, *arguments)
+
+{place[1]}.{place[2]} = killed
+main()
+"""
+
+
+def train_in_a_process(toy: Path, out: Path, program: str, *more: str) -> None:
+    """Forty iterations by the verb, with a state each seventh; killed or to the end."""
     settings = [*TINY, "budget.iterations=40", "save_every=7", "validate.every=9"]
-    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    done = subprocess.run(
+        [sys.executable, "-c", program, "train", "fcn8s-quick", "--data", str(toy),
+         "--out", str(out), "--set", *settings, *more],
+        check=False, env={**os.environ, "OMP_NUM_THREADS": "1"}, capture_output=True, text=True,
+    )  # fmt: skip
+    assert done.returncode == (-signal.SIGKILL if "SIGKILL" in program else 0), done.stderr
 
-    def command(out: Path, *more: str) -> list[str]:
-        return [
-            sys.executable, "-m", "upscore", "train", "fcn8s-quick", "--data", str(toy),
-            "--out", str(out), "--set", *settings, *more,
-        ]  # fmt: skip
 
-    whole, killed = tmp_path / "whole", tmp_path / "killed"
-    subprocess.run(command(whole), check=True, env=environment, capture_output=True)
-    process = subprocess.Popen(
-        command(killed), env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
-    )
-    log = killed / "log.csv"
-    deadline = time.monotonic() + 60
-    while time.monotonic() < deadline and process.poll() is None:
-        if log.exists() and len(log.read_text().splitlines()) > 7:
-            break
-        time.sleep(0.002)
-    process.kill()
-    process.wait()
-    state = killed / "state" / "resume.pt"
-    position = torch.load(state, weights_only=True)["position"]
-    assert 0 < position["iteration"] < 40, "killed too late to show anything"
-    subprocess.run(command(killed, "--resume"), check=True, env=environment, capture_output=True)
-    assert_same_run(whole, killed)
+@pytest.fixture(scope="module")
+def never_killed(toy: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    out = tmp_path_factory.mktemp("never killed") / "run"
+    train_in_a_process(toy, out, WHOLE)
+    return out
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(sys.platform == "win32", reason="no SIGKILL there")
+@pytest.mark.parametrize(
+    ("place", "saved"),
+    [
+        (("loop", "Training", "_display", 21), 18),  # between two states; the first call is no step
+        (("loop", "Training", "_write_state", 5), 18),  # at 21, when the last weights are saved
+        (("log", "RunLog", "write", 11), 14),  # at 18, when the best weights are saved
+    ],
+)
+def test_sigkill_and_resume_is_exact_to_the_bit(
+    tmp_path: Path, toy: Path, never_killed: Path, place: tuple[str, str, str, int], saved: int
+) -> None:
+    out = tmp_path / "run"
+    train_in_a_process(toy, out, KILLED.format(place=place))
+    position = torch.load(out / "state" / "resume.pt", weights_only=True)["position"]
+    assert position["iteration"] == saved
+    train_in_a_process(toy, out, WHOLE, "--resume")
+    assert_same_run(never_killed, out)
 
 
 @pytest.mark.slow

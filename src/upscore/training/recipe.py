@@ -11,7 +11,7 @@ from annotated_types import Ge, Gt, Le, Lt
 from pydantic import Field, StringConstraints, model_validator
 
 from upscore.core.images import INPUT_SPECS
-from upscore.core.settings import Settings, build, load_yaml, set_dotted, set_key
+from upscore.core.settings import Settings, build, load_yaml, parse_assignment, set_dotted, set_key
 from upscore.core.shipped import shipped_names, shipped_text
 from upscore.data.transforms import Augment
 from upscore.errors import NotFoundError, SettingsError
@@ -23,6 +23,12 @@ Count = Annotated[int, Ge(1)]
 
 FOLDER = "recipes"
 """In the package."""
+
+SAME_SCORE = (
+    "batch", "budget", "crops.store", "data", "description", "device", "log_every", "measured",
+    "precision", "processes", "save_every", "seed", "validate",
+)  # fmt: skip
+"""Settings that may be changed without making the documented score that of another training."""
 
 
 class ModelSettings(Settings):
@@ -114,6 +120,26 @@ class StageSettings(Settings):
     """Settings that are others in this stage, by dotted key as with --set."""
 
 
+class Measured(Settings):
+    """A score that this recipe came to, and what it took: it tells what to expect elsewhere."""
+
+    data: str
+    """Data set that it was trained and scored on."""
+    split: str = "val"
+    miou: Annotated[float, Ge(0), Le(1)]
+    iterations: Count | None = None
+    """Optimiser steps of all stages; null: not recorded."""
+    samples: Count | None = None
+    """Samples that were seen, over all stages; null: not recorded."""
+    stages: dict[str, Count] = Field(default_factory=dict)
+    """Samples of each stage."""
+    minutes: Annotated[float, Gt(0)] | None = None
+    """Wall time on that machine."""
+    machine: str = ""
+    note: str = ""
+    """What the score is of, where that is not the network on whole photos."""
+
+
 class Recipe(Settings):
     """A whole training. ``upscore train`` takes a shipped name or a YAML file of this form."""
 
@@ -149,6 +175,9 @@ class Recipe(Settings):
     another number of threads, so give it for weights that do not depend on the number of cores."""
     processes: Count = 1
     """Processes that share each step (data parallel): GPUs, or CPU processes."""
+    measured: tuple[Measured, ...] = Field(default=(), exclude=True)
+    """Documented scores, the one that budgets are compared with first. No setting: run folders do
+    not keep it, and it is left out where settings that change the score are changed."""
 
     @model_validator(mode="after")
     def _check(self) -> Recipe:
@@ -244,4 +273,11 @@ def load_recipe(name: str, assignments: Iterable[str] = ()) -> Recipe:
         content["budget"] = {}
     for assignment in assignments:
         set_dotted(content, assignment)
+    keys = [parse_assignment(assignment)[0] for assignment in assignments]
+    if any(_changes_score(key) for key in keys):
+        content.pop("measured", None)
     return build(Recipe, content, source)
+
+
+def _changes_score(key: str) -> bool:
+    return not any(key == same or key.startswith(f"{same}.") for same in SAME_SCORE)

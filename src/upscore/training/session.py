@@ -29,6 +29,7 @@ from upscore.proposals import EdgeBoxes
 from upscore.proposals.make import Photo, make_store
 from upscore.proposals.store import ProposalStore
 from upscore.training.crops import MAKE, CropSplit, balanced, object_crops, proposal_crops
+from upscore.training.expected import Documented
 from upscore.training.loop import Outcome, Status, Training, Validate
 from upscore.training.loss import median_frequency_weights
 from upscore.training.order import by_photo, shuffled, with_replacement
@@ -81,7 +82,9 @@ def train(
     with cpu_threads(recipe.threads):
         if recipe.stages:
             return _train_stages(session, recipe, run, resume=resume)
-        return session.train(recipe, run, kept=recipe, resume=resume)
+        return session.train(
+            recipe, run, kept=recipe, resume=resume, documented=Documented.of(recipe)
+        )
 
 
 def _train_stages(session: _Session, recipe: Recipe, run: RunFolder, *, resume: bool) -> Outcome:
@@ -97,7 +100,12 @@ def _train_stages(session: _Session, recipe: Recipe, run: RunFolder, *, resume: 
         session.show = _of_stage(show, named.name)
         if last or not is_finished(folder):
             outcome = session.train(
-                stage, folder, kept=recipe if last else stage, resume=True, start=start
+                stage,
+                folder,
+                kept=recipe if last else stage,
+                resume=True,
+                documented=Documented.of(recipe, named),
+                start=start,
             )
             seconds += outcome.seconds
             if outcome.interrupted:
@@ -135,11 +143,13 @@ class _Session:
         *,
         kept: Recipe,
         resume: bool,
+        documented: Documented,
         start: Path | None = None,
     ) -> Outcome:
         """One training into ``run``, whose folder keeps the recipe ``kept``.
 
         Args:
+            documented: the score that it is compared with.
             start: run folder of the stage before.
         """
         if recipe.crops.store == MAKE:  # which goes into the folder
@@ -191,6 +201,7 @@ class _Session:
             validation_images=len(val_split),
             validate=self.make_validate(val_split, input_spec, self.runtime),
             class_weights=class_weights,
+            documented=documented,
             show=self.show,
         )
         return training.fit()
