@@ -144,8 +144,8 @@ def write_stages(job: Job, done: Sequence[Planned]) -> dict[str, dict[str, Any]]
         if name not in names:
             continue
         look: dict[str, Any] = {"run": f"runs/{name}", "proposals": store}
-        crops = names[name].recipe.crops
-        if job.budget.minutes is not None:
+        crops = names[name].recipe.crop_geometry
+        if crops is not None:  # said in the file, so that other windows are other label maps
             look |= {"growth": crops.growth, "square": crops.square}
         if job.background is None:  # or pixels outside all boxes would become class 0
             look["whole_image"] = True
