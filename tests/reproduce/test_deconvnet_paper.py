@@ -40,7 +40,7 @@ def test_from_folder_to_page(paper):
     names = {table["name"] for table in found["tables"]}
     assert names == {
         "table1-classes", "table1-published", "methods", "proposals", "repairs", "wins", "sizes",
-        "trimap", "ablations",
+        "trimap", "ablations", "samples",
     }  # fmt: skip
     by_name = {table["name"]: table for table in found["tables"]}
     assert by_name["table1-published"]["published_rows"] == list(range(11))

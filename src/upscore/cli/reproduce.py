@@ -101,6 +101,8 @@ def _reproduce(
     from upscore.reproduce.run import Hooks, check_complete, reproduce
 
     show_messages("upscore.compiled")
+    show_messages("upscore.inference")
+    show_messages("upscore.training")
     with _Displays() as displays:
         made = reproduce(
             source,

@@ -36,13 +36,14 @@ def train(
         set: Change settings of the recipe, as in --set budget.minutes=12 optim.lr=0.001.
         resume: Go on with the run in --out where it stopped (or begin it).
     """
-    from upscore.cli.console import console
+    from upscore.cli.console import console, show_messages
     from upscore.cli.training_display import TrainingDisplay
     from upscore.core.memory import keep_freed_memory
     from upscore.training.recipe import load_recipe
     from upscore.training.session import train as run_training
 
     keep_freed_memory()
+    show_messages("upscore.training")  # how many samples there are, and whether scores are fair
     settings = load_recipe(recipe, [assignment for group in set for assignment in group])
     with TrainingDisplay() as display:
         outcome = run_training(

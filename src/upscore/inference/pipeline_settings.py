@@ -93,8 +93,8 @@ class InstanceWiseStage(InstanceSettings):
     run: Path
     """Run or model folder."""
     preset: Literal["paper", "released"] = "paper"
-    """What settings are that neither this file gives nor the run's training (``growth``, ``square``,
-    ``leave_image``, ``input_size``)."""
+    """What settings are that are not given here; ``growth``, ``square``, ``leave_image`` and
+    ``input_size`` are first of all those of the run's training."""
     proposals: ProposalSettings | None = None
 
     @model_validator(mode="after")

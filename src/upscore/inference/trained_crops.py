@@ -97,7 +97,11 @@ def _of(crops: CropGeometry) -> dict[str, Any]:
 
 
 def _from_recipe(content: dict[str, Any]) -> dict[str, Any]:
-    """By a ``recipe.yaml``: of its last stage, whose weights are the run's. Raises SettingsError."""
+    """By a ``recipe.yaml``: its last stage counts, whose weights are the run's.
+
+    Raises:
+        SettingsError: nothing that makes sense.
+    """
     stages = content.get("stages")
     last = stages[-1] if isinstance(stages, list) and stages else {}
     changes = last.get("set") if isinstance(last, dict) else None

@@ -13,6 +13,7 @@ from upscore.inference.segmenter import Scores
 from upscore.report.document import Document, Item, Section
 from upscore.reproduce.deconvnet_checks import checks
 from upscore.reproduce.deconvnet_pictures import analysis_items, ensemble_items, proposal_items
+from upscore.reproduce.deconvnet_samples import samples_table
 from upscore.reproduce.deconvnet_stages import (
     COUNTS,
     DECONVNET,
@@ -37,6 +38,7 @@ from upscore.reproduce.repairs import repairs
 from upscore.reproduce.scores import by_stage, measured, score_stages
 from upscore.reproduce.shared_parts import facts, missing, recipes
 from upscore.reproduce.trainings import Planned
+from upscore.training.shown import overlap_warning
 
 TITLE = "The DeconvNet paper, reproduced"
 ABLATIONS = (
@@ -106,6 +108,7 @@ def document(job: Job, plans: Sequence[Planned]) -> tuple[Document, dict[str, An
                 Section(
                     "Scores", _about(job), (*class_tables(job, methods), overall_table(methods))
                 ),
+                Section("What the networks learned from", items=(samples_table(job, done),)),
                 Section("What the decoder does", *_looked_into(job, plans)),
                 Section("Proposals", items=proposal_items(job, proposals, steps)),
                 Section(
@@ -177,6 +180,9 @@ def _about(job: Job) -> tuple[str, ...]:
             f"The budget, {job.budget}, is shared among the trainings; networks are small "
             "and begin from random weights. The three DeconvNets have twice the time of FCN-8s."
         )
+    warning = overlap_warning(job.train, job.split)
+    if warning is not None:
+        told.append(f"{warning[0].upper()}{warning[1:]}.")
     if job.background is None:
         told.append(
             "The data has no class called background, so DeconvNet also looks at the photo as a "

@@ -91,7 +91,7 @@ def _start(run: Path) -> str:
 
 
 def _train_store(job: Job) -> Path:
-    return job.folder.path / "proposals-train.parquet"
+    return job.folder.path / f"proposals-{job.train_split}.parquet"
 
 
 def _measured_store(job: Job) -> Path:
@@ -104,12 +104,8 @@ def prepare(job: Job) -> None:
     Raises:
         WorkError: photos of the training split that cannot be read.
     """
-    train = job.dataset.split("train")
-    for name, pairs, path in (
-        ("train", train.pairs, _train_store(job)),
-        (job.split.name, job.split.pairs, _measured_store(job)),
-    ):
-        _make(job, name, pairs, path, strict=name == "train")
+    for split, path in ((job.train, _train_store(job)), (job.split, _measured_store(job))):
+        _make(job, split.name, split.pairs, path, strict=split.name == job.train_split)
 
 
 def _make(job: Job, name: str, pairs: Sequence[Pair], path: Path, *, strict: bool) -> None:
