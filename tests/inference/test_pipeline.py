@@ -29,7 +29,7 @@ from upscore.inference.ensemble import Ensemble
 from upscore.inference.instance_wise import PAPER, InstanceWise
 from upscore.inference.load import load_segmenter
 from upscore.inference.pipeline import Pipeline, load_pipeline
-from upscore.inference.pipeline_parts import OncePerPhoto, trained_size
+from upscore.inference.pipeline_parts import OncePerPhoto
 from upscore.inference.refine import Refine, refine
 from upscore.inference.tiles import Tiled
 
@@ -278,23 +278,6 @@ def test_it_gives_instance_wise_the_trained_size_and_the_given_boxes(tmp_path, p
     assert settings["edges"]["kind"] == "GradientEdges"
     assert settings["min_box_area"] == EDGE_BOXES["min_box_area"]
     assert 0 < len(segmenter.proposals(photo)) <= 30
-
-
-@pytest.mark.parametrize(
-    ("recipe", "size"),
-    [
-        ("augment: {crop: [96, 96]}", (96, 96)),
-        ("augment: {crop: [96, 128]}", (224, 224)),
-        ("augment: {crop: null}", (224, 224)),
-        ("augment: 3", (224, 224)),
-        ("model: [", (224, 224)),
-        (None, (224, 224)),
-    ],
-)
-def test_the_trained_size(tmp_path, recipe, size):
-    if recipe is not None:
-        (tmp_path / "recipe.yaml").write_text(recipe)
-    assert trained_size(tmp_path / "model") == size
 
 
 def test_a_photo_without_any_box(tmp_path):

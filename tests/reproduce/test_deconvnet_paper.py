@@ -10,6 +10,7 @@ import torch
 
 from reproduce.support import Told, run
 from upscore.core.labels import VOID
+from upscore.data import open_data
 from upscore.data.toy import make_toy
 from upscore.errors import WorkError
 from upscore.inference.load import load_segmenter
@@ -40,7 +41,7 @@ def test_from_folder_to_page(paper):
     names = {table["name"] for table in found["tables"]}
     assert names == {
         "table1-classes", "table1-published", "methods", "switches", "proposals", "repairs", "wins",
-        "sizes", "trimap", "ablations",
+        "sizes", "trimap", "ablations", "samples",
     }  # fmt: skip
     by_name = {table["name"]: table for table in found["tables"]}
     assert by_name["table1-published"]["published_rows"] == list(range(11))
@@ -54,6 +55,16 @@ def test_from_folder_to_page(paper):
     assert figures >= {"figure-switches", "figure-proposals", "figure-wins", "figure-repairs"}
     sentences = [check["sentence"] for check in found["checks"]]
     assert len(sentences) == len(set(sentences)) == 12
+    *paper_rows, objects, proposals = by_name["samples"]["rows"][:4]
+    assert by_name["samples"]["published_rows"] == [0, 1]
+    assert [row[3] for row in paper_rows] == [200_000, 2_700_000]
+    assert [row[5] for row in paper_rows] == [20_000 * 64, 40_000 * 64]
+    # of 4 iterations of 2, three tenths and the rest
+    assert [[row[1], row[2], row[5]] for row in (objects, proposals)] == [
+        ["objects", 6, 2], ["proposals", 6, 6],
+    ]  # fmt: skip
+    assert all(0 < row[3] <= row[4] for row in (objects, proposals))
+    assert len(by_name["samples"]["rows"]) == 2 + 2 + 2 + 1
     for figure in found["figures"]:
         for path in figure["files"]:
             assert (out / path).stat().st_size > 500
@@ -113,6 +124,30 @@ def test_recipes_of_the_paper(budget, toy, tmp_path, monkeypatch):
         assert by_name["deconvnet"].budget.iterations == 60000
     else:
         assert [by_name[name].budget.minutes for name in TRAININGS] == [1, 2, 2, 2]
+
+
+def test_boxes_are_of_the_split_that_is_trained_on(toy, tmp_path, monkeypatch):
+    made, plans = {}, []
+
+    def stop(given, *_args, **_more):
+        plans.extend(given)
+        raise WorkError("seen enough")
+
+    monkeypatch.setattr("upscore.reproduce.run.train_missing", stop)
+    monkeypatch.setattr(
+        "upscore.reproduce.deconvnet_stages._make",
+        lambda _job, name, pairs, path, *, strict: made.update({name: (pairs, path, strict)}),
+    )
+    with pytest.raises(WorkError, match="seen enough"):
+        reproduce("deconvnet-paper", data=toy, out=tmp_path / "out", budget="papers",
+                  hooks=Told().hooks(), assignments=["data.train_split=trainval"])  # fmt: skip
+    dataset = open_data(toy)
+    both = [*dataset.split("train").pairs, *dataset.split("val").pairs]
+    assert {pair.name for pair in made["trainval"][0]} == {pair.name for pair in both}
+    assert (made["trainval"][2], made["val"][2]) == (True, False)
+    by_name = {plan.name: plan.recipe for plan in plans}
+    assert by_name["deconvnet"].crops.store == str(made["trainval"][1])
+    assert by_name["deconvnet"].data.train_split == "trainval"
 
 
 def test_repairs_count_every_pixel_once():

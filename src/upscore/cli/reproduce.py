@@ -102,6 +102,8 @@ def _reproduce(
 
     show_messages("upscore.compiled")
     show_messages("upscore.models.weights")  # that a first layer is converted
+    show_messages("upscore.inference")
+    show_messages("upscore.training")
     with _Displays() as displays:
         made = reproduce(
             source,

@@ -64,6 +64,9 @@ class ScoredStages:
         wanted = pipeline.stages if names is None else names
         seconds: dict[str, float] = {}
         about = options.about()
+        content = read_pipeline(path).model_dump(mode="json", exclude_none=True)
+        for name, used in pipeline.box_settings.items():  # with what the run's training says
+            content["stages"][name]["instance_wise"] |= used.model_dump(mode="json")
         return cls(
             {name: pipeline.labels_of(name) for name in pipeline.stages if name in wanted},
             pipeline.answer,
@@ -72,7 +75,7 @@ class ScoredStages:
             {
                 "device": about["device"],
                 "precision": about["precision"],
-                "pipeline": read_pipeline(path).model_dump(mode="json", exclude_none=True),
+                "pipeline": content,
             },
             seconds,
         )

@@ -61,6 +61,7 @@ class NetworkOptions:
 
         show_messages("upscore.compiled")
         show_messages("upscore.proposals")
+        show_messages("upscore.inference")  # that boxes are shown otherwise than in training
         options = asdict(self)
         del options["max_pixels"]
         device, precision = options.pop("device"), options.pop("precision")
@@ -93,6 +94,7 @@ class SegmenterOptions(NetworkOptions):
 
         show_messages("upscore.compiled")  # that the first use compiles, which takes its time
         show_messages("upscore.proposals")  # that boxes are missing in a store
+        show_messages("upscore.inference")  # that boxes are shown otherwise than in training
         return super().load(run)
 
     def about(self) -> dict[str, Any]:

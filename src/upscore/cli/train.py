@@ -43,6 +43,7 @@ def train(
     from upscore.training.session import train as run_training
 
     keep_freed_memory()
+    show_messages("upscore.training")  # how many samples there are, and whether scores are fair
     settings = load_recipe(recipe, [assignment for group in set for assignment in group])
     with TrainingDisplay() as display:
         if not display.silent:

@@ -108,6 +108,10 @@ class RunFolder:
             text = json.dumps({"format_version": FORMAT_VERSION, **content}, indent=2)
             temporary.write_text(text + "\n", encoding="utf-8")
 
+    def update_manifest(self, **entries: Any) -> None:
+        """Put ``entries`` into the manifest, beside what is in it."""
+        self.write_manifest({**self.read_manifest(), **entries})
+
 
 def unique_names(paths: Sequence[Path]) -> list[str]:
     """What to call runs and pipelines: the last part of the path, without ``.yaml``.

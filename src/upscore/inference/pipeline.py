@@ -16,7 +16,7 @@ from upscore.core.labels import LabelMap, Labels, RGBImage
 from upscore.core.runtime import DeviceName, Precision
 from upscore.errors import SettingsError
 from upscore.inference.ensemble import Ensemble
-from upscore.inference.instance_wise import InstanceWise, Order
+from upscore.inference.instance_wise import InstanceSettings, InstanceWise, Order
 from upscore.inference.pipeline_parts import PipelineParts
 from upscore.inference.pipeline_settings import read_pipeline
 from upscore.inference.refine import Refine, refine
@@ -104,6 +104,15 @@ class Pipeline:
             for name in self._order([self.answer])
             if isinstance(self._stages[name].segmenter, InstanceWise)
         )
+
+    @property
+    def box_settings(self) -> dict[str, InstanceSettings]:
+        """Settings of the stages that look at a photo box by box, as they are used."""
+        return {
+            name: stage.segmenter.settings
+            for name, stage in self._stages.items()
+            if isinstance(stage.segmenter, InstanceWise)
+        }
 
     def probabilities(self, image: RGBImage) -> Scores:
         """Of the answer, (C, H, W) float32 in [0, 1].

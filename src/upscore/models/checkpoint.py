@@ -13,9 +13,11 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
+from upscore.core.crop_geometry import CropGeometry
 from upscore.core.files import atomic_path, make_folder, read_json, write_json
 from upscore.core.images import InputSpec
 from upscore.core.labels import Labels
+from upscore.core.settings import build
 from upscore.errors import NotFoundError, OutputError, RunError, SettingsError
 from upscore.models.catalog import create_model
 from upscore.models.network import Network, count_parameters
@@ -29,17 +31,33 @@ WEIGHTS = "model.safetensors"
 
 @dataclass(frozen=True)
 class SavedModel:
-    """A network as loaded: in eval mode, float32, on the CPU, with what belongs to it."""
+    """A network as loaded: in eval mode, float32, on the CPU, with what belongs to it.
+
+    Attributes:
+        crops: what boxes showed in training; None for one trained on photos, or by an upscore that
+            did not keep it here.
+    """
 
     model: Network
     labels: Labels
     input_spec: InputSpec
+    crops: CropGeometry | None = None
 
 
-def save_model(folder: Path, model: nn.Module, *, labels: Labels, input_spec: InputSpec) -> None:
+def save_model(
+    folder: Path,
+    model: nn.Module,
+    *,
+    labels: Labels,
+    input_spec: InputSpec,
+    crops: CropGeometry | None = None,
+) -> None:
     """Write ``folder/model.safetensors``, then ``folder/config.json``, each whole or not at all.
 
     Weights go to disk as float32 in the default memory layout, from whatever device.
+
+    Args:
+        crops: what boxes showed in training, of a network that was trained on crops.
 
     Raises:
         SettingsError: not a network of the catalogue, one folded for inference, or one whose
@@ -75,6 +93,7 @@ def save_model(folder: Path, model: nn.Module, *, labels: Labels, input_spec: In
             "num_parameters": count_parameters(model),
             "classes": labels.to_json(),
             "input_spec": input_spec.to_json(),
+            **({} if crops is None else {"crops": crops.model_dump(mode="json")}),
         },
     )
 
@@ -92,6 +111,7 @@ def load_model(folder: Path) -> SavedModel:
     try:
         labels = Labels.from_json(config["classes"])
         input_spec = InputSpec.from_json(config["input_spec"])
+        crops = crops_from_config(config)
         model = _blueprint(config["architecture"], config["options"])
     except KeyError as error:
         raise RunError(f"{path}: damaged, no entry {error}") from error
@@ -109,7 +129,13 @@ def load_model(folder: Path) -> SavedModel:
             "half-written: use another model folder or train again"
         )
     fit(model, state, source=folder / WEIGHTS)
-    return SavedModel(model.eval(), labels, input_spec)
+    return SavedModel(model.eval(), labels, input_spec, crops)
+
+
+def crops_from_config(config: Mapping[str, Any]) -> CropGeometry | None:
+    """What boxes showed in training, by a config.json. Raises SettingsError where that is wrong."""
+    crops = config.get("crops")
+    return None if crops is None else build(CropGeometry, crops, "crops")
 
 
 def read_state(folder: Path) -> tuple[dict[str, Tensor], InputSpec]:

@@ -11,6 +11,7 @@ from upscore.reproduce.deconvnet_checks import checks
 from upscore.reproduce.deconvnet_measures import Measures, measure, saved_deconvnet, see_pairs
 from upscore.reproduce.deconvnet_pictures import analysis_items, ensemble_items
 from upscore.reproduce.deconvnet_proposals import proposal_items
+from upscore.reproduce.deconvnet_samples import samples_table
 from upscore.reproduce.deconvnet_stages import DECONVNET, FCN, TITLES
 from upscore.reproduce.deconvnet_tables import (
     ablation_table,
@@ -25,6 +26,7 @@ from upscore.reproduce.photos import pairs_of_objects
 from upscore.reproduce.shared_parts import facts, missing, recipes
 from upscore.reproduce.switches import exchange_items
 from upscore.reproduce.trainings import Planned
+from upscore.training.shown import overlap_warning
 
 TITLE = "The DeconvNet paper, reproduced"
 
@@ -59,6 +61,10 @@ def document(job: Job, plans: Sequence[Planned]) -> tuple[Document, dict[str, An
                     "Scores",
                     _about(job),
                     (*class_tables(job, found.methods), overall_table(found.methods)),
+                ),
+                Section(
+                    "What the networks learned from",
+                    items=(samples_table(job, job.finished(plans)),),
                 ),
                 Section("What the decoder does", *_looked_into(job, plans)),
                 Section("What switches hold", *_switches(job, plans)),
@@ -131,6 +137,9 @@ def _about(job: Job) -> tuple[str, ...]:
             f"The budget, {job.budget}, is shared among the trainings; networks are small "
             "and begin from random weights. The three DeconvNets have twice the time of FCN-8s."
         )
+    warning = overlap_warning(job.train, job.split)
+    if warning is not None:
+        told.append(f"{warning[0].upper()}{warning[1:]}.")
     if job.background is None:
         told.append(
             "The data has no class called background, so DeconvNet also looks at the photo as a "

@@ -88,7 +88,7 @@ def _start(run: Path) -> str:
 
 
 def _train_store(job: Job) -> Path:
-    return job.folder.path / "proposals-train.parquet"
+    return job.folder.path / f"proposals-{job.train_split}.parquet"
 
 
 def _measured_store(job: Job) -> Path:
@@ -101,12 +101,8 @@ def prepare(job: Job) -> None:
     Raises:
         WorkError: photos of the training split that cannot be read.
     """
-    train = job.dataset.split("train")
-    for name, pairs, path in (
-        ("train", train.pairs, _train_store(job)),
-        (job.split.name, job.split.pairs, _measured_store(job)),
-    ):
-        _make(job, name, pairs, path, strict=name == "train")
+    for split, path in ((job.train, _train_store(job)), (job.split, _measured_store(job))):
+        _make(job, split.name, split.pairs, path, strict=split.name == job.train_split)
 
 
 def _make(job: Job, name: str, pairs: Sequence[Pair], path: Path, *, strict: bool) -> None:
@@ -141,8 +137,8 @@ def write_stages(job: Job, done: Sequence[Planned]) -> dict[str, dict[str, Any]]
         if name not in names:
             continue
         look: dict[str, Any] = {"run": f"runs/{name}", "proposals": store}
-        crops = names[name].recipe.crops
-        if job.budget.minutes is not None:
+        crops = names[name].recipe.crop_geometry
+        if crops is not None:  # said in the file, so that other windows are other label maps
             look |= {"growth": crops.growth, "square": crops.square}
         if job.background is None:  # or pixels outside all boxes would become class 0
             look["whole_image"] = True

@@ -44,6 +44,7 @@ class Job:
     Attributes:
         data: as typed.
         split: what is validated and measured on.
+        train_split: name of what is trained on.
         assignments: settings of people's own, for all trainings.
         photo, label: place and class that figures shall show, where chosen.
         failures: trainings that went wrong, by name; the page tells it.
@@ -58,6 +59,7 @@ class Job:
     assignments: tuple[str, ...]
     runtime: Runtime
     progress: Progress
+    train_split: str = "train"
     photo: int | None = None
     label: int | None = None
     failures: dict[str, str] = field(default_factory=dict)
@@ -67,6 +69,11 @@ class Job:
     @property
     def background(self) -> int | None:
         return self.dataset.labels.background
+
+    @property
+    def train(self) -> Split:
+        """What is trained on."""
+        return self.dataset.split(self.train_split)
 
     @property
     def store(self) -> LabelStore:
@@ -110,7 +117,7 @@ class Job:
 
     def median_size(self) -> tuple[int, int]:
         """Height and width of the training split's photos, of some of them."""
-        pairs = self.dataset.split("train").pairs
+        pairs = self.train.pairs
         some = pairs[:: max(1, len(pairs) // LOOKED_AT)]
         sizes = [image_size(pair.image) for pair in some]
         height, width = (int(median(size[axis] for size in sizes)) for axis in (0, 1))

@@ -10,6 +10,7 @@ from typing import Any, Literal
 from upscore.core.failures import tell_failures
 from upscore.core.files import write_json, write_text
 from upscore.core.runtime import describe_start, select_runtime
+from upscore.core.settings import parse_assignment
 from upscore.data import open_data
 from upscore.errors import DataError, WorkError
 from upscore.report.document import Chart, Document, Sheet, Table, without_data
@@ -117,7 +118,6 @@ def reproduce(
             f"{dataset.root}: has one class, {dataset.labels.names[0]!r}, so that there is nothing "
             "to tell apart; a reproduction wants two or more"
         )
-    dataset.split("train")
     job = Job(
         data=data,
         dataset=dataset,
@@ -127,7 +127,9 @@ def reproduce(
         assignments=tuple(assignments),
         runtime=select_runtime(*_device(assignments)),
         progress=hooks.progress,
+        train_split=_train_split(assignments),
     )
+    dataset.split(job.train_split)
     chosen = SOURCES[source]
     plans = chosen.trainings(job)
     plan = {
@@ -163,6 +165,17 @@ def check_complete(made: Made) -> None:
         raise WorkError(
             tell_failures(f"{made.page} is written, but not complete:", list(made.missing), rest="")
         )
+
+
+def _train_split(assignments: Sequence[str]) -> str:
+    """What the settings say is trained on, or train."""
+    name = "train"
+    for key, value in map(parse_assignment, assignments):
+        if key == "data.train_split":
+            name = str(value)
+        elif key == "data" and isinstance(value, dict):
+            name = str(value.get("train_split", name))
+    return name
 
 
 def _device(assignments: Sequence[str]) -> tuple[Any, Any]:

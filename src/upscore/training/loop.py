@@ -417,19 +417,20 @@ class Training:
 
     def _save_model(self, folder: Any) -> None:
         if self._first:
-            save_model(folder, self._candidate, labels=self.labels, input_spec=self.input_spec)
+            save_model(
+                folder,
+                self._candidate,
+                labels=self.labels,
+                input_spec=self.input_spec,
+                crops=self.recipe.crop_geometry,
+            )
 
     def _save(self, clock: Clock) -> None:
         self._look_for_bad_loss()
         self._window_sum()
         self.position.seconds = clock.seconds
+        self._save_model(self.run.state / "last")
         if self._first:
-            save_model(
-                self.run.state / "last",
-                self._candidate,
-                labels=self.labels,
-                input_spec=self.input_spec,
-            )
             self._write_state()
         self.fabric.barrier()
 

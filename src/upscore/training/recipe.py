@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import yaml
 from annotated_types import Ge, Gt, Le, Lt
-from pydantic import Field, StringConstraints, model_validator
+from pydantic import BeforeValidator, Field, StringConstraints, model_validator
 
+from upscore.core.crop_geometry import CropGeometry
 from upscore.core.images import INPUT_SPECS
 from upscore.core.settings import Settings, build, load_yaml, parse_assignment, set_dotted, set_key
 from upscore.core.shipped import shipped_names, shipped_text
@@ -109,13 +111,21 @@ class StatisticsSettings(Settings):
     """Samples of each."""
 
 
+def _read_share(value: Any) -> Any:
+    """``1/3`` as a number; anything else as it is."""
+    if not isinstance(value, str):
+        return value
+    match = re.fullmatch(r"\s*(\d+)\s*/\s*(\d*[1-9]\d*)\s*", value)
+    return int(match[1]) / int(match[2]) if match else value
+
+
 class StageSettings(Settings):
     """A part of the training that goes on from the weights of the one before."""
 
     name: Annotated[str, StringConstraints(pattern=r"^[a-z0-9-]+$")]
     """Its folder is stages/NAME in the run folder; the last stage's is the run folder itself."""
-    share: Annotated[float, Gt(0), Le(1)]
-    """Part of the budget."""
+    share: Annotated[float, BeforeValidator(_read_share), Gt(0), Le(1)]
+    """Part of the budget: a number, or a fraction as in 1/3, which divides 60,000 exactly."""
     set: dict[str, Any] = Field(default_factory=dict)
     """Settings that are others in this stage, by dotted key as with --set."""
 
@@ -240,6 +250,18 @@ class Recipe(Settings):
                 set_key(content, key, value)
             found.append(build(Recipe, content, f"stage {stage.name}"))
         return found
+
+    @property
+    def crop_geometry(self) -> CropGeometry | None:
+        """What boxes show when training is over; None where it learns from whole photos."""
+        last = self.stage_recipes()[-1] if self.stages else self
+        size = last.augment.crop or last.augment.resize
+        if last.crops.kind == "photos" or size is None:
+            return None
+        crops = last.crops
+        return CropGeometry(
+            growth=crops.growth, square=crops.square, leave_image=crops.leave_image, size=size
+        )
 
     def to_yaml(self) -> str:
         """Every setting, defaults included."""

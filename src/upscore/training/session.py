@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -35,10 +36,13 @@ from upscore.training.loss import median_frequency_weights
 from upscore.training.order import by_photo, shuffled, with_replacement
 from upscore.training.recipe import Recipe
 from upscore.training.sampler import Sampler
+from upscore.training.shown import Shown, num_common, overlap_warning
 from upscore.training.state import load_state
 
 if TYPE_CHECKING:
     from lightning_fabric import Fabric
+
+logger = logging.getLogger(__name__)
 
 FABRIC_PRECISION = {"fp32": "32-true", "bf16": "bf16-mixed", "fp16": "16-mixed"}
 
@@ -79,6 +83,9 @@ def train(
     dataset = open_data(data)
     run = RunFolder(out)
     session = _Session(fabric, runtime, dataset, data, run, make_validate, show)
+    warning = overlap_warning(*_splits(recipe, dataset))
+    if warning is not None and fabric.is_global_zero:
+        logger.warning("%s", warning)
     with cpu_threads(recipe.threads):
         if recipe.stages:
             return _train_stages(session, recipe, run, resume=resume)
@@ -106,6 +113,7 @@ def _train_stages(session: _Session, recipe: Recipe, run: RunFolder, *, resume: 
                 resume=True,
                 documented=Documented.of(recipe, named),
                 start=start,
+                stage=named.name,
             )
             seconds += outcome.seconds
             if outcome.interrupted:
@@ -145,18 +153,19 @@ class _Session:
         resume: bool,
         documented: Documented,
         start: Path | None = None,
+        stage: str = "",
     ) -> Outcome:
         """One training into ``run``, whose folder keeps the recipe ``kept``.
 
         Args:
             documented: the score that it is compared with.
             start: run folder of the stage before.
+            stage: its name, where there are several.
         """
         if recipe.crops.store == MAKE:  # which goes into the folder
             self.prepare(run, kept, resume)
             resume = True
-        train_split = self.dataset.split(recipe.data.train_split)
-        val_split = self.dataset.split(recipe.data.val_split)
+        train_split, val_split = _splits(recipe, self.dataset)
         input_spec = InputSpec.named(recipe.input)
         torch.manual_seed(recipe.seed)
         model = create_model(
@@ -171,14 +180,19 @@ class _Session:
                 file_input=recipe.init.input if start is None else None,
             )
         samples, order = train_split, shuffled(len(train_split))
+        num_crops = None
         if recipe.data.sampling == "replacement":
             order = with_replacement(len(train_split))
         if recipe.crops.kind != "photos":
             val_split = self._validation_crops(recipe, val_split)
-            samples = self._crops(recipe, train_split)
+            crops = self._crops(recipe, train_split)
+            num_crops = len(crops)
+            samples = balanced(crops, recipe.crops.balance, seed=recipe.seed)
             order = by_photo(samples.crops.photos, recipe.crops.per_read)
         class_weights = _class_weights(recipe, samples)
         self.prepare(run, kept, resume)  # last: whatever is wrong so far leaves no folder behind
+        shown = Shown(recipe, photos=len(train_split), crops=num_crops, epoch=len(samples))
+        self._say_what_is_shown(run, shown, stage)
 
         training = Training(
             recipe,
@@ -204,15 +218,23 @@ class _Session:
             documented=documented,
             show=self.show,
         )
-        return training.fit()
+        outcome = training.fit()
+        if self.fabric.is_global_zero:
+            run.update_manifest(samples=shown.to_json(drawn=shown.step * outcome.iteration))
+        return outcome
+
+    def _say_what_is_shown(self, run: RunFolder, shown: Shown, stage: str) -> None:
+        if not self.fabric.is_global_zero:
+            return
+        logger.info("%s", f"{stage}: {shown}" if stage else shown)
+        old = run.read_manifest().get("samples", {}).get("drawn", 0)
+        run.update_manifest(samples=shown.to_json(drawn=old))
 
     def _crops(self, recipe: Recipe, split: Split) -> CropSplit:
         settings = recipe.crops
         if settings.kind == "objects":
-            crops = object_crops(self.dataset, split, settings)
-        else:
-            crops = proposal_crops(self.dataset, split, settings, self._store(recipe))
-        return balanced(crops, settings.balance, seed=recipe.seed)
+            return object_crops(self.dataset, split, settings)
+        return proposal_crops(self.dataset, split, settings, self._store(recipe))
 
     def _validation_crops(self, recipe: Recipe, split: Split) -> CropSplit:
         """Of annotated objects, whatever training sees: they need no store and never change."""
@@ -268,9 +290,13 @@ def check_training(recipe: Recipe, dataset: DataSet, data: Path) -> None:
     create_model(recipe.model.name, num_classes=len(dataset.labels), **recipe.model.options)
 
 
+def _splits(recipe: Recipe, dataset: DataSet) -> tuple[Split, Split]:
+    """What is trained on, and what validates."""
+    return dataset.split(recipe.data.train_split), dataset.split(recipe.data.val_split)
+
+
 def _check_data(recipe: Recipe, dataset: DataSet, data: Path) -> None:
-    split = dataset.split(recipe.data.train_split)
-    dataset.split(recipe.data.val_split)
+    split, _ = _splits(recipe, dataset)
     if recipe.crops.kind == "proposals" and recipe.crops.store != MAKE:
         _given_store(recipe, split, data)
 
@@ -390,6 +416,9 @@ def _manifest(recipe: Recipe, dataset: DataSet, data: Path, runtime: Runtime) ->
             "layout": dataset.layout,
             "fingerprint": dataset.fingerprint(),
             "splits": {name: len(pairs) for name, pairs in dataset.splits.items()},
+            "train_split": recipe.data.train_split,
+            "val_split": recipe.data.val_split,
+            "num_trained_and_validated": num_common(*_splits(recipe, dataset)),
             "classes": list(labels.names),
         },
     }
