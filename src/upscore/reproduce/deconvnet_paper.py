@@ -172,10 +172,11 @@ def _about(job: Job) -> tuple[str, ...]:
         f"Ours are on {job.data.name} ({len(job.split)} photos of {job.split.name}), the published "
         "ones on VOC 2012 test: their order can be compared, not their height."
     ]
-    if job.budget.minutes is not None:
+    if not job.budget.papers:
         told.append(
-            f"The budget, {job.budget}, is shared among the trainings; networks are small "
-            "and begin from random weights. The three DeconvNets have twice the time of FCN-8s."
+            f"The budget, {job.budget}, is shared among the trainings; networks are small and "
+            f"begin from random weights. The three DeconvNets have twice the {job.budget.unit} of "
+            "FCN-8s."
         )
     if job.background is None:
         told.append(
@@ -187,6 +188,6 @@ def _about(job: Job) -> tuple[str, ...]:
 
 def _about_ablations(job: Job) -> tuple[str, ...]:
     told = "All are DeconvNet with one thing changed, measured against DeconvNet as it is."
-    if job.budget.minutes is not None:
-        told += " Networks of the ablations were trained for the same time as DeconvNet."
+    if not job.budget.papers:
+        told += f" Their networks were trained for as many {job.budget.unit} as DeconvNet."
     return (told,)

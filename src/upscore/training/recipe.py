@@ -85,8 +85,19 @@ class ValidateSettings(Settings):
     every: Count | None = None
     """Iterations between validations; null: five times over the budget, or less often where one
     takes more than a fiftieth of a budget in minutes."""
+    times: Count | None = None
+    """Validations over the whole budget, evenly spread, whatever they take; in place of every."""
     images: Count | None = None
     """Use only so many samples, evenly spread over the split, for large ones; null: all."""
+
+    @model_validator(mode="after")
+    def _check(self) -> ValidateSettings:
+        if self.every is not None and self.times is not None:
+            raise ValueError(
+                f"validate takes every or times, not both; found every {self.every}, times "
+                f"{self.times}"
+            )
+        return self
 
 
 class StatisticsSettings(Settings):
