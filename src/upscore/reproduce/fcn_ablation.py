@@ -106,8 +106,8 @@ def _about(plans: Sequence[Planned]) -> tuple[str, ...]:
     told = [
         "The report's plain model and its FCN-8s differ in three things at once: skips from pool4 "
         "and pool3, learned upsampling, and the factors 0.01 and 0.0001 on the two pools. Here "
-        "each is changed by itself; everything else is that of Exp. 1. FCN-32s is the plain model with "
-        "learned upsampling.",
+        "each is changed by itself; everything else is that of Exp. 1. FCN-32s is the plain model "
+        "with learned upsampling.",
         "All that follows the score layers is linear, so the scores are an exact sum of what fc7 "
         "(the deepest), pool4, pool3 and the biases contribute. Shares are of the root mean "
         "squares; the last columns say how many labels change where a part is left out.",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from upscore.report.document import Chart, Document, Item, Section, Sheet, Table
@@ -67,7 +68,7 @@ def document(job: Job, plans: Sequence[Planned]) -> tuple[Document, dict[str, An
     published = [plan for plan in plans if plan.setting in REPORTED]
     first = [plan for plan in published if plan.seed == plans[0].seed]
     changes = changes_table(
-        first,
+        [replace(plan, title=REPORTED[plan.setting].title) for plan in first],
         f"What the budget, {job.budget}, and --set change against the report's own trainings, "
         "setting by setting. All others are those of the shipped recipes.",
     )
@@ -85,7 +86,7 @@ def document(job: Job, plans: Sequence[Planned]) -> tuple[Document, dict[str, An
             "Settings and scores",
             _about(job),
             (
-                _table1(job, published),
+                _table1(job, plans),
                 _table2(job, plans, scores, losses, mark),
                 *((changes,) if changes else ()),
             ),
@@ -166,7 +167,7 @@ def _about(job: Job) -> tuple[str, ...]:
 
 
 def _table1(job: Job, plans: Sequence[Planned]) -> Table:
-    """Of the report's settings, a row for each seed."""
+    """A row for each training."""
     published = dict(zip(NAMES, REPORT, strict=True))
     rows: list[tuple[Any, ...]] = []
     for plan in plans:

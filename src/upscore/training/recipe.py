@@ -241,6 +241,9 @@ def load_recipe(name: str, assignments: Iterable[str] = ()) -> Recipe:
     budgets = [a for a in assignments if a.startswith("budget.")]
     if budgets:  # another budget replaces the recipe's, it does not join it
         content["budget"] = {}
+    for key, other in (("every", "times"), ("times", "every")):  # likewise
+        if any(a.startswith(f"validate.{key}=") for a in assignments):
+            content.get("validate", {}).pop(other, None)
     for assignment in assignments:
         set_dotted(content, assignment)
     return build(Recipe, content, source)
