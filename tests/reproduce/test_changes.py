@@ -20,7 +20,7 @@ SHIPPED = {"exp1": "fcn8s-exp1", "exp2": "fcn8s-exp2", "exp3": "fcn8s-exp3",
 BUDGETS = ["minutes=4", "iterations=999", "papers"]
 
 
-def plans_of(budget, toy, out, monkeypatch, **more):
+def plans_of(budget, toy, out, monkeypatch, source="fcn-report", **more):
     """The trainings that would be done, without doing them."""
     found = []
 
@@ -30,8 +30,25 @@ def plans_of(budget, toy, out, monkeypatch, **more):
 
     monkeypatch.setattr("upscore.reproduce.run.train_missing", only_look)
     with pytest.raises(WorkError, match="seen enough"):
-        reproduce("fcn-report", data=toy, out=out, budget=budget, hooks=Told().hooks(), **more)
+        reproduce(source, data=toy, out=out, budget=budget, hooks=Told().hooks(), **more)
     return {plan.name: plan for plan in found}
+
+
+def test_the_paper_s_trainings_share_iterations(toy, tmp_path, monkeypatch):
+    """Stages of DeconvNet included, and its list says what they change."""
+    plans = plans_of("iterations=7003", toy, tmp_path / "out", monkeypatch, "deconvnet-paper")
+    assert {name: plan.recipe.budget.iterations for name, plan in plans.items()} == {
+        "fcn8s": 1000, "deconvnet": 2000, "deconvnet-no-norm": 2000, "deconvnet-one-stage": 2000,
+    }  # fmt: skip
+    assert [stage.budget.iterations for stage in plans["deconvnet"].recipe.stage_recipes()] == [
+        600, 1400,
+    ]  # fmt: skip
+    table = changes_table(list(plans.values()), "caption")
+    assert table is not None
+    rows = {(row[0], row[3]): row[1:3] for row in table.rows}
+    assert rows["optim.name", "all"] == ("sgd", "muon")
+    assert rows["stages.easy.share", "DeconvNet"] == ("0.3333", "0.3")
+    assert rows["loss.reduction", "FCN-8s"] == ("sum", "mean")
 
 
 def leaves(tree, prefix=""):

@@ -1,4 +1,4 @@
-"""``fcn-report --ablate --seeds``, tiny: all networks, all seeds, and what the page says of them."""
+"""``fcn-report --ablate --seeds``, tiny: all networks, all seeds, and what the page says."""
 
 from __future__ import annotations
 

@@ -31,6 +31,7 @@ def _flat(recipe: Recipe) -> dict[str, Any]:
     content = recipe.model_dump(mode="json", by_alias=True, exclude=set(NOT_A_SETTING))
     options = {**model_options(recipe.model.name), **recipe.model.options}
     content["model"] = {**content["model"], "options": options}
+    content["stages"] = {stage["name"]: stage for stage in content["stages"]}
     return flatten(content)
 
 
@@ -68,6 +69,8 @@ def _text(value: Any) -> str:
             return "\u2013"
         case bool():
             return "yes" if value else "no"
+        case {}:
+            return "none"
         case list():
             return ", ".join(map(_text, value)) or "none"
         case float():

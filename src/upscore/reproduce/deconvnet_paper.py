@@ -11,6 +11,7 @@ from upscore.core.labels import LabelMap, RGBImage
 from upscore.inference.pipeline import Pipeline, load_pipeline
 from upscore.inference.segmenter import Scores
 from upscore.report.document import Document, Item, Section
+from upscore.reproduce.changes import changes_table
 from upscore.reproduce.deconvnet_checks import checks
 from upscore.reproduce.deconvnet_pictures import analysis_items, ensemble_items, proposal_items
 from upscore.reproduce.deconvnet_stages import (
@@ -89,6 +90,11 @@ def document(job: Job, plans: Sequence[Planned]) -> tuple[Document, dict[str, An
         lambda: repairs(job.store, FCN, DECONVNET, "edeconvnet"),
     )  # fmt: skip
     of = by_stage(methods)
+    changes = changes_table(
+        plans,
+        f"What the budget, {job.budget}, and --set change against the published trainings of "
+        "FCN-8s and DeconvNet, setting by setting. All others are those of the shipped recipes.",
+    )
     return (
         Document(
             TITLE,
@@ -104,7 +110,13 @@ def document(job: Job, plans: Sequence[Planned]) -> tuple[Document, dict[str, An
                     checks=tuple(checks(of, by_stage(ablations), proposals, mended)),
                 ),
                 Section(
-                    "Scores", _about(job), (*class_tables(job, methods), overall_table(methods))
+                    "Scores",
+                    _about(job),
+                    (
+                        *class_tables(job, methods),
+                        overall_table(methods),
+                        *((changes,) if changes else ()),
+                    ),
                 ),
                 Section("What the decoder does", *_looked_into(job, plans)),
                 Section("Proposals", items=proposal_items(job, proposals, steps)),

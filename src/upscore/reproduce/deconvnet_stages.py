@@ -21,6 +21,9 @@ NO_NORM, ONE_STAGE = "deconvnet-no-norm", "deconvnet-one-stage"
 WEIGHTS = {FCN: 1.0, DECONVNET: 2.0, NO_NORM: 2.0, ONE_STAGE: 2.0}
 """Ratios of a shared budget; the three DeconvNets have the same, so that they compare."""
 
+PUBLISHED = {FCN: "fcn8s", DECONVNET: "deconvnet"}
+"""Recipes of the paper's own trainings, which a page's list of changes is measured against."""
+
 TITLES = {
     FCN: "FCN-8s",
     DECONVNET: "DeconvNet",
@@ -81,6 +84,7 @@ def trainings(job: Job) -> list[Planned]:
             [*changes, *job.assignments],
             budget=shares.get(name),
             split=job.split.name,
+            published=PUBLISHED.get(name),
         )
         for name, title, recipe, changes in chosen
     ]
