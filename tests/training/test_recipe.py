@@ -48,6 +48,7 @@ def test_another_budget_replaces_the_recipes() -> None:
         (["optim.lr=fast"], r"optim.lr: input should be a valid number"),
         (["optim.name=sdg"], r"optim.name: input should be 'sgd', 'adam', 'adamw' or 'muon'"),
         (["budget.minutes=5", "budget.epochs=2"], "exactly one of iterations, epochs, minutes"),
+        (["validate.every=5", "validate.times=2"], "every or times, not both; found every 5"),
         (["budget.minutes=0"], "budget.minutes: input should be greater than 0"),
         (["batch.size=0"], "batch.size: input should be greater than or equal to 1"),
         (["augment.crop=null"], "batch.size is 4, but photos keep their own sizes"),
@@ -105,3 +106,11 @@ def test_recipes_of_older_runs_still_load(tmp_path: Path) -> None:
     path.write_text(yaml.safe_dump(content))
     found = load_recipe(str(path)).stage_recipes()
     assert [r.budget.iterations for r in found] == [19_998, 40_002]
+
+
+def test_another_validation_replaces_the_recipes() -> None:
+    assert load_recipe("fcn8s-exp1").validate_.times == 10
+    changed = load_recipe("fcn8s-exp1", ["validate.every=7"]).validate_
+    assert (changed.every, changed.times) == (7, None)
+    changed = load_recipe("fcn32s", ["validate.times=3"]).validate_
+    assert (changed.every, changed.times) == (None, 3)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import itertools
+import math
 import os
 import signal
 import subprocess
@@ -78,11 +79,29 @@ def test_run_folder_is_complete(uninterrupted: Path) -> None:
     assert len(saved.labels) == len(manifest["data"]["classes"])
     loss_rows = [row for row in rows(uninterrupted) if row["loss"]]
     score_rows = [row for row in rows(uninterrupted) if row["val_miou"]]
-    assert [row["iteration"] for row in loss_rows] == ["2", "4", "6"]
+    assert [row["iteration"] for row in loss_rows] == ["1", "2", "4", "6"]
     assert [row["iteration"] for row in score_rows] == ["3", "6"]
     assert all(0 <= float(row["val_miou"]) <= 1 for row in score_rows)
     leftovers = [path.name for path in uninterrupted.rglob(".*")]
     assert leftovers == []
+
+
+def test_the_first_row_is_the_loss_before_any_step(tmp_path: Path, run_tiny: Run) -> None:
+    """Scores that start at zero: ln of the number of classes."""
+    run_tiny(tmp_path / "run", "model.options.score_init=zero", "loss.class_weights=none")
+    first, second, *_ = rows(tmp_path / "run")
+    num = len(RunFolder(tmp_path / "run").read_manifest()["data"]["classes"])
+    assert (first["iteration"], second["iteration"]) == ("1", "2")
+    assert float(first["loss"]) == pytest.approx(math.log(num), abs=1e-5)
+
+
+@pytest.mark.parametrize(("iterations", "at"), [(8, [2, 4, 6, 8]), (6, [2, 3, 5, 6])])
+def test_so_many_validations_whatever_they_take(
+    tmp_path: Path, run_tiny: Run, iterations: int, at: list[int]
+) -> None:
+    run_tiny(tmp_path / "run", f"budget.iterations={iterations}", "validate={times: 4, images: 2}")
+    found = [int(row["iteration"]) for row in rows(tmp_path / "run") if row["val_miou"]]
+    assert found == at
 
 
 def test_ctrl_c_saves_and_resuming_is_exact(

@@ -37,8 +37,13 @@ class RunFolder:
         return self.path / "state"
 
     @property
+    def last(self) -> Path:
+        """Folder of the weights of the last state; of a finished training the final ones."""
+        return self.state / "last"
+
+    @property
     def log(self) -> Path:
-        """One row each ``log_every`` iterations and each validation, CSV."""
+        """One row for the first iteration, each ``log_every`` ones and each validation, CSV."""
         return self.path / "log.csv"
 
     @property

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from upscore.report.document import Document, Item, Section
+from upscore.reproduce.changes import changes_table
 from upscore.reproduce.class_groups import group_table
 from upscore.reproduce.deconvnet_checks import checks
 from upscore.reproduce.deconvnet_measures import Measures, measure, saved_deconvnet, see_pairs
@@ -43,6 +44,11 @@ def document(job: Job, plans: Sequence[Planned]) -> tuple[Document, dict[str, An
     """
     job.require_networks(plans, needed=(FCN, DECONVNET))
     found = measure(job, plans)
+    changes = changes_table(
+        plans,
+        f"What the budget, {job.budget}, and --set change against the published trainings of "
+        "FCN-8s and DeconvNet, setting by setting. All others are those of the shipped recipes.",
+    )
     return (
         Document(
             TITLE,
@@ -60,7 +66,11 @@ def document(job: Job, plans: Sequence[Planned]) -> tuple[Document, dict[str, An
                 Section(
                     "Scores",
                     _about(job),
-                    (*class_tables(job, found.methods), overall_table(found.methods)),
+                    (
+                        *class_tables(job, found.methods),
+                        overall_table(found.methods),
+                        *((changes,) if changes else ()),
+                    ),
                 ),
                 Section(
                     "What the networks learned from",
@@ -130,12 +140,13 @@ def _about(job: Job) -> tuple[str, ...]:
         "ones on VOC 2012 test: their order can be compared, not their height.",
         "The paper's FCN-8s is that of CVPR 2015 (62.2 on VOC 2012 test); the recipe fcn8s is the "
         "later one with heavy learning (67.2 there)"
-        + ("." if job.budget.minutes is None else ", and ours here is a small fcn8s-quick."),
+        + ("." if job.budget.papers else ", and ours here is a small fcn8s-quick."),
     ]
-    if job.budget.minutes is not None:
+    if not job.budget.papers:
         told.append(
-            f"The budget, {job.budget}, is shared among the trainings; networks are small "
-            "and begin from random weights. The three DeconvNets have twice the time of FCN-8s."
+            f"The budget, {job.budget}, is shared among the trainings; networks are small and "
+            f"begin from random weights. The three DeconvNets have twice the {job.budget.unit} of "
+            "FCN-8s."
         )
     warning = overlap_warning(job.train, job.split)
     if warning is not None:
@@ -150,6 +161,6 @@ def _about(job: Job) -> tuple[str, ...]:
 
 def _about_ablations(job: Job) -> tuple[str, ...]:
     told = "All are DeconvNet with one thing changed, measured against DeconvNet as it is."
-    if job.budget.minutes is not None:
-        told += " Networks of the ablations were trained for the same time as DeconvNet."
+    if not job.budget.papers:
+        told += f" Their networks were trained for as many {job.budget.unit} as DeconvNet."
     return (told,)

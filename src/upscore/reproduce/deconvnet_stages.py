@@ -19,7 +19,10 @@ from upscore.reproduce.trainings import Planned, planned
 FCN, DECONVNET = "fcn8s", "deconvnet"
 NO_NORM, ONE_STAGE = "deconvnet-no-norm", "deconvnet-one-stage"
 WEIGHTS = {FCN: 1.0, DECONVNET: 2.0, NO_NORM: 2.0, ONE_STAGE: 2.0}
-"""Ratios of a budget in minutes; the three DeconvNets have the same, so that they compare."""
+"""Ratios of a shared budget; the three DeconvNets have the same, so that they compare."""
+
+PUBLISHED = {FCN: "fcn8s", DECONVNET: "deconvnet"}
+"""Recipes of the paper's own trainings, which a page's list of changes is measured against."""
 
 TITLES = {
     FCN: "FCN-8s",
@@ -48,7 +51,7 @@ def trainings(job: Job) -> list[Planned]:
     store = f"crops.store={json.dumps(str(_train_store(job)))}"
     chosen: list[tuple[str, str, str, list[str]]]
     no_norm = ["model.options.batch_norm=false", "model.options.decoder_init=he"]
-    if job.budget.minutes is None:
+    if job.budget.papers:
         at = job.folder.run
         chosen = [
             ("fcn32s", "FCN-32s", "fcn32s", []),
@@ -58,7 +61,7 @@ def trainings(job: Job) -> list[Planned]:
             (NO_NORM, TITLES[NO_NORM], "deconvnet", [store, *no_norm]),
             (ONE_STAGE, TITLES[ONE_STAGE], "deconvnet-stage2", [store]),
         ]
-        minutes: dict[str, float] = {}
+        shares: dict[str, str] = {}
     else:
         height, width = job.crop()
         crop = f"augment.crop=[{height}, {width}]"
@@ -69,15 +72,16 @@ def trainings(job: Job) -> list[Planned]:
             (NO_NORM, TITLES[NO_NORM], quick, [store, *no_norm]),
             (ONE_STAGE, TITLES[ONE_STAGE], quick, [store, "stages=[]"]),
         ]
-        minutes = job.budget.share(WEIGHTS)
+        shares = job.budget.share(WEIGHTS)
     return [
         planned(
             name,
             title,
             recipe,
             [*changes, *job.assignments],
-            minutes=minutes.get(name),
+            budget=shares.get(name),
             split=job.split.name,
+            published=PUBLISHED.get(name),
         )
         for name, title, recipe, changes in chosen
     ]

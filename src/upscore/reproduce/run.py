@@ -94,15 +94,19 @@ def reproduce(
     photo: str | None = None,
     class_name: str | None = None,
     show_data: bool = True,
+    seeds: Sequence[int] = (),
+    ablate: bool = False,
 ) -> Made:
     """Train, measure and write tables, figures, page and results.json below ``out``.
 
     Args:
-        budget: ``papers``, or ``minutes=N`` for all trainings together.
+        budget: ``papers``, or ``minutes=N`` or ``iterations=N`` for all trainings together.
         split: what is validated and measured on.
         assignments: ``KEY=VALUE`` settings of people's own for every training.
         photo, class_name: what figures show; None chooses by the truth.
         show_data: whether page and figures hold photos and true masks.
+        seeds: of fcn-report: every setting is trained with each of them.
+        ablate: of fcn-report: train the networks between the plain one and FCN-8s as well.
 
     Raises:
         SettingsError: settings that cannot be, a data set of one class or without the splits, or
@@ -128,6 +132,8 @@ def reproduce(
         runtime=select_runtime(*_device(assignments)),
         progress=hooks.progress,
         train_split=_train_split(assignments),
+        seeds=tuple(seeds),
+        ablate=ablate,
     )
     dataset.split(job.train_split)
     chosen = SOURCES[source]
@@ -225,6 +231,7 @@ def _results(
             "precision": job.runtime.precision,
             "budget": str(job.budget),
             "settings": list(job.assignments),
+            "seeds": list(job.seeds),
             "data": {
                 "path": str(job.data),
                 "layout": job.dataset.layout,

@@ -177,7 +177,8 @@ class Training:
                     self._add_loss(loss)
                     fraction = self.fraction(clock)
                     notices = self._expect(clock, fraction, begin)
-                    if at.iteration % self.recipe.log_every == 0:
+                    # the first step has a row of its own: the loss before anything is learned
+                    if at.iteration == 1 or at.iteration % self.recipe.log_every == 0:
                         self._write_row(log, clock, fraction, lr)
                     if fraction < 1.0 and self._validation_due(fraction):
                         self._validate_and_keep(log, clock, fraction, lr)
@@ -319,14 +320,19 @@ class Training:
         every = self.recipe.validate_.every
         if every is not None:
             return self.position.iteration % every == 0
-        before = self.position.validations  # counted in fifths of the budget
-        if int(fraction * VALIDATIONS) <= before:
+        times = self._validations
+        before = self.position.validations  # counted in parts of the budget
+        if int(fraction * times) <= before:
             return False
         minutes = self.recipe.budget.minutes
-        if minutes is None:
+        if minutes is None or self.recipe.validate_.times is not None:
             return True
         share = self.validation_seconds / (60.0 * minutes)
-        return share <= VALIDATED_SHARE * min(fraction - before / VALIDATIONS, 1.0 - fraction)
+        return share <= VALIDATED_SHARE * min(fraction - before / times, 1.0 - fraction)
+
+    @property
+    def _validations(self) -> int:
+        return self.recipe.validate_.times or VALIDATIONS
 
     def _measure_statistics(self) -> None:
         """Of the candidate's batch norms, where the recipe asks for it."""
@@ -360,7 +366,7 @@ class Training:
         self._note_time(result)
         score = result.miou
         self.last_score = score
-        at.validations = max(at.validations + 1, int(fraction * VALIDATIONS))
+        at.validations = max(at.validations + 1, int(fraction * self._validations))
         if score is not None and (at.best is None or score > at.best):
             at.best, at.best_iteration, at.since_best = score, at.iteration, 0
             self._save_model(self.run.model)
@@ -429,7 +435,7 @@ class Training:
         self._look_for_bad_loss()
         self._window_sum()
         self.position.seconds = clock.seconds
-        self._save_model(self.run.state / "last")
+        self._save_model(self.run.last)
         if self._first:
             self._write_state()
         self.fabric.barrier()

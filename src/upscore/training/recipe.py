@@ -97,8 +97,19 @@ class ValidateSettings(Settings):
     every: Count | None = None
     """Iterations between validations; null: five times over the budget, or less often where one
     takes more than a fiftieth of a budget in minutes."""
+    times: Count | None = None
+    """Validations over the whole budget, evenly spread, whatever they take; in place of every."""
     images: Count | None = None
     """Use only so many samples, evenly spread over the split, for large ones; null: all."""
+
+    @model_validator(mode="after")
+    def _check(self) -> ValidateSettings:
+        if self.every is not None and self.times is not None:
+            raise ValueError(
+                f"validate takes every or times, not both; found every {self.every}, times "
+                f"{self.times}"
+            )
+        return self
 
 
 class StatisticsSettings(Settings):
@@ -293,6 +304,9 @@ def load_recipe(name: str, assignments: Iterable[str] = ()) -> Recipe:
     budgets = [a for a in assignments if a.startswith("budget.")]
     if budgets:  # another budget replaces the recipe's, it does not join it
         content["budget"] = {}
+    for key, other in (("every", "times"), ("times", "every")):  # likewise
+        if any(a.startswith(f"validate.{key}=") for a in assignments):
+            content.get("validate", {}).pop(other, None)
     for assignment in assignments:
         set_dotted(content, assignment)
     keys = [parse_assignment(assignment)[0] for assignment in assignments]
