@@ -18,7 +18,6 @@ from upscore.reproduce.fcn_trainings import (
     NAMES,
     PLAIN,
     REPORTED,
-    SMALL_LR,
     by_setting,
     settings,
 )
@@ -84,7 +83,7 @@ def document(job: Job, plans: Sequence[Planned]) -> tuple[Document, dict[str, An
         ),
         Section(
             "Settings and scores",
-            _about(job),
+            _about(job, plans),
             (
                 _table1(job, plans),
                 _table2(job, plans, scores, losses, mark),
@@ -92,9 +91,9 @@ def document(job: Job, plans: Sequence[Planned]) -> tuple[Document, dict[str, An
             ),
         ),
         Section("Training", items=(_early(losses, mark, start), _figure1(losses, mark))),
-        *ablation,
         Section("Predictions", items=tuple(_pictures(job, first, done))),
-        Section("Class by class", items=(_classes(job, content),)),
+        Section("Class by class", items=(_classes(job, done, content),)),
+        *ablation,
     ]
     tiles = tuple(
         (_score(scores.settings, name), f"mIoU of {setting.title}")
@@ -148,17 +147,18 @@ def _score(scores: Mapping[str, Any], name: str) -> str:
     return score_text(scores[name]["scores"]["miou"] if name in scores else None)
 
 
-def _about(job: Job) -> tuple[str, ...]:
+def _about(job: Job, plans: Sequence[Planned]) -> tuple[str, ...]:
     ours = f"{job.data.name} ({job.dataset.layout}, {len(job.split)} photos of {job.split.name})"
     told = [
         f"Published scores are on VOC 2012, ours on {ours}: their order can be compared, not their "
         "height."
     ]
     if not job.budget.papers:
+        lr = plans[0].recipe.optim.lr
         told.append(
             f"The budget, {job.budget}, is shared among the trainings in the ratio of the report's "
             "iterations, Exp. 3 twice as long as the others. Networks are small and begin from "
-            f"random weights, so the learning rate is {SMALL_LR:g} instead of 1e-5, with a cosine "
+            f"random weights, so the learning rate is {lr:g} instead of 1e-5, with a cosine "
             "schedule that each training finishes. Adam, the weight decays, learned upsampling, "
             "the factors 0.01 and 0.0001 on pool4 and pool3, and scores that start at zero are the "
             "report's; the last table of this section has every setting that is not."
@@ -287,11 +287,11 @@ def _early(losses: Mapping[str, Losses], mark: int, start: float | None) -> Tabl
     )
 
 
-def _classes(job: Job, content: Mapping[str, Any]) -> Table:
-    """Of the first seed, final weights."""
-    seed = job.seeds[0] if job.seeds else None
-    ending = "" if seed is None else f"-seed{seed}"
-    kept = [one for one in content["contenders"] if one["stage"].endswith(ending)]
+def _classes(job: Job, done: Sequence[Planned], content: Mapping[str, Any]) -> Table:
+    """Of final weights; with several seeds of the first that has a network."""
+    seed = done[0].seed
+    names = {plan.name for plan in done if plan.seed == seed}
+    kept = [one for one in content["contenders"] if one["stage"] in names]
     of = "" if seed is None else f", seed {seed}"
     caption = f"IoU of each class on the validation split, final weights{of}."
     return class_table(job, {"contenders": kept}, caption)
