@@ -64,6 +64,8 @@ def document(job: Job, plans: Sequence[Planned]) -> tuple[Document, dict[str, An
     groups = by_setting(done)
     losses, mark = read_losses(job, {name: groups[name] for name in NAMES if name in groups})
     start = expected_start(plans[0].recipe, len(job.dataset.labels))
+    # by their own budgets, which --set may have replaced
+    timed = any(plan.recipe.budget.minutes is not None for plan in plans)
     published = [plan for plan in plans if plan.setting in REPORTED]
     first = [plan for plan in published if plan.seed == plans[0].seed]
     changes = changes_table(
@@ -75,11 +77,7 @@ def document(job: Job, plans: Sequence[Planned]) -> tuple[Document, dict[str, An
         Section(
             "What the report says, and what came out here",
             (_what_counts(job),),
-            checks=tuple(
-                checks(
-                    scores.settings, losses, mark, timed=job.budget.unit == "minutes", start=start
-                )
-            ),
+            checks=tuple(checks(scores.settings, losses, mark, timed=timed, start=start)),
         ),
         Section(
             "Settings and scores",
