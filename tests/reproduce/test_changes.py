@@ -47,7 +47,7 @@ def test_the_paper_s_trainings_share_iterations(toy, tmp_path, monkeypatch):
     assert table is not None
     rows = {(row[0], row[3]): row[1:3] for row in table.rows}
     assert rows["optim.name", "all"] == ("sgd", "muon")
-    assert rows["stages.easy.share", "DeconvNet"] == ("0.3333", "0.3")
+    assert rows["stages.easy.share", "DeconvNet"] == ("0.333333", "0.3")
     assert rows["loss.reduction", "FCN-8s"] == ("sum", "mean")
 
 
