@@ -27,7 +27,7 @@ def nap(folder: str) -> int:
 
 
 if __name__ == "__main__":  # a program with two workers, to be killed
-    from upscore.core.worker_pool import in_processes
+    from upscore.core.parallel.processes import in_processes
 
     for _ in in_processes(nap, [sys.argv[1]] * 10_000, processes=2):
         pass

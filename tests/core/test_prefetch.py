@@ -8,7 +8,7 @@ from itertools import count, islice
 
 import pytest
 
-from upscore.core.prefetch import prefetch
+from upscore.core.parallel.prefetch import prefetch
 
 
 def test_order_is_kept_whatever_the_speed() -> None:

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from core.in_workers import die, double, nap
-from upscore.core.worker_pool import in_processes
+from upscore.core.parallel.processes import in_processes
 from upscore.errors import WorkError
 
 SOURCE = Path(__file__).resolve().parents[2] / "src"

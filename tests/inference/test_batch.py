@@ -11,14 +11,14 @@ from PIL import Image
 
 from inference.support import ByColor, random_photo, save_photo
 from upscore.core import images
+from upscore.core.parallel.writer import Writer
 from upscore.errors import (
     NotFoundError,
     OutputError,
     SettingsError,
     WorkError,
 )
-from upscore.inference.batch import BatchSummary, predict_files
-from upscore.inference.writer import Writer
+from upscore.inference.predict_files import BatchSummary, predict_files
 
 
 @pytest.fixture
@@ -220,7 +220,7 @@ def test_stages_overlap(photos, tmp_path, monkeypatch):
             busy.clear()
             return super().predict(image)
 
-    from upscore.inference import batch
+    from upscore.inference import predict_files as batch
 
     read, write = batch.read_image, batch.write_results
 
@@ -242,7 +242,7 @@ def test_stages_overlap(photos, tmp_path, monkeypatch):
 
 def test_few_photos_are_held_at_once(by_color, tmp_path, monkeypatch):
     """Slow writing holds the network back instead of filling memory."""
-    from upscore.inference import batch
+    from upscore.inference import predict_files as batch
 
     for number in range(30):
         save_photo(tmp_path / "photos" / f"{number:02d}.png", random_photo(8, 8))

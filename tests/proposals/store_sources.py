@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from upscore.errors import DataError, MissingExtraError
-from upscore.proposals.proposals import Proposals
+from upscore.proposals.base import Proposals
 
 
 @dataclass(frozen=True)
@@ -81,7 +81,7 @@ class Threads(ByContent):
 
 def make_in_a_program(folder: str) -> None:
     """What a program does that is to be interrupted."""
-    from upscore.proposals import make
+    from upscore.proposals import build_store as make
 
     make.PART_PHOTOS = 4
     root = Path(folder)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from upscore.report.reproduction_figures import Line
+from upscore.report.figures.reproduction import Line
 from upscore.reproduce.fcn_checks import checks
 
 

@@ -28,7 +28,7 @@ def pipeline(
         out: The file to make, as edeconvnet-crf.yaml. Edit it as you like.
     """
     from upscore.cli.console import console
-    from upscore.inference.pipeline_template import write_pipeline
+    from upscore.inference.pipeline.templates import write_pipeline
 
     settings = write_pipeline(name, out, runs=_runs(run), store=store)
     stages = ", ".join(settings.stages)

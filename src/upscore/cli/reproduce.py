@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from upscore.cli.training_display import TrainingDisplay
     from upscore.reproduce.run import SourceName
     from upscore.reproduce.trainings import Planned
-    from upscore.training.loop import Status
+    from upscore.training.trainer import Status
 
 BUDGET = "minutes=30"
 

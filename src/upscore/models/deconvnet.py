@@ -8,10 +8,10 @@ from functools import partial
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from upscore.models.base import Network, choice, flag, number
 from upscore.models.deconvolution import DeconvBlock
 from upscore.models.layers import ScoreLayer
-from upscore.models.mirrored import MirroredDecoder
-from upscore.models.network import Network, choice, flag, number
+from upscore.models.unpool_decoder import MirroredDecoder
 from upscore.models.vgg import DEPTHS, VGG16
 
 

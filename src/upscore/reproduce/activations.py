@@ -15,9 +15,9 @@ from torch import Tensor
 from upscore.core.boxes import grow_boxes, square_boxes
 from upscore.core.labels import LabelMap, RGBImage
 from upscore.core.regions import connected_regions
-from upscore.inference.windows import see_windows
+from upscore.inference.crop_resize import see_windows
+from upscore.models.base import Network
 from upscore.models.checkpoint import load_model
-from upscore.models.network import Network
 from upscore.proposals.deconvnet_boxes import crop_with_padding, whole_pixels
 from upscore.report.document import Row
 

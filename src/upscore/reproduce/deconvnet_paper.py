@@ -8,9 +8,11 @@ from typing import Any
 import numpy as np
 
 from upscore.core.labels import LabelMap, RGBImage
-from upscore.inference.pipeline import Pipeline, load_pipeline
+from upscore.inference.pipeline.run import Pipeline, load_pipeline
 from upscore.inference.segmenter import Scores
 from upscore.report.document import Document, Item, Section
+from upscore.reproduce.common_sections import facts, missing, recipes
+from upscore.reproduce.context import Job
 from upscore.reproduce.deconvnet_checks import checks
 from upscore.reproduce.deconvnet_pictures import analysis_items, ensemble_items, proposal_items
 from upscore.reproduce.deconvnet_stages import (
@@ -32,10 +34,8 @@ from upscore.reproduce.deconvnet_tables import (
     trimap_items,
 )
 from upscore.reproduce.differences import score_text
-from upscore.reproduce.job import Job
 from upscore.reproduce.repairs import repairs
 from upscore.reproduce.scores import by_stage, measured, score_stages
-from upscore.reproduce.shared_parts import facts, missing, recipes
 from upscore.reproduce.trainings import Planned
 
 TITLE = "The DeconvNet paper, reproduced"

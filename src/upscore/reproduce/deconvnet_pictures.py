@@ -9,17 +9,17 @@ from typing import Any
 from upscore.core.draw import error_map
 from upscore.core.labels import RGBImage
 from upscore.errors import UpscoreError
-from upscore.inference.run_network import find_model
+from upscore.inference.run_model import find_model
 from upscore.report.document import Chart, Item, Row, Sheet, Table
-from upscore.report.reproduction_figures import Line, lines_chart
+from upscore.report.figures.reproduction import Line, lines_chart
 from upscore.reproduce.activations import analyse, settings_of
+from upscore.reproduce.common_sections import picture_row
+from upscore.reproduce.context import Job
 from upscore.reproduce.deconvnet_stages import DECONVNET, FCN, METHODS, TITLES
 from upscore.reproduce.differences import interval
-from upscore.reproduce.job import Job
-from upscore.reproduce.photos import large_objects, spread
+from upscore.reproduce.example_selection import large_objects, spread
 from upscore.reproduce.repairs import KINDS
 from upscore.reproduce.scores import by_stage
-from upscore.reproduce.shared_parts import picture_row
 from upscore.reproduce.trainings import Planned
 
 STEP_PHOTOS = 3

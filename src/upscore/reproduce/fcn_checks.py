@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from upscore.report.document import Check
-from upscore.report.reproduction_figures import Line, at
+from upscore.report.figures.reproduction import Line, at
 from upscore.reproduce.differences import direction, greater, interval, score_text
 from upscore.reproduce.fcn_trainings import NAMES, PLAIN
 from upscore.reproduce.published import REPORT

@@ -8,21 +8,21 @@ from typing import Any
 from upscore.core.labels import LabelMap, RGBImage
 from upscore.inference.segmenter import Segmenter
 from upscore.report.document import Chart, Document, Item, Section, Sheet, Table
-from upscore.report.reproduction_figures import Line, at, loss_curves
-from upscore.reproduce.differences import interval, score_text
-from upscore.reproduce.fcn_checks import checks
-from upscore.reproduce.fcn_trainings import NAMES, PLAIN, SMALL_LR
-from upscore.reproduce.job import Job
-from upscore.reproduce.photos import large_objects, spread
-from upscore.reproduce.published import EARLY_SHARE, REPORT
-from upscore.reproduce.scores import by_stage, score_stages
-from upscore.reproduce.shared_parts import (
+from upscore.report.figures.reproduction import Line, at, loss_curves
+from upscore.reproduce.common_sections import (
     class_table,
     facts,
     missing,
     picture_row,
     recipes,
 )
+from upscore.reproduce.context import Job
+from upscore.reproduce.differences import interval, score_text
+from upscore.reproduce.example_selection import large_objects, spread
+from upscore.reproduce.fcn_checks import checks
+from upscore.reproduce.fcn_trainings import NAMES, PLAIN, SMALL_LR
+from upscore.reproduce.published import EARLY_SHARE, REPORT
+from upscore.reproduce.scores import by_stage, score_stages
 from upscore.reproduce.trainings import Planned
 
 TITLE = "The FCN-8s report, reproduced"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from upscore.reproduce.job import Job
+from upscore.reproduce.context import Job
 from upscore.reproduce.published import REPORT
 from upscore.reproduce.trainings import Planned, planned
 
