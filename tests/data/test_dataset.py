@@ -10,7 +10,7 @@ from PIL import Image
 
 from upscore.core.labels import Labels
 from upscore.data import DataSet, Pair, Split, open_data
-from upscore.data.dataset import MaskTable
+from upscore.data.masks import MaskTable
 from upscore.data.toy import make_toy
 from upscore.errors import DataError, NotFoundError, SettingsError
 

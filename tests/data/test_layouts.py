@@ -11,8 +11,8 @@ from scipy.io import savemat
 
 from upscore.core.labels import CAMVID_LABELS, VOC_LABELS
 from upscore.data import DataSet, open_data
-from upscore.data.formats.sbd import read_sbd_instances, read_sbd_mask
 from upscore.data.formats.yaml_dataset import draw_splits
+from upscore.data.masks import read_instances, read_stored_mask
 from upscore.errors import DataError, NotFoundError
 
 
@@ -178,7 +178,7 @@ def test_sbd_alone(sbd_root: Path, tmp_path: Path) -> None:
         assert names(dataset, "train") == ["a", "e"]
     sample = dataset.split("train").read(1)
     assert set(np.unique(sample.labels)) == {0, 3}
-    assert read_sbd_instances(dataset.instances["e"]).max() == 1
+    assert read_instances(dataset.instances["e"], sample.labels).max() == 1
 
 
 def test_sbd_without_lists(sbd_root: Path) -> None:
@@ -216,29 +216,29 @@ def test_damaged_mat(tmp_path: Path) -> None:
     for content in (b"", b"not a matlab file" * 20, b"MATLAB 5.0 MAT-file" + bytes(200)):
         path.write_bytes(content)
         with pytest.raises(DataError, match=r"a\.mat: "):
-            read_sbd_mask(path)
+            read_stored_mask(path)
 
 
 def test_truncated_mat(sbd_root: Path) -> None:
     path = sbd_root / "cls" / "a.mat"
     path.write_bytes(path.read_bytes()[:-40])
     with pytest.raises(DataError, match=r"a\.mat"):
-        read_sbd_mask(path)
+        read_stored_mask(path)
 
 
 def test_mat_of_something_else(tmp_path: Path) -> None:
     path = tmp_path / "a.mat"
     savemat(path, {"x": 1})
     with pytest.raises(DataError, match=r"has no GTcls.Segmentation"):
-        read_sbd_mask(path)
+        read_stored_mask(path)
     savemat(path, {"GTcls": {"Segmentation": np.zeros(3)}})
     with pytest.raises(DataError, match=r"want \(H, W\) integers"):
-        read_sbd_mask(path)
+        read_stored_mask(path)
     savemat(path, {"GTcls": {"Segmentation": np.zeros((30, 30), np.uint8)}})
     with pytest.raises(DataError, match="--max-pixels 900"):
-        read_sbd_mask(path, max_pixels=10)
+        read_stored_mask(path, max_pixels=10)
     with pytest.raises(NotFoundError):
-        read_sbd_mask(tmp_path / "b.mat")
+        read_stored_mask(tmp_path / "b.mat")
 
 
 # --- CamVid ---------------------------------------------------------------------------------------

@@ -12,6 +12,7 @@ from scipy.ndimage import gaussian_filter
 from scipy.sparse import csr_array
 from scipy.sparse.csgraph import maximum_bipartite_matching
 
+from upscore.core.failures import Failure
 from upscore.data.formats.bsds import find_bsds
 from upscore.edges.benchmark.score import (
     EdgeCounts,
@@ -23,7 +24,6 @@ from upscore.edges.benchmark.score import (
 )
 from upscore.edges.benchmark.thinning import thin
 from upscore.errors import DataError, SettingsError
-from upscore.metrics.evaluate import Failure
 
 SHAPE = (40, 56)
 

@@ -10,7 +10,8 @@ import pytest
 from PIL import Image
 
 from upscore.core.labels import VOID, Labels
-from upscore.data.dataset import MaskTable, Pair, Split
+from upscore.data.dataset import Pair, Split
+from upscore.data.masks import MaskTable
 from upscore.errors import DataError, OutputError, RunError, SettingsError
 from upscore.metrics import Confusion, Evaluation, ImageScore, evaluate, merge
 from upscore.metrics.score_files import read_results, write_results

@@ -20,7 +20,8 @@ from upscore.crf.search import (
     read_history,
 )
 from upscore.crf.settings import CRFSettings, crf_settings
-from upscore.data.dataset import MaskTable, Pair, Sample, Split
+from upscore.data.dataset import Pair, Sample, Split
+from upscore.data.masks import MaskTable
 from upscore.errors import DataError, OutputError, RunError, SettingsError
 from upscore.metrics.confusion import Confusion
 from upscore.workflows import crf_tuning as tuning

@@ -11,7 +11,7 @@ import pytest
 
 from upscore.core.labels import Labels
 from upscore.data import Pair, Sample, Split
-from upscore.data.dataset import MaskTable
+from upscore.data.masks import MaskTable
 from upscore.data.transforms import Augment
 from upscore.training.sample_order import shuffled, with_replacement
 from upscore.training.sample_stream import Sampler

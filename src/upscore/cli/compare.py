@@ -13,7 +13,7 @@ from tyro.conf import Positional, arg
 
 from upscore.cli.scored_stages import ScoredStages
 from upscore.cli.segmenter_options import SEGMENTER_DEFAULTS, SegmenterOptions
-from upscore.core.failures import tell_failures
+from upscore.core.failures import format_failures
 from upscore.errors import SettingsError, UpscoreError, WorkError
 
 if TYPE_CHECKING:
@@ -107,7 +107,7 @@ def compare(
     if result.failures:
         begin = f"{len(result.failures)} of {len(part)} images count for none; all others do:"
         rest = "see compare.json" if out else ""
-        raise WorkError(tell_failures(begin, [f.message for f in result.failures], rest=rest))
+        raise WorkError(format_failures(begin, [f.message for f in result.failures], rest=rest))
 
 
 def _source(text: str) -> tuple[Path, str | None]:

@@ -10,15 +10,15 @@ from tyro.conf import arg
 from tyro.extras import SubcommandApp
 
 from upscore.cli.proposal_options import EdgesName
-from upscore.core.failures import tell_failures
+from upscore.core.failures import format_failures
 from upscore.errors import DataError, NotFoundError, SettingsError, WorkError
 
 if TYPE_CHECKING:
     from rich.table import Table
 
+    from upscore.core.failures import Failure
     from upscore.data.formats.bsds import BSDSImage
     from upscore.edges.benchmark.score import EdgeScores, Item, Strength
-    from upscore.metrics.evaluate import Failure
 
 THRESHOLDS = 99
 
@@ -163,7 +163,7 @@ def _folder(
 def _items(
     images: Sequence[BSDSImage], strength_of: Callable[[BSDSImage], Strength]
 ) -> Iterator[Item | Failure]:
-    from upscore.metrics.evaluate import Failure
+    from upscore.core.failures import Failure
 
     for index, image in enumerate(images):
         try:
@@ -212,4 +212,4 @@ def scores_table(scores: EdgeScores) -> Table:
 
 def _complaint(failures: Sequence[Failure], num_images: int) -> str:
     begin = f"{len(failures)} of {num_images} photos could not be scored; all others are:"
-    return tell_failures(begin, [failure.message for failure in failures], rest="see scores.json")
+    return format_failures(begin, [failure.message for failure in failures], rest="see scores.json")

@@ -10,14 +10,15 @@ from tyro.conf import Positional, arg
 
 from upscore.cli.scored_stages import ScoredStages, stage_names
 from upscore.cli.segmenter_options import SEGMENTER_DEFAULTS, SegmenterOptions
-from upscore.core.failures import tell_failures
+from upscore.core.failures import format_failures
 from upscore.errors import SettingsError, WorkError
 
 if TYPE_CHECKING:
     from rich.table import Table
 
+    from upscore.core.failures import Failure
     from upscore.core.labels import Labels
-    from upscore.metrics import Evaluation, Failure, Scores
+    from upscore.metrics import Evaluation, Scores
 
 
 def evaluate(
@@ -213,4 +214,4 @@ def _show(value: float | None) -> str:
 
 def _complaint(failures: tuple[Failure, ...], num_images: int) -> str:
     begin = f"{len(failures)} of {num_images} images could not be scored; all others are:"
-    return tell_failures(begin, [failure.message for failure in failures], rest="see scores.json")
+    return format_failures(begin, [failure.message for failure in failures], rest="see scores.json")

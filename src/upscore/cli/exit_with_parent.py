@@ -1,8 +1,7 @@
-"""``python -m upscore.cli.exit_with_parent VERB ...``: the command line, as long as somebody wants it.
+"""``python -m upscore.cli.exit_with_parent VERB ...``: the command line, ended with its parent.
 
-For a process that another one starts and holds by its standard input: when that closes, because the
-other one stops it or was killed itself, this one is asked to end as by ``kill``, and a training
-saves its state first.
+The parent process keeps the standard input open. When it closes, because the parent stops this
+process or was killed, this process gets SIGTERM, and a training saves its state first.
 """
 
 from __future__ import annotations

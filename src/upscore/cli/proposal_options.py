@@ -16,10 +16,11 @@ from tyro.conf import arg
 from upscore.errors import DataError, SettingsError
 
 if TYPE_CHECKING:
+    from upscore.core.json import JSONObject
     from upscore.core.labels import RGBImage
     from upscore.data import DataSet, Pair, Split
     from upscore.edges.detectors import EdgeDetector
-    from upscore.proposals.base import Proposals, ProposalSource, Settings
+    from upscore.proposals.base import Proposals, ProposalSource
     from upscore.proposals.ground_truth import GroundTruth
 
 EdgesName = Literal["learned", "gradient", "structured-forest"]
@@ -192,7 +193,7 @@ class TrueBoxes:
     max_boxes: int
     fingerprint: str
 
-    def settings(self) -> Settings:
+    def settings(self) -> JSONObject:
         return {
             **self.truth.settings(),
             "background": self.background,
@@ -206,7 +207,7 @@ class TrueBoxes:
         Raises:
             DataError: no such photo, a mask that cannot be read, or of another size than the photo.
         """
-        from upscore.data.dataset import read_instances
+        from upscore.data.masks import read_instances
 
         if name not in self.places:
             raise DataError(f"no photo {name!r} in the data set that the boxes are taken from")

@@ -9,7 +9,7 @@ from tyro.conf import arg
 
 from upscore.cli.proposal_options import EdgesName, make_edges, make_source
 from upscore.cli.segmenter_options import MAX_PIXELS
-from upscore.core.failures import tell_failures
+from upscore.core.failures import format_failures
 from upscore.errors import SettingsError, WorkError
 
 if TYPE_CHECKING:
@@ -250,4 +250,4 @@ def _write(result: Recall, out: Path, *, data: Path, split: str, fingerprint: st
 def _complaint(result: Recall) -> str:
     num = len(result.failures)
     begin = f"{num} of {result.num_photos} photos failed and count for no source:"
-    return tell_failures(begin, result.failures, rest="see recall.json with --out")
+    return format_failures(begin, result.failures, rest="see recall.json with --out")

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from tyro.conf import Positional, UseAppendAction, arg
 
-from upscore.core.failures import tell_failures
+from upscore.core.failures import format_failures
 from upscore.errors import InterruptedWorkError, SettingsError, UpscoreError, WorkError
 
 if TYPE_CHECKING:
@@ -100,7 +100,7 @@ def sweep(
     if failed:
         begin = f"{len(failed)} of {len(runs)} trainings failed; all others are done:"
         raise WorkError(
-            tell_failures(begin, failed, rest="see runs.csv")
+            format_failures(begin, failed, rest="see runs.csv")
             + f"\nTheir output is in {out / 'logs'}; the same command tries them again"
         )
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 from tyro.conf import Positional, arg
 
 from upscore.cli.segmenter_options import NETWORK_DEFAULTS, NetworkOptions
-from upscore.core.failures import tell_failures
+from upscore.core.failures import format_failures
 from upscore.errors import InterruptedWorkError, SettingsError, WorkError
 
 if TYPE_CHECKING:
@@ -17,10 +17,10 @@ if TYPE_CHECKING:
 
     from rich.table import Table
 
+    from upscore.core.failures import Failure
     from upscore.crf.search import Trial
     from upscore.crf.settings import CRFSettings
     from upscore.inference.segmenter import Segmenter
-    from upscore.metrics.evaluate import Failure
     from upscore.workflows.crf_tuning import Tuning
 
 BEST = "best.yaml"
@@ -286,4 +286,4 @@ def _cell(settings: CRFSettings | None, key: str) -> str | float | int | None:
 
 def _complaint(failures: Sequence[Failure], num: int) -> str:
     begin = f"{len(failures)} of {num} images could not be used; the rest were:"
-    return tell_failures(begin, [failure.message for failure in failures])
+    return format_failures(begin, [failure.message for failure in failures])

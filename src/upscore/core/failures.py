@@ -1,11 +1,21 @@
-"""How the failures of a long job are told at its end."""
+"""Failures of single items in a long job, and the message that lists them at its end."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 LISTED = 20
 """Failures that a message spells out."""
+
+
+@dataclass(frozen=True)
+class Failure:
+    """An item (an image, a file) that could not be processed, and why."""
+
+    index: int
+    name: str
+    message: str
 
 
 def first_line(error: BaseException) -> str:
@@ -13,7 +23,7 @@ def first_line(error: BaseException) -> str:
     return (str(error).strip().splitlines() or [type(error).__name__])[0]
 
 
-def tell_failures(begin: str, messages: Sequence[str], *, rest: str = "") -> str:
+def format_failures(begin: str, messages: Sequence[str], *, rest: str = "") -> str:
     """``begin``, then a line for each of the first ``LISTED`` messages.
 
     Args:

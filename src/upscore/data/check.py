@@ -15,7 +15,8 @@ import numpy.typing as npt
 from upscore.core.images import read_image
 from upscore.core.labels import VOID
 from upscore.core.parallel.prefetch import prefetch
-from upscore.data.dataset import DataSet, Pair, read_stored_mask
+from upscore.data.dataset import DataSet, Pair
+from upscore.data.masks import read_stored_mask
 from upscore.data.problem import Kind, Problem
 from upscore.errors import DataError, NotFoundError
 

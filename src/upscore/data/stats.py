@@ -16,7 +16,8 @@ from scipy import ndimage
 from upscore.core.labels import VOID, LabelMap
 from upscore.core.parallel.prefetch import prefetch
 from upscore.core.regions import connected_regions
-from upscore.data.dataset import DataSet, Split, read_instances
+from upscore.data.dataset import DataSet, Split
+from upscore.data.masks import read_instances
 
 Counts = npt.NDArray[np.int64]
 """(C,) int64."""

@@ -15,6 +15,7 @@ import numpy as np
 from scipy import ndimage
 
 from upscore.core.images import require_rgb
+from upscore.core.json import JSONObject
 from upscore.core.labels import RGBImage
 from upscore.edges.maps import (
     PI,
@@ -24,7 +25,6 @@ from upscore.edges.maps import (
     require_strength,
 )
 from upscore.errors import DataError, NotFoundError, SettingsError
-from upscore.proposals.base import Settings
 
 STRONG = 0.99
 """The gradient that so many pixels stay below becomes strength 1 ..."""
@@ -49,7 +49,7 @@ class EdgeDetector(Protocol):
         """
         ...
 
-    def settings(self) -> Settings:
+    def settings(self) -> JSONObject:
         """What edges depend on beside the image: JSON values, ``kind`` among them."""
         ...
 
@@ -101,7 +101,7 @@ class GradientEdges:
         orientation[orientation >= PI] = 0
         return np.minimum(strength, 1).astype(np.float32), orientation.astype(np.float32)
 
-    def settings(self) -> Settings:
+    def settings(self) -> JSONObject:
         return {"kind": "GradientEdges", "scales": list(self.scales)}
 
 
@@ -136,7 +136,7 @@ class StructuredForest:
         strength = structured_forest_strength(image, self.model)
         return strength, edge_orientation(strength)
 
-    def settings(self) -> Settings:
+    def settings(self) -> JSONObject:
         """With the SHA-256 of the model file.
 
         Raises:
@@ -196,7 +196,7 @@ class FromArray:
             )
         return self.strength.copy(), self._orientation.copy()
 
-    def settings(self) -> Settings:
+    def settings(self) -> JSONObject:
         """With the SHA-256 of the arrays."""
         digest = hashlib.sha256(f"{self.strength.shape}".encode())
         digest.update(self.strength.tobytes())

@@ -18,7 +18,7 @@ from upscore.errors import DataError, NotFoundError
 
 def shipped_edge_weights() -> Path:
     """The file inside the package; its card stands beside it."""
-    return Path(str(resources.files("upscore") / "proposals" / "weights")) / (
+    return Path(str(resources.files("upscore") / "edges" / "weights")) / (
         "learned-edges.safetensors"
     )
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from upscore.core.failures import tell_failures
+from upscore.core.failures import format_failures
 from upscore.errors import WorkError
 
 
@@ -33,4 +33,4 @@ class Summary:
             return
         count = "1 file" if len(self.failures) == 1 else f"{len(self.failures)} files"
         begin = f"{count} could not be {self.verb}; all others are done:"
-        raise WorkError(tell_failures(begin, [message for _, message in self.failures]))
+        raise WorkError(format_failures(begin, [message for _, message in self.failures]))

@@ -135,9 +135,9 @@ def refine_files(
 ) -> Summary:
     """Refine label maps and probabilities (files, folders, patterns) with their photos.
 
-    A result ``NAME`` is read as :func:`upscore.inference.foreign_predictions.read_stored` says, and belongs to
-    the photo ``images/NAME.*``, or else to the only photo of its stem below ``images``. What is
-    written, and how a file that fails, an interruption and ``resume`` are dealt with, is as in
+    A result ``NAME`` is read by :func:`upscore.inference.foreign_predictions.read_stored` and
+    belongs to the photo ``images/NAME.*``, or else to the only photo of its stem below
+    ``images``. Output, failures, interruption and ``resume`` work as in
     :func:`upscore.inference.predict_files.predict_files`.
 
     Args:

@@ -1,14 +1,8 @@
 """Scores of any function from photo to label map: one confusion matrix over a whole split."""
 
+from upscore.core.failures import Failure
 from upscore.metrics.confusion import ClassScores, Confusion, Scores
-from upscore.metrics.evaluate import (
-    Evaluation,
-    Failure,
-    ImageScore,
-    evaluate,
-    evaluate_stages,
-    merge,
-)
+from upscore.metrics.evaluate import Evaluation, ImageScore, evaluate, evaluate_stages, merge
 
 __all__ = [
     "ClassScores",

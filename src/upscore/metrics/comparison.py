@@ -12,15 +12,17 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from upscore.core.failures import Failure
 from upscore.core.labels import LabelMap, Labels
 from upscore.core.parallel.prefetch import prefetch
-from upscore.data.dataset import Split, read_instances
+from upscore.data.dataset import Split
+from upscore.data.masks import read_instances
 from upscore.errors import DataError, SettingsError, UpscoreError
 from upscore.metrics.all_metrics import Details
 from upscore.metrics.bootstrap import difference_interval, overlaps
 from upscore.metrics.boundary import BoundaryF, BoundaryIoU
 from upscore.metrics.confusion import Confusion, Scores, class_iou, count, mean_iou
-from upscore.metrics.evaluate import Failure, objects_from
+from upscore.metrics.evaluate import objects_from
 from upscore.metrics.object_size import COCO_SIZES, Bins, ObjectSizes
 from upscore.metrics.trimap import Trimap
 

@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from upscore.core.files import write_json, write_text
+from upscore.core.tables import write_csv
 from upscore.metrics.comparison import Comparison, Contender
 from upscore.metrics.object_size import ObjectSizes
-from upscore.metrics.score_files import write_csv
 
 FORMAT_VERSION = 1
 

@@ -9,9 +9,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from upscore.core.failures import Failure
 from upscore.core.labels import LabelMap, Labels, RGBImage
 from upscore.core.parallel.prefetch import prefetch
-from upscore.data.dataset import Sample, Split, read_instances
+from upscore.data.dataset import Sample, Split
+from upscore.data.masks import read_instances
 from upscore.errors import DataError, SettingsError, UpscoreError
 from upscore.metrics.all_metrics import Details
 from upscore.metrics.confusion import Confusion, Matrix, count, mean_iou, pixel_accuracy
@@ -33,15 +35,6 @@ class ImageScore:
     pixel_accuracy: float | None
     miou: float | None
     valid_pixels: int
-
-
-@dataclass(frozen=True)
-class Failure:
-    """An image that could not be scored, and why."""
-
-    index: int
-    name: str
-    message: str
 
 
 @dataclass(frozen=True)

@@ -11,11 +11,11 @@ import numpy.typing as npt
 from upscore.core.jit.compile import compiled, telling
 from upscore.core.labels import VOID, LabelMap
 from upscore.core.regions import connected_regions
+from upscore.data.instances import number_objects
 from upscore.errors import SettingsError
 from upscore.metrics.confusion import mean_of_known, require_maps
 from upscore.metrics.distance import KERNELS, Distances, squared_distances
 from upscore.metrics.stratified import GroupedCounts, tally
-from upscore.proposals.ground_truth import number_objects
 
 Regions = npt.NDArray[np.int32]
 """(H, W) int32: pixels of one object or connected region have one number, 0 is none."""

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-import csv
-import io
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from upscore.core.files import read_json, refuse_newer, write_json, write_text
+from upscore.core.failures import Failure
+from upscore.core.files import read_json, refuse_newer, write_json
 from upscore.core.labels import Labels
+from upscore.core.tables import write_csv
 from upscore.errors import RunError, UpscoreError
 from upscore.metrics.confusion import Confusion, Scores
-from upscore.metrics.evaluate import Evaluation, Failure, ImageScore
+from upscore.metrics.evaluate import Evaluation, ImageScore
 
 FORMAT_VERSION = 1
 """Files with and without details are both of this version: readers of one can read the other."""
@@ -96,15 +96,6 @@ def write_results(
                 for group, name in enumerate(sizes.bins.names)
             ),
         )  # fmt: skip
-
-
-def write_csv(path: Path, header: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
-    """None becomes an empty cell."""
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(header)
-    writer.writerows(rows)
-    write_text(path, text.getvalue())
 
 
 @dataclass(frozen=True)

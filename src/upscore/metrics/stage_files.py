@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from upscore.core.files import write_json
+from upscore.core.tables import write_csv
 from upscore.metrics.evaluate import Evaluation
-from upscore.metrics.score_files import write_csv
 
 FORMAT_VERSION = 1
 

@@ -25,20 +25,20 @@ if TYPE_CHECKING:
 
 # torch, numba and pyarrow take their time, and few callers need all three
 _HOMES = {
-    "EdgeBoxes": "edge_boxes",
-    "EdgeDetector": "edges",
-    "FromArray": "edges",
-    "FromFile": "from_file",
-    "GradientEdges": "edges",
-    "Grid": "grid",
-    "GroundTruth": "ground_truth",
-    "LearnedEdges": "learned_edges",
-    "ProposalSource": "proposals",
-    "ProposalStore": "store",
-    "Proposals": "proposals",
-    "SelectiveSearch": "selective_search",
-    "StructuredForest": "edges",
-    "edge_boxes_opencv": "opencv",
+    "EdgeBoxes": "proposals.edge_boxes",
+    "EdgeDetector": "edges.detectors",
+    "FromArray": "edges.detectors",
+    "FromFile": "proposals.precomputed",
+    "GradientEdges": "edges.detectors",
+    "Grid": "proposals.sliding_window",
+    "GroundTruth": "proposals.ground_truth",
+    "LearnedEdges": "edges.learned",
+    "ProposalSource": "proposals.base",
+    "ProposalStore": "proposals.store",
+    "Proposals": "proposals.base",
+    "SelectiveSearch": "proposals.selective_search",
+    "StructuredForest": "edges.detectors",
+    "edge_boxes_opencv": "proposals.opencv",
 }
 
 __all__ = [
@@ -63,4 +63,4 @@ def __getattr__(name: str) -> Any:
     home = _HOMES.get(name)
     if home is None:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(f"{__name__}.{home}"), name)
+    return getattr(import_module(f"upscore.{home}"), name)

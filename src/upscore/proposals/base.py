@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -12,14 +11,9 @@ import numpy.typing as npt
 
 from upscore.core.boxes import Boxes, require_boxes
 from upscore.core.images import require_rgb
+from upscore.core.json import JSONObject
 from upscore.core.labels import RGBImage
 from upscore.errors import DataError, SettingsError
-
-JSON = str | int | float | bool | None | Sequence["JSON"] | Mapping[str, "JSON"]
-"""What JSON can say."""
-
-Settings = dict[str, JSON]
-"""Name (``kind``) and every parameter of a source that changes its boxes."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -127,7 +121,7 @@ class ProposalSource(Protocol):
         """
         ...
 
-    def settings(self) -> Settings:
+    def settings(self) -> JSONObject:
         """What the boxes depend on beside the image: JSON values, ``kind`` among them."""
         ...
 

@@ -15,12 +15,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from upscore.core.failures import first_line, tell_failures
+from upscore.core.failures import first_line, format_failures
 from upscore.core.files import explain_os_error, make_folder
 from upscore.core.images import MAX_PIXELS, read_image
+from upscore.core.json import JSONObject
 from upscore.core.parallel.processes import in_processes, num_cores
 from upscore.errors import DataError, OutputError, SettingsError, UpscoreError, WorkError
-from upscore.proposals.base import Proposals, ProposalSource, Settings, image_key
+from upscore.proposals.base import Proposals, ProposalSource, image_key
 from upscore.proposals.store import (
     SUFFIX,
     ProposalStore,
@@ -77,7 +78,7 @@ class MakeSummary:
         count = "1 photo has" if len(self.failures) == 1 else f"{len(self.failures)} photos have"
         rest = "all others are done" if self.photos else "nothing was written"
         begin = f"{count} no boxes; {rest} (the same command tries again):"
-        raise WorkError(tell_failures(begin, [message for _, message in self.failures]))
+        raise WorkError(format_failures(begin, [message for _, message in self.failures]))
 
 
 def make_store(
@@ -325,7 +326,7 @@ class _Shelf:
     Parts are stores of their own, each of some photos in the order in which they were done.
     """
 
-    def __init__(self, out: Path, settings: Settings, data: Settings) -> None:
+    def __init__(self, out: Path, settings: JSONObject, data: JSONObject) -> None:
         self.out = out
         self.folder = out.with_name(f"{out.name}.parts")
         self.settings = settings

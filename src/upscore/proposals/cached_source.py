@@ -6,10 +6,11 @@ import logging
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+from upscore.core.json import JSONObject
 from upscore.core.labels import RGBImage
 from upscore.core.runtime import DeviceName, Precision
 from upscore.errors import DataError, SettingsError
-from upscore.proposals.base import Proposals, ProposalSource, Settings, image_key
+from upscore.proposals.base import Proposals, ProposalSource, image_key
 from upscore.proposals.store import ProposalStore, plain_settings, settings_differences
 
 if TYPE_CHECKING:
@@ -43,7 +44,7 @@ class StoredOrMade:
         self.precision: Precision = precision
         self._maker: ProposalSource | None = None
 
-    def settings(self) -> Settings:
+    def settings(self) -> JSONObject:
         """Those of the store."""
         return self.store.settings
 

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from dataclasses import asdict, dataclass
 
+from upscore.core.json import JSONObject
 from upscore.core.labels import RGBImage
 from upscore.edges.detectors import EdgeDetector
-from upscore.proposals.base import Proposals, Settings
+from upscore.proposals.base import Proposals
 from upscore.proposals.edge_boxes.edge_boxes import EdgeBoxesParameters
 from upscore.proposals.opencv import edge_boxes_opencv
 
@@ -29,7 +30,7 @@ class OpenCVEdgeBoxes:
     def __post_init__(self) -> None:
         self.parameters.check()
 
-    def settings(self) -> Settings:
+    def settings(self) -> JSONObject:
         return {
             "kind": "OpenCVEdgeBoxes",
             "edges": self.edges.settings(),

@@ -16,9 +16,11 @@ import numpy.typing as npt
 
 from upscore.core.files import checksum
 from upscore.core.images import require_rgb
+from upscore.core.json import JSONObject
 from upscore.core.labels import RGBImage
+from upscore.core.matlab import read_mat
 from upscore.errors import DataError, NotFoundError, SettingsError
-from upscore.proposals.base import Proposals, Settings, image_key
+from upscore.proposals.base import Proposals, image_key
 from upscore.proposals.store import SUFFIX, ProposalStore
 
 
@@ -58,7 +60,7 @@ class FromFile:
         if self.images is not None and self.path.suffix.lower() != ".json":
             raise SettingsError(f"{self.path}: only COCO results need annotations beside them")
 
-    def settings(self) -> Settings:
+    def settings(self) -> JSONObject:
         """Of a store, those of the source that made it: the boxes are the same."""
         if self.max_boxes is None:
             return self._reader.settings()
@@ -97,7 +99,7 @@ class FromFile:
 
 
 class _Reader(Protocol):
-    def settings(self) -> Settings: ...
+    def settings(self) -> JSONObject: ...
 
     def read(self, image: RGBImage, name: str) -> Proposals: ...
 
@@ -106,7 +108,7 @@ class _Reader(Protocol):
 class _Store:
     store: ProposalStore
 
-    def settings(self) -> Settings:
+    def settings(self) -> JSONObject:
         return self.store.settings
 
     def read(self, image: RGBImage, name: str) -> Proposals:
@@ -134,7 +136,7 @@ class MatFolder:
 
     path: Path
 
-    def settings(self) -> Settings:
+    def settings(self) -> JSONObject:
         sizes = [(path.name, path.stat().st_size) for path in sorted(self.path.glob("*.mat"))]
         digest = zlib.crc32(repr(sizes).encode())
         return {"kind": "MatFolder", "files": len(sizes), "names_and_sizes": f"{digest:08x}"}
@@ -190,27 +192,15 @@ def read_deconvnet_boxes(path: Path, *, height: int, width: int) -> Proposals:
 
 
 def _read_mat(path: Path) -> npt.NDArray[Any]:
-    from scipy.io import loadmat
-    from scipy.io.matlab import MatReadError
-
     if not path.exists():
         raise NotFoundError(
             f"{path}: no such file; want one NAME.mat for each photo NAME, as in DeconvNet's "
             "edgebox_cached"
         )
-    try:
-        content = loadmat(str(path), variable_names=["boxes_padded"])
-    except NotImplementedError as error:
-        raise DataError(
-            f"{path}: a MATLAB file of version 7.3; save it with save(..., '-v7') instead"
-        ) from error
-    except (MatReadError, ValueError, TypeError, OSError, IndexError, zlib.error) as error:
-        raise DataError(
-            f"{path}: is not a MATLAB file that can be read ({error}); replace or remove it"
-        ) from error
-    if "boxes_padded" not in content:
+    boxes = read_mat(path, "boxes_padded")
+    if boxes is None:
         raise DataError(f"{path}: has no boxes_padded; is it a file of DeconvNet's edgebox_cached?")
-    return np.asarray(content["boxes_padded"])
+    return np.asarray(boxes)
 
 
 # -- COCO ------------------------------------------------------------------------------------------
@@ -235,7 +225,7 @@ class CocoBoxes:
     path: Path
     images: Path | None = None
 
-    def settings(self) -> Settings:
+    def settings(self) -> JSONObject:
         names = None if self.images is None else checksum(self.images, "sha256")
         return {"kind": "CocoBoxes", "sha256": checksum(self.path, "sha256"), "images": names}
 

@@ -23,7 +23,8 @@ import numpy.typing as npt
 from upscore.core.boxes import iou_matrix
 from upscore.core.labels import VOID
 from upscore.core.parallel.processes import in_processes
-from upscore.data.dataset import DataSet, Sample, Split, read_instances
+from upscore.data.dataset import DataSet, Sample, Split
+from upscore.data.masks import read_instances
 from upscore.errors import DataError, SettingsError, UpscoreError, WorkError
 from upscore.proposals.base import ProposalSource
 from upscore.proposals.ground_truth import GroundTruth, TrueObject

@@ -16,9 +16,10 @@ import numpy as np
 import numpy.typing as npt
 
 from upscore.core.images import require_rgb
+from upscore.core.json import JSONObject
 from upscore.core.labels import RGBImage
 from upscore.errors import DataError, MissingExtraError, SettingsError
-from upscore.proposals.base import Proposals, Settings
+from upscore.proposals.base import Proposals
 
 Mode = Literal["fast", "quality"]
 
@@ -59,7 +60,7 @@ class SelectiveSearch:
         if not 0 <= self.seed < 2**31:
             raise SettingsError(f"seed is {self.seed}; allowed: 0 to {2**31 - 1}")
 
-    def settings(self) -> Settings:
+    def settings(self) -> JSONObject:
         return {
             "kind": "SelectiveSearch",
             "mode": self.mode,

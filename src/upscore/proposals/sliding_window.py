@@ -9,9 +9,10 @@ import numpy as np
 import numpy.typing as npt
 
 from upscore.core.images import require_rgb
+from upscore.core.json import JSONObject
 from upscore.core.labels import RGBImage
 from upscore.errors import SettingsError
-from upscore.proposals.base import Proposals, Settings
+from upscore.proposals.base import Proposals
 
 
 @dataclass(frozen=True)
@@ -49,7 +50,7 @@ class Grid:
         if self.max_boxes < 1:
             raise SettingsError(f"max_boxes is {self.max_boxes}; allowed: 1 or more")
 
-    def settings(self) -> Settings:
+    def settings(self) -> JSONObject:
         return {
             "kind": "Grid",
             "scales": list(self.scales),

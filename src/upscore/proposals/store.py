@@ -37,8 +37,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from upscore.core.files import atomic_path, refuse_newer
+from upscore.core.json import JSONObject
 from upscore.errors import DataError, NotFoundError, SettingsError
-from upscore.proposals.base import Proposals, Settings
+from upscore.proposals.base import Proposals
 
 SUFFIX = ".parquet"
 FORMAT_VERSION = 1
@@ -99,7 +100,7 @@ class ProposalStore:
     """
 
     path: Path
-    settings: Settings
+    settings: JSONObject
     data: Mapping[str, Any]
     photos: tuple[StoredPhoto, ...]
 
@@ -295,14 +296,14 @@ def _damaged(path: Path, reason: object) -> str:
     )
 
 
-def plain_settings(settings: Mapping[str, Any]) -> Settings:
+def plain_settings(settings: Mapping[str, Any]) -> JSONObject:
     """Settings as they come back from a file: tuples are lists, keys are sorted.
 
     Raises:
         SettingsError: something in them that JSON does not know.
     """
     try:
-        plain: Settings = json.loads(json.dumps(dict(settings), sort_keys=True, allow_nan=False))
+        plain: JSONObject = json.loads(json.dumps(dict(settings), sort_keys=True, allow_nan=False))
     except (TypeError, ValueError) as error:
         raise SettingsError(f"settings of a source must be JSON values: {error}") from error
     return plain

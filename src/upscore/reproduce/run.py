@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from upscore.core.failures import tell_failures
+from upscore.core.failures import format_failures
 from upscore.core.files import write_json, write_text
 from upscore.core.runtime import describe_start, select_runtime
 from upscore.data import open_data
@@ -161,7 +161,9 @@ def check_complete(made: Made) -> None:
     """Raise WorkError that says what the page lacks, if it lacks anything."""
     if made.missing:
         raise WorkError(
-            tell_failures(f"{made.page} is written, but not complete:", list(made.missing), rest="")
+            format_failures(
+                f"{made.page} is written, but not complete:", list(made.missing), rest=""
+            )
         )
 
 

@@ -16,12 +16,14 @@ from upscore.core.boxes import Boxes, clip_boxes, grow_boxes, iou_matrix, square
 from upscore.core.labels import VOID, LabelMap
 from upscore.core.parallel.prefetch import prefetch
 from upscore.core.settings import Settings
-from upscore.data.dataset import DataSet, Pair, Sample, Split, read_instances
+from upscore.data.dataset import DataSet, Pair, Sample, Split
+from upscore.data.instances import number_objects
+from upscore.data.masks import read_instances
 from upscore.data.transforms import resize_pair
 from upscore.errors import DataError
 from upscore.proposals.base import image_key
 from upscore.proposals.deconvnet_boxes import IMAGE_FILL, crop_with_padding
-from upscore.proposals.ground_truth import GroundTruth, TrueObject, number_objects
+from upscore.proposals.ground_truth import GroundTruth, TrueObject
 from upscore.proposals.store import ProposalStore
 from upscore.training.image_cache import Decoded, DecodedPhotos
 

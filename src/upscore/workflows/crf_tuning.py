@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from upscore.core.failures import Failure
 from upscore.core.files import explain_os_error, make_folder
 from upscore.core.labels import RGBImage
 from upscore.core.parallel.prefetch import prefetch
@@ -29,7 +30,6 @@ from upscore.data.dataset import Sample, Split
 from upscore.errors import DataError, RunError, SettingsError, UpscoreError
 from upscore.metrics.bootstrap import Overlaps, difference_interval, overlaps
 from upscore.metrics.confusion import Confusion, mean_iou
-from upscore.metrics.evaluate import Failure
 from upscore.workflows.prediction_cache import Probabilities, Refine, StoredPredictions
 
 TOP = 5  # how many drawn trials are checked on the other half

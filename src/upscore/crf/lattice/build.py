@@ -4,8 +4,8 @@ Adams, Baek and Davis, "Fast High-Dimensional Filtering Using the Permutohedral 
 (Eurographics 2010). Features of D dimensions are lifted into the hyperplane of D+1 coordinates that
 sum up to zero (section 3.1), and each pixel belongs to the D+1 vertices of the simplex around it
 with barycentric weights. Filtering is splat (pixels to vertices), blur with [1/2, 1, 1/2] along
-each of the D+1 lattice directions, slice (vertices to pixels); :mod:`upscore.crf.lattice.filter` does
-it, this module builds what it needs.
+each of the D+1 lattice directions, slice (vertices to pixels). This module builds the lattice;
+:mod:`upscore.crf.lattice.filter` filters with it.
 
 How it is laid out, since memory is what the filter waits for:
 

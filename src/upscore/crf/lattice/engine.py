@@ -26,7 +26,7 @@ EPSILON = np.float32(1e-20)
 
 
 class UnfitError(Exception):
-    """Energies or probabilities that :mod:`upscore.crf.validation` has to look at, and may refuse."""
+    """Energies or probabilities that :mod:`upscore.crf.validation` has to check."""
 
 
 @dataclass(frozen=True)

@@ -309,9 +309,9 @@ def take(
 ) -> None:  # fmt: skip
     """Energies from each pixel's lowest: (C, N) in raster order -> (blocks, N, 8).
 
-    ``given`` are energies, or, if ``likely``, probabilities. ``wrong`` (parts,) says whether there
-    was anything that :mod:`upscore.crf.validation` refuses. Lanes without a class get an energy that
-    leaves them at 0.
+    ``given`` are energies, or, if ``likely``, probabilities. ``wrong`` (parts,) is true where a
+    part holds values that :mod:`upscore.crf.validation` refuses. Lanes without a class get an
+    energy that leaves them at 0.
     """
     num_classes, num = given.shape
     blocks = len(unary)

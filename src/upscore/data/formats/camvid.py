@@ -6,7 +6,8 @@ from pathlib import Path, PurePosixPath
 
 from upscore.core.images import MAX_PIXELS
 from upscore.core.labels import CAMVID_LABELS, VOID, Labels
-from upscore.data.dataset import DataSet, MaskTable, Pair
+from upscore.data.dataset import DataSet, Pair
+from upscore.data.masks import MaskTable
 from upscore.data.pairing import (
     SPLIT_NAMES,
     Lister,

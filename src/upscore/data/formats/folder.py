@@ -12,8 +12,9 @@ import numpy.typing as npt
 from upscore.core.images import MAX_PIXELS, read_mask
 from upscore.core.labels import VOID, Labels
 from upscore.core.parallel.prefetch import prefetch
-from upscore.data.dataset import DataSet, MaskTable, Pair
+from upscore.data.dataset import DataSet, Pair
 from upscore.data.formats.yaml_dataset import FILE, draw_splits
+from upscore.data.masks import MaskTable
 from upscore.data.pairing import (
     SPLIT_NAMES,
     Lister,

@@ -2,73 +2,21 @@
 
 from __future__ import annotations
 
-import zlib
 from collections.abc import Mapping
 from pathlib import Path
 
-import numpy as np
-import numpy.typing as npt
-
 from upscore.core.images import MAX_PIXELS
 from upscore.core.labels import VOC_LABELS
-from upscore.data.dataset import DataSet, MaskTable, Pair
+from upscore.data.dataset import DataSet, Pair
 from upscore.data.formats.voc import find_voc, open_voc, voc_lister
+from upscore.data.masks import MaskTable
 from upscore.data.pairing import Lister, count_problem, files_by_stem, read_lines
 from upscore.data.problem import Problem
-from upscore.errors import DataError, NotFoundError
+from upscore.errors import DataError
 
 COUNTS = {"train": 8498, "val": 2857}
 TRAINAUG_COUNT = 10582
 NESTS = ("", "dataset", "benchmark_RELEASE/dataset", "sbd/benchmark_RELEASE/dataset")
-
-
-def read_sbd_mask(path: Path, *, max_pixels: int = MAX_PIXELS) -> npt.NDArray[np.uint8]:
-    """The class mask (H, W) uint8 of a ``cls/*.mat`` file: ``GTcls.Segmentation``, 0..20.
-
-    Raises:
-        NotFoundError: no such file.
-        DataError: damaged, not a MATLAB file, without that field, or too large.
-    """
-    return _read_mat(path, "GTcls", max_pixels)
-
-
-def read_sbd_instances(path: Path, *, max_pixels: int = MAX_PIXELS) -> npt.NDArray[np.uint8]:
-    """The instance mask (H, W) uint8 of an ``inst/*.mat`` file: 0 ground, 1..n objects.
-
-    Raises:
-        NotFoundError: no such file.
-        DataError: damaged, not a MATLAB file, without that field, or too large.
-    """
-    return _read_mat(path, "GTinst", max_pixels)
-
-
-def _read_mat(path: Path, struct: str, max_pixels: int) -> npt.NDArray[np.uint8]:
-    from scipy.io import loadmat
-    from scipy.io.matlab import MatReadError
-
-    if not path.exists():
-        raise NotFoundError(f"{path}: no such file")
-    try:
-        content = loadmat(str(path), variable_names=[struct], squeeze_me=True)
-    except (MatReadError, ValueError, TypeError, OSError, NotImplementedError, zlib.error) as error:
-        raise DataError(
-            f"{path}: is not a MATLAB file that can be read ({error}); replace or remove it"
-        ) from error
-    try:
-        mask = np.asarray(content[struct]["Segmentation"].item())
-    except (KeyError, IndexError, ValueError, TypeError, AttributeError) as error:
-        raise DataError(f"{path}: has no {struct}.Segmentation; is it a file of SBD?") from error
-    if mask.ndim != 2 or not np.issubdtype(mask.dtype, np.integer):
-        raise DataError(
-            f"{path}: {struct}.Segmentation is {mask.dtype} of shape {mask.shape}, want (H, W) "
-            "integers"
-        )
-    if mask.size > max_pixels:
-        raise DataError(
-            f"{path}: {mask.shape[1]}x{mask.shape[0]} is over the limit of {max_pixels} pixels; "
-            f"raise it with --max-pixels {mask.size}"
-        )
-    return mask.astype(np.uint8)
 
 
 def find_sbd(path: Path) -> Path | None:

@@ -8,7 +8,8 @@ from pathlib import Path
 
 from upscore.core.images import MAX_PIXELS
 from upscore.core.labels import VOC_LABELS, Labels
-from upscore.data.dataset import DataSet, MaskTable, Pair
+from upscore.data.dataset import DataSet, Pair
+from upscore.data.masks import MaskTable
 from upscore.data.pairing import Lister, count_problem, files_by_stem, read_classes, read_lines
 from upscore.data.problem import Problem
 from upscore.errors import DataError

@@ -15,7 +15,8 @@ from pydantic import Field, PlainValidator, model_validator
 from upscore.core.images import IMAGE_SUFFIXES, MAX_PIXELS
 from upscore.core.labels import VOID, Color, Labels
 from upscore.core.settings import Settings, build, load_yaml
-from upscore.data.dataset import DataSet, MaskTable, Pair
+from upscore.data.dataset import DataSet, Pair
+from upscore.data.masks import MaskTable
 from upscore.data.pairing import Lister, read_lines, with_unique_names
 from upscore.errors import DataError, NotFoundError, SettingsError
 

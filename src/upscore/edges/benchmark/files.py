@@ -13,9 +13,9 @@ from PIL import Image
 
 from upscore.core.files import write_json
 from upscore.core.images import MAX_PIXELS, read_mask
+from upscore.core.tables import write_csv
 from upscore.edges.benchmark.score import EdgeScores, Strength
 from upscore.errors import DataError, NotFoundError
-from upscore.metrics.score_files import write_csv
 
 MAP_SUFFIXES = (".png", ".npy")
 FORMAT_VERSION = 1

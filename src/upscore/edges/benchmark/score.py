@@ -9,13 +9,13 @@ from dataclasses import dataclass, replace
 import numpy as np
 import numpy.typing as npt
 
+from upscore.core.failures import Failure
 from upscore.core.jit.compile import telling
 from upscore.core.parallel.processes import in_processes
 from upscore.edges.benchmark.matching import Matching
 from upscore.edges.benchmark.thinning import deletable, thin_flat
 from upscore.edges.maps import edge_orientation, require_strength, thin_edges
 from upscore.errors import DataError, SettingsError, UpscoreError
-from upscore.metrics.evaluate import Failure
 
 TOLERANCE = 0.0075
 """How far apart two pixels may lie and still be the same edge: this share of the diagonal."""

@@ -8,6 +8,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar, cast
 
+from upscore.core.json import JSONObject
 from upscore.core.labels import Labels, RGBImage
 from upscore.core.runtime import DeviceName, Precision, Runtime, select_runtime
 from upscore.core.settings import load_yaml
@@ -27,7 +28,7 @@ from upscore.inference.refine import Refine
 from upscore.inference.run_model import find_model, load_network, read_labels
 from upscore.inference.segmenter import Segmenter
 from upscore.models.checkpoint import load_model
-from upscore.proposals.base import Proposals, ProposalSource, Settings, image_key
+from upscore.proposals.base import Proposals, ProposalSource, image_key
 
 NUM_BOXES = 2000
 """Of edge-boxes, as ``upscore proposals make`` has it."""
@@ -209,7 +210,7 @@ class OncePerPhoto:
         self.source = source
         self._last: tuple[str, Proposals] | None = None
 
-    def settings(self) -> Settings:
+    def settings(self) -> JSONObject:
         return self.source.settings()
 
     def __call__(self, image: RGBImage, *, name: str = "") -> Proposals:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from upscore.core.images import require_rgb
+from upscore.core.json import JSONObject
 from upscore.core.labels import RGBImage
 from upscore.edges.maps import (
     Map,
@@ -22,7 +23,7 @@ from upscore.edges.maps import (
     thin_edges,
 )
 from upscore.errors import SettingsError
-from upscore.proposals.base import Proposals, Settings
+from upscore.proposals.base import Proposals
 
 if TYPE_CHECKING:
     from upscore.edges.detectors import EdgeDetector
@@ -225,5 +226,5 @@ class EdgeBoxes:
             )
         return Proposals(boxes.astype(np.float32), scores)
 
-    def settings(self) -> Settings:
+    def settings(self) -> JSONObject:
         return {"kind": "EdgeBoxes", "edges": self.edges.settings(), **asdict(self.parameters)}
