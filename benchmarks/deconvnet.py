@@ -37,7 +37,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from upscore.core.images import IMAGE_SUFFIXES, InputSpec, read_image
 from upscore.core.labels import VOC_LABELS, LabelMap, RGBImage
-from upscore.core.memory import keep_freed_memory
+from upscore.core.memory import tune_malloc
 from upscore.core.runtime import (
     Runtime,
     cpu_name,
@@ -213,7 +213,7 @@ def steps(
 
     plain = plain_layers(model)
     yield "plain: eager, fp32, NCHW, one at a time", way(plain)
-    keep_freed_memory()
+    tune_malloc()
     yield "freed memory kept", way(plain)
     last = {"channels_last": True}
     plain.to(memory_format=torch.channels_last)  # type: ignore[call-overload]

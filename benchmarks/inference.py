@@ -27,7 +27,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from upscore.core.images import IMAGE_SUFFIXES, InputSpec, read_image
 from upscore.core.labels import VOC_LABELS, RGBImage
-from upscore.core.memory import keep_freed_memory
+from upscore.core.memory import tune_malloc
 from upscore.core.runtime import (
     cpu_name,
     describe_machine,
@@ -119,7 +119,7 @@ def main() -> None:
             "plain, pad 100": plain_way("caffe", arguments.width),
         }
         seconds = measure(plain, images)
-        keep_freed_memory()
+        tune_malloc()
         kept = {f"{way}, memory kept": work for way, work in plain.items()}
         seconds |= measure({"upscore": segmenter.predict, **kept}, images)
         with FlopCounterMode(display=False) as counter, torch.no_grad():

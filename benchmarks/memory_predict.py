@@ -10,7 +10,7 @@ import gc
 import tempfile
 from pathlib import Path
 
-from upscore.core.memory import bound_shape_caches, keep_freed_memory
+from upscore.core.memory import limit_onednn_cache, tune_malloc
 
 
 def resident_mib() -> float:
@@ -27,8 +27,8 @@ def main() -> None:
     parser.add_argument("--every", type=int, default=200)
     parser.add_argument("--width", type=float, default=0.125)
     arguments = parser.parse_args()
-    bound_shape_caches()  # as the command does, before torch comes in
-    keep_freed_memory()
+    limit_onednn_cache()  # as the command does, before torch comes in
+    tune_malloc()
     import numpy as np
     import torch
     from PIL import Image

@@ -26,7 +26,7 @@ from torch.utils.data import DataLoader, Dataset
 from torch.utils.flop_counter import FlopCounterMode
 
 from upscore.core.images import InputSpec
-from upscore.core.memory import keep_freed_memory
+from upscore.core.memory import tune_malloc
 from upscore.core.runtime import cpu_name, matrix_rate, peak_memory_bytes, select_runtime
 from upscore.data import Split, open_data
 from upscore.data.toy import make_toy
@@ -133,7 +133,7 @@ def main() -> None:
             "plain, pad 100": plain_step(split, options.batch, options.width, "caffe"),
         }
         times = measure(plain, options.rounds)
-        keep_freed_memory()
+        tune_malloc()
         kept = {f"{name}, memory kept": step for name, step in plain.items()}
         times |= measure({"ours": ours, **kept}, options.rounds)
 

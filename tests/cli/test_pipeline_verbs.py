@@ -224,7 +224,7 @@ def test_results_as_boxes_are_added(path, data, tmp_path, capsys):
 
     # a photo is done when its steps are there, too
     predict(path, image, resume=True, **options)
-    assert "Passed over 1 files" in capsys.readouterr().out
+    assert "Skipped 1 files" in capsys.readouterr().out
     lost = out / "steps/deconvnet/labels/p1-002.png"
     lost.unlink()
     predict(path, image, resume=True, **options)

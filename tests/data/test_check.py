@@ -21,7 +21,7 @@ def test_nothing_wrong(voc_root: Path) -> None:
     assert result.problems == ()
     assert result.pairs == 3  # trainval repeats the others
     assert steps == [(1, 3), (2, 3), (3, 3)]
-    assert result.to_json()["splits"] == {"train": 2, "trainval": 3, "val": 1}
+    assert result.to_dict()["splits"] == {"train": 2, "trainval": 3, "val": 1}
 
 
 def truncate(path: Path) -> None:

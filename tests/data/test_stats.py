@@ -102,7 +102,7 @@ def test_toy_sizes_span_the_documented_range(tmp_path: Path) -> None:
 def test_json_and_figure(two: Path, tmp_path: Path) -> None:
     dataset = open_data(two)
     stats = measure(dataset)
-    write_json(tmp_path / "stats.json", stats.to_json())
+    write_json(tmp_path / "stats.json", stats.to_dict())
     content = json.loads((tmp_path / "stats.json").read_text())
     assert content["splits"]["train"]["classes"][2]["object_sizes"] == [0.25] * 5
     write_overview(stats, dataset, tmp_path / "figure.png")

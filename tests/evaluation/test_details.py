@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from evaluation.test_evaluate import make_split, perfect, sloppy
+from evaluation.labelled_split import make_split, perfect, sloppy
 from upscore.core.labels import Labels
 from upscore.errors import SettingsError
 from upscore.metrics import evaluate, evaluate_stages, merge
@@ -45,7 +45,7 @@ def test_they_are_those_of_each_score_alone(split):
     assert 0 < f.mean_f() < 1
 
 
-def test_nobody_pays_who_does_not_ask(split, monkeypatch):
+def test_details_are_counted_only_when_asked_for(split, monkeypatch):
     def asked(*_args):
         raise AssertionError("counted")
 
@@ -58,7 +58,7 @@ def test_nobody_pays_who_does_not_ask(split, monkeypatch):
 
 def test_each_stage_has_its_own(split, tmp_path):
     found = evaluate_stages(
-        lambda image: {"good": perfect(image), "bad": sloppy(image)},
+        lambda sample: {"good": perfect(sample.image), "bad": sloppy(sample.image)},
         ["good", "bad"], split, details=True,
     )  # fmt: skip
     assert found["good"].details.boundary_f.mean_f() == 1

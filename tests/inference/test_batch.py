@@ -18,7 +18,8 @@ from upscore.errors import (
     SettingsError,
     WorkError,
 )
-from upscore.inference.predict_files import BatchSummary, predict_files
+from upscore.inference.batch_summary import Summary
+from upscore.inference.predict_files import predict_files
 
 
 @pytest.fixture
@@ -102,7 +103,7 @@ def test_bad_files_are_reported_at_the_end_and_all_others_done(by_color, photos,
 
 
 def test_a_long_list_of_failures_is_cut():
-    summary = BatchSummary(failures=[(Path(f"{i}.jpg"), f"{i}.jpg: bad") for i in range(100)])
+    summary = Summary(failures=[(Path(f"{i}.jpg"), f"{i}.jpg: bad") for i in range(100)])
     with pytest.raises(WorkError, match="100 files") as e:
         summary.check()
     assert str(e.value).endswith("19.jpg: bad\n  and 80 more")

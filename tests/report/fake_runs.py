@@ -134,5 +134,5 @@ def make_run(
         folder = run.evaluation / name
         found = evaluate(predict, split)
         write_results(found, folder, about={"settings": {"tile": 1024, "flip": False}})
-        write_examples(predict, split, found.images, folder / "examples")
+        write_examples(lambda s, p=predict: p(s.image), split, found.images, folder / "examples")
     return run

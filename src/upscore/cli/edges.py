@@ -50,7 +50,7 @@ def evaluate(
     """
     import time
 
-    from upscore.cli.console import console, progress, show_messages
+    from upscore.cli.console import console, progress
     from upscore.core.files import make_folder
     from upscore.data.formats.bsds import find_bsds
     from upscore.edges.benchmark.files import write_edge_scores
@@ -69,7 +69,6 @@ def evaluate(
     strength_of, settings = _source(edges, model, thinned, images)
     if out is not None:
         make_folder(out)  # before the work: an --out that cannot be written is told at once
-    show_messages("upscore.compiled")
     begin = time.perf_counter()
     with progress(f"edges of {split}") as update:
         scores = evaluate_edges(

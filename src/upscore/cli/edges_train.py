@@ -29,10 +29,8 @@ def train(
     """
     from upscore.cli.console import console
     from upscore.cli.training_display import TrainingDisplay
-    from upscore.core.memory import keep_freed_memory
     from upscore.workflows.edge_training import load_edge_recipe, train_edges
 
-    keep_freed_memory()
     settings = load_edge_recipe(recipe, tuple(word for group in set for word in group))
     with TrainingDisplay() as display:
         outcome = train_edges(settings, data=data, out=out, resume=resume, show=display.update)

@@ -11,6 +11,8 @@ from typing import Any
 import tyro
 from tyro.extras import SubcommandApp
 
+from upscore.cli.console import show_messages
+from upscore.core.memory import limit_onednn_cache, tune_malloc
 from upscore.errors import InterruptedWorkError, UpscoreError
 
 DESCRIPTION = (
@@ -83,6 +85,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
         print(f"upscore {__version__}")
         return
+    limit_onednn_cache()  # before torch is imported
+    tune_malloc()
+    show_messages("upscore")
     status = _guarded(
         lambda: build_app().cli(
             prog="upscore",

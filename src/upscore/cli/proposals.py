@@ -9,7 +9,7 @@ from tyro.conf import arg
 from tyro.extras import SubcommandApp
 
 from upscore.cli.proposal_options import SOURCE_DEFAULTS, SourceOptions
-from upscore.cli.segmenter_options import MAX_PIXELS
+from upscore.core.limits import MAX_PIXELS
 
 
 def make(
@@ -35,7 +35,7 @@ def make(
         overwrite: Replace a file of other settings or photos, and unfinished work of others.
         max_pixels: Photos with more pixels are refused.
     """
-    from upscore.cli.console import console, progress, show_messages
+    from upscore.cli.console import console, progress
     from upscore.cli.proposal_options import photos_of
     from upscore.data import open_data
     from upscore.proposals.build_store import Photo, make_store
@@ -43,7 +43,6 @@ def make(
     dataset = open_data(data, max_pixels=max_pixels)
     pairs = photos_of(dataset, split)
     source = options.build(dataset)
-    show_messages("upscore.compiled")  # that the first use compiles, which takes its time
     with progress("boxes") as update:
         summary = make_store(
             [Photo(pair.name, pair.image) for pair in pairs],

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Any, cast, get_args
 from tyro.conf import arg
 
 from upscore.cli.proposal_options import EdgesName, make_edges, make_source
-from upscore.cli.segmenter_options import MAX_PIXELS
 from upscore.core.failures import format_failures
+from upscore.core.limits import MAX_PIXELS
 from upscore.errors import SettingsError, WorkError
 
 if TYPE_CHECKING:
@@ -60,7 +60,7 @@ def recall(
         workers: Processes of one core each; by default one a core.
         max_pixels: Photos with more pixels are refused.
     """
-    from upscore.cli.console import console, progress, show_messages
+    from upscore.cli.console import console, progress
     from upscore.core.files import make_folder
     from upscore.core.parallel.processes import num_cores
     from upscore.data import open_data
@@ -80,7 +80,6 @@ def recall(
     }
     if out is not None:
         make_folder(out)  # before the work: an --out that cannot be written is told at once
-    show_messages("upscore.compiled")  # that the first use compiles, which takes its time
     with progress("finding objects") as update:
         result = measure_recall(
             dataset,

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 from tyro.conf import Positional, arg
 
 from upscore.cli.proposal_options import SOURCE_DEFAULTS, SourceOptions
-from upscore.cli.segmenter_options import MAX_PIXELS
+from upscore.core.limits import MAX_PIXELS
 from upscore.errors import DataError, SettingsError
 
 if TYPE_CHECKING:
@@ -34,7 +34,7 @@ def show(
         boxes: How many boxes, the best.
         max_pixels: Photos with more pixels are refused.
     """
-    from upscore.cli.console import console, show_messages
+    from upscore.cli.console import console
     from upscore.core.images import read_image
     from upscore.report.figures.proposals import boxes_figure
     from upscore.report.figures.scores import write_png
@@ -48,7 +48,6 @@ def show(
         )
     source = options.build()
     photo = read_image(image, max_pixels=max_pixels)
-    show_messages("upscore.compiled")
     try:
         found, strength = _boxes_and_edges(source, photo, image.stem)
     except DataError as error:

@@ -7,7 +7,7 @@ from typing import Annotated
 
 from tyro.conf import Positional, arg
 
-from upscore.cli.segmenter_options import MAX_PIXELS
+from upscore.core.limits import MAX_PIXELS
 
 
 def refine(
@@ -39,34 +39,29 @@ def refine(
         workers: Processes that share the cores; by default one a core, fewer for few files.
         max_pixels: Photos with more pixels are refused.
     """
-    from upscore.cli.console import console, progress, show_messages
-    from upscore.crf.settings import load_crf
-    from upscore.inference.outputs import require_products
-    from upscore.inference.refine_files import refine_files
+    from upscore.cli.console import console
+    from upscore.cli.predict import print_files
+    from upscore.cli.progress import ProgressDisplay
+    from upscore.workflows.refine import refine as run_refinement
 
-    products = require_products([name.strip() for name in save.split(",") if name.strip()])
-    settings = load_crf(crf)
-    show_messages("upscore.compiled")  # that the first use compiles, which takes its time
-    with progress("Refining") as update:
-        summary = refine_files(
+    with ProgressDisplay() as on_progress:
+        result = run_refinement(
             inputs,
-            images,
-            out,
-            settings,
+            images=images,
+            out=out,
+            crf=crf,
             confidence=confidence,
             num_classes=classes,
-            save=products,
+            save=[name.strip() for name in save.split(",") if name.strip()],
             resume=resume,
-            progress=update,
             workers=workers,
             max_pixels=max_pixels,
+            on_progress=on_progress,
         )
+    summary = result.summary
     if summary.images:
         files = "1 file" if summary.images == 1 else f"{summary.images} files"
         rate = summary.images / summary.seconds
         console.print(f"Refined {files} in {summary.seconds:.1f} s ({rate:.2f} files/s).")
-    if summary.skipped:
-        console.print(f"Passed over {summary.skipped} files: their results are there.")
-    for product in products:
-        console.print(f"  {product}: {out / product}", markup=False)
+    print_files(result)
     summary.check()

@@ -11,8 +11,6 @@ from typing import TYPE_CHECKING, Annotated
 from tyro.conf import UseAppendAction, arg
 from tyro.extras import SubcommandApp
 
-from upscore.core.memory import keep_freed_memory
-
 if TYPE_CHECKING:
     from upscore.cli.training_display import TrainingDisplay
     from upscore.reproduce.run import SourceName
@@ -95,12 +93,10 @@ def _reproduce(
     class_name: str | None,
     without_data: bool,
 ) -> None:
-    keep_freed_memory()
-    from upscore.cli.console import console, progress, show_messages
+    from upscore.cli.console import console, progress
     from upscore.cli.train import make_validate
     from upscore.reproduce.run import Hooks, check_complete, reproduce
 
-    show_messages("upscore.compiled")
     with _Displays() as displays:
         made = reproduce(
             source,

@@ -38,11 +38,9 @@ def train(
     """
     from upscore.cli.console import console
     from upscore.cli.training_display import TrainingDisplay
-    from upscore.core.memory import keep_freed_memory
     from upscore.training.recipe import load_recipe
     from upscore.training.setup import train as run_training
 
-    keep_freed_memory()
     settings = load_recipe(recipe, [assignment for group in set for assignment in group])
     with TrainingDisplay() as display:
         outcome = run_training(

@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from tyro.conf import Positional, arg
 
-from upscore.cli.segmenter_options import NETWORK_DEFAULTS, NetworkOptions
+from upscore.cli.segmenter_options import NETWORK_DEFAULTS
 from upscore.core.failures import format_failures
 from upscore.errors import InterruptedWorkError, SettingsError, WorkError
+from upscore.workflows.options import NetworkOptions
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -66,11 +67,7 @@ def tune_crf(
             10 in the named ones.
         resume: Go on with the search in --out where it stopped (or begin it).
     """
-    from upscore.core.memory import bound_shape_caches, keep_freed_memory
-
-    bound_shape_caches()  # before torch comes in
-    keep_freed_memory()
-    from upscore.cli.console import console, errors, progress, show_messages
+    from upscore.cli.console import console, errors, progress
     from upscore.core.settings import load_yaml
     from upscore.crf.search import known_candidates, make_sampler, space_of
     from upscore.data import open_data
@@ -89,8 +86,6 @@ def tune_crf(
     stage, segmenter = _open(run, options)
     table = match_classes(segmenter.labels, dataset.labels, run=str(run), data=str(data))
     folder = out or (run / FOLDER if stage is None else run.with_name(f"{run.stem}-{FOLDER}"))
-
-    show_messages("upscore.compiled")
 
     def tell(trial: Trial, is_best: bool) -> None:
         if trial.number < len(known) or is_best:
@@ -112,7 +107,7 @@ def tune_crf(
             "--images": [pair.name for pair in part.pairs],
             "--seed": seed,
             "--start or --iterations": base.to_json(),
-            "the network's options": options.about(),
+            "the network's options": options.to_dict(),
             **({} if stage is None else {"the stage": stage, "the pipeline": load_yaml(run)}),
         },
         resume=resume,

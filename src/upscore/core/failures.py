@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from upscore.errors import UpscoreError
+
 LISTED = 20
 """Failures that a message spells out."""
 
@@ -16,6 +18,22 @@ class Failure:
     index: int
     name: str
     message: str
+
+
+ITEM_ERRORS = (UpscoreError, RuntimeError, MemoryError, OSError)
+"""What one image may raise (CUDA out of memory is a RuntimeError) without ending the whole job."""
+
+
+def failure_message(name: str, error: BaseException) -> str:
+    """The message for an error of one item: an UpscoreError's own, else with the item's name."""
+    if isinstance(error, UpscoreError):
+        return str(error)
+    hint = "; try a smaller --tile" if _is_memory_error(error) else ""
+    return f"{name}: {type(error).__name__}: {first_line(error)}{hint}"
+
+
+def _is_memory_error(error: BaseException) -> bool:
+    return isinstance(error, MemoryError) or "memory" in str(error).lower()
 
 
 def first_line(error: BaseException) -> str:

@@ -13,15 +13,13 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 
 from upscore.core.files import atomic_path
 from upscore.core.labels import LabelMap, Labels, RGBImage
+from upscore.core.limits import MAX_PIXELS
 from upscore.errors import DataError, NotFoundError, SettingsError
 
 if TYPE_CHECKING:
     from torch import Tensor
 
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp", ".ppm", ".pgm")
-MAX_PIXELS = 64_000_000
-"""Photos above this many pixels are refused unless the caller raises the limit."""
-
 Image.MAX_IMAGE_PIXELS = None  # our own limit, checked before decoding, names the option
 # Broken EXIF and odd palettes are not worth a line per photo. Once here and not around each read:
 # warnings.catch_warnings swaps state that all threads share.

@@ -148,11 +148,30 @@ def describe_machine() -> dict[str, Any]:
 def describe_start() -> dict[str, Any]:
     """What a manifest says of how a run was begun: command, time, commit, machine."""
     return {
-        "command": shlex.join(["upscore", *sys.argv[1:]]),
+        "command": command_line(),
         "started": datetime.now(UTC).isoformat(timespec="seconds"),
         "git_commit": git_commit(),
         "machine": describe_machine(),
     }
+
+
+def describe_result() -> dict[str, Any]:
+    """What files of results record about the program: command, time, version, peak memory."""
+    return {
+        "command": command_line(),
+        "finished": datetime.now(UTC).isoformat(timespec="seconds"),
+        "upscore": installed_version("upscore"),
+        "peak_memory_mib": round(peak_memory_bytes() / 2**20),
+    }
+
+
+def command_line() -> str | None:
+    """The `upscore` command that this process runs, or None in another program (a notebook)."""
+    program = Path(sys.argv[0])
+    is_module = Path(__file__).resolve().parents[1] in program.resolve().parents  # python -m
+    if program.stem == "upscore" or is_module:
+        return shlex.join(["upscore", *sys.argv[1:]])
+    return None
 
 
 def git_commit() -> str | None:

@@ -11,8 +11,9 @@ from typing import Self
 import numpy as np
 import numpy.typing as npt
 
-from upscore.core.images import MAX_PIXELS, read_image
+from upscore.core.images import read_image
 from upscore.core.labels import LabelMap, Labels, RGBImage
+from upscore.core.limits import MAX_PIXELS
 from upscore.data.masks import MaskTable, read_stored_mask
 from upscore.data.problem import Problem
 from upscore.errors import DataError, SettingsError

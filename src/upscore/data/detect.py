@@ -6,7 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple, Protocol
 
-from upscore.core.images import MAX_PIXELS
+from upscore.core.limits import MAX_PIXELS
 from upscore.data.dataset import DataSet
 from upscore.data.formats.camvid import find_camvid, open_camvid
 from upscore.data.formats.folder import find_folder, open_folder

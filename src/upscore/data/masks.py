@@ -11,8 +11,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from upscore.core.images import MAX_PIXELS, read_mask
+from upscore.core.images import read_mask
 from upscore.core.labels import VOID, Color, LabelMap
+from upscore.core.limits import MAX_PIXELS
 from upscore.core.matlab import read_mat
 from upscore.errors import DataError, SettingsError
 

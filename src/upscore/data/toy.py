@@ -13,8 +13,9 @@ from PIL import Image
 from scipy import ndimage
 
 from upscore.core.files import atomic_path, make_folder, read_json, write_json, write_text
-from upscore.core.images import MAX_PIXELS, write_label_map
+from upscore.core.images import write_label_map
 from upscore.core.labels import VOID, LabelMap, Labels, RGBImage
+from upscore.core.limits import MAX_PIXELS
 from upscore.core.parallel.prefetch import prefetch
 from upscore.data.dataset import DataSet
 from upscore.data.formats.voc import open_voc

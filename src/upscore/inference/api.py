@@ -10,13 +10,13 @@ import numpy as np
 from PIL import Image, ImageOps
 
 from upscore.core.draw import overlay, with_legend
-from upscore.core.images import MAX_PIXELS, read_image, require_rgb, to_rgb, write_label_map
+from upscore.core.images import read_image, require_rgb, to_rgb, write_label_map
 from upscore.core.labels import LabelMap, Labels, RGBImage
+from upscore.core.limits import DEFAULT_TILE, MAX_PIXELS
 from upscore.core.runtime import DeviceName, Precision
 from upscore.errors import SettingsError
 from upscore.inference.load import load_segmenter
 from upscore.inference.segmenter import Scores, Segmenter
-from upscore.inference.tiles import DEFAULT_TILE
 
 
 @dataclass(frozen=True)

@@ -19,6 +19,7 @@ class Summary:
         failures: (file, message) of those that could not be done.
         seconds: wall time of the whole.
         verb: what was to be done to them, for the message: "labelled".
+        network_seconds: the part of ``seconds`` that the network worked.
     """
 
     images: int = 0
@@ -26,6 +27,7 @@ class Summary:
     failures: list[tuple[Path, str]] = field(default_factory=list)
     seconds: float = 0.0
     verb: str = "labelled"
+    network_seconds: float = 0.0
 
     def check(self) -> None:
         """Raise WorkError that lists the files that failed, if any did."""

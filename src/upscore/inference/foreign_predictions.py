@@ -11,8 +11,9 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-from upscore.core.images import MAX_PIXELS, read_mask
+from upscore.core.images import read_mask
 from upscore.core.labels import Labels
+from upscore.core.limits import MAX_PIXELS
 from upscore.errors import DataError, NotFoundError
 
 LABEL_SUFFIXES = (".png",)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+from upscore.core.limits import DEFAULT_TILE
 from upscore.core.runtime import DeviceName, Precision, select_runtime
 from upscore.crf.settings import load_crf
 from upscore.errors import SettingsError
@@ -13,7 +14,7 @@ from upscore.inference.pipeline.settings import is_pipeline
 from upscore.inference.refine import CRF_TILE, Refine
 from upscore.inference.run_model import load_network
 from upscore.inference.segmenter import Segmenter
-from upscore.inference.tiles import DEFAULT_TILE, Tiled, require_tile
+from upscore.inference.tiles import Tiled, require_tile
 
 
 def load_segmenter(

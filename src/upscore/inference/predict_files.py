@@ -5,15 +5,15 @@ from __future__ import annotations
 import contextlib
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
 from upscore.core.failures import first_line
 from upscore.core.files import make_folder
-from upscore.core.images import MAX_PIXELS, read_image
+from upscore.core.images import read_image
 from upscore.core.labels import LabelMap, RGBImage
+from upscore.core.limits import MAX_PIXELS
 from upscore.core.parallel.prefetch import prefetch
 from upscore.core.parallel.writer import Writer
 from upscore.errors import OutputError, SettingsError, UpscoreError
@@ -35,13 +35,6 @@ DEPTH = 4
 """Photos that wait decoded, and results that wait to be written: bounds memory, hides jitter."""
 
 
-@dataclass
-class BatchSummary(Summary):
-    """A summary with the seconds, of the whole, that the network worked."""
-
-    network_seconds: float = 0.0
-
-
 def predict_files(
     segmenter: Segmenter,
     inputs: Sequence[str | Path],
@@ -53,7 +46,7 @@ def predict_files(
     workers: int = 2,
     max_pixels: int = MAX_PIXELS,
     steps: Sequence[int] = (),
-) -> BatchSummary:
+) -> Summary:
     """Label files, folders, patterns and videos (see :func:`find_jobs`) and write the results.
 
     A photo ``NAME`` (its folder below the one that was named, and its stem) becomes
@@ -103,7 +96,7 @@ def predict_files(
     refuse_overwriting({job.source: paths for job, paths in targets.items()})
     make_folder(out)
     todo = [job for job in jobs if not (resume and all(path.exists() for path in targets[job]))]
-    summary = BatchSummary(skipped=len(jobs) - len(todo))
+    summary = Summary(skipped=len(jobs) - len(todo))
     network = TimedNetwork(segmenter, stepwise, with_probabilities="probabilities" in products)
 
     def read(job: Job) -> RGBImage | str | None:

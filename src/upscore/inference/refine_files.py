@@ -12,8 +12,9 @@ import numpy as np
 
 from upscore.core.failures import first_line
 from upscore.core.files import make_folder
-from upscore.core.images import MAX_PIXELS, read_image
+from upscore.core.images import read_image
 from upscore.core.labels import RGBImage
+from upscore.core.limits import MAX_PIXELS
 from upscore.core.parallel.processes import in_processes, num_cores
 from upscore.crf.settings import CRFSettings
 from upscore.crf.unary import unary_from_labels

@@ -7,12 +7,13 @@ from pathlib import Path
 
 from upscore.core.files import read_json
 from upscore.core.labels import Labels
+from upscore.core.limits import DEFAULT_TILE
 from upscore.core.run_folder import RunFolder
 from upscore.core.runtime import Runtime
 from upscore.errors import NotFoundError, RunError, SettingsError
 from upscore.inference.segmenter import Segmenter
 from upscore.inference.test_time_augmentation import Averaged
-from upscore.inference.tiles import DEFAULT_TILE, Tiled, require_tile
+from upscore.inference.tiles import Tiled, require_tile
 from upscore.inference.whole_image import WholeImage
 from upscore.models.checkpoint import CONFIG, load_model
 

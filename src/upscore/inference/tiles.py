@@ -9,14 +9,12 @@ import numpy.typing as npt
 
 from upscore.core.images import require_rgb
 from upscore.core.labels import LabelMap, Labels, RGBImage
+from upscore.core.limits import DEFAULT_TILE
 from upscore.errors import SettingsError
 from upscore.inference.segmenter import Scores, Segmenter, softmax
 
 STRIDE = 32
 """Five pools of two: tiles that begin at its multiples see the pooling grid of the whole photo."""
-
-DEFAULT_TILE = 1024
-"""Pixels. With a full-width FCN-8s a process that labels such tiles stays below 2 GiB."""
 
 MIN_TILE = 4 * STRIDE
 

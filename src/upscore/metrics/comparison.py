@@ -1,4 +1,4 @@
-"""Several predictions of the same images side by side: which is better, where, and how surely."""
+"""Comparison of several predictions of the same images: scores, differences and their intervals."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from upscore.core.failures import Failure
+from upscore.core.failures import ITEM_ERRORS, Failure, failure_message
 from upscore.core.labels import LabelMap, Labels
 from upscore.core.parallel.prefetch import prefetch
 from upscore.data.dataset import Split
 from upscore.data.masks import read_instances
-from upscore.errors import DataError, SettingsError, UpscoreError
+from upscore.errors import DataError, SettingsError
 from upscore.metrics.all_metrics import Details
 from upscore.metrics.bootstrap import difference_interval, overlaps
 from upscore.metrics.boundary import BoundaryF, BoundaryIoU
@@ -52,8 +52,8 @@ class PackedLabels:
 
 
 @dataclass(frozen=True)
-class Labelled:
-    """What one network or pipeline said of a split, in the classes of the data set.
+class PredictedMaps:
+    """Label maps of a split by one network or pipeline, in the classes of the data set.
 
     Attributes:
         name: what tables and figures call it; no two of a comparison are equal.
@@ -69,8 +69,8 @@ class Labelled:
 
 
 @dataclass(frozen=True)
-class Contender:
-    """Everything counted of one of them, over the images that all of them labelled.
+class ModelScores:
+    """Scores of one model over the images that all of them labelled.
 
     Attributes:
         overlaps: (N, 2, C) int64, see :data:`upscore.metrics.bootstrap.Overlaps`.
@@ -113,7 +113,7 @@ class Contender:
 
 @dataclass(frozen=True)
 class Difference:
-    """A contender's mIoU less the first one's.
+    """mIoU of a model minus that of the first.
 
     Attributes:
         miou: None where there is nothing to score.
@@ -128,26 +128,26 @@ class Difference:
     worse: int
 
     @property
-    def sure(self) -> bool:
+    def significant(self) -> bool:
         """Whether the interval leaves out 0; never where a single image leaves it no width."""
         return self.low < self.high and (self.low > 0 or self.high < 0)
 
 
 @dataclass(frozen=True)
 class Comparison:
-    """Two or more contenders on the same images; the first is what the others are measured against.
+    """Scores of two or more models on the same images; the first is the reference of differences.
 
     Attributes:
         images: names of the images that count, in the order of the split.
         places: their places in the split.
         objects_from: what the objects are: "instance masks" or "connected regions".
-        failures: images that do not count, as one of the contenders has no labels for it or the
-            truth cannot be read.
+        failures: images that do not count: a model has no labels for it, or the truth cannot be
+            read.
     """
 
     split: str
     labels: Labels
-    contenders: tuple[Contender, ...]
+    models: tuple[ModelScores, ...]
     images: tuple[str, ...]
     places: tuple[int, ...]
     objects_from: str
@@ -157,20 +157,20 @@ class Comparison:
 
     @property
     def differences(self) -> Sequence[Difference]:
-        """One of each contender after the first."""
+        """One for each model after the first."""
         if not self._differences:
-            first, *others = self.contenders
+            first, *others = self.models
             self._differences.extend(_difference(first, one, self.seed) for one in others)
         return self._differences
 
     def winners(self) -> list[list[int]]:
-        """Of each class, the contenders with the highest IoU; several where they are equal.
+        """For each class, the models with the highest IoU; several where they are equal.
 
         None where all are equal, or where the class is not in the truth.
         """
         found: list[list[int]] = []
-        in_truth = self.contenders[0].confusion.matrix.sum(axis=1) > 0
-        ious = zip(*(class_iou(c.confusion.matrix) for c in self.contenders), strict=True)
+        in_truth = self.models[0].confusion.matrix.sum(axis=1) > 0
+        ious = zip(*(class_iou(c.confusion.matrix) for c in self.models), strict=True)
         for occurs, values in zip(in_truth.tolist(), ious, strict=True):
             known = [0.0 if value is None else value for value in values]
             places = [i for i, value in enumerate(known) if value == max(known)]
@@ -183,7 +183,7 @@ class Comparison:
         Images on which all agree, or that are all void, are not among them.
         """
         ranges = []
-        for row, values in enumerate(zip(*(c.image_miou for c in self.contenders), strict=True)):
+        for row, values in enumerate(zip(*(c.image_miou for c in self.models), strict=True)):
             known = [value for value in values if value is not None]
             if known and max(known) > min(known):
                 ranges.append((min(known) - max(known), row))
@@ -191,7 +191,7 @@ class Comparison:
 
 
 def compare(
-    labelled: Sequence[Labelled],
+    labelled: Sequence[PredictedMaps],
     split: Split,
     *,
     instances: Mapping[str, Path] | None = None,
@@ -199,10 +199,10 @@ def compare(
     seed: int = 0,
     progress: Callable[[int, int], None] | None = None,
 ) -> Comparison:
-    """Count and score every contender on the images that all of them labelled.
+    """Score every model on the images that all of them labelled.
 
     Args:
-        labelled: two or more; the first is the one that the others are measured against.
+        labelled: two or more; the first is the reference.
         instances: instance masks by the image's name, for the scores by object size; without, and
             for images that have none, connected regions.
         bins: the sizes.
@@ -210,14 +210,14 @@ def compare(
         progress: called with (images done, images).
 
     Raises:
-        SettingsError: fewer than two contenders, two of one name, or not of this split.
+        SettingsError: fewer than two models, two of one name, or not of this split.
         DataError: a label map of another size than the truth, or no image that counts.
     """
     names = [item.name for item in labelled]
     if len(names) < 2:
-        raise SettingsError(f"a comparison needs two or more contenders, found {len(names)}")
+        raise SettingsError(f"a comparison needs two or more models, found {len(names)}")
     if len(set(names)) < len(names):
-        raise SettingsError(f"the contenders are called {', '.join(names)}; want different names")
+        raise SettingsError(f"the models are called {', '.join(names)}; want different names")
     for item in labelled:
         if len(item.maps) != len(split):
             raise SettingsError(
@@ -241,9 +241,11 @@ def compare(
         try:
             truth = split.read_labels(place)
             path = instances.get(name)
-            objects = None if path is None else read_instances(path, truth)
-        except UpscoreError as error:
-            return Failure(place, name, str(error))
+            objects = (
+                None if path is None else read_instances(path, truth, max_pixels=split.max_pixels)
+            )
+        except ITEM_ERRORS as error:
+            return Failure(place, name, failure_message(name, error))
         return place, maps, truth, objects
 
     for done, known in enumerate(prefetch(read, range(len(split)), workers=1, depth=2), 1):
@@ -262,13 +264,13 @@ def compare(
             progress(done, len(split))
     if not places:
         raise DataError(
-            f"no image of split {split.name!r} counts, as one of the contenders failed on each or "
+            f"no image of split {split.name!r} counts, as one of the models failed on each or "
             f"its truth cannot be read; the first: {failures[0].message}"
         )
     return Comparison(
         split=split.name,
         labels=split.labels,
-        contenders=tuple(tally.contender() for tally in tallies),
+        models=tuple(tally.scores() for tally in tallies),
         images=tuple(split.pairs[place].name for place in places),
         places=tuple(places),
         objects_from=objects_from(instances),
@@ -278,9 +280,9 @@ def compare(
 
 
 class _Tally:
-    """Counts of one contender while images come in."""
+    """Counts of one model while images come in."""
 
-    def __init__(self, labelled: Labelled, labels: Labels, bins: Bins) -> None:
+    def __init__(self, labelled: PredictedMaps, labels: Labels, bins: Bins) -> None:
         self.labelled = labelled
         self.confusion = Confusion(len(labels))
         self.overlaps: list[npt.NDArray[np.int64]] = []
@@ -294,9 +296,9 @@ class _Tally:
         self.image_miou.append(mean_iou(matrix))
         self.details.update(truth, labels, objects)
 
-    def contender(self) -> Contender:
+    def scores(self) -> ModelScores:
         seconds = self.labelled.seconds
-        return Contender(
+        return ModelScores(
             name=self.labelled.name,
             confusion=self.confusion,
             overlaps=np.stack(self.overlaps),
@@ -307,7 +309,7 @@ class _Tally:
         )
 
 
-def _difference(first: Contender, other: Contender, seed: int) -> Difference:
+def _difference(first: ModelScores, other: ModelScores, seed: int) -> Difference:
     before, after = first.scores.miou, other.scores.miou
     low, high = difference_interval(first.overlaps, other.overlaps, seed=seed)
     pairs = zip(

@@ -9,7 +9,7 @@ from typing import Any
 
 from upscore.core.files import write_json, write_text
 from upscore.core.tables import write_csv
-from upscore.metrics.comparison import Comparison, Contender
+from upscore.metrics.comparison import Comparison, ModelScores
 from upscore.metrics.object_size import ObjectSizes
 
 FORMAT_VERSION = 1
@@ -34,7 +34,7 @@ def write_comparison(
         OutputError: the folder cannot be written.
     """
     tables = {
-        "contenders": contender_rows(comparison),
+        "contenders": model_rows(comparison),
         "per_class": class_rows(comparison),
         "sizes": size_rows(comparison),
         "trimap": trimap_rows(comparison),
@@ -64,7 +64,7 @@ def to_json(
     """Scores, differences, images and failures as JSON values."""
     differences = [None, *map(asdict, comparison.differences)]
     images = [
-        {"name": name, "miou": [c.image_miou[row] for c in comparison.contenders],
+        {"name": name, "miou": [c.image_miou[row] for c in comparison.models],
          "picture": pictures.get(row)}
         for row, name in enumerate(comparison.images)
     ]  # fmt: skip
@@ -73,8 +73,8 @@ def to_json(
         "split": comparison.split,
         "classes": comparison.labels.to_json(),
         "contenders": [
-            _contender(one) | {"difference": difference}
-            for one, difference in zip(comparison.contenders, differences, strict=True)
+            _model(one) | {"difference": difference}
+            for one, difference in zip(comparison.models, differences, strict=True)
         ],
         "objects_from": comparison.objects_from,
         "winners": comparison.winners(),
@@ -86,7 +86,7 @@ def to_json(
     }
 
 
-def _contender(one: Contender) -> dict[str, Any]:
+def _model(one: ModelScores) -> dict[str, Any]:
     scores = one.scores
     return {
         "name": one.name,
@@ -99,14 +99,14 @@ def _contender(one: Contender) -> dict[str, Any]:
     }
 
 
-def contender_rows(comparison: Comparison) -> list[Row]:
-    """A header, and one row a contender."""
+def model_rows(comparison: Comparison) -> list[Row]:
+    """A header, and one row for each model."""
     rows: list[Row] = [
         ("name", "miou", "classes_averaged", "difference", "low", "high", "classes_better",
          "classes_worse", "pixel_accuracy", "mean_accuracy", "boundary_iou", "boundary_f",
          "seconds_an_image", "peak_memory_mib")
     ]  # fmt: skip
-    for one, difference in zip(comparison.contenders, [None, *comparison.differences], strict=True):
+    for one, difference in zip(comparison.models, [None, *comparison.differences], strict=True):
         scores, d = one.scores, difference
         against: Row = (d.miou, d.low, d.high, d.better, d.worse) if d else (None,) * 5
         rows.append(
@@ -118,9 +118,9 @@ def contender_rows(comparison: Comparison) -> list[Row]:
 
 
 def class_rows(comparison: Comparison) -> list[Row]:
-    """A header, and one row a class: IoU of each contender, and who has the highest."""
-    names = [one.name for one in comparison.contenders]
-    scores = [one.scores.per_class for one in comparison.contenders]
+    """A header, and one row a class: IoU of each model, and who has the highest."""
+    names = [one.name for one in comparison.models]
+    scores = [one.scores.per_class for one in comparison.models]
     rows: list[Row] = [("class", *names, "best", "pixels")]
     for index, (name, best) in enumerate(
         zip(comparison.labels.names, comparison.winners(), strict=True)
@@ -132,11 +132,11 @@ def class_rows(comparison: Comparison) -> list[Row]:
 
 
 def size_rows(comparison: Comparison) -> list[Row]:
-    """A header, and a row for each group of objects and score: each contender's."""
-    names = [one.name for one in comparison.contenders]
+    """A header, and a row for each group of objects and score: each model's."""
+    names = [one.name for one in comparison.models]
     rows: list[Row] = [("objects", "number", "score", *names)]
     for of in ("sizes", "thinness"):
-        counted: list[ObjectSizes] = [getattr(one, of) for one in comparison.contenders]
+        counted: list[ObjectSizes] = [getattr(one, of) for one in comparison.models]
         for group, name in enumerate(counted[0].bins.names):
             number = int(counted[0].objects[group])
             rows.append((name, number, "mIoU", *(one.miou(group) for one in counted)))
@@ -146,7 +146,7 @@ def size_rows(comparison: Comparison) -> list[Row]:
 
 def sizes_note(comparison: Comparison) -> str:
     """What small, large and thin mean."""
-    first = comparison.contenders[0]
+    first = comparison.models[0]
     return (
         f"{first.sizes.bins.describe()}. {first.thinness.bins.describe()}. Means are over the "
         "classes with objects in the group."
@@ -154,21 +154,21 @@ def sizes_note(comparison: Comparison) -> str:
 
 
 def trimap_rows(comparison: Comparison) -> list[Row]:
-    """A header, and one row a width: pixels, accuracy of each contender, mIoU of each."""
-    names = [one.name for one in comparison.contenders]
+    """A header, and one row a width: pixels, accuracy of each model, mIoU of each."""
+    names = [one.name for one in comparison.models]
     header = ("width", "pixels", *(f"accuracy {n}" for n in names), *(f"miou {n}" for n in names))
     rows: list[Row] = [header]
-    for bands in zip(*(one.trimap.scores() for one in comparison.contenders), strict=True):
+    for bands in zip(*(one.trimap.scores() for one in comparison.models), strict=True):
         accuracies = (band.pixel_accuracy for band in bands)
         rows.append((bands[0].width, bands[0].pixels, *accuracies, *(b.miou for b in bands)))
     return rows
 
 
 def image_rows(comparison: Comparison) -> list[Row]:
-    """A header, and one row an image: its own mIoU by each contender."""
-    rows: list[Row] = [("name", *(one.name for one in comparison.contenders))]
+    """A header, and one row an image: its own mIoU by each model."""
+    rows: list[Row] = [("name", *(one.name for one in comparison.models))]
     for row, name in enumerate(comparison.images):
-        rows.append((name, *(one.image_miou[row] for one in comparison.contenders)))
+        rows.append((name, *(one.image_miou[row] for one in comparison.models)))
     return rows
 
 

@@ -9,12 +9,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from upscore.core.failures import Failure
+from upscore.core.failures import ITEM_ERRORS, Failure, failure_message
 from upscore.core.labels import LabelMap, Labels, RGBImage
 from upscore.core.parallel.prefetch import prefetch
 from upscore.data.dataset import Sample, Split
 from upscore.data.masks import read_instances
-from upscore.errors import DataError, SettingsError, UpscoreError
+from upscore.errors import DataError, SettingsError
 from upscore.metrics.all_metrics import Details
 from upscore.metrics.confusion import Confusion, Matrix, count, mean_iou, pixel_accuracy
 from upscore.metrics.object_size import COCO_SIZES, Bins
@@ -22,8 +22,8 @@ from upscore.metrics.object_size import COCO_SIZES, Bins
 Predict = Callable[[RGBImage], LabelMap]
 """(H, W, 3) uint8 RGB -> (H, W) uint8 class indices, no void."""
 
-PredictStages = Callable[[RGBImage], Mapping[str, LabelMap]]
-"""The same for several predictions of one photo, by name."""
+PredictStages = Callable[[Sample], Mapping[str, LabelMap]]
+"""An image with its name -> several label maps of it, by stage."""
 
 
 @dataclass(frozen=True)
@@ -88,7 +88,7 @@ def evaluate(
             none, connected regions.
         bins: for them, the sizes of objects.
 
-    An image that cannot be read or that ``predict`` refuses goes to ``failures`` and the rest is
+    An image that cannot be read or on which ``predict`` fails goes to ``failures`` and the rest is
     done; a prediction that is no label map of the photo's size is an error at once.
 
     Raises:
@@ -97,7 +97,7 @@ def evaluate(
     """
     name = "prediction"
     return evaluate_stages(
-        lambda image: {name: predict(image)},
+        lambda sample: {name: predict(sample.image)},
         [name],
         split,
         progress=progress,
@@ -148,13 +148,16 @@ def evaluate_stages(
 
     masks = instances if details and instances else {}
 
+    def _instances(name: str, sample: Sample) -> Any:
+        return read_instances(masks[name], sample.labels, max_pixels=split.max_pixels)
+
     def read(place: int) -> _Known | Failure:
         name = split.pairs[place].name
         try:
             sample = split.read(place)
-            objects = read_instances(masks[name], sample.labels) if name in masks else None
-        except UpscoreError as error:
-            return Failure(place, name, str(error))
+            objects = _instances(name, sample) if name in masks else None
+        except ITEM_ERRORS as error:
+            return Failure(place, name, failure_message(name, error))
         return _Known(place, sample, objects)
 
     def predicted() -> Iterator[tuple[_Known, Mapping[str, LabelMap]] | Failure]:
@@ -166,9 +169,10 @@ def evaluate_stages(
             begin = time.perf_counter()
             result: tuple[_Known, Mapping[str, LabelMap]] | Failure
             try:
-                result = known, predict(known.sample.image)
-            except UpscoreError as error:
-                result = Failure(known.place, known.sample.name, str(error))
+                result = known, predict(known.sample)
+            except ITEM_ERRORS as error:
+                name = known.sample.name
+                result = Failure(known.place, name, failure_message(name, error))
             predict_seconds += time.perf_counter() - begin
             yield result
 

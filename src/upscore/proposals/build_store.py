@@ -17,8 +17,9 @@ from typing import Any
 
 from upscore.core.failures import first_line, format_failures
 from upscore.core.files import explain_os_error, make_folder
-from upscore.core.images import MAX_PIXELS, read_image
+from upscore.core.images import read_image
 from upscore.core.json import JSONObject
+from upscore.core.limits import MAX_PIXELS
 from upscore.core.parallel.processes import in_processes, num_cores
 from upscore.errors import DataError, OutputError, SettingsError, UpscoreError, WorkError
 from upscore.proposals.base import Proposals, ProposalSource, image_key

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
@@ -12,9 +12,10 @@ from typing import Any, Literal, get_args
 from upscore.core.draw import error_map
 from upscore.core.files import make_folder, read_json, write_json
 from upscore.core.images import write_image, write_label_map
-from upscore.data.dataset import Split
+from upscore.core.labels import LabelMap
+from upscore.data.dataset import Sample, Split
 from upscore.errors import RunError, UpscoreError
-from upscore.metrics.evaluate import ImageScore, Predict
+from upscore.metrics.evaluate import ImageScore
 
 Kind = Literal["best", "typical", "worst"]
 Picture = Literal["photo", "truth", "prediction", "error"]
@@ -70,7 +71,7 @@ def _known(image: ImageScore) -> float:
 
 
 def write_examples(
-    predict: Predict, split: Split, images: Sequence[ImageScore], folder: Path
+    predict: Callable[[Sample], LabelMap], split: Split, images: Sequence[ImageScore], folder: Path
 ) -> list[Example]:
     """Predict the chosen images once more and write their pictures and examples.json.
 
@@ -89,7 +90,7 @@ def write_examples(
     for kind, rank, image in _in_order(choose(images)):
         try:
             sample = split.read(image.index)
-            prediction = predict(sample.image)
+            prediction = predict(sample)
         except UpscoreError:
             continue
         names: dict[Picture, str] = {what: f"{kind}-{rank:02d}-{what}.png" for what in PICTURES}

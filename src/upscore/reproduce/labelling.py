@@ -17,7 +17,7 @@ from upscore.core.labels import LabelMap, RGBImage
 from upscore.core.parallel.prefetch import prefetch
 from upscore.data.dataset import Sample, Split
 from upscore.errors import RunError, UpscoreError
-from upscore.metrics.comparison import Labelled, PackedLabels
+from upscore.metrics.comparison import PackedLabels, PredictedMaps
 
 Predict = Callable[[RGBImage, Sequence[str]], Mapping[str, LabelMap]]
 """A photo and names of stages -> what each of them says, in the classes of the data set."""
@@ -100,7 +100,7 @@ class LabelStore:
             progress(done, len(lacking))
         return failures
 
-    def labelled(self, stage: str, name: str, failures: Mapping[int, str]) -> Labelled:
+    def labelled(self, stage: str, name: str, failures: Mapping[int, str]) -> PredictedMaps:
         """All of a stage, for :func:`upscore.metrics.comparison.compare`.
 
         Args:
@@ -113,7 +113,7 @@ class LabelStore:
                 maps.append(PackedLabels.of(self.read(stage, place)))
             except UpscoreError as error:
                 maps.append(failures.get(place, str(error)))
-        return Labelled(name, tuple(maps))
+        return PredictedMaps(name, tuple(maps))
 
 
 def file_digest(path: Path) -> str:

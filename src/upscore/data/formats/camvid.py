@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path, PurePosixPath
 
-from upscore.core.images import MAX_PIXELS
 from upscore.core.labels import CAMVID_LABELS, VOID, Labels
+from upscore.core.limits import MAX_PIXELS
 from upscore.data.dataset import DataSet, Pair
 from upscore.data.masks import MaskTable
 from upscore.data.pairing import (

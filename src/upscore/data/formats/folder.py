@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 
-from upscore.core.images import MAX_PIXELS, read_mask
+from upscore.core.images import read_mask
 from upscore.core.labels import VOID, Labels
+from upscore.core.limits import MAX_PIXELS
 from upscore.core.parallel.prefetch import prefetch
+from upscore.core.parallel.processes import num_cores
 from upscore.data.dataset import DataSet, Pair
 from upscore.data.formats.yaml_dataset import FILE, draw_splits
 from upscore.data.masks import MaskTable
@@ -166,7 +167,7 @@ def _all_values(masks: Iterable[Path], max_pixels: int) -> Iterable[list[int]]:
             return [int(v) for v in np.flatnonzero(np.bincount(raw.ravel(), minlength=256))]
         return [int(v) for v in np.unique(raw)[:256]]
 
-    return prefetch(values, masks, workers=os.cpu_count() or 1)
+    return prefetch(values, masks, workers=num_cores())
 
 
 def _patterns(root: Path) -> str:

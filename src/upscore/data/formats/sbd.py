@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
-from upscore.core.images import MAX_PIXELS
 from upscore.core.labels import VOC_LABELS
+from upscore.core.limits import MAX_PIXELS
 from upscore.data.dataset import DataSet, Pair
 from upscore.data.formats.voc import find_voc, open_voc, voc_lister
 from upscore.data.masks import MaskTable

@@ -6,8 +6,8 @@ import re
 from collections.abc import Mapping
 from pathlib import Path
 
-from upscore.core.images import MAX_PIXELS
 from upscore.core.labels import VOC_LABELS, Labels
+from upscore.core.limits import MAX_PIXELS
 from upscore.data.dataset import DataSet, Pair
 from upscore.data.masks import MaskTable
 from upscore.data.pairing import Lister, count_problem, files_by_stem, read_classes, read_lines

@@ -12,8 +12,9 @@ from typing import Annotated, Any, Literal
 from annotated_types import Ge, Le
 from pydantic import Field, PlainValidator, model_validator
 
-from upscore.core.images import IMAGE_SUFFIXES, MAX_PIXELS
+from upscore.core.images import IMAGE_SUFFIXES
 from upscore.core.labels import VOID, Color, Labels
+from upscore.core.limits import MAX_PIXELS
 from upscore.core.settings import Settings, build, load_yaml
 from upscore.data.dataset import DataSet, Pair
 from upscore.data.masks import MaskTable

@@ -12,7 +12,8 @@ import numpy.typing as npt
 from PIL import Image
 
 from upscore.core.files import write_json
-from upscore.core.images import MAX_PIXELS, read_mask
+from upscore.core.images import read_mask
+from upscore.core.limits import MAX_PIXELS
 from upscore.core.tables import write_csv
 from upscore.edges.benchmark.score import EdgeScores, Strength
 from upscore.errors import DataError, NotFoundError

@@ -18,7 +18,7 @@ from upscore.errors import SettingsError
 from upscore.inference.ensemble import Ensemble
 from upscore.inference.instance_wise import InstanceWise
 from upscore.inference.pipeline.builder import PipelineParts
-from upscore.inference.pipeline.settings import read_pipeline
+from upscore.inference.pipeline.settings import PipelineSettings, read_pipeline
 from upscore.inference.refine import Refine, refine
 from upscore.inference.segmenter import Scores, Segmenter, log_scores, softmax
 
@@ -39,13 +39,21 @@ class Pipeline:
     Args:
         stages: each after those that it is made of.
         answer: name of the one that labels photos.
+        settings: of the file that describes the pipeline, if there is one.
 
     Raises:
         SettingsError: no such answer, an order in which a stage comes before what it is made of, or
             a product of a product.
     """
 
-    def __init__(self, stages: Mapping[str, Segmenter], *, answer: str) -> None:
+    def __init__(
+        self,
+        stages: Mapping[str, Segmenter],
+        *,
+        answer: str,
+        settings: PipelineSettings | None = None,
+    ) -> None:
+        self.settings = settings
         self._stages: dict[str, _Stage] = {}
         for name, segmenter in stages.items():
             self._stages[name] = _Stage(segmenter, self._sources(name, segmenter, stages))
@@ -301,4 +309,4 @@ def load_pipeline(
     names = settings.order(settings.stages if stages is None else stages or [settings.answer])
     answer = settings.answer if settings.answer in names else names[-1]
     parts = PipelineParts(settings, path, device=device, precision=precision)
-    return Pipeline(parts.build(names), answer=answer)
+    return Pipeline(parts.build(names), answer=answer, settings=settings)

@@ -14,10 +14,11 @@ from typing import Annotated, Any, Literal
 from annotated_types import Ge, MinLen
 from pydantic import field_validator, model_validator
 
+from upscore.core.limits import DEFAULT_TILE
 from upscore.core.settings import Settings, build, load_yaml
 from upscore.errors import SettingsError
 from upscore.inference.instance_wise import PRESETS, InstanceSettings
-from upscore.inference.tiles import DEFAULT_TILE, require_tile
+from upscore.inference.tiles import require_tile
 
 NAME = re.compile(r"\w[\w+-]*")
 """Names of stages: they become folders of results."""

@@ -17,7 +17,7 @@ from upscore.core.images import write_image
 from upscore.core.labels import VOID, LabelMap, Labels, RGBImage
 from upscore.data.dataset import Split
 from upscore.errors import UpscoreError
-from upscore.metrics.comparison import Comparison, Contender, Labelled
+from upscore.metrics.comparison import Comparison, ModelScores, PredictedMaps
 from upscore.metrics.confusion import class_iou
 from upscore.report.figures.scores import DASHES, MARKERS, PAPER, plain_frame, plain_text
 
@@ -31,7 +31,7 @@ OURS = re.compile(r"\d{2,}-[^/]*\.png")
 
 
 def write_pictures(
-    comparison: Comparison, labelled: Sequence[Labelled], split: Split, out: Path, *, num: int
+    comparison: Comparison, labelled: Sequence[PredictedMaps], split: Split, out: Path, *, num: int
 ) -> dict[int, str]:
     """Draw the images with the largest differences into ``out/differences``.
 
@@ -60,7 +60,7 @@ def write_pictures(
         except UpscoreError:
             continue
         predictions = []
-        for one, item in zip(comparison.contenders, labelled, strict=True):
+        for one, item in zip(comparison.models, labelled, strict=True):
             packed = item.maps[place]
             assert not isinstance(packed, str)
             value = one.image_miou[row]
@@ -120,7 +120,7 @@ def trimap_figure(comparison: Comparison) -> Figure:
     """Pixel accuracy and mIoU in the band around true boundaries, against its width."""
     figure = Figure(figsize=(9.0, 3.9), layout="constrained")
     left, right = figure.subplots(1, 2)
-    for place, one in enumerate(comparison.contenders):
+    for place, one in enumerate(comparison.models):
         bands = one.trimap.scores()
         for axes, values in (
             (left, [band.pixel_accuracy for band in bands]),
@@ -146,22 +146,22 @@ def trimap_figure(comparison: Comparison) -> Figure:
 
 
 def sizes_figure(comparison: Comparison) -> Figure:
-    """mIoU by size and by thinness of the objects, one bar a contender."""
+    """mIoU by size and by thinness of the objects, one bar for each model."""
     figure = Figure(figsize=(9.0, 3.9), layout="constrained")
     panels = figure.subplots(1, 2, sharey=True)
     for axes, which, title in zip(
         panels, ("sizes", "thinness"), ("by size", "by thinness"), strict=True
     ):
-        groups = getattr(comparison.contenders[0], which)
+        groups = getattr(comparison.models[0], which)
         names = [
             f"{name}\n{number:,} {'object' if number == 1 else 'objects'}"
             for name, number in zip(groups.bins.names, groups.objects.tolist(), strict=True)
         ]
         values = [
             [getattr(one, which).miou(group) for group in range(len(names))]
-            for one in comparison.contenders
+            for one in comparison.models
         ]
-        _bars(axes, names, values, comparison.contenders, labelled=axes is panels[0])
+        _bars(axes, names, values, comparison.models, labelled=axes is panels[0])
         axes.set_title(title, fontsize=11)
     panels[0].set_ylabel("mIoU")
     figure.legend(loc="outside lower center", ncols=3, frameon=False, fontsize=9)
@@ -174,12 +174,12 @@ def _bars(
     axes: Axes,
     names: Sequence[str],
     values: Sequence[Sequence[float | None]],
-    contenders: Sequence[Contender],
+    models: Sequence[ModelScores],
     *,
     labelled: bool,
 ) -> None:
     thick = 0.8 / len(values)
-    for place, (one, heights) in enumerate(zip(contenders, values, strict=True)):
+    for place, (one, heights) in enumerate(zip(models, values, strict=True)):
         left = np.arange(len(names)) - 0.4 + (place + 0.5) * thick
         axes.bar(
             left,
@@ -200,11 +200,11 @@ def _bars(
 
 
 def class_differences(comparison: Comparison) -> Figure:
-    """IoU of each class less that of the first contender, a mark for each of the others.
+    """IoU of each class less that of the first model, a mark for each of the others.
 
     Classes that do not occur, or only in what the first one predicts, are left out and counted.
     """
-    first, *others = comparison.contenders
+    first, *others = comparison.models
     base = class_iou(first.confusion.matrix)
     names = comparison.labels.names
     gains = [
