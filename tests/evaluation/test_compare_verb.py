@@ -28,7 +28,7 @@ def here(monkeypatch):
         for item in items:
             yield item, work(item)
 
-    monkeypatch.setattr("upscore.core.parallel.processes.in_processes", in_turn)
+    monkeypatch.setattr("upscore.workflows.compare.in_processes", in_turn)
 
 
 @pytest.fixture
@@ -137,7 +137,7 @@ def test_a_process_that_dies(runs, data, monkeypatch):
             if isinstance(item, int):
                 raise WorkError("a process died")
 
-    monkeypatch.setattr("upscore.core.parallel.processes.in_processes", dies)
+    monkeypatch.setattr("upscore.workflows.compare.in_processes", dies)
     with pytest.raises(WorkError, match=r"labelling by first: the process died, .* --tile"):
         verb.compare(words(runs), data=data, options=CPU)
 
@@ -170,7 +170,7 @@ def test_other_classes_are_refused_before_any_work(runs, data, tmp_path, monkeyp
             assert not isinstance(item, int)
             yield item, work(item)
 
-    monkeypatch.setattr("upscore.core.parallel.processes.in_processes", only_open)
+    monkeypatch.setattr("upscore.workflows.compare.in_processes", only_open)
     bus = make_network(tmp_path / "bus", names=("ground", "tree", "car", "bus"))
     with pytest.raises(RunError, match="only in the run: tree, bus"):
         verb.compare(words([runs[0], bus]), data=data, options=CPU)

@@ -627,8 +627,8 @@ def test_class_names_are_kept_only_where_they_fit(work):
     assert read_stored(work / "odd/a.npz").label_set(2).names == ("class_0", "class_1")
 
 
-def test_what_a_room_says_is_shown_once(capsys):
-    show_messages("upscore.test")
-    show_messages("upscore.test")
+def test_log_messages_of_the_package_are_shown_once(capsys):
+    show_messages("upscore")
+    show_messages("upscore")
     logging.getLogger("upscore.test").info("compiling [all] of it")
     assert capsys.readouterr().err == "compiling [all] of it\n"
