@@ -1,4 +1,4 @@
-"""mIoU of `fcn8s-quick` over minutes of training, and its ablations, each from random weights.
+"""mIoU of `fcn8s-quick` over minutes and samples, and its ablations, each from random weights.
 
 Every row is one `upscore train` into FOLDER/NAME; rows that are finished are read, not run again.
 
@@ -44,8 +44,8 @@ def main() -> None:
     parser.add_argument("--minutes", type=float, nargs="+", default=[5, 12, 25, 50])
     parser.add_argument("--set", nargs="*", default=[], help="an ablation: changed settings")
     options = parser.parse_args()
-    print("| minutes | changed | iterations | seconds | val mIoU | peak memory MiB |")
-    print("|---|---|---|---|---|---|")
+    print("| minutes | changed | iterations | samples | seconds | val mIoU | peak memory MiB |")
+    print("|---|---|---|---|---|---|---|")
     for minutes in options.minutes:
         name = re.sub(r"[^a-zA-Z0-9.=-]+", "_", "-".join([f"{minutes:g}min", *options.set]))
         train(options.data, options.folder / name, [f"budget.minutes={minutes:g}", *options.set])
@@ -53,7 +53,8 @@ def main() -> None:
         assert row is not None
         print(
             f"| {minutes:g} | {' '.join(options.set) or '-'} | {row['iteration']} | "
-            f"{float(row['seconds']):.0f} | {float(row['val_miou']):.4f} | {row['memory_mib']} |",
+            f"{row['images']} | {float(row['seconds']):.0f} | {float(row['val_miou']):.4f} | "
+            f"{row['memory_mib']} |",
             flush=True,
         )
 

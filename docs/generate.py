@@ -1,4 +1,4 @@
-"""Write docs/commands.md and the table of recipes from the code. ``--check`` only compares.
+"""Write docs/commands.md and the tables of docs/recipes.md from the code; ``--check`` compares.
 
 python docs/generate.py
 """
@@ -54,14 +54,46 @@ def recipe_table() -> str:
     return "\n".join(lines)
 
 
+def measured_table() -> str:
+    """Documented scores of recipes of our own, and those of them that have none."""
+    from upscore.training.recipe import load_recipe, shipped_recipes
+
+    def shown(number: float | None) -> str:
+        return "not recorded" if number is None else f"{number:,g}"
+
+    lines = [
+        "| recipe | data, split | mIoU | iterations | samples | minutes | machine |",
+        "|---|---|---|---|---|---|---|",
+    ]
+    for name in shipped_recipes():
+        recipe = load_recipe(name)
+        for one in sorted(recipe.measured, key=lambda one: (one.data, one.samples or 0)):
+            miou = f"{one.miou:g}" + (f" ({one.note})" if one.note else "")
+            lines.append(
+                f"| `{name}` | {one.data}, {one.split} | {miou} | {shown(one.iterations)} | "
+                f"{shown(one.samples)} | {shown(one.minutes)} | {one.machine or 'not recorded'} |"
+            )
+        if not recipe.measured and name.endswith(("-quick", "-toy")):
+            lines.append(f"| `{name}` | not measured | | | | | |")
+    return "\n".join(lines)
+
+
+def filled(page: str, tables: dict[str, str]) -> str:
+    """The page with the table of each name between ``<!-- NAME -->`` and ``<!-- end -->``."""
+    for name, table in tables.items():
+        marked = re.compile(rf"(<!-- {name} -->\n).*?(<!-- end -->)", re.DOTALL)
+        page = marked.sub(lambda found, table=table: f"{found[1]}{table}\n{found[2]}", page)
+    return page
+
+
 def main() -> int:
     os.environ.update(COLUMNS="100", TERM="dumb", NO_COLOR="1")
     recipes = HERE / "recipes.md"
-    marked = re.compile(r"(<!-- table -->\n).*?(<!-- end -->)", re.DOTALL)
     wanted = {
         HERE / "commands.md": commands(),
-        recipes: marked.sub(
-            lambda found: f"{found[1]}{recipe_table()}\n{found[2]}", recipes.read_text("utf-8")
+        recipes: filled(
+            recipes.read_text("utf-8"),
+            {"table": recipe_table(), "measured": measured_table()},
         ),
     }
     stale = [

@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 
 from evaluation.small_world import NAMES, make_data, make_network
-from inference.pipeline_world import make_pipeline, make_store, stages, write
+from inference.pipeline_world import SIZE, make_pipeline, make_store, stages, write
 from upscore.cli import evaluate as evaluate_verb
 from upscore.cli import predict as predict_verb
 from upscore.cli.main import main
@@ -75,6 +75,8 @@ def test_every_stage_is_scored_in_one_pass(path, data, tmp_path, capsys, monkeyp
         assert results.evaluation.confusion == confusion
         assert results.about["stage"] == name
         assert results.about["settings"]["pipeline"]["answer"] == "both-crf"
+        used = results.about["settings"]["pipeline"]["stages"]["deconvnet"]["instance_wise"]
+        assert used["input_size"] == SIZE  # of the run, though the file does not say it
         assert "tile" not in results.about["settings"]
         for file in ("per_class.csv", "images.csv", "confusion.csv", "confusion.png",
                      "per_class.png"):  # fmt: skip

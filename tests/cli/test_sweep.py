@@ -7,7 +7,6 @@ import json
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -17,6 +16,7 @@ from upscore.cli import sweep as verb
 from upscore.cli.main import main
 from upscore.data.toy import make_toy
 from upscore.report.sweep_tables import Spread, SweptRun, group_rows, grouped, shown
+from waiting import HANG_S, wait_until
 
 TINY = "model.options={width: 0.02, fc_width: 4}"
 PRETEND = """
@@ -154,9 +154,7 @@ def test_stopped_by_a_person(
     (pretend.parent / "wait").touch()
 
     def interrupted(_futures: object) -> Iterator[object]:
-        give_up = time.monotonic() + 60
-        while not calls(pretend) and time.monotonic() < give_up:
-            time.sleep(0.02)
+        wait_until(lambda: calls(pretend))
         raise KeyboardInterrupt
         yield
 
@@ -171,8 +169,9 @@ def test_stopped_by_a_person(
 
 def test_a_process_ends_with_the_one_that_holds_it() -> None:
     code = (
-        "import threading, time; from upscore.cli import leashed\n"
-        "threading.Thread(target=leashed._end_with_input, daemon=True).start(); time.sleep(120)"
+        "import threading; from upscore.cli import leashed\n"
+        "threading.Thread(target=leashed._end_with_input, daemon=True).start(); "
+        f"threading.Event().wait({HANG_S})"
     )
     child = subprocess.Popen([sys.executable, "-c", code], stdin=subprocess.PIPE)
     with child:
@@ -180,7 +179,7 @@ def test_a_process_ends_with_the_one_that_holds_it() -> None:
         child.stdin.write(b"not the end")
         child.stdin.flush()
         child.stdin.close()
-        assert child.wait(timeout=60) == -signal.SIGTERM
+        assert child.wait(timeout=HANG_S) == -signal.SIGTERM
 
 
 @pytest.mark.parametrize(

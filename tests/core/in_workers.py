@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import os
 import sys
-import time
+import threading
 from pathlib import Path
+from uuid import uuid4
 
 
 def die(*_: object) -> None:
@@ -19,15 +20,21 @@ def double(number: int) -> int:
     return 2 * number
 
 
-def nap(folder: str) -> int:
-    """Leaves a file named by its process' number and the time in the folder, and sleeps."""
-    (Path(folder) / f"{os.getpid()}-{time.monotonic_ns()}").touch()
-    time.sleep(0.2)
+def mark(folder: str) -> int:
+    """Leaves a file whose name begins with the process' number in the folder."""
+    (Path(folder) / f"{os.getpid()}-{uuid4().hex}").touch()
+    return os.getpid()
+
+
+def mark_and_stay(folder: str) -> int:
+    """The same, and does not come back while anybody waits for it."""
+    mark(folder)
+    threading.Event().wait(3600)
     return os.getpid()
 
 
 if __name__ == "__main__":  # a program with two workers, to be killed
     from upscore.core.parallel.processes import in_processes
 
-    for _ in in_processes(nap, [sys.argv[1]] * 10_000, processes=2):
+    for _ in in_processes(mark_and_stay, [sys.argv[1]] * 10, processes=2):
         pass

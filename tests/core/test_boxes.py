@@ -10,6 +10,7 @@ from upscore.core.boxes import (
     clip_boxes,
     grow_boxes,
     iou_matrix,
+    largest_first,
     non_maximum_suppression,
     require_boxes,
     square_boxes,
@@ -55,6 +56,12 @@ def test_iou_of_touching_and_empty_boxes():
     np.testing.assert_array_equal(iou_matrix(boxes, boxes), np.diag([1, 1, 0]))
     assert iou_matrix(np.zeros((0, 4)), boxes).shape == (0, 3)
     assert iou_matrix(boxes, np.zeros((0, 4))).shape == (3, 0)
+
+
+def test_largest_first_and_the_earlier_of_equals():
+    boxes = [[0, 0, 2, 2], [5, 5, 9, 7], [-3, 0, 3, 3], [1, 1, 3, 5], [4, 4, 4, 9]]
+    assert largest_first(boxes).tolist() == [boxes[i] for i in (2, 1, 3, 0, 4)]
+    assert largest_first(np.zeros((0, 4))).shape == (0, 4)
 
 
 def test_clip():

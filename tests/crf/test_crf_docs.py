@@ -6,8 +6,13 @@ import re
 from pathlib import Path
 
 import numpy as np
+import pytest
 
+from crf.crf_cases import softmax
+from upscore.crf import Bilateral, DenseCRF, Gaussian
+from upscore.crf.brute_force import brute_force
 from upscore.crf.settings import CRF_NAMES, BilateralSettings, CRFSettings, crf_settings, load_crf
+from upscore.crf.terms import Normalization
 from upscore.inference.refine import CRF_TILE
 
 TEXT = (Path(__file__).parents[2] / "docs" / "crf.md").read_text(encoding="utf-8")
@@ -46,3 +51,28 @@ def test_every_setting_and_name_is_in_the_tables() -> None:
 
 def test_the_size_that_is_refined_whole() -> None:
     assert f"{CRF_TILE} pixels" in TEXT
+
+
+@pytest.mark.parametrize(
+    ("row", "how", "low", "high"),
+    [("`symmetric`, `before`, `after`", "symmetric", 0.0, 0.015), ("`none`", "none", 0.04, 0.1)],
+)
+def test_how_far_the_lattice_is_from_exact_sums(
+    row: str, how: Normalization, low: float, high: float
+) -> None:
+    """The noise of ``benchmarks/crf_exactness.py``, deeplab's terms: labels that differ."""
+    crf = DenseCRF(Gaussian(3, 3), Bilateral(50, 5, 10), normalization=how, iterations=10)
+    other = []
+    for seed in range(20):
+        rng = np.random.default_rng(seed)
+        image = rng.integers(0, 256, (10, 12, 3), dtype=np.uint8)
+        probabilities = softmax(rng.normal(0, 1, (4, 10, 12)))
+        exact = brute_force(crf, image, probabilities=probabilities).marginals
+        ours = crf(image, probabilities=probabilities)
+        other.append(float((ours.argmax(axis=0) != exact.argmax(axis=0)).mean()))
+    found = re.search(
+        rf"noise \| 3/3, 50/5/10 \| {row} \| [^|]* \| ([\d.]+)(?: to [\d.]+)? %", TEXT
+    )
+    assert found is not None
+    assert low <= np.mean(other) <= high
+    assert np.mean(other) == pytest.approx(float(found[1]) / 100, abs=0.01)

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import logging
-import time
+from collections.abc import Callable
+from itertools import count
+from types import SimpleNamespace
 
 import numba
 import numpy as np
@@ -103,12 +105,32 @@ def test_number_of_threads() -> None:
     assert num_threads(None) >= 1
 
 
-def test_compiling_is_told(
-    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
-) -> None:
+class _AtOnce:
+    """A timer that goes off when it is started."""
+
+    daemon = False
+
+    def __init__(self, _seconds: float, function: Callable[..., None], arguments: object) -> None:
+        self.start = lambda: function(*arguments)  # type: ignore[misc]
+
+    def cancel(self) -> None:
+        pass
+
+
+@pytest.fixture
+def long_compiling(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
+    """A second goes by at every look at the clock."""
+    ticks = count()
     caplog.set_level(logging.INFO, logger="upscore.compiled")
-    monkeypatch.setattr(compiled_module, "_TELL_AFTER_S", 0.01)
+    monkeypatch.setattr(compiled_module, "threading", SimpleNamespace(Timer=_AtOnce))
+    monkeypatch.setattr(
+        compiled_module, "time", SimpleNamespace(perf_counter=lambda: float(next(ticks)))
+    )
     monkeypatch.setattr(compiled_module, "_compiled", set())
+
+
+@pytest.mark.usefixtures("long_compiling")
+def test_compiling_is_told(caplog: pytest.LogCaptureFixture) -> None:
     with telling("some kernels"):
         numba.njit(lambda number: number + 1)(1)
     assert [record.message[:9] for record in caplog.records] == ["compiling", "compiled "]
@@ -117,14 +139,12 @@ def test_compiling_is_told(
     assert len(caplog.records) == 2
 
 
-def test_work_without_compiling_is_not_told(
-    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    caplog.set_level(logging.INFO, logger="upscore.compiled")
-    monkeypatch.setattr(compiled_module, "_TELL_AFTER_S", 0.01)
-    monkeypatch.setattr(compiled_module, "_compiled", set())
+@pytest.mark.usefixtures("long_compiling")
+def test_work_without_compiling_is_not_told(caplog: pytest.LogCaptureFixture) -> None:
+    kernel = numba.njit(lambda number: number + 3)
+    kernel(1)
     with telling("slow kernels"):
-        time.sleep(0.1)  # loading them from disk, on a machine with other work
+        kernel(2)  # compiled before
     assert caplog.records == []
 
 

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import errno
 import threading
-import time
+from itertools import count
 from pathlib import Path
 
 import numpy as np
@@ -20,6 +20,7 @@ from upscore.errors import (
 )
 from upscore.inference.batch_summary import Summary
 from upscore.inference.predict_files import predict_files
+from waiting import HANG_S
 
 
 @pytest.fixture
@@ -210,62 +211,94 @@ def test_ctrl_c_leaves_whole_files_only(photos, tmp_path):
 
 
 def test_stages_overlap(photos, tmp_path, monkeypatch):
-    """While the network works, the next photos are read and the last results written."""
-    during: list[str] = []
-    busy = threading.Event()
+    """While the network works, the next photos are read and the last results written.
+
+    The second photo is read while the network has the first, whose results are written while it has
+    the third: each waits for the other, so that one thing at a time would hang.
+    """
+    from upscore.inference import predict_files as batch
+
+    begun = [threading.Event() for _ in range(4)]
+    read_on, written = threading.Event(), threading.Event()
+    reads, predictions, writes = count(), count(), count()
+    read, write = batch.read_image, batch.write_results
+
+    def meet(event):
+        assert event.wait(HANG_S), "nothing else goes on meanwhile"
 
     class Slow(ByColor):
         def predict(self, image):
-            busy.set()
-            time.sleep(0.15)
-            busy.clear()
+            number = next(predictions)
+            begun[number].set()
+            if number == 0:
+                meet(read_on)
+            if number == 2:
+                meet(written)
             return super().predict(image)
 
-    from upscore.inference import predict_files as batch
+    def reading(*arguments, **options):
+        number = next(reads)
+        if number == 1:
+            meet(begun[0])
+        photo = read(*arguments, **options)
+        if number == 1:
+            read_on.set()
+        return photo
 
-    read, write = batch.read_image, batch.write_results
+    def writing(*arguments):
+        number = next(writes)
+        if number == 0:
+            meet(begun[2])
+        write(*arguments)
+        if number == 0:
+            written.set()
 
-    def noted(name, work):
-        def wrapper(*arguments, **options):
-            time.sleep(0.03)
-            if busy.is_set():
-                during.append(name)
-            return work(*arguments, **options)
-
-        return wrapper
-
-    monkeypatch.setattr(batch, "read_image", noted("read", read))
-    monkeypatch.setattr(batch, "write_results", noted("write", write))
-    predict_files(Slow(), [photos], tmp_path / "out", workers=1)
-    assert during.count("read") >= 2
-    assert during.count("write") >= 2
+    monkeypatch.setattr(batch, "read_image", reading)
+    monkeypatch.setattr(batch, "write_results", writing)
+    summary = predict_files(Slow(), [photos], tmp_path / "out", workers=1)
+    assert (summary.images, summary.failures) == (4, [])
+    assert len(files(tmp_path / "out")) == 8
 
 
 def test_few_photos_are_held_at_once(by_color, tmp_path, monkeypatch):
-    """Slow writing holds the network back instead of filling memory."""
+    """Slow writing holds the network back instead of filling memory.
+
+    Each write waits until as many further results have come as may wait for it.
+    """
     from upscore.inference import predict_files as batch
 
     for number in range(30):
         save_photo(tmp_path / "photos" / f"{number:02d}.png", random_photo(8, 8))
-    lock, held, most = threading.Lock(), 0, 0
-    read, write = batch.read_image, batch.write_results
+    changed, held, most, results, begun = threading.Condition(), 0, 0, 0, 0
+    read, write, put = batch.read_image, batch.write_results, Writer.put
 
     def reading(*arguments, **options):
         nonlocal held, most
-        with lock:
+        with changed:
             held += 1
             most = max(most, held)
         return read(*arguments, **options)
 
+    def putting(*arguments):
+        nonlocal results
+        with changed:
+            results += 1
+            changed.notify_all()
+        put(*arguments)
+
     def writing(*arguments):
-        nonlocal held
-        time.sleep(0.01)
+        nonlocal held, begun
+        with changed:
+            begun += 1
+            wanted = min(30, begun + batch.DEPTH)
+            assert changed.wait_for(lambda: results >= wanted, HANG_S)
         write(*arguments)
-        with lock:
+        with changed:
             held -= 1
 
     monkeypatch.setattr(batch, "read_image", reading)
     monkeypatch.setattr(batch, "write_results", writing)
+    monkeypatch.setattr(Writer, "put", putting)
     predict_files(by_color, [tmp_path / "photos"], tmp_path / "out")
     assert most <= 2 * batch.DEPTH + 4
 
@@ -276,9 +309,9 @@ def test_writer_raises_the_first_error():
 
     with Writer(workers=1, depth=2) as writer:
         writer.put(fail)
-        writer.put(time.sleep, 0)
+        writer.put(int)
         with pytest.raises(OutputError, match="first"):
-            writer.put(time.sleep, 0)
+            writer.put(int)
 
 
 def test_writer_raises_at_the_end_of_its_block():

@@ -345,6 +345,23 @@ def test_steps_are_runs_of_their_own(network, photo, aggregate, start, whole_ima
     assert not np.allclose(steps[5], steps[60])
 
 
+@pytest.mark.parametrize("top", [3, 50])
+def test_steps_from_the_largest_box_on(network, photo, top):
+    """After k boxes, the answer is that of the k largest of the ``top`` best, given alone."""
+    segmenter = build_it(network, top=top, batch=3)
+    boxes = sorted(
+        segmenter.boxes(photo).boxes.tolist(), key=lambda b: -(b[2] - b[0]) * (b[3] - b[1])
+    )
+    assert boxes != segmenter.boxes(photo).boxes.tolist()
+    steps = dict(segmenter.steps(photo, [1, 2, 20], order="size"))
+    assert list(steps) == [1, 2, 20]
+    for count, got in steps.items():
+        few = boxes[:count]
+        alone = build_it(network, boxes=few, top=50, growth=1.0)
+        np.testing.assert_allclose(got, alone.probabilities(photo), atol=1e-6)
+    np.testing.assert_allclose(steps[20], segmenter.probabilities(photo), atol=1e-6)
+
+
 def test_each_step_is_an_array_of_its_own(network, photo):
     segmenter = build_it(network)
     later = [got for _, got in segmenter.steps(photo, [1, 5, 50])]

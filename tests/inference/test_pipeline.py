@@ -28,7 +28,7 @@ from upscore.errors import DataError, NotFoundError, RunError, SettingsError
 from upscore.inference.ensemble import Ensemble
 from upscore.inference.instance_wise import PAPER, InstanceWise
 from upscore.inference.load import load_segmenter
-from upscore.inference.pipeline.builder import OncePerPhoto, trained_size
+from upscore.inference.pipeline.builder import OncePerPhoto
 from upscore.inference.pipeline.run import Pipeline, load_pipeline
 from upscore.inference.refine import Refine, refine
 from upscore.inference.tiles import Tiled
@@ -199,6 +199,21 @@ def test_steps_on_the_way_to_the_same_answer(photo, top):
         np.testing.assert_allclose(probabilities, want, atol=1e-6)
 
 
+def test_steps_from_the_largest_box_on(photo):
+    pipeline, made = six(boxes=FixedBoxes(*FOUR[::-1]), top=4)
+    told = []
+    found = pipeline.probabilities_in_steps(
+        photo, [1, 2], lambda *step: told.append((*step[:2], step[2].copy())), order="size"
+    )
+    np.testing.assert_allclose(found, pipeline.probabilities(photo), atol=1e-6)
+    want = dict(made["two"].steps(photo, [1, 2], order="size"))
+    by_score = dict(made["two"].steps(photo, [1, 2]))
+    assert [step[:2] for step in told] == [("two", 1), ("two", 2)]
+    for _, count, probabilities in told:
+        np.testing.assert_allclose(probabilities, want[count], atol=1e-6)
+        assert not np.allclose(probabilities, by_score[count])
+
+
 def test_steps_beside_a_product(photo):
     one, two = ByColor(), instance_wise()
     product = Ensemble([one, two], combine="product")
@@ -263,23 +278,6 @@ def test_it_gives_instance_wise_the_trained_size_and_the_given_boxes(tmp_path, p
     assert settings["edges"]["kind"] == "GradientEdges"
     assert settings["min_box_area"] == EDGE_BOXES["min_box_area"]
     assert 0 < len(segmenter.proposals(photo)) <= 30
-
-
-@pytest.mark.parametrize(
-    ("recipe", "size"),
-    [
-        ("augment: {crop: [96, 96]}", (96, 96)),
-        ("augment: {crop: [96, 128]}", (224, 224)),
-        ("augment: {crop: null}", (224, 224)),
-        ("augment: 3", (224, 224)),
-        ("model: [", (224, 224)),
-        (None, (224, 224)),
-    ],
-)
-def test_the_trained_size(tmp_path, recipe, size):
-    if recipe is not None:
-        (tmp_path / "recipe.yaml").write_text(recipe)
-    assert trained_size(tmp_path / "model") == size
 
 
 def test_a_photo_without_any_box(tmp_path):

@@ -9,7 +9,7 @@ import pytest
 
 from inference.pipeline_world import stages, write
 from upscore.errors import NotFoundError, SettingsError
-from upscore.inference.instance_wise import PAPER, RELEASED, InstanceSettings
+from upscore.inference.instance_wise import InstanceSettings
 from upscore.inference.pipeline.settings import ProposalSettings, is_pipeline, read_pipeline
 from upscore.proposals.edge_boxes.edge_boxes import EdgeBoxesParameters
 
@@ -44,16 +44,12 @@ def boxes(**more):
     return {"instance_wise": {"run": "r", "proposals": {"source": "edge-boxes"}, **more}}
 
 
-def test_presets_fill_what_is_not_given(tmp_path):
-    paper = read(tmp_path, deconvnet=boxes()).stages["deconvnet"].instance_wise
-    assert paper.instance_settings((224, 224)) == PAPER
-    released = read(tmp_path, deconvnet=boxes(preset="released", top=7))
-    released = released.stages["deconvnet"].instance_wise.instance_settings((64, 64))
-    want = RELEASED.model_copy(update={"top": 7, "input_size": (64, 64)})
-    assert released == want
-    given = read(tmp_path, deconvnet=boxes(input_size=[8, 9], aggregate="sum"))
-    given = given.stages["deconvnet"].instance_wise.instance_settings((64, 64))
-    assert (given.input_size, given.aggregate) == ((8, 9), "sum")
+def test_what_the_file_gives_is_known(tmp_path):
+    stage = read(tmp_path, deconvnet=boxes(preset="released")).stages["deconvnet"].instance_wise
+    assert stage.given == {}
+    stage = read(tmp_path, deconvnet=boxes(square=False, input_size=[8, 9]))
+    stage = stage.stages["deconvnet"].instance_wise
+    assert stage.given == {"square": False, "input_size": (8, 9)}
 
 
 def test_every_setting_of_instance_wise_can_be_given(tmp_path):
@@ -64,8 +60,7 @@ def test_every_setting_of_instance_wise_can_be_given(tmp_path):
     }  # fmt: skip
     assert set(values) == set(InstanceSettings.model_fields)
     stage = read(tmp_path, deconvnet=boxes(**values)).stages["deconvnet"].instance_wise
-    found = stage.instance_settings((1, 1)).model_dump()
-    assert {**found, "input_size": list(found["input_size"])} == values
+    assert {**stage.given, "input_size": list(stage.given["input_size"])} == values
 
 
 def test_options_of_edge_boxes_are_its_own():

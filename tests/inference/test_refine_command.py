@@ -8,7 +8,6 @@ import re
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import numpy as np
@@ -21,7 +20,7 @@ from upscore.cli.console import show_messages
 from upscore.cli.main import main
 from upscore.core.labels import CAMVID_LABELS, Labels
 from upscore.core.parallel import processes as worker_pool
-from upscore.crf.settings import crf_settings, dump_crf
+from upscore.crf.settings import crf_settings
 from upscore.crf.unary import unary_from_labels
 from upscore.errors import (
     DataError,
@@ -36,9 +35,11 @@ from upscore.inference.foreign_predictions import read_stored
 from upscore.inference.outputs import write_probabilities
 from upscore.inference.photo_index import PhotoIndex
 from upscore.inference.refine_files import refine_files
+from waiting import HANG_S, wait_until
 
 SETTINGS = crf_settings("deconvnet")
 SOURCE = Path(__file__).resolve().parents[2] / "src"
+TESTS = Path(__file__).resolve().parents[1]
 NAMES = ("a", "b", "sub/c")
 
 
@@ -526,16 +527,30 @@ def test_ctrl_c_in_this_process(work, monkeypatch):
     assert (summary.images, summary.skipped) == (2, 1)
 
 
+HOLD = """
+import multiprocessing, sys
+from pathlib import Path
+from waiting import wait_until
+
+def hold(event, arguments):  # in the workers, from the twentieth file on
+    if event == "open" and multiprocessing.parent_process() is not None:
+        path = Path(str(arguments[0]))
+        if path.suffix == ".npy" and path.stem >= "20":
+            wait_until((path.parents[1] / "release").exists)
+
+sys.addaudithook(hold)
+"""
+
+
 @pytest.mark.skipif(sys.platform == "win32", reason="Ctrl-C is no signal to a group there")
 def test_ctrl_c_with_several_processes(tmp_path):
     for number in range(40):
         save_photo(tmp_path / f"photos/{number:02d}.png", random_photo(90, 120, seed=number))
         np.save(tmp_path / f"photos/{number:02d}.npy", late_edge(90, 120))
-    slow = tmp_path / "slow.yaml"  # so that the signal comes long before the end
-    dump_crf(crf_settings("deconvnet").model_copy(update={"iterations": 150}), slow)
+    (tmp_path / "sitecustomize.py").write_text(HOLD)  # so that the signal comes before the end
     arguments = [
         "refine", str(tmp_path / "photos/*.npy"), "--images", str(tmp_path / "photos"),
-        "--out", str(tmp_path / "out"), "--save", "labels", "--workers", "2", "--crf", str(slow),
+        "--out", str(tmp_path / "out"), "--save", "labels", "--workers", "2", "--crf", "deconvnet",
     ]  # fmt: skip
     # a shell starts what runs in its background deaf to Ctrl-C, and these tests may be such
     hearing = (
@@ -544,18 +559,16 @@ def test_ctrl_c_with_several_processes(tmp_path):
     )
     process = subprocess.Popen(
         [sys.executable, "-c", hearing, *arguments],
-        env={**os.environ, "PYTHONPATH": str(SOURCE)},
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(map(str, (tmp_path, SOURCE, TESTS)))},
         stderr=subprocess.PIPE,
         text=True,
         start_new_session=True,
     )
-    deadline = time.monotonic() + 120
-    while not list(tmp_path.glob("out/labels/[0-9]*.png")):
-        assert process.poll() is None, process.stderr.read()
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
+    wait_until(lambda: process.poll() is not None or list(tmp_path.glob("out/labels/[0-9]*.png")))
+    assert process.poll() is None, process.stderr.read()
     os.killpg(process.pid, signal.SIGINT)  # as a terminal does: to the workers too
-    _, told = process.communicate(timeout=60)
+    (tmp_path / "release").touch()  # what has begun is finished
+    _, told = process.communicate(timeout=HANG_S)
     done = files(tmp_path / "out")
     assert process.returncode == 130, told
     assert "interrupted" in told

@@ -45,7 +45,9 @@ def test_the_folder_is_two_files_that_anybody_can_read(folder: Path) -> None:
     assert config["input_spec"]["channel_order"] == "rgb"
     assert config["num_parameters"] == sum(p.numel() for p in tiny().parameters())
     assert load_file(folder / WEIGHTS).keys() == tiny().state_dict().keys()
-    assert read_state(folder).keys() == tiny().state_dict().keys()
+    state, input_spec = read_state(folder)
+    assert state.keys() == tiny().state_dict().keys()
+    assert input_spec == SPEC
 
 
 def test_saving_again_replaces(folder: Path) -> None:

@@ -20,6 +20,7 @@ from upscore.models.unpooling import Switches, SwitchPool
 
 CASES = [
     ("conv-vgg-bilinear", {}),
+    ("conv-vgg-bilinear", {"resize": "size"}),
     ("conv-vgg-bilinear", {"batch_norm": True, "score_init": "normal"}),
     ("fcn32s", {}),
     ("fcn32s", {"upsampling": "learned"}),

@@ -7,7 +7,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from upscore.errors import SettingsError
+from upscore.errors import DataError, SettingsError
 from upscore.models.base import Network, count_parameters
 from upscore.models.deconvnet import DeconvNet
 from upscore.models.deconvolution import DeconvBlock
@@ -103,8 +103,22 @@ def test_starts_as_the_release() -> None:
             assert abs(float(module.weight.detach().std()) / (2 / fan_in) ** 0.5 - 1) < 0.1
 
 
-def reference(model: Network, x: Tensor) -> Tensor:
-    """The network in eval mode, from its state alone, as torch's functions in the table's order."""
+def unsettle(model: Network) -> None:
+    """Biases and statistics that are not those of the start."""
+    for name, value in model.state_dict().items():
+        if name.endswith("bias"):
+            value.uniform_(0, 0.3)  # keeps ReLUs of two channels alive
+        elif name.endswith("running_mean"):
+            value.normal_(std=0.1)
+        elif name.endswith("running_var"):
+            value.uniform_(0.1, 1)
+
+
+def reference(model: Network, x: Tensor, *, of: Tensor | None = None) -> Tensor:
+    """The network in eval mode, from its state alone, as torch's functions in the table's order.
+
+    With ``of``, fc7's features are those of that image and only the switches are of ``x``.
+    """
     state = model.state_dict()
 
     def layer(x: Tensor, key: str, kind: str, padding: int) -> Tensor:
@@ -116,13 +130,19 @@ def reference(model: Network, x: Tensor) -> Tensor:
             x = F.batch_norm(x, *norm, *affine)
         return x.relu()
 
-    kept = []
-    for stage, depth in ((1, 2), (2, 2), (3, 3), (4, 3), (5, 3)):
-        for index in range(1, depth + 1):
-            x = layer(x, f"trunk.conv{stage}_{index}", "conv", 1)
-        size = list(x.shape[2:])
-        x, index_map = F.max_pool2d(x, 2, ceil_mode=True, return_indices=True)
-        kept.append((index_map, size))
+    def down(x: Tensor) -> tuple[Tensor, list[tuple[Tensor, list[int]]]]:
+        kept = []
+        for stage, depth in ((1, 2), (2, 2), (3, 3), (4, 3), (5, 3)):
+            for index in range(1, depth + 1):
+                x = layer(x, f"trunk.conv{stage}_{index}", "conv", 1)
+            size = list(x.shape[2:])
+            x, index_map = F.max_pool2d(x, 2, ceil_mode=True, return_indices=True)
+            kept.append((index_map, size))
+        return x, kept
+
+    x, kept = down(x)
+    if of is not None:
+        x, _ = down(of)
     height, width = x.shape[2:]
     top, left = max(0, 7 - height) // 2, max(0, 7 - width) // 2
     canvas = x.new_zeros(*x.shape[:2], max(7, height), max(7, width))
@@ -142,17 +162,42 @@ def reference(model: Network, x: Tensor) -> Tensor:
 @pytest.mark.parametrize("size", [(224, 224), (1, 1), (45, 70), (256, 200), (301, 257)])
 def test_scores_by_hand(size: tuple[int, int], batch_norm: bool) -> None:
     model = tiny(batch_norm=batch_norm).double()
-    for name, value in model.state_dict().items():
-        if name.endswith("bias"):
-            value.uniform_(0, 0.3)  # keeps ReLUs of two channels alive
-        elif name.endswith("running_mean"):
-            value.normal_(std=0.1)
-        elif name.endswith("running_var"):
-            value.uniform_(0.1, 1)
+    unsettle(model)
     x = torch.randn(1, 3, *size, dtype=torch.float64)
     want = reference(model, x)
     assert (model.seg_score.bias - want.amax((0, 2, 3))).abs().max() > 1e-3
     torch.testing.assert_close(model(x), want, rtol=1e-9, atol=1e-12)
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("size", [(224, 224), (45, 70), (256, 232)])
+def test_switches_exchanged_by_hand(size: tuple[int, int]) -> None:
+    """Features of one image with the switches of another, against torch's own functions."""
+    model = tiny().double()
+    assert isinstance(model, DeconvNet)
+    unsettle(model)
+    x = torch.randn(2, 3, *size, dtype=torch.float64)
+    features, switches = model.encode(x)
+    assert features.shape[:2] == (2, model.trunk.fc_width)
+    got = model.decode(features.flip(0), switches)
+    want = torch.cat([reference(model, x[[0]], of=x[[1]]), reference(model, x[[1]], of=x[[0]])])
+    torch.testing.assert_close(got, want, rtol=1e-9, atol=1e-12)
+    assert not torch.allclose(got, model(x))
+    torch.testing.assert_close(model.decode(features, switches), model(x))
+
+
+@torch.no_grad()
+def test_features_that_do_not_fit_their_switches_are_refused() -> None:
+    model = tiny()
+    assert isinstance(model, DeconvNet)
+    small, large = (
+        model.encode(torch.ones(1, 3, 224, 224)),
+        model.encode(torch.ones(1, 3, 320, 224)),
+    )
+    with pytest.raises(DataError, match=r"features of 1 images, 4x1, .* 1, which want 1x1"):
+        model.decode(large.features, small.switches)
+    with pytest.raises(DataError, match=r"features of 2 images, 1x1, .* switches of 1"):
+        model.decode(small.features.repeat(2, 1, 1, 1), small.switches)
 
 
 @torch.no_grad()

@@ -36,6 +36,7 @@ PLAIN = [0, 2, 5, 7, 10, 12, 14, 17, 19, 21, 24, 26, 28]
 NORMED = [0, 3, 7, 10, 14, 17, 20, 24, 27, 30, 34, 37, 40]
 CHANNELS = [4, 8, 16, 32, 32]
 FC = 24
+SPEC = InputSpec.named("imagenet")
 
 
 class TorchvisionVGG(nn.Module):
@@ -227,7 +228,7 @@ def test_files_at_hand(suffix: str, tmp_path: Path) -> None:
     else:
         save_file(state, path)
     model = ours()
-    initialise(model, str(path))
+    initialise(model, str(path), input_spec=SPEC)
     assert isinstance(model, FCN)
     assert torch.equal(model.trunk.conv1_1.conv.weight, state["features.0.weight"])
 
@@ -258,7 +259,7 @@ def test_neither_name_nor_path() -> None:
     with pytest.raises(
         NotFoundError, match="'vgg19': no such file or folder; give vgg16, vgg16_bn"
     ):
-        initialise(ours(), "vgg19")
+        initialise(ours(), "vgg19", input_spec=SPEC)
     with pytest.raises(SettingsError, match="no ImageNet weights 'vgg19'; there are vgg16"):
         imagenet_weights("vgg19")
 
@@ -282,10 +283,10 @@ def test_weights_by_name_are_checked_and_read_from_the_cache(
     kept = tmp_path / "cache" / published.name
     kept.parent.mkdir()
     kept.write_bytes(published.read_bytes())
-    initialise(ours(), "vgg16")
+    initialise(ours(), "vgg16", input_spec=SPEC)
     kept.write_bytes(b"another file")
     with pytest.raises(WorkError, match="the file is damaged or another release"):
-        initialise(ours(), "vgg16")
+        initialise(ours(), "vgg16", input_spec=SPEC)
 
 
 def test_a_source_at_hand_is_checked(published: Path, tmp_path: Path) -> None:
@@ -408,13 +409,11 @@ def test_left_over_trunk_weights_are_refused() -> None:
 @pytest.mark.parametrize("inside", [".", "model"])
 def test_from_a_model_folder_or_a_run_folder(inside: str, tmp_path: Path) -> None:
     old = scramble(ours("fcn16s"))
-    save_model(
-        tmp_path / inside, old, labels=Labels.of("ab"), input_spec=InputSpec.named("imagenet")
-    )
+    save_model(tmp_path / inside, old, labels=Labels.of("ab"), input_spec=SPEC)
     if inside == "model":
         RunFolder(tmp_path).write_manifest({})
     new = ours("fcn8s")
-    initialise(new, str(tmp_path))
+    initialise(new, str(tmp_path), input_spec=SPEC)
     assert torch.equal(
         new.get_parameter("scores.pool4.weight"), old.get_parameter("scores.pool4.weight")
     )
@@ -422,7 +421,7 @@ def test_from_a_model_folder_or_a_run_folder(inside: str, tmp_path: Path) -> Non
 
 def test_from_a_folder_that_is_neither(tmp_path: Path) -> None:
     with pytest.raises(RunError, match="not a run folder"):
-        initialise(ours(), str(tmp_path))
+        initialise(ours(), str(tmp_path), input_spec=SPEC)
 
 
 @pytest.mark.slow

@@ -5,14 +5,15 @@
 from __future__ import annotations
 
 import os
-import time
 from dataclasses import dataclass
 from pathlib import Path
+from uuid import uuid4
 
 import numpy as np
 
 from upscore.errors import DataError, MissingExtraError
 from upscore.proposals.base import Proposals
+from waiting import wait_until
 
 
 @dataclass(frozen=True)
@@ -35,17 +36,22 @@ class ByContent:
 
 @dataclass(frozen=True)
 class Counted(ByContent):
-    """Leaves an empty file for each photo in ``log``, and sleeps."""
+    """Leaves an empty file for each photo in ``log``.
+
+    From the photo ``held`` on, by name, it waits there until the file ``release`` exists.
+    """
 
     log: str = ""
-    nap: float = 0.0
+    held: str = ""
+    release: str = ""
 
     def settings(self):
         return ByContent(self.max_boxes).settings()
 
     def __call__(self, image, *, name=""):
-        (Path(self.log) / f"{name}-{os.getpid()}-{time.monotonic_ns()}").touch()
-        time.sleep(self.nap)
+        (Path(self.log) / f"{name}-{os.getpid()}-{uuid4().hex}").touch()
+        if self.held and name >= self.held:
+            wait_until(Path(self.release).exists)
         return super().__call__(image)
 
 
@@ -87,7 +93,7 @@ def make_in_a_program(folder: str) -> None:
     root = Path(folder)
     make.make_store(
         [make.Photo(path.stem, path) for path in sorted((root / "photos").iterdir())],
-        Counted(log=str(root / "log"), nap=0.05),
+        Counted(log=str(root / "log"), held="20", release=str(root / "release")),
         root / "boxes.parquet",
         workers=2,
     )

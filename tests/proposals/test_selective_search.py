@@ -5,7 +5,7 @@ import pickle
 import signal
 import subprocess
 import sys
-import threading
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -84,7 +84,7 @@ def test_odd_images_that_opencv_sees(size):
     assert (boxes[:, 2:] <= [size[1], size[0]]).all()
 
 
-def test_a_crash_costs_one_image(two_colours):
+def test_a_crash_costs_one_image(two_colours, monkeypatch):
     """The other process is killed while it works, as a native crash does."""
     pytest.importorskip("cv2")
     if os.name == "nt":
@@ -92,11 +92,18 @@ def test_a_crash_costs_one_image(two_colours):
     before = SelectiveSearch()(two_colours)
     process = selective_search._opencv._process
     os.kill(process.pid, signal.SIGSTOP)
-    killer = threading.Timer(0.3, process.kill)
-    killer.start()
-    with pytest.raises(DataError, match=r"failed on an image of 80x60 \(signal 9\)"):
-        SelectiveSearch()(two_colours)
-    killer.join()
+
+    def dies(stream):
+        process.kill()
+        return pickle.load(stream)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(
+            selective_search, "pickle",
+            SimpleNamespace(dump=pickle.dump, load=dies, UnpicklingError=pickle.UnpicklingError),
+        )  # fmt: skip
+        with pytest.raises(DataError, match=r"failed on an image of 80x60 \(signal 9\)"):
+            SelectiveSearch()(two_colours)
     np.testing.assert_array_equal(SelectiveSearch()(two_colours).boxes, before.boxes)
     assert selective_search._opencv._process is not process
 

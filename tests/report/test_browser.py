@@ -15,6 +15,7 @@ from report.fake_runs import NASTY, make_run
 from upscore.core.labels import Labels
 from upscore.report.page import comparison_page, run_page
 from upscore.report.run_data import read_run
+from waiting import HANG_S
 
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))),
                 None)  # fmt: skip
@@ -91,7 +92,7 @@ def look(
     done = subprocess.run(
         [CHROMIUM, *FLAGS, *scheme, f"--user-data-dir={folder / 'profile'}",
          (folder / "wrapper.html").as_uri()],
-        capture_output=True, text=True, timeout=90, check=False,
+        capture_output=True, text=True, timeout=HANG_S, check=False,
     )  # fmt: skip
     if console:
         assert [line for line in done.stderr.splitlines() if "CONSOLE" in line] == []

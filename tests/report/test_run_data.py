@@ -148,3 +148,17 @@ def test_flatten():
     tree = yaml.safe_load("a: {b: 1, c: {d: [1, 2]}}\ne: {}\nf: null")
     assert flatten(tree) == {"a.b": 1, "a.c.d": [1, 2], "e": {}, "f": None}
     assert json.dumps(flatten({})) == "{}"
+
+
+def test_the_first_iteration_is_the_start_and_not_an_interval(tmp_path):
+    path = tmp_path / "log.csv"
+    path.write_text(
+        HEAD
+        + "1,0.1,0.1,4,3.04,0.001,,,100\n100,0.5,5.5,400,1.25,0.001,,,100\n"
+        + "200,1,9.5,800,1.0,0.001,,,100\n"
+    )
+    curve = read_curve(path)
+    assert curve.start_loss == 3.04
+    assert not curve.finer_than_mean
+    assert curve.hundred_iteration_mean() == pytest.approx((3.04, (3.04 + 99 * 1.25) / 100, 1.0))
+    assert Curve(iterations=(100, 200), losses=(1.25, 1.0)).start_loss is None

@@ -10,10 +10,11 @@ import torch
 
 from reproduce.support import Told, run
 from upscore.core.labels import VOID
+from upscore.data import open_data
 from upscore.data.toy import make_toy
 from upscore.errors import WorkError
 from upscore.inference.load import load_segmenter
-from upscore.reproduce.activations import best_channel, object_box
+from upscore.reproduce.activations import best_channel
 from upscore.reproduce.deconvnet_stages import identity
 from upscore.reproduce.published import PAPER_TABLE, VOC_COLUMNS
 from upscore.reproduce.repairs import count_repairs
@@ -39,21 +40,39 @@ def test_from_folder_to_page(paper):
     found = json.loads((out / "results.json").read_text("utf-8"))
     names = {table["name"] for table in found["tables"]}
     assert names == {
-        "table1-classes", "table1-published", "methods", "proposals", "repairs", "wins", "sizes",
-        "trimap", "ablations",
+        "table1-classes", "table1-published", "methods", "switches", "proposals", "repairs", "wins",
+        "sizes", "trimap", "ablations", "samples",
     }  # fmt: skip
     by_name = {table["name"]: table for table in found["tables"]}
     assert by_name["table1-published"]["published_rows"] == list(range(11))
     assert by_name["table1-classes"]["published_rows"] == []
     assert [row[0] for row in by_name["trimap"]["rows"]] == list(range(1, 41))
-    assert [row[0] for row in by_name["proposals"]["rows"]] == [1, 5, 10, 20, 50]
+    rows = by_name["proposals"]["rows"]
+    assert [row[1] for row in rows] == 2 * [1, 5, 10, 20, 50]
+    assert rows[4][2] == rows[9][2]  # after all of them the order makes no difference
     assert len(by_name["ablations"]["rows"]) == 9
+    figures = {figure["name"] for figure in found["figures"]}
+    assert figures >= {"figure-switches", "figure-proposals", "figure-wins", "figure-repairs"}
+    sentences = [check["sentence"] for check in found["checks"]]
+    assert len(sentences) == len(set(sentences)) == 12
+    *paper_rows, objects, proposals = by_name["samples"]["rows"][:4]
+    assert by_name["samples"]["published_rows"] == [0, 1]
+    assert [row[3] for row in paper_rows] == [200_000, 2_700_000]
+    assert [row[5] for row in paper_rows] == [20_000 * 64, 40_000 * 64]
+    # of 4 iterations of 2, three tenths and the rest
+    assert [[row[1], row[2], row[5]] for row in (objects, proposals)] == [
+        ["objects", 6, 2], ["proposals", 6, 6],
+    ]  # fmt: skip
+    assert all(0 < row[3] <= row[4] for row in (objects, proposals))
+    assert len(by_name["samples"]["rows"]) == 2 + 2 + 2 + 1
     for figure in found["figures"]:
         for path in figure["files"]:
             assert (out / path).stat().st_size > 500
     page = (out / "page.html").read_text("utf-8")
     assert "unpool1, " in page
     assert "published" in page
+    assert "persons, animals and vehicles" in page  # of which the toy set has none
+    assert "67.2" in page
     assert len(page) < 15_000_000
     # all 50 proposals, and the pipeline of people's own, say the same
     for place in range(2):
@@ -74,6 +93,8 @@ def test_background_is_no_object_to_look_into(paper):
     page = (out / "page.html").read_text("utf-8")
     assert "shows an object, so there is no figure of its layers" in page
     assert 'id="figure-activations"' not in page
+    assert "No two photos show objects of one class" in page
+    assert 'id="figure-switches"' not in page
     assert 'id="figure-proposals"' in page
 
 
@@ -105,6 +126,30 @@ def test_recipes_of_the_paper(budget, toy, tmp_path, monkeypatch):
         assert [by_name[name].budget.minutes for name in TRAININGS] == [1, 2, 2, 2]
 
 
+def test_boxes_are_of_the_split_that_is_trained_on(toy, tmp_path, monkeypatch):
+    made, plans = {}, []
+
+    def stop(given, *_args, **_more):
+        plans.extend(given)
+        raise WorkError("seen enough")
+
+    monkeypatch.setattr("upscore.reproduce.run.train_missing", stop)
+    monkeypatch.setattr(
+        "upscore.reproduce.deconvnet_stages._make",
+        lambda _job, name, pairs, path, *, strict: made.update({name: (pairs, path, strict)}),
+    )
+    with pytest.raises(WorkError, match="seen enough"):
+        reproduce("deconvnet-paper", data=toy, out=tmp_path / "out", budget="papers",
+                  hooks=Told().hooks(), assignments=["data.train_split=trainval"])  # fmt: skip
+    dataset = open_data(toy)
+    both = [*dataset.split("train").pairs, *dataset.split("val").pairs]
+    assert {pair.name for pair in made["trainval"][0]} == {pair.name for pair in both}
+    assert (made["trainval"][2], made["val"][2]) == (True, False)
+    by_name = {plan.name: plan.recipe for plan in plans}
+    assert by_name["deconvnet"].crops.store == str(made["trainval"][1])
+    assert by_name["deconvnet"].data.train_split == "trainval"
+
+
 def test_repairs_count_every_pixel_once():
     rng = np.random.default_rng(0)
     truth, first, second, both = rng.integers(0, 3, (4, 30, 40), dtype=np.uint8)
@@ -130,14 +175,6 @@ def test_best_channel_is_the_one_that_shows_the_object():
     torch.testing.assert_close(map_, features[2])
     _, channel = best_channel(torch.zeros(3, 1, 1), mask)  # nothing to tell apart
     assert channel == 0
-
-
-def test_object_box_is_of_the_largest_region():
-    labels = np.zeros((20, 30), np.uint8)
-    labels[2:4, 2:4] = 5
-    labels[8:15, 10:22] = 5
-    labels[10, 12] = VOID
-    assert object_box(labels, 5).tolist() == [10, 8, 22, 15]
 
 
 def test_identity_holds_all_that_a_stage_is_made_of():

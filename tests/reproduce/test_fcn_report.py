@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import csv
 import json
+import math
 import re
 import shutil
 from dataclasses import replace
 
 import numpy as np
 import pytest
+from safetensors.torch import load_file, save_file
 
 from reproduce.support import Told, run
 from upscore.core.images import read_image, write_label_map
@@ -35,7 +37,9 @@ def test_everything_is_there(report, toy):
     for name in NAMES:
         assert (report / "runs" / name / "model" / "model.safetensors").exists()
     found = content(report)
-    assert [table["number"] for table in found["tables"]] == ["Table 1", "Table 2", "Table 3"]
+    names = ["table1-settings", "table2-scores", "changes", "early-losses", "classes"]
+    assert [table["name"] for table in found["tables"]] == names
+    assert [table["number"] for table in found["tables"]] == [f"Table {n}" for n in range(1, 6)]
     assert [figure["number"] for figure in found["figures"]] == ["Figure 1", "Figure 2", "Figure 3"]
     for table in found["tables"]:
         rows = list(csv.reader((report / "tables" / f"{table['name']}.csv").open(encoding="utf-8")))
@@ -52,20 +56,91 @@ def test_everything_is_there(report, toy):
     assert set(manifest["recipes"]) == set(NAMES)
     assert manifest["recipes"]["exp2"]["optim"]["weight_decay"] == 1e-5
     assert manifest["machine"]["versions"]["torch"]
-    assert len(found["checks"]) == 7
+    assert len(found["checks"]) == 9
 
 
-def test_numbers_are_those_of_the_networks(report, toy):
+def measured_miou(model, toy):
+    """Of a network, by its own confusion matrix."""
     split = open_data(toy).split("val")
     expected = Confusion(len(split.labels))
-    segmenter = load_segmenter(report / "runs" / "exp3", device="cpu", precision="fp32")
+    segmenter = load_segmenter(model, device="cpu", precision="fp32")
     for place in range(len(split)):
         sample = split.read(place)
         expected.update(sample.labels, segmenter.predict(sample.image))
+    return expected.scores().miou
+
+
+def say_always(model, label):
+    """Make the score layers of a saved network say one class, whatever it sees."""
+    weights = load_file(model / "model.safetensors")
+    for key, value in weights.items():
+        if key.startswith("scores.") and key.endswith(".bias"):
+            value[label] = 100.0
+    save_file(weights, model / "model.safetensors")
+
+
+def test_numbers_are_those_of_final_and_best_weights(report, toy):
+    run_folder = report / "runs" / "exp3"
+    say_always(run_folder / "state" / "last", 0)
+    say_always(run_folder / "model", 3)
+    run("fcn-report", toy, report)
+    final = measured_miou(run_folder / "state" / "last", toy)
+    best = measured_miou(run_folder, toy)
+    assert final != best
     table = content(report)["tables"][1]
-    row = next(row for row in table["rows"] if row[0] == "Exp. 3")
-    assert row[1] == 0.5591
-    assert row[2] == pytest.approx(expected.scores().miou)
+    row = dict(
+        zip(table["header"], next(r for r in table["rows"] if r[0] == "Exp. 3"), strict=True)
+    )
+    assert row["mIoU, report"] == 0.5591
+    assert row["mIoU, final weights"] == pytest.approx(final)
+    assert row["mIoU, best weights"] == pytest.approx(best)
+
+
+def test_all_experiments_have_the_same_number_of_validations(report):
+    table = content(report)["tables"][1]
+    column = table["header"].index("validations")
+    in_logs = []
+    for name in NAMES:
+        with (report / "runs" / name / "log.csv").open(newline="") as stream:
+            in_logs.append(sum(bool(row["val_miou"]) for row in csv.DictReader(stream)))
+    assert [row[column] for row in table["rows"]] == in_logs
+    assert len(set(in_logs)) == 1
+
+
+def test_the_loss_starts_at_that_of_equal_scores(report, toy):
+    """Eight classes: ln 8, by the log and on the page."""
+    num = len(open_data(toy).labels)
+    for name in NAMES:
+        with (report / "runs" / name / "log.csv").open(newline="") as stream:
+            first = next(csv.DictReader(stream))
+        assert first["iteration"] == "1"
+        assert float(first["loss"]) == pytest.approx(math.log(num), abs=1e-5)
+    (table,) = [t for t in content(report)["tables"] if t["name"] == "early-losses"]
+    assert [row[1] for row in table["rows"]] == [3.12, 3.05, None]
+    assert [row[3] for row in table["rows"]] == [1.30, 1.32, None]
+    assert [row[2] for row in table["rows"]] == pytest.approx([math.log(num)] * 3, abs=1e-5)
+    (check,) = [c for c in content(report)["checks"] if c["sentence"].startswith("The loss starts")]
+    assert check["agrees"] is True
+
+
+def test_a_weighted_loss_has_no_expected_start(toy, tmp_path):
+    run("fcn-report", toy, tmp_path / "out", assignments=["loss.class_weights=median_frequency"])
+    found = content(tmp_path / "out")["checks"]
+    (check,) = [c for c in found if c["sentence"].startswith("The loss starts")]
+    assert check["agrees"] is None
+
+
+def test_a_plan_of_before_a_setting_came_is_gone_on_with(report, toy):
+    path = report / "plan.json"
+    plan = json.loads(path.read_text("utf-8"))
+    for recipe in plan["recipes"].values():
+        del recipe["statistics"]  # which has its default
+    path.write_text(json.dumps(plan), "utf-8")
+    run("fcn-report", toy, report)
+    plan["recipes"]["exp1"]["seed"] = 5
+    path.write_text(json.dumps(plan), "utf-8")
+    with pytest.raises(SettingsError, match="another recipes"):
+        run("fcn-report", toy, report)
 
 
 def test_page_is_whole(report):
@@ -137,7 +212,8 @@ def test_a_training_that_fails(toy, tmp_path, monkeypatch):
         check_complete(made)
     assert "Exp. 2 is missing" in (tmp_path / "out" / "page.html").read_text("utf-8")
     rows = content(tmp_path / "out")["tables"][1]["rows"]
-    assert [row[2] is None for row in rows] == [False, True, False, False]
+    column = content(tmp_path / "out")["tables"][1]["header"].index("mIoU, final weights")
+    assert [row[column] is None for row in rows] == [False, True, False, False]
     verdicts = [check["agrees"] for check in content(tmp_path / "out")["checks"]]
     assert verdicts[0] is None
 
@@ -193,7 +269,7 @@ def test_folder_of_something_else(toy, tmp_path):
         run("fcn-report", toy, tmp_path / "out")
 
 
-@pytest.mark.parametrize("budget", ["minutes=4", "papers"])
+@pytest.mark.parametrize("budget", ["minutes=4", "iterations=1004", "papers"])
 def test_recipes_of_the_report(budget, toy, tmp_path, monkeypatch):
     """Without training them: lr, decay and length stand to each other as in its Table 1."""
     found = []
@@ -215,10 +291,12 @@ def test_recipes_of_the_report(budget, toy, tmp_path, monkeypatch):
     if budget == "papers":
         assert [by_name[name].budget.iterations for name in NAMES] == [20000, 20000, 40000, 20000]
         assert by_name["exp1"].init.weights == "vgg16"
+        return
+    assert by_name["exp1"].augment.crop == (64, 64)
+    if budget == "minutes=4":
+        assert [by_name[name].budget.minutes for name in NAMES] == [0.8, 0.8, 1.6, 0.8]
     else:
-        minutes = [by_name[name].budget.minutes for name in NAMES]
-        assert minutes == [0.8, 0.8, 1.6, 0.8]
-        assert by_name["exp1"].augment.crop == (64, 64)
+        assert [by_name[name].budget.iterations for name in NAMES] == [200, 200, 400, 200]
 
 
 def test_one_class(tmp_path):

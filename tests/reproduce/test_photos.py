@@ -8,6 +8,7 @@ from upscore.reproduce.example_selection import (
     class_shares,
     find_photo,
     large_objects,
+    pairs_of_objects,
     require_class,
     spread,
 )
@@ -28,6 +29,22 @@ def test_large_objects_are_no_background_and_leave_an_outline():
     assert large_objects(shares, 9, background=0)[-1] == (2, 2)
     assert large_objects(shares, 3, background=0, wanted=2) == [(1, 2), (2, 2)]
     assert large_objects(shares, 3, background=0, wanted=7) == []
+
+
+def test_pairs_of_objects_are_of_one_class_and_two_photos():
+    shares = [
+        {"0": 0.5, "1": 0.5}, {"0": 0.7, "1": 0.3}, {"2": 0.4}, {"1": 0.2, "2": 0.1}, {"1": 0.1},
+        {"3": 0.5}, {"1": 0.9},
+    ]  # fmt: skip
+    found = pairs_of_objects(shares, 9, background=0)
+    assert found == [(1, 0, 1), (1, 3, 4), (2, 2, 3)]
+    assert pairs_of_objects(shares, 1, background=0) == [(1, 0, 1)]
+    assert pairs_of_objects(shares, 9, background=0, wanted=2) == [(2, 2, 3)]
+    assert pairs_of_objects(shares, 9, background=0, photo=3) == [(1, 3, 0), (2, 3, 2)]
+    assert pairs_of_objects(shares, 9, background=0, photo=3, wanted=2) == [(2, 3, 2)]
+    assert pairs_of_objects(shares, 9, background=0, wanted=3) == []  # one photo only
+    assert pairs_of_objects(shares, 9, background=0, photo=5) == []
+    assert pairs_of_objects(shares, 9, background=0, wanted=0) == []
 
 
 def test_shares_of_a_split(toy):

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import threading
-import time
 from collections import Counter
+from concurrent.futures import Future
 from pathlib import Path
 from types import MappingProxyType
 
@@ -20,6 +20,7 @@ from upscore.data.masks import MaskTable
 from upscore.errors import DataError, SettingsError
 from upscore.proposals.base import Proposals, image_key
 from upscore.proposals.store import ProposalStore, StoredPhoto, write_store
+from upscore.training import image_cache as decoded_module
 from upscore.training.image_cache import Decoded, DecodedPhotos
 from upscore.training.object_crops import (
     MAX_REPEATS,
@@ -29,6 +30,7 @@ from upscore.training.object_crops import (
     object_crops,
     proposal_crops,
 )
+from waiting import HANG_S
 
 LABELS = Labels.of(["background", "cat", "dog"])
 
@@ -293,13 +295,26 @@ def test_photos_are_decoded_once_while_there_is_room() -> None:
     assert asked == [1, 2, 3, 1]
 
 
-def test_threads_that_want_one_photo_decode_it_once() -> None:
+def test_threads_that_want_one_photo_decode_it_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The photo is not decoded before the seven others wait for it, or decode it too."""
     asked: list[int] = []
+    others = threading.Semaphore(0)
+
+    class Watched(Future[Decoded]):
+        def result(self, timeout: float | None = None) -> Decoded:
+            others.release()
+            return super().result(timeout)
 
     def decode(index: int) -> Decoded:
         asked.append(index)
-        time.sleep(0.05)
+        if len(asked) > 1:
+            others.release()
+        else:
+            for _ in range(7):
+                assert others.acquire(timeout=HANG_S)
         return decoded(index)
+
+    monkeypatch.setattr(decoded_module, "Future", Watched)
 
     photos = DecodedPhotos(decode, kept_bytes=10)
     threads = [threading.Thread(target=photos.__getitem__, args=(7,)) for _ in range(8)]

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import csv
 import itertools
+import math
 import os
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -79,11 +79,29 @@ def test_run_folder_is_complete(uninterrupted: Path) -> None:
     assert len(saved.labels) == len(manifest["data"]["classes"])
     loss_rows = [row for row in rows(uninterrupted) if row["loss"]]
     score_rows = [row for row in rows(uninterrupted) if row["val_miou"]]
-    assert [row["iteration"] for row in loss_rows] == ["2", "4", "6"]
+    assert [row["iteration"] for row in loss_rows] == ["1", "2", "4", "6"]
     assert [row["iteration"] for row in score_rows] == ["3", "6"]
     assert all(0 <= float(row["val_miou"]) <= 1 for row in score_rows)
     leftovers = [path.name for path in uninterrupted.rglob(".*")]
     assert leftovers == []
+
+
+def test_the_first_row_is_the_loss_before_any_step(tmp_path: Path, run_tiny: Run) -> None:
+    """Scores that start at zero: ln of the number of classes."""
+    run_tiny(tmp_path / "run", "model.options.score_init=zero", "loss.class_weights=none")
+    first, second, *_ = rows(tmp_path / "run")
+    num = len(RunFolder(tmp_path / "run").read_manifest()["data"]["classes"])
+    assert (first["iteration"], second["iteration"]) == ("1", "2")
+    assert float(first["loss"]) == pytest.approx(math.log(num), abs=1e-5)
+
+
+@pytest.mark.parametrize(("iterations", "at"), [(8, [2, 4, 6, 8]), (6, [2, 3, 5, 6])])
+def test_so_many_validations_whatever_they_take(
+    tmp_path: Path, run_tiny: Run, iterations: int, at: list[int]
+) -> None:
+    run_tiny(tmp_path / "run", f"budget.iterations={iterations}", "validate={times: 4, images: 2}")
+    found = [int(row["iteration"]) for row in rows(tmp_path / "run") if row["val_miou"]]
+    assert found == at
 
 
 def test_ctrl_c_saves_and_resuming_is_exact(
@@ -103,35 +121,63 @@ def test_ctrl_c_saves_and_resuming_is_exact(
     assert_same_run(out, uninterrupted)
 
 
-@pytest.mark.slow
-def test_sigkill_and_resume_is_exact_to_the_bit(tmp_path: Path, toy: Path) -> None:
+WHOLE = "from upscore.cli.main import main; main()"
+KILLED = """
+import os, signal
+from upscore.cli.main import main
+from upscore.training.{place[0]} import {place[1]}
+
+done, calls = {place[1]}.{place[2]}, 0
+
+def killed(self, *arguments):
+    global calls
+    calls += 1
+    if calls == {place[3]}:
+        os.kill(os.getpid(), signal.SIGKILL)
+    return done(self, *arguments)
+
+{place[1]}.{place[2]} = killed
+main()
+"""
+
+
+def train_in_a_process(toy: Path, out: Path, program: str, *more: str) -> None:
+    """Forty iterations by the verb, with a state each seventh; killed or to the end."""
     settings = [*TINY, "budget.iterations=40", "save_every=7", "validate.every=9"]
-    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    done = subprocess.run(
+        [sys.executable, "-c", program, "train", "fcn8s-quick", "--data", str(toy),
+         "--out", str(out), "--set", *settings, *more],
+        check=False, env={**os.environ, "OMP_NUM_THREADS": "1"}, capture_output=True, text=True,
+    )  # fmt: skip
+    assert done.returncode == (-signal.SIGKILL if "SIGKILL" in program else 0), done.stderr
 
-    def command(out: Path, *more: str) -> list[str]:
-        return [
-            sys.executable, "-m", "upscore", "train", "fcn8s-quick", "--data", str(toy),
-            "--out", str(out), "--set", *settings, *more,
-        ]  # fmt: skip
 
-    whole, killed = tmp_path / "whole", tmp_path / "killed"
-    subprocess.run(command(whole), check=True, env=environment, capture_output=True)
-    process = subprocess.Popen(
-        command(killed), env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
-    )
-    log = killed / "log.csv"
-    deadline = time.monotonic() + 60
-    while time.monotonic() < deadline and process.poll() is None:
-        if log.exists() and len(log.read_text().splitlines()) > 7:
-            break
-        time.sleep(0.002)
-    process.kill()
-    process.wait()
-    state = killed / "state" / "resume.pt"
-    position = torch.load(state, weights_only=True)["position"]
-    assert 0 < position["iteration"] < 40, "killed too late to show anything"
-    subprocess.run(command(killed, "--resume"), check=True, env=environment, capture_output=True)
-    assert_same_run(whole, killed)
+@pytest.fixture(scope="module")
+def never_killed(toy: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    out = tmp_path_factory.mktemp("never killed") / "run"
+    train_in_a_process(toy, out, WHOLE)
+    return out
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(sys.platform == "win32", reason="no SIGKILL there")
+@pytest.mark.parametrize(
+    ("place", "saved"),
+    [
+        (("loop", "Training", "_display", 21), 18),  # between two states; the first call is no step
+        (("loop", "Training", "_write_state", 5), 18),  # at 21, when the last weights are saved
+        (("log", "RunLog", "write", 11), 14),  # at 18, when the best weights are saved
+    ],
+)
+def test_sigkill_and_resume_is_exact_to_the_bit(
+    tmp_path: Path, toy: Path, never_killed: Path, place: tuple[str, str, str, int], saved: int
+) -> None:
+    out = tmp_path / "run"
+    train_in_a_process(toy, out, KILLED.format(place=place))
+    position = torch.load(out / "state" / "resume.pt", weights_only=True)["position"]
+    assert position["iteration"] == saved
+    train_in_a_process(toy, out, WHOLE, "--resume")
+    assert_same_run(never_killed, out)
 
 
 @pytest.mark.slow
@@ -157,6 +203,21 @@ def test_two_processes_equal_one_with_twice_the_batch(tmp_path: Path, toy: Path)
         for name in ("one", "two")
     ]
     assert losses[0] == pytest.approx(losses[1], rel=1e-4)
+
+
+@pytest.mark.parametrize(("setting", "used"), [("threads=3", 3), ("threads=null", 2)])
+def test_threads_are_those_of_the_recipe_while_it_trains(
+    tmp_path: Path, run_tiny: Run, setting: str, used: int
+) -> None:
+    seen = []
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    try:
+        run_tiny(tmp_path / "run", setting, show=lambda _: seen.append(torch.get_num_threads()))
+        assert set(seen) == {used}
+        assert torch.get_num_threads() == 2
+    finally:
+        torch.set_num_threads(before)
 
 
 def test_accumulation_equals_a_larger_batch(tmp_path: Path, run_tiny: Run) -> None:

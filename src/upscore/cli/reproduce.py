@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Annotated
 from tyro.conf import UseAppendAction, arg
 from tyro.extras import SubcommandApp
 
+from upscore.errors import SettingsError
+
 if TYPE_CHECKING:
     from upscore.cli.training_display import TrainingDisplay
     from upscore.reproduce.run import SourceName
@@ -24,12 +26,14 @@ def fcn_report(
     *,
     data: Annotated[Path, arg(metavar="PATH")],
     out: Annotated[Path, arg(metavar="DIR")],
-    budget: Annotated[str, arg(metavar="minutes=N|papers")] = BUDGET,
+    budget: Annotated[str, arg(metavar="minutes=N|iterations=N|papers")] = BUDGET,
     split: Annotated[str, arg(metavar="NAME")] = "val",
     set: Annotated[UseAppendAction[tuple[tuple[str, ...], ...]], arg(metavar="KEY=VALUE")] = (),
     photo: Annotated[str | None, arg(metavar="NAME")] = None,
     class_name: Annotated[str | None, arg(name="class", metavar="NAME")] = None,
     without_data: bool = False,
+    seeds: Annotated[str | None, arg(metavar="N,N,...")] = None,
+    ablate: bool = False,
 ) -> None:
     """Rerun the FCN-8s report: three settings and a plain model, its tables, figures and claims.
 
@@ -39,23 +43,31 @@ def fcn_report(
     Args:
         data: The data set: a folder of a known layout, or a dataset.yaml.
         out: Where runs, tables, figures, results.json and page.html go.
-        budget: minutes=N: the trainings share N minutes, with small networks from random weights.
-            papers: the report's own schedules and VGG16, for a GPU.
+        budget: minutes=N or iterations=N: the trainings share N minutes or N steps of the
+            optimiser, with small networks from random weights; iterations give the same on every
+            machine. papers: the report's own schedules and VGG16, for a GPU.
         split: What is validated and measured on.
         set: Change a setting of every training, as in --set seed=1.
         photo: Photo of the split that figures 2 and 3 show; by default chosen by the truth.
         class_name: Class whose objects figure 3 shows.
         without_data: Leave photos and true masks out of page and figures, as of data that may not
             be shown.
+        seeds: Train everything once for each of these seeds, as in --seeds 0,1,2: scores are means
+            with deviations, and differences must hold between trainings too.
+        ablate: Train what lies between the plain model and FCN-8s as well: FCN-32s, and FCN-8s with
+            fixed or learned upsampling, without and with the factors on pool4 and pool3.
     """
-    _reproduce("fcn-report", data, out, budget, split, set, photo, class_name, without_data)
+    _reproduce(
+        "fcn-report", data, out, budget, split, set, photo, class_name, without_data,
+        seeds=parse_seeds(seeds), ablate=ablate,
+    )  # fmt: skip
 
 
 def deconvnet_paper(
     *,
     data: Annotated[Path, arg(metavar="PATH")],
     out: Annotated[Path, arg(metavar="DIR")],
-    budget: Annotated[str, arg(metavar="minutes=N|papers")] = BUDGET,
+    budget: Annotated[str, arg(metavar="minutes=N|iterations=N|papers")] = BUDGET,
     split: Annotated[str, arg(metavar="NAME")] = "val",
     set: Annotated[UseAppendAction[tuple[tuple[str, ...], ...]], arg(metavar="KEY=VALUE")] = (),
     photo: Annotated[str | None, arg(metavar="NAME")] = None,
@@ -70,8 +82,9 @@ def deconvnet_paper(
     Args:
         data: The data set: a folder of a known layout, or a dataset.yaml.
         out: Where runs, boxes, tables, figures, results.json and page.html go.
-        budget: minutes=N: the trainings share N minutes, with small networks from random weights.
-            papers: the published schedules and VGG16, for a GPU and a week.
+        budget: minutes=N or iterations=N: the trainings share N minutes or N steps of the
+            optimiser, with small networks from random weights; iterations give the same on every
+            machine. papers: the published schedules and VGG16, for a GPU and a week.
         split: What is validated and measured on.
         set: Change a setting of every training, as in --set seed=1.
         photo: Photo of the split that figures show; by default chosen by the truth.
@@ -92,6 +105,9 @@ def _reproduce(
     photo: str | None,
     class_name: str | None,
     without_data: bool,
+    *,
+    seeds: tuple[int, ...] = (),
+    ablate: bool = False,
 ) -> None:
     from upscore.cli.console import console, progress
     from upscore.cli.train import make_validate
@@ -108,11 +124,25 @@ def _reproduce(
             photo=photo,
             class_name=class_name,
             show_data=not without_data,
+            seeds=seeds,
+            ablate=ablate,
             hooks=Hooks(make_validate, displays.begin, displays.around(progress)),
         )
     console.print(f"Page: {made.page}", markup=False)
     console.print(f"Tables, figures and results.json: {out}", markup=False)
     check_complete(made)
+
+
+def parse_seeds(text: str | None) -> tuple[int, ...]:
+    """``0,1,2`` -> (0, 1, 2); none without it. Raises SettingsError for anything else."""
+    if text is None:
+        return ()
+    parts = [part.strip() for part in text.split(",")]
+    if all(part.isdecimal() for part in parts) and len({*map(int, parts)}) == len(parts):
+        return tuple(map(int, parts))
+    raise SettingsError(
+        f"--seeds is {text!r}; want different whole numbers from 0, as in --seeds 0,1,2"
+    )
 
 
 class _Displays:

@@ -37,6 +37,10 @@ class TrainingDisplay:
 
     def update(self, status: Status) -> None:
         text = describe(status)
+        if not self.silent:
+            for notice in status.notices:
+                style = "bold yellow" if notice.warning else None
+                errors.print(notice.text, style=style, markup=False)
         if status.stage != self._stage:
             self._stage, self._lines = status.stage, 0
         if self._live:

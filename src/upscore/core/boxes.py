@@ -55,6 +55,12 @@ def _areas(boxes: Boxes) -> npt.NDArray[np.float32]:
     return areas
 
 
+def largest_first(boxes: object) -> Boxes:
+    """Boxes by falling area, the earlier of equals first. Raises DataError as require_boxes."""
+    array = require_boxes(boxes)
+    return array[np.argsort(-_areas(array), kind="stable")]
+
+
 def iou_matrix(a: object, b: object) -> npt.NDArray[np.float32]:
     """Intersection over union of each of ``a`` (A, 4) with each of ``b`` (B, 4): (A, B) float32.
 

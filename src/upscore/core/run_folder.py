@@ -37,8 +37,13 @@ class RunFolder:
         return self.path / "state"
 
     @property
+    def last(self) -> Path:
+        """Folder of the weights of the last state; of a finished training the final ones."""
+        return self.state / "last"
+
+    @property
     def log(self) -> Path:
-        """One row each ``log_every`` iterations and each validation, CSV."""
+        """One row for the first iteration, each ``log_every`` ones and each validation, CSV."""
         return self.path / "log.csv"
 
     @property
@@ -107,6 +112,10 @@ class RunFolder:
         with atomic_path(self.manifest) as temporary:
             text = json.dumps({"format_version": FORMAT_VERSION, **content}, indent=2)
             temporary.write_text(text + "\n", encoding="utf-8")
+
+    def update_manifest(self, **entries: Any) -> None:
+        """Put ``entries`` into the manifest, beside what is in it."""
+        self.write_manifest({**self.read_manifest(), **entries})
 
 
 def unique_names(paths: Sequence[Path]) -> list[str]:

@@ -8,6 +8,8 @@ import shlex
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib import metadata
@@ -84,6 +86,20 @@ def select_runtime(device: DeviceName = "auto", precision: Precision = "auto") -
     if chosen == "cuda":
         return Runtime(chosen, "bf16" if torch.cuda.is_bf16_supported() else "fp16")
     return Runtime(chosen, "bf16" if cpu_has_fast_bf16() else "fp32")
+
+
+@contextmanager
+def cpu_threads(count: int | None) -> Iterator[None]:
+    """Run the block with so many CPU threads of torch; None leaves the number as it is."""
+    import torch
+
+    before = torch.get_num_threads()
+    if count is not None:
+        torch.set_num_threads(count)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 def matrix_rate(runtime: Runtime, *, size: int = 2048, seconds: float = 0.5) -> float:

@@ -18,6 +18,9 @@ from upscore.data.masks import MaskTable, read_stored_mask
 from upscore.data.problem import Problem
 from upscore.errors import DataError, SettingsError
 
+JOINED = {"trainval": ("train", "val"), "trainvalaug": ("trainaug", "val")}
+"""Splits that any data set has where it has their parts; a list of that name goes before."""
+
 
 @dataclass(frozen=True)
 class Pair:
@@ -104,6 +107,27 @@ class DataSet:
     instances: Mapping[str, Path] = field(default_factory=dict)
     problems: tuple[Problem, ...] = ()
 
+    @property
+    def split_names(self) -> tuple[str, ...]:
+        """Those on disk, and of :data:`JOINED` those that can be had though they are not there."""
+        joined = (name for name, parts in JOINED.items() if self.splits.keys() >= set(parts))
+        return tuple(dict.fromkeys([*self.splits, *joined]))
+
+    def pairs(self, name: str) -> tuple[Pair, ...]:
+        """The pairs of a split, whose files may be missing; of joined splits, each photo once.
+
+        Raises:
+            SettingsError: no such split; the message lists those that exist.
+        """
+        if name not in self.split_names:
+            raise SettingsError(
+                f"{self.root}: no split {name!r}; there are {', '.join(sorted(self.split_names))}"
+            )
+        if name in self.splits:
+            return self.splits[name]
+        parts = (self.splits[part] for part in JOINED[name])
+        return tuple({pair.image: pair for pairs in parts for pair in pairs}.values())
+
     def split(self, name: str) -> Split:
         """A split by name.
 
@@ -112,11 +136,7 @@ class DataSet:
             DataError: the split is empty, a photo or mask of it does not exist, or two photos
                 share a name.
         """
-        if name not in self.splits:
-            raise SettingsError(
-                f"{self.root}: no split {name!r}; there are {', '.join(sorted(self.splits))}"
-            )
-        pairs = self.splits[name]
+        pairs = self.pairs(name)
         if not pairs:
             raise DataError(f"{self.root}: split {name!r} is empty")
         self._refuse_incomplete(name, pairs)

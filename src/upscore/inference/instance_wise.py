@@ -12,6 +12,7 @@ import torch
 from annotated_types import Ge, Gt, Le
 from torch import Tensor, nn
 
+from upscore.core.boxes import Boxes, largest_first
 from upscore.core.images import InputSpec, require_rgb
 from upscore.core.labels import LabelMap, Labels, RGBImage
 from upscore.core.runtime import Runtime
@@ -26,6 +27,9 @@ from upscore.proposals.base import Proposals, ProposalSource
 from upscore.proposals.deconvnet_boxes import BoxRule, whole_pixels
 
 Side = Annotated[int, Ge(1), Le(4096)]
+
+Order = Literal["score", "size"]
+"""Which boxes are added first: the best, or the largest."""
 
 
 class InstanceSettings(Settings):
@@ -160,12 +164,16 @@ class InstanceWise:
         labels: LabelMap = winners.byte().numpy()
         return labels
 
-    def steps(self, image: RGBImage, counts: Sequence[int]) -> Iterator[tuple[int, Scores]]:
-        """Probabilities after the best 1, 5, 10, ... boxes, in one pass over the boxes.
+    def steps(
+        self, image: RGBImage, counts: Sequence[int], *, order: Order = "score"
+    ) -> Iterator[tuple[int, Scores]]:
+        """Probabilities after the first 1, 5, 10, ... boxes, in one pass over the boxes.
 
         Args:
-            counts: of boxes, 1 or more each. They may be above ``settings.top``, which does not
-                matter here: after k boxes the answer is that of ``top=k``.
+            counts: of boxes, 1 or more each.
+            order: ``score``: the best first. Counts may be above ``settings.top``, which does not
+                matter here: after k boxes the answer is that of ``top=k``. ``size``: the best
+                ``settings.top`` boxes, the largest first by their area after growing.
 
         Yields:
             Each count once, rising, with probabilities (C, H, W); of a photo with fewer boxes,
@@ -180,13 +188,16 @@ class InstanceWise:
             found = f"hold {wrong[0]}" if wrong else "are empty"
             raise SettingsError(f"counts of boxes {found}; want one or more numbers from 1, as 1 5")
         stops = sorted(set(counts))
-        boxes = self.boxes(image, top=stops[-1])
+        if order == "size":
+            boxes = largest_first(self.boxes(image).boxes)
+        else:
+            boxes = self.boxes(image, top=stops[-1]).boxes
         for count, values in zip(stops, self._aggregate(image, boxes, stops), strict=True):
             yield count, self._probabilities(values)
 
     def _all(self, image: RGBImage) -> Floats:
         """The map (H, W, C) of all boxes."""
-        boxes = self.boxes(image)
+        boxes = self.boxes(image).boxes
         *_, values = self._aggregate(image, boxes, [len(boxes)])
         return values
 
@@ -198,14 +209,12 @@ class InstanceWise:
         uniform = torch.tensor(1 / map_.shape[2])
         return _classes_first(torch.where(total > 0, map_ / total, uniform))
 
-    def _aggregate(
-        self, image: RGBImage, boxes: Proposals, stops: Sequence[int]
-    ) -> Iterator[Floats]:
+    def _aggregate(self, image: RGBImage, boxes: Boxes, stops: Sequence[int]) -> Iterator[Floats]:
         """The map (H, W, C) after each of ``stops`` boxes, which rise; do not write to it."""
         height, width, _ = image.shape
         settings = self.settings
         image = np.require(image, requirements=["C", "W"])  # what kernels are compiled for
-        windows = [whole_pixels(box) for box in boxes.boxes]
+        windows = [whole_pixels(box) for box in boxes]
         if settings.whole_image:
             windows.insert(0, (0, 0, width, height))
             stops = [stop + 1 for stop in stops]

@@ -13,9 +13,11 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
+from upscore.core.crop_geometry import CropGeometry
 from upscore.core.files import atomic_path, make_folder, read_json, write_json
 from upscore.core.images import InputSpec
 from upscore.core.labels import Labels
+from upscore.core.settings import build
 from upscore.errors import NotFoundError, OutputError, RunError, SettingsError
 from upscore.models.base import Network, count_parameters
 from upscore.models.factory import create_model
@@ -29,17 +31,33 @@ WEIGHTS = "model.safetensors"
 
 @dataclass(frozen=True)
 class SavedModel:
-    """A network as loaded: in eval mode, float32, on the CPU, with what belongs to it."""
+    """A network as loaded: in eval mode, float32, on the CPU, with what belongs to it.
+
+    Attributes:
+        crops: what boxes showed in training; None for one trained on photos, or by an upscore that
+            did not keep it here.
+    """
 
     model: Network
     labels: Labels
     input_spec: InputSpec
+    crops: CropGeometry | None = None
 
 
-def save_model(folder: Path, model: nn.Module, *, labels: Labels, input_spec: InputSpec) -> None:
+def save_model(
+    folder: Path,
+    model: nn.Module,
+    *,
+    labels: Labels,
+    input_spec: InputSpec,
+    crops: CropGeometry | None = None,
+) -> None:
     """Write ``folder/model.safetensors``, then ``folder/config.json``, each whole or not at all.
 
     Weights go to disk as float32 in the default memory layout, from whatever device.
+
+    Args:
+        crops: what boxes showed in training, of a network that was trained on crops.
 
     Raises:
         SettingsError: not a network of the catalogue, one folded for inference, or one whose
@@ -75,6 +93,7 @@ def save_model(folder: Path, model: nn.Module, *, labels: Labels, input_spec: In
             "num_parameters": count_parameters(model),
             "classes": labels.to_json(),
             "input_spec": input_spec.to_json(),
+            **({} if crops is None else {"crops": crops.model_dump(mode="json")}),
         },
     )
 
@@ -92,6 +111,7 @@ def load_model(folder: Path) -> SavedModel:
     try:
         labels = Labels.from_json(config["classes"])
         input_spec = InputSpec.from_json(config["input_spec"])
+        crops = crops_from_config(config)
         model = _blueprint(config["architecture"], config["options"])
     except KeyError as error:
         raise RunError(f"{path}: damaged, no entry {error}") from error
@@ -109,13 +129,26 @@ def load_model(folder: Path) -> SavedModel:
             "half-written: use another model folder or train again"
         )
     fit(model, state, source=folder / WEIGHTS)
-    return SavedModel(model.eval(), labels, input_spec)
+    return SavedModel(model.eval(), labels, input_spec, crops)
 
 
-def read_state(folder: Path) -> dict[str, Tensor]:
-    """The weights alone of a model folder, float32 by key. Raises as :func:`load_model`."""
-    _read_config(folder)
-    return _read_weights(folder / WEIGHTS)[0]
+def crops_from_config(config: Mapping[str, Any]) -> CropGeometry | None:
+    """What boxes showed in training, by a config.json. Raises SettingsError where that is wrong."""
+    crops = config.get("crops")
+    return None if crops is None else build(CropGeometry, crops, "crops")
+
+
+def read_state(folder: Path) -> tuple[dict[str, Tensor], InputSpec]:
+    """The weights of a model folder, float32 by key, and the input that they want.
+
+    Raises as :func:`load_model`.
+    """
+    config = _read_config(folder)
+    try:
+        input_spec = InputSpec.from_json(config["input_spec"])
+    except (KeyError, TypeError) as error:
+        raise RunError(f"{folder / CONFIG}: damaged, input_spec cannot be read") from error
+    return _read_weights(folder / WEIGHTS)[0], input_spec
 
 
 def fit(model: nn.Module, state: Mapping[str, Tensor], *, source: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import torch.nn.functional as F
 from torch import Tensor
 
 from upscore.models.base import Network, choice, flag
@@ -14,11 +15,16 @@ from upscore.models.vgg import VGG16
 class ConvVGGBilinear(Network):
     """fc6, fc7 and fc8 as convolutions; fc8's score map at stride 32 is resized to the image.
 
-    The map is enlarged 32 times and the part that lies over the image is kept, so that scores
-    stay registered for sizes that 32 does not divide; for other sizes this is the plain resize.
+    An image of n pixels has ceil(n / 32) elements of the map over it, the last of which may reach
+    beyond the image. Where 32 divides both sides, both ways of resizing are the same.
 
     Args:
         num_classes: 1 to 255.
+        resize: ``size``, the report's words: the whole map is interpolated to (H, W), as
+            ``F.interpolate(size=(H, W))`` does, which draws scores together by n / (32 ceil(n /
+            32)); or ``scale_factor``: the map is enlarged 32 times, as by
+            ``F.interpolate(scale_factor=32)``, and what lies over the image is kept, so that
+            scores stay over their pixels for every size.
         score_init: ``zero`` or ``normal`` (deviation 0.01), for fc8.
         width, channels, fc_width, fc_kernel, batch_norm, dropout: see :class:`VGG16`.
 
@@ -38,9 +44,11 @@ class ConvVGGBilinear(Network):
         batch_norm: bool = False,
         dropout: float = 0.5,
         score_init: str = "zero",
+        resize: str = "scale_factor",
     ) -> None:
         super().__init__(num_classes=num_classes, in_channels=in_channels)
         choice("score_init", score_init, ("zero", "normal"))
+        self.resize = choice("resize", resize, ("size", "scale_factor"))
         self.trunk = VGG16(
             in_channels=in_channels,
             width=width,
@@ -55,4 +63,7 @@ class ConvVGGBilinear(Network):
 
     def forward(self, images: Tensor) -> Tensor:
         scores = self.fc8(self.trunk(images)["fc7"])
+        if self.resize == "size":
+            size = images.shape[-2:]
+            return F.interpolate(scores, size, mode="bilinear", align_corners=False)
         return crop_like(self.upsample(scores), images)

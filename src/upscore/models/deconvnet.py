@@ -4,15 +4,27 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import partial
+from typing import NamedTuple
 
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from upscore.errors import DataError
 from upscore.models.base import Network, choice, flag, number
 from upscore.models.deconvolution import DeconvBlock
 from upscore.models.layers import ScoreLayer
 from upscore.models.unpool_decoder import MirroredDecoder
+from upscore.models.unpooling import Switches
 from upscore.models.vgg import DEPTHS, VGG16
+
+
+class Encoding(NamedTuple):
+    """What DeconvNet's encoder makes of images, and its decoder makes scores of."""
+
+    features: Tensor
+    """fc7's output: (N, fc_width, h, w), (N, fc_width, 1, 1) of images of 224x224."""
+    switches: Sequence[Switches]
+    """Of pool1 ... pool5, in this order."""
 
 
 class DeconvNet(Network):
@@ -87,17 +99,49 @@ class DeconvNet(Network):
                 nn.init.constant_(module.bias, norm_shift)
 
     def forward(self, images: Tensor) -> Tensor:
-        features, switches = self.trunk.encode(images, ("pool5",))
-        x = self._bottleneck(features["pool5"])
+        return self.decode(*self.encode(images))
+
+    def encode(self, images: Tensor) -> Encoding:
+        """conv1_1 to fc7: float images (N, in_channels, H, W) -> features and switches."""
+        found, switches = self.trunk.encode(images, ("pool5",))
+        pool5 = found["pool5"]
+        down, right, top, left = self._missing(*pool5.shape[2:])
+        if down or right:
+            pool5 = F.pad(pool5, (left, right - left, top, down - top))
+        return Encoding(self.trunk.fc7(self.trunk.fc6(pool5)), switches)
+
+    def decode(self, features: Tensor, switches: Sequence[Switches]) -> Tensor:
+        """fc6_deconv to seg_score: features and switches -> scores (N, num_classes, H, W).
+
+        The two may be of different images of one size (section 4.2 of the paper: unpooling keeps
+        what is specific to an example, deconvolution what is specific to a class)::
+
+            features, switches = model.encode(two_images)
+            exchanged = model.decode(features.flip(0), switches)
+
+        Args:
+            features: as of :meth:`encode`.
+            switches: of the five pools. H and W are the size of the images that they are of.
+
+        Raises:
+            DataError: features of another number of images than the switches, or of another size.
+        """
+        num, _, height, width = switches[-1].positions.shape
+        down, right, top, left = self._missing(height, width)
+        size = (num, *(max(0, side - self.fc_kernel) + 1 for side in (height, width)))
+        found = (features.shape[0], *features.shape[2:])
+        if found != size:
+            raise DataError(
+                f"features of {found[0]} images, {found[1]}x{found[2]}, do not fit switches of "
+                f"{num}, which want {size[1]}x{size[2]}; encode images of one size, as many of both"
+            )
+        x: Tensor = self.fc6_deconv(features)
+        if down or right:
+            x = x[..., top : top + height, left : left + width]
         scores: Tensor = self.seg_score(self.decoder(x, switches))
         return scores
 
-    def _bottleneck(self, pool5: Tensor) -> Tensor:
-        """fc6, fc7 and fc6_deconv: (N, C, h, w) -> the same shape."""
-        height, width = pool5.shape[2:]
+    def _missing(self, height: int, width: int) -> tuple[int, int, int, int]:
+        """Rows and columns that pool5 lacks for fc6's kernel; how many go above and to the left."""
         down, right = max(0, self.fc_kernel - height), max(0, self.fc_kernel - width)
-        top, left = down // 2, right // 2
-        if down or right:
-            pool5 = F.pad(pool5, (left, right - left, top, down - top))
-        x: Tensor = self.fc6_deconv(self.trunk.fc7(self.trunk.fc6(pool5)))
-        return x[..., top : top + height, left : left + width] if down or right else x
+        return down, right, down // 2, right // 2

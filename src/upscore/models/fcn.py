@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import cast
 
-from torch import Tensor, nn
+from torch import Tensor, nn, zeros_like
 
 from upscore.errors import SettingsError
 from upscore.models.base import Network, choice, flag
@@ -107,9 +108,39 @@ class FCN(Network):
 
     def forward(self, images: Tensor) -> Tensor:
         features = self.trunk(images, ("fc7", *self.skips))
-        scores: Tensor = self.scores["fc7"](features["fc7"])
+        return self._sum({stage: layer(features[stage]) for stage, layer in self._layers()}, images)
+
+    def contributions(self, images: Tensor) -> dict[str, Tensor]:
+        """What each part adds to the scores of ``forward``: their sum is the scores.
+
+        All that follows the score layers is linear, so each part goes through it alone.
+
+        Args:
+            images: (N, in_channels, H, W) float.
+
+        Returns:
+            (N, C, H, W) float for ``fc7`` and each skip, of the features, without biases; and
+            ``biases``, that of all score layers' biases together.
+        """
+        features = self.trunk(images, ("fc7", *self.skips))
+        maps, biases = {}, {}
+        for stage, layer in self._layers():
+            assert layer.bias is not None
+            whole = layer(features[stage])
+            biases[stage] = layer.bias[:, None, None].expand_as(whole)
+            maps[stage] = whole - biases[stage]
+        nothing = {stage: zeros_like(map_) for stage, map_ in maps.items()}
+        alone = {stage: {**nothing, stage: map_} for stage, map_ in maps.items()}
+        return {name: self._sum(part, images) for name, part in {**alone, "biases": biases}.items()}
+
+    def _layers(self) -> list[tuple[str, ScoreLayer]]:
+        return [(stage, cast(ScoreLayer, self.scores[stage])) for stage in ("fc7", *self.skips)]
+
+    def _sum(self, maps: Mapping[str, Tensor], images: Tensor) -> Tensor:
+        """Score maps of ``fc7`` and the skips, added from coarse to fine, at the images' size."""
+        scores = maps["fc7"]
         for stage in self.skips:
-            skip: Tensor = self.scores[stage](features[stage])
+            skip = maps[stage]
             coarse: Tensor = self.upsample[stage](scores)
             if self.geometry == "caffe":
                 scores = coarse + crop_like(skip, coarse, offset=CAFFE_SKIP_CROPS[stage])

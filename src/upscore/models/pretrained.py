@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
@@ -12,20 +13,25 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from upscore.core.files import download, verify
+from upscore.core.images import INPUT_SPECS, InputSpec
 from upscore.core.run_folder import RunFolder
 from upscore.errors import NotFoundError, RunError, SettingsError, WorkError
 from upscore.models.base import Network
 from upscore.models.checkpoint import CONFIG, WEIGHTS, read_state
+from upscore.models.input_conversion import convert_first_layer
 from upscore.models.layers import ConvBlock
 from upscore.models.vgg import DEPTHS, VGG16
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
 class ImageNetFile:
-    """A file of VGG16 weights: where it is and how its sha256 begins."""
+    """A file of VGG16 weights: where it is, how its sha256 begins, how it wants its photos."""
 
     url: str
     expected: str
+    input_name: str = "imagenet"
 
 
 IMAGENET = {
@@ -36,7 +42,7 @@ IMAGENET = {
         "https://download.pytorch.org/models/vgg16_bn-6c64b313.pth", "sha256:6c64b313"
     ),
 }
-"""torchvision's weights, for inputs prepared by ``InputSpec.named("imagenet")``."""
+"""torchvision's weights."""
 
 
 @dataclass(frozen=True)
@@ -48,34 +54,79 @@ class Transfer:
     """Keys of the network that the weights say nothing about."""
     unused: tuple[str, ...]
     """Keys of the source that the network has no place for."""
+    converted: bool = False
+    """Whether conv1_1 was converted to another input than that of the source."""
 
 
 def initialise(
     model: Network,
     weights: str,
     *,
+    input_spec: InputSpec,
+    file_input: str | None = None,
     cache: Path | None = None,
     progress: Callable[[int, int | None], None] | None = None,
 ) -> Transfer:
     """Start ``model`` from weights by name or path.
 
+    Weights made for another input than ``input_spec`` have conv1_1 converted to it (see
+    :func:`convert_first_layer`), which the logger ``upscore.models.pretrained`` reports (INFO).
+
     Args:
         weights: ``vgg16`` or ``vgg16_bn`` (downloaded once), or the path of a torchvision file
             (.pth or .safetensors), a model folder, or a run folder.
+        input_spec: how photos will be prepared for ``model``.
+        file_input: how a file wants them prepared, ``imagenet`` (which None stands for) or
+            ``caffe``. Names and folders know their own.
         cache: see :func:`imagenet_weights`.
 
     Raises:
         NotFoundError: neither a name that is known nor a path that exists.
-        RunError: damaged, or a key does not fit; it is named.
+        SettingsError: ``file_input`` with weights that are no file, or an unknown one.
+        RunError: damaged, a key does not fit (it is named), or weights for photos of other than
+            three channels.
         WorkError: the download failed.
     """
-    if weights in IMAGENET:
+    path = None if weights in IMAGENET else weights_path(weights)
+    if file_input is not None and (path is None or path.is_dir()):
+        raise SettingsError(
+            f"init.input is {file_input!r}, but init.weights is {weights}, which knows its own "
+            "input; leave init.input out (it is for weight files)"
+        )
+    if path is None:
+        given = InputSpec.named(IMAGENET[weights].input_name)
         state = imagenet_weights(weights, cache=cache, progress=progress)
-        return start_from_imagenet(model, state, source=weights)
-    path = weights_path(weights)
-    if path.is_dir():
-        return start_from(model, read_state(model_folder(path)), source=weights)
-    return start_from_imagenet(model, read_weight_file(path), source=weights)
+        transfer = start_from_imagenet(model, state, source=weights)
+    elif path.is_dir():
+        state, given = read_state(model_folder(path))
+        transfer = start_from(model, state, source=weights)
+    else:
+        given = InputSpec.named(file_input or "imagenet")
+        transfer = start_from_imagenet(model, read_weight_file(path), source=weights)
+    if given == input_spec:
+        return transfer
+    first = model.get_submodule("trunk.conv1_1")
+    assert isinstance(first, ConvBlock)
+    try:
+        convert_first_layer(first, given=given, wanted=input_spec)
+    except RunError as error:
+        raise RunError(f"{weights}: {error}") from error
+    logger.info(
+        "%s: its weights want photos as %s, this network gets them as %s; conv1_1 was converted",
+        weights,
+        _described(given),
+        _described(input_spec),
+    )
+    return replace(transfer, converted=True)
+
+
+def _described(spec: InputSpec) -> str:
+    """The name of a specification, or what it is."""
+    for name, known in INPUT_SPECS.items():
+        if spec == known:
+            return name
+    mean, std = (", ".join(f"{v:g}" for v in values) for values in (spec.mean, spec.std))
+    return f"{spec.channel_order}, mean {mean}, std {std}"
 
 
 def weights_path(weights: str) -> Path:
@@ -178,6 +229,7 @@ def torchvision_keys(*, batch_norm: bool) -> Iterator[tuple[str, str, str | None
 def start_from_imagenet(model: Network, state: Mapping[str, Tensor], *, source: str) -> Transfer:
     """Copy a torchvision ``vgg16`` or ``vgg16_bn`` state into the trunk, fc6 and fc7 included.
 
+    All as it is: the network then takes photos as the state does. (``initialise`` converts.)
     Linear weights become convolutions in the order C, H, W, which is exact. A bias before batch
     norm moves into the running mean, unless the network has a place for it. torchvision has no
     norm on fc6 and fc7: ours then start as the identity (in eval mode). So do all norms where the

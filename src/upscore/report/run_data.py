@@ -22,7 +22,10 @@ WINDOW = 100  # iterations, the report's mean
 
 @dataclass(frozen=True)
 class Curve:
-    """log.csv as series: ``losses[i]`` is the mean since ``iterations[i - 1]``."""
+    """log.csv as series: ``losses[i]`` is the mean since ``iterations[i - 1]``.
+
+    Logs begin with the loss of the first iteration; those of older versions do not.
+    """
 
     iterations: tuple[int, ...] = ()
     losses: tuple[float, ...] = ()
@@ -33,10 +36,15 @@ class Curve:
     memory_mib: float | None = None
 
     @property
+    def start_loss(self) -> float | None:
+        """Loss of the first iteration, before any step; None where the log does not have it."""
+        return self.losses[0] if self.iterations[:1] == (1,) else None
+
+    @property
     def finer_than_mean(self) -> bool:
         """Whether losses were logged more often than every 100 iterations."""
-        starts = (0, *self.iterations)
-        gaps = (end - start for start, end in zip(starts, self.iterations, strict=False))
+        ends = self.iterations[self.start_loss is not None :]
+        gaps = (end - start for start, end in zip((0, *ends), ends, strict=False))
         return any(gap < WINDOW for gap in list(gaps)[:-1])  # the last one may be cut short
 
     def hundred_iteration_mean(self) -> tuple[float, ...]:

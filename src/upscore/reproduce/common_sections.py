@@ -10,6 +10,7 @@ from upscore.core.runtime import cpu_name, installed_version
 from upscore.report.document import Row, Table
 from upscore.reproduce.context import Job
 from upscore.reproduce.trainings import Planned
+from upscore.training.shown import overlap_warning
 
 TOLD = 5
 """Photos that could not be labelled and are named one by one."""
@@ -66,7 +67,11 @@ def facts(job: Job) -> Iterator[tuple[str, str]]:
     yield "data", f"{job.data} ({job.dataset.layout}; {splits})"
     yield "fingerprint of the data", job.dataset.fingerprint()
     yield "classes", str(len(job.dataset.labels))
+    yield "trained on", f"{job.train_split}, {len(job.train)} photos"
     yield "measured on", f"{job.split.name}, {len(job.split)} photos"
+    warning = overlap_warning(job.train, job.split)
+    if warning is not None:
+        yield "not fair", warning
     yield "budget", str(job.budget)
     yield "machine", f"{cpu_name()}, {job.runtime.device}, {job.runtime.precision}"
     yield "versions", f"upscore {installed_version('upscore')}, torch {installed_version('torch')}"

@@ -44,7 +44,10 @@ class Job:
     Attributes:
         data: as typed.
         split: what is validated and measured on.
+        train_split: name of what is trained on.
         assignments: settings of people's own, for all trainings.
+        seeds: that everything is trained with; none: one training each, with the recipe's seed.
+        ablate: whether the networks between the plain one and FCN-8s are trained as well.
         photo, label: place and class that figures shall show, where chosen.
         failures: trainings that went wrong, by name; the page tells it.
         unlabelled: photos that did, by place.
@@ -58,6 +61,9 @@ class Job:
     assignments: tuple[str, ...]
     runtime: Runtime
     progress: Progress
+    train_split: str = "train"
+    seeds: tuple[int, ...] = ()
+    ablate: bool = False
     photo: int | None = None
     label: int | None = None
     failures: dict[str, str] = field(default_factory=dict)
@@ -67,6 +73,11 @@ class Job:
     @property
     def background(self) -> int | None:
         return self.dataset.labels.background
+
+    @property
+    def train(self) -> Split:
+        """What is trained on."""
+        return self.dataset.split(self.train_split)
 
     @property
     def store(self) -> LabelStore:
@@ -110,7 +121,7 @@ class Job:
 
     def median_size(self) -> tuple[int, int]:
         """Height and width of the training split's photos, of some of them."""
-        pairs = self.dataset.split("train").pairs
+        pairs = self.train.pairs
         some = pairs[:: max(1, len(pairs) // LOOKED_AT)]
         sizes = [image_size(pair.image) for pair in some]
         height, width = (int(median(size[axis] for size in sizes)) for axis in (0, 1))
@@ -133,13 +144,18 @@ class Job:
         """Those that have a network to show."""
         return [plan for plan in plans if plan.name not in self.failures]
 
-    def weights(self, plan: Planned) -> str:
-        """What tells one network from another."""
-        return file_digest(find_model(self.folder.run(plan.name)) / WEIGHTS)
+    def model(self, plan: Planned, *, final: bool = False) -> Path:
+        """Folder of its best weights on the validation split, or of those at the end."""
+        path = self.folder.run(plan.name)
+        return RunFolder(path).last if final else find_model(path)
 
-    def network(self, plan: Planned) -> Segmenter:
+    def weights(self, plan: Planned, *, final: bool = False) -> str:
+        """What tells one network from another."""
+        return file_digest(self.model(plan, final=final) / WEIGHTS)
+
+    def network(self, plan: Planned, *, final: bool = False) -> Segmenter:
         """Over the whole photo."""
-        return load_network(self.folder.run(plan.name), self.runtime)
+        return load_network(self.model(plan, final=final), self.runtime)
 
     def curve(self, plan: Planned) -> Curve:
         """Its log; empty where there is none."""

@@ -10,99 +10,54 @@ from upscore.core.draw import error_map
 from upscore.core.labels import RGBImage
 from upscore.errors import UpscoreError
 from upscore.inference.run_model import find_model
-from upscore.report.document import Chart, Item, Row, Sheet, Table
-from upscore.report.figures.reproduction import Line, lines_chart
-from upscore.reproduce.activations import analyse, settings_of
+from upscore.report.document import Item, Row, Sheet, Table
+from upscore.reproduce.activations import analyse
 from upscore.reproduce.common_sections import picture_row
 from upscore.reproduce.context import Job
+from upscore.reproduce.deconvnet_measures import crop_settings
 from upscore.reproduce.deconvnet_stages import DECONVNET, FCN, METHODS, TITLES
-from upscore.reproduce.differences import interval
-from upscore.reproduce.example_selection import large_objects, spread
+from upscore.reproduce.example_selection import large_objects
+from upscore.reproduce.objects import see_object
 from upscore.reproduce.repairs import KINDS
-from upscore.reproduce.scores import by_stage
 from upscore.reproduce.trainings import Planned
 
-STEP_PHOTOS = 3
-"""In the figure of proposals."""
+EXAMPLES = 3
+"""Photos in each group of figure 7, as in the paper."""
+
+COMPARED = (FCN, DECONVNET, "edeconvnet", "edeconvnet-crf")
+"""Stages in figure 7."""
+
+
+def shown_object(job: Job) -> tuple[int, int] | None:
+    """Place and class of the object whose layers are shown; None where no photo has one."""
+    shares = job.shares()
+    if job.photo is None:
+        found = large_objects(shares, 1, background=job.background, wanted=job.label)
+        return found[0] if found else None
+    of = {int(key): share for key, share in shares[job.photo].items()}
+    things = {key: share for key, share in of.items() if key != job.background} or of
+    label = job.label if job.label is not None else max(things, key=lambda key: things[key])
+    return job.photo, label
 
 
 def analysis_items(job: Job, plans: Sequence[Planned]) -> tuple[Item, ...]:
     """Activations of the decoder for one object; nothing where no photo has one."""
-    plan = next(plan for plan in plans if plan.name == DECONVNET)
-    shares = job.shares()
-    if job.photo is not None:
-        of = {int(key): share for key, share in shares[job.photo].items()}
-        things = {key: share for key, share in of.items() if key != job.background} or of
-        label = job.label if job.label is not None else max(things, key=lambda key: things[key])
-        place = job.photo
-    else:
-        found = large_objects(shares, 1, background=job.background, wanted=job.label)
-        if not found:
-            return ()
-        ((place, label),) = found
+    chosen = shown_object(job)
+    if chosen is None:
+        return ()
+    place, label = chosen
     sample = job.split.read(place)
-    recipe = plan.recipe.model_dump(mode="json", by_alias=True)
-    growth, square, size = settings_of(recipe)
-    name = job.dataset.labels.names[label]
+    seen = see_object(sample, label, crop_settings(plans))
     return (
         Sheet(
             "figure-activations",
             f"Activations of DeconvNet's unpooling and deconvolution layers, coarse to fine, for "
-            f"{name} in {sample.name}: of each layer the channel that tells the object best from "
-            "what is around it. Unpooling puts values back where they came from and leaves the "
-            "rest empty; deconvolution makes them dense. Bright is high.",
-            analyse(
-                find_model(job.folder.run(DECONVNET)),
-                sample.image,
-                sample.labels,
-                label,
-                growth=growth,
-                square=square,
-                size=size,
-            ),
+            f"{job.dataset.labels.names[label]} in {sample.name}: of each layer the channel that "
+            "tells the object best from what is around it. Unpooling puts values back where they "
+            "came from and leaves the rest empty; deconvolution makes them dense. Bright is high.",
+            analyse(find_model(job.folder.run(DECONVNET)), seen),
         ),
     )
-
-
-def proposal_items(
-    job: Job, content: Mapping[str, Any], steps: Mapping[str, int]
-) -> tuple[Item, ...]:
-    """Answers and mIoU as proposals are added; ``steps`` are their numbers by stage."""
-    of = by_stage(content)
-    rows = [
-        (count, of[name]["scores"]["miou"], interval(of[name]),
-         of[name]["scores"]["pixel_accuracy"])
-        for name, count in steps.items()
-    ]  # fmt: skip
-    line = Line("DeconvNet", tuple(map(float, steps.values())), tuple(row[1] for row in rows))
-    places = spread(job.shares(), STEP_PHOTOS)
-    if job.photo is not None:
-        places = [job.photo, *[place for place in places if place != job.photo]][:STEP_PHOTOS]
-    titles = {name: f"{count} proposal{'s' * (count > 1)}" for name, count in steps.items()}
-    return (
-        Sheet(
-            "figure-proposals",
-            "DeconvNet's answer as proposals are added, the best ones first.",
-            tuple(picture_row(job, place, titles) for place in places),
-            job.dataset.labels,
-        ),
-        Chart(
-            "figure-proposals-miou",
-            f"mIoU of DeconvNet against the number of proposals, on {job.split.name}. The paper "
-            "has no numbers for this; its text finds 50 enough.",
-            lambda theme: lines_chart(
-                [("", [line])], x_name="proposals of a photo", y_name="mIoU", theme=theme,
-                whole=True,
-            ),
-        ),
-        Table(
-            "proposals",
-            "mIoU after so many of the best proposals, and the difference to one proposal.",
-            ("proposals", "mIoU", "difference", "pixel accuracy"),
-            tuple(rows),
-            digits=4,
-        ),
-    )  # fmt: skip
 
 
 def ensemble_items(
@@ -124,23 +79,9 @@ def ensemble_items(
     )
     names = {name: METHODS.index(name) for name in (FCN, DECONVNET, "edeconvnet")}
     wins = _wins(methods, names)
-    stages = {name: TITLES[name] for name in (FCN, DECONVNET, "edeconvnet")}
-    places = {image["name"]: image["miou"] for image in methods["images"]}
-    by_name = {pair.name: place for place, pair in enumerate(job.split.pairs)}
-    known = [
-        (by_name[name], values[0], values[1])
-        for name, values in places.items()
-        if values[0] is not None and values[1] is not None
-    ]
-    shown: list[Row] = []
-    if known:
-        place, _, _ = max(known, key=lambda item: item[2] - item[1])
-        shown.append(_named(picture_row(job, place, stages), "DeconvNet wins most"))
-        place, _, _ = min(known, key=lambda item: item[2] - item[1])
-        shown.append(_named(picture_row(job, place, stages), "FCN-8s wins most"))
     repaired = sorted(
         mended["photos"], key=lambda one: one["spoilt"] - one["mended"]
-    )[:2]  # fmt: skip
+    )[:EXAMPLES]  # fmt: skip
     return (
         Table(
             "repairs",
@@ -157,22 +98,71 @@ def ensemble_items(
             ("method", "photos", "classes"),
             wins,
         ),
-        Sheet(
-            "figure-wins",
-            "The photos with the largest difference between the two networks, either way.",
-            tuple(shown),
-            job.dataset.labels,
-        ),
+        _examples(job, methods),
         Sheet(
             "figure-repairs",
             "The photos of which the ensemble mends most: wrong pixels are orange.",
-            tuple(_errors(job, one["place"], stages) for one in repaired),
+            tuple(
+                _errors(job, one["place"], {name: TITLES[name] for name in COMPARED})
+                for one in repaired
+            ),
         ),
     )
 
 
-def _named(row: Row, title: str) -> Row:
-    return replace(row, title=f"{title}: {row.title}")
+def example_groups(
+    images: Sequence[Mapping[str, Any]], columns: Mapping[str, int]
+) -> dict[str, list[tuple[str, float]]]:
+    """Photos of figure 7's groups, those first that show their group most clearly.
+
+    Args:
+        images: ``name`` and ``miou`` by method, of each photo; None where it is all void.
+        columns: place of ``FCN``, ``DECONVNET`` and ``edeconvnet`` in ``miou``.
+
+    Returns:
+        By the group's title: name of each photo that belongs there, and by how much the one mIoU
+        is above the other.
+    """
+    groups: dict[str, list[tuple[str, float]]] = {
+        "a, DeconvNet is better than FCN-8s": [],
+        "b, FCN-8s is better than DeconvNet": [],
+        "c, EDeconvNet is better than both": [],
+    }
+    for image in images:
+        fcn, deconvnet, both = (
+            image["miou"][columns[name]] for name in (FCN, DECONVNET, "edeconvnet")
+        )
+        if fcn is None or deconvnet is None or both is None:
+            continue
+        margins = (deconvnet - fcn, fcn - deconvnet, both - max(fcn, deconvnet))
+        for group, margin in zip(groups.values(), margins, strict=True):
+            if margin > 0:
+                group.append((image["name"], margin))
+    for group in groups.values():
+        group.sort(key=lambda item: -item[1])
+    return groups
+
+
+def _examples(job: Job, methods: Mapping[str, Any]) -> Sheet:
+    """Figure 7."""
+    places = {pair.name: place for place, pair in enumerate(job.split.pairs)}
+    titles = {name: TITLES[name] for name in COMPARED}
+    columns = {name: METHODS.index(name) for name in (FCN, DECONVNET, "edeconvnet")}
+    rows: list[Row] = []
+    told: list[str] = []
+    total = len(methods["images"])
+    for group, photos in example_groups(methods["images"], columns).items():
+        for name, margin in photos[:EXAMPLES]:
+            row = picture_row(job, places[name], titles)
+            rows.append(replace(row, title=f"{group}: {name}, by {margin:.3f}"))
+        told.append(f"{group} ({len(photos)} of {total})")
+    return Sheet(
+        "figure-wins",
+        f"Photos by which method has the higher mIoU of the photo: {'; '.join(told)}. Up to "
+        f"{EXAMPLES} of each group are shown, those with the largest differences.",
+        tuple(rows),
+        job.dataset.labels,
+    )
 
 
 def _wins(methods: Mapping[str, Any], names: Mapping[str, int]) -> tuple[tuple[Any, ...], ...]:

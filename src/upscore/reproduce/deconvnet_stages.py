@@ -19,7 +19,10 @@ from upscore.reproduce.trainings import Planned, planned
 FCN, DECONVNET = "fcn8s", "deconvnet"
 NO_NORM, ONE_STAGE = "deconvnet-no-norm", "deconvnet-one-stage"
 WEIGHTS = {FCN: 1.0, DECONVNET: 2.0, NO_NORM: 2.0, ONE_STAGE: 2.0}
-"""Ratios of a budget in minutes; the three DeconvNets have the same, so that they compare."""
+"""Ratios of a shared budget; the three DeconvNets have the same, so that they compare."""
+
+PUBLISHED = {FCN: "fcn8s", DECONVNET: "deconvnet"}
+"""Recipes of the paper's own trainings, which a page's list of changes is measured against."""
 
 TITLES = {
     FCN: "FCN-8s",
@@ -35,9 +38,6 @@ TITLES = {
 METHODS = (FCN, DECONVNET, "deconvnet-crf", "edeconvnet", "edeconvnet-crf")
 """Of the paper's table, in its order."""
 
-COUNTS = (1, 5, 10, 20, 50)
-"""Proposals after which the answer is looked at, as in figure 6 of the paper."""
-
 BOXES = 2000
 """A photo, as in the paper."""
 
@@ -51,7 +51,7 @@ def trainings(job: Job) -> list[Planned]:
     store = f"crops.store={json.dumps(str(_train_store(job)))}"
     chosen: list[tuple[str, str, str, list[str]]]
     no_norm = ["model.options.batch_norm=false", "model.options.decoder_init=he"]
-    if job.budget.minutes is None:
+    if job.budget.papers:
         at = job.folder.run
         chosen = [
             ("fcn32s", "FCN-32s", "fcn32s", []),
@@ -61,7 +61,7 @@ def trainings(job: Job) -> list[Planned]:
             (NO_NORM, TITLES[NO_NORM], "deconvnet", [store, *no_norm]),
             (ONE_STAGE, TITLES[ONE_STAGE], "deconvnet-stage2", [store]),
         ]
-        minutes: dict[str, float] = {}
+        shares: dict[str, str] = {}
     else:
         height, width = job.crop()
         crop = f"augment.crop=[{height}, {width}]"
@@ -72,15 +72,16 @@ def trainings(job: Job) -> list[Planned]:
             (NO_NORM, TITLES[NO_NORM], quick, [store, *no_norm]),
             (ONE_STAGE, TITLES[ONE_STAGE], quick, [store, "stages=[]"]),
         ]
-        minutes = job.budget.share(WEIGHTS)
+        shares = job.budget.share(WEIGHTS)
     return [
         planned(
             name,
             title,
             recipe,
             [*changes, *job.assignments],
-            minutes=minutes.get(name),
+            budget=shares.get(name),
             split=job.split.name,
+            published=PUBLISHED.get(name),
         )
         for name, title, recipe, changes in chosen
     ]
@@ -91,7 +92,7 @@ def _start(run: Path) -> str:
 
 
 def _train_store(job: Job) -> Path:
-    return job.folder.path / "proposals-train.parquet"
+    return job.folder.path / f"proposals-{job.train_split}.parquet"
 
 
 def _measured_store(job: Job) -> Path:
@@ -104,12 +105,8 @@ def prepare(job: Job) -> None:
     Raises:
         WorkError: photos of the training split that cannot be read.
     """
-    train = job.dataset.split("train")
-    for name, pairs, path in (
-        ("train", train.pairs, _train_store(job)),
-        (job.split.name, job.split.pairs, _measured_store(job)),
-    ):
-        _make(job, name, pairs, path, strict=name == "train")
+    for split, path in ((job.train, _train_store(job)), (job.split, _measured_store(job))):
+        _make(job, split.name, split.pairs, path, strict=split.name == job.train_split)
 
 
 def _make(job: Job, name: str, pairs: Sequence[Pair], path: Path, *, strict: bool) -> None:
@@ -144,8 +141,8 @@ def write_stages(job: Job, done: Sequence[Planned]) -> dict[str, dict[str, Any]]
         if name not in names:
             continue
         look: dict[str, Any] = {"run": f"runs/{name}", "proposals": store}
-        crops = names[name].recipe.crops
-        if job.budget.minutes is not None:
+        crops = names[name].recipe.crop_geometry
+        if crops is not None:  # said in the file, so that other windows are other label maps
             look |= {"growth": crops.growth, "square": crops.square}
         if job.background is None:  # or pixels outside all boxes would become class 0
             look["whole_image"] = True

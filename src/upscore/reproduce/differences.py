@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from upscore.metrics.bootstrap import spread_interval
+
 Contender = Mapping[str, Any]
 """One of ``contenders`` in :func:`upscore.reproduce.scores.score_stages`."""
 
@@ -15,11 +17,21 @@ def score_text(value: float | None) -> str:
 
 
 def interval(contender: Contender | None) -> str | None:
-    """``+0.0123 [0.0040, 0.0206]``: difference to the first in mIoU, with its interval."""
-    difference = None if contender is None else contender["difference"]
+    """``+0.0123 [0.0040, 0.0206]``: difference to the first in mIoU, with its interval.
+
+    With several trainings of each, that between trainings follows.
+    """
+    return difference_text(None if contender is None else contender["difference"])
+
+
+def difference_text(difference: Mapping[str, Any] | None) -> str | None:
+    """See :func:`interval`."""
     if difference is None or difference["miou"] is None:
         return None
-    return f"{difference['miou']:+.4f} [{difference['low']:+.4f}, {difference['high']:+.4f}]"
+    text = f"{difference['miou']:+.4f} [{difference['low']:+.4f}, {difference['high']:+.4f}]"
+    if (trainings := difference.get("trainings")) is not None:
+        text += f", between trainings [{trainings[0]:+.4f}, {trainings[1]:+.4f}]"
+    return text
 
 
 def told(contender: Contender | None) -> str:
@@ -28,11 +40,22 @@ def told(contender: Contender | None) -> str:
 
 
 def direction(contender: Contender | None) -> int | None:
-    """1 or -1 where the interval is above or below 0, 0 where it holds 0, None without one."""
-    difference = None if contender is None else contender["difference"]
+    """1 or -1 where the interval is above or below 0, 0 where it holds 0, None without one.
+
+    With several trainings of each, that between trainings must be on the same side.
+    """
+    return sign(None if contender is None else contender["difference"])
+
+
+def sign(difference: Mapping[str, Any] | None) -> int | None:
+    """See :func:`direction`."""
     if difference is None or difference["low"] >= difference["high"]:
         return None
-    return 1 if difference["low"] > 0 else -1 if difference["high"] < 0 else 0
+    trainings = difference.get("trainings")
+    intervals = [(difference["low"], difference["high"]), *([trainings] if trainings else [])]
+    if all(low > 0 for low, _ in intervals):
+        return 1
+    return -1 if all(high < 0 for _, high in intervals) else 0
 
 
 def surely(contender: Contender | None, *, above: bool) -> bool | None:
@@ -51,3 +74,17 @@ def both(first: bool | None, second: bool | None) -> bool | None:
 def greater(value: float | None, other: float | None) -> bool | None:
     """Whether one number is above another; None where they are equal, or one is unknown."""
     return None if value is None or other is None or value == other else value > other
+
+
+def surely_greater(values: Mapping[Any, float], others: Mapping[Any, float]) -> bool | None:
+    """Whether a number is above another one; None where that is not sure.
+
+    Args:
+        values, others: of one training or of several, by seed. Of several, the interval of the mean
+            difference between trainings of the same seed must leave out 0.
+    """
+    common = [seed for seed in values if seed in others]
+    spread = spread_interval([values[seed] - others[seed] for seed in common])
+    if spread is None:
+        return greater(*(part[common[0]] for part in (values, others))) if common else None
+    return None if spread[0] <= 0 <= spread[1] else spread[0] > 0

@@ -75,6 +75,41 @@ def large_objects(
     return chosen[:num]
 
 
+def pairs_of_objects(
+    shares: list[dict[str, float]],
+    num: int,
+    *,
+    background: int | None,
+    wanted: int | None = None,
+    photo: int | None = None,
+) -> list[tuple[int, int, int]]:
+    """Class and two photos with much of it each, those first whose smaller share is largest.
+
+    Photos of a class are paired by their share of it, the largest two, the next two, ...; those
+    that are nearly all of one class come last.
+
+    Args:
+        wanted: only this class.
+        photo: only pairs of this photo with the best other one.
+    """
+    by_class: dict[int, list[tuple[float, int]]] = {}
+    for place, of in enumerate(shares):
+        for name, share in of.items():
+            if int(name) != background and wanted in (None, int(name)):
+                key = share if share <= LARGEST_SHARE else -share
+                by_class.setdefault(int(name), []).append((key, place))
+    found: list[tuple[float, int, int, int]] = []
+    for label, photos in by_class.items():
+        photos.sort(key=lambda item: (-item[0], item[1]))
+        if photo is not None:
+            photos.sort(key=lambda item: item[1] != photo)
+            photos = photos[:2] if photos[0][1] == photo else []
+        for (_, first), (key, second) in zip(photos[::2], photos[1::2], strict=False):
+            found.append((key, label, first, second))
+    found.sort(key=lambda item: (-item[0], *item[1:]))
+    return [(label, first, second) for _, label, first, second in found[:num]]
+
+
 def find_photo(split: Split, name: str) -> int:
     """Place of a photo by its name. Raises SettingsError."""
     names = [pair.name for pair in split.pairs]

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
-from upscore.core.labels import LabelMap, RGBImage
-from upscore.inference.segmenter import Segmenter
 from upscore.report.document import Chart, Document, Item, Section, Sheet, Table
-from upscore.report.figures.reproduction import Line, at, loss_curves
+from upscore.report.figures.reproduction import loss_curves
+from upscore.reproduce import fcn_ablation
+from upscore.reproduce.changes import changes_table
 from upscore.reproduce.common_sections import (
     class_table,
     facts,
@@ -20,9 +21,17 @@ from upscore.reproduce.context import Job
 from upscore.reproduce.differences import interval, score_text
 from upscore.reproduce.example_selection import large_objects, spread
 from upscore.reproduce.fcn_checks import checks
-from upscore.reproduce.fcn_trainings import NAMES, PLAIN, SMALL_LR
-from upscore.reproduce.published import EARLY_SHARE, REPORT
-from upscore.reproduce.scores import by_stage, score_stages
+from upscore.reproduce.fcn_losses import Losses, expected_start, mean_of, read_losses
+from upscore.reproduce.fcn_scores import Scores, measure
+from upscore.reproduce.fcn_trainings import (
+    NAMES,
+    PLAIN,
+    REPORTED,
+    SMALL_LR,
+    by_setting,
+    settings,
+)
+from upscore.reproduce.published import REPORT
 from upscore.reproduce.trainings import Planned
 
 TITLE = "The FCN-8s report, reproduced"
@@ -44,53 +53,53 @@ def document(job: Job, plans: Sequence[Planned]) -> tuple[Document, dict[str, An
     """
     job.require_networks(plans, least=2)
     done = job.finished(plans)
-    identities = {plan.name: {"weights": job.weights(plan), "tile": "default"} for plan in done}
-    networks: dict[str, Segmenter] = {}
-
-    def predict(image: RGBImage, stages: Sequence[str]) -> dict[str, LabelMap]:
-        for plan in done:
-            if plan.name in stages and plan.name not in networks:
-                networks[plan.name] = job.network(plan)
-        return {name: networks[name].predict(image) for name in stages}
-
-    job.label_all(identities, predict, "labelling photos")
-    with job.progress("scoring") as update:
-        content = score_stages(
-            job.folder.measurement("scores"),
-            job.store,
-            {plan.name: plan.title for plan in done},
-            identities=identities,
-            dataset=job.dataset,
-            failures=job.unlabelled,
-            bins=job.bins(),
-            progress=update,
-        )
-    scores = by_stage(content)
-    lines = {plan.name: _line(job, plan) for plan in done if plan.name in NAMES}
-    mark = _mark(job, plans, lines)
-    trained = Section(
-        "Settings and scores",
-        _about(job),
-        (_table1(job, plans), _table2(job, plans, scores, lines, mark)),
+    pairs = [(name, "exp1") for name in (*NAMES[1:], PLAIN)]
+    if job.ablate:
+        pairs += [pair for pair in fcn_ablation.PAIRS if pair not in pairs]
+    scores = measure(job, done, pairs)
+    content = scores.to_json()
+    ablation: tuple[Section, ...] = ()
+    if job.ablate:
+        content["skips"] = shares = fcn_ablation.measure_shares(job, done)
+        ablation = (fcn_ablation.section(job, plans, scores, shares),)
+    groups = by_setting(done)
+    losses, mark = read_losses(job, {name: groups[name] for name in NAMES if name in groups})
+    start = expected_start(plans[0].recipe, len(job.dataset.labels))
+    published = [plan for plan in plans if plan.setting in REPORTED]
+    first = [plan for plan in published if plan.seed == plans[0].seed]
+    changes = changes_table(
+        [replace(plan, title=REPORTED[plan.setting].title) for plan in first],
+        f"What the budget, {job.budget}, and --set change against the report's own trainings, "
+        "setting by setting. All others are those of the shipped recipes.",
     )
     sections = [
         Section(
             "What the report says, and what came out here",
-            (
-                "A difference in mIoU counts where the 95 % interval of a paired bootstrap over "
-                "the photos leaves out 0.",
+            (_what_counts(job),),
+            checks=tuple(
+                checks(
+                    scores.settings, losses, mark, timed=job.budget.unit == "minutes", start=start
+                )
             ),
-            checks=tuple(checks(scores, lines, mark, timed=job.budget.minutes is not None)),
         ),
-        trained,
-        Section("Training", items=(_figure1(lines, mark),)),
-        Section("Predictions", items=tuple(_pictures(job, plans, done))),
         Section(
-            "Class by class",
-            items=(class_table(job, content, "IoU of each class on the validation split."),),
+            "Settings and scores",
+            _about(job),
+            (
+                _table1(job, plans),
+                _table2(job, plans, scores, losses, mark),
+                *((changes,) if changes else ()),
+            ),
         ),
+        Section("Training", items=(_early(losses, mark, start), _figure1(losses, mark))),
+        *ablation,
+        Section("Predictions", items=tuple(_pictures(job, first, done))),
+        Section("Class by class", items=(_classes(job, content),)),
     ]
-    tiles = tuple((_score(scores, plan.name), f"mIoU of {plan.title}") for plan in plans)
+    tiles = tuple(
+        (_score(scores.settings, name), f"mIoU of {setting.title}")
+        for name, setting in settings(job).items()
+    )
     return (
         Document(
             TITLE,
@@ -106,14 +115,32 @@ def document(job: Job, plans: Sequence[Planned]) -> tuple[Document, dict[str, An
     )
 
 
+def _what_counts(job: Job) -> str:
+    told = (
+        "Networks are measured with the weights at the end of their training, as in the report. A "
+        "difference in mIoU counts where the 95 % interval of a paired bootstrap over the photos "
+        "leaves out 0"
+    )
+    if len(job.seeds) < 2:
+        return told + "; with one seed, that tells nothing of another training."
+    return told + (
+        f", and where that between trainings does too: Student's t of the differences of the "
+        f"{len(job.seeds)} seeds. A difference in losses counts where the latter does."
+    )
+
+
 def _without_losses(job: Job, done: Sequence[Planned]) -> list[str]:
     """A sentence on those that figure 1 lacks."""
-    short = [plan.title for plan in done if not job.curve(plan).iterations]
+    short = [
+        plan.title
+        for plan in done
+        if plan.setting in NAMES and job.curve(plan).last_iteration < plan.recipe.log_every
+    ]
     if not short:
         return []
     return [
-        f"{', '.join(short)}: no training loss was logged, as the training was shorter than the "
-        "interval of its log. Give a larger --budget."
+        f"{', '.join(short)}: no training loss was logged after the first iteration, as the "
+        "training was shorter than the interval of its log. Give a larger --budget."
     ]
 
 
@@ -127,37 +154,24 @@ def _about(job: Job) -> tuple[str, ...]:
         f"Published scores are on VOC 2012, ours on {ours}: their order can be compared, not their "
         "height."
     ]
-    if job.budget.minutes is not None:
+    if not job.budget.papers:
         told.append(
-            f"The budget, {job.budget}, is shared among the four trainings in the ratio of "
-            "the report's iterations, Exp. 3 twice as long as the others. Networks are small and "
-            f"begin from random weights, so the learning rate is {SMALL_LR:g} instead of 1e-5, "
-            "with a cosine schedule that each training finishes; the weight decays are the "
-            "report's."
+            f"The budget, {job.budget}, is shared among the trainings in the ratio of the report's "
+            "iterations, Exp. 3 twice as long as the others. Networks are small and begin from "
+            f"random weights, so the learning rate is {SMALL_LR:g} instead of 1e-5, with a cosine "
+            "schedule that each training finishes. Adam, the weight decays, learned upsampling, "
+            "the factors 0.01 and 0.0001 on pool4 and pool3, and scores that start at zero are the "
+            "report's; the last table of this section has every setting that is not."
         )
     return tuple(told)
 
 
-def _line(job: Job, plan: Planned) -> Line:
-    curve = job.curve(plan)
-    return Line(plan.title, curve.iterations, curve.hundred_iteration_mean())
-
-
-def _mark(job: Job, plans: Sequence[Planned], lines: Mapping[str, Line]) -> int:
-    """Iteration of the early look at the loss: 500 of 20,000, or as large a part."""
-    ends = [line.x[-1] for line in lines.values() if line.x]
-    step = plans[0].recipe.log_every
-    share = round(EARLY_SHARE * min(ends, default=0))
-    if job.budget.minutes is None and not share:
-        return 500
-    return max(step, step * round(share / step))
-
-
 def _table1(job: Job, plans: Sequence[Planned]) -> Table:
+    """A row for each training."""
     published = dict(zip(NAMES, REPORT, strict=True))
     rows: list[tuple[Any, ...]] = []
     for plan in plans:
-        e, curve = published.get(plan.name), job.curve(plan)
+        e, curve = published.get(plan.setting), job.curve(plan)
         rows.append(
             (
                 plan.title,
@@ -167,6 +181,8 @@ def _table1(job: Job, plans: Sequence[Planned]) -> Table:
                 f"{plan.recipe.optim.lr:g}",
                 f"{plan.recipe.optim.weight_decay:g}",
                 curve.last_iteration or None,
+                curve.last_iteration * plan.recipe.batch.size * plan.recipe.batch.accumulate
+                or None,
                 None if curve.seconds is None else curve.seconds / 60,
             )
         )
@@ -175,7 +191,7 @@ def _table1(job: Job, plans: Sequence[Planned]) -> Table:
         "Settings of the experiments: the report's Table 1, and what was trained here. The report "
         "gives none for its plain model.",
         ("experiment", "lr, report", "weight decay, report", "iterations, report", "lr",
-         "weight decay", "iterations", "minutes"),
+         "weight decay", "iterations", "samples", "minutes"),
         tuple(rows),
         digits=1,
     )  # fmt: skip
@@ -184,43 +200,105 @@ def _table1(job: Job, plans: Sequence[Planned]) -> Table:
 def _table2(
     job: Job,
     plans: Sequence[Planned],
-    scores: Mapping[str, Any],
-    lines: Mapping[str, Line],
+    scores: Scores,
+    losses: Mapping[str, Losses],
     mark: int,
 ) -> Table:
     published = dict(zip(NAMES, REPORT, strict=True))
+    several = len(job.seeds) > 1
     rows: list[tuple[Any, ...]] = []
-    for plan in plans:
-        e, found, line = published.get(plan.name), scores.get(plan.name), lines.get(plan.name)
+    for name, setting in REPORTED.items():
+        e, found, loss = published.get(name), scores.settings.get(name), losses.get(name)
+        of = [plan for plan in plans if plan.setting == name and plan.name not in job.failures]
         known = found["scores"] if found else {}
+        final, best = (
+            (value, *((found and found["deviation"][kind],) if several else ()))
+            for kind, value in (
+                ("final", known.get("miou")),
+                ("best", found and found["best"]["miou"]),
+            )
+        )
         rows.append(
             (
-                plan.title,
+                setting.title,
                 None if e is None else e.miou,
-                known.get("miou"),
+                *final,
+                *best,
+                _validations(job, of),
                 interval(found),
                 known.get("pixel_accuracy"),
                 known.get("mean_accuracy"),
-                None if line is None else at(line, mark),
+                None if loss is None else mean_of(loss.early),
                 None if e is None else e.last,
-                None if line is None or not line.y else line.y[-1],
+                None if loss is None else mean_of(loss.last),
             )
         )
+    spread = ("deviation",) if several else ()
+    header = (
+        "model", "mIoU, report", "mIoU, final weights", *spread, "mIoU, best weights", *spread,
+        "validations", "difference", "pixel accuracy", "mean accuracy", f"loss at {mark:,}",
+        "last loss, report", "last loss",
+    )  # fmt: skip
+    best_columns = ("mIoU, final weights", "mIoU, best weights", "pixel accuracy", "mean accuracy")
     return Table(
         "table2-scores",
-        f"Validation mIoU of the report on VOC 2012 beside ours on {job.data.name}; difference of "
-        "ours to the first row with its 95 % interval; training loss (mean of 100 iterations) "
-        f"after {mark:,} iterations and at the end.",
-        ("model", "mIoU, report", "mIoU", "difference", "pixel accuracy", "mean accuracy",
-         f"loss at {mark:,}", "last loss, report", "last loss"),
+        f"Validation mIoU of the report on VOC 2012 beside ours on {job.data.name}, with final "
+        "weights and with the best of so many validations on the same split, which flatters a "
+        "little; difference of the final ones to the first row with its 95 % interval; training "
+        f"loss (mean of 100 iterations) after {mark:,} iterations and at the end."
+        + (f" Means and standard deviations of {len(job.seeds)} seeds." if several else ""),
+        header,
         tuple(rows),
         digits=4,
-        best=frozenset({2, 4, 5}),
-    )  # fmt: skip
+        best=frozenset(header.index(column) for column in best_columns),
+    )
 
 
-def _figure1(lines: Mapping[str, Line], mark: int) -> Chart:
-    drawn = list(lines.values())
+def _validations(job: Job, plans: Sequence[Planned]) -> int | str | None:
+    """Of each training; a range where seeds differ."""
+    counts = sorted({len(job.curve(plan).val_iterations) for plan in plans})
+    if len(counts) > 1:
+        return f"{counts[0]} to {counts[-1]}"
+    return counts[0] if counts else None
+
+
+def _early(losses: Mapping[str, Losses], mark: int, start: float | None) -> Table:
+    rows = []
+    for name, e in zip(NAMES, REPORT, strict=True):
+        loss = losses.get(name)
+        before, after = e.early or (None, None)
+        rows.append(
+            (
+                e.name,
+                before,
+                None if loss is None else mean_of(loss.start),
+                after,
+                None if loss is None else mean_of(loss.early),
+            )
+        )
+    here = "" if start is None else f" Equal scores of all classes have {start:.3f} here,"
+    return Table(
+        "early-losses",
+        "Loss of the first iteration, before any step, and the mean of 100 iterations at the early "
+        f"mark (500 of 20,000 in the report, {mark:,} here)."
+        + (f"{here} ln 21 = 3.045 in the report." if here else ""),
+        ("experiment", "start, report", "start", "early, report", f"at {mark:,}"),
+        tuple(rows),
+    )
+
+
+def _classes(job: Job, content: Mapping[str, Any]) -> Table:
+    """Of the first seed, final weights."""
+    seed = job.seeds[0] if job.seeds else None
+    ending = "" if seed is None else f"-seed{seed}"
+    kept = [one for one in content["contenders"] if one["stage"].endswith(ending)]
+    of = "" if seed is None else f", seed {seed}"
+    caption = f"IoU of each class on the validation split, final weights{of}."
+    return class_table(job, {"contenders": kept}, caption)
+
+
+def _figure1(losses: Mapping[str, Losses], mark: int) -> Chart:
+    drawn = [loss.line for loss in losses.values()]
     return Chart(
         "figure1-loss",
         "Training loss of the three experiments, mean over 100 iterations. The dotted line marks "
@@ -236,7 +314,7 @@ def _pictures(job: Job, plans: Sequence[Planned], done: Sequence[Planned]) -> li
     places = spread(shares, PHOTOS)
     if job.photo is not None:
         places = [job.photo, *[place for place in places if place != job.photo]][:PHOTOS]
-    three = [plan for plan in plans if plan.name in NAMES]
+    three = [plan for plan in plans if plan.setting in NAMES]
     items.append(
         Sheet(
             "figure2-predictions",
@@ -254,8 +332,10 @@ def _pictures(job: Job, plans: Sequence[Planned], done: Sequence[Planned]) -> li
     if job.photo is not None:
         chosen = job.label
         large = [(job.photo, -1 if chosen is None else chosen)]
-    first = next((plan for plan in done if plan.name == "exp3"), None)
-    first = first or next((plan for plan in done if plan.name in NAMES), done[0])
+    there = [plan for plan in plans if plan in done] or list(done)
+    first = next((plan for plan in there if plan.setting == "exp3"), None)
+    first = first or next((plan for plan in there if plan.setting in NAMES), there[0])
+    plain = next(plan for plan in plans if plan.setting == PLAIN)
     title = f"FCN-8s ({first.title})"
     items.append(
         Sheet(
@@ -266,7 +346,7 @@ def _pictures(job: Job, plans: Sequence[Planned], done: Sequence[Planned]) -> li
             tuple(
                 picture_row(job, place, {stage: name})
                 for place, _ in large
-                for stage, name in ((PLAIN, PLAIN), (first.name, title))
+                for stage, name in ((plain.name, plain.title), (first.name, title))
             ),
             job.dataset.labels,
         )

@@ -1,64 +1,144 @@
-"""The trainings of the FCN-8s report."""
+"""The trainings of the FCN-8s report, and those that take its network apart."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
 
+from upscore.errors import SettingsError
 from upscore.reproduce.context import Job
 from upscore.reproduce.published import REPORT
 from upscore.reproduce.trainings import Planned, planned
+from upscore.training.recipe import load_recipe
 
 PLAIN = "conv-vgg-bilinear"
 NAMES = ("exp1", "exp2", "exp3")
+FCN32, FIXED, FIXED_SCALED, LEARNED = (
+    "fcn32s-learned", "fcn8s-fixed", "fcn8s-fixed-factors", "fcn8s-learned"
+)  # fmt: skip
 
-SMALL = (
-    "model.options={channels: [16, 32, 64, 128, 256], fc_width: 256, fc_kernel: 3, "
-    "batch_norm: true, dropout: 0.1, score_init: normal}",
-    "loss.class_weights=none",
-    "schedule={name: cosine, warmup: 0.04}",
-    "log_every=10",
-    "save_every=100",
-)
-"""Small networks from random weights, the same for all four."""
 
+@dataclass(frozen=True)
+class Setting:
+    """What is trained, for each seed once.
+
+    Attributes:
+        title: what tables call it.
+        recipe: shipped recipe of its published settings.
+        length: in units of Exp. 1's.
+        network: another network of the catalogue than the recipe's.
+        options: of the network, others than the recipe's.
+        published: whether the report has this training.
+    """
+
+    title: str
+    recipe: str
+    length: float = 1.0
+    network: str | None = None
+    options: Mapping[str, Any] = field(default_factory=dict)
+    published: bool = True
+
+
+REPORTED = {
+    **{
+        name: Setting(e.name, f"fcn8s-{name}", e.iterations / REPORT[0].iterations)
+        for name, e in zip(NAMES, REPORT, strict=True)
+    },
+    PLAIN: Setting(PLAIN, PLAIN),
+}
+"""The report's three experiments and its plain model."""
+
+
+def _part(title: str, network: str, **options: Any) -> Setting:
+    return Setting(title, "fcn8s-exp1", network=network, options=options, published=False)
+
+
+PARTS = {
+    FCN32: _part("FCN-32s, learned upsampling", "fcn32s", at_once=False, upsampling="learned"),
+    FIXED: _part("FCN-8s, fixed upsampling", "fcn8s", at_once=False, upsampling="fixed"),
+    FIXED_SCALED: _part(
+        "FCN-8s, fixed upsampling, factors", "fcn8s", at_once=True, upsampling="fixed"
+    ),
+    LEARNED: _part("FCN-8s, learned upsampling", "fcn8s", at_once=False, upsampling="learned"),
+}
+"""What lies between the plain model and Exp. 1, trained as Exp. 1 is (``--ablate``)."""
+
+SMALL_OPTIONS = {
+    "channels": [16, 32, 64, 128, 256], "fc_width": 256, "fc_kernel": 3, "batch_norm": True,
+    "dropout": 0.1,
+}  # fmt: skip
 SMALL_LR = 1e-3
 """In place of the report's 1e-5, which is for fine-tuning ImageNet's weights."""
 
+SMALL = (
+    "init.weights=none",
+    "augment={scale: [0.6, 1.4], flip: 0.5, brightness: 0.2, contrast: 0.2, saturation: 0.2}",
+    "batch.size=4",
+    f"optim.lr={SMALL_LR}",
+    "schedule={name: cosine, warmup: 0.04}",
+    "validate={times: 5, images: 300}",
+    "log_every=10",
+    "save_every=100",
+)
+"""Changes for small networks from random weights, beside ``SMALL_OPTIONS``; all else is kept."""
+
+
+def settings(job: Job) -> dict[str, Setting]:
+    """Those that are trained, by name."""
+    return {**REPORTED, **(PARTS if job.ablate else {})}
+
 
 def trainings(job: Job) -> list[Planned]:
-    """The report's three experiments and its plain model; smaller ones where minutes are shared.
+    """Every setting for every seed; small networks where a budget is shared.
 
     Raises:
         SettingsError: a budget that is too small, settings that cannot be.
     """
-    minutes: Mapping[str, float | None] = dict.fromkeys((*NAMES, PLAIN))
-    if job.budget.minutes is not None:
-        longest = REPORT[0].iterations
-        weights = {name: e.iterations / longest for name, e in zip(NAMES, REPORT, strict=True)}
-        minutes = job.budget.share({**weights, PLAIN: 1.0})
-    plans = []
-    for name, experiment in zip((*NAMES, PLAIN), (*REPORT, REPORT[0]), strict=True):
-        recipe = PLAIN if name == PLAIN else f"fcn8s-{name}"
-        changes: list[str] = []
-        if job.budget.minutes is not None:
-            recipe = "fcn8s-quick"
-            height, width = job.crop()
-            changes = [
-                f"model.name={PLAIN if name == PLAIN else 'fcn8s'}",
-                *SMALL,
-                *([] if name == PLAIN else ["model.options.upsampling=learned"]),
-                f"augment.crop=[{height}, {width}]",
-                f"optim={{name: adam, lr: {SMALL_LR}, weight_decay: {experiment.weight_decay:.7f}, "
-                "decay: all}",
-            ]
-        plans.append(
-            planned(
-                name,
-                PLAIN if name == PLAIN else experiment.name,
-                recipe,
-                [*changes, *job.assignments],
-                minutes=minutes[name],
-                split=job.split.name,
-            )
-        )
-    return plans
+    chosen = settings(job)
+    if job.seeds and any(text.startswith("seed=") for text in job.assignments):
+        raise SettingsError("--set seed and --seeds both choose seeds; leave one of them out")
+    seeds: tuple[int | None, ...] = job.seeds or (None,)
+    names = [(name, seed) for seed in seeds for name in chosen]
+    shares: Mapping[str, str] = {}
+    if not job.budget.papers:
+        shares = job.budget.share({_name(name, seed): chosen[name].length for name, seed in names})
+    return [_planned(job, name, chosen[name], seed, shares) for name, seed in names]
+
+
+def _name(name: str, seed: int | None) -> str:
+    return name if seed is None else f"{name}-seed{seed}"
+
+
+def _planned(
+    job: Job, name: str, setting: Setting, seed: int | None, shares: Mapping[str, str]
+) -> Planned:
+    network = load_recipe(setting.recipe).model
+    options = {**network.options, **setting.options}
+    changes: list[str] = [] if seed is None else [f"seed={seed}"]
+    if not job.budget.papers:
+        options |= SMALL_OPTIONS
+        height, width = job.crop()
+        changes += [*SMALL, f"augment.crop=[{height}, {width}]"]
+    changes += [f"model.name={setting.network or network.name}",
+                f"model.options={json.dumps(options)}"]  # fmt: skip
+    whole = _name(name, seed)
+    plan = planned(
+        whole,
+        setting.title if seed is None else f"{setting.title}, seed {seed}",
+        setting.recipe,
+        [*changes, *job.assignments],
+        budget=shares.get(whole),
+        split=job.split.name,
+        published=setting.recipe if setting.published else None,
+    )
+    return replace(plan, setting=name, seed=seed)
+
+
+def by_setting(plans: Sequence[Planned]) -> dict[str, list[Planned]]:
+    """Trainings of each setting, of one seed or several, in their order."""
+    found: dict[str, list[Planned]] = {}
+    for plan in plans:
+        found.setdefault(plan.setting, []).append(plan)
+    return found

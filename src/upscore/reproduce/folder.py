@@ -7,7 +7,9 @@ from pathlib import Path
 from typing import Any
 
 from upscore.core.files import make_folder, read_json, refuse_newer, write_json
+from upscore.core.settings import build
 from upscore.errors import SettingsError
+from upscore.training.recipe import Recipe
 
 FORMAT_VERSION = 1
 
@@ -46,6 +48,7 @@ class Folder:
         if self.plan.exists():
             kept = read_json(self.plan)
             refuse_newer(self.plan, kept, FORMAT_VERSION)
+            kept["recipes"] = _with_defaults(kept.get("recipes"))
             other = [key for key in plan if kept.get(key) != plan[key]]
             if other:
                 found = "; ".join(f"{key}{_tell(kept.get(key), plan[key])}" for key in other)
@@ -63,6 +66,19 @@ class Folder:
         if not self.plan.exists():
             make_folder(self.path)
             write_json(self.plan, {"format_version": FORMAT_VERSION, **plan})
+
+
+def _with_defaults(recipes: Any) -> Any:
+    """Recipes of an older upscore with the settings that have come since."""
+    if not isinstance(recipes, dict):
+        return recipes
+    try:
+        return {
+            name: build(Recipe, content, name).model_dump(mode="json", by_alias=True)
+            for name, content in recipes.items()
+        }
+    except SettingsError:  # settings that have gone: another reproduction
+        return recipes
 
 
 def _tell(kept: Any, given: Any) -> str:

@@ -135,3 +135,24 @@ PAPER_TABLE = (
     ),
 )
 """Table 1 of the paper, in its order; the last two are trained on COCO too."""
+
+
+@dataclass(frozen=True)
+class PaperStage:
+    """A stage of the DeconvNet paper's training (sections 4.2 and 4.3), in its round numbers.
+
+    Attributes:
+        crops_of: objects or proposals.
+        iterations: of ``batch`` samples each.
+    """
+
+    crops_of: str
+    crops: int
+    iterations: int
+    batch: int = 64
+
+
+PAPER_STAGES = (
+    PaperStage("objects", 200_000, 20_000),
+    PaperStage("proposals", 2_700_000, 40_000),
+)

@@ -10,6 +10,7 @@ from typing import Any, Literal
 from upscore.core.failures import format_failures
 from upscore.core.files import write_json, write_text
 from upscore.core.runtime import describe_start, select_runtime
+from upscore.core.settings import parse_assignment
 from upscore.data import open_data
 from upscore.errors import DataError, WorkError
 from upscore.report.document import Chart, Document, Sheet, Table, without_data
@@ -93,15 +94,19 @@ def reproduce(
     photo: str | None = None,
     class_name: str | None = None,
     show_data: bool = True,
+    seeds: Sequence[int] = (),
+    ablate: bool = False,
 ) -> Made:
     """Train, measure and write tables, figures, page and results.json below ``out``.
 
     Args:
-        budget: ``papers``, or ``minutes=N`` for all trainings together.
+        budget: ``papers``, or ``minutes=N`` or ``iterations=N`` for all trainings together.
         split: what is validated and measured on.
         assignments: ``KEY=VALUE`` settings of people's own for every training.
         photo, class_name: what figures show; None chooses by the truth.
         show_data: whether page and figures hold photos and true masks.
+        seeds: of fcn-report: every setting is trained with each of them.
+        ablate: of fcn-report: train the networks between the plain one and FCN-8s as well.
 
     Raises:
         SettingsError: settings that cannot be, a data set of one class or without the splits, or
@@ -117,7 +122,6 @@ def reproduce(
             f"{dataset.root}: has one class, {dataset.labels.names[0]!r}, so that there is nothing "
             "to tell apart; a reproduction wants two or more"
         )
-    dataset.split("train")
     job = Job(
         data=data,
         dataset=dataset,
@@ -127,7 +131,11 @@ def reproduce(
         assignments=tuple(assignments),
         runtime=select_runtime(*_device(assignments)),
         progress=hooks.progress,
+        train_split=_train_split(assignments),
+        seeds=tuple(seeds),
+        ablate=ablate,
     )
+    dataset.split(job.train_split)
     chosen = SOURCES[source]
     plans = chosen.trainings(job)
     plan = {
@@ -165,6 +173,17 @@ def check_complete(made: Made) -> None:
                 f"{made.page} is written, but not complete:", list(made.missing), rest=""
             )
         )
+
+
+def _train_split(assignments: Sequence[str]) -> str:
+    """What the settings say is trained on, or train."""
+    name = "train"
+    for key, value in map(parse_assignment, assignments):
+        if key == "data.train_split":
+            name = str(value)
+        elif key == "data" and isinstance(value, dict):
+            name = str(value.get("train_split", name))
+    return name
 
 
 def _device(assignments: Sequence[str]) -> tuple[Any, Any]:
@@ -214,6 +233,7 @@ def _results(
             "precision": job.runtime.precision,
             "budget": str(job.budget),
             "settings": list(job.assignments),
+            "seeds": list(job.seeds),
             "data": {
                 "path": str(job.data),
                 "layout": job.dataset.layout,

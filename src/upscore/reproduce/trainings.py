@@ -17,11 +17,24 @@ from upscore.training.trainer import Status
 
 @dataclass(frozen=True)
 class Planned:
-    """A training: the name of its run folder, what tables call it, and all of its settings."""
+    """A training: the name of its run folder, what tables call it, and all of its settings.
+
+    Attributes:
+        published: shipped recipe of the source's own training; None where the source has none.
+        setting: what it shares with the trainings of other seeds; by default its name.
+        seed: where several seeds are trained.
+    """
 
     name: str
     title: str
     recipe: Recipe
+    published: str | None = None
+    setting: str = ""
+    seed: int | None = None
+
+    def __post_init__(self) -> None:
+        if not self.setting:
+            object.__setattr__(self, "setting", self.name)
 
 
 def planned(
@@ -30,14 +43,16 @@ def planned(
     recipe: str,
     assignments: Sequence[str],
     *,
-    minutes: float | None,
+    budget: str | None,
     split: str,
+    published: str | None = None,
 ) -> Planned:
     """A training by a shipped recipe with settings of it changed.
 
     Args:
-        minutes: its budget in place of the recipe's own, or None.
+        budget: in place of the recipe's own, as in ``minutes=0.8``, or None.
         split: what it validates on.
+        published: see :class:`Planned`.
 
     Raises:
         SettingsError: settings that cannot be.
@@ -48,11 +63,12 @@ def planned(
             "folders below --out by `upscore train` and run this again"
         )
     own = any(text.startswith("budget.") for text in assignments)
-    budget = [] if minutes is None or own else [f"budget.minutes={minutes}"]
+    given = [] if budget is None or own else [f"budget.{budget}"]
     return Planned(
         name,
         title,
-        load_recipe(recipe, [*budget, f"data.val_split={split}", *assignments]),
+        load_recipe(recipe, [*given, f"data.val_split={split}", *assignments]),
+        published,
     )
 
 

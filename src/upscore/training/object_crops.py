@@ -53,7 +53,8 @@ class CropSettings(Settings):
     """Of kind proposals: the file that `upscore proposals make` wrote for the training split; or
     make, which makes one of EdgeBoxes in the run folder first."""
     overlap: Annotated[float, Gt(0), Le(1)] = 0.5
-    """Of kind proposals: least IoU of a stored box with the box of an object."""
+    """Of kind proposals: least IoU of a stored box with the box of an object. The paper says that
+    they overlap the true segmentation, not by how much; this number is ours."""
     balance: Annotated[float, Ge(0), Le(1)] = 1.0
     """Crops of a class are repeated (pixels play no part) by this power of how much rarer it is
     than the most frequent one, up to 20 times: 0 none, 1 all classes alike."""

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import yaml
 from annotated_types import Ge, Gt, Le, Lt
-from pydantic import Field, StringConstraints, model_validator
+from pydantic import BeforeValidator, Field, StringConstraints, model_validator
 
 from upscore.core.builtin_configs import shipped_names, shipped_text
+from upscore.core.crop_geometry import CropGeometry
 from upscore.core.images import INPUT_SPECS
-from upscore.core.settings import Settings, build, load_yaml, set_dotted, set_key
+from upscore.core.settings import Settings, build, load_yaml, parse_assignment, set_dotted, set_key
 from upscore.data.transforms import Augment
 from upscore.errors import NotFoundError, SettingsError
 from upscore.training.loss import LossSettings
@@ -23,6 +25,12 @@ Count = Annotated[int, Ge(1)]
 
 FOLDER = "recipes"
 """In the package."""
+
+SAME_SCORE = (
+    "batch", "budget", "crops.store", "data", "description", "device", "log_every", "measured",
+    "precision", "processes", "save_every", "seed", "validate",
+)  # fmt: skip
+"""Settings that may be changed without making the documented score that of another training."""
 
 
 class ModelSettings(Settings):
@@ -39,7 +47,11 @@ class InitSettings(Settings):
 
     weights: str = "none"
     """none: from scratch; vgg16 or vgg16_bn: torchvision's ImageNet weights, downloaded once; or a
-    path: a file of those weights, or a run folder to go on from (32s -> 16s -> 8s, fine-tuning)."""
+    path: a file of those weights, or a run folder to go on from (32s -> 16s -> 8s, fine-tuning).
+    Where they want photos prepared otherwise than `input` says, conv1_1 is converted to it."""
+    input: Literal["imagenet", "caffe"] | None = None
+    """Preparation that the weights of a file want: imagenet or caffe; null: imagenet. For a file
+    only; the named weights and run folders know their own."""
 
 
 class DataSettings(Settings):
@@ -85,8 +97,19 @@ class ValidateSettings(Settings):
     every: Count | None = None
     """Iterations between validations; null: five times over the budget, or less often where one
     takes more than a fiftieth of a budget in minutes."""
+    times: Count | None = None
+    """Validations over the whole budget, evenly spread, whatever they take; in place of every."""
     images: Count | None = None
     """Use only so many samples, evenly spread over the split, for large ones; null: all."""
+
+    @model_validator(mode="after")
+    def _check(self) -> ValidateSettings:
+        if self.every is not None and self.times is not None:
+            raise ValueError(
+                f"validate takes every or times, not both; found every {self.every}, times "
+                f"{self.times}"
+            )
+        return self
 
 
 class StatisticsSettings(Settings):
@@ -99,15 +122,43 @@ class StatisticsSettings(Settings):
     """Samples of each."""
 
 
+def _read_share(value: Any) -> Any:
+    """``1/3`` as a number; anything else as it is."""
+    if not isinstance(value, str):
+        return value
+    match = re.fullmatch(r"\s*(\d+)\s*/\s*(\d*[1-9]\d*)\s*", value)
+    return int(match[1]) / int(match[2]) if match else value
+
+
 class StageSettings(Settings):
     """A part of the training that goes on from the weights of the one before."""
 
     name: Annotated[str, StringConstraints(pattern=r"^[a-z0-9-]+$")]
     """Its folder is stages/NAME in the run folder; the last stage's is the run folder itself."""
-    share: Annotated[float, Gt(0), Le(1)]
-    """Part of the budget."""
+    share: Annotated[float, BeforeValidator(_read_share), Gt(0), Le(1)]
+    """Part of the budget: a number, or a fraction as in 1/3, which divides 60,000 exactly."""
     set: dict[str, Any] = Field(default_factory=dict)
     """Settings that are others in this stage, by dotted key as with --set."""
+
+
+class Measured(Settings):
+    """A score that this recipe came to, and what it took: it tells what to expect elsewhere."""
+
+    data: str
+    """Data set that it was trained and scored on."""
+    split: str = "val"
+    miou: Annotated[float, Ge(0), Le(1)]
+    iterations: Count | None = None
+    """Optimiser steps of all stages; null: not recorded."""
+    samples: Count | None = None
+    """Samples that were seen, over all stages; null: not recorded."""
+    stages: dict[str, Count] = Field(default_factory=dict)
+    """Samples of each stage."""
+    minutes: Annotated[float, Gt(0)] | None = None
+    """Wall time on that machine."""
+    machine: str = ""
+    note: str = ""
+    """What the score is of, where that is not the network on whole photos."""
 
 
 class Recipe(Settings):
@@ -140,13 +191,24 @@ class Recipe(Settings):
     seed: Annotated[int, Ge(0), Le(2**31)] = 0
     precision: Literal["auto", "fp32", "bf16", "fp16"] = "auto"
     device: Literal["auto", "cpu", "cuda"] = "auto"
+    threads: Count | None = None
+    """CPU threads of each process; null: one for each core. Sums are rounded in another order with
+    another number of threads, so give it for weights that do not depend on the number of cores."""
     processes: Count = 1
     """Processes that share each step (data parallel): GPUs, or CPU processes."""
+    measured: tuple[Measured, ...] = Field(default=(), exclude=True)
+    """Documented scores, the one that budgets are compared with first. No setting: run folders do
+    not keep it, and it is left out where settings that change the score are changed."""
 
     @model_validator(mode="after")
     def _check(self) -> Recipe:
         if self.input not in INPUT_SPECS:
             raise ValueError(f"input is {self.input!r}; allowed: {', '.join(sorted(INPUT_SPECS))}")
+        if self.init.input is not None and self.init.weights == "none":
+            raise ValueError(
+                f"init.input is {self.init.input}, but init.weights is none; name a weight file in "
+                "init.weights, or leave init.input out"
+            )
         if self.batch.size > 1 and not self.augment.fixed_size:
             raise ValueError(
                 f"batch.size is {self.batch.size}, but photos keep their own sizes; set "
@@ -200,6 +262,18 @@ class Recipe(Settings):
             found.append(build(Recipe, content, f"stage {stage.name}"))
         return found
 
+    @property
+    def crop_geometry(self) -> CropGeometry | None:
+        """What boxes show when training is over; None where it learns from whole photos."""
+        last = self.stage_recipes()[-1] if self.stages else self
+        size = last.augment.crop or last.augment.resize
+        if last.crops.kind == "photos" or size is None:
+            return None
+        crops = last.crops
+        return CropGeometry(
+            growth=crops.growth, square=crops.square, leave_image=crops.leave_image, size=size
+        )
+
     def to_yaml(self) -> str:
         """Every setting, defaults included."""
         content = self.model_dump(mode="json", by_alias=True)
@@ -230,6 +304,16 @@ def load_recipe(name: str, assignments: Iterable[str] = ()) -> Recipe:
     budgets = [a for a in assignments if a.startswith("budget.")]
     if budgets:  # another budget replaces the recipe's, it does not join it
         content["budget"] = {}
+    for key, other in (("every", "times"), ("times", "every")):  # likewise
+        if any(a.startswith(f"validate.{key}=") for a in assignments):
+            content.get("validate", {}).pop(other, None)
     for assignment in assignments:
         set_dotted(content, assignment)
+    keys = [parse_assignment(assignment)[0] for assignment in assignments]
+    if any(_changes_score(key) for key in keys):
+        content.pop("measured", None)
     return build(Recipe, content, source)
+
+
+def _changes_score(key: str) -> bool:
+    return not any(key == same or key.startswith(f"{same}.") for same in SAME_SCORE)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -15,6 +16,7 @@ from upscore.core.labels import Labels
 from upscore.core.run_folder import RunFolder
 from upscore.core.runtime import (
     Runtime,
+    cpu_threads,
     describe_start,
     select_runtime,
 )
@@ -27,16 +29,20 @@ from upscore.models.pretrained import IMAGENET, initialise, weights_path
 from upscore.proposals import EdgeBoxes
 from upscore.proposals.build_store import Photo, make_store
 from upscore.proposals.store import ProposalStore
+from upscore.training.expected import Documented
 from upscore.training.loss import median_frequency_weights
 from upscore.training.object_crops import MAKE, CropSplit, balanced, object_crops, proposal_crops
 from upscore.training.recipe import Recipe
 from upscore.training.sample_order import by_photo, shuffled, with_replacement
 from upscore.training.sample_stream import Sampler
+from upscore.training.shown import Shown, num_common, overlap_warning
 from upscore.training.state import load_state
 from upscore.training.trainer import Outcome, Status, Training, Validate
 
 if TYPE_CHECKING:
     from lightning_fabric import Fabric
+
+logger = logging.getLogger(__name__)
 
 FABRIC_PRECISION = {"fp32": "32-true", "bf16": "bf16-mixed", "fp16": "16-mixed"}
 
@@ -77,9 +83,19 @@ def train(
     dataset = open_data(data)
     run = RunFolder(out)
     session = _Session(fabric, runtime, dataset, data, run, make_validate, show)
-    if not recipe.stages:
-        return session.train(recipe, run, kept=recipe, resume=resume)
+    warning = overlap_warning(*_splits(recipe, dataset))
+    if warning is not None and fabric.is_global_zero:
+        logger.warning("%s", warning)
+    with cpu_threads(recipe.threads):
+        if recipe.stages:
+            return _train_stages(session, recipe, run, resume=resume)
+        return session.train(
+            recipe, run, kept=recipe, resume=resume, documented=Documented.of(recipe)
+        )
 
+
+def _train_stages(session: _Session, recipe: Recipe, run: RunFolder, *, resume: bool) -> Outcome:
+    show = session.show
     stages = recipe.stage_recipes()
     for stage in stages:  # nobody wants to hear in a week that the second stage cannot be
         session.check(stage)
@@ -87,11 +103,17 @@ def train(
     start, seconds = None, 0.0
     for number, (named, stage) in enumerate(zip(recipe.stages, stages, strict=True), start=1):
         last = number == len(stages)
-        folder = run if last else RunFolder(out / "stages" / named.name)
+        folder = run if last else RunFolder(run.path / "stages" / named.name)
         session.show = _of_stage(show, named.name)
         if last or not is_finished(folder):
             outcome = session.train(
-                stage, folder, kept=recipe if last else stage, resume=True, start=start
+                stage,
+                folder,
+                kept=recipe if last else stage,
+                resume=True,
+                documented=Documented.of(recipe, named),
+                start=start,
+                stage=named.name,
             )
             seconds += outcome.seconds
             if outcome.interrupted:
@@ -129,18 +151,21 @@ class _Session:
         *,
         kept: Recipe,
         resume: bool,
+        documented: Documented,
         start: Path | None = None,
+        stage: str = "",
     ) -> Outcome:
         """One training into ``run``, whose folder keeps the recipe ``kept``.
 
         Args:
+            documented: the score that it is compared with.
             start: run folder of the stage before.
+            stage: its name, where there are several.
         """
         if recipe.crops.store == MAKE:  # which goes into the folder
             self.prepare(run, kept, resume)
             resume = True
-        train_split = self.dataset.split(recipe.data.train_split)
-        val_split = self.dataset.split(recipe.data.val_split)
+        train_split, val_split = _splits(recipe, self.dataset)
         input_spec = InputSpec.named(recipe.input)
         torch.manual_seed(recipe.seed)
         model = create_model(
@@ -148,16 +173,26 @@ class _Session:
         )
         weights = recipe.init.weights if start is None else str(start)
         if weights != "none" and not (run.state / "resume.pt").exists():
-            initialise(model, weights)
+            initialise(
+                model,
+                weights,
+                input_spec=input_spec,
+                file_input=recipe.init.input if start is None else None,
+            )
         samples, order = train_split, shuffled(len(train_split))
+        num_crops = None
         if recipe.data.sampling == "replacement":
             order = with_replacement(len(train_split))
         if recipe.crops.kind != "photos":
             val_split = self._validation_crops(recipe, val_split)
-            samples = self._crops(recipe, train_split)
+            crops = self._crops(recipe, train_split)
+            num_crops = len(crops)
+            samples = balanced(crops, recipe.crops.balance, seed=recipe.seed)
             order = by_photo(samples.crops.photos, recipe.crops.per_read)
         class_weights = _class_weights(recipe, samples)
         self.prepare(run, kept, resume)  # last: whatever is wrong so far leaves no folder behind
+        shown = Shown(recipe, photos=len(train_split), crops=num_crops, epoch=len(samples))
+        self._say_what_is_shown(run, shown, stage)
 
         training = Training(
             recipe,
@@ -180,17 +215,26 @@ class _Session:
             validation_images=len(val_split),
             validate=self.make_validate(val_split, input_spec, self.runtime),
             class_weights=class_weights,
+            documented=documented,
             show=self.show,
         )
-        return training.fit()
+        outcome = training.fit()
+        if self.fabric.is_global_zero:
+            run.update_manifest(samples=shown.to_json(drawn=shown.step * outcome.iteration))
+        return outcome
+
+    def _say_what_is_shown(self, run: RunFolder, shown: Shown, stage: str) -> None:
+        if not self.fabric.is_global_zero:
+            return
+        logger.info("%s", f"{stage}: {shown}" if stage else shown)
+        old = run.read_manifest().get("samples", {}).get("drawn", 0)
+        run.update_manifest(samples=shown.to_json(drawn=old))
 
     def _crops(self, recipe: Recipe, split: Split) -> CropSplit:
         settings = recipe.crops
         if settings.kind == "objects":
-            crops = object_crops(self.dataset, split, settings)
-        else:
-            crops = proposal_crops(self.dataset, split, settings, self._store(recipe))
-        return balanced(crops, settings.balance, seed=recipe.seed)
+            return object_crops(self.dataset, split, settings)
+        return proposal_crops(self.dataset, split, settings, self._store(recipe))
 
     def _validation_crops(self, recipe: Recipe, split: Split) -> CropSplit:
         """Of annotated objects, whatever training sees: they need no store and never change."""
@@ -246,9 +290,13 @@ def check_training(recipe: Recipe, dataset: DataSet, data: Path) -> None:
     create_model(recipe.model.name, num_classes=len(dataset.labels), **recipe.model.options)
 
 
+def _splits(recipe: Recipe, dataset: DataSet) -> tuple[Split, Split]:
+    """What is trained on, and what validates."""
+    return dataset.split(recipe.data.train_split), dataset.split(recipe.data.val_split)
+
+
 def _check_data(recipe: Recipe, dataset: DataSet, data: Path) -> None:
-    split = dataset.split(recipe.data.train_split)
-    dataset.split(recipe.data.val_split)
+    split, _ = _splits(recipe, dataset)
     if recipe.crops.kind == "proposals" and recipe.crops.store != MAKE:
         _given_store(recipe, split, data)
 
@@ -368,6 +416,9 @@ def _manifest(recipe: Recipe, dataset: DataSet, data: Path, runtime: Runtime) ->
             "layout": dataset.layout,
             "fingerprint": dataset.fingerprint(),
             "splits": {name: len(pairs) for name, pairs in dataset.splits.items()},
+            "train_split": recipe.data.train_split,
+            "val_split": recipe.data.val_split,
+            "num_trained_and_validated": num_common(*_splits(recipe, dataset)),
             "classes": list(labels.names),
         },
     }

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from itertools import islice
 from typing import TYPE_CHECKING, Any
@@ -20,6 +20,7 @@ from upscore.errors import WorkError
 from upscore.models.base import Network
 from upscore.models.checkpoint import save_model
 from upscore.training.batchnorm import estimate_statistics
+from upscore.training.expected import Documented, Notice, Rate, counted, timed
 from upscore.training.graceful_stop import GracefulStop
 from upscore.training.log import RunLog
 from upscore.training.loss import cross_entropy_sum
@@ -65,6 +66,8 @@ class Status:
     best: float | None
     phase: str
     stage: str = ""
+    notices: tuple[Notice, ...] = ()
+    """Said once, such as what the budget will come to."""
 
 
 @dataclass(frozen=True)
@@ -95,6 +98,7 @@ class Training:
         validation_images: int,
         validate: Validate,
         class_weights: Tensor | None = None,
+        documented: Documented = Documented(),  # noqa: B008 - frozen
         show: Callable[[Status], None] = lambda _: None,
     ) -> None:
         self.recipe, self.run, self.fabric, self.show = recipe, run, fabric, show
@@ -107,6 +111,8 @@ class Training:
         self.network, *self.optimizers = fabric.setup(self.model, *optimizers)
         self.class_weights = None if class_weights is None else class_weights.to(self.device)
         self.position = Position()
+        self.documented = documented
+        self._rate = None if recipe.budget.minutes is None else Rate()  # until it is known
         self.validation_seconds = 0.0  # what one takes, as far as is known
         self.bad_iteration = torch.full((), -1, dtype=torch.int64, device=self.device)
         self.last_score: float | None = None
@@ -159,6 +165,7 @@ class Training:
             with self._stop.listening():
                 fraction, lr = self.fraction(clock), 0.0
                 while fraction < 1.0 and not self._stopping():
+                    begin = clock.seconds
                     batches = next(steps)
                     factor = schedule_factor(self.recipe.schedule, fraction, at.cuts)
                     lr = self.recipe.optim.lr * factor
@@ -169,13 +176,17 @@ class Training:
                         self.average.update(self.model, at.iteration)
                     self._add_loss(loss)
                     fraction = self.fraction(clock)
-                    if at.iteration % self.recipe.log_every == 0:
+                    notices = self._expect(clock, fraction, begin)
+                    # the first step has a row of its own: the loss before anything is learned
+                    if at.iteration == 1 or at.iteration % self.recipe.log_every == 0:
                         self._write_row(log, clock, fraction, lr)
                     if fraction < 1.0 and self._validation_due(fraction):
                         self._validate_and_keep(log, clock, fraction, lr)
                     elif at.iteration % self.recipe.save_every == 0:
                         self._save(clock)
-                    self._display(clock, fraction, lr, session_start, session_iteration, "train")
+                    self._display(
+                        clock, fraction, lr, session_start, session_iteration, "train", notices
+                    )
                 at.finished = fraction >= 1.0
                 if at.finished:
                     self._measure_statistics()
@@ -309,14 +320,19 @@ class Training:
         every = self.recipe.validate_.every
         if every is not None:
             return self.position.iteration % every == 0
-        before = self.position.validations  # counted in fifths of the budget
-        if int(fraction * VALIDATIONS) <= before:
+        times = self._validations
+        before = self.position.validations  # counted in parts of the budget
+        if int(fraction * times) <= before:
             return False
         minutes = self.recipe.budget.minutes
-        if minutes is None:
+        if minutes is None or self.recipe.validate_.times is not None:
             return True
         share = self.validation_seconds / (60.0 * minutes)
-        return share <= VALIDATED_SHARE * min(fraction - before / VALIDATIONS, 1.0 - fraction)
+        return share <= VALIDATED_SHARE * min(fraction - before / times, 1.0 - fraction)
+
+    @property
+    def _validations(self) -> int:
+        return self.recipe.validate_.times or VALIDATIONS
 
     def _measure_statistics(self) -> None:
         """Of the candidate's batch norms, where the recipe asks for it."""
@@ -350,7 +366,7 @@ class Training:
         self._note_time(result)
         score = result.miou
         self.last_score = score
-        at.validations = max(at.validations + 1, int(fraction * VALIDATIONS))
+        at.validations = max(at.validations + 1, int(fraction * self._validations))
         if score is not None and (at.best is None or score > at.best):
             at.best, at.best_iteration, at.since_best = score, at.iteration, 0
             self._save_model(self.run.model)
@@ -386,7 +402,13 @@ class Training:
         for _ in range(2):  # the first time holds the network's warm-up
             result = self._run_validation(SANITY_IMAGES)
         self._note_time(result)
-        self._display(clock, self.fraction(clock), 0.0, clock.seconds, 0, "start")
+        notices: list[Notice] = []
+        if (total := self.total_iterations) is not None:
+            step, epoch = self.sampler.step_size, len(self.sampler.split)
+            notices = counted(
+                self.recipe.budget, self.documented, iterations=total, step=step, epoch=epoch
+            )
+        self._display(clock, self.fraction(clock), 0.0, clock.seconds, 0, "start", notices)
 
     def _note_time(self, result: Validation) -> None:
         if result.images:
@@ -401,19 +423,20 @@ class Training:
 
     def _save_model(self, folder: Any) -> None:
         if self._first:
-            save_model(folder, self._candidate, labels=self.labels, input_spec=self.input_spec)
+            save_model(
+                folder,
+                self._candidate,
+                labels=self.labels,
+                input_spec=self.input_spec,
+                crops=self.recipe.crop_geometry,
+            )
 
     def _save(self, clock: Clock) -> None:
         self._look_for_bad_loss()
         self._window_sum()
         self.position.seconds = clock.seconds
+        self._save_model(self.run.last)
         if self._first:
-            save_model(
-                self.run.state / "last",
-                self._candidate,
-                labels=self.labels,
-                input_spec=self.input_spec,
-            )
             self._write_state()
         self.fabric.barrier()
 
@@ -439,8 +462,43 @@ class Training:
 
     # -- display and signals ----------------------------------------------------------------------
 
+    def _expect(self, clock: Clock, fraction: float, begin: float) -> list[Notice]:
+        """What a budget in minutes will come to, once the rate is known; else nothing.
+
+        Args:
+            begin: when the iteration that has just been done began, in seconds of ``clock``.
+        """
+        minutes = self.recipe.budget.minutes
+        if self._rate is None or minutes is None:
+            return []
+        if self.device.type == "cuda":
+            torch.cuda.synchronize(self.device)  # the step may still be running there
+        now = clock.seconds
+        seconds = self._rate.add(now - begin, fraction)
+        if seconds is None:
+            return []
+        self._rate = None
+        seconds = max(1e-9, seconds)
+        step, whole = self.sampler.step_size, 60.0 * minutes
+        every = self.recipe.validate_.every
+        if every is None:
+            validations = min(VALIDATIONS * self.validation_seconds, VALIDATED_SHARE * whole)
+            busy = 1.0 - validations / whole
+        else:
+            busy = every * seconds / (every * seconds + self.validation_seconds)
+        seconds_left = max(0.0, whole - now) if fraction < 1.0 else 0.0
+        samples = step * (self.position.iteration + round(busy * seconds_left / seconds))
+        return timed(minutes, self.documented, samples=samples, rate=step / seconds, busy=busy)
+
     def _display(
-        self, clock: Clock, fraction: float, lr: float, start: float, first: int, phase: str
+        self,
+        clock: Clock,
+        fraction: float,
+        lr: float,
+        start: float,
+        first: int,
+        phase: str,
+        notices: Sequence[Notice] = (),
     ) -> None:
         if not self._first:
             return
@@ -458,6 +516,7 @@ class Training:
                 memory_mib=self._memory_mib(),
                 best=self.position.best,
                 phase=phase,
+                notices=tuple(notices),
             )
         )
 

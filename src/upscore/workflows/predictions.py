@@ -101,6 +101,9 @@ def _of_pipeline(
             raise RunError(f"stage {name}: {error}") from error
     seconds: dict[str, float] = {}
     runtime = options.to_dict()
+    content = pipeline.settings.model_dump(mode="json", exclude_none=True)
+    for name, used in pipeline.box_settings.items():  # with the settings of the run's training
+        content["stages"][name]["instance_wise"] |= used.model_dump(mode="json")
 
     def predict(sample: Sample, names: Sequence[str]) -> dict[str, LabelMap]:
         found = pipeline.predict_of(sample.image, names, seconds=seconds)
@@ -114,7 +117,7 @@ def _of_pipeline(
         {
             "device": runtime["device"],
             "precision": runtime["precision"],
-            "pipeline": pipeline.settings.model_dump(mode="json", exclude_none=True),
+            "pipeline": content,
         },
         seconds,
     )

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -11,12 +13,10 @@ from typing import Any, TypeVar, cast
 from upscore.core.json import JSONObject
 from upscore.core.labels import Labels, RGBImage
 from upscore.core.runtime import DeviceName, Precision, Runtime, select_runtime
-from upscore.core.settings import load_yaml
 from upscore.crf.mean_field import DenseCRF
 from upscore.crf.settings import load_crf
 from upscore.errors import UpscoreError
 from upscore.inference.ensemble import Ensemble
-from upscore.inference.instance_wise import PAPER, InstanceWise
 from upscore.inference.pipeline.settings import (
     EnsembleStage,
     InstanceWiseStage,
@@ -25,10 +25,12 @@ from upscore.inference.pipeline.settings import (
     RefineStage,
 )
 from upscore.inference.refine import Refine
-from upscore.inference.run_model import find_model, load_network, read_labels
+from upscore.inference.run_model import load_network, read_labels
 from upscore.inference.segmenter import Segmenter
-from upscore.models.checkpoint import load_model
+from upscore.inference.trained_crops import WINDOW, load_instance_wise, trained_settings
 from upscore.proposals.base import Proposals, ProposalSource, image_key
+
+logger = logging.getLogger(__name__)
 
 NUM_BOXES = 2000
 """Of edge-boxes, as ``upscore proposals make`` has it."""
@@ -80,6 +82,8 @@ class PipelineParts:
                     self._labels[name] = labels
             if stage.instance_wise is not None:
                 self._check_boxes(f"{at}.proposals", stage.instance_wise)
+                if name in self._labels:  # else there is no such run
+                    self._check_window(at, stage.instance_wise)
             elif stage.refine is not None:
                 self._check_crf(at, name, stage.refine)
             elif stage.ensemble is not None:
@@ -111,15 +115,12 @@ class PipelineParts:
         if stage.instance_wise is not None:
             boxes = stage.instance_wise
             assert boxes.proposals is not None
-            folder = find_model(self._at(boxes.run))
-            saved = load_model(folder)
-            return InstanceWise(
-                saved.model,
-                saved.labels,
-                saved.input_spec,
-                runtime,
+            return load_instance_wise(
+                self._at(boxes.run),
                 self._sources[boxes.proposals],
-                settings=boxes.instance_settings(trained_size(folder)),
+                runtime,
+                preset=boxes.preset,
+                **boxes.given,
             )
         if stage.refine is not None:
             return Refine(made[stage.refine.of], self._crfs[name])
@@ -135,6 +136,20 @@ class PipelineParts:
         source = self._try(at, partial(self._source, settings))
         if source is not None:
             self._sources[settings] = source
+
+    def _check_window(self, at: str, stage: InstanceWiseStage) -> None:
+        """Say where the file has the network look at other windows than it learned from."""
+        trained = self._try(f"{at}.run", partial(trained_settings, self._at(stage.run))) or {}
+        if not trained.keys() >= set(WINDOW):  # it did not learn from boxes
+            return
+        for key in WINDOW:
+            if key in stage.given and stage.given[key] != trained[key]:
+                logger.warning(
+                    "%s: %s.%s is %s, but %s was trained with %s; leave %s out, and boxes are "
+                    "shown as in training",
+                    self.path, at, key, _shown(stage.given[key]), stage.run, _shown(trained[key]),
+                    key,
+                )  # fmt: skip
 
     def _source(self, settings: ProposalSettings) -> ProposalSource:
         if settings.store is not None:
@@ -192,6 +207,11 @@ class PipelineParts:
         return self.path.parent / path
 
 
+def _shown(value: Any) -> str:
+    """As it stands in YAML."""
+    return json.dumps(value)
+
+
 def _ensemble(stage: EnsembleStage, members: Sequence[Segmenter]) -> Ensemble:
     return Ensemble(members, combine=stage.combine, weights=stage.weights)
 
@@ -221,20 +241,3 @@ class OncePerPhoto:
         found = self.source(image, name=name)
         self._last = key, found
         return found
-
-
-def trained_size(model_folder: Path) -> tuple[int, int]:
-    """Height and width that a network was trained with, as its run's recipe says, or the paper's.
-
-    A recipe says it where training photos were cropped to squares of a fixed size.
-    """
-    recipe = model_folder.parent / "recipe.yaml"
-    try:
-        content: dict[str, Any] = load_yaml(recipe)
-    except UpscoreError:
-        return PAPER.input_size
-    augment = content.get("augment")
-    crop = augment.get("crop") if isinstance(augment, dict) else None
-    if isinstance(crop, list) and len(crop) == 2 and crop[0] == crop[1] and crop[0]:
-        return int(crop[0]), int(crop[1])
-    return PAPER.input_size

@@ -16,7 +16,7 @@ from upscore.core.labels import LabelMap, Labels, RGBImage
 from upscore.core.runtime import DeviceName, Precision
 from upscore.errors import SettingsError
 from upscore.inference.ensemble import Ensemble
-from upscore.inference.instance_wise import InstanceWise
+from upscore.inference.instance_wise import InstanceSettings, InstanceWise, Order
 from upscore.inference.pipeline.builder import PipelineParts
 from upscore.inference.pipeline.settings import PipelineSettings, read_pipeline
 from upscore.inference.refine import Refine, refine
@@ -113,6 +113,15 @@ class Pipeline:
             if isinstance(self._stages[name].segmenter, InstanceWise)
         )
 
+    @property
+    def box_settings(self) -> dict[str, InstanceSettings]:
+        """Settings of the stages that look at a photo box by box, as they are used."""
+        return {
+            name: stage.segmenter.settings
+            for name, stage in self._stages.items()
+            if isinstance(stage.segmenter, InstanceWise)
+        }
+
     def probabilities(self, image: RGBImage) -> Scores:
         """Of the answer, (C, H, W) float32 in [0, 1].
 
@@ -168,19 +177,26 @@ class Pipeline:
         }
 
     def probabilities_in_steps(
-        self, image: RGBImage, counts: Sequence[int], on_step: OnStep
+        self,
+        image: RGBImage,
+        counts: Sequence[int],
+        on_step: OnStep,
+        *,
+        order: Order = "score",
     ) -> Scores:
         """``probabilities``, telling on the way what box by box stages say after some boxes.
 
         Args:
             counts: numbers of boxes, 1 or more each; of a photo with fewer boxes, all of them.
             on_step: called for each of ``stepwise`` and each count, rising.
+            order: of the boxes, as in :meth:`InstanceWise.steps`.
 
         Raises:
             SettingsError: no count, or one below 1.
             DataError: as ``probabilities``.
         """
-        return dict(self._run(image, [self.answer], counts=counts, on_step=on_step))[self.answer]
+        steps = _Steps(counts, on_step, order)
+        return dict(self._run(image, [self.answer], steps=steps))[self.answer]
 
     def _run(
         self,
@@ -188,8 +204,7 @@ class Pipeline:
         wanted: Sequence[str],
         *,
         seconds: MutableMapping[str, float] | None = None,
-        counts: Sequence[int] = (),
-        on_step: OnStep | None = None,
+        steps: _Steps | None = None,
     ) -> Iterator[tuple[str, Scores]]:
         """Names and probabilities of the wanted stages, not to be written to before the next one.
 
@@ -202,8 +217,8 @@ class Pipeline:
         for name in order:
             stage = self._stages[name]
             begin = time.perf_counter()
-            if on_step is not None and isinstance(stage.segmenter, InstanceWise):
-                result = self._in_steps(name, stage.segmenter, image, counts, on_step)
+            if steps is not None and isinstance(stage.segmenter, InstanceWise):
+                result = self._in_steps(name, stage.segmenter, image, steps)
             else:
                 result = self._result(name, image, [results[source] for source in stage.of])
             if seconds is not None:
@@ -229,19 +244,14 @@ class Pipeline:
         return _Result(segmenter.probabilities(image))
 
     def _in_steps(
-        self,
-        name: str,
-        segmenter: InstanceWise,
-        image: RGBImage,
-        counts: Sequence[int],
-        on_step: OnStep,
+        self, name: str, segmenter: InstanceWise, image: RGBImage, steps: _Steps
     ) -> _Result:
         """The answer of a stage is that of its own number of boxes, which is one more step."""
         own = segmenter.settings.top
         probabilities: Scores | None = None
-        for count, after in segmenter.steps(image, [*counts, own]):
-            if count in counts:
-                on_step(name, count, after)
+        for count, after in segmenter.steps(image, [*steps.counts, own], order=steps.order):
+            if count in steps.counts:
+                steps.on_step(name, count, after)
             if count == own:
                 probabilities = after
         if probabilities is None or name in self._multiplied:  # steps tell no raw scores
@@ -269,6 +279,15 @@ class _Stage:
 
     segmenter: Segmenter
     of: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class _Steps:
+    """What shall be told as boxes are added, and in which order they are."""
+
+    counts: Sequence[int]
+    on_step: OnStep
+    order: Order
 
 
 @dataclass(frozen=True)

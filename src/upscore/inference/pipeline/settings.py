@@ -17,7 +17,7 @@ from pydantic import field_validator, model_validator
 from upscore.core.limits import DEFAULT_TILE
 from upscore.core.settings import Settings, build, load_yaml
 from upscore.errors import SettingsError
-from upscore.inference.instance_wise import PRESETS, InstanceSettings
+from upscore.inference.instance_wise import InstanceSettings
 from upscore.inference.tiles import require_tile
 
 NAME = re.compile(r"\w[\w+-]*")
@@ -94,17 +94,9 @@ class InstanceWiseStage(InstanceSettings):
     run: Path
     """Run or model folder."""
     preset: Literal["paper", "released"] = "paper"
-    """What settings are that are not given here."""
+    """What settings are that are not given here; ``growth``, ``square``, ``leave_image`` and
+    ``input_size`` are first of all those of the run's training."""
     proposals: ProposalSettings | None = None
-
-    @model_validator(mode="before")
-    @classmethod
-    def _fill(cls, content: Any) -> Any:
-        preset = content.get("preset", "paper") if isinstance(content, dict) else None
-        if not isinstance(preset, str) or preset not in PRESETS:
-            return content  # which is refused as it is
-        # not input_size, so that it is known whether the file gives one
-        return PRESETS[preset].model_dump(exclude={"input_size"}) | content
 
     @model_validator(mode="after")
     def _check(self) -> InstanceWiseStage:
@@ -115,12 +107,10 @@ class InstanceWiseStage(InstanceSettings):
             )
         return self
 
-    def instance_settings(self, input_size: tuple[int, int]) -> InstanceSettings:
-        """The settings alone, with ``input_size`` where the file gives none."""
-        values = self.model_dump(include=set(InstanceSettings.model_fields))
-        if "input_size" not in self.model_fields_set:
-            values["input_size"] = input_size
-        return InstanceSettings(**values)
+    @property
+    def given(self) -> dict[str, Any]:
+        """Settings of ``InstanceSettings`` that the file gives."""
+        return self.model_dump(include=self.model_fields_set & set(InstanceSettings.model_fields))
 
 
 class RefineStage(Settings):

@@ -1,0 +1,126 @@
+"""A network over proposals as it was trained: what its run says of the boxes that it learned from.
+
+What a box shows in training (grown by how much, stretched or an undistorted square, cut off at the
+photo's border or not, resized to which size) stands in ``config.json`` of the model, and in
+``recipe.yaml`` of its run, where older runs have it alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Literal
+
+from upscore.core.crop_geometry import CropGeometry
+from upscore.core.files import read_json
+from upscore.core.runtime import Runtime
+from upscore.core.settings import build, load_yaml, set_key
+from upscore.errors import RunError, SettingsError, UpscoreError
+from upscore.inference.instance_wise import PAPER, PRESETS, InstanceSettings, InstanceWise
+from upscore.inference.run_model import find_model
+from upscore.models.checkpoint import CONFIG, crops_from_config, load_model
+from upscore.proposals.base import ProposalSource
+
+WINDOW = ("growth", "square", "leave_image", "input_size")
+"""Settings that say what the network is shown of a box; the run's where nobody gives another."""
+
+
+def trained_settings(path: Path) -> dict[str, Any]:
+    """Those of :data:`WINDOW` that a run or model folder tells; of a network of whole photos none.
+
+    The one exception: ``input_size`` of a network that learned from square crops of photos.
+
+    Raises:
+        NotFoundError, RunError: as ``find_model``, or a damaged ``config.json``.
+    """
+    folder = find_model(path)
+    config = folder / CONFIG
+    try:
+        crops = crops_from_config(read_json(config))
+    except SettingsError as error:
+        raise RunError(f"{config}: damaged ({error})") from error
+    if crops is not None:
+        return _of(crops)
+    try:
+        return _from_recipe(load_yaml(folder.parent / "recipe.yaml"))
+    except UpscoreError:  # none, or one that tells nothing of boxes
+        return {}
+
+
+def instance_settings(
+    path: Path, given: Mapping[str, Any], *, preset: Literal["paper", "released"] = "paper"
+) -> InstanceSettings:
+    """Settings for a network: what is given, else the window of its training, else the preset's.
+
+    Args:
+        path: run or model folder.
+        given: of ``InstanceSettings``, by name.
+
+    Raises:
+        NotFoundError, RunError: as :func:`trained_settings`.
+        SettingsError: a setting that cannot be.
+    """
+    content = {**PRESETS[preset].model_dump(), **trained_settings(path), **given}
+    return build(InstanceSettings, content, str(path))
+
+
+def load_instance_wise(
+    path: Path,
+    proposals: ProposalSource,
+    runtime: Runtime,
+    *,
+    preset: Literal["paper", "released"] = "paper",
+    **given: Any,
+) -> InstanceWise:
+    """The network of a run, ready to label photos box by box, each box shown as in its training.
+
+    Args:
+        path: run or model folder.
+        proposals: where boxes come from.
+        runtime: device and precision with ``auto`` resolved.
+        preset: what the other settings are that are not given.
+        given: of ``InstanceSettings``, as ``top=100``; ``square=False`` overrides the training.
+
+    Raises:
+        NotFoundError, RunError: as ``find_model``, or a model that is damaged or too new.
+        SettingsError: a setting that cannot be.
+    """
+    settings = instance_settings(path, given, preset=preset)
+    saved = load_model(find_model(path))
+    return InstanceWise(
+        saved.model, saved.labels, saved.input_spec, runtime, proposals, settings=settings
+    )
+
+
+def _of(crops: CropGeometry) -> dict[str, Any]:
+    return {**crops.model_dump(exclude={"size"}), "input_size": crops.size}
+
+
+def _from_recipe(content: dict[str, Any]) -> dict[str, Any]:
+    """By a ``recipe.yaml``: its last stage counts, whose weights are the run's.
+
+    Raises:
+        SettingsError: nothing that makes sense.
+    """
+    stages = content.get("stages")
+    last = stages[-1] if isinstance(stages, list) and stages else {}
+    changes = last.get("set") if isinstance(last, dict) else None
+    for key, value in changes.items() if isinstance(changes, dict) else ():
+        set_key(content, key, value)
+    crops, augment = (_mapping(content.get(key)) for key in ("crops", "augment"))
+    size = augment.get("crop")
+    if crops.get("kind") in ("objects", "proposals"):
+        found = {
+            "growth": crops.get("growth", PAPER.growth),
+            "square": crops.get("square", PAPER.square),
+            "leave_image": crops.get("leave_image", PAPER.leave_image),
+            "size": size or augment.get("resize") or PAPER.input_size,
+        }
+        return _of(build(CropGeometry, found, "crops"))
+    if isinstance(size, list) and len(size) == 2 and size[0] == size[1] and size[0]:
+        return {"input_size": (int(size[0]), int(size[1]))}
+    return {}
+
+
+def _mapping(value: object) -> dict[str, Any]:
+    return value if isinstance(value, dict) else {}

@@ -1,0 +1,125 @@
+"""Boundaries of groups of classes: the review of the paper sees gains for some kinds of objects."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from upscore.core.labels import Labels
+from upscore.errors import UpscoreError
+from upscore.metrics.bootstrap import difference_interval
+from upscore.metrics.boundary import BoundaryF, BoundaryIoU
+from upscore.metrics.confusion import mean_of_known, ratios
+from upscore.report.document import Table
+from upscore.reproduce.differences import interval
+from upscore.reproduce.labelling import LabelStore
+
+GROUPS = {
+    "person": ("person", "face", "body", "pedestrian"),
+    "animals": ("bird", "cat", "cow", "dog", "horse", "sheep"),
+    "vehicles": ("aeroplane", "bicycle", "boat", "bus", "car", "motorbike", "train"),
+}
+"""Classes of VOC, MSRC and CamVid by group; a data set has those that are called so."""
+
+
+def groups_of(labels: Labels) -> dict[str, list[int]]:
+    """Classes of each group that a data set has one of."""
+    found = {
+        group: [labels.names.index(name) for name in names if name in labels.names]
+        for group, names in GROUPS.items()
+    }
+    return {group: classes for group, classes in found.items() if classes}
+
+
+def group_boundaries(store: LabelStore, stages: Sequence[str]) -> dict[str, Any]:
+    """Boundary scores by group of the photos that all stages have labelled.
+
+    Of a group, its classes that are in the truth of those photos are averaged; a group without one
+    is left out.
+
+    Args:
+        stages: names in the store; differences are to the first.
+
+    Returns:
+        By group: ``classes``, names; and ``stages``, by name: ``boundary_iou`` and ``boundary_f``,
+        means over the classes, and ``difference`` of the boundary IoU to the first stage with its
+        95 % interval by a paired bootstrap over photos, None of the first. JSON values.
+    """
+    labels = store.split.labels
+    groups = groups_of(labels)
+    counts: dict[str, list[Any]] = {stage: [] for stage in stages}
+    f_scores = {stage: BoundaryF(len(labels)) for stage in stages}
+    for place in range(len(store.split)) if groups else ():
+        try:
+            truth = store.split.read_labels(place)
+            maps = {stage: store.read(stage, place) for stage in stages}
+        except UpscoreError:
+            continue
+        for stage, map_ in maps.items():
+            of_photo = BoundaryIoU(len(labels))
+            of_photo.update(truth, map_)
+            counts[stage].append(of_photo.counts[0])
+            f_scores[stage].update(truth, map_)
+    found: dict[str, Any] = {}
+    for group, classes in groups.items():
+        of = {stage: np.array(parts) for stage, parts in counts.items()}  # (N, 3, C)
+        there = [c for c in classes if counts[stages[0]] and of[stages[0]][:, 1, c].any()]
+        if not there:
+            continue
+        overlaps = {
+            stage: np.stack(
+                [part[:, 0, there], (part[:, 1] + part[:, 2] - part[:, 0])[:, there]], axis=1
+            )
+            for stage, part in of.items()
+        }
+        means = {
+            stage: mean_of_known(ratios(*part.sum(axis=0))) for stage, part in overlaps.items()
+        }
+        found[group] = {
+            "classes": [labels.names[c] for c in there],
+            "stages": {
+                stage: {
+                    "boundary_iou": means[stage],
+                    "boundary_f": mean_of_known([f_scores[stage].class_f()[c] for c in there]),
+                    "difference": None
+                    if stage == stages[0]
+                    else _difference(means, overlaps, stages[0], stage),
+                }
+                for stage in stages
+            },
+        }
+    return found
+
+
+def _difference(
+    means: Mapping[str, Any], overlaps: Mapping[str, Any], first: str, stage: str
+) -> dict[str, float]:
+    low, high = difference_interval(overlaps[first], overlaps[stage])
+    return {"miou": means[stage] - means[first], "low": low, "high": high}
+
+
+def group_table(found: Mapping[str, Any], titles: Mapping[str, str]) -> Table:
+    """Boundary scores by group and method.
+
+    Args:
+        found: of :func:`group_boundaries`, of one group or more.
+        titles: of the stages.
+    """
+    rows: list[tuple[Any, ...]] = []
+    for group, content in found.items():
+        for stage, one in content["stages"].items():
+            rows.append(
+                (group, titles[stage], one["boundary_iou"], interval(one), one["boundary_f"])
+            )
+    classes = "; ".join(f"{group}: {', '.join(of['classes'])}" for group, of in found.items())
+    first = titles[next(iter(next(iter(found.values()))["stages"]))]
+    return Table(
+        "boundary-groups",
+        f"Boundary scores of groups of classes, as means over their classes ({classes}); "
+        f"difference of the boundary IoU to {first} with its 95 % interval.",
+        ("group", "method", "boundary IoU", "difference", "boundary F"),
+        tuple(rows),
+        digits=4,
+    )

@@ -1,0 +1,102 @@
+"""DeconvNet's answer as proposals are added, the best first or the largest (figure 6)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from upscore.report.document import Chart, Item, Row, Sheet, Table
+from upscore.report.figures.reproduction import Line, lines_chart
+from upscore.reproduce.common_sections import picture_row
+from upscore.reproduce.context import Job
+from upscore.reproduce.differences import interval
+from upscore.reproduce.example_selection import spread
+from upscore.reproduce.scores import by_stage
+
+COUNTS = (1, 5, 10, 20, 50)
+"""Proposals after which the answer is looked at, as in figure 6 of the paper."""
+
+BY_SCORE = {f"boxes-{count:03d}": count for count in COUNTS}
+"""Numbers of proposals by the name of the stage, the best proposals first."""
+
+BY_SIZE = {f"largest-{count:03d}": count for count in COUNTS[:-1]} | {
+    name: count for name, count in BY_SCORE.items() if count == COUNTS[-1]
+}
+"""The same 50, the largest first; after all of them the order makes no difference."""
+
+ORDERS = {"the best first": BY_SCORE, "the largest first": BY_SIZE}
+
+STEP_PHOTOS = 3
+"""In the figure."""
+
+UNCONFIRMED = (
+    "From memory, the paper's figure adds proposals from large to small; no copy was at hand to "
+    "confirm it, so both orders are shown."
+)
+
+
+def proposal_items(
+    job: Job, by_score: Mapping[str, Any], by_size: Mapping[str, Any]
+) -> tuple[Item, ...]:
+    """Answers, mIoU and mIoU of small objects as proposals are added, in both orders.
+
+    Args:
+        by_score, by_size: scores of the stages of ``BY_SCORE`` and of ``BY_SIZE``.
+    """
+    found = dict(zip(ORDERS, (by_stage(by_score), by_stage(by_size)), strict=True))
+    places = spread(job.shares(), STEP_PHOTOS)
+    if job.photo is not None:
+        places = [job.photo, *[place for place in places if place != job.photo]][:STEP_PHOTOS]
+    groups = by_score["contenders"][0]["sizes"]
+    small = groups["by_group"][0]
+    all_lines, small_lines = [], []
+    rows: list[tuple[Any, ...]] = []
+    for order, steps in ORDERS.items():
+        of = found[order]
+        counts = tuple(map(float, steps.values()))
+        means = tuple(of[name]["scores"]["miou"] for name in steps)
+        all_lines.append(Line(order, counts, means))
+        small_lines.append(Line(order, counts, tuple(_small(of[name]) for name in steps)))
+        rows += [
+            (order, count, of[name]["scores"]["miou"], interval(of[name]), _small(of[name]),
+             of[name]["scores"]["pixel_accuracy"])
+            for name, count in steps.items()
+        ]  # fmt: skip
+    panels = [("all classes", all_lines), (f"{small['name']} objects", small_lines)]
+    about = f"{small['objects']:,} are {small['name']}; {groups['groups']}"
+    return (
+        Sheet(
+            "figure-proposals",
+            f"DeconvNet's answer as proposals are added. {UNCONFIRMED}",
+            tuple(_row(job, place, order, steps) for place in places
+                  for order, steps in ORDERS.items()),
+            job.dataset.labels,
+        ),
+        Chart(
+            "figure-proposals-miou",
+            f"mIoU of DeconvNet and its mIoU of small objects against the number of proposals, on "
+            f"{job.split.name}. The paper has no numbers for this; its text finds 50 enough.",
+            lambda theme: lines_chart(
+                panels, x_name="proposals of a photo", y_name="mIoU", theme=theme, whole=True
+            ),
+        ),
+        Table(
+            "proposals",
+            "mIoU after so many proposals, its difference to one proposal, and mIoU of small "
+            f"objects ({about}).",
+            ("order", "proposals", "mIoU", "difference", "mIoU, small", "pixel accuracy"),
+            tuple(rows),
+            digits=4,
+        ),
+    )  # fmt: skip
+
+
+def _small(contender: Mapping[str, Any]) -> float | None:
+    value: float | None = contender["sizes"]["by_group"][0]["miou"]
+    return value
+
+
+def _row(job: Job, place: int, order: str, steps: Mapping[str, int]) -> Row:
+    titles = {name: f"{count} proposal{'s' * (count > 1)}" for name, count in steps.items()}
+    row = picture_row(job, place, titles)
+    return Row(f"{row.title}, {order}", row.shots, of_data=row.of_data)

@@ -1,0 +1,231 @@
+"""What the networks of the FCN-8s report reach, by final and by best weights, over all seeds."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from statistics import fmean, stdev
+from typing import Any
+
+import numpy as np
+
+from upscore.core.labels import LabelMap, RGBImage
+from upscore.metrics.bootstrap import (
+    Overlaps,
+    mean_difference_interval,
+    mean_iou_of,
+    overlaps,
+    spread_interval,
+)
+from upscore.metrics.boundary import BoundaryIoU
+from upscore.metrics.confusion import count
+from upscore.reproduce.context import Job
+from upscore.reproduce.fcn_trainings import by_setting
+from upscore.reproduce.scores import by_stage, measured, score_stages
+from upscore.reproduce.trainings import Planned
+
+Pair = tuple[str, str]
+"""A setting, and the one that it is measured against."""
+
+
+@dataclass(frozen=True)
+class Scores:
+    """All that was measured; JSON values.
+
+    Attributes:
+        networks: of every training, final weights, as ``upscore compare`` writes it.
+        settings: of each setting the means over its seeds: ``scores`` (miou, pixel_accuracy,
+            mean_accuracy) and ``boundary_iou`` of final weights, ``best`` (miou) of the best
+            weights on the split, ``deviation`` of both mIoU, and ``difference`` to Exp. 1.
+        differences: miou and boundary_iou of pairs of settings, each with ``low`` and ``high`` over
+            the photos and, with several seeds, ``trainings``, the interval between trainings.
+    """
+
+    networks: dict[str, Any]
+    settings: dict[str, dict[str, Any]]
+    differences: dict[Pair, dict[str, Any]]
+
+    def to_json(self) -> dict[str, Any]:
+        return {
+            **self.networks,
+            "settings": self.settings,
+            "differences": [
+                {"of": of, "to": to, **found} for (of, to), found in self.differences.items()
+            ],
+        }
+
+
+def measure(job: Job, done: Sequence[Planned], pairs: Sequence[Pair]) -> Scores:
+    """Label the split by final and best weights of each training, and score what came of it.
+
+    Args:
+        pairs: settings whose differences are wanted; those without a training are left out.
+
+    Raises:
+        DataError: no photo that all networks have labelled.
+    """
+    best = _label(job, done)
+    groups = by_setting(done)
+    titles = {plan.name: plan.title for plan in done}
+    with job.progress("scoring") as update:
+        networks = score_stages(
+            job.folder.measurement("scores"),
+            job.store,
+            titles,
+            identities={plan.name: _identity(job, plan, final=True) for plan in done},
+            dataset=job.dataset,
+            failures=job.unlabelled,
+            bins=job.bins(),
+            progress=update,
+        )
+    wanted = [(of, to) for of, to in pairs if of in groups and to in groups]
+    found = measured(
+        job.folder.measurement("differences"),
+        {
+            "final": {plan.name: _identity(job, plan, final=True) for plan in done},
+            "best": {plan.name: _identity(job, plan, final=False) for plan in done},
+            "pairs": [list(pair) for pair in wanted],
+            "images": [image["name"] for image in networks["images"]],
+            "data": job.dataset.fingerprint(),
+            "split": job.split.name,
+        },
+        lambda: _differences(job, groups, best, wanted, networks),
+    )
+    differences = dict(zip(wanted, found["differences"], strict=True))
+    contenders = by_stage(networks)
+    settings = {
+        name: {
+            **_means([contenders[plan.name] for plan in plans],
+                     [found["best"][plan.name] for plan in plans]),
+            "difference": differences.get((name, "exp1"), {}).get("miou"),
+        }
+        for name, plans in groups.items()
+    }  # fmt: skip
+    return Scores(networks, settings, differences)
+
+
+def _identity(job: Job, plan: Planned, *, final: bool) -> dict[str, Any]:
+    return {"weights": job.weights(plan, final=final), "tile": "default"}
+
+
+def _label(job: Job, done: Sequence[Planned]) -> dict[str, str]:
+    """Label every photo, one network after another.
+
+    Returns:
+        Stage of the best weights by name of the training; of final weights it is the name itself,
+        and so it is of the best where those are the final ones.
+    """
+    best = {}
+    for plan in done:
+        same = job.weights(plan) == job.weights(plan, final=True)
+        best[plan.name] = plan.name if same else f"{plan.name}-best"
+        for stage in dict.fromkeys((plan.name, best[plan.name])):
+            final = stage == plan.name
+            _label_by(job, plan, stage, final=final)
+    return best
+
+
+def _label_by(job: Job, plan: Planned, stage: str, *, final: bool) -> None:
+    network = None
+
+    def predict(image: RGBImage, stages: Sequence[str]) -> Mapping[str, LabelMap]:
+        nonlocal network
+        network = network or job.network(plan, final=final)
+        return dict.fromkeys(stages, network.predict(image))
+
+    weights = "final weights" if final else "best weights"
+    job.label_all({stage: _identity(job, plan, final=final)}, predict,
+                  f"labelling photos: {plan.title}, {weights}")  # fmt: skip
+
+
+def _differences(
+    job: Job,
+    groups: Mapping[str, Sequence[Planned]],
+    best: Mapping[str, str],
+    pairs: Sequence[Pair],
+    networks: Mapping[str, Any],
+) -> dict[str, Any]:
+    """mIoU of best weights, and differences of pairs; see :class:`Scores`."""
+    counted = {image["name"] for image in networks["images"]}
+    places = [place for place, pair in enumerate(job.split.pairs) if pair.name in counted]
+    names = [plan.name for plans in groups.values() for plan in plans]
+    regions: dict[str, list[Any]] = {stage: [] for stage in {*names, *best.values()}}
+    rims: dict[str, list[Any]] = {name: [] for name in names}
+    num = len(job.dataset.labels)
+    with job.progress("comparing") as update:
+        for done, place in enumerate(places, 1):
+            truth = job.split.read_labels(place)
+            for stage, rows in regions.items():
+                labels = job.store.read(stage, place)
+                rows.append(overlaps(count(truth, labels, num)))
+                if stage in rims:
+                    rims[stage].append(_rims(truth, labels, num))
+            update(done, len(places))
+    of_regions = {stage: np.stack(rows) for stage, rows in regions.items()}
+    of_rims = {stage: np.stack(rows) for stage, rows in rims.items()}
+    return {
+        "best": {name: mean_iou_of(of_regions[stage]) for name, stage in best.items()},
+        "differences": [
+            {
+                "miou": _difference(groups[of], groups[to], of_regions),
+                "boundary_iou": _difference(groups[of], groups[to], of_rims),
+            }
+            for of, to in pairs
+        ],
+    }
+
+
+def _rims(truth: LabelMap, labels: LabelMap, num: int) -> Overlaps:
+    """(2, C), pixels of the rims in both and in either."""
+    boundary = BoundaryIoU(num)
+    boundary.update(truth, labels)
+    right, true, said = boundary.counts[0]
+    return np.stack([right, true + said - right])
+
+
+def _difference(
+    plans: Sequence[Planned], others: Sequence[Planned], counts: Mapping[str, Overlaps]
+) -> dict[str, Any] | None:
+    """Mean over the seeds that both have, of one less the other."""
+    mine, theirs = ({plan.seed: counts[plan.name] for plan in part} for part in (plans, others))
+    seeds = [seed for seed in mine if seed in theirs]
+    if not seeds:
+        return None
+    each = [(mean_iou_of(mine[seed]), mean_iou_of(theirs[seed])) for seed in seeds]
+    values = [one - other for one, other in each if one is not None and other is not None]
+    if len(values) < len(seeds):
+        return None
+    low, high = mean_difference_interval([theirs[s] for s in seeds], [mine[s] for s in seeds])
+    spread = spread_interval(values)
+    return {
+        "miou": fmean(values),
+        "low": low,
+        "high": high,
+        "trainings": None if spread is None else list(spread),
+    }
+
+
+def _means(contenders: Sequence[Mapping[str, Any]], best: Sequence[float | None]) -> dict[str, Any]:
+    """Over the seeds of a setting; see :class:`Scores`."""
+    keys = ("miou", "pixel_accuracy", "mean_accuracy")
+    scores = {key: [one["scores"][key] for one in contenders] for key in keys}
+    rims = [one["boundary_iou"]["mean"] for one in contenders]
+    return {
+        "scores": {key: mean(values) for key, values in scores.items()},
+        "boundary_iou": {"mean": mean(rims)},
+        "best": {"miou": mean(best)},
+        "deviation": {"final": deviation(scores["miou"]), "best": deviation(best)},
+        "seeds": len(contenders),
+    }
+
+
+def mean(values: Iterable[float | None]) -> float | None:
+    """Of those that are known; None where none is."""
+    known = [value for value in values if value is not None]
+    return fmean(known) if known else None
+
+
+def deviation(values: Iterable[float | None]) -> float | None:
+    """Standard deviation of a sample; None of fewer than two."""
+    known = [value for value in values if value is not None]
+    return stdev(known) if len(known) > 1 else None

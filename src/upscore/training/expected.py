@@ -1,0 +1,164 @@
+"""How many samples a budget will see, beside those that a recipe's documented score took.
+
+Iterations and epochs are counted before the first step. Minutes need the rate of this machine: it
+is measured over the first iterations after a warm-up, which changes nothing in the training.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+from upscore.training.recipe import BudgetSettings, Measured, Recipe, StageSettings
+
+WARM_UP = 3
+"""Iterations before the rate is measured."""
+MEASURED = 20
+"""Iterations over which it is measured."""
+SOON = 0.02
+"""Part of a budget in minutes after which fewer iterations have to do."""
+FEW = 0.1
+"""Part of the documented samples: a budget that sees less gets a warning."""
+
+
+@dataclass(frozen=True)
+class Notice:
+    """A line for the person who trains."""
+
+    text: str
+    warning: bool = False
+
+
+@dataclass(frozen=True)
+class Documented:
+    """The score that a training is compared with, and what part of the training this is.
+
+    Attributes:
+        score: None where the recipe documents none.
+        stage: name of the stage, "" for a training without stages.
+        share: the stage's part of the budget.
+    """
+
+    score: Measured | None = None
+    stage: str = ""
+    share: float = 1.0
+
+    @classmethod
+    def of(cls, recipe: Recipe, stage: StageSettings | None = None) -> Documented:
+        """Of the whole training, or of one stage of it."""
+        score = recipe.measured[0] if recipe.measured else None
+        return cls(score) if stage is None else cls(score, stage.name, stage.share)
+
+    @property
+    def samples(self) -> int | None:
+        """Samples that this part saw; None where they are not known."""
+        if self.score is None or self.score.samples is None:
+            return None
+        if not self.stage:
+            return self.score.samples
+        return self.score.stages.get(self.stage, round(self.score.samples * self.share))
+
+    def describe(self) -> str:
+        """As in ``Documented: mIoU 0.677 on CamVid val after 10,524 samples.``"""
+        assert self.score is not None
+        text = f"Documented: mIoU {self.score.miou:.3f} on {self.score.data} {self.score.split}"
+        if self.score.note:
+            text += f" ({self.score.note})"
+        if self.samples is None:
+            return f"{text}, samples not recorded."
+        text += f" after {self.samples:,} samples"
+        return f"{text} of this stage, {self.score.samples:,} in all." if self.stage else f"{text}."
+
+
+def compare(documented: Documented, samples: float, wanted: str) -> list[Notice]:
+    """The documented score, and a warning where the budget sees less than a tenth of its samples.
+
+    Args:
+        samples: that the budget will see.
+        wanted: the setting with which it would see as many, ``budget.minutes=30``.
+    """
+    if documented.score is None:
+        return []
+    notices = [Notice(documented.describe())]
+    if documented.samples is not None and samples < FEW * documented.samples:
+        notices.append(
+            Notice(
+                f"Warning: that is {100 * samples / documented.samples:.2g} % of the documented "
+                f"samples; expect a much lower score. For as many: --set {wanted}",
+                warning=True,
+            )
+        )
+    return notices
+
+
+def counted(
+    budget: BudgetSettings, documented: Documented, *, iterations: int, step: int, epoch: int
+) -> list[Notice]:
+    """What to say before the first step of a budget in iterations or epochs.
+
+    Args:
+        iterations: optimiser steps of the budget.
+        step: samples of one.
+        epoch: samples of the training split.
+    """
+    goal = (documented.samples or 0) / documented.share
+    if budget.epochs is not None:
+        amount = f"{budget.epochs:g} epochs, {iterations:,} iterations"
+        wanted = f"budget.epochs={math.ceil(10 * goal / epoch) / 10:g}"
+    else:
+        amount = f"{iterations:,} iterations"
+        wanted = f"budget.iterations={math.ceil(goal / step)}"
+    samples = iterations * step
+    first = Notice(f"{_title(documented)}: {amount}, {samples:,} samples.")
+    return [first, *compare(documented, samples, wanted)]
+
+
+def timed(
+    minutes: float, documented: Documented, *, samples: int, rate: float, busy: float
+) -> list[Notice]:
+    """What to say of a budget in minutes once the rate is known.
+
+    Args:
+        minutes: of this part of the training.
+        samples: that it will see, as far as the rate tells.
+        rate: samples a second while it trains.
+        busy: part of the minutes in which it trains; validations take the rest.
+    """
+    goal = (documented.samples or 0) / documented.share
+    wanted = f"budget.minutes={math.ceil(goal / (60.0 * rate * busy))}"
+    first = Notice(
+        f"{_title(documented)}: {minutes:g} minutes, about {_two_digits(samples):,} samples at "
+        f"{rate:.3g} a second."
+    )
+    return [first, *compare(documented, samples, wanted)]
+
+
+def _title(documented: Documented) -> str:
+    return f"Budget of stage {documented.stage}" if documented.stage else "Budget"
+
+
+def _two_digits(number: int) -> int:
+    """Rounded, as an estimate is written."""
+    return round(number, min(0, 2 - len(str(number))))
+
+
+class Rate:
+    """Seconds of an iteration, measured over the first ones of a session after the warm-up."""
+
+    def __init__(self) -> None:
+        self._seconds: list[float] = []
+
+    def add(self, seconds: float, fraction: float) -> float | None:
+        """Note an iteration; returns seconds an iteration once they are known.
+
+        Args:
+            seconds: that it took, validations and saving left out.
+            fraction: of the budget that is used after it.
+        """
+        self._seconds.append(seconds)
+        after = self._seconds[WARM_UP:]
+        if fraction >= 1.0:
+            after = after or self._seconds
+        elif len(after) < MEASURED and not (after and fraction >= SOON):
+            return None
+        return sum(after) / len(after)

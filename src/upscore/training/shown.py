@@ -1,0 +1,80 @@
+"""What a training draws its samples from, and whether its validation is of other photos."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from upscore.data.dataset import Split
+from upscore.training.recipe import Recipe
+
+
+@dataclass(frozen=True)
+class Shown:
+    """What one training (or stage) draws its samples from.
+
+    Attributes:
+        photos: of the training split.
+        crops: of objects or proposals in them, each counted once; None where it sees whole photos.
+        epoch: samples of an epoch: crops with the repeats of rare classes, or photos.
+    """
+
+    recipe: Recipe
+    photos: int
+    crops: int | None
+    epoch: int
+
+    @property
+    def step(self) -> int:
+        """Samples of one optimiser step."""
+        batch = self.recipe.batch
+        return batch.size * batch.accumulate * self.recipe.processes
+
+    def __str__(self) -> str:
+        """One line for people."""
+        text = f"{self.photos:,} photos"
+        if self.crops is not None:
+            kind = self.recipe.crops.kind
+            text = f"{self.crops:,} crops of {kind} in {text}"
+            if self.epoch != self.crops:
+                text += f", with repeats of rare classes {self.epoch:,}"
+        iterations = self.recipe.budget.iterations
+        if self.recipe.budget.epochs is not None:
+            return f"{text}; {self.recipe.budget.epochs:g} epochs draw {self._drawn():,} samples"
+        if iterations is None:
+            return f"{text}; {self.step} samples an iteration"
+        return f"{text}; {iterations:,} iterations of {self.step} draw {self._drawn():,} samples"
+
+    def _drawn(self) -> int:
+        budget = self.recipe.budget
+        if budget.iterations is not None:
+            return budget.iterations * self.step
+        assert budget.epochs is not None
+        return max(1, -int(-budget.epochs * self.epoch // self.step)) * self.step
+
+    def to_json(self, *, drawn: int) -> dict[str, Any]:
+        """For the manifest; ``drawn`` samples so far, each as often as it came."""
+        return {
+            "photos": self.photos,
+            "crops": self.crops,
+            "kind": self.recipe.crops.kind,
+            "epoch": self.epoch,
+            "drawn": drawn,
+        }
+
+
+def num_common(train: Split, val: Split) -> int:
+    """How many photos of ``val`` are in ``train``, too."""
+    images = {pair.image for pair in train.pairs}
+    return sum(pair.image in images for pair in val.pairs)
+
+
+def overlap_warning(train: Split, val: Split) -> str | None:
+    """A sentence where a training is validated on photos that it learns from, else None."""
+    common = num_common(train, val)
+    if not common:
+        return None
+    return (
+        f"{common:,} of the {len(val):,} photos of {val.name!r}, which validates, are in "
+        f"{train.name!r}, which is trained on: validation scores will be better than on new photos"
+    )
