@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from report.test_browser import CHROMIUM, look
+from report.browser import CHROMIUM, look
 from upscore.core.labels import Labels
 from upscore.report.document import Chart, Check, Document, Row, Section, Sheet, Table
 from upscore.report.figures.reproduction import Line, loss_curves

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from training.conftest import TINY
-from training.test_run import assert_same_run, rows
+from training.run_files import assert_same_run, rows
 from training.test_stages import Run as RunStages
 from training.test_stages import run_stages  # noqa: F401 - a fixture
 from upscore.cli import training_display

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import itertools
 import math
 import os
@@ -17,10 +16,10 @@ from typing import Any
 
 import pytest
 import torch
-from safetensors.torch import load_file
 from torch import nn
 
 from training.conftest import TINY
+from training.run_files import assert_same_run, rows, weights
 from upscore.cli.train import make_validate
 from upscore.core.run_folder import RunFolder
 from upscore.errors import RunError, SettingsError, WorkError
@@ -31,28 +30,6 @@ from upscore.training.setup import MakeValidate
 from upscore.training.trainer import Outcome, Status, Validate, Validation
 
 Run = Callable[..., Outcome]
-TIMES = {"seconds", "memory_mib"}
-
-
-def rows(run: Path) -> list[dict[str, str]]:
-    with (run / "log.csv").open(newline="") as stream:
-        return [
-            {key: value for key, value in row.items() if key not in TIMES}
-            for row in csv.DictReader(stream)
-        ]
-
-
-def weights(run: Path, which: str = "state/last") -> dict[str, torch.Tensor]:
-    return load_file(run / which / "model.safetensors")
-
-
-def assert_same_run(a: Path, b: Path) -> None:
-    assert rows(a) == rows(b)
-    for which in ("state/last", "model"):
-        ours, theirs = weights(a, which), weights(b, which)
-        assert ours.keys() == theirs.keys()
-        for key in ours:
-            assert torch.equal(ours[key], theirs[key]), key
 
 
 @pytest.fixture(scope="module")

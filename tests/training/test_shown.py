@@ -12,12 +12,12 @@ import numpy as np
 import pytest
 
 from training.conftest import TINY
-from training.test_stages import TINY as TINY_STAGES
+from training.tiny_stages import TINY as TINY_STAGES
 from upscore.cli.main import main
 from upscore.core.regions import connected_regions
 from upscore.core.run_folder import RunFolder
 from upscore.data import open_data
-from upscore.data.dataset import read_instances
+from upscore.data.masks import read_instances
 from upscore.proposals.store import ProposalStore
 from upscore.training.recipe import load_recipe
 from upscore.training.setup import train

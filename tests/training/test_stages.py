@@ -10,7 +10,8 @@ import pytest
 import torch
 import yaml
 
-from training.test_run import assert_same_run, rows, weights
+from training.run_files import assert_same_run, rows, weights
+from training.tiny_stages import TINY
 from upscore.cli.train import make_validate
 from upscore.core.run_folder import RunFolder
 from upscore.core.settings import load_yaml
@@ -22,19 +23,6 @@ from upscore.training.recipe import load_recipe
 from upscore.training.setup import train
 from upscore.training.trainer import Outcome, Status, Training
 
-TINY = (
-    "model.options={width: 0.03125, fc_width: 8, fc_kernel: 1}",
-    "augment.resize=[36, 36]",
-    "augment.crop=[32, 32]",
-    "batch.size=2",
-    "budget.iterations=10",
-    "log_every=1",
-    "save_every=2",
-    "validate.every=3",
-    "validate.images=2",
-    "statistics={batches: 1, size: 2}",
-    "precision=fp32",
-)
 Run = Callable[..., Outcome]
 
 
