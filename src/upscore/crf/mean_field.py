@@ -173,7 +173,7 @@ class DenseCRF:
                 classes.
         """
         # here, because numba takes a second to load and describing a CRF needs none of it
-        from upscore.core.jit.compile import telling
+        from upscore.core.jit.compile import log_compilation
         from upscore.core.jit.threads import num_threads
         from upscore.crf.lattice.engine import Engine, Kernel, UnfitError
 
@@ -207,7 +207,7 @@ class DenseCRF:
             keeps_old=kl or self.tolerance is not None,
             threads=num_threads(self.threads),
         )
-        with telling("the dense CRF"):
+        with log_compilation("the dense CRF"):
             try:
                 engine = make(given if kept is None else given[kept], likely=likely)
             except UnfitError:
@@ -215,15 +215,15 @@ class DenseCRF:
             done = 0
             divergences = []
             if self.iterations:
-                engine.send()
+                engine.message_passing()
             while done < self.iterations:
-                change = engine.receive()
+                change = engine.update_marginals()
                 done += 1
                 last = done == self.iterations or (
                     self.tolerance is not None and change <= self.tolerance
                 )
                 if kl or not last:
-                    engine.send()
+                    engine.message_passing()
                 if kl:
                     divergences.append(engine.divergence())
                 if last:
