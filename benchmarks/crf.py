@@ -156,7 +156,7 @@ def phases(engine: Engine, rounds: int) -> tuple[dict[str, float], dict[str, flo
     nothing = cast(Stages, (*idle, flags))
     for _ in range(rounds):
         samples["all"].append(once(lattice.stages, lattice.segments))
-        samples["update"].append(timed(engine.receive))
+        samples["update"].append(timed(engine.update_marginals))
         samples["splat, slice"].append(once(lattice.stages, no_chains))
         samples["slice"].append(once(nothing, lattice.segments))
         engine.update_marginals()
