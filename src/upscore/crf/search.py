@@ -32,32 +32,20 @@ Values = dict[str, float]
 """Dotted key of a setting -> its value, such as ``{"bilateral.sxy": 42.0}``."""
 
 
-@dataclass(frozen=True)
-class Parameter:
-    """A setting that the search varies, log-uniformly in [low, high]."""
-
-    key: str
-    low: float
-    high: float
-
-    @property
-    def term(self) -> str:
-        return self.key.partition(".")[0]
+SPACE = {
+    "gaussian.sxy": (1.0, 10.0),
+    "gaussian.weight": (0.5, 10.0),
+    "bilateral.sxy": (5.0, 160.0),
+    "bilateral.srgb": (2.0, 40.0),
+    "bilateral.weight": (0.5, 20.0),
+}
+"""Settings that are varied, log-uniformly, with their lowest and highest values. Deviations are in
+pixels and in colour steps of 0..255; weights are meant for symmetric normalisation."""
 
 
-SPACE = (
-    Parameter("gaussian.sxy", 1.0, 10.0),
-    Parameter("gaussian.weight", 0.5, 10.0),
-    Parameter("bilateral.sxy", 5.0, 160.0),
-    Parameter("bilateral.srgb", 2.0, 40.0),
-    Parameter("bilateral.weight", 0.5, 20.0),
-)
-"""Deviations in pixels and in colour steps of 0..255; weights under symmetric normalisation."""
-
-
-def space_of(base: CRFSettings) -> tuple[Parameter, ...]:
+def space_of(base: CRFSettings) -> dict[str, tuple[float, float]]:
     """The part of :data:`SPACE` that belongs to the terms of ``base``."""
-    return tuple(parameter for parameter in SPACE if getattr(base, parameter.term) is not None)
+    return {key: limits for key, limits in SPACE.items() if getattr(base, key.partition(".")[0])}
 
 
 def with_values(base: CRFSettings, values: Mapping[str, float]) -> CRFSettings:
@@ -85,12 +73,12 @@ def values_of(settings: CRFSettings, base: CRFSettings) -> Values | None:
     """
     content = settings.to_json()
     values: Values = {}
-    for parameter in space_of(base):
-        term, _, name = parameter.key.partition(".")
+    for key, (low, high) in space_of(base).items():
+        term, _, name = key.partition(".")
         value = (content[term] or {}).get(name)
-        if not isinstance(value, float) or not parameter.low <= value <= parameter.high:
+        if not isinstance(value, float) or not low <= value <= high:
             return None
-        values[parameter.key] = value
+        values[key] = value
     return values if with_values(base, values) == settings else None
 
 
@@ -165,6 +153,8 @@ def search(
 ) -> Iterator[Trial]:
     """Try the known candidates, then settings that a sampler of Optuna draws; yields each trial.
 
+    Arguments are checked at once, before the first trial is asked for.
+
     Args:
         objective: the score of settings (None: of no CRF), the higher the better.
         base: gives drawn settings what the search does not vary.
@@ -192,21 +182,27 @@ def search(
     study = _Study(base, sampler, seed)
     for trial in past:
         study.add(trial)
-    begin = time.monotonic()
-    for number in range(len(past), len(known) + num_trials):
-        if number < len(known):
-            name, settings = known[number]
-        elif seconds is not None and time.monotonic() - begin >= seconds:
-            return
-        else:
-            name, settings = sampler, study.draw(number)
-        start = time.monotonic()
-        score = objective(settings)
-        if not math.isfinite(score):
-            raise DataError(f"trial {number} ({name}): the score is {score}, not a finite number")
-        trial = Trial(number, name, settings, score, time.monotonic() - start)
-        study.add(trial)
-        yield trial
+
+    def steps() -> Iterator[Trial]:
+        begin = time.monotonic()
+        for number in range(len(past), len(known) + num_trials):
+            if number < len(known):
+                name, settings = known[number]
+            elif seconds is not None and time.monotonic() - begin >= seconds:
+                return
+            else:
+                name, settings = sampler, study.draw(number)
+            start = time.monotonic()
+            score = objective(settings)
+            if not math.isfinite(score):
+                raise DataError(
+                    f"trial {number} ({name}): the score is {score}, not a finite number"
+                )
+            trial = Trial(number, name, settings, score, time.monotonic() - start)
+            study.add(trial)
+            yield trial
+
+    return steps()
 
 
 class _Study:
@@ -217,22 +213,19 @@ class _Study:
         samplers = self.optuna.samplers
         self.sampler = samplers.TPESampler if sampler == "tpe" else samplers.RandomSampler
         self.base, self.seed = base, seed
+        float_range = self.optuna.distributions.FloatDistribution
         self.ranges = {
-            parameter.key: self.optuna.distributions.FloatDistribution(
-                parameter.low, parameter.high, log=True
-            )
-            for parameter in space_of(base)
+            key: float_range(low, high, log=True) for key, (low, high) in space_of(base).items()
         }
         self.study = self.optuna.create_study(direction="maximize")
 
     def add(self, trial: Trial) -> None:
         """Tell the sampler of a trial, if its settings lie in the space."""
-        values = None if trial.settings is None else values_of(trial.settings, self.base)
-        if values is not None:
+        params = None if trial.settings is None else values_of(trial.settings, self.base)
+        if params is not None:
+            create = self.optuna.trial.create_trial
             self.study.add_trial(
-                self.optuna.trial.create_trial(
-                    params=values, distributions=self.ranges, value=trial.score
-                )
+                create(params=params, distributions=self.ranges, value=trial.score)
             )
 
     def draw(self, number: int) -> CRFSettings:

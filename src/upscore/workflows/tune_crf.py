@@ -5,12 +5,13 @@ from __future__ import annotations
 import contextlib
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+from pydantic import TypeAdapter
 
 from upscore.core.failures import Failure
 from upscore.core.files import explain_os_error, make_folder, write_text
@@ -28,7 +29,6 @@ from upscore.crf.search import (
     best_trial,
     known_candidates,
     read_history,
-    require_optuna,
     search,
     write_history,
 )
@@ -43,7 +43,7 @@ from upscore.inference.pipeline.settings import is_pipeline, read_pipeline
 from upscore.inference.segmenter import Segmenter
 from upscore.inference.tiles import DEFAULT_TILE
 from upscore.metrics.bootstrap import Overlaps, difference_interval, overlaps
-from upscore.metrics.confusion import Confusion, mean_iou
+from upscore.metrics.confusion import Matrix, mean_iou
 from upscore.report.figures.scores import write_png
 from upscore.report.figures.tuning import DRAWN, NO_CRF, START, Point, tuning_figure
 from upscore.workflows.prediction_cache import Probabilities, Refine, StoredPredictions
@@ -99,13 +99,8 @@ class TuneResult:
 
     def to_dict(self) -> dict[str, Any]:
         """JSON values of every field, and the verdict."""
-        content = asdict(self) | {"folder": str(self.folder), "verdict": self.verdict()}
-        for name in ("trials", "checked"):
-            content[name] = [
-                asdict(trial) | {"settings": trial.settings and trial.settings.to_json()}
-                for trial in getattr(self, name)
-            ]
-        return content
+        content: dict[str, Any] = TypeAdapter(TuneResult).dump_python(self, mode="json")
+        return content | {"verdict": self.verdict()}
 
     def verdict(self) -> list[str]:
         """What the best CRF is worth, one sentence or two a line."""
@@ -215,14 +210,13 @@ def tune_crf(
         DataError: other classes, fewer than two usable images, or nothing to score in them.
         OutputError: ``out`` cannot be written.
     """
-    require_optuna()
-    if trials < 1:
-        raise SettingsError(f"--trials is {trials}; allowed: 1 or more")
-    if minutes is not None and not minutes > 0:
-        raise SettingsError(f"--minutes is {minutes:g}; allowed: above 0")
+    base = load_crf(start)
+    if iterations is not None:
+        if iterations < 1:
+            raise SettingsError(f"--iterations is {iterations}; allowed: 1 or more")
+        base = base.model_copy(update={"iterations": iterations})
     if seed < 0:
         raise SettingsError(f"--seed is {seed}; allowed: 0 or more")
-    base = _base(start, iterations)
     known = known_candidates(start, base)
     dataset = open_data(data, max_pixels=max_pixels)
     part = draw_images(dataset.split(split), images, seed=seed)
@@ -280,16 +274,6 @@ def _refined_stage(run: Path) -> str | None:
     settings = read_pipeline(run)
     refined = settings.stages[settings.answer].refine
     return settings.answer if refined is None else refined.of
-
-
-def _base(start: str, iterations: int | None) -> CRFSettings:
-    """The settings that give what is not varied. Raises as load_crf, or SettingsError."""
-    base = load_crf(start)
-    if iterations is None:
-        return base
-    if iterations < 1:
-        raise SettingsError(f"--iterations is {iterations}; allowed: 1 or more")
-    return base.model_copy(update={"iterations": iterations})
 
 
 def draw_images(split: Split, num: int, *, seed: int) -> Split:
@@ -352,6 +336,21 @@ def tune(
     history = folder / HISTORY
     past = _past(history, made_with, known, resume=resume)
     _try_once(known, len(table))
+
+    def score(settings: CRFSettings | None) -> float:
+        matrices = stored.matrices(searched, _refine(settings))
+        return _miou(np.sum(list(matrices), axis=0), images)
+
+    remaining = search(
+        score,
+        base=base,
+        known=known,
+        num_trials=num_trials,
+        seed=seed,
+        sampler=sampler,
+        seconds=seconds,
+        past=past,
+    )
     make_folder(folder)
     total = len(known) + num_trials
     with _scratch(folder) as scratch:
@@ -359,13 +358,6 @@ def tune(
         with progress("labelling") as update:
             failures = _label(probabilities, images, stored, update)
         searched, held = range(0, len(stored), 2), range(1, len(stored), 2)
-
-        def score(settings: CRFSettings | None) -> float:
-            confusion = Confusion(len(table))
-            for matrix in stored.matrices(searched, _refine(settings)):
-                confusion.matrix += matrix
-            return _miou(confusion, images)
-
         if past:
             _require_same_network(history, past[0], score(None))
         trials = list(past)
@@ -374,16 +366,7 @@ def tune(
         try:
             with progress("searching") as update:
                 update(len(trials), total)
-                for trial in search(
-                    score,
-                    base=base,
-                    known=known,
-                    num_trials=num_trials,
-                    seed=seed,
-                    sampler=sampler,
-                    seconds=seconds,
-                    past=past,
-                ):
+                for trial in remaining:
                     trials.append(trial)
                     write_history(history, trials, about=made_with)
                     update(len(trials), total)
@@ -393,11 +376,9 @@ def tune(
             with progress("checking") as update:
                 for place, trial in enumerate(chosen):
                     update(place, len(chosen))
-                    confusion, rows = Confusion(len(table)), []
-                    for matrix in stored.matrices(held, _refine(trial.settings)):
-                        confusion.matrix += matrix
-                        rows.append(overlaps(matrix))
-                    check[trial.number] = _miou(confusion, images), np.stack(rows)
+                    matrices = list(stored.matrices(held, _refine(trial.settings)))
+                    miou = _miou(np.sum(matrices, axis=0), images)
+                    check[trial.number] = miou, np.stack([overlaps(m) for m in matrices])
         except KeyboardInterrupt:
             interrupted = True
 
@@ -523,8 +504,8 @@ def _refine(settings: CRFSettings | None) -> Refine | None:
     return lambda photo, energies: crf(photo, energies=energies)
 
 
-def _miou(confusion: Confusion, images: Split) -> float:
-    score = mean_iou(confusion.matrix)
+def _miou(matrix: Matrix, images: Split) -> float:
+    score = mean_iou(matrix)
     if score is None:
         raise DataError(
             f"nothing to score: one half of the {_images(len(images))} taken from split "
@@ -554,8 +535,7 @@ def _write(result: TuneResult, *, num_known: int, command: str) -> None:
         return
     write_trials_csv(result.folder / "trials.csv", result.trials)
     points = [_point(trial, num_known) for trial in result.trials]
-    ranges = {parameter.key: (parameter.low, parameter.high) for parameter in SPACE}
-    figure = tuning_figure(points, ranges=ranges, num_images=result.num_searched)
+    figure = tuning_figure(points, ranges=SPACE, num_images=result.num_searched)
     write_png(result.folder / "tuning.png", figure)
     if result.best is not None and result.best.settings is not None:
         lines = ["Settings of a dense CRF, for --crf.", *result.verdict()]
@@ -570,7 +550,7 @@ def _point(trial: Trial, num_known: int) -> Point:
     """What the figure shows of a trial: only values under symmetric normalisation compare."""
     values = {}
     if trial.settings is not None and trial.settings.normalization == "symmetric":
-        found = {parameter.key: _value(trial.settings, parameter.key) for parameter in SPACE}
+        found = {key: _value(trial.settings, key) for key in SPACE}
         values = {key: v for key, v in found.items() if isinstance(v, float) and v > 0}
     group = trial.name if trial.name in (NO_CRF, *CRF_NAMES) else START
     return Point(trial.number, trial.score, DRAWN if trial.number >= num_known else group, values)
@@ -578,7 +558,7 @@ def _point(trial: Trial, num_known: int) -> Point:
 
 def write_trials_csv(path: Path, trials: Sequence[Trial]) -> None:
     """Write one row a trial; an empty cell where there is no such setting or score."""
-    keys = [*(parameter.key for parameter in SPACE), "normalization", "iterations"]
+    keys = [*SPACE, "normalization", "iterations"]
     rows = [
         [
             trial.number,
