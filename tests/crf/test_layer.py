@@ -14,7 +14,7 @@ from torch.autograd import gradcheck
 from torch.func import functional_call
 
 from upscore.crf import Bilateral, DenseCRF, Features, Gaussian, Potts
-from upscore.crf.brute_force import brute_force
+from crf.brute_force import brute_force
 from upscore.crf.layer import CRFLayer
 from upscore.errors import DataError, SettingsError
 

@@ -23,7 +23,7 @@ from upscore.cli.main import main
 from upscore.core.images import MAX_PIXELS
 from upscore.core.labels import CAMVID_LABELS, Labels
 from upscore.core.parallel import processes as worker_pool
-from upscore.crf.settings import crf_settings, dump_crf
+from upscore.crf.settings import crf_settings
 from upscore.crf.unary import unary_from_labels
 from upscore.errors import (
     DataError,
@@ -534,7 +534,8 @@ def test_ctrl_c_with_several_processes(tmp_path):
         save_photo(tmp_path / f"photos/{number:02d}.png", random_photo(90, 120, seed=number))
         np.save(tmp_path / f"photos/{number:02d}.npy", late_edge(90, 120))
     slow = tmp_path / "slow.yaml"  # so that the signal comes long before the end
-    dump_crf(crf_settings("deconvnet").model_copy(update={"iterations": 150}), slow)
+    settings = crf_settings("deconvnet").model_copy(update={"iterations": 150})
+    slow.write_text(settings.to_yaml(), encoding="utf-8")
     arguments = [
         "refine", str(tmp_path / "photos/*.npy"), "--images", str(tmp_path / "photos"),
         "--out", str(tmp_path / "out"), "--save", "labels", "--workers", "2", "--crf", str(slow),
