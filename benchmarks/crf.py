@@ -32,7 +32,8 @@ from upscore.core.runtime import cpu_name, peak_memory_bytes
 from upscore.crf import Bilateral, DenseCRF, Gaussian
 from upscore.crf.lattice import filter as kernels
 from upscore.crf.lattice.build import Stages
-from upscore.crf.lattice.engine import Engine, Kernel
+from upscore.crf.lattice.engine import Engine
+from upscore.crf.terms import Kernel
 
 SIZE = (500, 375)  # width, height
 NUM_CLASSES = 21

@@ -20,7 +20,7 @@ from upscore.crf.settings import BilateralSettings, CRFSettings, crf_settings
 from upscore.errors import DataError, NotFoundError, SettingsError
 from upscore.inference.load import load_segmenter
 from upscore.inference.predict_files import predict_files
-from upscore.inference.refine import CRF_TILE, Refine
+from upscore.inference.refine import CRF_TILE, Refine, crf_device
 from upscore.inference.test_time_augmentation import Averaged
 from upscore.inference.tiles import Tiled
 from upscore.inference.whole_image import WholeImage
@@ -167,6 +167,10 @@ def test_predict_with_a_crf(model_folder, tmp_path, capsys):
         photo = np.asarray(Image.open(tmp_path / f"photos/{number}.png"))
         labels = np.asarray(Image.open(out / f"labels/{number}.png"))
         assert np.array_equal(labels, segmenter.predict(photo))
+
+
+def test_the_crf_takes_a_gpu_that_was_asked_for():
+    assert [crf_device(name) for name in ("cpu", "auto", "cuda")] == ["cpu", "cpu", "cuda"]
 
 
 def test_options_record_every_setting(tmp_path):

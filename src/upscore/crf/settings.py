@@ -102,8 +102,8 @@ class CRFSettings(Settings):
             )
         return self
 
-    def build(self, *, threads: int | None = None) -> DenseCRF:
-        """The CRF itself; ``threads`` as :class:`~upscore.crf.DenseCRF` takes it."""
+    def build(self, *, threads: int | None = None, device: str = "cpu") -> DenseCRF:
+        """The CRF itself; ``threads`` and ``device``: see :class:`~upscore.crf.DenseCRF`."""
         return DenseCRF(
             gaussian=Gaussian(**dict(self.gaussian)) if self.gaussian else None,
             bilateral=Bilateral(**dict(self.bilateral)) if self.bilateral else None,
@@ -117,6 +117,7 @@ class CRFSettings(Settings):
             normalization=self.normalization,
             prune=self.prune,
             threads=threads,
+            device=device,
         )
 
     def to_json(self) -> dict[str, Any]:

@@ -149,6 +149,15 @@ class Features:
 Term = Gaussian | Bilateral | Features
 
 
+@dataclass(frozen=True)
+class Kernel:
+    """A pairwise term as filters need it: features (N, D), weight, normalisation."""
+
+    rows: FeatureArray
+    weight: float
+    normalization: Normalization
+
+
 def require_normalization(value: object, *, optional: bool = False) -> None:
     """Refuse anything but the four names (and None if ``optional``).
 

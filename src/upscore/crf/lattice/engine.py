@@ -15,7 +15,7 @@ from upscore.core.jit.simd import LANES, empty_rows
 from upscore.core.jit.threads import run_parallel
 from upscore.crf.lattice import filter as filtering
 from upscore.crf.lattice.build import Float32s, Int64s, build_lattice
-from upscore.crf.terms import Normalization
+from upscore.crf.terms import Kernel
 from upscore.crf.validation import SUM_TOLERANCE
 
 TILE = 32
@@ -27,15 +27,6 @@ EPSILON = np.float32(1e-20)
 
 class UnfitError(Exception):
     """Energies or probabilities that :mod:`upscore.crf.validation` has to check and convert."""
-
-
-@dataclass(frozen=True)
-class Kernel:
-    """A pairwise term as the filter needs it: features (N, D), weight, normalisation."""
-
-    rows: Float32s
-    weight: float
-    normalization: Normalization
 
 
 @dataclass
