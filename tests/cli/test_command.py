@@ -78,7 +78,14 @@ def test_version(capsys: pytest.CaptureFixture[str]) -> None:
 def test_doctor_tells_device_precision_rate_and_extras(capsys: pytest.CaptureFixture[str]) -> None:
     main(["doctor"])
     out = capsys.readouterr().out
-    for words in ("torch", "device chosen", "precision chosen", "TFLOP/s measured", "extra video"):
+    for words in (
+        "torch",
+        "device chosen",
+        "precision chosen",
+        "TFLOP/s measured",
+        "extra video",
+        "extra tune",
+    ):
         assert words in out
 
 

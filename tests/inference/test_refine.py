@@ -16,11 +16,11 @@ from inference.support import ByColor, late_edge, random_photo, save_photo, two_
 from upscore.cli import predict as verb
 from upscore.cli.segmenter_options import SegmenterOptions
 from upscore.core.labels import Labels
-from upscore.crf.settings import BilateralSettings, CRFSettings, crf_settings, dump_crf
+from upscore.crf.settings import BilateralSettings, CRFSettings, crf_settings
 from upscore.errors import DataError, NotFoundError, SettingsError
 from upscore.inference.load import load_segmenter
 from upscore.inference.predict_files import predict_files
-from upscore.inference.refine import CRF_TILE, Refine
+from upscore.inference.refine import CRF_TILE, Refine, crf_device
 from upscore.inference.test_time_augmentation import Averaged
 from upscore.inference.tiles import Tiled
 from upscore.inference.whole_image import WholeImage
@@ -169,10 +169,14 @@ def test_predict_with_a_crf(model_folder, tmp_path, capsys):
         assert np.array_equal(labels, segmenter.predict(photo))
 
 
+def test_the_crf_takes_a_gpu_that_was_asked_for():
+    assert [crf_device(name) for name in ("cpu", "auto", "cuda")] == ["cpu", "cpu", "cuda"]
+
+
 def test_options_record_every_setting(tmp_path):
     path = tmp_path / "mine.yaml"
     settings = CRFSettings(bilateral=BilateralSettings(sxy=5, srgb=3, weight=2), prune=0.01)
-    dump_crf(settings, path)
+    path.write_text(settings.to_yaml(), encoding="utf-8")
     about = SegmenterOptions(device="cpu", precision="fp32", crf=str(path)).about()
     assert about["crf"] == settings.to_json()
     assert json.loads(json.dumps(about)) == about

@@ -13,7 +13,7 @@ from scipy import ndimage
 
 from proposals.brute_force_edge_boxes import BruteForce, choose, refine, windows
 from upscore.core.boxes import iou_matrix
-from upscore.core.jit.threads import run_team
+from upscore.core.jit.threads import run_parallel
 from upscore.edges.detectors import GradientEdges
 from upscore.edges.maps import edge_orientation, thin_edges
 from upscore.errors import DataError, SettingsError
@@ -59,7 +59,7 @@ def scores_of(strength, orientation, boxes: np.ndarray, least: float = 1e-9) -> 
     )
     scores = np.zeros(len(boxes), np.float32)
     desks = edge_scores.new_desks(tables, 1)
-    run_team(box_search._score, 1, tables, desks, boxes, scores, np.float32(least))
+    run_parallel(box_search._score, 1, tables, desks, boxes, scores, np.float32(least))
     return scores
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from upscore.core.jit.compile import compiled, telling
+from upscore.core.jit.compile import jit, log_compilation
 from upscore.core.labels import VOID, LabelMap
 
 
@@ -23,12 +23,12 @@ def connected_regions(labels: LabelMap, *, void: int = VOID) -> npt.NDArray[np.i
         (H, W) int32.
     """
     regions = np.empty(labels.shape, np.int32)
-    with telling("the regions of label maps"):
+    with log_compilation("the regions of label maps"):
         _number(np.ascontiguousarray(labels), void, regions)
     return regions
 
 
-@compiled
+@jit
 def _number(labels: LabelMap, void: int, regions: npt.NDArray[np.int32]) -> None:
     height, width = labels.shape
     # of each provisional number one of the same region that is not larger; a root is its own

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 Precision = Literal["auto", "fp32", "bf16", "fp16"]
 DeviceName = Literal["auto", "cpu", "cuda"]
 
-EXTRAS = {"video": "av", "opencv": "cv2", "tensorboard": "tensorboard"}
+EXTRAS = {"video": "av", "opencv": "cv2", "tensorboard": "tensorboard", "tune": "optuna"}
 """Extra -> the module that it brings."""
 
 

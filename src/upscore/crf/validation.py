@@ -1,6 +1,6 @@
-"""What is handed to a CRF, checked at the border: probabilities, energies, images.
+"""Validation of a CRF's input arrays: probabilities, energies, images.
 
-Every refusal says where the first offending pixel is and what to do.
+Every error names the first offending pixel and how to fix it.
 """
 
 from __future__ import annotations
@@ -13,21 +13,21 @@ import numpy.typing as npt
 from upscore.errors import DataError
 
 MIN_PROBABILITY = 1e-37
-"""Smaller probabilities, 0 among them, count as this: just above the smallest normal float32. It is
-an energy of 85.2, which no term of usual weight overcomes, so such a class stays at 0."""
+"""Floor of the probabilities, just above the smallest normal float32. Its energy, 85.2, is too high
+for terms of usual weights to overcome, so a class of probability 0 stays at 0."""
 
 MAX_ENERGY = 1e30
-"""Energies count from the lowest of their pixel, and no higher than this, infinity included."""
+"""Ceiling of the energies (and of infinity), relative to the lowest energy of the pixel."""
 
 SUM_TOLERANCE = 0.01
-"""How far from one the probabilities of a pixel may sum up: room for float16 and for resizing."""
+"""Allowed deviation of a pixel's sum of probabilities from 1, for float16 and for resized maps."""
 
 Energies = npt.NDArray[np.float32]
-"""(C, *shape) float32, the lowest of each pixel 0."""
+"""(C, *shape) float32; the lowest energy of each pixel is 0."""
 
 
 def energies_from_probabilities(probabilities: object) -> Energies:
-    """-log of probabilities (C, *shape), with the lowest of each pixel set to 0.
+    """Energies -log(p) of probabilities (C, *shape), shifted so that each pixel's lowest is 0.
 
     Raises:
         DataError: no float array with a class axis and at least one pixel; NaN, negative numbers;
@@ -62,7 +62,7 @@ def energies_from_probabilities(probabilities: object) -> Energies:
 
 
 def energies_from_energies(energies: object) -> Energies:
-    """Unary energies (C, *shape), any real numbers, with the lowest of each pixel set to 0.
+    """Unary energies (C, *shape) of any real numbers, shifted so that each pixel's lowest is 0.
 
     Plus infinity (impossible) is allowed as long as a class remains.
 
@@ -95,14 +95,15 @@ def energies_from_energies(energies: object) -> Energies:
 def require_image(
     image: object, shape: tuple[int, ...], *, deviation: float = 0.0
 ) -> npt.NDArray[np.float32]:
-    """An image (*shape, channels) of finite numbers, as float32.
+    """Check an image (*shape, channels) of finite numbers and convert it to float32.
 
-    ``deviation`` is the smallest of the colours. A float image within 0..1 that it is too large for
-    is refused: it was made for 0..255, and the colours would count for nothing.
+    Args:
+        deviation: the smallest deviation of the colours. If it is 1 or more, a float image within
+            0..1 is refused: the deviation is meant for 0..255, so colours would have no effect.
 
     Raises:
-        DataError: missing, another size than the classes' maps, no channel axis, NaN, or
-            within 0..1 as above.
+        DataError: no image, another size than the class maps, no channel axis, NaN, or within 0..1
+            as above.
     """
     if image is None:
         raise DataError("there is no image, but the CRF has a bilateral term; pass image=")

@@ -15,7 +15,7 @@ import math
 import numpy as np
 import numpy.typing as npt
 
-from upscore.core.jit.compile import compiled, part_of_kernels, telling
+from upscore.core.jit.compile import jit, jit_inline, log_compilation
 from upscore.errors import DataError, SettingsError
 
 Map = npt.NDArray[np.float32]
@@ -89,7 +89,7 @@ def edge_orientation(strength: object, *, radius: int = 4) -> Map:
     """
     _require_radius(radius, least=0)
     plain = require_strength(strength)
-    with telling("edge maps"):
+    with log_compilation("edge maps"):
         smooth = _smooth(np.pad(plain, radius, mode="symmetric"), radius)
         across = np.empty_like(smooth)
         _derivative_x(smooth, across)
@@ -128,11 +128,11 @@ def thin_edges(
         raise SettingsError(f"multiplier is {multiplier:g}; want 1 or more")
     plain = require_strength(strength)
     normal = require_orientation(orientation, plain.shape)
-    with telling("edge maps"):
+    with log_compilation("edge maps"):
         return _thin(plain, normal, radius, border, np.float32(multiplier))
 
 
-@compiled
+@jit
 def _smooth(padded: Map, radius: int) -> Map:
     """Triangle filter of ``radius`` in both directions; what was padded falls away."""
     height, width = padded.shape[0] - 2 * radius, padded.shape[1] - 2 * radius
@@ -156,7 +156,7 @@ def _smooth(padded: Map, radius: int) -> Map:
     return result
 
 
-@compiled
+@jit
 def _derivative_x(values: Map, result: Map) -> None:
     """Central differences along rows, one-sided at their ends."""
     height, width = values.shape
@@ -172,7 +172,7 @@ def _derivative_x(values: Map, result: Map) -> None:
             line[x] = half * (source[x + 1] - source[x - 1])
 
 
-@compiled
+@jit
 def _orientation(across: Map, down: Map) -> Map:
     """From the first derivatives along x and y."""
     height, width = across.shape
@@ -195,7 +195,7 @@ def _orientation(across: Map, down: Map) -> Map:
     return result
 
 
-@part_of_kernels
+@jit_inline
 def _between_pixels(values: Map, x: float, y: float) -> float:
     """Bilinear; beyond the border counts the border."""
     height, width = values.shape
@@ -210,7 +210,7 @@ def _between_pixels(values: Map, x: float, y: float) -> float:
     )
 
 
-@compiled
+@jit
 def _thin(strength: Map, orientation: Map, radius: int, border: int, multiplier: float) -> Map:
     height, width = strength.shape
     result = np.zeros((height, width), np.float32)

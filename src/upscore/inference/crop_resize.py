@@ -18,8 +18,8 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 
-from upscore.core.jit.compile import compiled, part_of_kernels, telling
-from upscore.core.jit.threads import Meeting, num_threads, run_team
+from upscore.core.jit.compile import jit, jit_inline, log_compilation
+from upscore.core.jit.threads import Barrier, num_threads, run_parallel
 from upscore.core.labels import RGBImage
 
 NOTHING = np.float32(0)
@@ -45,8 +45,8 @@ def see_windows(
     """
     seen = np.empty((len(windows), *size, 3), np.uint8)
     corners = np.array(windows, np.int64).reshape(-1, 4)
-    with telling("windows of a photo"):
-        run_team(_see, _threads(), image, corners, antialias, seen)
+    with log_compilation("windows of a photo"):
+        run_parallel(_see, _threads(), image, corners, antialias, seen)
     return seen
 
 
@@ -62,21 +62,21 @@ def lay_windows(
         add: sum instead of maximum.
     """
     corners = np.array(windows, np.int64).reshape(-1, 4)
-    with telling("windows of a photo"):
-        run_team(_lay, _threads(), scores, corners, canvas, add, antialias)
+    with log_compilation("windows of a photo"):
+        run_parallel(_lay, _threads(), scores, corners, canvas, add, antialias)
 
 
 def _threads() -> int:
     return num_threads(None)
 
 
-@part_of_kernels
+@jit_inline
 def _reach(source: int, target: int, antialias: bool) -> float:
     """Half the width of the triangle, in pixels of the source."""
     return max(source / target, 1.0) if antialias else 1.0
 
 
-@part_of_kernels
+@jit_inline
 def _find_taps(
     source: int, target: int, reach: float, first: int, starts: Ints, counts: Ints, weights: Floats
 ) -> None:
@@ -96,16 +96,16 @@ def _find_taps(
         counts[k] = high - low
 
 
-@part_of_kernels
+@jit_inline
 def _most_taps(reach: float) -> int:
     return math.floor(2 * reach) + 2
 
 
-@compiled
+@jit
 def _see(
     part: int,
     parts: int,
-    meeting: Meeting,  # noqa: ARG001
+    barrier: Barrier,  # noqa: ARG001
     image: RGBImage,
     windows: Ints,
     antialias: bool,
@@ -147,11 +147,11 @@ def _see(
                 seen[n, y, x, 2] = np.uint8(blue + np.float32(0.5))
 
 
-@compiled
+@jit
 def _lay(
     part: int,
     parts: int,
-    meeting: Meeting,  # noqa: ARG001
+    barrier: Barrier,  # noqa: ARG001
     scores: Floats,
     windows: Ints,
     canvas: Floats,

@@ -11,7 +11,7 @@ from upscore.crf.settings import load_crf
 from upscore.errors import SettingsError
 from upscore.inference.pipeline.run import load_pipeline
 from upscore.inference.pipeline.settings import is_pipeline
-from upscore.inference.refine import CRF_TILE, Refine
+from upscore.inference.refine import CRF_TILE, Refine, crf_device
 from upscore.inference.run_model import load_network
 from upscore.inference.segmenter import Segmenter
 from upscore.inference.tiles import Tiled, require_tile
@@ -49,7 +49,7 @@ def load_segmenter(
         refuse_network_options(path, tile=tile, flip=flip, scales=scales, crf=crf)
         return load_pipeline(path, device=device, precision=precision, stages=())
     require_tile(tile)
-    refinement = None if crf is None else load_crf(crf).build()
+    refinement = None if crf is None else load_crf(crf).build(device=crf_device(device))
     runtime = select_runtime(device, precision)
     segmenter = load_network(path, runtime, tile=tile, flip=flip, scales=scales)
     if refinement is None:

@@ -6,6 +6,7 @@ import numpy as np
 
 from upscore.core.images import require_rgb
 from upscore.core.labels import LabelMap, Labels, RGBImage
+from upscore.core.runtime import DeviceName
 from upscore.crf.mean_field import DenseCRF
 from upscore.inference.segmenter import Scores, Segmenter, log_scores, softmax
 from upscore.inference.tiles import blended_rows
@@ -13,6 +14,11 @@ from upscore.inference.tiles import blended_rows
 CRF_TILE = 2048
 """Pixels. The CRF takes larger photos in tiles of this side, as its memory grows with the area: at
 this one, with 21 classes, some 2 GiB beyond the probabilities."""
+
+
+def crf_device(device: DeviceName) -> str:
+    """Where a CRF is computed: on a GPU if ``device`` asks for one, but not for ``auto``."""
+    return "cuda" if device == "cuda" else "cpu"
 
 
 class Refine:

@@ -9,7 +9,7 @@ from typing import Any, Self
 import numpy as np
 import numpy.typing as npt
 
-from upscore.core.jit.compile import compiled, telling
+from upscore.core.jit.compile import jit, log_compilation
 from upscore.core.labels import MAX_CLASSES, VOID, LabelMap
 from upscore.errors import SettingsError
 from upscore.metrics.confusion import mean_of_known, require_maps
@@ -121,7 +121,7 @@ class BoundaryF:
         near = _offsets(self.tolerance * math.hypot(*truth.shape))
         true = boundary_pixels(truth)
         said = boundary_pixels(_without_void(truth, prediction))
-        with telling(KERNELS):
+        with log_compilation(KERNELS):
             found, there = _matched(true, said, near)
             right, claimed = _matched(said, true, near)
         occurs = (there + claimed)[: self.num_classes] > 0
@@ -201,7 +201,7 @@ def _offsets(tolerance: float) -> npt.NDArray[np.int64]:
     return np.stack([rows[order], columns[order]], axis=1).astype(np.int64)
 
 
-@compiled
+@jit
 def _matched(
     some: LabelMap, others: LabelMap, near: npt.NDArray[np.int64]
 ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from upscore.core.jit.compile import compiled, part_of_kernels, telling
+from upscore.core.jit.compile import jit, jit_inline, log_compilation
 
 Distances = npt.NDArray[np.int32]
 """(H, W) int32, squared Euclidean distances between centres of pixels."""
@@ -39,7 +39,7 @@ def squared_distances(
     assert 1 <= limit < 46340
     out = np.empty(labels.shape, np.int32)
     if labels.size:
-        with telling(KERNELS):
+        with log_compilation(KERNELS):
             _squared_distances(np.ascontiguousarray(labels), limit, border, out)
     return out
 
@@ -62,12 +62,12 @@ def near_other_label(
     assert distance >= 1
     out = np.empty(labels.shape, np.bool_)
     if labels.size:
-        with telling(KERNELS):
+        with log_compilation(KERNELS):
             _near_other_label(np.ascontiguousarray(labels), distance, border, out)
     return out
 
 
-@part_of_kernels
+@jit_inline
 def _along_columns(labels: npt.NDArray[Any], far: Any, border: bool, steps: Distances) -> None:
     """Steps up or down to another label, at most ``far``, into ``steps`` (H, W)."""
     height, width = labels.shape
@@ -86,7 +86,7 @@ def _along_columns(labels: npt.NDArray[Any], far: Any, border: bool, steps: Dist
             steps[y, x] = min(steps[y, x], steps[y + 1, x] + 1 if same else 1)
 
 
-@compiled
+@jit
 def _squared_distances(labels: npt.NDArray[Any], limit: int, border: bool, out: Distances) -> None:
     height, width = labels.shape
     far = np.int32(limit + 1)
@@ -136,7 +136,7 @@ def _squared_distances(labels: npt.NDArray[Any], limit: int, border: bool, out: 
             left = right
 
 
-@compiled
+@jit
 def _near_other_label(
     labels: npt.NDArray[Any], distance: int, border: bool, out: npt.NDArray[np.bool_]
 ) -> None:

@@ -8,7 +8,7 @@ from typing import Any, Self
 import numpy as np
 import numpy.typing as npt
 
-from upscore.core.jit.compile import compiled, telling
+from upscore.core.jit.compile import jit, log_compilation
 from upscore.core.labels import VOID, LabelMap
 from upscore.core.regions import connected_regions
 from upscore.data.instances import number_objects
@@ -172,7 +172,7 @@ class ObjectSizes(GroupedCounts):
             regions = self._regions(np.where(valid, prediction, np.uint8(VOID)))
             votes = np.zeros((int(regions.max()) + 1, num_groups), np.int64)
             right = prediction == truth
-            with telling(KERNELS):
+            with log_compilation(KERNELS):
                 _vote(regions.ravel(), right.ravel(), of_truth.ravel(), votes)
             of_regions = votes.argmax(axis=1)
             missed = votes.max(axis=1) == 0
@@ -218,20 +218,20 @@ def inner_widths(regions: Regions, num: int) -> npt.NDArray[np.float64]:
     """
     squares = squared_distances(regions, limit=min(regions.shape), border=True)
     largest = np.ones(num, np.int32)
-    with telling(KERNELS):
+    with log_compilation(KERNELS):
         _largest(regions.ravel(), squares.ravel(), largest)
     widths: npt.NDArray[np.float64] = 2 * np.sqrt(largest.astype(np.float64)) - 1
     return widths
 
 
-@compiled
+@jit
 def _largest(regions: Regions, values: Distances, largest: npt.NDArray[np.int32]) -> None:
     for i in range(len(regions)):
         if values[i] > largest[regions[i]]:
             largest[regions[i]] = values[i]
 
 
-@compiled
+@jit
 def _vote(
     regions: Regions,
     right: npt.NDArray[np.bool_],

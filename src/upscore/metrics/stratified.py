@@ -7,7 +7,7 @@ from typing import Any, Self
 import numpy as np
 import numpy.typing as npt
 
-from upscore.core.jit.compile import compiled, telling
+from upscore.core.jit.compile import jit, log_compilation
 from upscore.core.labels import MAX_CLASSES, VOID, LabelMap
 from upscore.errors import SettingsError
 from upscore.metrics.confusion import mean_of_known, ratios
@@ -100,12 +100,12 @@ def tally(
         (num_groups, 3, C) int64.
     """
     counts = np.zeros((shape[0], 3, shape[1]), np.int64)
-    with telling(KERNELS):
+    with log_compilation(KERNELS):
         _tally(groups.ravel(), truth.ravel(), prediction.ravel(), VOID, counts)
     return counts
 
 
-@compiled
+@jit
 def _tally(
     groups: npt.NDArray[Any], truth: LabelMap, prediction: LabelMap, void: int, counts: Counts
 ) -> None:

@@ -1,4 +1,4 @@
-"""What a network said of some photos, kept on disk, to be refined and scored many times over."""
+"""Cache of a network's predictions on disk, to refine and score them many times."""
 
 from __future__ import annotations
 
@@ -16,22 +16,21 @@ from upscore.data.dataset import Sample
 from upscore.metrics.confusion import Matrix, count
 
 Probabilities = npt.NDArray[np.float32]
-"""(C, H, W) float32 in [0, 1], adding up to 1 over the classes."""
+"""(C, H, W) float32 in [0, 1] that sum to 1 over the classes."""
 
 Energies = npt.NDArray[np.float32]
-"""(C, H, W) float32, minus the logarithm of probabilities."""
+"""(C, H, W) float32, -log(probabilities)."""
 
 Refine = Callable[[RGBImage, Energies], Probabilities]
-"""A photo and its energies -> better probabilities of the same shape."""
+"""A photo and its energies -> refined probabilities of the same shape."""
 
 
 class StoredPredictions:
-    """Photos, their true labels and a network's probabilities, one set of files an image.
+    """Photos, their true labels and a network's probabilities on disk, four files an image.
 
-    Memory holds two or three images, whatever their number. Probabilities are kept as float16
-    energies, minus their logarithm, which keep three digits of the smallest ones, where float16
-    probabilities end at 6e-8. The network's own labels are kept beside, so that its score is not
-    touched by the rounding.
+    Memory holds two or three images, whatever their number. Probabilities are stored as float16
+    energies -log(p), which keep three digits of the smallest ones; float16 probabilities end at
+    6e-8. The network's own labels are stored too, so that rounding does not affect its score.
 
     Args:
         folder: an empty folder; the caller removes it.
@@ -48,7 +47,7 @@ class StoredPredictions:
         return self._num
 
     def add(self, sample: Sample, probabilities: Probabilities) -> None:
-        """Keep one image; its place is the number of images before it. Raises OutputError."""
+        """Store one image; its index is the number of images before it. Raises OutputError."""
         energies = -np.log(np.maximum(probabilities, MIN_PROBABILITY))
         arrays = {
             "photo": sample.image,
@@ -69,7 +68,7 @@ class StoredPredictions:
         """The confusion matrix (C, C) of each image in ``places``, in the data set's classes.
 
         Args:
-            refine: gives better probabilities; None scores the network's own labels.
+            refine: applied to each image; None scores the network's own labels.
         """
 
         def read(place: int) -> tuple[RGBImage, Energies]:

@@ -1,4 +1,4 @@
-"""How upscore compiles kernels: numba, without the lock, kept on disk, told to the user."""
+"""Compile kernels with numba: without the GIL, cached on disk, logged when it takes long."""
 
 from __future__ import annotations
 
@@ -10,35 +10,36 @@ from contextlib import contextmanager
 from typing import Any, TypeVar, cast
 
 import numba
+import numba.extending
 from numba.core.event import Listener, install_listener
-from numba.extending import intrinsic
 
 Kernel = TypeVar("Kernel", bound=Callable[..., Any])
 
 _FAST = {"contract", "nsz", "arcp"}
-"""What the compiler may assume of floats. Not that NaN and infinity never occur, and not that sums
-may be taken in another order: results are the same on every run."""
+"""Fast-math flags. NaN and infinity are still handled, and sums are not reordered, so that results
+are the same on every run."""
 
-_TELL_AFTER_S = 0.7
-"""Short compilations are not worth a message."""
+_LOG_AFTER_S = 0.7
+"""Shorter compilations are not logged."""
 
 logger = logging.getLogger("upscore.compiled")
 
-_first = threading.Lock()
+_first_use = threading.RLock()
+"""Held during the first use of a family of kernels; reentrant, as one family may use another."""
 _compiled: set[str] = set()
 
 
-def compiled(function: Kernel) -> Kernel:
-    """Compile on first call; keep the result beside the module or in the user's cache folder.
+def jit(function: Kernel) -> Kernel:
+    """Decorator: compile a kernel on its first call and cache it on disk.
 
-    Where neither can be written (a read-only installation of a user without a home), each process
-    compiles for itself.
+    The cache is beside the module or in the user's cache folder. Where neither can be written (a
+    read-only installation, a user without a home), each process compiles for itself.
     """
     return _compile(function, fastmath=_FAST)
 
 
-def compiled_as_written(function: Kernel) -> Kernel:
-    """The same with each operation rounded by itself, as C compilers do by default."""
+def jit_strict(function: Kernel) -> Kernel:
+    """As :func:`jit`, but each operation is rounded separately, as C compilers do by default."""
     return _compile(function, fastmath=False)
 
 
@@ -46,36 +47,37 @@ def _compile(function: Kernel, *, fastmath: Any) -> Kernel:
     options: dict[str, Any] = {"nogil": True, "fastmath": fastmath, "error_model": "numpy"}
     try:
         kernel: Any = numba.njit(cache=True, **options)(function)
-    except RuntimeError:  # numba found no folder to keep it in
+    except RuntimeError:  # numba found no folder for its cache
         kernel = numba.njit(**options)(function)
     return cast(Kernel, kernel)
 
 
-def part_of_kernels(function: Kernel) -> Kernel:
-    """A function that only kernels call, compiled together with each of them."""
-    # inlined by numba itself: a call counts references to each array, which costs more than a look
-    # into a table
+def jit_inline(function: Kernel) -> Kernel:
+    """Decorator for a function that only kernels call; it is inlined into each of them."""
+    # Inlined by numba itself: a call would count references to each array, which costs more than
+    # looking up a table entry.
     kernel: Any = numba.njit(nogil=True, fastmath=_FAST, error_model="numpy", inline="always")(
         function
     )
     return cast(Kernel, kernel)
 
 
-def instruction(function: Callable[..., Any]) -> Any:
-    """What numba calls an intrinsic: the function returns a signature and how to write it in LLVM.
+def intrinsic(function: Callable[..., Any]) -> Any:
+    """numba's ``intrinsic``: the function returns a signature and a generator of LLVM code.
 
-    Kernels that use it are not compiled anew when it changes, only when their own file does.
+    A kernel that uses it is not recompiled when the intrinsic changes, only when the kernel's own
+    file does.
     """
-    return intrinsic(function)
+    return numba.extending.intrinsic(function)
 
 
 class _Listener(Listener):
-    """Notes when numba compiles; it does not send these events for what it loads from disk."""
+    """Records when numba compiles; numba sends no such events for what it loads from disk."""
 
     def __init__(self, what: str) -> None:
         self.begin = self.end = 0.0
         self.timer = threading.Timer(
-            _TELL_AFTER_S,
+            _LOG_AFTER_S,
             logger.info,
             (f"compiling {what} for this machine, once (some ten seconds)",),
         )
@@ -91,26 +93,26 @@ class _Listener(Listener):
 
 
 @contextmanager
-def telling(what: str) -> Iterator[None]:
-    """Around the first use of some kernels in a process: logs (INFO) when it has to compile them.
+def log_compilation(what: str) -> Iterator[None]:
+    """Wrap the first use of some kernels in a process: log (INFO) if they have to be compiled.
 
-    Two messages, before and after, and only when it takes long; later uses cost nothing. A program
-    that wants them as a progress line adds a handler to the logger ``upscore.compiled``.
+    Two messages, one before and one after, and only if compiling is slow; later uses cost nothing.
+    May be nested. To show the messages, add a handler to the logger ``upscore.compiled``.
 
     Args:
-        what: the name that the messages use, one for each family of kernels: ``"the dense CRF"``.
+        what: name of the family of kernels in the messages, such as ``"the dense CRF"``.
     """
     if what in _compiled:
         yield
         return
-    with _first:
+    with _first_use:
         listener = _Listener(what)
         try:
             with install_listener("numba:compile", listener):
                 yield
         finally:
             listener.timer.cancel()
-        spent = listener.end - listener.begin
-        if spent > _TELL_AFTER_S:
-            logger.info("compiled %s in %.0f s", what, spent)
+        seconds = listener.end - listener.begin
+        if seconds > _LOG_AFTER_S:
+            logger.info("compiled %s in %.0f s", what, seconds)
         _compiled.add(what)

@@ -1,9 +1,9 @@
-"""Eight float32 numbers as one value in kernels: as many classes or channels at once.
+"""SIMD vectors of eight float32 numbers for kernels: eight classes or channels at once.
 
-numba's loops over eight numbers become vector instructions only when the compiler can prove that
-rows do not overlap, which it cannot for a lattice. So the vectors are written down: LLVM's
-<8 x float>, which it maps to every target (a register of AVX, two of SSE or NEON). Sixteen took as
-long for 21 classes, and more for few.
+numba vectorises a loop over eight numbers only if the compiler can prove that rows do not overlap,
+which it cannot for a lattice. So these intrinsics use LLVM's <8 x float> directly, which LLVM maps
+to every target (one AVX register, two of SSE or NEON). Sixteen took as long for 21 classes, and
+longer for few.
 """
 
 # ruff: noqa: ARG001  (numba calls all of these with the same arguments)
@@ -19,7 +19,7 @@ from llvmlite import ir  # type: ignore[import-untyped]
 from numba.core import types
 from numba.extending import models, register_model
 
-from upscore.core.jit.compile import instruction
+from upscore.core.jit.compile import intrinsic
 
 LANES = 8
 ALIGNMENT = 64
@@ -30,7 +30,7 @@ _INTEGERS = ir.VectorType(ir.IntType(32), LANES)
 
 
 class _Lanes(types.Type):
-    """What kernels know such a value as."""
+    """The numba type of a vector."""
 
 
 lanes_type: Any = _Lanes("Lanes")
@@ -78,9 +78,9 @@ def _fma(builder: Any, a: Any, b: Any, c: Any) -> Any:
     return _call(builder, "llvm.fma.v8f32", _VECTOR, [a, b, c])
 
 
-@instruction
+@intrinsic
 def load(typing: Any, array: Any, row: Any) -> Any:
-    """Row ``row`` of an array whose last axis has eight numbers, all rows counted through."""
+    """Load row ``row`` of an array (..., 8), the leading axes flattened."""
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         row_value = context.cast(builder, arguments[1], signature.args[1], types.uintp)
@@ -90,9 +90,9 @@ def load(typing: Any, array: Any, row: Any) -> Any:
     return lanes_type(array, row), generate
 
 
-@instruction
+@intrinsic
 def store(typing: Any, array: Any, row: Any, value: Any) -> Any:
-    """Put eight numbers into row ``row``."""
+    """Store a vector in row ``row`` of an array (..., 8), the leading axes flattened."""
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         row_value = context.cast(builder, arguments[1], signature.args[1], types.uintp)
@@ -103,9 +103,9 @@ def store(typing: Any, array: Any, row: Any, value: Any) -> Any:
     return types.void(array, row, value), generate
 
 
-@instruction
-def every(typing: Any, scalar: Any) -> Any:
-    """The same float32 eight times."""
+@intrinsic
+def broadcast(typing: Any, scalar: Any) -> Any:
+    """A vector of eight times the same float32."""
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         return _splat(builder, arguments[0])
@@ -113,7 +113,7 @@ def every(typing: Any, scalar: Any) -> Any:
     return lanes_type(types.float32), generate
 
 
-@instruction
+@intrinsic
 def fma(typing: Any, a: Any, b: Any, c: Any) -> Any:
     """a * b + c, rounded once."""
 
@@ -124,10 +124,10 @@ def fma(typing: Any, a: Any, b: Any, c: Any) -> Any:
 
 
 def _binary(name: str) -> Any:
-    @instruction
+    @intrinsic
     def operation(typing: Any, a: Any, b: Any) -> Any:
         def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-            if name in ("<", ">"):  # one instruction, where LLVM's own care for NaN takes three
+            if name in ("<", ">"):  # one instruction, where LLVM's NaN-safe maximum takes three
                 return builder.select(builder.fcmp_ordered(name, *arguments), *arguments)
             return getattr(builder, name)(*arguments)
 
@@ -143,9 +143,9 @@ maximum = _binary(">")
 minimum = _binary("<")
 
 
-@instruction
+@intrinsic
 def absolute(typing: Any, a: Any) -> Any:
-    """|a| of each."""
+    """|a|, element by element."""
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         return _call(builder, "llvm.fabs.v8f32", _VECTOR, list(arguments))
@@ -154,7 +154,7 @@ def absolute(typing: Any, a: Any) -> Any:
 
 
 def _reduction(combine: Callable[[Any, Any, Any], Any]) -> Any:
-    @instruction
+    @intrinsic
     def operation(typing: Any, a: Any) -> Any:
         def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
             value = arguments[0]
@@ -176,17 +176,17 @@ def _choose(sign: str) -> Callable[[Any, Any, Any], Any]:
     return lambda builder, a, b: builder.select(builder.fcmp_ordered(sign, a, b), a, b)
 
 
-# halves against halves, so that the order of a sum is always the same; float32
-total = _reduction(lambda builder, a, b: builder.fadd(a, b))
-largest = _reduction(_choose(">"))
-smallest = _reduction(_choose("<"))
+# pairwise halves, so that the order of a sum is always the same; float32
+horizontal_sum = _reduction(lambda builder, a, b: builder.fadd(a, b))
+horizontal_max = _reduction(_choose(">"))
+horizontal_min = _reduction(_choose("<"))
 
 
 _LOWEST = -87.0
 """exp of it is 1.6e-38, close above the smallest normal float32; below, :func:`exp` gives 0."""
 
 
-@instruction
+@intrinsic
 def exp(typing: Any, a: Any) -> Any:
     """e^a of numbers up to 88, within 2 units in the last place; 0 below -87.
 
@@ -216,7 +216,7 @@ def exp(typing: Any, a: Any) -> Any:
     return lanes_type(lanes_type), generate
 
 
-@instruction
+@intrinsic
 def log(typing: Any, a: Any) -> Any:
     """Natural logarithms of normal positive numbers, within 3e-7 absolute or 2 units.
 

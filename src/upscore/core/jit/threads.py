@@ -1,11 +1,11 @@
-"""Several threads on one kernel, meeting at barriers inside it.
+"""Run one kernel in several threads, with barriers inside the kernel.
 
-Not numba's own parallel loops: depending on the platform those abort the process when two Python
-threads use them at once (workqueue) or when a forked child does (GNU OpenMP). Here the threads are
-Python's, started for one call and joined at its end; kernels run without the interpreter's lock.
+numba's own parallel loops are not used: depending on the platform they abort the process when two
+Python threads use them at once (workqueue) or when a forked child does (GNU OpenMP). These are
+Python threads, started for one call and joined at its end; kernels run without the GIL.
 """
 
-# ruff: noqa: ARG001  (numba calls all instructions with the same arguments)
+# ruff: noqa: ARG001  (numba calls all intrinsics with the same arguments)
 
 from __future__ import annotations
 
@@ -20,43 +20,43 @@ import numpy.typing as npt
 from llvmlite import ir  # type: ignore[import-untyped]
 from numba.core import types
 
-from upscore.core.jit.compile import instruction, part_of_kernels
+from upscore.core.jit.compile import intrinsic, jit_inline
 
-Meeting = npt.NDArray[np.int64]
-"""Counts the arrivals at barriers; a cache line to itself."""
+Barrier = npt.NDArray[np.int64]
+"""The number of arrivals so far, in a cache line of its own."""
 
 _SPINS = 2000
-"""Looks before a waiting thread offers its core to others: some microseconds."""
+"""Checks before a waiting thread yields its core to others: some microseconds."""
 
-_give_way = types.ExternalFunction(
+_yield_cpu = types.ExternalFunction(
     "SwitchToThread" if os.name == "nt" else "sched_yield", types.int32()
 )
 
 
 def num_threads(wanted: int | None) -> int:
-    """``wanted``, or as many as numba was told to use (``NUMBA_NUM_THREADS``, or the cores)."""
+    """``wanted``, or numba's setting if None (``NUMBA_NUM_THREADS``, by default the cores)."""
     return wanted or int(numba.get_num_threads())
 
 
-def new_meeting() -> Meeting:
+def new_barrier() -> Barrier:
     return np.zeros(16, np.int64)
 
 
-def run_team(kernel: Callable[..., Any], parts: int, *arguments: Any) -> None:
-    """``kernel(part, parts, meeting, *arguments)`` for each part, at the same time.
+def run_parallel(kernel: Callable[..., Any], parts: int, *arguments: Any) -> None:
+    """Call ``kernel(part, parts, barrier, *arguments)`` for each part, all at the same time.
 
-    Each part runs in a thread of its own (the first in the caller's), so that barriers cannot wait
-    for a part that was not started. A kernel with barriers must neither raise nor allocate.
+    Each part has a thread of its own (the first runs in the caller's), so no part waits at a
+    barrier for one that was not started. A kernel with barriers must neither raise nor allocate.
     """
-    meeting = new_meeting()
+    barrier = new_barrier()
     if parts == 1:
-        kernel(0, 1, meeting, *arguments)
+        kernel(0, 1, barrier, *arguments)
         return
     failures: list[BaseException] = []
 
     def work(part: int) -> None:
         try:
-            kernel(part, parts, meeting, *arguments)
+            kernel(part, parts, barrier, *arguments)
         except BaseException as error:
             failures.append(error)
 
@@ -74,32 +74,32 @@ def _counter(context: Any, builder: Any, array_type: Any, array: Any) -> Any:
     return context.make_array(array_type)(context, builder, array).data
 
 
-@instruction
-def _arrive(typing: Any, meeting: Any) -> Any:
+@intrinsic
+def _arrive(typing: Any, barrier: Any) -> Any:
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         pointer = _counter(context, builder, signature.args[0], arguments[0])
         return builder.atomic_rmw("add", pointer, ir.Constant(ir.IntType(64), 1), "seq_cst")
 
-    return types.int64(meeting), generate
+    return types.int64(barrier), generate
 
 
-@instruction
-def _arrived(typing: Any, meeting: Any) -> Any:
+@intrinsic
+def _arrived(typing: Any, barrier: Any) -> Any:
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         pointer = _counter(context, builder, signature.args[0], arguments[0])
         return builder.load_atomic(pointer, "seq_cst", 8)
 
-    return types.int64(meeting), generate
+    return types.int64(barrier), generate
 
 
-@part_of_kernels
-def barrier(meeting: Meeting, parts: int) -> None:
-    """Go on when all ``parts`` threads have come here, with everything that they wrote visible."""
+@jit_inline
+def wait(barrier: Barrier, parts: int) -> None:
+    """Wait until all ``parts`` threads have arrived; everything they wrote is then visible."""
     if parts == 1:
         return
-    wanted = (_arrive(meeting) // parts + 1) * parts
+    wanted = (_arrive(barrier) // parts + 1) * parts
     spins = 0
-    while _arrived(meeting) < wanted:
+    while _arrived(barrier) < wanted:
         spins += 1
         if spins > _SPINS:
-            _give_way()
+            _yield_cpu()

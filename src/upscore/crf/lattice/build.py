@@ -1,4 +1,4 @@
-"""The permutohedral lattice of an image's features: which vertices, which pixels, which neighbours.
+"""Build the permutohedral lattice of an image's features: vertices, pixels and neighbours.
 
 Adams, Baek and Davis, "Fast High-Dimensional Filtering Using the Permutohedral Lattice"
 (Eurographics 2010). Features of D dimensions are lifted into the hyperplane of D+1 coordinates that
@@ -7,22 +7,22 @@ with barycentric weights. Filtering is splat (pixels to vertices), blur with [1/
 each of the D+1 lattice directions, slice (vertices to pixels). This module builds the lattice;
 :mod:`upscore.crf.lattice.filter` filters with it.
 
-How it is laid out, since memory is what the filter waits for:
+The filter is bound by memory access, so the data are laid out as follows:
 
-- Vertices live in *cells*, blocks of the lattice in its first two features (tiles of the image, for
-  position features). Entries (pixel, corner of its simplex) are sorted into their cells first;
-  then each cell has a small hash table of its own, which stays in the cache, and cells go to
-  threads without races. Of the D+1 directions only the first three leave a cell.
-- A blur happens in place along *chains*, runs of vertices that are neighbours in one direction. A
-  vertex without neighbours there is in no chain and costs nothing. Chains are listed by length
+- Vertices are grouped into *cells*, blocks of the lattice in its first two features (tiles of the
+  image, for position features). Entries (pixel, corner of its simplex) are first sorted into their
+  cells; each cell then has a small hash table of its own, which stays in the cache, and threads
+  process cells without races. Only the first three of the D+1 directions leave a cell.
+- The blur works in place along *chains*, runs of vertices that are neighbours in one direction. A
+  vertex without such neighbours is in no chain and costs nothing. Chains are listed by length
   (2, 3, 4, longer), so that the short ones need no branches.
-- Splatting goes through a cell's entries in the order of the pixels, whose rows are then read in
-  order, while the cell's vertices stay in the cache.
+- Splatting processes a cell's entries in the order of the pixels, so that pixel rows are read in
+  order while the cell's vertices stay in the cache.
 """
 
-# ruff: noqa: ARG001  (a team gives all kernels the same first three arguments)
+# ruff: noqa: ARG001  (run_parallel passes the same first three arguments to all kernels)
 # mypy: disable-error-code="assignment,return-value,no-any-return"
-# (kernels mix Python's and numpy's integers, which the compiler makes the same)
+# (kernels mix Python and numpy integers, which the compiler unifies)
 
 from __future__ import annotations
 
@@ -31,8 +31,8 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from upscore.core.jit.compile import compiled, compiled_as_written, part_of_kernels
-from upscore.core.jit.threads import Meeting, run_team
+from upscore.core.jit.compile import jit, jit_inline, jit_strict
+from upscore.core.jit.threads import Barrier, run_parallel
 from upscore.errors import DataError
 
 Float32s = npt.NDArray[np.float32]
@@ -40,13 +40,13 @@ Int64s = npt.NDArray[np.int64]
 UInt32s = npt.NDArray[np.uint32]
 
 ENTRIES_PER_CELL = 2048
-"""Wanted on average: a cell's vertices with eight classes then fit into a core's first caches."""
+"""Target average: a cell's vertices with eight classes then fit into a core's L1 and L2 caches."""
 
 MAX_FEATURE = 30000.0
-"""Further from zero, float32 no longer places a pixel inside its simplex."""
+"""Beyond this, float32 is too coarse to place a pixel inside its simplex."""
 
 SEGMENTS = 5
-"""Of a cell's chains in one direction: where those of length 2, 3, 4, more begin, and the end."""
+"""Offsets of a cell's chains in one direction: of length 2, 3, 4 and more, and the end."""
 
 Stages = tuple[
     Int64s, Int64s, Int64s, Int64s, Int64s, Int64s, Int64s, Int64s, npt.NDArray[np.bool_]
@@ -56,12 +56,12 @@ Stages = tuple[
 NOT_FOUND = np.uint32(0xFFFFFFFF)
 NO_KEY = np.int64(-(2**63))
 _SPREAD = np.uint64(0x9E3779B97F4A7C15)
-"""2^64 over the golden ratio: multiplied by it, neighbouring keys fall far apart."""
+"""2^64 / golden ratio: the multiplier of Fibonacci hashing."""
 
 
 @dataclass(frozen=True)
 class Lattice:
-    """All pairwise terms' lattices of one image, one after the other, ready to be filtered with.
+    """The lattices of all pairwise terms of one image, concatenated, ready for filtering.
 
     E = N * corners entries, M vertices, L cells; ``corners`` is the sum of D+1 over the terms.
     """
@@ -88,7 +88,7 @@ class Lattice:
     segments: Int64s
     """(max D+1, L, SEGMENTS) into ``chains``."""
     stages: Stages
-    """Which cells go through what, in which order: :mod:`upscore.crf.lattice.filter`."""
+    """The cells of each stage of the filter, in order: see :mod:`upscore.crf.lattice.filter`."""
 
     @property
     def num_vertices(self) -> int:
@@ -96,7 +96,7 @@ class Lattice:
 
 
 def build_lattice(features: list[Float32s], order: Int64s, *, threads: int) -> Lattice:
-    """The lattices of one or more terms' features, (N, D) each; pixels are taken in ``order`` (N,).
+    """Build the lattices of one or more terms' features, (N, D) each, pixels in ``order`` (N,).
 
     Raises:
         DataError: features too far apart for their deviations, or more entries than 2^32.
@@ -159,7 +159,7 @@ class _TermLattice:
 def _stages(
     parts: list[_TermLattice], entry_begin: Int64s, cell_begin: Int64s, threads: int
 ) -> Stages:
-    """The four stages of a filter; see there."""
+    """The four stages of the filter: see :func:`upscore.crf.lattice.filter._filter_block`."""
     grid = np.concatenate([part.grid for part in parts])
     counts = [len(part.grid) for part in parts]
     exact = np.repeat([part.exact for part in parts], counts)
@@ -172,7 +172,7 @@ def _stages(
     def stage(
         work: Int64s, group: Int64s, within: Int64s, chosen: Int64s = everything
     ) -> tuple[Int64s, Int64s]:
-        """Cells group by group; a group is never divided among threads."""
+        """Cells sorted by group; no group is divided among threads."""
         cells = chosen[np.lexsort((within[chosen], group[chosen], term[chosen]))]
         new = np.diff(term[cells] * 2**40 + group[cells], prepend=-1) != 0
         ends = np.append(np.flatnonzero(new), len(cells))
@@ -205,7 +205,7 @@ def _join_chains(parts: list[_TermLattice], num_directions: int) -> tuple[UInt32
 
 
 def _even(work: Int64s, parts: int) -> Int64s:
-    """Bounds of ``parts`` runs of about equal work, from the running total (n + 1,)."""
+    """Bounds of ``parts`` runs of about equal work, from the cumulative sum (n + 1,)."""
     shares = work[0] + (work[-1] - work[0]) * np.arange(parts + 1) / parts
     bounds: Int64s = np.searchsorted(work, shares).astype(np.int64)
     bounds[0], bounds[-1] = 0, len(work) - 1
@@ -249,7 +249,7 @@ def _build_term(
     keys = np.empty(num_entries, np.int64)
     cells = np.empty(num_entries, np.uint32)
     counts = np.zeros((threads, num_cells), np.int64)
-    run_team(
+    run_parallel(
         _place, threads, rows, order, scale.astype(np.float32), strides,
         table_a[0], table_a[1], table_b[0], table_b[1], rank,
         corners, column, keys, cells, slice_weight, counts,
@@ -260,13 +260,13 @@ def _build_term(
     offsets = entry_begin[:-1] + np.cumsum(counts, axis=0) - counts
     sorted_keys = np.empty(num_entries, np.int64)
     sorted_entries = np.empty(num_entries, np.uint32)
-    run_team(_sort, threads, corners, column, dimensions + 1, keys, cells, offsets,
-             sorted_keys, sorted_entries)  # fmt: skip
+    run_parallel(_sort, threads, corners, column, dimensions + 1, keys, cells, offsets,
+                 sorted_keys, sorted_entries)  # fmt: skip
     # a cell's different keys, counted
     bounds = _even(entry_begin, threads)
     num_unique = np.zeros(num_cells, np.int64)
     local = splat_vertex[first_entry : first_entry + num_entries]
-    run_team(_unique, threads, bounds, entry_begin, sorted_keys, local, num_unique)
+    run_parallel(_unique, threads, bounds, entry_begin, sorted_keys, local, num_unique)
     cell_begin = np.zeros(num_cells + 1, np.int64)
     np.cumsum(num_unique, out=cell_begin[1:])
     num_vertices = int(cell_begin[-1])
@@ -276,7 +276,7 @@ def _build_term(
     table_keys = np.empty(table_begin[-1], np.int64)
     table_vertices = np.empty(table_begin[-1], np.uint32)
     vertex_keys = np.empty(num_vertices, np.int64)
-    run_team(
+    run_parallel(
         _number, threads, bounds, corners, first_vertex, entry_begin, sorted_keys, sorted_entries,
         num_unique, cell_begin, table_begin, table_keys, table_vertices, vertex_keys, slice_vertex,
         slice_weight, splat_pixel[first_entry : first_entry + num_entries], local,
@@ -289,13 +289,13 @@ def _build_term(
     lengths = np.zeros(num_directions, np.int64)
     following = np.empty((num_directions, num_vertices), np.uint32)
     followed = np.zeros((num_directions, num_vertices), np.bool_)
-    run_team(
+    run_parallel(
         _link, threads, bounds, grid, strides, rank, block == 1, cell_begin, vertex_keys,
         table_begin, table_keys, table_vertices, following, followed,
     )  # fmt: skip
     scratch = np.empty((workers, 4, num_vertices + num_vertices // 5 + 1), np.uint32)
-    run_team(_chain, workers, first_vertex, cell_begin, following, followed, scratch, chains,
-             lengths, segments)  # fmt: skip
+    run_parallel(_chain, workers, first_vertex, cell_begin, following, followed, scratch, chains,
+                 lengths, segments)  # fmt: skip
     return _TermLattice(
         num_vertices=num_vertices,
         entry_begin=entry_begin[:-1] + first_entry,
@@ -308,9 +308,9 @@ def _build_term(
 
 
 def scale_factors(dimensions: int) -> npt.NDArray[np.float64]:
-    """What features are multiplied by before they are lifted, (D,) (Adams et al., section 3.1).
+    """Scale factors (D,) of the features before they are lifted (Adams et al., section 3.1).
 
-    The expected deviation of the filter is rounded to float32 first, as in the customary C++ code.
+    The expected deviation of the filter is rounded to float32 first, as in the reference C++ code.
     """
     deviation = float(np.float32(np.sqrt(2 / 3) * (dimensions + 1)))
     i = np.arange(dimensions)
@@ -318,11 +318,11 @@ def scale_factors(dimensions: int) -> npt.NDArray[np.float64]:
 
 
 def _strides(low: npt.NDArray[np.float64], high: npt.NDArray[np.float64]) -> Int64s:
-    """Multipliers that make one number of a vertex's D coordinates, its key.
+    """Multipliers that combine a vertex's D coordinates into one number, its key.
 
-    Keys are linear, so a neighbour's key is the own one plus a constant. They are different for
-    different vertices when the coordinates' ranges multiply up to less than 2^63 (images always);
-    otherwise multipliers are random, and two of M vertices share a key with probability M^2 / 2^64.
+    Keys are linear, so a neighbour's key is the vertex's own plus a constant. They are unique if
+    the product of the coordinates' ranges is below 2^63 (always so for images); otherwise the
+    multipliers are random, and some two of M vertices share a key with probability M^2 / 2^64.
     """
     dimensions = len(low)
     strides = np.empty(dimensions, np.int64)
@@ -341,12 +341,13 @@ def _strides(low: npt.NDArray[np.float64], high: npt.NDArray[np.float64]) -> Int
 def _cells(
     low: npt.NDArray[np.float64], high: npt.NDArray[np.float64], num_entries: int
 ) -> tuple[tuple[int, Int64s], tuple[int, Int64s], Int64s, int]:
-    """How the first two differences of coordinates, over D+1, become a cell.
+    """The grid of cells over the first two differences of coordinates, divided by D+1.
 
-    a = (c0 - c1) / (D+1) and b = (c0 - c2) / (D+1) are whole numbers that depend on the first
-    feature, and on the first and second; directions from the fourth on change neither. Returns for
-    each the lowest value and a table of grid lines, the grid of cell numbers along a Z curve (so
-    that neighbouring cells are near in memory), and how many of a's and b's values a cell spans.
+    a = (c0 - c1) / (D+1) and b = (c0 - c2) / (D+1) are whole numbers. a depends on the first
+    feature only, b on the first two; directions from the fourth on change neither. Returns for a
+    and for b the lowest value and a table of grid lines; the grid of cell numbers, along a Z-order
+    curve so that neighbouring cells are close in memory; and how many values of a and b a cell
+    spans.
     """
     sides = len(low) + 1
     ranges = []
@@ -371,17 +372,17 @@ def _cells(
     return tables[0], tables[1], rank.reshape(shape), block
 
 
-@compiled_as_written
+@jit_strict
 def _place(
-    part: int, parts: int, meeting: Meeting, rows: Float32s, order: Int64s, scale: Float32s,
+    part: int, parts: int, barrier: Barrier, rows: Float32s, order: Int64s, scale: Float32s,
     strides: Int64s, first_a: int, table_a: Int64s, first_b: int, table_b: Int64s, rank: Int64s,
     corners: int, column: int, keys: Int64s, cells: UInt32s, slice_weight: Float32s,
     counts: Int64s,
 ) -> None:  # fmt: skip
     """Keys, cells and barycentric weights of the pixels' simplices (Adams et al., section 3.2).
 
-    Pixels on the border of two simplices are not rare (column 0 is), and rounding decides which
-    vertices they bring into being. So each operation is rounded as in the customary C++ code.
+    Pixels on the border of two simplices are common (all of column 0 are), and rounding decides
+    which vertices they create. So each operation is rounded as in the reference C++ code.
     """
     num = len(order)
     d = rows.shape[1]
@@ -402,7 +403,7 @@ def _place(
             elevated[j] = running - np.float32(j) * scaled
             running += scaled
         elevated[0] = running
-        # the nearest vertex of remainder 0, coordinate by coordinate
+        # the nearest vertex of remainder 0 in each coordinate
         excess = 0
         for j in range(d + 1):
             nearest = np.rint(elevated[j] * down)
@@ -416,7 +417,7 @@ def _place(
                     rank_of[j] += 1
                 else:
                     rank_of[k] += 1
-        # back into the hyperplane, where the rounding is least sure
+        # back into the hyperplane: change the coordinates with the largest rounding error
         for j in range(d + 1):
             r = rank_of[j] + excess
             if r < 0:
@@ -446,7 +447,7 @@ def _place(
         at = i * (d + 1)
         for k in range(d + 1):
             if k:
-                # corner k: one more everywhere, and d + 1 less in the coordinate whose turn it is
+                # corner k: one more in all coordinates, and d + 1 less in coordinate j
                 j = by_rank[d - k + 1]
                 key += stride_sum
                 if j < d:
@@ -465,9 +466,9 @@ def _place(
             counts[part, cell] += 1
 
 
-@compiled
+@jit
 def _sort(
-    part: int, parts: int, meeting: Meeting, corners: int, column: int, sides: int, keys: Int64s,
+    part: int, parts: int, barrier: Barrier, corners: int, column: int, sides: int, keys: Int64s,
     cells: UInt32s, offsets: Int64s, sorted_keys: Int64s, sorted_entries: UInt32s,
 ) -> None:  # fmt: skip
     num = len(keys) // sides
@@ -480,22 +481,22 @@ def _sort(
             sorted_entries[at] = i * corners + column + k
 
 
-@part_of_kernels
+@jit_inline
 def _slot(key: int, mask: int) -> int:
-    """Where a table of ``mask + 1`` places looks first for a key."""
+    """The first slot to try for a key in a hash table of ``mask + 1`` slots."""
     mixed = np.uint64(key) * _SPREAD
     return np.int64((mixed ^ (mixed >> np.uint64(32))) & np.uint64(mask))
 
 
-@compiled
+@jit
 def _unique(
-    part: int, parts: int, meeting: Meeting, bounds: Int64s, entry_begin: Int64s, keys: Int64s,
+    part: int, parts: int, barrier: Barrier, bounds: Int64s, entry_begin: Int64s, keys: Int64s,
     local: UInt32s, num_unique: Int64s,
 ) -> None:  # fmt: skip
-    """Numbers each cell's different keys in the order in which they come.
+    """Number the unique keys of each cell in order of appearance.
 
-    ``local``: each entry's number. The first of a cell's ``keys`` become the different ones (never
-    more than have been read).
+    ``local``: the number of each entry's key. The unique keys overwrite the first of the cell's
+    ``keys`` (never more than have been read).
     """
     mask = 4095
     table_keys = np.empty(mask + 1, np.int64)
@@ -531,15 +532,15 @@ def _unique(
         num_unique[cell] = count
 
 
-@compiled
+@jit
 def _number(
-    part: int, parts: int, meeting: Meeting, bounds: Int64s, corners: int, first_vertex: int,
+    part: int, parts: int, barrier: Barrier, bounds: Int64s, corners: int, first_vertex: int,
     entry_begin: Int64s, keys: Int64s, entries: UInt32s, num_unique: Int64s, cell_begin: Int64s,
     table_begin: Int64s, table_keys: Int64s, table_vertices: UInt32s, vertex_keys: Int64s,
     slice_vertex: UInt32s, slice_weight: Float32s, splat_pixel: UInt32s, splat_vertex: UInt32s,
     splat_weight: Float32s,
 ) -> None:  # fmt: skip
-    """Vertices' numbers among all, in ``splat_vertex`` from those in their cell, and tables."""
+    """Turn numbers within a cell (``splat_vertex``) into vertex indices; fill the hash tables."""
     for cell in range(bounds[part], bounds[part + 1]):
         begin, base = entry_begin[cell], cell_begin[cell]
         for entry in range(begin, entry_begin[cell + 1]):
@@ -561,11 +562,11 @@ def _number(
             table_vertices[first + slot] = base + number
 
 
-@part_of_kernels
+@jit_inline
 def _find(
     key: int, cell: int, table_begin: Int64s, table_keys: Int64s, table_vertices: UInt32s
 ) -> int:
-    """A cell's vertex with this key, or NOT_FOUND."""
+    """The vertex of a cell with this key, or NOT_FOUND."""
     first = table_begin[cell]
     mask = table_begin[cell + 1] - first - 1
     slot = _slot(key, mask)
@@ -576,16 +577,16 @@ def _find(
     return table_vertices[first + slot] if there == key else NOT_FOUND
 
 
-@compiled
+@jit
 def _link(
-    part: int, parts: int, meeting: Meeting, bounds: Int64s, grid: Int64s, strides: Int64s,
+    part: int, parts: int, barrier: Barrier, bounds: Int64s, grid: Int64s, strides: Int64s,
     rank: Int64s, exact: bool, cell_begin: Int64s, vertex_keys: Int64s, table_begin: Int64s,
     table_keys: Int64s, table_vertices: UInt32s, following: UInt32s,
     followed: npt.NDArray[np.bool_],
 ) -> None:  # fmt: skip
-    """Each vertex's next in each direction, (D+1, M), and whether it is the next of another.
+    """The next vertex in each direction, (D+1, M), and whether a vertex is the next of another.
 
-    The first direction is taken backwards, so that chains never go up in a or b.
+    The first direction is reversed, so that a and b never increase along a chain.
     """
     d = len(strides)
     for cell in range(bounds[part], bounds[part + 1]):
@@ -613,13 +614,13 @@ def _link(
                     followed[direction, found] = True
 
 
-@compiled
+@jit
 def _chain(
-    part: int, parts: int, meeting: Meeting, first_vertex: int, cell_begin: Int64s,
+    part: int, parts: int, barrier: Barrier, first_vertex: int, cell_begin: Int64s,
     following: UInt32s, followed: npt.NDArray[np.bool_], scratch: UInt32s, chains: UInt32s,
     lengths: Int64s, segments: Int64s,
 ) -> None:  # fmt: skip
-    """The chains of each direction: a chain belongs to the cell where it begins."""
+    """List the chains of each direction; a chain belongs to the cell of its first vertex."""
     lists = scratch[part]
     sizes = np.zeros(4, np.int64)
     for direction in range(part, len(lengths), parts):

@@ -1,4 +1,4 @@
-"""One image's mean field: its lattices, its maps, and the kernels run on them in turn."""
+"""Mean field inference for one image: its lattices, its arrays, and the kernels on them."""
 
 from __future__ import annotations
 
@@ -12,30 +12,21 @@ import numpy as np
 import numpy.typing as npt
 
 from upscore.core.jit.simd import LANES, empty_rows
-from upscore.core.jit.threads import run_team
+from upscore.core.jit.threads import run_parallel
 from upscore.crf.lattice import filter as filtering
 from upscore.crf.lattice.build import Float32s, Int64s, build_lattice
-from upscore.crf.terms import Normalization
+from upscore.crf.terms import Kernel
 from upscore.crf.validation import SUM_TOLERANCE
 
 TILE = 32
-"""Pixels are taken in squares of this size, whose vertices stay in the cache."""
+"""Pixels are ordered in squares of this side, so that their vertices stay in the cache."""
 
 EPSILON = np.float32(1e-20)
-"""Added to a normaliser, as the customary implementation does."""
+"""Added to a normaliser, as the reference implementation does."""
 
 
 class UnfitError(Exception):
-    """Energies or probabilities that :mod:`upscore.crf.validation` has to check."""
-
-
-@dataclass(frozen=True)
-class Kernel:
-    """A term, reduced to what filtering needs: rows (N, D), weight, normalisation."""
-
-    rows: Float32s
-    weight: float
-    normalization: Normalization
+    """Energies or probabilities that :mod:`upscore.crf.validation` has to check and convert."""
 
 
 @dataclass
@@ -52,7 +43,7 @@ class Phases:
 
 
 class Engine:
-    """Workspaces are made once; nothing is allocated in the iterations.
+    """Mean field inference for one image; workspaces are allocated once, not in the iterations.
 
     Memory at its peak (``benchmarks/crf.py``): 10 bytes a pixel and class, classes counted in
     eights, and with DeconvNet's two terms on a photo 470 bytes a pixel while lattices are built,
@@ -69,10 +60,18 @@ class Engine:
         keeps_old: bool,
         threads: int,
     ) -> None:
-        """``given`` (C, *shape) energies or, if ``likely``, probabilities; ``mu`` (C, C) or Potts'.
+        """Load the unary term and build the lattices.
+
+        Args:
+            given: (C, *shape) float32 energies or, if ``likely``, probabilities.
+            kernels: the pairwise terms.
+            mu: the compatibility matrix (C, C), or the weight of a Potts model.
+            likely: whether ``given`` holds probabilities.
+            keeps_old: keep messages apart from marginals, for divergences and changes.
+            threads: at most so many are used.
 
         Raises:
-            UnfitError: numbers that need a closer look.
+            UnfitError: ``given`` has to be checked by :mod:`upscore.crf.validation` first.
         """
         self.phases = Phases()
         num_classes, shape = len(given), given.shape[1:]
@@ -85,7 +84,9 @@ class Engine:
         with self.phases.phase("convert"):
             self.unary = empty_rows(self.blocks, self.num)
             wrong = np.zeros(self.threads, np.bool_)
-            self._run(filtering.take, flat, likely, SUM_TOLERANCE, self.order, self.unary, wrong)
+            self._run(
+                filtering.load_unary, flat, likely, SUM_TOLERANCE, self.order, self.unary, wrong
+            )
             if wrong.any():
                 raise UnfitError
             self.maps = empty_rows(self.blocks, self.num)
@@ -96,7 +97,7 @@ class Engine:
             padded = np.zeros((num_classes, self.blocks * LANES), np.float32)
             padded[:, :num_classes] = mu.T
             self.mixing = padded.reshape(num_classes, self.blocks, LANES)
-        # threads write theirs all the time: never two in one cache line, nor in neighbouring ones
+        # each thread writes its row all the time: no two in the same or in neighbouring cache lines
         self.row = empty_rows(self.threads, self.blocks + 4)
         self.changes = np.zeros(self.threads, np.float32)
         self.filter: Filter | None = None
@@ -107,34 +108,34 @@ class Engine:
             self._update()
 
     def step(self) -> float:
-        """One iteration; the largest change of a marginal (only when ``keeps_old``)."""
-        self.send()
-        return self.receive()
+        """One iteration; returns the largest change of a marginal (only if ``keeps_old``)."""
+        self.message_passing()
+        return self.update_marginals()
 
-    def send(self) -> None:
-        """The messages for the marginals as they are."""
+    def message_passing(self) -> None:
+        """Filter the current marginals."""
         if self.filter is None:
             self.messages.fill(0)
         else:
             self.filter(self.maps, self.messages)
 
-    def receive(self) -> float:
-        """New marginals from the messages."""
+    def update_marginals(self) -> float:
+        """Compute the marginals from the messages; returns as :meth:`step`."""
         with self.phases.phase("update"):
             return self._update()
 
     def divergence(self) -> float:
-        """KL(Q || P) + log Z of the marginals, after :meth:`send`; only when ``keeps_old``."""
+        """KL(Q || P) + log Z, after :meth:`message_passing`; only if ``keeps_old``."""
         shares = np.zeros(-(-self.num // filtering.SHARE))
         self._run(filtering.divergence, self.unary, self.messages, self.maps, self.strength,
                   self.mixing, shares)  # fmt: skip
         return float(shares.sum())
 
     def marginals(self) -> Float32s:
-        """(C, *shape) float32."""
+        """The current marginals, (C, *shape) float32."""
         results = np.empty((self.shape[0], self.num), np.float32)
         with self.phases.phase("convert"):
-            self._run(filtering.give, self.maps, self.order, results)
+            self._run(filtering.store_marginals, self.maps, self.order, results)
         return results.reshape(self.shape)
 
     def _update(self) -> float:
@@ -143,7 +144,7 @@ class Engine:
         return float(self.changes.max())
 
     def _run(self, kernel: Any, *arguments: Any) -> None:
-        run_team(kernel, self.threads, *arguments)
+        run_parallel(kernel, self.threads, *arguments)
 
 
 class Filter:
@@ -162,7 +163,7 @@ class Filter:
         lattice = self.lattice
         num = len(lattice.slice_vertex)
         columns = np.array([*(first for first, _ in lattice.columns), lattice.corners], np.int64)
-        # slicing multiplies by it, which makes the filter of a constant about the Gaussian's sum
+        # a factor of slicing, which makes the filter of a constant about the sum of the Gaussian
         alphas = np.array(
             [1 / (1 + 2.0 ** -kernel.rows.shape[1]) for kernel in kernels], np.float32
         )
@@ -174,7 +175,7 @@ class Filter:
             ones = empty_rows(1, num)
             ones.fill(1)
             norms = np.empty((len(kernels), num), np.float32)
-            run_team(
+            run_parallel(
                 filtering.blur_mass, self.threads, lattice.stages, self.values, ones,
                 lattice.cell_begin, lattice.entry_begin, lattice.splat_pixel, lattice.splat_vertex,
                 lattice.splat_weight, lattice.chains, lattice.segments, lattice.slice_vertex,
@@ -189,14 +190,14 @@ class Filter:
                     before[term] = 1 / norms[term]
                 elif kernel.normalization == "after":
                     after[term] /= norms[term]
-        run_team(filtering.fold_weights, self.threads, lattice.splat_weight, lattice.splat_pixel,
-                 lattice.slice_weight, columns, before, after)  # fmt: skip
+        run_parallel(filtering.fold_weights, self.threads, lattice.splat_weight,
+                     lattice.splat_pixel, lattice.slice_weight, columns, before, after)  # fmt: skip
 
     def __call__(self, maps: Float32s, results: Float32s) -> None:
-        """(blocks, N, 8) -> the same, in place if ``results`` is ``maps``."""
+        """Filter ``maps`` (blocks, N, 8) into ``results``, which may be the same array."""
         lattice = self.lattice
         with self.phases.phase("filter"):
-            run_team(
+            run_parallel(
                 filtering.filter_once, self.threads, lattice.stages, self.values, maps, results,
                 lattice.cell_begin, lattice.entry_begin, lattice.splat_pixel, lattice.splat_vertex,
                 lattice.splat_weight, lattice.chains, lattice.segments, lattice.slice_vertex,

@@ -1,13 +1,13 @@
-"""The permutohedral lattice in plain torch operations: any device, differentiable in the values.
+"""The permutohedral lattice in PyTorch operations: any device, differentiable in the values.
 
 Gaussian filtering after Adams, Baek and Davis, "Fast High-Dimensional Filtering Using the
-Permutohedral Lattice" (2010): splat every point onto the D + 1 corners of the simplex that holds
-it, blur along the D + 1 lattice directions, slice the points' values out again. It does the numba
-lattice's work for training and for GPUs, with vectorised operations only.
+Permutohedral Lattice" (2010): splat each point onto the D + 1 corners of the simplex around it,
+blur along the D + 1 lattice directions, slice the values at the points. The counterpart of the
+numba lattice for training and for GPUs, with vectorised operations only.
 
-The lattice is built by sorting its keys and searching them. Afterwards all three steps are the same
-operation, weighted sums of rows (``embedding_bag``), because adding points to vertices
-(``index_add``) is slower on a CPU, and on a GPU takes atomics that make every run differ a little.
+The lattice is built by sorting its keys and searching them. All three steps are then the same
+operation, weighted sums of rows (``embedding_bag``): adding points to vertices (``index_add``) is
+slower on a CPU, and uses atomics on a GPU, so that results would differ slightly between runs.
 """
 
 from __future__ import annotations
@@ -23,10 +23,10 @@ from torch import Tensor
 from upscore.errors import DataError
 
 MAX_WORD = 2**62
-"""Packed lattice keys stay below this, so that a step to a neighbour cannot overflow int64."""
+"""Upper bound of packed lattice keys, so that a step to a neighbour cannot overflow int64."""
 
 MAX_COORDINATE = 2**22
-"""Lattice coordinates from here on leave float32 no fraction to interpolate with."""
+"""From here on, lattice coordinates in float32 have no fraction left to interpolate with."""
 
 
 @dataclass(frozen=True)
@@ -112,7 +112,7 @@ class TorchLattice:
         )
         self.num_vertices = len(table)
         first = counts.cumsum(0) - counts
-        # half the memory where numbers fit; they nearly always do
+        # half the memory if the indices fit, as they nearly always do
         index = torch.int32 if 3 * len(words) < 2**31 else torch.int64
         self._splat = _Sums(
             (order % self.num_points).to(index), first.to(index), weights.flatten()[order]
@@ -171,7 +171,7 @@ def _require_features(features: Tensor) -> None:
 
 
 def _enclosing_simplex(points: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """Where every point lies in the lattice (Adams et al., section 3 and figure 3).
+    """The simplex around each point (Adams et al., section 3 and figure 3).
 
     Args:
         points: (D, N).
@@ -199,8 +199,8 @@ def _enclosing_simplex(points: Tensor) -> tuple[Tensor, Tensor, Tensor]:
             "too far from zero for the lattice; use larger deviations or take the mean off"
         )
 
-    # Where a point lies exactly between simplices, rounding decides which vertices exist, and with
-    # them the blur. So every step is the C++ code's and the numba lattice's, on each device.
+    # Where a point lies exactly between simplices, rounding decides which vertices exist and so
+    # changes the blur. So each step is that of the C++ code and of the numba lattice, on a GPU too.
     size = num_axes + 1
     nearest = torch.round(elevated * (1 / size))
     offset = elevated - nearest * size
@@ -235,12 +235,12 @@ def _corner_coordinates(corner: Tensor, rank: Tensor, num_axes: int) -> Tensor:
 
 
 class _Packing:
-    """Turns lattice keys into single int64 words that sort and search fast.
+    """Packs lattice keys into single int64 words, which are fast to sort and to search.
 
     A key is D coordinates (the last of the D + 1 follows from them), each a digit of a mixed-radix
     number with room for a step to a neighbour. Where the digits do not fit in a word, the number
-    so far is replaced by its place among those that occur. Keys that do not occur get words that
-    do not, either.
+    so far is replaced by its rank among those that occur. Keys that do not occur get words that do
+    not occur, either.
     """
 
     def __init__(self, columns: list[Tensor]) -> None:
@@ -267,7 +267,7 @@ class _Packing:
 
 
 def _find(table: Tensor, words: Tensor) -> Tensor:
-    """Places of ``words`` in the sorted ``table``; ``len(table)`` for those that are not there."""
+    """Indices of ``words`` in the sorted ``table``; ``len(table)`` for those that are not in it."""
     place: Tensor = torch.searchsorted(table, words).clamp_(max=len(table) - 1)
     return place.masked_fill_(table[place] != words, len(table))
 

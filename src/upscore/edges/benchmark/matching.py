@@ -20,7 +20,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from upscore.core.jit.compile import compiled
+from upscore.core.jit.compile import jit
 
 Ints = npt.NDArray[np.int32]
 Places = npt.NDArray[np.int64]
@@ -112,7 +112,7 @@ def _near_pixels(places: Places, truth: Flags, distance: float) -> Near:
     return Near(*_look_around(ringed, numbers.reshape(-1), (rows * wide + columns)[inside], costs))
 
 
-@compiled
+@jit
 def _look_around(
     places: Places, numbers: Ints, steps: Places, costs: Ints
 ) -> tuple[Ints, Ints, Ints]:
@@ -136,7 +136,7 @@ def _look_around(
     return starts, others, found_costs
 
 
-@compiled
+@jit
 def _turned(starts: Ints, others: Ints, costs: Ints, num: int) -> tuple[Ints, Ints, Ints]:
     """The same pairs by the other pixel, of which there are ``num``."""
     turned = np.zeros(num + 1, np.int32)
@@ -162,7 +162,7 @@ def _turned(starts: Ints, others: Ints, costs: Ints, num: int) -> tuple[Ints, In
 # two sides differ in nothing else, so that one function serves both.
 
 
-@compiled
+@jit
 def _update(
     rows: Ints,
     starts: Ints,
@@ -223,7 +223,7 @@ def _update(
         )  # fmt: skip
 
 
-@compiled
+@jit
 def _settle(
     root: int,
     starts: Ints,

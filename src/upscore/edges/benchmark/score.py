@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from upscore.core.failures import Failure
-from upscore.core.jit.compile import telling
+from upscore.core.jit.compile import log_compilation
 from upscore.core.parallel.processes import in_processes
 from upscore.edges.benchmark.matching import Matching
 from upscore.edges.benchmark.thinning import deletable, thin_flat
@@ -323,7 +323,7 @@ class _Scoring:
         try:
             plain = require_item(strength, boundaries)
             thinned = plain if self.thinned else thin_along_normal(plain)
-            with telling("the edge evaluation"):
+            with log_compilation("the edge evaluation"):
                 return count_edges(thinned, boundaries, self.thresholds, tolerance=self.tolerance)
         except UpscoreError as error:
             return f"{name}: {error}"

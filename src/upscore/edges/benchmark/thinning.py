@@ -7,7 +7,7 @@ from functools import cache
 import numpy as np
 import numpy.typing as npt
 
-from upscore.core.jit.compile import compiled
+from upscore.core.jit.compile import jit
 from upscore.errors import DataError
 
 Mask = npt.NDArray[np.bool_]
@@ -60,7 +60,7 @@ def deletable() -> npt.NDArray[np.bool_]:
     return table
 
 
-@compiled
+@jit
 def thin_flat(
     mask: Mask, stride: int, places: npt.NDArray[np.int64], table: npt.NDArray[np.bool_]
 ) -> npt.NDArray[np.int64]:

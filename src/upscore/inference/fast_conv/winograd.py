@@ -59,7 +59,7 @@ class WinogradConv2d(nn.Module):
         self.register_buffer("bias", bias.detach().float())
 
     def forward(self, x: Tensor) -> Tensor:
-        from upscore.core.jit.compile import telling
+        from upscore.core.jit.compile import log_compilation
         from upscore.inference.fast_conv.winograd_tiles import lay_tiles, take_tiles
 
         num, channels, height, width = x.shape
@@ -69,7 +69,7 @@ class WinogradConv2d(nn.Module):
         total = num * -(-height // 4) * -(-width // 4)
         block = min(total, max(1, BLOCK_BYTES // (36 * 4 * (channels + filters))))
         tiles, products = torch.empty(36, block, channels), torch.empty(36, block, filters)
-        with telling("fast convolutions"):
+        with log_compilation("fast convolutions"):
             for first in range(0, total, block):
                 if first + block > total:  # the last is smaller
                     block = total - first

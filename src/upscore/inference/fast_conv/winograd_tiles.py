@@ -16,8 +16,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from upscore.core.jit.compile import compiled, part_of_kernels
-from upscore.core.jit.simd import LANES, add, every, fma, load, store, subtract
+from upscore.core.jit.compile import jit, jit_inline
+from upscore.core.jit.simd import LANES, add, broadcast, fma, load, store, subtract
 
 Floats = npt.NDArray[np.float32]
 
@@ -25,36 +25,36 @@ IN, OUT = 6, 4
 """Sides of a tile's inputs and outputs."""
 
 
-@part_of_kernels
+@jit_inline
 def _before(
     d0: Any, d1: Any, d2: Any, d3: Any, d4: Any, d5: Any, into: Floats, first: int, step: int
 ) -> None:
     """B^T d of six numbers, into six rows of ``into``."""
-    two, four = every(np.float32(2)), every(np.float32(4))
-    minus_four, minus_five = every(np.float32(-4)), every(np.float32(-5))
+    two, four = broadcast(np.float32(2)), broadcast(np.float32(4))
+    minus_four, minus_five = broadcast(np.float32(-4)), broadcast(np.float32(-5))
     store(into, first, fma(four, d0, fma(minus_five, d2, d4)))
     even, odd = fma(minus_four, d2, d4), fma(minus_four, d1, d3)
     store(into, first + step, add(even, odd))
     store(into, first + 2 * step, subtract(even, odd))
     even, odd = subtract(d4, d2), subtract(d3, d1)
     store(into, first + 3 * step, fma(two, odd, even))
-    store(into, first + 4 * step, fma(every(np.float32(-2)), odd, even))
+    store(into, first + 4 * step, fma(broadcast(np.float32(-2)), odd, even))
     store(into, first + 5 * step, fma(four, d1, fma(minus_five, d3, d5)))
 
 
-@part_of_kernels
+@jit_inline
 def _after(m0: Any, m1: Any, m2: Any, m3: Any, m4: Any, m5: Any) -> Any:
     """A^T m of six numbers: four."""
     a, b, c, d = add(m1, m2), subtract(m1, m2), add(m3, m4), subtract(m3, m4)
     return (
         add(m0, add(a, c)),
-        fma(every(np.float32(2)), d, b),
-        fma(every(np.float32(4)), c, a),
-        add(m5, fma(every(np.float32(8)), d, b)),
+        fma(broadcast(np.float32(2)), d, b),
+        fma(broadcast(np.float32(4)), c, a),
+        add(m5, fma(broadcast(np.float32(8)), d, b)),
     )
 
 
-@compiled
+@jit
 def take_tiles(image: Floats, first: int, tiles: Floats) -> None:
     """Cut tiles from ``first`` on, counted through rows and images, and transform them.
 
@@ -66,14 +66,14 @@ def take_tiles(image: Floats, first: int, tiles: Floats) -> None:
     down, across = -(-height // OUT), -(-width // OUT)
     num = tiles.shape[1]
     patch = np.empty((IN * IN, LANES), np.float32)
-    nothing = every(np.float32(0))
+    zero = broadcast(np.float32(0))
     for t in range(num):
         n, rest = divmod(first + t, down * across)
         top, left = rest // across * OUT - 1, rest % across * OUT - 1
         corner = (n * height + top) * width + left
         for group in range(groups):
             for x in range(IN):
-                d0 = d1 = d2 = d3 = d4 = d5 = nothing
+                d0 = d1 = d2 = d3 = d4 = d5 = zero
                 if 0 <= left + x < width:
                     at = (corner + x) * groups + group
                     step = width * groups
@@ -98,7 +98,7 @@ def take_tiles(image: Floats, first: int, tiles: Floats) -> None:
                 )  # fmt: skip
 
 
-@compiled
+@jit
 def lay_tiles(products: Floats, bias: Floats, first: int, image: Floats) -> None:
     """Transform products into 4x4 outputs, add the bias, and write what lies in the image.
 

@@ -24,7 +24,7 @@ from upscore.inference.pipeline.settings import (
     ProposalSettings,
     RefineStage,
 )
-from upscore.inference.refine import Refine
+from upscore.inference.refine import Refine, crf_device
 from upscore.inference.run_model import load_network, read_labels
 from upscore.inference.segmenter import Segmenter
 from upscore.inference.trained_crops import WINDOW, load_instance_wise, trained_settings
@@ -183,7 +183,7 @@ class PipelineParts:
         if labels is not None:
             self._labels[name] = labels
         if crf is not None:
-            self._crfs[name] = built = crf.build()
+            self._crfs[name] = built = crf.build(device=crf_device(self.device))
             if labels is not None:  # refuses a table of another size
                 self._try(f"{at}.crf", partial(built.compatibility_matrix, len(labels)))
 

@@ -185,7 +185,7 @@ class EdgeBoxes:
         return self._search(thin_edges(plain, normal, radius=THINNING_RADIUS), normal)
 
     def _search(self, thin: Map, normal: Map) -> Proposals:
-        from upscore.core.jit.compile import telling
+        from upscore.core.jit.compile import log_compilation
         from upscore.core.jit.threads import num_threads
         from upscore.proposals.edge_boxes.groups import find_groups
         from upscore.proposals.edge_boxes.scores import build_tables
@@ -194,7 +194,7 @@ class EdgeBoxes:
         p = self.parameters
         if min(thin.shape) < 3:  # nothing but border
             return Proposals.none()
-        with telling("EdgeBoxes"):
+        with log_compilation("EdgeBoxes"):
             groups = find_groups(
                 thin,
                 normal,

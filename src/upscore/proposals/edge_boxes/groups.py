@@ -17,7 +17,7 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from upscore.core.jit.compile import compiled, part_of_kernels
+from upscore.core.jit.compile import jit, jit_inline
 from upscore.edges.maps import PI, Map
 
 Int32s = npt.NDArray[np.int32]
@@ -80,14 +80,14 @@ def find_groups(
     return Groups(ids, *_describe(strength, orientation, ids, count, xs, ys, gamma))
 
 
-@part_of_kernels
+@jit_inline
 def _turn(a: float, b: float) -> float:
     """Change of orientation in units of pi, 0 to 1/2."""
     change = abs(a - b) / PI
     return np.float32(1) - change if change > np.float32(0.5) else change
 
 
-@compiled
+@jit
 def _grow(
     strength: Map, orientation: Map, least: float, most_turn: float, least_mass: float
 ) -> tuple[Int32s, int, Int32s, Int32s]:
@@ -172,7 +172,7 @@ def _grow(
     return ids, count, xs, ys
 
 
-@part_of_kernels
+@jit_inline
 def _share_out(ids: Int32s, orientation: Map, xs: Int32s, ys: Int32s, num_free: int) -> None:
     """Free pixels join the group of the pixel beside them that is turned least, until none can."""
     while True:
@@ -197,7 +197,7 @@ def _share_out(ids: Int32s, orientation: Map, xs: Int32s, ys: Int32s, num_free: 
         num_free = left
 
 
-@compiled
+@jit
 def _describe(
     strength: Map, orientation: Map, ids: Int32s, count: int, xs: Int32s, ys: Int32s, gamma: float
 ) -> tuple[Float64s, Int32s, Int32s, npt.NDArray[np.int64], Int32s, Float32s]:
@@ -277,7 +277,7 @@ def _describe(
     return mass, last_x, last_y, first, linked, strongest
 
 
-@part_of_kernels
+@jit_inline
 def _insert(
     linked: Int32s, affinity: Float32s, first: npt.NDArray[np.int64], end: npt.NDArray[np.int64],
     group: int, other: int, value: float,
@@ -291,7 +291,7 @@ def _insert(
     linked[at], affinity[at] = other, value
 
 
-@part_of_kernels
+@jit_inline
 def _longer(values: npt.NDArray[np.generic], room: int) -> npt.NDArray[np.generic]:
     result = np.empty(room, values.dtype)
     result[: values.size] = values

@@ -23,7 +23,7 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from upscore.core.jit.compile import compiled, part_of_kernels
+from upscore.core.jit.compile import jit, jit_inline
 from upscore.edges.maps import Map
 from upscore.proposals.edge_boxes.groups import LEAST_AFFINITY, Float32s, Groups, Int32s
 
@@ -111,7 +111,7 @@ def new_desks(tables: Tables, threads: int) -> Desk:
     return desks
 
 
-@compiled
+@jit
 def _count_paths(runs: Int32s, first: Int64s, to: Int32s, last: Int32s, counts: Int64s) -> None:
     """Of each run, the paths that end beyond its row or column, and the others."""
     for k in range(len(runs)):
@@ -122,7 +122,7 @@ def _count_paths(runs: Int32s, first: Int64s, to: Int32s, last: Int32s, counts: 
         counts[k, 0], counts[k, 1] = beyond, first[group + 1] - first[group] - beyond
 
 
-@compiled
+@jit
 def _write_paths(
     runs: Int32s, first: Int64s, to: Int32s, value: Int32s, last: Int32s, starts: Int64s,
     paths: Int32s,
@@ -139,7 +139,7 @@ def _write_paths(
                 other += 1
 
 
-@compiled
+@jit
 def _paths(groups: Groups) -> tuple[Int64s, Int32s, Float32s]:
     """Paths from each group (Dijkstra 1959), the strongest first.
 
@@ -192,7 +192,7 @@ def _paths(groups: Groups) -> tuple[Int64s, Int32s, Float32s]:
     return first, path_to[:end].copy(), path_weight[:end].copy()
 
 
-@compiled
+@jit
 def _sums(strength: Map, groups: Groups, least: float, unit: float, places: Int32s) -> Int64s:
     """The masses of groups in units; the last two of ``places`` are filled."""
     height, width = strength.shape
@@ -217,7 +217,7 @@ def _sums(strength: Map, groups: Groups, least: float, unit: float, places: Int3
     return mass
 
 
-@compiled
+@jit
 def _runs(ids: Int32s, code: Int32s) -> Int32s:
     """(N, 2) int32: group and row of each run along the second axis; ``code`` (H, W) becomes twice
     the number of runs that have begun, and 1 more in a run."""
@@ -242,19 +242,19 @@ def _runs(ids: Int32s, code: Int32s) -> Int32s:
     return found
 
 
-@part_of_kernels
+@jit_inline
 def _begin(code: int) -> int:
     """Of the runs from this pixel on."""
     return np.uint64((code >> 1) - (code & 1))
 
 
-@part_of_kernels
+@jit_inline
 def _end(code: int) -> int:
     """Of the runs up to this pixel."""
     return np.uint64(code >> 1)
 
 
-@part_of_kernels
+@jit_inline
 def score_box(
     tables: Tables, desk: Desk, x0: int, y0: int, x1: int, y1: int, least: float, moved: int
 ) -> float:

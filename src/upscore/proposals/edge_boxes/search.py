@@ -4,7 +4,7 @@ Zitnick and Dollar, "Edge boxes", ECCV 2014, sections 3.2 and 3.3. Boxes in here
 indices, x0, y0, x1, y1, with x1 and y1 included.
 """
 
-# ruff: noqa: ARG001  (a team gives all kernels the same first three arguments)
+# ruff: noqa: ARG001  (run_parallel passes the same first three arguments to all kernels)
 # ruff: noqa: RUF046  (the compiler's floor gives a float)
 # mypy: disable-error-code="assignment,arg-type,return-value,no-any-return"
 # (kernels mix Python's and numpy's numbers, which the compiler makes the same)
@@ -16,8 +16,8 @@ import math
 import numpy as np
 import numpy.typing as npt
 
-from upscore.core.jit.compile import compiled, part_of_kernels
-from upscore.core.jit.threads import Meeting, run_team
+from upscore.core.jit.compile import jit, jit_inline
+from upscore.core.jit.threads import Barrier, run_parallel
 from upscore.errors import SettingsError
 from upscore.proposals.edge_boxes.groups import Float32s, Int32s
 from upscore.proposals.edge_boxes.scores import NOTHING, Desk, Tables, new_desks, score_box
@@ -111,19 +111,19 @@ def search(
     """
     desks = new_desks(tables, threads)
     first_scores = np.zeros(len(windows), np.float32)
-    run_team(_score, threads, tables, desks, windows, first_scores, np.float32(min_score))
+    run_parallel(_score, threads, tables, desks, windows, first_scores, np.float32(min_score))
     good = np.flatnonzero(first_scores)
     order = good[np.argsort(-first_scores[good], kind="stable")]
     boxes, scores = windows[order], first_scores[order]
     pace = step(alpha)
     end = min(FIRST_ROUND * wanted, len(order))
     lost = np.array(LOST, np.float32)
-    run_team(_refine, threads, tables, desks, boxes[:end], scores[:end], pace, 0 * lost)
+    run_parallel(_refine, threads, tables, desks, boxes[:end], scores[:end], pace, 0 * lost)
     kept = _choose_best(boxes[:end], scores[:end], beta, eta, wanted)
     if end < len(order):
         last = scores[kept[-1]] if len(kept) == wanted else NOTHING
         more = end + int((scores[end:] >= last * np.float32(HOPELESS)).sum())
-        run_team(
+        run_parallel(
             _refine, threads, tables, desks, boxes[end:more], scores[end:more], pace, last * lost
         )
         kept = _choose_best(boxes[:more], scores[:more], beta, eta, wanted)
@@ -137,9 +137,9 @@ def _choose_best(
     return order[choose(boxes[order], np.float32(beta), np.float32(eta), wanted)]
 
 
-@compiled
+@jit
 def _score(
-    part: int, parts: int, meeting: Meeting, tables: Tables, desks: Desk, boxes: Int32s,
+    part: int, parts: int, barrier: Barrier, tables: Tables, desks: Desk, boxes: Int32s,
     scores: Float32s, least: float,
 ) -> None:  # fmt: skip
     desk = desks[part]
@@ -150,9 +150,9 @@ def _score(
             scores[i] = score_box(tables, desk, x0, y0, x1, y1, least, 0)
 
 
-@compiled
+@jit
 def _refine(
-    part: int, parts: int, meeting: Meeting, tables: Tables, desks: Desk, boxes: Int32s,
+    part: int, parts: int, barrier: Barrier, tables: Tables, desks: Desk, boxes: Int32s,
     scores: Float32s, pace: float, lost: Float32s,
 ) -> None:  # fmt: skip
     """Moves each side of the boxes by ever smaller steps for as long as the score rises.
@@ -204,7 +204,7 @@ def _refine(
             scores[i] = best
 
 
-@part_of_kernels
+@jit_inline
 def _bucket(wide: int, high: int, across: int, down: int, last: int) -> int:
     mixed = np.uint64(wide) * np.uint64(0x9E3779B97F4A7C15)
     mixed = (mixed ^ np.uint64(high)) * np.uint64(0xC2B2AE3D27D4EB4F)
@@ -213,7 +213,7 @@ def _bucket(wide: int, high: int, across: int, down: int, last: int) -> int:
     return (mixed >> np.uint64(32)) & np.uint64(last)
 
 
-@compiled
+@jit
 def choose(boxes: Int32s, beta: float, eta: float, wanted: int) -> npt.NDArray[np.int64]:
     """Indices of boxes (N, 4), best first, that overlap with no better one chosen.
 

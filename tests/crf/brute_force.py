@@ -1,10 +1,11 @@
-"""The same mean field with every pair of pixels summed up: exact, in float64, O(N^2).
+"""Reference mean field with exact sums over all pairs of pixels: float64, O(N^2).
 
-What :class:`upscore.crf.DenseCRF` is checked against. The kernels are true Gaussians, where the
-lattice's are approximations, so the two agree only within the lattice's known error. Measured over
-random images, deviations and class counts, and tested: a normalised message differs by up to 0.35
-at single pixels (of a rare colour) and 0.02 on average; marginals differ by 0.03 on average and the
-likeliest class at less than 5 % of the pixels. Gaussian terms alone stay within 0.05 everywhere.
+:class:`upscore.crf.DenseCRF` is tested against it. These kernels are true Gaussians, while those of
+the lattice are approximations, so the two agree only within the lattice's known error. Measured
+over random images, deviations and class counts, and tested: a normalised message differs by up to
+0.35 at single pixels (of a rare colour) and 0.02 on average; marginals differ by 0.03 on average
+and the likeliest class at less than 5 % of the pixels. Gaussian terms alone stay within 0.05
+everywhere.
 
 Without normalisation the lattice is farther off. With the terms of ``deconvnet`` and ``deeplab``,
 10 iterations and noise of 10x12 pixels, the likeliest class differs at 0.5 to 1.0 % of the pixels

@@ -2,31 +2,33 @@
 
 from __future__ import annotations
 
+import csv
 import json
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
 
+from evaluation.small_world import make_data, make_network
 from upscore.core.labels import VOID, Labels
-from upscore.crf.search import (
-    NO_CRF,
-    SPACE,
-    RandomSampler,
-    best_trial,
-    known_candidates,
-    read_history,
-)
-from upscore.crf.settings import CRFSettings, crf_settings
+from upscore.crf.search import NO_CRF, Trial, best_trial, known_candidates, read_history
+from upscore.crf.settings import CRFSettings, crf_settings, load_crf
 from upscore.data.dataset import Pair, Sample, Split
 from upscore.data.masks import MaskTable
 from upscore.errors import DataError, OutputError, RunError, SettingsError
 from upscore.metrics.confusion import Confusion
-from upscore.workflows import crf_tuning as tuning
-from upscore.workflows.crf_tuning import Tuning, draw_images, tune
+from upscore.workflows import tune_crf as workflow
 from upscore.workflows.prediction_cache import StoredPredictions
+from upscore.workflows.tune_crf import (
+    TuneResult,
+    draw_images,
+    tune,
+    tune_crf,
+    write_trials_csv,
+)
 
 NAMES = ("ground", "tree", "car")
 COLORS = np.array([[40, 40, 40], [60, 180, 60], [220, 60, 60]], dtype=np.uint8)
@@ -75,12 +77,15 @@ def unsure_but_right(image: np.ndarray) -> np.ndarray:
     return (0.32 + 0.04 * np.eye(3)[by_color(image)]).transpose(2, 0, 1).astype(np.float32)
 
 
-def run(split, folder, *, network=noisy, num_trials=4, known=KNOWN, base=BASE, **more) -> Tuning:
+def run(
+    split, folder, *, network=noisy, num_trials=4, known=KNOWN, base=BASE, **more
+) -> TuneResult:
     arguments = {
         "table": IDENTITY,
         "base": base,
         "known": known,
-        "sampler": RandomSampler(SPACE, seed=0),
+        "sampler": "random",
+        "seed": 0,
         "num_trials": num_trials,
         "folder": folder,
         "made_with": {"--seed": 0},
@@ -221,7 +226,7 @@ def test_scores_are_over_one_matrix_of_each_half(split, out):
 
 
 def test_only_the_best_few_drawn_are_checked(split, out, monkeypatch):
-    monkeypatch.setattr(tuning, "TOP", 2)
+    monkeypatch.setattr(workflow, "TOP", 2)
     result = run(split, out, num_trials=5)
     drawn = sorted(result.trials[4:], key=lambda t: -t.score)[:2]
     assert {t.number for t in result.checked} == {0, 1, 2, 3, *(t.number for t in drawn)}
@@ -245,10 +250,10 @@ def test_verdicts():
     def verdict(held_out, interval, num_held=20):
         none = replace(trials[0], held_out=0.5)
         best = replace(trials[1], held_out=held_out)
-        result = Tuning((none, best), 2, 20, num_held, (best, none), interval, ())
+        result = TuneResult(
+            (none, best), 2, 20, num_held, (best, none), interval, (), folder=Path("out")
+        )
         return result.verdict()[-1]
-
-    from upscore.crf.search import Trial
 
     trials = (Trial(0, NO_CRF, None, 0.5, 0.0), Trial(1, "deconvnet", BASE, 0.6, 0.0))
     assert verdict(0.55, (0.01, 0.09)) == "The CRF helps."
@@ -300,21 +305,20 @@ def test_all_void(split, out):
         run(split, out)
 
 
-def test_progress_and_trials_are_told(split, out):
-    import contextlib
-
-    calls, told = [], []
-
-    @contextlib.contextmanager
-    def bar(stage):
-        yield lambda done, total: calls.append((stage, done, total))
-
-    result = run(split, out, num_trials=2, progress=bar, tell=lambda *item: told.append(item))
-    assert [call for call in calls if call[0] == "labelling"][-1] == ("labelling", 6, 6)
-    assert [call for call in calls if call[0] == "searching"] == [
-        ("searching", n, 6) for n in range(7)
-    ]
-    assert any(stage == "checking" for stage, _, _ in calls)
+def test_progress_and_trials_are_reported(split, out):
+    events, told = [], []
+    result = run(
+        split,
+        out,
+        num_trials=2,
+        on_progress=events.append,
+        on_trial=lambda *item: told.append(item),
+    )
+    labelling = [event for event in events if event.stage == "labelling"]
+    assert (labelling[-1].done, labelling[-1].total) == (6, 6)
+    searching = [event for event in events if event.stage == "searching"]
+    assert [(event.done, event.total) for event in searching] == [(n, 6) for n in range(7)]
+    assert any(event.stage == "checking" for event in events)
     assert [trial.number for trial, _ in told] == list(range(6))
     best = [trial for trial, is_best in told if is_best]
     assert best[0].number == 0
@@ -323,41 +327,40 @@ def test_progress_and_trials_are_told(split, out):
     (out / "trials.json").unlink()
     run(split, out, num_trials=1)
     told.clear()
-    run(split, out, num_trials=2, resume=True, tell=lambda *item: told.append(item))
+    run(split, out, num_trials=2, resume=True, on_trial=lambda *item: told.append(item))
     assert told[0][1] == (told[0][0].score > max(t.score for t in result.trials[:5]))
 
 
 # -- going on -----------------------------------------------------------------------------------
 
 
-class StopsAfter(RandomSampler):
-    """Somebody presses Ctrl-C when trial 6 is drawn."""
-
-    def draw(self, number, past):
-        if number == 6:
-            raise KeyboardInterrupt
-        return super().draw(number, past)
+def stop_after_six(trial, _is_best):
+    """Somebody presses Ctrl-C."""
+    if trial.number == 5:
+        raise KeyboardInterrupt
 
 
 def same(trials):
     return [(t.number, t.name, t.settings, t.score, t.held_out) for t in trials]
 
 
-def test_interrupted_and_gone_on_with(split, out, tmp_path):
-    whole = run(split, tmp_path / "whole")
-    stopped = run(split, out, sampler=StopsAfter(SPACE, 0))
+@pytest.mark.parametrize("sampler", ["tpe", "random"])
+def test_interrupted_and_gone_on_with(split, out, tmp_path, sampler):
+    go = partial(run, sampler=sampler)
+    whole = go(split, tmp_path / "whole")
+    stopped = go(split, out, on_trial=stop_after_six)
     assert stopped.interrupted
     assert len(stopped.trials) == 6
     assert stopped.checked == ()
     assert "stopped after 6 of 8 trials" in stopped.verdict()[-1]
     assert [path.name for path in out.iterdir()] == ["trials.json"]
-    rest = run(split, out, resume=True)
+    rest = go(split, out, resume=True)
     assert not rest.interrupted
     assert same(rest.trials) == same(whole.trials)
     assert rest.trials[:6] == tuple(
         replace(t, held_out=r.held_out) for t, r in zip(stopped.trials, rest.trials, strict=False)
     )  # not done again: even their times are those of the first time
-    more = run(split, out, resume=True, num_trials=6)
+    more = go(split, out, resume=True, num_trials=6)
     assert len(more.trials) == 10
     assert [t.score for t in more.trials[:8]] == [t.score for t in whole.trials]
 
@@ -400,3 +403,51 @@ def test_a_damaged_history(split, out):
     path.write_text(json.dumps(content))
     with pytest.raises(RunError, match="damaged"):
         run(split, out, resume=True)
+
+
+# -- the whole verb -------------------------------------------------------------------------------
+
+
+def test_from_python(tmp_path, capsys):
+    run_folder = make_network(tmp_path / "run")
+    data = make_data(tmp_path / "data", sides=(20, 30))
+    result = tune_crf(run_folder, data, trials=1, images=4, seed=2)
+    assert result.folder == run_folder / "crf-tuning"
+    assert sorted(path.name for path in result.folder.iterdir()) == [
+        "best.yaml", "trials.csv", "trials.json", "tuning.png",
+    ]  # fmt: skip
+    assert load_crf(result.folder / "best.yaml") == result.best.settings
+    assert result.trials[-1].name == "tpe"
+    assert (result.num_searched, result.num_held, result.stage) == (2, 2, None)
+    assert capsys.readouterr() == ("", "")
+
+
+# -- files ----------------------------------------------------------------------------------------
+
+
+def test_rows_of_lists_and_missing_terms(tmp_path):
+    strange = CRFSettings.model_validate(
+        {"bilateral": {"sxy": [20, 30], "srgb": [3, 4, 5], "weight": 5}}
+    )
+    trials = (
+        Trial(0, NO_CRF, None, 0.5, 0.0, 0.4),
+        Trial(1, "dir/mine.yaml", strange, 0.6, 4.0, 0.3),
+        Trial(2, "deconvnet", BASE, 0.4, 4.0),
+    )
+    write_trials_csv(tmp_path / "t.csv", trials)
+    rows = list(csv.DictReader((tmp_path / "t.csv").read_text().splitlines()))
+    assert rows[0]["bilateral.sxy"] == rows[0]["normalization"] == ""
+    assert rows[1]["bilateral.sxy"] == "20,30"
+    assert rows[1]["gaussian.sxy"] == ""
+    assert rows[2]["miou_held_out"] == ""
+    assert rows[2]["normalization"] == "symmetric"
+
+
+def test_the_result_is_json(split, out):
+    result = run(split, out, num_trials=1)
+    content = json.loads(json.dumps(result.to_dict()))
+    assert content["trials"][0]["settings"] is None
+    assert content["trials"][1]["settings"] == crf_settings("deconvnet").to_json()
+    assert content["folder"] == str(out)
+    assert content["verdict"] == result.verdict()
+    assert [t["held_out"] for t in content["checked"]] == [t.held_out for t in result.checked]
