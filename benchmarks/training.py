@@ -28,7 +28,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from upscore.core.images import InputSpec
 from upscore.core.memory import tune_malloc
 from upscore.core.runtime import cpu_name, matrix_rate, peak_memory_bytes, select_runtime
-from upscore.data import Split, open_data
+from upscore.data import Split, open_dataset
 from upscore.data.toy import make_toy
 from upscore.data.transforms import Augment
 from upscore.models.base import Network
@@ -126,7 +126,7 @@ def main() -> None:
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         make_toy(Path(folder), num=20, seed=0)
-        split = open_data(Path(folder)).split("train")
+        split = open_dataset(Path(folder)).split("train")
         ours, model = our_step(split, options.batch, options.width)
         plain = {
             "plain": plain_step(split, options.batch, options.width, "same"),

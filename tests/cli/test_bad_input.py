@@ -23,7 +23,7 @@ from upscore.cli.main import main
 from upscore.core.images import InputSpec
 from upscore.core.labels import Labels
 from upscore.core.run_folder import RunFolder
-from upscore.data import open_data
+from upscore.data import open_dataset
 from upscore.data.toy import make_toy
 from upscore.models.checkpoint import save_model
 from upscore.models.factory import create_model
@@ -86,7 +86,7 @@ class World:
 def pristine(tmp_path_factory: pytest.TempPathFactory) -> World:
     world = World(tmp_path_factory.mktemp("world"))
     make_toy(world.toy, num=6, seed=0)
-    labels = open_data(world.toy).labels
+    labels = open_dataset(world.toy).labels
     model = create_model("fcn32s", num_classes=len(labels), width=0.02, fc_width=4)
     save_model(world.run / "model", model, labels=labels, input_spec=InputSpec.named("imagenet"))
     RunFolder(world.run).write_manifest({"command": "test"})

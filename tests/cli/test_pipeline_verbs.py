@@ -17,7 +17,7 @@ from upscore.cli import predict as predict_verb
 from upscore.cli.main import main
 from upscore.cli.segmenter_options import SegmenterOptions
 from upscore.core.images import read_image
-from upscore.data import open_data
+from upscore.data import open_dataset
 from upscore.errors import NotFoundError, RunError, SettingsError, WorkError
 from upscore.inference.pipeline.run import Pipeline, load_pipeline
 from upscore.inference.whole_image import WholeImage
@@ -64,7 +64,7 @@ def test_every_stage_is_scored_in_one_pass(path, data, tmp_path, capsys, monkeyp
     assert len(calls) == 3 + 3, "three photos, and three examples of the answer"
     pipeline = load_pipeline(path)
     expected = {name: Confusion(3) for name in stages()}
-    split = open_data(data).split("val")
+    split = open_dataset(data).split("val")
     for index in range(len(split)):
         sample = split.read(index)
         for name, labels in pipeline.predict_of(sample.image).items():
@@ -118,7 +118,7 @@ def test_classes_in_another_order(tmp_path, capsys):
     evaluate(path, data)
     network = load_pipeline(path)
     expected = Confusion(3)
-    split = open_data(data).split("val")
+    split = open_dataset(data).split("val")
     for index in range(3):
         sample = split.read(index)
         expected.update(sample.labels, 2 - network.predict(sample.image))

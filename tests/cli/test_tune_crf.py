@@ -16,7 +16,7 @@ from upscore.cli.tune_crf import results_table
 from upscore.core.images import read_image
 from upscore.crf.search import NO_CRF, Trial, read_history
 from upscore.crf.settings import CRFSettings, crf_settings, load_crf
-from upscore.data import open_data
+from upscore.data import open_dataset
 from upscore.inference.load import load_segmenter
 from upscore.metrics.confusion import Confusion
 from upscore.workflows import tune_crf as workflow
@@ -88,7 +88,7 @@ def test_everything_is_written(run, data, capsys):
 def test_no_crf_scores_what_the_network_scores(run, data):
     tune(run, data, "--images", "4", "--precision", "fp32")
     trials, about = read_history(run / "crf-tuning" / "trials.json")
-    split = open_data(data).split("val")
+    split = open_dataset(data).split("val")
     segmenter = load_segmenter(run, precision="fp32")
     by_name = {pair.name: i for i, pair in enumerate(split.pairs)}
     for half, score in ((0, trials[0].score), (1, trials[0].held_out)):

@@ -10,7 +10,7 @@ from PIL import Image
 
 from evaluation.small_world import make_data
 from upscore.core.labels import VOID
-from upscore.data import open_data
+from upscore.data import open_dataset
 from upscore.errors import DataError, SettingsError
 from upscore.metrics.boundary import BoundaryF
 from upscore.metrics.comparison import PackedLabels, PredictedMaps, compare
@@ -24,7 +24,7 @@ NAMES = ("background", "tree", "car")
 
 @pytest.fixture
 def split(tmp_path):
-    return open_data(make_data(tmp_path / "data", NAMES)).split("val")
+    return open_dataset(make_data(tmp_path / "data", NAMES)).split("val")
 
 
 def guess(split, wrong: float, seed: int = 0, *, name: str | None = None) -> PredictedMaps:

@@ -14,7 +14,7 @@ from upscore.cli.compare import compare
 from upscore.cli.evaluate import evaluate
 from upscore.cli.segmenter_options import SegmenterOptions
 from upscore.core.labels import Labels
-from upscore.data import open_data
+from upscore.data import open_dataset
 from upscore.errors import SettingsError, WorkError
 from upscore.inference.load import load_segmenter
 from upscore.inference.outputs import write_probabilities
@@ -38,7 +38,7 @@ def scores(folder: Path) -> dict:
 
 
 def photos(data: Path) -> list[Path]:
-    return [pair.image for pair in open_data(data).split("val").pairs]
+    return [pair.image for pair in open_dataset(data).split("val").pairs]
 
 
 @pytest.mark.parametrize("save", ["labels", "probabilities"])
@@ -61,7 +61,7 @@ def test_classes_of_an_npz_are_matched_by_name(run, data, tmp_path):
     segmenter = load_segmenter(run, device="cpu", precision="fp32")
     turned = [2, 0, 1]  # the order of the classes in the files
     labels = Labels.of([NAMES[index] for index in turned])
-    split = open_data(data).split("val")
+    split = open_dataset(data).split("val")
     for index in range(len(split)):
         sample = split.read(index)
         probabilities = segmenter.probabilities(sample.image)[turned]
@@ -72,7 +72,7 @@ def test_classes_of_an_npz_are_matched_by_name(run, data, tmp_path):
 
 
 def test_bad_label_maps_are_failures_and_the_rest_is_scored(data, tmp_path):
-    split = open_data(data).split("val")
+    split = open_dataset(data).split("val")
     for index in range(len(split)):
         sample = split.read(index)
         labels = np.where(sample.labels == 255, 0, sample.labels)

@@ -189,13 +189,13 @@ def test_evaluate_with_a_crf_records_its_settings(tmp_path: Path):
     from upscore.cli.evaluate import evaluate
     from upscore.core.images import InputSpec
     from upscore.core.run_folder import RunFolder
-    from upscore.data import open_data
+    from upscore.data import open_dataset
     from upscore.data.toy import make_toy
     from upscore.models.checkpoint import save_model
     from upscore.models.factory import create_model
 
     make_toy(tmp_path / "toy", num=4, seed=0)
-    labels = open_data(tmp_path / "toy").labels
+    labels = open_dataset(tmp_path / "toy").labels
     run = RunFolder(tmp_path / "run")
     model = create_model("fcn32s", num_classes=len(labels), width=0.02, fc_width=4)
     save_model(run.model, model, labels=labels, input_spec=InputSpec.named("imagenet"))

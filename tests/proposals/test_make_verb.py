@@ -13,7 +13,7 @@ from PIL import Image
 from upscore.cli.main import main
 from upscore.cli.proposal_options import make_edges, make_source, photos_of, true_boxes
 from upscore.core.images import read_image
-from upscore.data import open_data
+from upscore.data import open_dataset
 from upscore.errors import DataError, SettingsError
 from upscore.proposals.sliding_window import Grid
 from upscore.proposals.store import ProposalStore
@@ -54,7 +54,7 @@ def test_the_verb_makes_a_store_and_says_so(voc, tmp_path, capsys):
     assert re.search(r"^90 boxes of 3 photos in \d+\.\d s: .*grid\.parquet, 0\.\d MB$", told)
     store = ProposalStore.open(out, Grid(max_boxes=30).settings())
     assert store.names == ("a", "b", "c")  # once, though they are in two splits
-    dataset = open_data(voc)
+    dataset = open_dataset(voc)
     assert store.data == {
         "layout": dataset.layout,
         "split": None,
@@ -135,14 +135,14 @@ def test_ground_truth_of_instances(voc, tmp_path):
     store = ProposalStore.open(out)
     assert store.read("a").boxes.tolist() == [[20, 10, 28, 14]]
     assert store.read("c").boxes.tolist() == [[20, 10, 28, 14], [28, 10, 30, 14]]
-    assert store.settings["data"] == open_data(voc).fingerprint()
+    assert store.settings["data"] == open_dataset(voc).fingerprint()
     np.testing.assert_allclose(store.read("a").scores, [32 / 2400])
 
 
 def test_ground_truth_without_instances(voc):
     for path in (voc / "SegmentationObject").iterdir():
         path.unlink()
-    source = true_boxes(open_data(voc), max_boxes=1)
+    source = true_boxes(open_dataset(voc), max_boxes=1)
     image = read_image(voc / "JPEGImages/c.jpg")
     assert source(image, name="c").boxes.tolist() == [[20, 10, 30, 14]]
     with pytest.raises(DataError, match="no photo 'x' in the data set"):
@@ -186,17 +186,17 @@ def test_options_reach_the_source(tmp_path):
 
 
 def test_photos_of_a_data_set(voc):
-    dataset = open_data(voc)
+    dataset = open_dataset(voc)
     assert [pair.name for pair in photos_of(dataset, None)] == ["a", "b", "c"]
     assert [pair.name for pair in photos_of(dataset, "train")] == ["a", "b"]
     (voc / "SegmentationClass/a.png").unlink()  # masks are no matter
-    assert len(photos_of(open_data(voc), "train")) == 2
+    assert len(photos_of(open_dataset(voc), "train")) == 2
     (voc / "ImageSets/Segmentation/train.txt").write_text("")
     with pytest.raises(DataError, match="split 'train' is empty"):
-        photos_of(open_data(voc), "train")
+        photos_of(open_dataset(voc), "train")
     (voc / "JPEGImages/b.png").touch()
     with pytest.raises(DataError, match="share the name 'b'"):
-        photos_of(open_data(voc), None)
+        photos_of(open_dataset(voc), None)
 
 
 @pytest.mark.real

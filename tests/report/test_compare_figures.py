@@ -10,7 +10,7 @@ from evaluation.maps import noisy
 from evaluation.small_world import make_data
 from upscore.core.draw import WRONG_COLOR, titled
 from upscore.core.labels import VOID, Labels
-from upscore.data import open_data
+from upscore.data import open_dataset
 from upscore.metrics.comparison import PackedLabels, PredictedMaps, compare
 from upscore.report.figures.comparison import (
     class_differences,
@@ -26,7 +26,7 @@ LABELS = Labels.of(["background", "tr$ee", "car"])
 
 @pytest.fixture
 def split(tmp_path):
-    return open_data(make_data(tmp_path / "data", LABELS.names)).split("val")
+    return open_dataset(make_data(tmp_path / "data", LABELS.names)).split("val")
 
 
 def guesses(split, num: int) -> list[PredictedMaps]:

@@ -10,7 +10,7 @@ import torch
 
 from reproduce.support import Told, run
 from upscore.core.labels import VOID
-from upscore.data import open_data
+from upscore.data import open_dataset
 from upscore.data.toy import make_toy
 from upscore.errors import WorkError
 from upscore.inference.load import load_segmenter
@@ -141,7 +141,7 @@ def test_boxes_are_of_the_split_that_is_trained_on(toy, tmp_path, monkeypatch):
     with pytest.raises(WorkError, match="seen enough"):
         reproduce("deconvnet-paper", data=toy, out=tmp_path / "out", budget="papers",
                   hooks=Told().hooks(), assignments=["data.train_split=trainval"])  # fmt: skip
-    dataset = open_data(toy)
+    dataset = open_dataset(toy)
     both = [*dataset.split("train").pairs, *dataset.split("val").pairs]
     assert {pair.name for pair in made["trainval"][0]} == {pair.name for pair in both}
     assert (made["trainval"][2], made["val"][2]) == (True, False)

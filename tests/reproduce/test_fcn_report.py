@@ -16,7 +16,7 @@ from safetensors.torch import load_file, save_file
 from reproduce.support import Told, run
 from upscore.core.images import read_image, write_label_map
 from upscore.core.labels import VOC_LABELS, VOID
-from upscore.data import open_data
+from upscore.data import open_dataset
 from upscore.data.toy import make_toy
 from upscore.errors import InterruptedWorkError, NotFoundError, SettingsError, WorkError
 from upscore.inference.load import load_segmenter
@@ -52,7 +52,7 @@ def test_everything_is_there(report, toy):
         assert min(read_image(png).shape[:2]) > 60
         assert svg.read_text("utf-8").rstrip().endswith("</svg>")
     manifest = found["manifest"]
-    assert manifest["data"]["fingerprint"] == open_data(toy).fingerprint()
+    assert manifest["data"]["fingerprint"] == open_dataset(toy).fingerprint()
     assert set(manifest["recipes"]) == set(NAMES)
     assert manifest["recipes"]["exp2"]["optim"]["weight_decay"] == 1e-5
     assert manifest["machine"]["versions"]["torch"]
@@ -61,7 +61,7 @@ def test_everything_is_there(report, toy):
 
 def measured_miou(model, toy):
     """Of a network, by its own confusion matrix."""
-    split = open_data(toy).split("val")
+    split = open_dataset(toy).split("val")
     expected = Confusion(len(split.labels))
     segmenter = load_segmenter(model, device="cpu", precision="fp32")
     for place in range(len(split)):
@@ -109,7 +109,7 @@ def test_all_experiments_have_the_same_number_of_validations(report):
 
 def test_the_loss_starts_at_that_of_equal_scores(report, toy):
     """Eight classes: ln 8, by the log and on the page."""
-    num = len(open_data(toy).labels)
+    num = len(open_dataset(toy).labels)
     for name in NAMES:
         with (report / "runs" / name / "log.csv").open(newline="") as stream:
             first = next(csv.DictReader(stream))
@@ -219,7 +219,7 @@ def test_a_training_that_fails(toy, tmp_path, monkeypatch):
 
 
 def test_photo_and_class_that_are_asked_for(report, toy):
-    split = open_data(toy).split("val")
+    split = open_dataset(toy).split("val")
     name = split.pairs[1].name
     run("fcn-report", toy, report, photo=name)
     page = (report / "page.html").read_text("utf-8")
@@ -246,7 +246,7 @@ def test_pictures_of_the_data_can_be_left_out(report, toy):
 
 def test_photo_without_a_labelled_pixel(toy, tmp_path):
     data = shutil.copytree(toy, tmp_path / "toy")
-    pair = open_data(data).split("val").pairs[0]
+    pair = open_dataset(data).split("val").pairs[0]
     write_label_map(data / "SegmentationClass" / pair.mask.name, np.full((48, 64), VOID, np.uint8),
                     VOC_LABELS)  # fmt: skip
     with pytest.raises(SettingsError, match="of which no pixel has a class"):

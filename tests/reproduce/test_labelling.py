@@ -3,14 +3,14 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from upscore.data import open_data
+from upscore.data import open_dataset
 from upscore.errors import DataError
 from upscore.reproduce.labelling import LabelStore
 
 
 @pytest.fixture
 def store(toy, tmp_path):
-    return LabelStore(tmp_path / "labels", open_data(toy).split("val"))
+    return LabelStore(tmp_path / "labels", open_dataset(toy).split("val"))
 
 
 class Labeller:

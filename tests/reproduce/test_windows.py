@@ -17,7 +17,7 @@ from PIL import Image
 
 from upscore.core.labels import RGBImage
 from upscore.core.runtime import Runtime
-from upscore.data import DataSet, open_data
+from upscore.data import DataSet, open_dataset
 from upscore.data.transforms import resize_pair
 from upscore.inference.pipeline.run import load_pipeline
 from upscore.inference.pipeline.templates import write_pipeline
@@ -127,7 +127,7 @@ def settings(square: bool, growth: float) -> list[str]:
 
 
 def test_the_windows_differ_so_that_a_mistake_would_show(data: Path, tmp_path: Path) -> None:
-    dataset = open_data(data)
+    dataset = open_dataset(data)
     store = store_of(dataset, "train", tmp_path / "s.parquet")
     found = [
         seen_in_training(
@@ -152,7 +152,7 @@ def test_a_shipped_pipeline_shows_what_training_showed(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:  # fmt: skip
     shipped = "edeconvnet-crf-quick" if name.endswith("-quick") else "edeconvnet-crf"
-    dataset = open_data(data)
+    dataset = open_dataset(data)
     store = store_of(dataset, "train", tmp_path / "boxes.parquet")
     assignments = [*TINY, *settings(square, growth)]
     if load_recipe(name).crops.kind == "proposals":
@@ -176,7 +176,7 @@ def test_reproduce_shows_what_training_showed(
     budget: str, square: bool, growth: float, data: Path, tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:  # fmt: skip
-    dataset = open_data(data)
+    dataset = open_dataset(data)
     tiny = [text for text in TINY if not text.startswith("model.options=")]
     job = Job(
         data=data,

@@ -117,10 +117,10 @@ def test_a_missing_store_is_told_before_the_first_stage(tmp_path: Path, run_stag
 def test_a_store_of_other_photos_is_told_before_the_first_stage(
     tmp_path: Path, run_stages: Run, toy: Path
 ) -> None:
-    from upscore.data import open_data
+    from upscore.data import open_dataset
 
     path = tmp_path / "val.parquet"
-    photos = [Photo(pair.name, pair.image) for pair in open_data(toy).split("val").pairs]
+    photos = [Photo(pair.name, pair.image) for pair in open_dataset(toy).split("val").pairs]
     make_store(photos, EdgeBoxes(GradientEdges(), max_boxes=20), path, workers=1).check()
     with pytest.raises(DataError, match="lacks 7 of 7 photos"):
         run_stages(tmp_path / "run", f"crops.store={path}")

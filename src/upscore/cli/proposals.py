@@ -37,10 +37,10 @@ def make(
     """
     from upscore.cli.console import console, progress
     from upscore.cli.proposal_options import photos_of
-    from upscore.data import open_data
+    from upscore.data import open_dataset
     from upscore.proposals.build_store import Photo, make_store
 
-    dataset = open_data(data, max_pixels=max_pixels)
+    dataset = open_dataset(data, max_pixels=max_pixels)
     pairs = photos_of(dataset, split)
     source = options.build(dataset)
     with progress("boxes") as update:

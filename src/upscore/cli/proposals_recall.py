@@ -63,7 +63,7 @@ def recall(
     from upscore.cli.console import console, progress
     from upscore.core.files import make_folder
     from upscore.core.parallel.processes import num_cores
-    from upscore.data import open_data
+    from upscore.data import open_dataset
     from upscore.proposals.recall import measure_recall
 
     if workers is not None and workers < 1:
@@ -74,7 +74,7 @@ def recall(
         raise SettingsError(
             f"--model {model}: no source needs it; name one, as edge-boxes:structured-forest"
         )
-    dataset = open_data(data, max_pixels=max_pixels)
+    dataset = open_dataset(data, max_pixels=max_pixels)
     chosen = {
         word: source_of(word, max_boxes=max(counts), model=model, data=dataset) for word in sources
     }

@@ -55,12 +55,12 @@ def sweep(
         raise SettingsError(f"--processes is {processes}; allowed: 1 or more")
     from upscore.cli.console import console
     from upscore.core.files import make_folder
-    from upscore.data import open_data
+    from upscore.data import open_dataset
     from upscore.report.sweep_tables import SweptRun, read_swept, write_sweep
     from upscore.workflows.sweep_grid import make_grid
 
     grid = make_grid(recipe, [assignment for group in set for assignment in group])
-    dataset = open_data(data)
+    dataset = open_dataset(data)
     _check_recipes(grid, dataset, data)
     about = _about(recipe, grid, data, dataset)
     _check_folder(out, about)

@@ -41,16 +41,23 @@ LAYOUTS = (
 """In the order in which they are tried."""
 
 
-def open_data(path: Path, *, max_pixels: int = MAX_PIXELS) -> DataSet:
+def open_dataset(path: str | Path, *, max_pixels: int = MAX_PIXELS) -> DataSet:
     """Find the layout of the data set at ``path`` and list its splits; no photo is read.
 
     Args:
+        path: a folder of a known layout, or a dataset.yaml.
         max_pixels: photos and masks above this many pixels are refused when they are read.
 
     Raises:
         NotFoundError: no such path.
         DataError: no known layout, or one that is broken; the message says what to do.
+
+    Example:
+        >>> dataset = upscore.open_dataset(toy)
+        >>> dataset.labels.names[:2], len(dataset.split("val"))
+        (('background', 'disc'), 3)
     """
+    path = Path(path)
     if not path.exists():
         raise NotFoundError(f"{path}: no such data set; give a folder or a dataset.yaml")
     for layout in LAYOUTS:

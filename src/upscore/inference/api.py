@@ -116,6 +116,12 @@ def load(
     """``upscore.load("RUN")``: a run or model folder, or a pipeline file, ready for photos.
 
     Arguments and errors are those of :func:`upscore.inference.load.load_segmenter`.
+
+    Example:
+        >>> network = upscore.load(run)
+        >>> result = network.segment(toy / "JPEGImages" / "toy_000000.jpg")
+        >>> result.labels.shape == result.image.shape[:2]
+        True
     """
     segmenter = load_segmenter(
         Path(path), device=device, precision=precision, tile=tile, flip=flip, scales=scales, crf=crf

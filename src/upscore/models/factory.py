@@ -30,6 +30,16 @@ MODELS: dict[str, Callable[..., Network]] = {
 """Name -> builder. Every keyword of a builder is a model option."""
 
 
+def list_models() -> list[str]:
+    """The names that :func:`create_model` takes.
+
+    Example:
+        >>> "fcn8s" in upscore.list_models()
+        True
+    """
+    return list(MODELS)
+
+
 def model_options(name: str) -> dict[str, Any]:
     """The options of a network with their defaults (``num_classes`` has none: it must be given).
 
@@ -54,6 +64,12 @@ def create_model(name: str, *, num_classes: int, in_channels: int = 3, **options
 
     Raises:
         SettingsError: an unknown name or option, or a value outside its range.
+
+    Example:
+        >>> import torch
+        >>> model = upscore.create_model("fcn8s", num_classes=21, width=0.125)
+        >>> model(torch.zeros(1, 3, 61, 97)).shape
+        torch.Size([1, 21, 61, 97])
     """
     builder = _builder(name)
     defaults = model_options(name)

@@ -11,7 +11,7 @@ from upscore.core.failures import format_failures
 from upscore.core.files import write_json, write_text
 from upscore.core.runtime import describe_start, select_runtime
 from upscore.core.settings import parse_assignment
-from upscore.data import open_data
+from upscore.data import open_dataset
 from upscore.errors import DataError, WorkError
 from upscore.report.document import Chart, Document, Sheet, Table, without_data
 from upscore.report.document_files import write_document
@@ -116,7 +116,7 @@ def reproduce(
         OutputError: ``out`` cannot be written.
     """
     given = Budget.parse(budget)
-    dataset = open_data(data)
+    dataset = open_dataset(data)
     if len(dataset.labels) < 2:
         raise DataError(
             f"{dataset.root}: has one class, {dataset.labels.names[0]!r}, so that there is nothing "

@@ -21,7 +21,7 @@ from upscore.core.runtime import (
     select_runtime,
 )
 from upscore.core.settings import build, load_yaml
-from upscore.data import DataSet, Split, open_data
+from upscore.data import DataSet, Split, open_dataset
 from upscore.data.stats import class_frequencies
 from upscore.errors import RunError, SettingsError
 from upscore.models.factory import create_model
@@ -80,7 +80,7 @@ def train(
     """
     runtime = select_runtime(recipe.device, recipe.precision)
     fabric = _launch(recipe, runtime)
-    dataset = open_data(data)
+    dataset = open_dataset(data)
     run = RunFolder(out)
     session = _Session(fabric, runtime, dataset, data, run, make_validate, show)
     warning = overlap_warning(*_splits(recipe, dataset))

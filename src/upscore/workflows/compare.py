@@ -16,7 +16,7 @@ from upscore.core.parallel.processes import in_processes
 from upscore.core.progress import OnProgress, Progress, count_items, ignore_progress
 from upscore.core.run_folder import unique_names
 from upscore.core.runtime import cpu_name, describe_result, peak_memory_bytes
-from upscore.data import open_data
+from upscore.data import open_dataset
 from upscore.data.dataset import Split
 from upscore.errors import SettingsError, WorkError
 from upscore.inference.pipeline.settings import is_pipeline
@@ -102,7 +102,7 @@ def compare(
         raise SettingsError(f"--pictures is {pictures}; allowed: 0 or more")
     if seed < 0:
         raise SettingsError(f"--seed is {seed}; allowed: 0 or more")
-    dataset = open_data(data, max_pixels=options.max_pixels)
+    dataset = open_dataset(data, max_pixels=options.max_pixels)
     part = dataset.split(split)
     parsed = [_parse(str(source)) for source in sources]
     names = unique_names([path if stage is None else path / stage for path, stage in parsed])
@@ -193,7 +193,7 @@ class _Job:
         """The predictions and the split. Raises UpscoreError for what does not fit."""
         if self.stage is not None and not is_pipeline(self.path):
             raise SettingsError(f"{self.path}:{self.stage}: only pipeline files have stages")
-        dataset = open_data(self.data, max_pixels=self.options.max_pixels)
+        dataset = open_dataset(self.data, max_pixels=self.options.max_pixels)
         stages = None
         if is_pipeline(self.path):
             stages = () if self.stage is None else (self.stage,)

@@ -9,7 +9,7 @@ from typing import Any
 from upscore.core.files import write_json
 from upscore.core.limits import MAX_PIXELS
 from upscore.core.progress import OnProgress, Progress, count_items, ignore_progress
-from upscore.data import check, download, open_data, stats, toy
+from upscore.data import check, download, open_dataset, stats, toy
 from upscore.data.check import CheckResult
 from upscore.data.stats import DataStats
 from upscore.report.figures.dataset import write_overview
@@ -30,7 +30,7 @@ def check_data(
     Raises:
         UpscoreError: ``data`` cannot be opened at all, or ``json`` cannot be written.
     """
-    dataset = open_data(Path(data), max_pixels=max_pixels)
+    dataset = open_dataset(Path(data), max_pixels=max_pixels)
     result = check.check(dataset, progress=count_items(on_progress, "reading pairs"))
     if json is not None:
         write_json(json, result.to_dict())
@@ -54,7 +54,7 @@ def measure_data(
     Raises:
         UpscoreError: files that cannot be read or written.
     """
-    dataset = open_data(Path(data), max_pixels=max_pixels)
+    dataset = open_dataset(Path(data), max_pixels=max_pixels)
     result = stats.measure(dataset, progress=count_items(on_progress, "reading masks"))
     if json is not None:
         write_json(json, result.to_dict())

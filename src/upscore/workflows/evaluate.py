@@ -11,7 +11,7 @@ from upscore.core.failures import Failure
 from upscore.core.files import make_folder
 from upscore.core.progress import OnProgress, count_items, ignore_progress
 from upscore.core.runtime import describe_result
-from upscore.data import open_data
+from upscore.data import open_dataset
 from upscore.errors import SettingsError
 from upscore.metrics.evaluate import Evaluation, evaluate_stages
 from upscore.metrics.object_size import COCO_SIZES, RELATIVE_SIZES, Bins
@@ -113,7 +113,7 @@ def evaluate(
     source, data = Path(source), Path(data)
     if workers < 1:
         raise SettingsError(f"--workers is {workers}; allowed: 1 or more")
-    dataset = open_data(data, max_pixels=options.max_pixels)
+    dataset = open_dataset(data, max_pixels=options.max_pixels)
     part = dataset.split(split)
     found = open_predictions(source, dataset, data=data, stages=stages, options=options)
     folder = (found.folder if out is None else Path(out)) / (split if out is None else "")

@@ -32,7 +32,7 @@ from upscore.crf.search import (
     write_history,
 )
 from upscore.crf.settings import CRF_NAMES, CRFSettings, load_crf
-from upscore.data import open_data
+from upscore.data import open_dataset
 from upscore.data.class_mapping import match_classes
 from upscore.data.dataset import Sample, Split
 from upscore.errors import DataError, RunError, SettingsError, UpscoreError
@@ -183,7 +183,7 @@ def tune_crf(
         MissingExtraError: Optuna is not installed.
         SettingsError: an argument out of range; a search in ``out`` without ``resume``, or one that
             was made with something else.
-        NotFoundError, RunError: as ``load_segmenter`` and ``open_data``.
+        NotFoundError, RunError: as ``load_segmenter`` and ``open_dataset``.
         RunError: trials.json is damaged, or made with another network.
         DataError: other classes, fewer than two usable images, or nothing to score in them.
         OutputError: ``out`` cannot be written.
@@ -196,7 +196,7 @@ def tune_crf(
     if seed < 0:
         raise SettingsError(f"--seed is {seed}; allowed: 0 or more")
     known = known_candidates(start, base)
-    dataset = open_data(data, max_pixels=options.max_pixels)
+    dataset = open_dataset(data, max_pixels=options.max_pixels)
     part = draw_images(dataset.split(split), images, seed=seed)
     stage = _refined_stage(run)
     segmenter: Segmenter = (
