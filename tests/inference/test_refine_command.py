@@ -22,6 +22,7 @@ from upscore.cli.console import show_messages
 from upscore.cli.main import main
 from upscore.core.images import MAX_PIXELS
 from upscore.core.labels import CAMVID_LABELS, Labels
+from upscore.core.parallel import map as parallel_map
 from upscore.core.parallel import processes as worker_pool
 from upscore.crf.settings import crf_settings, dump_crf
 from upscore.crf.unary import unary_from_labels
@@ -176,13 +177,14 @@ def test_how_many_processes_of_how_many_threads(
 ):
     found = []
 
-    def noted(task_work, items, *, processes):
+    def noted(task_work, items, *, processes, **_):
         found.append((processes, task_work.threads))
         yield from ((item, task_work(item)) for item in items)
 
-    monkeypatch.setattr(room, "in_processes", noted)
+    monkeypatch.setattr(room, "map_items", noted)
     monkeypatch.setattr(room, "num_cores", lambda: cores)
-    monkeypatch.setattr(room.Refinement, "file", lambda work, *_: found.append((1, work.threads)))
+    monkeypatch.setattr(parallel_map, "num_cores", lambda: cores)
+    monkeypatch.setattr(room.Refinement, "file", lambda *_: None)
     for number in range(num):
         save_photo(tmp_path / f"photos/{number}.png", random_photo(1, 1))
         np.save(tmp_path / f"photos/{number}.npy", np.ones((1, 1, 1)))
