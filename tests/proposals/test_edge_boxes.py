@@ -47,8 +47,8 @@ def scores_of(strength, orientation, boxes: np.ndarray, least: float = 1e-9) -> 
         strength, grouped(strength, orientation), edge_min_magnitude=0.1, kappa=1.5
     )
     scores = np.zeros(len(boxes), np.float32)
-    desks = edge_scores.new_desks(tables, 1)
-    run_team(box_search._score, 1, tables, desks, boxes, scores, np.float32(least))
+    workspaces = edge_scores.new_workspaces(tables, 1)
+    run_team(box_search._score, 1, tables, workspaces, boxes, scores, np.float32(least))
     return scores
 
 

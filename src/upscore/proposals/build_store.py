@@ -57,7 +57,7 @@ class Photo:
 
 @dataclass
 class MakeSummary:
-    """What became of a store.
+    """Counts, failures and times of making a store.
 
     Attributes:
         photos: that the store holds.
@@ -273,7 +273,7 @@ def _path(task: _Task) -> str:
     return str(task.photo.path)
 
 
-# -- what is there already -------------------------------------------------------------------------
+# -- boxes that were made before ------------------------------------------------------------------
 
 
 class _PartialStore:

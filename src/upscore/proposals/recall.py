@@ -102,7 +102,7 @@ def _mean(values: npt.NDArray[Any]) -> npt.NDArray[np.float64]:
 
 @dataclass(frozen=True)
 class PhotoRecall:
-    """What came of one photo: its objects, and of each source the overlaps, boxes and seconds.
+    """One photo: its objects, and of each source the overlaps, boxes and seconds.
 
     Attributes:
         left_out: objects that were too small to count.
@@ -262,7 +262,7 @@ class _Measurement:
         return str(self.split.pairs[index].image)
 
     def __call__(self, index: int) -> PhotoRecall | Failure:
-        """What came of photo ``index`` of the split.
+        """Objects and overlaps of photo ``index`` of the split.
 
         Raises:
             DataError: what is wrong with this photo.

@@ -36,7 +36,7 @@ StrengthOf = Callable[[BSDSImage], Strength]
 
 @dataclass(frozen=True)
 class TrainedEdges:
-    """What came of :func:`train_edges`.
+    """Result of :func:`train_edges`.
 
     Attributes:
         iteration: optimiser steps done.
@@ -90,7 +90,7 @@ def train_edges(
 
 @dataclass(frozen=True)
 class EvaluatedEdges:
-    """What came of :func:`evaluate_edges`.
+    """Result of :func:`evaluate_edges`.
 
     Attributes:
         scores: ODS, OIS, AP, the curve, every image, failures.

@@ -32,7 +32,7 @@ MakeSource = Callable[[DataSet | None], ProposalSource]
 
 @dataclass(frozen=True)
 class MadeProposals:
-    """What came of :func:`make_proposals`.
+    """Result of :func:`make_proposals`.
 
     Attributes:
         path: of the store.
@@ -98,7 +98,7 @@ def make_proposals(
 
 @dataclass(frozen=True)
 class MeasuredRecall:
-    """What came of :func:`measure_recall`.
+    """Result of :func:`measure_recall`.
 
     Attributes:
         recall: of every source.
@@ -184,7 +184,7 @@ def _takes_model(text: str) -> bool:
 
 @dataclass(frozen=True)
 class ShownProposals:
-    """What came of :func:`show_proposals`.
+    """Result of :func:`show_proposals`.
 
     Attributes:
         path: of the picture.

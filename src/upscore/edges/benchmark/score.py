@@ -99,7 +99,7 @@ class ImageEdges:
 
 @dataclass(frozen=True)
 class EdgeScores:
-    """What came of some edge maps; ``images`` and ``failures`` are in the order given.
+    """Scores of edge maps; ``images`` and ``failures`` are in the order given.
 
     ODS is the best F over one threshold for all images, OIS the F where each image has its own best
     threshold, AP the area under the precision-recall curve. :func:`evaluate_edges` defines them.

@@ -43,8 +43,8 @@ class Tables(NamedTuple):
     equal in whichever order they are taken.
 
     Attributes:
-        places: (H, W, 4) int32, what is known of each pixel, together since memory is slow to
-            answer: twice the number of runs that have begun up to it, rows one after the other,
+        places: (H, W, 4) int32, what is known of each pixel, in one place of the memory:
+            twice the number of runs that have begun up to it, rows one after the other,
             and 1 more where it is part of a run; the same for columns; the mass of groups whose
             last pixel is not right of it or below; the strength not right of it or below.
         starts: (R + 1, 2) int64, of each run of pixels in a row, then in a column: where its
@@ -148,15 +148,15 @@ def _paths(groups: Groups) -> tuple[Int64s, Int32s, Float32s]:
     """
     count = groups.mass.size
     first = np.zeros(count + 1, np.int64)
-    room = 16 * count + MOST_PATHS
-    path_to, path_weight = np.empty(room, np.int32), np.empty(room, np.float32)
+    capacity = 16 * count + MOST_PATHS
+    path_to, path_weight = np.empty(capacity, np.int32), np.empty(capacity, np.float32)
     best = np.zeros(count, np.float32)
     open_groups = np.empty(count, np.int32)
     end = 0
     for start in range(1, count):
-        if end + MOST_PATHS > room:
-            room *= 2
-            longer_to, longer_weight = np.empty(room, np.int32), np.empty(room, np.float32)
+        if end + MOST_PATHS > capacity:
+            capacity *= 2
+            longer_to, longer_weight = np.empty(capacity, np.int32), np.empty(capacity, np.float32)
             longer_to[:end], longer_weight[:end] = path_to[:end], path_weight[:end]
             path_to, path_weight = longer_to, longer_weight
         begin = end
