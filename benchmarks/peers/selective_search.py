@@ -9,6 +9,7 @@ import threading
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
+from multiprocessing.util import Finalize
 from typing import Literal, get_args
 
 import numpy as np
@@ -105,6 +106,8 @@ def _in_another_process(image: RGBImage, fast: bool, seed: int) -> npt.NDArray[n
                 initializer=end_with_parent,
             )
             _pool_owner = os.getpid()
+            # a process of multiprocessing waits for its children before it ends executors
+            Finalize(None, _pool.shutdown, exitpriority=100)
         pool = _pool
         try:
             return pool.submit(

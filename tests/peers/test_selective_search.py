@@ -154,7 +154,7 @@ def test_its_boxes_in_a_file_that_upscore_reads(tmp_path, capsys):
     pytest.importorskip("cv2")
     toy = make_toy(tmp_path / "toy", num=3, seed=1)
     store = tmp_path / "boxes.parquet"
-    options = ["--source", "selective-search", "--data", toy, "--out", store, "--workers", "1"]
+    options = ["--source", "selective-search", "--data", toy, "--out", store, "--workers", "2"]
     write_boxes.main([str(option) for option in options])
     assert "3 photos" in capsys.readouterr().out
     pair = open_data(toy).splits["train"][0]
