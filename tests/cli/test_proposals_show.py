@@ -5,7 +5,7 @@ import pytest
 from PIL import Image
 
 from upscore.cli.proposal_options import SourceOptions
-from upscore.cli.proposals_show import show
+from upscore.cli.proposals import show
 from upscore.errors import DataError, NotFoundError, SettingsError
 
 GRID = SourceOptions(source="grid", max_boxes=40)

@@ -11,7 +11,7 @@ from inference.pipeline_world import stages, write
 from upscore.errors import NotFoundError, SettingsError
 from upscore.inference.instance_wise import InstanceSettings
 from upscore.inference.pipeline.settings import ProposalSettings, is_pipeline, read_pipeline
-from upscore.proposals.edge_boxes.edge_boxes import EdgeBoxesParameters
+from upscore.proposals.edge_boxes.parameters import EdgeBoxesParameters
 
 
 def read(tmp_path, **changes):

@@ -19,6 +19,7 @@ from inference.support import late_edge, random_photo, save_photo, two_halves
 from upscore.cli.console import show_messages
 from upscore.cli.main import main
 from upscore.core.labels import CAMVID_LABELS, Labels
+from upscore.core.parallel import map as parallel_map
 from upscore.core.parallel import processes as worker_pool
 from upscore.crf.settings import crf_settings
 from upscore.crf.unary import unary_from_labels
@@ -175,13 +176,14 @@ def test_how_many_processes_of_how_many_threads(
 ):
     found = []
 
-    def noted(task_work, items, *, processes):
+    def noted(task_work, items, *, processes, **_):
         found.append((processes, task_work.threads))
         yield from ((item, task_work(item)) for item in items)
 
-    monkeypatch.setattr(room, "in_processes", noted)
+    monkeypatch.setattr(room, "map_items", noted)
     monkeypatch.setattr(room, "num_cores", lambda: cores)
-    monkeypatch.setattr(room.Refinement, "file", lambda work, *_: found.append((1, work.threads)))
+    monkeypatch.setattr(parallel_map, "num_cores", lambda: cores)
+    monkeypatch.setattr(room.Refinement, "file", lambda *_: None)
     for number in range(num):
         save_photo(tmp_path / f"photos/{number}.png", random_photo(1, 1))
         np.save(tmp_path / f"photos/{number}.npy", np.ones((1, 1, 1)))

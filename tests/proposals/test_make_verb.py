@@ -11,11 +11,11 @@ import pytest
 from PIL import Image
 
 from upscore.cli.main import main
-from upscore.cli.proposal_options import make_edges, make_source, photos_of, true_boxes
 from upscore.core.images import read_image
 from upscore.data import open_dataset
-from upscore.errors import DataError, SettingsError
+from upscore.errors import DataError, NotFoundError, SettingsError
 from upscore.proposals.sliding_window import Grid
+from upscore.proposals.sources import make_edges, make_source, photos_of, true_boxes
 from upscore.proposals.store import ProposalStore
 
 
@@ -159,18 +159,39 @@ def test_ground_truth_without_instances(voc):
 def test_options_that_do_not_fit_a_source(tmp_path):
     with pytest.raises(SettingsError, match=r"source is 'boxes'; allowed: edge-boxes, "):
         make_source("boxes")
-    with pytest.raises(SettingsError, match="--mode is for --source selective-search, not for gri"):
-        make_source("grid", mode="fast")
+    with pytest.raises(SettingsError, match="--beta is for --source edge-boxes, not for grid"):
+        make_source("grid", beta=0.9)
+    with pytest.raises(SettingsError, match="--file is for --source file, not for grid"):
+        make_source("grid", file=tmp_path)
     with pytest.raises(SettingsError, match="--edges gradient is for --source edge-boxes"):
         make_source("grid", edges="gradient")
     with pytest.raises(SettingsError, match="--model is for --source edge-boxes"):
-        make_source("selective-search", model=tmp_path)
+        make_source("ground-truth", model=tmp_path)
     with pytest.raises(SettingsError, match="edges gradient has no model"):
         make_edges("gradient", model=tmp_path)
-    with pytest.raises(SettingsError, match=r"needs its model file.*--model model\.yml"):
-        make_edges("structured-forest")
+    with pytest.raises(NotFoundError, match=r"none: no such file; `upscore edges train`"):
+        make_edges("learned", model=tmp_path / "none")
     with pytest.raises(SettingsError, match="edges are 'sobel'; allowed: learned, gradient"):
         make_edges("sobel")
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (("--source", "selective-search"), r"write_boxes .*--source selective-search`, then .* "
+         r"--source file --file boxes\.parquet"),
+        (("--source", "opencv-edge-boxes"), r"write_boxes .*--source opencv-edge-boxes`"),
+        (("--edges", "structured-forest"), r"write_boxes .*--edges structured-forest --model"),
+    ],
+)  # fmt: skip
+def test_sources_that_are_no_part_of_upscore_any_more(voc, tmp_path, capsys, options, message):
+    told = failing(capsys, 2, voc, tmp_path / "x.parquet", *options)
+    assert re.search(message, told)
+
+
+def test_values_out_of_range_are_usage_errors(voc, tmp_path, capsys):
+    told = failing(capsys, 2, voc, tmp_path / "x.parquet", "--beta", "2", "--eta", "0")
+    assert "EdgeBoxes: beta is 2, want 1e-06..1; eta is 0, want 1e-06..1" in told
 
 
 def test_options_reach_the_source(tmp_path):
@@ -180,8 +201,8 @@ def test_options_reach_the_source(tmp_path):
     assert settings["beta"] == 0.9
     assert settings["min_box_area"] == 50
     assert settings["edges"]["kind"] == "GradientEdges"
-    assert make_source("selective-search", mode="quality").settings()["mode"] == "quality"
     weights = tmp_path / "model.safetensors"
+    weights.touch()
     assert make_edges("learned", model=weights).weights == weights
 
 

@@ -8,18 +8,15 @@ The layer computes the same as :class:`upscore.crf.DenseCRF`, with gradients (Zh
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
 
 import numpy as np
-import numpy.typing as npt
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from upscore.crf.lattice.torch_lattice import TorchLattice
-from upscore.crf.mean_field import DenseCRF, Marginals
-from upscore.crf.terms import Bilateral, Kernel, Normalization, Term
-from upscore.crf.validation import Energies
+from upscore.crf.mean_field import DenseCRF
+from upscore.crf.terms import Bilateral, Term
+from upscore.crf.torch_mean_field import Smoother, mean_field
 from upscore.errors import DataError, SettingsError
 
 
@@ -101,7 +98,7 @@ class CRFLayer(nn.Module):
             pixels = logits.flatten(2).mT.contiguous()
             weights, mu = self.weights.to(logits), self.compatibility.to(logits)
             refined = [
-                _mean_field(pixels[i], of_image, weights, mu, iterations=self.crf.iterations)[0]
+                mean_field(pixels[i], of_image, weights, mu, iterations=self.crf.iterations)[0]
                 for i, of_image in enumerate(zip(*smoothers, strict=True))
             ]
         return torch.stack(refined).mT.contiguous().view(scores.shape)
@@ -126,20 +123,20 @@ class CRFLayer(nn.Module):
             compatibility=self.crf.compatibility if np.array_equal(matrix, start) else matrix,
         )
 
-    def _smoothers(self, term: Term, images: Tensor | None, like: Tensor) -> list[_Smoother]:
+    def _smoothers(self, term: Term, images: Tensor | None, like: Tensor) -> list[Smoother]:
         """One for each image; on the device and of the type of ``like`` (B, C, H, W)."""
         how = term.normalization or self.crf.normalization
         shape = tuple(like.shape[2:])
         if not isinstance(term, Bilateral):
             rows = torch.from_numpy(term.rows(shape, None)).to(like)
-            return [_Smoother(rows, how)] * len(like)
+            return [Smoother(rows, how)] * len(like)
         assert images is not None
         # positions from a blank image; the colours stay on the device
         blank = np.zeros((*shape, 1), np.float32)
         positions = dataclasses.replace(term, srgb=1.0).rows(shape, blank)[:, :-1]
         rows = torch.from_numpy(positions).to(like)
         colours = images.flatten(2).mT / _deviations(term, like, images.shape[1])
-        return [_Smoother(torch.cat([rows, colour], dim=1), how) for colour in colours]
+        return [Smoother(torch.cat([rows, colour], dim=1), how) for colour in colours]
 
     def _require(self, images: Tensor | None, scores: Tensor) -> None:
         if not scores.dtype.is_floating_point:
@@ -170,104 +167,6 @@ class CRFLayer(nn.Module):
             )
         if images.device != scores.device:
             raise DataError(f"images are on {images.device}, scores on {scores.device}; move one")
-
-
-def infer_with_torch(
-    energies: Energies,
-    kernels: Sequence[Kernel],
-    mu: npt.NDArray[np.float64],
-    *,
-    iterations: int,
-    tolerance: float | None,
-    device: str,
-) -> tuple[Marginals, int]:
-    """Mean field inference for one image on a device.
-
-    Args:
-        energies: (C, *shape) float32, the lowest of each pixel 0.
-        kernels: the pairwise terms.
-        mu: (C, C) penalties.
-        iterations, tolerance: see :class:`~upscore.crf.DenseCRF`.
-        device: of PyTorch.
-
-    Returns:
-        marginals (C, *shape) float32 on the CPU, and the number of iterations.
-
-    Raises:
-        SettingsError: a GPU that is not there.
-    """
-    place = torch.device(device)
-    if place.type == "cuda" and (place.index or 0) >= torch.cuda.device_count():
-        raise SettingsError(
-            f"device is {device}, but torch sees {torch.cuda.device_count()} GPUs here; "
-            "use device='cpu', or see `upscore doctor`"
-        )
-    with torch.inference_mode(), torch.autocast(place.type, enabled=False):
-        unary = torch.from_numpy(energies).to(place).flatten(1).T.contiguous()
-        smoothers = [
-            _Smoother(torch.from_numpy(kernel.rows).to(place), kernel.normalization)
-            for kernel in kernels
-        ]
-        log_marginals, done = _mean_field(
-            F.log_softmax(-unary, dim=1),
-            smoothers,
-            unary.new_tensor([kernel.weight for kernel in kernels]),
-            torch.from_numpy(mu).to(unary),
-            iterations=iterations,
-            tolerance=tolerance,
-        )
-        marginals = log_marginals.exp().T.reshape(energies.shape).cpu().numpy()
-    return marginals, done
-
-
-def _mean_field(
-    logits: Tensor,
-    smoothers: Sequence[_Smoother],
-    weights: Tensor,
-    mu: Tensor,
-    *,
-    iterations: int,
-    tolerance: float | None = None,
-) -> tuple[Tensor, int]:
-    """Logits (N, C), weights (T,), mu (C, C) -> (N, C) log marginals, and iterations done."""
-    log_marginals = logits
-    done = 0
-    while done < iterations:
-        marginals = log_marginals.exp()
-        message = torch.zeros_like(marginals)
-        for weight, smoother in zip(weights, smoothers, strict=True):
-            message = message + weight * smoother(marginals)
-        log_marginals = F.log_softmax(logits - message @ mu.T, dim=1)
-        done += 1
-        if tolerance is not None:
-            change = (log_marginals.exp() - marginals).abs().max()
-            if float(change) <= tolerance:
-                break
-    return log_marginals, done
-
-
-class _Smoother:
-    """A normalised lattice filter, (N, C) -> (N, C)."""
-
-    def __init__(self, features: Tensor, how: Normalization) -> None:
-        self.lattice = TorchLattice(features)
-        self.before: Tensor | None = None
-        self.after: Tensor | None = None
-        if how == "none":
-            return
-        total = self.lattice.total()
-        if how == "symmetric":
-            self.before = self.after = total.rsqrt()
-        elif how == "before":
-            self.before = total.reciprocal()
-        else:
-            self.after = total.reciprocal()
-
-    def __call__(self, values: Tensor) -> Tensor:
-        if self.before is not None:
-            values = values * self.before
-        values = self.lattice.filter(values)
-        return values if self.after is None else values * self.after
 
 
 def _deviations(term: Bilateral, like: Tensor, channels: int) -> Tensor:

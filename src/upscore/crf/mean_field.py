@@ -22,14 +22,12 @@ from upscore.crf.terms import (
 )
 from upscore.crf.validation import (
     Energies,
+    Marginals,
     energies_from_energies,
     energies_from_probabilities,
     require_image,
 )
 from upscore.errors import DataError, SettingsError
-
-Marginals = npt.NDArray[np.float32]
-"""(C, *shape) float32 in [0, 1], the classes of a pixel sum up to one."""
 
 
 @dataclass(frozen=True)
@@ -208,7 +206,7 @@ class DenseCRF:
         elif kl:
             raise SettingsError("kl=True works with device='cpu' only")
         else:
-            from upscore.crf.layer import infer_with_torch
+            from upscore.crf.torch_mean_field import infer_with_torch
 
             marginals, done = infer_with_torch(
                 chosen, kernels, mu,

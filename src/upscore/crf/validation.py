@@ -25,6 +25,9 @@ SUM_TOLERANCE = 0.01
 Energies = npt.NDArray[np.float32]
 """(C, *shape) float32; the lowest energy of each pixel is 0."""
 
+Marginals = npt.NDArray[np.float32]
+"""(C, *shape) float32 in [0, 1], the classes of a pixel sum up to one."""
+
 
 def energies_from_probabilities(probabilities: object) -> Energies:
     """Energies -log(p) of probabilities (C, *shape), shifted so that each pixel's lowest is 0.

@@ -1,14 +1,13 @@
-"""Edge detectors: image -> strength and orientation of its edges. The learned one has its own file.
+"""Edge detectors: image -> strength and orientation of its edges. ``learned`` holds the network's.
 
-All follow :class:`EdgeDetector`. Strengths are not thinned: who needs thin edges calls
-:func:`upscore.edges.maps.thin_edges`.
+All follow :class:`EdgeDetector`. Strengths are not thinned; :func:`upscore.edges.maps.thin_edges`
+does that.
 """
 
 from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Protocol
 
 import numpy as np
@@ -24,7 +23,7 @@ from upscore.edges.maps import (
     require_orientation,
     require_strength,
 )
-from upscore.errors import DataError, NotFoundError, SettingsError
+from upscore.errors import DataError, SettingsError
 
 STRONG = 0.99
 """The gradient that so many pixels stay below becomes strength 1 ..."""
@@ -103,57 +102,6 @@ class GradientEdges:
 
     def settings(self) -> JSONObject:
         return {"kind": "GradientEdges", "scales": list(self.scales)}
-
-
-@dataclass(frozen=True)
-class StructuredForest:
-    """Structured forests (Dollar and Zitnick 2013), run by OpenCV with a model file of yours.
-
-    Attributes:
-        model: the file. It is not part of upscore or of OpenCV's packages, and its licence (that
-            of Dollar's toolbox) does not allow commercial use: ``model.yml.gz`` from OpenCV's
-            repository opencv_extra, ``testdata/cv/ximgproc``, or one made from a model of Dollar's
-            MATLAB toolbox with OpenCV's converter script.
-    """
-
-    model: Path
-
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "model", Path(self.model))
-
-    def __call__(self, image: RGBImage) -> tuple[Map, Map]:
-        """As :class:`EdgeDetector`.
-
-        Raises:
-            MissingExtraError: OpenCV is not installed.
-            NotFoundError: there is no model file; says where people get it.
-            DataError: the file is not such a model.
-        """
-        from upscore.proposals.opencv import structured_forest_strength
-
-        require_rgb(image)
-        self._require_file()
-        strength = structured_forest_strength(image, self.model)
-        return strength, edge_orientation(strength)
-
-    def settings(self) -> JSONObject:
-        """With the SHA-256 of the model file.
-
-        Raises:
-            NotFoundError: there is none.
-        """
-        self._require_file()
-        digest = hashlib.sha256(self.model.read_bytes()).hexdigest()
-        return {"kind": "StructuredForest", "model": digest}
-
-    def _require_file(self) -> None:
-        if not self.model.is_file():
-            raise NotFoundError(
-                f"{self.model}: no such file; a structured forest needs its trained model. Get "
-                "model.yml.gz from https://github.com/opencv/opencv_extra (testdata/cv/ximgproc), "
-                "or convert a model of Dollar's toolbox (https://github.com/pdollar/edges) with "
-                "OpenCV's converter; its licence is non-commercial. LearnedEdges() needs no file"
-            )
 
 
 @dataclass(frozen=True, eq=False)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Annotated
 
 import numpy as np
@@ -82,28 +82,34 @@ class EdgeSamples:
     ) -> None:
         self.views = views
         self.seed = seed
+        self._names = [image.name for image in images]
         self._planes = [_planes(image, deviation, anyone) for image in images]
 
     def __len__(self) -> int:
         return len(self._planes)
 
-    def batches(self, size: int, *, start: int = 0) -> Iterator[tuple[Tensor, Tensor]]:
-        """Endless (photos (N, 3, crop, crop) in [0, 1], targets (N, 1, crop, crop) in [0, 1])."""
-        number = start
-        while True:
-            yield self.batch(size, number)
-            number += 1
+    def names(self, size: int, number: int) -> list[str]:
+        """Names of the photos in batch ``number`` of ``size`` views."""
+        return [self._names[self._photo(place)] for place in _places(size, number)]
 
     def batch(self, size: int, number: int) -> tuple[Tensor, Tensor]:
-        """Batch ``number`` of ``size`` views; every photo comes once an epoch."""
+        """Batch ``number`` of ``size`` views; every photo comes once an epoch.
+
+        Returns:
+            Photos (N, 3, crop, crop) and targets (N, 1, crop, crop), float32 in [0, 1].
+        """
         views = []
-        for place in range(number * size, (number + 1) * size):
-            epoch, index = divmod(place, len(self))
-            order = np.random.default_rng((self.seed, epoch)).permutation(len(self))
-            random = np.random.default_rng((self.seed, epoch, index))
-            views.append(self._view(self._planes[order[index]], random))
+        for place in _places(size, number):
+            random = np.random.default_rng((self.seed, *divmod(place, len(self))))
+            views.append(self._view(self._planes[self._photo(place)], random))
         batch = torch.stack(views)
         return batch[:, :3], batch[:, 3:]
+
+    def _photo(self, place: int) -> int:
+        """Index of the photo at a place of the endless stream."""
+        epoch, index = divmod(place, len(self))
+        order = np.random.default_rng((self.seed, epoch)).permutation(len(self))
+        return int(order[index])
 
     def _view(self, planes: Tensor, random: np.random.Generator) -> Tensor:
         """(4, crop, crop) float32 in [0, 1]: a mirrored, turned, perhaps warped crop, relit."""
@@ -149,6 +155,10 @@ class EdgeSamples:
             planes[None].float(), grid, padding_mode="reflection", align_corners=False
         )
         return view[0] / 255.0
+
+
+def _places(size: int, number: int) -> range:
+    return range(number * size, (number + 1) * size)
 
 
 def _planes(image: BSDSImage, deviation: float, anyone: float) -> Tensor:

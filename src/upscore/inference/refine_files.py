@@ -4,21 +4,22 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
-from upscore.core.failures import first_line
+from upscore.core.failures import Failure
 from upscore.core.files import make_folder
 from upscore.core.images import read_image
 from upscore.core.labels import RGBImage
 from upscore.core.limits import MAX_PIXELS
-from upscore.core.parallel.processes import in_processes, num_cores
+from upscore.core.parallel.map import map_items, num_processes
+from upscore.core.parallel.processes import num_cores
 from upscore.crf.settings import CRFSettings
 from upscore.crf.unary import unary_from_labels
-from upscore.errors import DataError, OutputError, SettingsError, UpscoreError
+from upscore.errors import DataError, NotFoundError, SettingsError, UpscoreError
 from upscore.inference.batch_summary import Summary
 from upscore.inference.foreign_predictions import (
     LABEL_SUFFIXES,
@@ -65,24 +66,9 @@ class Refinement:
     max_pixels: int
     threads: int | None
 
-    def __call__(self, task: Task) -> str | None:
-        """Refine one file; what is wrong with it, or None if nothing is.
-
-        Raises:
-            OutputError: cannot write, and so could not the next.
-        """
-        job, photo = task
-        try:
-            self.file(job, photo)
-        except OutputError:
-            raise
-        except UpscoreError as error:
-            return str(error)
-        except (OSError, RuntimeError) as error:
-            return f"{job.source}: cannot be refined ({first_line(error)})"
-        except MemoryError:
-            return f"{job.source}: not enough memory to refine it; try --workers 1"
-        return None
+    def __call__(self, task: Task) -> None:
+        """Refine one file, as :meth:`file` does."""
+        self.file(*task)
 
     def file(self, job: Job, photo: Path) -> None:
         """Refine one file and write its results.
@@ -160,8 +146,7 @@ def refine_files(
     """
     begin = time.perf_counter()
     products = require_products(save)
-    if workers is not None and workers < 1:
-        raise SettingsError(f"workers is {workers}; allowed: 1 or more")
+    num_processes(workers, 0, worth=WORTH)  # refuses a bad number
     jobs = find_jobs(inputs, out, STORED)
     _require_fit(jobs, num_classes, confidence)
     index = PhotoIndex(images, out=out)
@@ -182,25 +167,27 @@ def refine_files(
     refuse_overwriting({photo: targets[job] for job, photo in todo})
     make_folder(out)
 
-    cores = num_cores()
-    processes = max(1, min(workers or cores, len(todo) if workers else len(todo) // WORTH))
-    threads = None if processes == 1 else max(1, cores // processes)
+    processes = num_processes(workers, len(todo), worth=WORTH)
+    threads = None if processes == 1 else max(1, num_cores() // processes)
     work = Refinement(settings, out, products, confidence, num_classes, max_pixels, threads)
     done = summary.skipped + len(summary.failures)
     if progress:
         progress(done, len(jobs))
-    outcomes: Generator[tuple[Task, str | None], None, None]
-    if processes == 1:
-        outcomes = ((task, work(task)) for task in todo)
-    else:
-        _compile(settings)
-        outcomes = in_processes(work, todo, processes=processes)
+    outcomes = map_items(
+        work,
+        todo,
+        name=_source,
+        doing="refine it",
+        processes=processes,
+        item_errors=(DataError, NotFoundError, SettingsError),
+        if_died="what was finished is kept. Go on with --resume and fewer --workers",
+    )
     with contextlib.closing(outcomes):
-        for number, ((job, _), message) in enumerate(outcomes, start=1):
-            if message is None:
-                summary.images += 1
+        for number, ((job, _), outcome) in enumerate(outcomes, start=1):
+            if isinstance(outcome, Failure):
+                summary.failures.append((job.source, outcome.message))
             else:
-                summary.failures.append((job.source, message))
+                summary.images += 1
             if progress:
                 progress(done + number, len(jobs))
     place = {job.source: number for number, job in enumerate(jobs)}
@@ -223,12 +210,8 @@ def _require_fit(jobs: Sequence[Job], num_classes: int | None, confidence: float
         unary_from_labels(np.zeros((1, 1), np.uint8), num_classes, confidence)  # do they fit?
 
 
-def _compile(settings: CRFSettings) -> None:
-    """Let this process compile, and tell so, what each of the others would compile for itself."""
-    table = settings.compatibility
-    num_classes = len(table) if isinstance(table, tuple) else 2
-    uniform = np.full((num_classes, 2, 2), 1 / num_classes, np.float32)
-    settings.build(threads=1)(np.zeros((2, 2, 3), np.uint8), probabilities=uniform)
+def _source(task: Task) -> str:
+    return str(task[0].source)
 
 
 def _sizes(source: Path, stored: Stored, photo: Path, image: tuple[int, ...]) -> str:

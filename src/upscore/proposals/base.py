@@ -1,4 +1,4 @@
-"""What every source of proposals gives, and what it is asked."""
+"""Boxes of an image with their scores, and the interface of the sources that find them."""
 
 from __future__ import annotations
 

@@ -5,23 +5,27 @@ from __future__ import annotations
 import contextlib
 import functools
 import hashlib
-import os
 import shutil
-import sys
 import time
-from collections.abc import Callable, Generator, Iterator, Mapping, Sequence, Set
-from concurrent.futures.process import BrokenProcessPool
+from collections.abc import Callable, Mapping, Sequence, Set
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from upscore.core.failures import first_line, format_failures
+from upscore.core.failures import Failure, format_failures
 from upscore.core.files import explain_os_error, make_folder
 from upscore.core.images import read_image
 from upscore.core.json import JSONObject
 from upscore.core.limits import MAX_PIXELS
-from upscore.core.parallel.processes import in_processes, num_cores
-from upscore.errors import DataError, OutputError, SettingsError, UpscoreError, WorkError
+from upscore.core.parallel.map import map_items, num_processes
+from upscore.errors import (
+    DataError,
+    NotFoundError,
+    OutputError,
+    SettingsError,
+    UpscoreError,
+    WorkError,
+)
 from upscore.proposals.base import Proposals, ProposalSource, image_key
 from upscore.proposals.store import (
     SUFFIX,
@@ -54,7 +58,7 @@ class Photo:
 
 @dataclass
 class MakeSummary:
-    """What became of a store.
+    """Counts, failures and times of making a store.
 
     Attributes:
         photos: that the store holds.
@@ -125,23 +129,24 @@ def make_store(
     """
     begin = time.perf_counter()
     _require_photos(photos)
-    if workers is not None and workers < 1:
-        raise SettingsError(f"workers is {workers}; allowed: 1 or more")
+    num_processes(workers, len(photos), worth=WORTH)  # refuses a bad number before the work
     if out.suffix.lower() != SUFFIX:
         raise SettingsError(f"{out}: want a name that ends in {SUFFIX}, as in boxes{SUFFIX}")
     if out.is_dir():
         raise SettingsError(f"{out}: is a folder; name a file in it, as in {out / 'boxes.parquet'}")
-    shelf = _Shelf(out, plain_settings(source.settings()), plain_settings(data or {}))
-    shelf.find({photo.name for photo in photos}, overwrite=overwrite)
-    make_folder(shelf.folder)  # before the work: an out that cannot be written is told at once
+    partial = _PartialStore(out, plain_settings(source.settings()), plain_settings(data or {}))
+    partial.find({photo.name for photo in photos}, overwrite=overwrite)
+    make_folder(partial.folder)  # before the work: an out that cannot be written fails at once
     summary = MakeSummary()
     try:
-        keys, messages = _fill(shelf, photos, _Work(source, max_pixels), workers, progress, summary)
+        keys, messages = _fill(
+            partial, photos, _Work(source, max_pixels), workers, progress, summary
+        )
         rows = [(photo.name, keys[photo.name]) for photo in photos if photo.name in keys]
         if rows:
-            shelf.finish(rows)
+            partial.finish(rows)
     finally:
-        shelf.leave()
+        partial.leave()
     if rows:
         store = ProposalStore.open(out)
         summary.photos, summary.boxes = len(store), store.num_boxes
@@ -152,43 +157,54 @@ def make_store(
 
 
 def _fill(
-    shelf: _Shelf,
+    partial: _PartialStore,
     photos: Sequence[Photo],
     work: _Work,
     workers: int | None,
     progress: Callable[[int, int], None] | None,
     summary: MakeSummary,
 ) -> tuple[dict[str, str], dict[str, str]]:
-    """Put the boxes of all photos on the shelf that are not there.
+    """Compute the boxes that are not there yet and add them to the partial store.
 
     Returns:
         The key of each photo that is done, and the message of each one that failed, by name.
     """
     keys: dict[str, str] = {}
     messages: dict[str, str] = {}
-    tasks = [_Task(photo, shelf.keys(photo.name)) for photo in photos]
-    few = len(tasks) if workers else len(tasks) // WORTH
-    found = _compute(tasks, work, max(1, min(workers or num_cores(), few)))
+    tasks = [_Task(photo, partial.keys(photo.name)) for photo in photos]
+    processes = num_processes(workers, len(tasks), worth=WORTH)
+    if processes > 1:  # the first is done in this process, to compile what all need
+        tasks.sort(key=lambda task: bool(task.known))
+    found = map_items(
+        work,
+        tasks,
+        name=_path,
+        doing="find its boxes",
+        processes=processes,
+        one_core=True,
+        if_died="what was finished is kept: the same command goes on from there; try it with fewer "
+        "--workers",
+    )
     try:
         with contextlib.closing(found):
             for number, (task, result) in enumerate(found, start=1):
                 name = task.photo.name
-                if isinstance(result, str):
-                    messages[name] = result
+                if isinstance(result, Failure):
+                    messages[name] = result.message
                 else:
                     keys[name] = result.key
                     if result.proposals is not None:
                         summary.computed += 1
-                        shelf.add(name, result)
+                        partial.add(name, result)
                 if progress:
                     progress(number, len(tasks))
     except OutputError:  # nor could the rest be written
         raise
     except BaseException:  # Ctrl-C among them
         with contextlib.suppress(OutputError):
-            shelf.flush()
+            partial.flush()
         raise
-    shelf.flush()
+    partial.flush()
     return keys, messages
 
 
@@ -232,96 +248,36 @@ class _Work:
     source: ProposalSource
     max_pixels: int
 
-    def __call__(self, task: _Task) -> _Result | str:
-        """The boxes of a photo, or what is wrong with it.
+    def __call__(self, task: _Task) -> _Result | Failure:
+        """The boxes of a photo.
 
         Raises:
+            DataError: what is wrong with this photo.
             UpscoreError: the source cannot work, on no photo at all.
         """
-        path = task.photo.path
+        photo = task.photo
         try:
-            task.photo.name.encode()
-            image = read_image(path, max_pixels=self.max_pixels)
-        except UnicodeEncodeError:
-            return f"{path!r}: the name is no text that can be stored; rename the photo"
-        except (UpscoreError, OSError) as error:
-            return first_line(error)
-        except MemoryError:
-            return f"{path}: not enough memory to read it; try --workers 1"
+            photo.name.encode()
+            image = read_image(photo.path, max_pixels=self.max_pixels)
+        except UnicodeEncodeError:  # nor can it be printed as it is
+            text = f"{photo.path!r}: the name is no text that can be stored; rename the photo"
+            return Failure(0, repr(photo.name), text)
+        except NotFoundError as error:
+            raise DataError(str(error)) from error
         key = image_key(image)
         if key in task.known:
             return _Result(key, image.shape[:2], None)
-        try:
-            return _Result(key, image.shape[:2], self.source(image, name=task.photo.name))
-        except DataError as error:
-            text = first_line(error)
-            return text if text.startswith(str(path)) else f"{path}: {text}"
-        except UpscoreError:
-            raise  # a model or a package is missing, or a setting is wrong: so for all photos
-        except MemoryError:
-            return f"{path}: not enough memory to find its boxes; try --workers 1"
-        except Exception as error:  # what OpenCV raises is of no kind
-            return f"{path}: no boxes ({type(error).__name__}: {first_line(error)})"
+        return _Result(key, image.shape[:2], self.source(image, name=photo.name))
 
 
-def _compute(
-    tasks: list[_Task], work: _Work, processes: int
-) -> Generator[tuple[_Task, _Result | str], None, None]:
-    """Results as they come.
-
-    One photo is done in this process first: it shows at once if the source cannot work at all, and
-    compiles (and tells so) what each of the others would compile for itself.
-    """
-    if processes == 1:
-        here, rest = tasks, []
-    else:
-        first = next((task for task in tasks if not task.known), tasks[0])
-        here, rest = [first], [task for task in tasks if task is not first]
-    with _torch_on_one_core():
-        for task in here:
-            yield task, work(task)
-    if not rest:
-        return
-    several = in_processes(work, rest, processes=processes, one_core=True)
-    try:
-        with contextlib.closing(several):
-            yield from several
-    except WorkError as error:
-        if not isinstance(error.__cause__, BrokenProcessPool):
-            raise
-        raise WorkError(
-            "a process died, most likely of too little memory. What was finished is kept: the same "
-            "command goes on from there; try it with fewer --workers"
-        ) from error
+def _path(task: _Task) -> str:
+    return str(task.photo.path)
 
 
-@contextlib.contextmanager
-def _torch_on_one_core() -> Iterator[None]:
-    """For a while: so that a photo's sums, and boxes, are those of a process of several.
-
-    (numba needs no such care: the threads of our kernels add nothing up together.)
-    """
-    before = os.environ.get("OMP_NUM_THREADS")
-    threads = sys.modules["torch"].get_num_threads() if "torch" in sys.modules else None
-    if threads is None:
-        os.environ["OMP_NUM_THREADS"] = "1"  # read if torch is imported meanwhile
-    else:
-        sys.modules["torch"].set_num_threads(1)
-    try:
-        yield
-    finally:
-        if threads is None:
-            os.environ.pop("OMP_NUM_THREADS")
-            if before is not None:
-                os.environ["OMP_NUM_THREADS"] = before
-        if "torch" in sys.modules:
-            sys.modules["torch"].set_num_threads(threads or int(before or num_cores()))
+# -- boxes that were made before ------------------------------------------------------------------
 
 
-# -- what is there already -------------------------------------------------------------------------
-
-
-class _Shelf:
+class _PartialStore:
     """Boxes that are there: in the store of an earlier call, and in parts beside it.
 
     Parts are stores of their own, each of some photos in the order in which they were done.

@@ -1,4 +1,4 @@
-"""Boxes that somebody computed before: our store, DeconvNet's released caches, COCO's JSON."""
+"""Boxes that were computed before: our store, DeconvNet's released caches, COCO's JSON."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from upscore.proposals.store import SUFFIX, ProposalStore
 
 @dataclass(frozen=True)
 class FromFile:
-    """Looks the boxes of a photo up; what ``path`` is tells how.
+    """A source that looks up the boxes of a photo in a file; how depends on what ``path`` is.
 
     - A ``.parquet`` that ``upscore proposals make`` wrote finds a photo by its content (and among
       photos of equal content by its name).

@@ -16,7 +16,7 @@ from upscore.proposals.base import Proposals
 
 
 @dataclass(frozen=True)
-class Grid:
+class SlidingWindows:
     """Sliding boxes of several sizes and shapes, from coarse to fine.
 
     Boxes of a size and shape lie evenly over the image, at most ``stride`` of their sides apart,
@@ -109,3 +109,7 @@ def _first_of_each(boxes: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
     """Without repetitions, which small images have, in the order of first occurrence."""
     _, places = np.unique(boxes, axis=0, return_index=True)
     return boxes[np.sort(places)]
+
+
+Grid = SlidingWindows
+"""The name that this source has on command lines and in stores."""

@@ -71,7 +71,7 @@ _BROKEN = (pa.ArrowInvalid, pa.ArrowTypeError, pa.ArrowNotImplementedError, OSEr
 
 @dataclass(frozen=True)
 class StoredPhoto:
-    """What the index of a store knows of a photo.
+    """A photo in the index of a store.
 
     Attributes:
         name: in its data set.

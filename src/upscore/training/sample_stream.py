@@ -24,6 +24,11 @@ class Batch:
     labels: Tensor
     names: tuple[str, ...]
 
+    def to(self, device: torch.device) -> Batch:
+        """The batch on a device, while the host goes on."""
+        images = self.images.to(device, non_blocking=True)
+        return Batch(images, self.labels.to(device, non_blocking=True), self.names)
+
 
 @dataclass(frozen=True)
 class Sampler:
@@ -48,6 +53,16 @@ class Sampler:
     def step_size(self) -> int:
         """Samples of one optimiser step, over all processes."""
         return self.batch * self.accumulate * self.processes
+
+    @property
+    def num_samples(self) -> int:
+        """Samples of one epoch."""
+        return len(self.split)
+
+    def names(self, iteration: int) -> list[str]:
+        """Names of this process's samples in one step."""
+        positions = (position for part in self.positions(iteration) for position in part)
+        return [self.split.pairs[self.index(position)].name for position in positions]
 
     def index(self, position: int) -> int:
         """Index into the split of the sample at ``position``."""

@@ -5,10 +5,12 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import torch
+from torch import nn
 
 from upscore.core.files import make_folder, write_text
 from upscore.core.images import InputSpec
@@ -29,15 +31,17 @@ from upscore.models.pretrained import IMAGENET, initialise, weights_path
 from upscore.proposals import EdgeBoxes
 from upscore.proposals.build_store import Photo, make_store
 from upscore.proposals.store import ProposalStore
+from upscore.training.batchnorm import estimate_statistics
 from upscore.training.expected import Documented
 from upscore.training.loss import median_frequency_weights
 from upscore.training.object_crops import MAKE, CropSplit, balanced, object_crops, proposal_crops
-from upscore.training.recipe import Recipe
+from upscore.training.recipe import Recipe, StatisticsSettings
 from upscore.training.sample_order import by_photo, shuffled, with_replacement
 from upscore.training.sample_stream import Sampler
 from upscore.training.shown import Shown, num_common, overlap_warning
 from upscore.training.state import load_state
-from upscore.training.trainer import Outcome, Status, Training, Validate
+from upscore.training.task import Segmentation
+from upscore.training.trainer import Outcome, Status, Training, Validate, ValidationPlan
 
 if TYPE_CHECKING:
     from lightning_fabric import Fabric
@@ -79,7 +83,7 @@ def train(
         WorkError: the loss is not finite.
     """
     runtime = select_runtime(recipe.device, recipe.precision)
-    fabric = _launch(recipe, runtime)
+    fabric = launch(runtime, processes=recipe.processes)
     dataset = open_dataset(data)
     run = RunFolder(out)
     session = _Session(fabric, runtime, dataset, data, run, make_validate, show)
@@ -194,27 +198,41 @@ class _Session:
         shown = Shown(recipe, photos=len(train_split), crops=num_crops, epoch=len(samples))
         self._say_what_is_shown(run, shown, stage)
 
+        sampler = Sampler(
+            samples,
+            recipe.augment,
+            order,
+            seed=recipe.seed,
+            batch=recipe.batch.size,
+            accumulate=recipe.batch.accumulate,
+            processes=self.fabric.world_size,
+            rank=self.fabric.global_rank,
+            workers=recipe.data.workers,
+        )
         training = Training(
             recipe,
             run=run,
             fabric=self.fabric,
             model=model,
-            labels=self.dataset.labels,
-            input_spec=input_spec,
-            sampler=Sampler(
-                samples,
-                recipe.augment,
-                order,
-                seed=recipe.seed,
-                batch=recipe.batch.size,
-                accumulate=recipe.batch.accumulate,
-                processes=self.fabric.world_size,
-                rank=self.fabric.global_rank,
-                workers=recipe.data.workers,
+            task=Segmentation(
+                self.dataset.labels,
+                input_spec,
+                None if class_weights is None else class_weights.to(self.fabric.device),
+                mean=recipe.loss.reduction == "mean",
+                crops=recipe.crop_geometry,
             ),
-            validation_images=len(val_split),
-            validate=self.make_validate(val_split, input_spec, self.runtime),
-            class_weights=class_weights,
+            source=sampler,
+            model_folder=run.model,
+            validation=ValidationPlan(
+                self.make_validate(val_split, input_spec, self.runtime),
+                len(val_split),
+                every=recipe.validate_.every,
+                times=recipe.validate_.times,
+                limit=recipe.validate_.images,
+            ),
+            finish=lambda network: _measure_statistics(
+                network, recipe.statistics, sampler, input_spec, self.fabric.device
+            ),
             documented=documented,
             show=self.show,
         )
@@ -328,13 +346,38 @@ def is_finished(run: RunFolder) -> bool:
     return state.exists() and load_state(state)[0].finished
 
 
-def _launch(recipe: Recipe, runtime: Runtime) -> Fabric:
+def _measure_statistics(
+    network: nn.Module,
+    settings: StatisticsSettings,
+    sampler: Sampler,
+    input_spec: InputSpec,
+    device: torch.device,
+) -> None:
+    """Measure the batch norms' statistics anew, where the recipe asks for it."""
+    if not settings.batches:
+        return
+    sampler = replace(sampler, batch=settings.size, accumulate=1, processes=1, rank=0)
+    steps = sampler.steps(0)
+    try:
+        estimate_statistics(
+            network,
+            (
+                input_spec.apply(batch.images.to(device))
+                for (batch,) in islice(steps, settings.batches)
+            ),
+        )
+    finally:
+        steps.close()  # type: ignore[attr-defined]
+
+
+def launch(runtime: Runtime, *, processes: int = 1) -> Fabric:
+    """Lightning Fabric on the device and in the precision of ``runtime``."""
     from lightning_fabric import Fabric
 
     fabric = Fabric(
         accelerator=runtime.device,
-        devices=recipe.processes,
-        strategy="ddp" if recipe.processes > 1 else "auto",
+        devices=processes,
+        strategy="ddp" if processes > 1 else "auto",
         precision=FABRIC_PRECISION[runtime.precision],  # type: ignore[arg-type]
     )
     fabric.launch()

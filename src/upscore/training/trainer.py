@@ -4,30 +4,24 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
-from itertools import islice
+from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
 
 from upscore.core.files import write_json
-from upscore.core.images import InputSpec
-from upscore.core.labels import VOID, Labels
 from upscore.core.run_folder import RunFolder
 from upscore.core.runtime import peak_memory_bytes
 from upscore.errors import WorkError
-from upscore.models.base import Network
-from upscore.models.checkpoint import save_model
-from upscore.training.batchnorm import estimate_statistics
 from upscore.training.expected import Documented, Notice, Rate, counted, timed
 from upscore.training.graceful_stop import GracefulStop
 from upscore.training.log import RunLog
-from upscore.training.loss import cross_entropy_sum
 from upscore.training.optim import make_optimizers, schedule_factor, set_learning_rate
-from upscore.training.recipe import Recipe
-from upscore.training.sample_stream import Batch, Sampler
+from upscore.training.sample_stream import Batch
 from upscore.training.state import Clock, Position, load_state, save_state
+from upscore.training.task import BatchSource, Task, TrainerSettings
 from upscore.training.weight_average import WeightAverage
 
 if TYPE_CHECKING:
@@ -50,6 +44,25 @@ class Validation:
 
 Validate = Callable[[nn.Module, int | None], Validation]
 """(network, use only so many photos) -> scores. Given from outside: training imports no metric."""
+
+
+@dataclass(frozen=True)
+class ValidationPlan:
+    """How a training is validated.
+
+    Attributes:
+        validate: gives the scores of a network.
+        num_images: photos of the validation.
+        every: iterations between validations; None: five times over the budget.
+        times: validations over the whole budget, evenly spread; None: ``every`` or five.
+        limit: use only so many photos; None: all.
+    """
+
+    validate: Validate
+    num_images: int
+    every: int | None = None
+    times: int | None = None
+    limit: int | None = None
 
 
 @dataclass(frozen=True)
@@ -83,36 +96,47 @@ class Outcome:
 
 
 class Training:
-    """One run: network, data, optimiser, and their state in a run folder."""
+    """One run: network, data, optimiser, and their state in a run folder.
+
+    Args:
+        settings: optimiser, schedule, budget and so on.
+        task: loss of a batch, and how weights are saved.
+        source: where batches come from.
+        model_folder: of the weights to use: the best on validation, or the last without one.
+        validation: None: the training is not validated.
+        documented: the score that the budget is compared with.
+        finish: called with the network to keep when the budget is used up, before the last
+            validation.
+        show: called with the progress after each step.
+    """
 
     def __init__(
         self,
-        recipe: Recipe,
+        settings: TrainerSettings,
         *,
         run: RunFolder,
         fabric: Fabric,
-        model: Network,
-        labels: Labels,
-        input_spec: InputSpec,
-        sampler: Sampler,
-        validation_images: int,
-        validate: Validate,
-        class_weights: Tensor | None = None,
+        model: nn.Module,
+        task: Task,
+        source: BatchSource,
+        model_folder: Path,
+        validation: ValidationPlan | None = None,
+        finish: Callable[[nn.Module], None] = lambda _: None,
         documented: Documented = Documented(),  # noqa: B008 - frozen
         show: Callable[[Status], None] = lambda _: None,
     ) -> None:
-        self.recipe, self.run, self.fabric, self.show = recipe, run, fabric, show
-        self.labels, self.input_spec, self.sampler = labels, input_spec, sampler
-        self.validation_images, self._validate = validation_images, validate
+        self.settings, self.run, self.fabric, self.show = settings, run, fabric, show
+        self.task, self.source, self.model_folder = task, source, model_folder
+        self.validation, self._finish = validation, finish
         self.device = fabric.device
         self.model = model.to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-        self.average = WeightAverage(self.model, recipe.average) if recipe.average else None
-        optimizers = make_optimizers(model, recipe.optim)
+        self.average = WeightAverage(self.model, settings.average) if settings.average else None
+        optimizers = make_optimizers(model, settings.optim)
         self.network, *self.optimizers = fabric.setup(self.model, *optimizers)
-        self.class_weights = None if class_weights is None else class_weights.to(self.device)
+        self._scaler = getattr(fabric.strategy.precision, "scaler", None)  # of fp16
         self.position = Position()
         self.documented = documented
-        self._rate = None if recipe.budget.minutes is None else Rate()  # until it is known
+        self._rate = None if settings.budget.minutes is None else Rate()  # until it is known
         self.validation_seconds = 0.0  # what one takes, as far as is known
         self.bad_iteration = torch.full((), -1, dtype=torch.int64, device=self.device)
         self.last_score: float | None = None
@@ -125,12 +149,12 @@ class Training:
     @property
     def total_iterations(self) -> int | None:
         """Optimiser steps of the whole budget; None for a budget in minutes."""
-        budget = self.recipe.budget
+        budget = self.settings.budget
         if budget.iterations is not None:
             return budget.iterations
         if budget.epochs is not None:
-            samples = budget.epochs * len(self.sampler.split)
-            return max(1, math.ceil(samples / self.sampler.step_size))
+            samples = budget.epochs * self.source.num_samples
+            return max(1, math.ceil(samples / self.source.step_size))
         return None
 
     def fraction(self, clock: Clock) -> float:
@@ -138,8 +162,8 @@ class Training:
         total = self.total_iterations
         if total is not None:
             return min(1.0, self.position.iteration / total)
-        assert self.recipe.budget.minutes is not None
-        whole = 60.0 * self.recipe.budget.minutes  # of which the last validation is kept back
+        assert self.settings.budget.minutes is not None
+        whole = 60.0 * self.settings.budget.minutes  # of which the last validation is kept back
         usable = max(1.0, whole - min(self.validation_seconds, VALIDATED_SHARE * whole))
         seconds = clock.seconds
         if self.fabric.world_size > 1:
@@ -158,7 +182,7 @@ class Training:
         clock = Clock(self.position.seconds)
         log = RunLog(self.run.log, after_iteration=self.position.iteration) if self._first else None
         self._sanity_check(clock)
-        steps = self.sampler.steps(self.position.iteration)
+        steps = self.source.steps(self.position.iteration)
         session_start, session_iteration = clock.seconds, self.position.iteration
         at = self.position
         try:
@@ -167,8 +191,8 @@ class Training:
                 while fraction < 1.0 and not self._stopping():
                     begin = clock.seconds
                     batches = next(steps)
-                    factor = schedule_factor(self.recipe.schedule, fraction, at.cuts)
-                    lr = self.recipe.optim.lr * factor
+                    factor = schedule_factor(self.settings.schedule, fraction, at.cuts)
+                    lr = self.settings.optim.lr * factor
                     set_learning_rate(self.optimizers, factor)
                     loss = self._step(batches)
                     at.iteration += 1
@@ -178,19 +202,18 @@ class Training:
                     fraction = self.fraction(clock)
                     notices = self._expect(clock, fraction, begin)
                     # the first step has a row of its own: the loss before anything is learned
-                    if at.iteration == 1 or at.iteration % self.recipe.log_every == 0:
+                    if at.iteration == 1 or at.iteration % self.settings.log_every == 0:
                         self._write_row(log, clock, fraction, lr)
                     if fraction < 1.0 and self._validation_due(fraction):
                         self._validate_and_keep(log, clock, fraction, lr)
-                    elif at.iteration % self.recipe.save_every == 0:
+                    elif at.iteration % self.settings.save_every == 0:
                         self._save(clock)
                     self._display(
                         clock, fraction, lr, session_start, session_iteration, "train", notices
                     )
                 at.finished = fraction >= 1.0
                 if at.finished:
-                    self._measure_statistics()
-                    self._validate_and_keep(log, clock, fraction, lr)
+                    self._keep_last(log, clock, fraction, lr)
                 else:
                     self._save(clock)
         finally:
@@ -210,36 +233,42 @@ class Training:
         """One optimiser step over all batches; returns its loss (detached, on the device)."""
         iteration = self.position.iteration
         # dropout, too, is a function of (seed, iteration): there is no random state to save
-        torch.manual_seed(hash((self.recipe.seed, iteration, self.fabric.global_rank)) % 2**63)
-        valid = sum(int((batch.labels != VOID).sum()) for batch in batches)
+        torch.manual_seed(hash((self.settings.seed, iteration, self.fabric.global_rank)) % 2**63)
+        targets = sum(self.task.num_targets(batch) for batch in batches)
         processes = self.fabric.world_size
         if processes > 1:
-            valid = int(self._sum_over_processes(torch.tensor(valid)))
-        divisor = max(1, valid) if self.recipe.loss.reduction == "mean" else 1
+            targets = int(self._sum_over_processes(torch.tensor(targets)))
+        divisor = max(1, targets)
 
         self.network.train()
         for optimizer in self.optimizers:
             optimizer.zero_grad()
         total = torch.zeros((), device=self.device)
         for number, batch in enumerate(batches, 1):
-            images = self.input_spec.apply(batch.images.to(self.device, non_blocking=True))
-            labels = batch.labels.to(self.device, non_blocking=True)
             waiting = number < len(batches)
             with self.fabric.no_backward_sync(self.network, enabled=waiting and processes > 1):
-                scores = self.network(images)
-                loss = cross_entropy_sum(scores, labels, self.class_weights) / divisor
+                loss = self.task.loss(self.network, batch.to(self.device)) / divisor
                 # data-parallel gradients are averaged over processes; the loss is a sum over them
                 self.fabric.backward(loss * processes)
             total += loss.detach()
         if processes > 1:
             total = self._sum_over_processes(total)
         self._check_finite(total, iteration, batches)
-        if self.recipe.optim.clip is not None:
+        if self.settings.optim.clip is not None:
             (optimizer,) = self.optimizers  # muon, which has two, takes no clip
-            self.fabric.clip_gradients(self.network, optimizer, max_norm=self.recipe.optim.clip)
-        for optimizer in self.optimizers:
-            optimizer.step()
+            self.fabric.clip_gradients(self.network, optimizer, max_norm=self.settings.optim.clip)
+        self._step_optimizers()
         return total
+
+    def _step_optimizers(self) -> None:
+        if self._scaler is None:
+            for optimizer in self.optimizers:
+                optimizer.step()
+            return
+        # Fabric would change the scale after the first of two optimisers
+        for optimizer in self.optimizers:
+            self._scaler.step(optimizer.optimizer)
+        self._scaler.update()
 
     def _sum_over_processes(self, value: Tensor) -> Tensor:
         total = self.fabric.all_reduce(value, reduce_op="sum")
@@ -260,9 +289,7 @@ class Training:
 
     def _look_for_bad_loss(self) -> None:
         if self.device.type != "cpu" and (bad := int(self.bad_iteration)) >= 0:
-            positions = (p for part in self.sampler.positions(bad) for p in part)
-            split = self.sampler.split
-            self._fail(bad, [split.pairs[self.sampler.index(p)].name for p in positions])
+            self._fail(bad, self.source.names(bad))
 
     def _save_position_before_failure(self) -> None:
         """On a CPU the weights are still those before the bad step: keep them."""
@@ -276,7 +303,7 @@ class Training:
         raise WorkError(
             f"the loss is not finite at iteration {iteration}; files of the batch: "
             f"{', '.join(names)}. The last good state is kept in {self.run.state}; try a lower "
-            f"rate, as in --set optim.lr={self.recipe.optim.lr / 10:g}, or --set precision=fp32"
+            f"rate, as in --set optim.lr={self.settings.optim.lr / 10:g}, or --set precision=fp32"
         )
 
     # -- log, validation, state -------------------------------------------------------------------
@@ -306,7 +333,7 @@ class Training:
             "iteration": at.iteration,
             "fraction": round(fraction, 6),
             "seconds": round(clock.seconds, 3),
-            "images": at.iteration * self.sampler.step_size,
+            "images": at.iteration * self.source.step_size,
             "lr": lr,
             "memory_mib": self._memory_mib(),
         }
@@ -317,65 +344,62 @@ class Training:
         return peak_memory_bytes() >> 20
 
     def _validation_due(self, fraction: float) -> bool:
-        every = self.recipe.validate_.every
+        if self.validation is None:
+            return False
+        every = self.validation.every
         if every is not None:
             return self.position.iteration % every == 0
         times = self._validations
         before = self.position.validations  # counted in parts of the budget
         if int(fraction * times) <= before:
             return False
-        minutes = self.recipe.budget.minutes
-        if minutes is None or self.recipe.validate_.times is not None:
+        minutes = self.settings.budget.minutes
+        if minutes is None or self.validation.times is not None:
             return True
         share = self.validation_seconds / (60.0 * minutes)
         return share <= VALIDATED_SHARE * min(fraction - before / times, 1.0 - fraction)
 
     @property
     def _validations(self) -> int:
-        return self.recipe.validate_.times or VALIDATIONS
-
-    def _measure_statistics(self) -> None:
-        """Of the candidate's batch norms, where the recipe asks for it."""
-        settings = self.recipe.statistics
-        if not (self._first and settings.batches):
-            return
-        sampler = replace(self.sampler, batch=settings.size, accumulate=1, processes=1, rank=0)
-        steps = sampler.steps(0)
-        try:
-            estimate_statistics(
-                self._candidate,
-                (
-                    self.input_spec.apply(batch.images.to(self.device))
-                    for (batch,) in islice(steps, settings.batches)
-                ),
-            )
-        finally:
-            steps.close()  # type: ignore[attr-defined]
+        times = None if self.validation is None else self.validation.times
+        return times or VALIDATIONS
 
     @property
     def _candidate(self) -> nn.Module:
         """The weights that count: the average where there is one."""
         return self.model if self.average is None else self.average.model
 
+    def _keep_last(self, log: RunLog | None, clock: Clock, fraction: float, lr: float) -> None:
+        """Finish, validate and save the network at the end of the budget."""
+        if self._first:
+            self._finish(self._candidate)
+        if self.validation is not None:
+            self._validate_and_keep(log, clock, fraction, lr)
+            return
+        self._look_for_bad_loss()
+        self._save_model(self.model_folder)
+        self._save(clock)
+
     def _validate_and_keep(
         self, log: RunLog | None, clock: Clock, fraction: float, lr: float
     ) -> None:
         self._look_for_bad_loss()
         at = self.position
-        result = self._run_validation(self.recipe.validate_.images)
+        assert self.validation is not None
+        result = self._run_validation(self.validation, self.validation.limit)
         self._note_time(result)
         score = result.miou
         self.last_score = score
         at.validations = max(at.validations + 1, int(fraction * self._validations))
         if score is not None and (at.best is None or score > at.best):
             at.best, at.best_iteration, at.since_best = score, at.iteration, 0
-            self._save_model(self.run.model)
+            self._save_model(self.model_folder)
         else:
             at.since_best += 1
-            if at.since_best >= self.recipe.schedule.patience:
+            if at.since_best >= self.settings.schedule.patience:
                 at.cuts, at.since_best = at.cuts + 1, 0
         if at.best is None:  # nothing valid to score, yet a run must end with a model
-            self._save_model(self.run.model)
+            self._save_model(self.model_folder)
         if log is not None:
             log.write(
                 {
@@ -386,12 +410,12 @@ class Training:
             )
         self._save(clock)
 
-    def _run_validation(self, limit: int | None) -> Validation:
+    def _run_validation(self, plan: ValidationPlan, limit: int | None) -> Validation:
         """Scores of the candidate on the first process; the others wait for them."""
         result = None
         if self._first:
             self.model.eval()
-            result = self._validate(self._candidate, limit)
+            result = plan.validate(self._candidate, limit)
         if self.fabric.world_size > 1:
             result = self.fabric.broadcast(result)
         assert result is not None
@@ -399,37 +423,34 @@ class Training:
 
     def _sanity_check(self, clock: Clock) -> None:
         """Some photos through validation before the first step; tells how long it will take."""
-        for _ in range(2):  # the first time holds the network's warm-up
-            result = self._run_validation(SANITY_IMAGES)
-        self._note_time(result)
+        if self.validation is not None:
+            for _ in range(2):  # the first time holds the network's warm-up
+                result = self._run_validation(self.validation, SANITY_IMAGES)
+            self._note_time(result)
         notices: list[Notice] = []
         if (total := self.total_iterations) is not None:
-            step, epoch = self.sampler.step_size, len(self.sampler.split)
             notices = counted(
-                self.recipe.budget, self.documented, iterations=total, step=step, epoch=epoch
+                self.settings.budget,
+                self.documented,
+                iterations=total,
+                step=self.source.step_size,
+                epoch=self.source.num_samples,
             )
         self._display(clock, self.fraction(clock), 0.0, clock.seconds, 0, "start", notices)
 
     def _note_time(self, result: Validation) -> None:
-        if result.images:
-            count = min(
-                self.recipe.validate_.images or self.validation_images, self.validation_images
-            )
+        if result.images and self.validation is not None:
+            total = self.validation.num_images
+            count = min(self.validation.limit or total, total)
             self.validation_seconds = result.seconds / result.images * count
 
     @property
     def _first(self) -> bool:
         return bool(self.fabric.is_global_zero)
 
-    def _save_model(self, folder: Any) -> None:
+    def _save_model(self, folder: Path) -> None:
         if self._first:
-            save_model(
-                folder,
-                self._candidate,
-                labels=self.labels,
-                input_spec=self.input_spec,
-                crops=self.recipe.crop_geometry,
-            )
+            self.task.save(folder, self._candidate)
 
     def _save(self, clock: Clock) -> None:
         self._look_for_bad_loss()
@@ -447,6 +468,8 @@ class Training:
         }
         if self.average is not None:
             tensors["average"] = self.average.model.state_dict()
+        if self._scaler is not None:
+            tensors["scaler"] = self._scaler.state_dict()
         save_state(self.run.state / "resume.pt", self.position, tensors)
 
     def _restore(self) -> None:
@@ -454,11 +477,14 @@ class Training:
         if not path.exists():
             return
         self.position, tensors = load_state(path)
-        self.model.load_state_dict(tensors["model"])
+        # "network" is what states of edge networks had before they were trained by this loop
+        self.model.load_state_dict(tensors["model"] if "model" in tensors else tensors["network"])
         for optimizer, state in zip(self.optimizers, tensors["optimizers"], strict=True):
             optimizer.load_state_dict(state)
         if self.average is not None:
             self.average.model.load_state_dict(tensors["average"])
+        if self._scaler is not None and "scaler" in tensors:
+            self._scaler.load_state_dict(tensors["scaler"])
 
     # -- display and signals ----------------------------------------------------------------------
 
@@ -468,7 +494,7 @@ class Training:
         Args:
             begin: when the iteration that has just been done began, in seconds of ``clock``.
         """
-        minutes = self.recipe.budget.minutes
+        minutes = self.settings.budget.minutes
         if self._rate is None or minutes is None:
             return []
         if self.device.type == "cuda":
@@ -479,8 +505,8 @@ class Training:
             return []
         self._rate = None
         seconds = max(1e-9, seconds)
-        step, whole = self.sampler.step_size, 60.0 * minutes
-        every = self.recipe.validate_.every
+        step, whole = self.source.step_size, 60.0 * minutes
+        every = None if self.validation is None else self.validation.every
         if every is None:
             validations = min(VALIDATIONS * self.validation_seconds, VALIDATED_SHARE * whole)
             busy = 1.0 - validations / whole
@@ -503,7 +529,7 @@ class Training:
         if not self._first:
             return
         spent = max(1e-9, clock.seconds - start)
-        images = (self.position.iteration - first) * self.sampler.step_size
+        images = (self.position.iteration - first) * self.source.step_size
         left = clock.seconds / fraction * (1.0 - fraction) if fraction > 0 else None
         self.show(
             Status(

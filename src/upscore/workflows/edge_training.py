@@ -1,8 +1,8 @@
-"""Training of the edge network on BSDS500: settings, loss, and a loop that can be resumed."""
+"""Training of the edge network on BSDS500: settings, loss and batches for the trainer."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import closing
 from dataclasses import dataclass
 from importlib import resources
@@ -14,36 +14,27 @@ import torch
 import yaml
 from annotated_types import Ge, Gt, Le, Lt
 from pydantic import Field
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional as F
 
 from upscore.core.files import make_folder, write_text
 from upscore.core.parallel.prefetch import prefetch
 from upscore.core.run_folder import RunFolder
-from upscore.core.runtime import (
-    DeviceName,
-    Precision,
-    describe_start,
-    peak_memory_bytes,
-    select_runtime,
-)
+from upscore.core.runtime import DeviceName, Precision, describe_start, select_runtime
 from upscore.core.settings import Settings, build, load_yaml, set_dotted
 from upscore.data.formats.bsds import find_bsds
 from upscore.edges.network import EdgeNetwork
 from upscore.edges.samples import EdgeSamples, EdgeViews
 from upscore.edges.weight_files import save_edge_network
-from upscore.errors import RunError, SettingsError, WorkError
-from upscore.training.graceful_stop import GracefulStop
-from upscore.training.optim import (
-    OptimSettings,
-    ScheduleSettings,
-    make_optimizers,
-    schedule_factor,
-    set_learning_rate,
-)
-from upscore.training.state import Clock, Position, load_state, save_state
-from upscore.training.trainer import Status
-from upscore.training.weight_average import WeightAverage
+from upscore.errors import RunError, SettingsError
+from upscore.training.optim import OptimSettings, ScheduleSettings
+from upscore.training.recipe import BudgetSettings
+from upscore.training.sample_stream import Batch
+from upscore.training.setup import is_finished, launch
+from upscore.training.trainer import Outcome, Status, Training
+
+WEIGHTS = "model.safetensors"
+"""File in the run folder."""
 
 Count = Annotated[int, Ge(1)]
 
@@ -77,18 +68,14 @@ class EdgeRecipe(Settings):
     precision: Precision = "auto"
     device: DeviceName = "auto"
 
+    @property
+    def budget(self) -> BudgetSettings:
+        """The iterations, as the trainer wants them."""
+        return BudgetSettings(iterations=self.iterations)
+
     def to_yaml(self) -> str:
         """Every setting, defaults included."""
         return yaml.safe_dump(self.model_dump(mode="json"), sort_keys=False, allow_unicode=True)
-
-
-@dataclass(frozen=True)
-class EdgeOutcome:
-    """How a session of training ended."""
-
-    iteration: int
-    seconds: float
-    interrupted: bool
 
 
 def load_edge_recipe(path: Path | None, assignments: tuple[str, ...] = ()) -> EdgeRecipe:
@@ -99,7 +86,7 @@ def load_edge_recipe(path: Path | None, assignments: tuple[str, ...] = ()) -> Ed
         SettingsError: wrong settings, all of them listed.
     """
     if path is None:
-        shipped = resources.files("upscore") / "proposals" / "weights" / "learned-edges.yaml"
+        shipped = resources.files("upscore") / "edges" / "weights" / "learned-edges.yaml"
         content: dict[str, Any] = yaml.safe_load(shipped.read_text("utf-8"))
         source = "the shipped recipe of edges"
     else:
@@ -119,33 +106,74 @@ def edge_loss(logits: Tensor, target: Tensor, *, boost: float, sides: float) -> 
         target: (N, 1, H, W) in [0, 1].
 
     Returns:
-        Scalar.
+        Scalar, summed over the N * H * W pixels.
     """
     wanted = target.expand_as(logits)
     losses = F.binary_cross_entropy_with_logits(
         logits, wanted, weight=1.0 + boost * wanted, reduction="none"
-    ).mean(dim=(0, 2, 3))
+    ).sum(dim=(0, 2, 3))
     return losses[0] + sides * losses[1:].mean()
 
 
-def train_edges(
+@dataclass(frozen=True)
+class EdgeTask:
+    """Edge detection: the loss of a batch, as the trainer wants it."""
+
+    boost: float
+    sides: float
+
+    def num_targets(self, batch: Batch) -> int:
+        return batch.labels.numel()
+
+    def loss(self, network: nn.Module, batch: Batch) -> Tensor:
+        logits = network(batch.images.contiguous(memory_format=torch.channels_last))
+        return edge_loss(logits.float(), batch.labels, boost=self.boost, sides=self.sides)
+
+    def save(self, folder: Path, network: nn.Module) -> None:
+        save_edge_network(network.state_dict(), folder / WEIGHTS)
+
+
+@dataclass(frozen=True)
+class EdgeBatches:
+    """Batches of random views of the photos, one a step, prepared ahead in threads."""
+
+    samples: EdgeSamples
+    batch: int
+    workers: int
+
+    @property
+    def step_size(self) -> int:
+        return self.batch
+
+    @property
+    def num_samples(self) -> int:
+        return len(self.samples)
+
+    def names(self, iteration: int) -> list[str]:
+        return self.samples.names(self.batch, iteration)
+
+    def steps(self, first_iteration: int) -> Iterator[list[Batch]]:
+        batches = prefetch(
+            self._batch, count(first_iteration), workers=self.workers, depth=2 * self.workers
+        )
+        with closing(batches):
+            for batch in batches:
+                yield [batch]
+
+    def _batch(self, iteration: int) -> Batch:
+        photos, targets = self.samples.batch(self.batch, iteration)
+        return Batch(photos, targets, tuple(self.names(iteration)))
+
+
+def train_edge_network(
     recipe: EdgeRecipe,
     *,
     data: Path,
     out: Path,
     resume: bool = False,
     show: Callable[[Status], None] = lambda _: None,
-) -> EdgeOutcome:
-    """Train into the run folder ``out``; its ``model.safetensors`` is for ``LearnedEdges``.
-
-    A killed training goes on from its last state and ends with the same weights. Ctrl-C saves
-    and stops.
-
-    Raises:
-        SettingsError: a split that is not there, or ``out`` is taken.
-        RunError: ``out`` holds another run than this.
-        WorkError: the loss is not finite.
-    """
+) -> Outcome:
+    """Train into the run folder ``out``; see :func:`upscore.workflows.edges.train_edges`."""
     runtime = select_runtime(recipe.device, recipe.precision)
     splits = find_bsds(data)
     missing = [name for name in recipe.splits if name not in splits]
@@ -156,7 +184,7 @@ def train_edges(
         )
     images = [image for name in recipe.splits for image in splits[name]]
     run = RunFolder(out)
-    position, kept = _open_run(run, recipe, resume=resume, names=[i.name for i in images])
+    _prepare_folder(run, recipe, resume=resume, names=[image.name for image in images])
     samples = EdgeSamples(
         images,
         recipe.views,
@@ -164,106 +192,28 @@ def train_edges(
         anyone=recipe.anyone,
         seed=recipe.seed,
     )
-
     torch.manual_seed(recipe.seed)
-    device = runtime.torch_device
-    network = EdgeNetwork().to(device)
-    network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    average = WeightAverage(network, recipe.average)
-    optimizers = make_optimizers(network, recipe.optim)
-    if kept:
-        network.load_state_dict(kept["network"])
-        average.model.load_state_dict(kept["average"])
-        for optimizer, state in zip(optimizers, kept["optimizers"], strict=True):
-            optimizer.load_state_dict(state)
-
-    def save() -> None:
-        position.seconds = clock.seconds
-        tensors = {
-            "network": network.state_dict(),
-            "average": average.model.state_dict(),
-            "optimizers": [optimizer.state_dict() for optimizer in optimizers],
-        }
-        save_state(run.state / "resume.pt", position, tensors)
-
-    clock, begun = Clock(position.seconds), position.iteration
-    start = clock.seconds
-    numbers = count(begun)
-    batches = prefetch(
-        lambda number: samples.batch(recipe.batch, number),
-        numbers,
-        workers=recipe.workers,
-        depth=2 * recipe.workers,
-    )
-    network.train()
-    stop = GracefulStop()
-    with closing(batches), stop.listening():
-        while position.iteration < recipe.iterations and not stop.wanted:
-            photos, targets = (part.to(device) for part in next(batches))
-            fraction = position.iteration / recipe.iterations
-            set_learning_rate(optimizers, schedule_factor(recipe.schedule, fraction))
-            with torch.autocast(device.type, runtime.dtype, enabled=runtime.precision != "fp32"):
-                logits = network(photos.contiguous(memory_format=torch.channels_last))
-            loss = edge_loss(logits.float(), targets, boost=recipe.boost, sides=recipe.sides)
-            value = loss.item()
-            if value != value:
-                raise WorkError(
-                    f"{out}: the loss is not finite at iteration {position.iteration}; lower "
-                    "optim.lr"
-                )
-            for optimizer in optimizers:
-                optimizer.zero_grad(set_to_none=True)
-            loss.backward()  # type: ignore[no-untyped-call]
-            for optimizer in optimizers:
-                optimizer.step()
-            position.iteration += 1
-            average.update(network, position.iteration)
-            position.window_loss += value
-            position.window_count += 1
-            if position.iteration % recipe.log_every == 0:
-                done = position.iteration - begun
-                mean = position.window_loss / position.window_count
-                position.window_loss, position.window_count = 0.0, 0
-                left = (clock.seconds - start) / done * (recipe.iterations - position.iteration)
-                _log(run, position.iteration, clock.seconds, mean)
-                show(
-                    Status(
-                        iteration=position.iteration,
-                        fraction=position.iteration / recipe.iterations,
-                        loss=mean,
-                        lr=optimizers[-1].param_groups[0]["lr"],
-                        images_per_second=done * recipe.batch / (clock.seconds - start),
-                        seconds_left=left,
-                        memory_mib=peak_memory_bytes() >> 20,
-                        best=None,
-                        phase="training",
-                    )
-                )
-            if position.iteration % recipe.save_every == 0:
-                save()
-    position.finished = position.iteration == recipe.iterations
-    if position.finished:
-        save_edge_network(average.model.state_dict(), run.path / "model.safetensors")
-    save()
-    return EdgeOutcome(position.iteration, clock.seconds, interrupted=not position.finished)
+    return Training(
+        recipe,
+        run=run,
+        fabric=launch(runtime),
+        model=EdgeNetwork(),
+        task=EdgeTask(recipe.boost, recipe.sides),
+        source=EdgeBatches(samples, recipe.batch, recipe.workers),
+        model_folder=run.path,
+        show=show,
+    ).fit()
 
 
-def _open_run(
-    run: RunFolder, recipe: EdgeRecipe, *, resume: bool, names: list[str]
-) -> tuple[Position, Mapping[str, Any]]:
-    """Where to begin, and the tensors to begin from; makes the folder of a new run."""
+def _prepare_folder(run: RunFolder, recipe: EdgeRecipe, *, resume: bool, names: list[str]) -> None:
+    """Begin the folder, or check that its run is this one and not finished."""
     if not run.is_begun(resume=resume):
         make_folder(run.path)
         write_text(run.recipe, recipe.to_yaml())
-        write_text(run.log, "iteration,seconds,loss\n")
         run.write_manifest(
-            {
-                **describe_start(),
-                "threads": torch.get_num_threads(),
-                "photos": names,
-            }
+            {**describe_start(), "threads": torch.get_num_threads(), "photos": names}
         )
-        return Position(), {}
+        return
     manifest = RunFolder.open(run.path).read_manifest()
     if build(EdgeRecipe, load_yaml(run.recipe), str(run.recipe)) != recipe:
         raise RunError(
@@ -272,16 +222,5 @@ def _open_run(
         )
     if manifest.get("photos") != names:
         raise RunError(f"{run.path}: was begun on other photos; choose another --out")
-    state = run.state / "resume.pt"
-    if not state.exists():
-        return Position(), {}
-    position, tensors = load_state(state)
-    if position.finished:
+    if is_finished(run):
         raise RunError(f"{run.path}: this training is finished; choose another --out")
-    return position, tensors
-
-
-def _log(run: RunFolder, iteration: int, seconds: float, loss: float) -> None:
-    """A row of log.csv; rows of a training that was killed after its last state come twice."""
-    with run.log.open("a", encoding="utf-8") as stream:
-        stream.write(f"{iteration},{seconds:.1f},{loss:.6f}\n")

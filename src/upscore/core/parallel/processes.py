@@ -30,6 +30,7 @@ def in_processes(
     *,
     processes: int,
     one_core: bool = False,
+    if_died: str = "what was finished is kept. Go on with --resume and fewer --workers",
 ) -> Generator[tuple[Item, Result], None, None]:
     """(item, ``work(item)``) as they are finished, in no fixed order.
 
@@ -40,6 +41,7 @@ def in_processes(
     Args:
         work: goes to each process once; must pickle, and so must items, results and exceptions.
         one_core: each process computes on one core.
+        if_died: what to do when a process died, for the message.
 
     Raises:
         WorkError: a process died. And what ``work`` raises.
@@ -55,7 +57,7 @@ def in_processes(
     rest = iter(items)
     try:
         while True:
-            with _deaf_to_interrupts():  # the processes start with the first item
+            with _block_interrupts():  # the processes start with the first item
                 for item in islice(rest, AHEAD * processes - len(waiting)):
                     waiting[pool.submit(_call, item)] = item
             if not waiting:
@@ -64,17 +66,14 @@ def in_processes(
             for future in finished:
                 yield waiting.pop(future), future.result()
     except BrokenProcessPool as error:
-        raise WorkError(
-            "a process died, most likely of too little memory; what was finished is kept. Go on "
-            "with --resume and fewer --workers"
-        ) from error
+        raise WorkError(f"a process died, most likely of too little memory; {if_died}") from error
     finally:
         pool.shutdown(wait=True, cancel_futures=True)
 
 
 @contextlib.contextmanager
-def _deaf_to_interrupts() -> Iterator[None]:
-    """Processes that start meanwhile never see Ctrl-C, which reaches all; it is left to this one.
+def _block_interrupts() -> Iterator[None]:
+    """Start processes that never get Ctrl-C, which a terminal sends to all; this one handles it.
 
     Blocked and not ignored: blocking is inherited too, and an interrupt that comes just now waits.
     """
@@ -105,19 +104,48 @@ def use_one_core() -> None:
             sys.modules[name].set_num_threads(1)
 
 
+@contextlib.contextmanager
+def torch_on_one_core() -> Iterator[None]:
+    """Let torch compute on one core for a while, as in a process of :func:`in_processes`.
+
+    It may be imported meanwhile. numba needs no such care: the threads of our kernels add nothing
+    up together.
+    """
+    before = os.environ.get("OMP_NUM_THREADS")
+    threads = sys.modules["torch"].get_num_threads() if "torch" in sys.modules else None
+    if threads is None:
+        os.environ["OMP_NUM_THREADS"] = "1"  # read if torch is imported meanwhile
+    else:
+        sys.modules["torch"].set_num_threads(1)
+    try:
+        yield
+    finally:
+        if threads is None:
+            os.environ.pop("OMP_NUM_THREADS")
+            if before is not None:
+                os.environ["OMP_NUM_THREADS"] = before
+        if "torch" in sys.modules:
+            sys.modules["torch"].set_num_threads(threads or int(before or num_cores()))
+
+
 _work: Callable[[Any], Any] | None = None
 
 
 def _begin(work: Callable[[Any], Any], one_core: bool) -> None:
-    """In a new process: keep the work, and end when the one that asked for it is killed."""
+    """Set up a new process: keep the work, and end with the process that started this one."""
     global _work
     _work = work
     if one_core:
         use_one_core()
-    threading.Thread(target=_end_with_parent, daemon=True).start()
+    end_with_parent()
 
 
-def _end_with_parent() -> None:
+def end_with_parent() -> None:
+    """End this process as soon as the one that started it has ended, killed or not."""
+    threading.Thread(target=_wait_for_parent, daemon=True).start()
+
+
+def _wait_for_parent() -> None:
     parent = multiprocessing.parent_process()
     assert parent is not None
     parent.join()

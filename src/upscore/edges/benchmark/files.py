@@ -84,40 +84,48 @@ def _scaled(values: npt.NDArray[Any]) -> Strength:
     return strength
 
 
+def edge_scores_to_dict(
+    scores: EdgeScores, *, about: Mapping[str, Any] | None = None
+) -> dict[str, Any]:
+    """The content of scores.json: JSON values.
+
+    Args:
+        about: what else it shall record: data set, command, settings.
+    """
+    counts = scores.counts
+    return {
+        "format_version": FORMAT_VERSION,
+        "ods": asdict(scores.best),
+        "ois": asdict(scores.own_best),
+        "ap": scores.ap,
+        "curve": {
+            "threshold": scores.thresholds.tolist(),
+            "precision": scores.precision.tolist(),
+            "recall": scores.recall.tolist(),
+            "f": counts.f.tolist(),
+            "true": counts.true.tolist(),
+            "found": counts.found.tolist(),
+            "detected": counts.detected.tolist(),
+            "right": counts.right.tolist(),
+        },
+        "images": [{"name": image.name, **asdict(image.best)} for image in scores.images],
+        "failures": [asdict(failure) for failure in scores.failures],
+        "about": dict(about or {}),
+    }
+
+
 def write_edge_scores(
     scores: EdgeScores, folder: Path, *, about: Mapping[str, Any] | None = None
 ) -> None:
     """Write scores.json, images.csv and curve.csv into ``folder``.
 
     Args:
-        about: what else scores.json shall record: data set, command, settings. JSON values.
+        about: as of :func:`edge_scores_to_dict`.
 
     Raises:
         OutputError: the folder cannot be written.
     """
-    counts = scores.counts
-    write_json(
-        folder / "scores.json",
-        {
-            "format_version": FORMAT_VERSION,
-            "ods": asdict(scores.best),
-            "ois": asdict(scores.own_best),
-            "ap": scores.ap,
-            "curve": {
-                "threshold": scores.thresholds.tolist(),
-                "precision": scores.precision.tolist(),
-                "recall": scores.recall.tolist(),
-                "f": counts.f.tolist(),
-                "true": counts.true.tolist(),
-                "found": counts.found.tolist(),
-                "detected": counts.detected.tolist(),
-                "right": counts.right.tolist(),
-            },
-            "images": [{"name": image.name, **asdict(image.best)} for image in scores.images],
-            "failures": [asdict(failure) for failure in scores.failures],
-            "about": dict(about or {}),
-        },
-    )
+    write_json(folder / "scores.json", edge_scores_to_dict(scores, about=about))
     write_csv(
         folder / "images.csv",
         ("name", "f", "threshold", "precision", "recall"),
@@ -127,7 +135,7 @@ def write_edge_scores(
             for image in scores.images
         ),
     )  # fmt: skip
-    columns = (scores.thresholds, scores.precision, scores.recall, counts.f)
+    columns = (scores.thresholds, scores.precision, scores.recall, scores.counts.f)
     write_csv(
         folder / "curve.csv",
         ("threshold", "precision", "recall", "f"),

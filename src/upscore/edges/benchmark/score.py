@@ -11,11 +11,11 @@ import numpy.typing as npt
 
 from upscore.core.failures import Failure
 from upscore.core.jit.compile import log_compilation
-from upscore.core.parallel.processes import in_processes
+from upscore.core.parallel.map import map_items
 from upscore.edges.benchmark.matching import Matching
 from upscore.edges.benchmark.thinning import deletable, thin_flat
 from upscore.edges.maps import edge_orientation, require_strength, thin_edges
-from upscore.errors import DataError, SettingsError, UpscoreError
+from upscore.errors import DataError, SettingsError
 
 TOLERANCE = 0.0075
 """How far apart two pixels may lie and still be the same edge: this share of the diagonal."""
@@ -99,7 +99,7 @@ class ImageEdges:
 
 @dataclass(frozen=True)
 class EdgeScores:
-    """What came of some edge maps; ``images`` and ``failures`` are in the order given.
+    """Scores of edge maps; ``images`` and ``failures`` are in the order given.
 
     ODS is the best F over one threshold for all images, OIS the F where each image has its own best
     threshold, AP the area under the precision-recall curve. :func:`evaluate_edges` defines them.
@@ -282,17 +282,11 @@ def evaluate_edges(
             else:
                 yield index, item
 
-    outcomes: Generator[tuple[tuple[int, Item], EdgeCounts | str], None, None]
-    if workers == 1:
-        outcomes = ((task, work(task)) for task in good())
-    else:
-        tiny = np.zeros((8, 8), np.float32), np.ones((1, 8, 8), np.bool_)
-        work((0, ("", *tiny)))  # compile once, and tell so, what each process would for itself
-        outcomes = in_processes(work, good(), processes=workers)
+    outcomes = map_items(work, good(), name=_name, doing="score it", processes=workers)
     with closing(outcomes):
         for (index, (name, _, _)), outcome in outcomes:
-            if isinstance(outcome, str):
-                failures.append(Failure(index, name, outcome))
+            if isinstance(outcome, Failure):
+                failures.append(replace(outcome, index=index))
             else:
                 counts[index] = name, outcome
             if progress:
@@ -312,21 +306,22 @@ def evaluate_edges(
 
 @dataclass(frozen=True)
 class _Scoring:
-    """Counts one image, in whichever process; an error comes back as its message."""
+    """Counts one image."""
 
     thresholds: Values
     thinned: bool
     tolerance: float
 
-    def __call__(self, task: tuple[int, Item]) -> EdgeCounts | str:
-        _, (name, strength, boundaries) = task
-        try:
-            plain = require_item(strength, boundaries)
-            thinned = plain if self.thinned else thin_along_normal(plain)
-            with log_compilation("the edge evaluation"):
-                return count_edges(thinned, boundaries, self.thresholds, tolerance=self.tolerance)
-        except UpscoreError as error:
-            return f"{name}: {error}"
+    def __call__(self, task: tuple[int, Item]) -> EdgeCounts:
+        _, (_, strength, boundaries) = task
+        plain = require_item(strength, boundaries)
+        thinned = plain if self.thinned else thin_along_normal(plain)
+        with log_compilation("the edge evaluation"):
+            return count_edges(thinned, boundaries, self.thresholds, tolerance=self.tolerance)
+
+
+def _name(task: tuple[int, Item]) -> str:
+    return task[1][0]
 
 
 def require_item(strength: object, boundaries: Boundaries) -> Strength:

@@ -29,11 +29,9 @@ from upscore.inference.run_model import load_network, read_labels
 from upscore.inference.segmenter import Segmenter
 from upscore.inference.trained_crops import WINDOW, load_instance_wise, trained_settings
 from upscore.proposals.base import Proposals, ProposalSource, image_key
+from upscore.proposals.sources import make_source
 
 logger = logging.getLogger(__name__)
-
-NUM_BOXES = 2000
-"""Of edge-boxes, as ``upscore proposals make`` has it."""
 
 Made = TypeVar("Made")
 
@@ -158,22 +156,10 @@ class PipelineParts:
 
             store = ProposalStore.open(self._at(settings.store))
             return StoredOrMade(store, device=self.device, precision=self.precision)
-        from upscore.proposals.edge_boxes.edge_boxes import EdgeBoxes
-
-        options = {"max_boxes": NUM_BOXES} | settings.options()
-        options.pop("model", None)
-        if options.pop("edges", "learned") == "gradient":
-            from upscore.edges.detectors import GradientEdges
-
-            return EdgeBoxes(GradientEdges(), **options)
-        from upscore.edges.learned import LearnedEdges
-        from upscore.edges.weight_files import require_weights
-
-        weights = None if settings.model is None else self._at(settings.model)
-        if weights is not None:
-            require_weights(weights)
-        edges = LearnedEdges(weights, device=self.device, precision=self.precision)
-        return EdgeBoxes(edges, **options)
+        options = settings.options()
+        if settings.model is not None:
+            options["model"] = self._at(settings.model)
+        return make_source("edge-boxes", device=self.device, precision=self.precision, **options)
 
     def _check_crf(self, at: str, name: str, stage: RefineStage) -> None:
         is_file = stage.crf.endswith((".yaml", ".yml")) or "/" in stage.crf

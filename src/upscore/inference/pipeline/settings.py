@@ -12,13 +12,14 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from annotated_types import Ge, MinLen
-from pydantic import field_validator, model_validator
+from pydantic import create_model, field_validator, model_validator
 
 from upscore.core.limits import DEFAULT_TILE
 from upscore.core.settings import Settings, build, load_yaml
 from upscore.errors import SettingsError
 from upscore.inference.instance_wise import InstanceSettings
 from upscore.inference.tiles import require_tile
+from upscore.proposals.edge_boxes.parameters import SEARCH_PARAMETERS
 
 NAME = re.compile(r"\w[\w+-]*")
 """Names of stages: they become folders of results."""
@@ -46,7 +47,12 @@ class WholeImageStage(Settings):
         return tile
 
 
-class ProposalSettings(Settings):
+_search_fields: dict[str, Any] = dict.fromkeys(SEARCH_PARAMETERS, (float | None, None))
+_SearchSettings: Any = create_model("_SearchSettings", __base__=Settings, **_search_fields)
+"""The parameters of EdgeBoxes that a file may give; None: EdgeBoxes' own."""
+
+
+class ProposalSettings(_SearchSettings):  # type: ignore[misc]
     """Where boxes come from: a store, or edge-boxes as `upscore proposals make` has them."""
 
     store: Path | None = None
@@ -59,12 +65,6 @@ class ProposalSettings(Settings):
     """Other weights of the network, of `upscore edges train`."""
     max_boxes: Annotated[int, Ge(1)] | None = None
     """The best so many, from which an instance_wise stage takes its own; 2000."""
-    alpha: float | None = None
-    beta: float | None = None
-    eta: float | None = None
-    min_score: float | None = None
-    min_box_area: float | None = None
-    max_aspect_ratio: float | None = None
 
     @model_validator(mode="after")
     def _check(self) -> ProposalSettings:

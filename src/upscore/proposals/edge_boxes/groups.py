@@ -227,9 +227,9 @@ def _describe(
 
     # pairs of near groups, each once: a chain of pairs for the smaller number of the two. As in the
     # released code, its pixels in the image's outermost rows and columns do not look for others
-    room = 4 * count + 16
-    other, after = np.empty(room, np.int32), np.empty(room, np.int32)
-    affinity = np.empty(room, np.float32)
+    capacity = 4 * count + 16
+    other, after = np.empty(capacity, np.int32), np.empty(capacity, np.int32)
+    affinity = np.empty(capacity, np.float32)
     newest = np.full(count, -1, np.int32)
     first = np.zeros(count + 1, np.int64)
     pairs = 0
@@ -248,10 +248,10 @@ def _describe(
                     pair = after[pair]
                 if pair >= 0:
                     continue
-                if pairs == room:
-                    room *= 2
-                    other, after = _longer(other, room), _longer(after, room)
-                    affinity = _longer(affinity, room)
+                if pairs == capacity:
+                    capacity *= 2
+                    other, after = _longer(other, capacity), _longer(after, capacity)
+                    affinity = _longer(affinity, capacity)
                 along = math.atan2(mean_y[g] - mean_y[near], mean_x[g] - mean_x[near])
                 # normals against a direction: cosines of the angle to the direction's normal
                 straight = abs(math.sin(normal[g] - along) * math.sin(normal[near] - along))
@@ -292,7 +292,7 @@ def _insert(
 
 
 @jit_inline
-def _longer(values: npt.NDArray[np.generic], room: int) -> npt.NDArray[np.generic]:
-    result = np.empty(room, values.dtype)
+def _longer(values: npt.NDArray[np.generic], capacity: int) -> npt.NDArray[np.generic]:
+    result = np.empty(capacity, values.dtype)
     result[: values.size] = values
     return result

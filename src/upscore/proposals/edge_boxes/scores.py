@@ -43,8 +43,8 @@ class Tables(NamedTuple):
     equal in whichever order they are taken.
 
     Attributes:
-        places: (H, W, 4) int32, what is known of each pixel, together since memory is slow to
-            answer: twice the number of runs that have begun up to it, rows one after the other,
+        places: (H, W, 4) int32, what is known of each pixel, in one place of the memory:
+            twice the number of runs that have begun up to it, rows one after the other,
             and 1 more where it is part of a run; the same for columns; the mass of groups whose
             last pixel is not right of it or below; the strength not right of it or below.
         starts: (R + 1, 2) int64, of each run of pixels in a row, then in a column: where its
@@ -65,7 +65,7 @@ class Tables(NamedTuple):
     norm: Float32s
 
 
-Desk = Int64s
+Workspace = Int64s
 """(2 G,) int64: what one thread writes to while it scores boxes. Of each group the number of the
 last box that met it times 2 ** 32, plus the mass that it lost there; and, to have it near, its
 ``last``. The first number of group 0 is that of the last box of all."""
@@ -102,13 +102,13 @@ def build_tables(
     return Tables(places, starts, paths, last, (unit / half**kappa).astype(np.float32))
 
 
-def new_desks(tables: Tables, threads: int) -> Desk:
-    """Desks of several threads, one to a row."""
+def new_workspaces(tables: Tables, threads: int) -> Workspace:
+    """Workspaces of several threads, one to a row."""
     count = tables.last.size
-    room = -(-count // 4) * 8  # rows end where lines of the cache do
-    desks = np.zeros((threads, room), np.int64)
-    desks[:, 1 : 2 * count : 2] = tables.last
-    return desks
+    size = -(-count // 4) * 8  # rows end where lines of the cache do
+    workspaces = np.zeros((threads, size), np.int64)
+    workspaces[:, 1 : 2 * count : 2] = tables.last
+    return workspaces
 
 
 @jit
@@ -148,15 +148,15 @@ def _paths(groups: Groups) -> tuple[Int64s, Int32s, Float32s]:
     """
     count = groups.mass.size
     first = np.zeros(count + 1, np.int64)
-    room = 16 * count + MOST_PATHS
-    path_to, path_weight = np.empty(room, np.int32), np.empty(room, np.float32)
+    capacity = 16 * count + MOST_PATHS
+    path_to, path_weight = np.empty(capacity, np.int32), np.empty(capacity, np.float32)
     best = np.zeros(count, np.float32)
     open_groups = np.empty(count, np.int32)
     end = 0
     for start in range(1, count):
-        if end + MOST_PATHS > room:
-            room *= 2
-            longer_to, longer_weight = np.empty(room, np.int32), np.empty(room, np.float32)
+        if end + MOST_PATHS > capacity:
+            capacity *= 2
+            longer_to, longer_weight = np.empty(capacity, np.int32), np.empty(capacity, np.float32)
             longer_to[:end], longer_weight[:end] = path_to[:end], path_weight[:end]
             path_to, path_weight = longer_to, longer_weight
         begin = end
@@ -256,7 +256,14 @@ def _end(code: int) -> int:
 
 @jit_inline
 def score_box(
-    tables: Tables, desk: Desk, x0: int, y0: int, x1: int, y1: int, least: float, moved: int
+    tables: Tables,
+    workspace: Workspace,
+    x0: int,
+    y0: int,
+    x1: int,
+    y1: int,
+    least: float,
+    moved: int,
 ) -> float:
     """The score where it is above ``least``, otherwise 0.
 
@@ -289,8 +296,8 @@ def score_box(
     if score > least:
         zero, one = np.uint64(0), np.uint64(1)
         starts, paths = tables.starts, tables.paths
-        here = desk[zero] + (np.int64(1) << 32)
-        desk[zero] = here
+        here = workspace[zero] + (np.int64(1) << 32)
+        workspace[zero] = here
         guard = np.int64(GUARD)
         from_first = guard - (np.int64(x0 + 1) << 32) - np.int64(y0 + 1)
         to_last = guard + (np.int64(x1) << 32) + np.int64(y1)
@@ -310,11 +317,11 @@ def score_box(
             while path < stop:
                 other, lost = np.uint64(paths[path, zero]), here + paths[path, one]
                 path += one
-                last = desk[other + one]
+                last = workspace[other + one]
                 inside = ((last + from_first) & (to_last - last) & guard) == guard
-                before = max(desk[other], here)
+                before = max(workspace[other], here)
                 after = max(before, lost)
-                desk[other] = after
+                workspace[other] = after
                 whole -= (after - before) if inside else 0
             score = np.float32(whole) * norm
             if score <= least:

@@ -20,7 +20,13 @@ from upscore.core.jit.compile import jit, jit_inline
 from upscore.core.jit.threads import Barrier, run_parallel
 from upscore.errors import SettingsError
 from upscore.proposals.edge_boxes.groups import Float32s, Int32s
-from upscore.proposals.edge_boxes.scores import NOTHING, Desk, Tables, new_desks, score_box
+from upscore.proposals.edge_boxes.scores import (
+    NOTHING,
+    Tables,
+    Workspace,
+    new_workspaces,
+    score_box,
+)
 
 MOST_WINDOWS = 20_000_000
 
@@ -109,22 +115,29 @@ def search(
     a better one by more than ``beta`` are left out. Once ``wanted`` boxes are there, windows that
     score less than ``HOPELESS`` times the last of them are not refined any more.
     """
-    desks = new_desks(tables, threads)
+    workspaces = new_workspaces(tables, threads)
     first_scores = np.zeros(len(windows), np.float32)
-    run_parallel(_score, threads, tables, desks, windows, first_scores, np.float32(min_score))
+    run_parallel(_score, threads, tables, workspaces, windows, first_scores, np.float32(min_score))
     good = np.flatnonzero(first_scores)
     order = good[np.argsort(-first_scores[good], kind="stable")]
     boxes, scores = windows[order], first_scores[order]
     pace = step(alpha)
     end = min(FIRST_ROUND * wanted, len(order))
     lost = np.array(LOST, np.float32)
-    run_parallel(_refine, threads, tables, desks, boxes[:end], scores[:end], pace, 0 * lost)
+    run_parallel(_refine, threads, tables, workspaces, boxes[:end], scores[:end], pace, 0 * lost)
     kept = _choose_best(boxes[:end], scores[:end], beta, eta, wanted)
     if end < len(order):
         last = scores[kept[-1]] if len(kept) == wanted else NOTHING
         more = end + int((scores[end:] >= last * np.float32(HOPELESS)).sum())
         run_parallel(
-            _refine, threads, tables, desks, boxes[end:more], scores[end:more], pace, last * lost
+            _refine,
+            threads,
+            tables,
+            workspaces,
+            boxes[end:more],
+            scores[end:more],
+            pace,
+            last * lost,
         )
         kept = _choose_best(boxes[:more], scores[:more], beta, eta, wanted)
     return boxes[kept], scores[kept]
@@ -139,27 +152,27 @@ def _choose_best(
 
 @jit
 def _score(
-    part: int, parts: int, barrier: Barrier, tables: Tables, desks: Desk, boxes: Int32s,
+    part: int, parts: int, barrier: Barrier, tables: Tables, workspaces: Workspace, boxes: Int32s,
     scores: Float32s, least: float,
 ) -> None:  # fmt: skip
-    desk = desks[part]
+    workspace = workspaces[part]
     for begin in range(part * SHARE, len(boxes), parts * SHARE):
         for i in range(begin, min(begin + SHARE, len(boxes))):
             x0, y0 = np.int64(boxes[i, 0]), np.int64(boxes[i, 1])
             x1, y1 = np.int64(boxes[i, 2]), np.int64(boxes[i, 3])
-            scores[i] = score_box(tables, desk, x0, y0, x1, y1, least, 0)
+            scores[i] = score_box(tables, workspace, x0, y0, x1, y1, least, 0)
 
 
 @jit
 def _refine(
-    part: int, parts: int, barrier: Barrier, tables: Tables, desks: Desk, boxes: Int32s,
+    part: int, parts: int, barrier: Barrier, tables: Tables, workspaces: Workspace, boxes: Int32s,
     scores: Float32s, pace: float, lost: Float32s,
 ) -> None:  # fmt: skip
     """Moves each side of the boxes by ever smaller steps for as long as the score rises.
 
     Boxes whose score is below ``lost`` (as ``LOST``) stay as they are then.
     """
-    desk = desks[part]
+    workspace = workspaces[part]
     height, width = tables.places.shape[:2]
     for begin in range(part * SHARE, len(boxes), parts * SHARE):
         for i in range(begin, min(begin + SHARE, len(boxes))):
@@ -189,7 +202,7 @@ def _refine(
                         to_x1 = max(min(x1 + sign * step_x, width - 1), x0)
                     score = NOTHING
                     if to_x0 != x0 or to_y0 != y0 or to_x1 != x1 or to_y1 != y1:
-                        score = score_box(tables, desk, to_x0, to_y0, to_x1, to_y1, best, side)
+                        score = score_box(tables, workspace, to_x0, to_y0, to_x1, to_y1, best, side)
                     if score > best:
                         best = score
                         x0, y0, x1, y1 = to_x0, to_y0, to_x1, to_y1

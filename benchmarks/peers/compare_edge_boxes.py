@@ -4,7 +4,7 @@ Photos are resized so that the longer side has 500 pixels and the shorter 375. B
 thinned map of GradientEdges and the same parameters, in turns. OpenCV's port runs in one thread
 whatever it is told.
 
-    python benchmarks/edge_boxes.py --images FOLDER [--photos 50] [--boxes 1000] [--threads 2]
+    python -m benchmarks.peers.compare_edge_boxes --images FOLDER [--photos 50] [--threads 2]
 
 ``--cpu`` counts the processor time of one thread on each side instead of time on the clock: the
 only fair number on a machine with other work. A folder is timed as ``make`` works: as many
@@ -23,12 +23,12 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from benchmarks.peers.edge_boxes import edge_boxes_opencv
 from upscore.core.boxes import iou_matrix
 from upscore.core.images import IMAGE_SUFFIXES
 from upscore.edges.detectors import GradientEdges
 from upscore.edges.maps import Map, thin_edges
 from upscore.proposals.edge_boxes.edge_boxes import EdgeBoxes
-from upscore.proposals.opencv import edge_boxes_opencv
 
 SIZE = (500, 375)  # longer side, shorter side
 FIRST, AMONG, OVERLAP = 100, 150, 0.9

@@ -5,14 +5,20 @@ import pickle
 import signal
 import subprocess
 import sys
-from types import SimpleNamespace
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import numpy as np
 import pytest
 
+from benchmarks.peers import selective_search, write_boxes
+from benchmarks.peers.selective_search import SelectiveSearch
+from upscore.cli.main import main
+from upscore.core.images import read_image
+from upscore.data import open_dataset
+from upscore.data.toy import make_toy
 from upscore.errors import DataError, MissingExtraError, SettingsError
-from upscore.proposals import selective_search
-from upscore.proposals.selective_search import SelectiveSearch
+from upscore.proposals.store import ProposalStore
 
 
 @pytest.fixture
@@ -65,7 +71,7 @@ def test_no_more_boxes_than_asked_and_quality_gives_more(two_colours):
 @pytest.mark.parametrize("size", [(1, 1), (2, 2), (1, 99), (9, 11), (50, 70)])
 @pytest.mark.parametrize("mode", ["fast", "quality"])
 def test_one_colour_and_a_few_pixels_are_never_shown_to_opencv(size, mode, monkeypatch):
-    monkeypatch.setattr(selective_search, "_opencv", None)
+    monkeypatch.setattr(selective_search, "_in_another_process", None)
     image = np.full((*size, 3), (7, 8, 9), np.uint8)
     if size[0] * size[1] < 100:
         image = np.random.default_rng(0).integers(0, 256, image.shape, dtype=np.uint8)
@@ -84,46 +90,37 @@ def test_odd_images_that_opencv_sees(size):
     assert (boxes[:, 2:] <= [size[1], size[0]]).all()
 
 
-def test_a_crash_costs_one_image(two_colours, monkeypatch):
+def test_a_crash_costs_one_image(two_colours):
     """The other process is killed while it works, as a native crash does."""
     pytest.importorskip("cv2")
     if os.name == "nt":
         pytest.skip("signals")
     before = SelectiveSearch()(two_colours)
-    process = selective_search._opencv._process
+    (process,) = selective_search._pool._processes.values()
     os.kill(process.pid, signal.SIGSTOP)
-
-    def dies(stream):
+    with ThreadPoolExecutor(1) as pool:  # it cannot come back while the process is stopped
+        future = pool.submit(SelectiveSearch(), two_colours)
         process.kill()
-        return pickle.load(stream)
-
-    with monkeypatch.context() as patched:
-        patched.setattr(
-            selective_search, "pickle",
-            SimpleNamespace(dump=pickle.dump, load=dies, UnpicklingError=pickle.UnpicklingError),
-        )  # fmt: skip
-        with pytest.raises(DataError, match=r"failed on an image of 80x60 \(signal 9\)"):
-            SelectiveSearch()(two_colours)
+        with pytest.raises(DataError, match=r"failed on an image of 80x60 \(.*terminated"):
+            future.result()
     np.testing.assert_array_equal(SelectiveSearch()(two_colours).boxes, before.boxes)
-    assert selective_search._opencv._process is not process
 
 
-def test_an_error_of_opencv_is_told_and_the_process_goes_on(two_colours):
+def test_an_error_of_opencv_names_the_image_and_the_process_goes_on(two_colours):
     pytest.importorskip("cv2")
     with pytest.raises(DataError, match=r"failed on an image of 5x5 \("):
-        selective_search._opencv.boxes(np.zeros((5, 5, 9), np.uint8)[..., :3], fast=None, seed="x")
+        selective_search._in_another_process(np.zeros((5, 5, 9), np.uint8)[..., :3], True, "x")
+    (process,) = selective_search._pool._processes
     assert len(SelectiveSearch()(two_colours)) > 1
+    assert list(selective_search._pool._processes) == [process]
 
 
 HIDE = """
 import sys
 sys.modules["cv2"] = {stand_in}
-import io, pickle
-from upscore.proposals import selective_search_process
-from upscore.proposals.opencv import selective_search_opencv
 import numpy as np
-request = {{"image": np.zeros((9, 9, 3), np.uint8), "fast": True, "seed": 0}}
-print(*selective_search_process._answer(request))
+from benchmarks.peers.selective_search import selective_search_opencv
+selective_search_opencv(np.zeros((9, 9, 3), np.uint8))
 """
 
 
@@ -132,17 +129,41 @@ print(*selective_search_process._answer(request))
     [("None", "OpenCV, which is not installed"), ("sys", "extra modules")],
 )
 def test_without_opencv(stand_in, message):
-    code = HIDE.format(stand_in=stand_in)
-    told = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert told.stdout.startswith("missing ")
-    assert message in told.stdout
-    assert "pip install 'upscore[opencv]'" in told.stdout
+    root = Path(__file__).parents[2]
+    told = subprocess.run(
+        [sys.executable, "-c", HIDE.format(stand_in=stand_in)],
+        capture_output=True, text=True, check=False, cwd=root,
+    )  # fmt: skip
+    last = told.stderr.strip().splitlines()[-1]
+    assert "MissingExtraError" in last
+    assert message in last
+    assert "pip install 'upscore[opencv]'" in last
+
+
+def _missing(*_, **__):
+    raise MissingExtraError("run: pip ...")
 
 
 def test_what_is_missing_is_raised(two_colours, monkeypatch):
-    monkeypatch.setattr(selective_search._opencv, "_ask", lambda _: ("missing", "run: pip ..."))
+    monkeypatch.setattr(selective_search, "selective_search_opencv", _missing)
     with pytest.raises(MissingExtraError, match="pip"):
         SelectiveSearch()(two_colours)
+
+
+def test_its_boxes_in_a_file_that_upscore_reads(tmp_path, capsys):
+    pytest.importorskip("cv2")
+    toy = make_toy(tmp_path / "toy", num=3, seed=1)
+    store = tmp_path / "boxes.parquet"
+    options = ["--source", "selective-search", "--data", toy, "--out", store, "--workers", "2"]
+    write_boxes.main([str(option) for option in options])
+    assert "3 photos" in capsys.readouterr().out
+    pair = open_dataset(toy).splits["train"][0]
+    expected = SelectiveSearch()(read_image(pair.image))
+    np.testing.assert_array_equal(ProposalStore.open(store).read(pair.name).boxes, expected.boxes)
+    picture = tmp_path / "boxes.png"
+    show = ["proposals", "show", pair.image, "--source", "file", "--file", store, "--out", picture]
+    main([str(word) for word in show])
+    assert f"of {len(expected)} boxes" in capsys.readouterr().out
 
 
 def test_it_pickles_and_has_settings():
