@@ -28,12 +28,14 @@ def train(
         resume: Go on with the run in --out where it stopped (or begin it).
     """
     from upscore.cli.console import console
-    from upscore.cli.training_display import TrainingDisplay
+    from upscore.cli.progress import ProgressDisplay
+    from upscore.training.progress import report_status
     from upscore.workflows.edge_training import load_edge_recipe, train_edges
 
     settings = load_edge_recipe(recipe, tuple(word for group in set for word in group))
-    with TrainingDisplay() as display:
-        outcome = train_edges(settings, data=data, out=out, resume=resume, show=display.update)
+    with ProgressDisplay() as on_progress:
+        show = report_status(on_progress)
+        outcome = train_edges(settings, data=data, out=out, resume=resume, show=show)
     if outcome.interrupted:
         raise InterruptedWorkError(
             f"stopped at iteration {outcome.iteration}; everything is saved. Go on with the same "

@@ -14,13 +14,14 @@ from torch import Tensor, nn
 from upscore.core.files import write_json
 from upscore.core.images import InputSpec
 from upscore.core.labels import VOID, Labels
+from upscore.core.progress import Notice
 from upscore.core.run_folder import RunFolder
 from upscore.core.runtime import peak_memory_bytes
 from upscore.errors import WorkError
 from upscore.models.base import Network
 from upscore.models.checkpoint import save_model
 from upscore.training.batchnorm import estimate_statistics
-from upscore.training.expected import Documented, Notice, Rate, counted, timed
+from upscore.training.expected import Documented, Rate, counted, timed
 from upscore.training.graceful_stop import GracefulStop
 from upscore.training.log import RunLog
 from upscore.training.loss import cross_entropy_sum
