@@ -409,7 +409,8 @@ class Training:
             notices = counted(
                 self.recipe.budget, self.documented, iterations=total, step=step, epoch=epoch
             )
-        self._display(clock, self.fraction(clock), 0.0, clock.seconds, 0, "start", notices)
+        first = self.position.iteration  # no step of this session yet
+        self._display(clock, self.fraction(clock), 0.0, clock.seconds, first, "start", notices)
 
     def _note_time(self, result: Validation) -> None:
         if result.images:
