@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from reproduce.support import Told, run
+from reproduce.support import Recorder, run
 from upscore.core.runtime import Runtime
 from upscore.data import open_dataset
 from upscore.errors import SettingsError
@@ -31,10 +31,10 @@ PARTS = {
 @pytest.fixture(scope="module")
 def out(toy, tmp_path_factory):
     folder = tmp_path_factory.mktemp("ablation") / "out"
-    told = Told()
-    run("fcn-report", toy, folder, told=told, budget="iterations=1000", seeds=[0, 3], ablate=True,
-        assignments=["optim.lr=0.05"])  # fmt: skip
-    assert len(told.trainings) == 16
+    recorder = Recorder()
+    run("fcn-report", toy, folder, on_progress=recorder, budget="iterations=1000",
+        seeds=[0, 3], ablate=True, assignments=["optim.lr=0.05"])  # fmt: skip
+    assert len(recorder.trainings) == 16
     return folder
 
 

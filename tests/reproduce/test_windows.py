@@ -6,7 +6,6 @@ inference's from run folders through pipeline files (boxes' rules, our own resiz
 
 from __future__ import annotations
 
-import contextlib
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +15,7 @@ import torch
 from PIL import Image
 
 from upscore.core.labels import RGBImage
+from upscore.core.progress import ignore_progress
 from upscore.core.runtime import Runtime
 from upscore.data import DataSet, open_dataset
 from upscore.data.transforms import resize_pair
@@ -24,7 +24,7 @@ from upscore.inference.pipeline.templates import write_pipeline
 from upscore.proposals.base import Proposals, image_key
 from upscore.proposals.store import ProposalStore, StoredPhoto, write_store
 from upscore.reproduce.budget import Budget
-from upscore.reproduce.context import Job
+from upscore.reproduce.context import Context
 from upscore.reproduce.deconvnet_stages import DECONVNET, trainings, write_stages
 from upscore.reproduce.folder import Folder
 from upscore.training.object_crops import object_crops, proposal_crops
@@ -178,7 +178,7 @@ def test_reproduce_shows_what_training_showed(
 ) -> None:  # fmt: skip
     dataset = open_dataset(data)
     tiny = [text for text in TINY if not text.startswith("model.options=")]
-    job = Job(
+    context = Context(
         data=data,
         dataset=dataset,
         split=dataset.split("val"),
@@ -186,16 +186,16 @@ def test_reproduce_shows_what_training_showed(
         budget=Budget.parse(budget),
         assignments=(*tiny, *settings(square, growth)),
         runtime=Runtime("cpu", "fp32"),
-        progress=lambda _text: contextlib.nullcontext(lambda _done, _total: None),
+        on_progress=ignore_progress,
     )
     store = store_of(dataset, "train", tmp_path / "proposals-train.parquet")
-    (plan,) = [plan for plan in trainings(job) if plan.name == DECONVNET]
+    (plan,) = [plan for plan in trainings(context) if plan.name == DECONVNET]
     small = {"width": 0.03125, "fc_width": 8, "fc_kernel": 1}
     model = plan.recipe.model.model_copy(update={"options": small})
     recipe = plan.recipe.model_copy(update={"model": model})
-    train(recipe, data=data, out=job.folder.run(DECONVNET), resume=False,
+    train(recipe, data=data, out=context.folder.run(DECONVNET), resume=False,
           make_validate=no_validation)  # fmt: skip
-    write_stages(job, [plan])
+    write_stages(context, [plan])
     store_of(dataset, "train", tmp_path / "proposals-val.parquet")  # of photo a, which is compared
     photo = dataset.split("train").read(0).image
     assert_same(

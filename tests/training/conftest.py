@@ -8,7 +8,6 @@ from typing import Any
 
 import pytest
 
-from upscore.cli.train import make_validate
 from upscore.data import open_dataset
 from upscore.data.toy import make_toy
 from upscore.proposals import EdgeBoxes, GradientEdges
@@ -16,6 +15,7 @@ from upscore.proposals.build_store import Photo, make_store
 from upscore.training.recipe import load_recipe
 from upscore.training.setup import train
 from upscore.training.trainer import Outcome
+from upscore.workflows.train import make_validate
 
 TINY = (
     "model.options.width=0.0625",

@@ -8,9 +8,9 @@ import pytest
 import torch
 from torch import nn
 
-from upscore.cli.training_display import describe
 from upscore.errors import RunError
 from upscore.training.log import COLUMNS, RunLog
+from upscore.training.progress import describe
 from upscore.training.state import Position, load_state, save_state
 from upscore.training.trainer import Status
 from upscore.training.weight_average import WeightAverage

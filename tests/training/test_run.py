@@ -20,7 +20,6 @@ from torch import nn
 
 from training.conftest import TINY
 from training.run_files import assert_same_run, rows, weights
-from upscore.cli.train import make_validate
 from upscore.core.run_folder import RunFolder
 from upscore.errors import RunError, SettingsError, WorkError
 from upscore.models.checkpoint import load_model
@@ -28,6 +27,7 @@ from upscore.training import state as training_state
 from upscore.training.recipe import load_recipe, shipped_recipes
 from upscore.training.setup import MakeValidate
 from upscore.training.trainer import Outcome, Status, Validate, Validation
+from upscore.workflows.train import make_validate
 
 Run = Callable[..., Outcome]
 

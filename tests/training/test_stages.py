@@ -12,7 +12,6 @@ import yaml
 
 from training.run_files import assert_same_run, rows, weights
 from training.tiny_stages import TINY
-from upscore.cli.train import make_validate
 from upscore.core.run_folder import RunFolder
 from upscore.core.settings import load_yaml
 from upscore.errors import DataError, RunError, SettingsError
@@ -22,6 +21,7 @@ from upscore.proposals.build_store import Photo, make_store
 from upscore.training.recipe import load_recipe
 from upscore.training.setup import train
 from upscore.training.trainer import Outcome, Status, Training
+from upscore.workflows.train import make_validate
 
 Run = Callable[..., Outcome]
 

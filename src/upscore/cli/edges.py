@@ -40,13 +40,13 @@ def train(
         resume: Go on with the run in --out where it stopped (or begin it).
     """
     from upscore.cli.console import console
-    from upscore.cli.training_display import TrainingDisplay
+    from upscore.cli.progress import ProgressDisplay
     from upscore.workflows.edge_training import load_edge_recipe
     from upscore.workflows.edges import train_edges
 
     settings = load_edge_recipe(recipe, tuple(word for group in set for word in group))
-    with TrainingDisplay() as display:
-        trained = train_edges(settings, data, out, resume=resume, show=display.update)
+    with ProgressDisplay() as on_progress:
+        trained = train_edges(settings, data, out, resume=resume, on_progress=on_progress)
     if trained.interrupted:
         raise InterruptedWorkError(
             f"stopped at iteration {trained.iteration}; everything is saved. Go on with the same "

@@ -18,19 +18,18 @@ from rich.progress import (
 )
 
 from upscore.cli.console import errors
+from upscore.core.progress import Milestones, fraction
 
 if TYPE_CHECKING:
     from upscore.core import progress as events
 
 
 class ProgressDisplay:
-    """Shows the current stage of a job: a live bar on a terminal.
+    """Shows notices and the current stage of a job: a live bar on a terminal, notices above it.
 
     Elsewhere (a log file, CI) only stages with text, such as trainings, print a line for each
     twentieth. Further processes of one training (``LOCAL_RANK`` above 0) print nothing.
     """
-
-    LINES = 20
 
     def __init__(self) -> None:
         self.silent = os.environ.get("LOCAL_RANK", "0") != "0"
@@ -38,7 +37,7 @@ class ProgressDisplay:
         self._stage: str | None = None
         self._bar: Progress | None = None
         self._task = TaskID(0)
-        self._lines = 0
+        self._milestones = Milestones()
 
     def __enter__(self) -> ProgressDisplay:
         return self
@@ -52,15 +51,23 @@ class ProgressDisplay:
         self._end()
 
     def __call__(self, event: events.Progress) -> None:
+        if self.silent:
+            return
+        for notice in event.notices:
+            style = "bold yellow" if notice.warning else None
+            errors.print(notice.text, style=style, markup=False)
+        if event.notices and not event.text and event.total is None:
+            return
+        if not self._live:
+            if self._milestones.reached(event):
+                errors.print(f"{fraction(event):4.0%} {event.text}", markup=False)
+            return
         if event.stage != self._stage:
             self._end()
-            self._stage, self._lines = event.stage, 0
-            if self._live:
-                self._begin(event)
+            self._stage = event.stage
+            self._begin(event)
         if self._bar is not None:
             self._bar.update(self._task, completed=event.done, total=event.total, text=event.text)
-        elif event.text and not self.silent:
-            self._print(event)
 
     def _begin(self, event: events.Progress) -> None:
         columns = (
@@ -76,12 +83,6 @@ class ProgressDisplay:
         )
         self._bar.start()
         self._task = self._bar.add_task(event.stage, total=event.total, text="")
-
-    def _print(self, event: events.Progress) -> None:
-        share = event.done / event.total if event.total else 0.0
-        if int(share * self.LINES) >= self._lines:
-            self._lines = int(share * self.LINES) + 1
-            errors.print(f"{share:4.0%} {event.text}", markup=False)
 
     def _end(self) -> None:
         if self._bar is not None:

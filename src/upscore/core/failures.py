@@ -24,11 +24,17 @@ ITEM_ERRORS = (UpscoreError, RuntimeError, MemoryError, OSError)
 """What one image may raise (CUDA out of memory is a RuntimeError) without ending the whole job."""
 
 
-def failure_message(name: str, error: BaseException) -> str:
-    """The message for an error of one item: an UpscoreError's own, else with the item's name."""
+def failure_message(
+    name: str, error: BaseException, *, memory_hint: str = "try a smaller --tile"
+) -> str:
+    """The message for an error of one item: an UpscoreError's own, else with the item's name.
+
+    Args:
+        memory_hint: what to do where memory was too small; empty where nothing helps.
+    """
     if isinstance(error, UpscoreError):
         return str(error)
-    hint = "; try a smaller --tile" if _is_memory_error(error) else ""
+    hint = f"; {memory_hint}" if memory_hint and _is_memory_error(error) else ""
     return f"{name}: {type(error).__name__}: {first_line(error)}{hint}"
 
 

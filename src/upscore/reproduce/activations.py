@@ -13,7 +13,7 @@ from upscore.core.labels import RGBImage
 from upscore.models.base import Network
 from upscore.models.checkpoint import load_model
 from upscore.report.document import Row
-from upscore.reproduce.objects import SeenObject
+from upscore.reproduce.objects import ObjectCrop
 
 LEAST_SIDE = 224
 """Pixels that a picture of an activation is enlarged to."""
@@ -29,7 +29,7 @@ def decoder_layers(model: Network) -> list[tuple[str, list[str]]]:
     return found
 
 
-def analyse(model_folder: Path, seen: SeenObject) -> tuple[Row, ...]:
+def analyse(model_folder: Path, example: ObjectCrop) -> tuple[Row, ...]:
     """The object as the network sees it, and one activation of each decoder layer.
 
     Of a layer's channels, the one that tells the object best from what is around it: the largest
@@ -41,10 +41,10 @@ def analyse(model_folder: Path, seen: SeenObject) -> tuple[Row, ...]:
     Raises:
         NotFoundError, RunError: no such model.
     """
-    mask = torch.from_numpy(seen.mask)
+    mask = torch.from_numpy(example.mask)
     saved = load_model(model_folder)
     model = saved.model.eval()
-    crop = torch.from_numpy(seen.crop)[None].permute(0, 3, 1, 2)
+    crop = torch.from_numpy(example.crop)[None].permute(0, 3, 1, 2)
     images = saved.input_spec.apply(crop.contiguous())
     layers = decoder_layers(model)
     outputs = model.layer_outputs(images, [name for _, names in layers for name in names])
@@ -58,8 +58,8 @@ def analyse(model_folder: Path, seen: SeenObject) -> tuple[Row, ...]:
             text = f"{name}, {map_.shape[0]}x{map_.shape[1]}, channel {channel}"
             shots.append((text, heat(map_)))
         if title == "fc6_deconv":
-            shots.insert(0, ("the object as it is seen", seen.crop))
-            shots.append(("where the network says its class", _flat(winners == seen.label)))
+            shots.insert(0, ("the object as it is seen", example.crop))
+            shots.append(("where the network says its class", _flat(winners == example.label)))
         of_data = frozenset({0}) if title == "fc6_deconv" else frozenset()
         rows.append(Row("", tuple(shots), of_data=of_data))
     return tuple(rows)

@@ -8,7 +8,7 @@ from typing import Any
 from upscore.models.factory import model_options
 from upscore.report.document import Table
 from upscore.report.run_data import flatten
-from upscore.reproduce.trainings import Planned
+from upscore.reproduce.trainings import PlannedTraining
 from upscore.training.recipe import Recipe, load_recipe
 
 NOT_A_SETTING = ("description",)
@@ -35,7 +35,7 @@ def _flat(recipe: Recipe) -> dict[str, Any]:
     return flatten(content)
 
 
-def changes_table(plans: Sequence[Planned], caption: str) -> Table | None:
+def changes_table(plans: Sequence[PlannedTraining], caption: str) -> Table | None:
     """Every setting that differs from the published training; None where nothing does.
 
     Args:

@@ -8,7 +8,6 @@ from typing import Any
 import numpy as np
 
 from upscore.core.labels import Labels
-from upscore.errors import UpscoreError
 from upscore.metrics.bootstrap import difference_interval
 from upscore.metrics.boundary import BoundaryF, BoundaryIoU
 from upscore.metrics.confusion import mean_of_known, ratios
@@ -51,13 +50,8 @@ def group_boundaries(store: LabelStore, stages: Sequence[str]) -> dict[str, Any]
     groups = groups_of(labels)
     counts: dict[str, list[Any]] = {stage: [] for stage in stages}
     f_scores = {stage: BoundaryF(len(labels)) for stage in stages}
-    for place in range(len(store.split)) if groups else ():
-        try:
-            truth = store.split.read_labels(place)
-            maps = {stage: store.read(stage, place) for stage in stages}
-        except UpscoreError:
-            continue
-        for stage, map_ in maps.items():
+    for _, truth, maps in store.complete(stages) if groups else ():
+        for stage, map_ in zip(stages, maps, strict=True):
             of_photo = BoundaryIoU(len(labels))
             of_photo.update(truth, map_)
             counts[stage].append(of_photo.counts[0])

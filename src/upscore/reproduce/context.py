@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
-from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
 from statistics import median
@@ -11,6 +10,7 @@ from typing import Any
 
 from upscore.core.images import image_size
 from upscore.core.labels import LabelMap, RGBImage
+from upscore.core.progress import OnProgress, count_items
 from upscore.core.run_folder import RunFolder
 from upscore.core.runtime import Runtime
 from upscore.data.dataset import DataSet, Split
@@ -25,10 +25,7 @@ from upscore.reproduce.example_selection import class_shares, find_photo, requir
 from upscore.reproduce.folder import Folder
 from upscore.reproduce.labelling import LabelStore, file_digest
 from upscore.reproduce.scores import measured
-from upscore.reproduce.trainings import Planned
-
-Progress = Callable[[str], AbstractContextManager[Callable[[int, int], None]]]
-"""A description -> a bar, which yields what is called with (done, of how many)."""
+from upscore.reproduce.trainings import PlannedTraining
 
 LARGEST_CROP = (256, 320)
 STEP = 32
@@ -38,7 +35,7 @@ SMALL_PHOTO = 500 * 375 // 2
 
 
 @dataclass
-class Job:
+class Context:
     """A reproduction under way.
 
     Attributes:
@@ -60,7 +57,7 @@ class Job:
     budget: Budget
     assignments: tuple[str, ...]
     runtime: Runtime
-    progress: Progress
+    on_progress: OnProgress
     train_split: str = "train"
     seeds: tuple[int, ...] = ()
     ablate: bool = False
@@ -97,8 +94,7 @@ class Job:
         return self._shares
 
     def _count(self) -> dict[str, Any]:
-        with self.progress("looking at the photos") as update:
-            return class_shares(self.split, update)
+        return class_shares(self.split, count_items(self.on_progress, "counting pixels by class"))
 
     def choose(self, photo: str | None, class_name: str | None) -> None:
         """What figures shall show. Raises SettingsError for what is not there."""
@@ -140,24 +136,24 @@ class Job:
         height, width = self.median_size()
         return COCO_SIZES if height * width >= SMALL_PHOTO else RELATIVE_SIZES
 
-    def finished(self, plans: Sequence[Planned]) -> list[Planned]:
+    def finished(self, plans: Sequence[PlannedTraining]) -> list[PlannedTraining]:
         """Those that have a network to show."""
         return [plan for plan in plans if plan.name not in self.failures]
 
-    def model(self, plan: Planned, *, final: bool = False) -> Path:
+    def model(self, plan: PlannedTraining, *, final: bool = False) -> Path:
         """Folder of its best weights on the validation split, or of those at the end."""
         path = self.folder.run(plan.name)
         return RunFolder(path).last if final else find_model(path)
 
-    def weights(self, plan: Planned, *, final: bool = False) -> str:
+    def weights(self, plan: PlannedTraining, *, final: bool = False) -> str:
         """What tells one network from another."""
         return file_digest(self.model(plan, final=final) / WEIGHTS)
 
-    def network(self, plan: Planned, *, final: bool = False) -> Segmenter:
+    def network(self, plan: PlannedTraining, *, final: bool = False) -> Segmenter:
         """Over the whole photo."""
         return load_network(self.model(plan, final=final), self.runtime)
 
-    def curve(self, plan: Planned) -> Curve:
+    def curve(self, plan: PlannedTraining) -> Curve:
         """Its log; empty where there is none."""
         log = RunFolder(self.folder.run(plan.name)).log
         return read_curve(log) if log.exists() else Curve()
@@ -172,8 +168,8 @@ class Job:
         for stage, identity in identities.items():
             self.store.begin(stage, {**identity, "data": self.dataset.fingerprint(),
                                      "split": self.split.name})  # fmt: skip
-        with self.progress(what) as update:
-            self.unlabelled.update(self.store.label(list(identities), predict, progress=update))
+        progress = count_items(self.on_progress, what)
+        self.unlabelled.update(self.store.label(list(identities), predict, progress=progress))
 
     def read_label_map(self, stage: str, place: int) -> RGBImage | None:
         """In the classes' colours; None where the photo was not labelled."""
@@ -183,7 +179,7 @@ class Job:
             return None
 
     def require_networks(
-        self, plans: Sequence[Planned], *, least: int = 0, needed: Collection[str] = ()
+        self, plans: Sequence[PlannedTraining], *, least: int = 0, needed: Collection[str] = ()
     ) -> None:
         """Raise WorkError when fewer trainings have finished, or not those that are needed."""
         done = self.finished(plans)

@@ -8,13 +8,13 @@ from pathlib import Path
 from upscore.core.run_folder import RunFolder
 from upscore.errors import UpscoreError
 from upscore.report.document import Cell, Table
-from upscore.reproduce.context import Job
+from upscore.reproduce.context import Context
 from upscore.reproduce.deconvnet_stages import DECONVNET, NO_NORM, ONE_STAGE
 from upscore.reproduce.published import PAPER_STAGES
-from upscore.reproduce.trainings import Planned
+from upscore.reproduce.trainings import PlannedTraining
 
 
-def samples_table(job: Job, plans: Sequence[Planned]) -> Table:
+def samples_table(context: Context, plans: Sequence[PlannedTraining]) -> Table:
     """A row a stage; dashes where a run was made before this was kept in its folder."""
     published: list[tuple[Cell, ...]] = [
         ("the paper", stage.crops_of, None, stage.crops, None, stage.iterations * stage.batch)
@@ -24,7 +24,7 @@ def samples_table(job: Job, plans: Sequence[Planned]) -> Table:
     for plan in plans:
         if plan.name not in (DECONVNET, NO_NORM, ONE_STAGE):
             continue
-        run = job.folder.run(plan.name)
+        run = context.folder.run(plan.name)
         stages = plan.recipe.stage_recipes() or [plan.recipe]
         folders = [run / "stages" / stage.name for stage in plan.recipe.stages[:-1]]
         for stage, folder in zip(stages, [*folders, run], strict=True):

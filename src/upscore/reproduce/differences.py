@@ -34,7 +34,7 @@ def difference_text(difference: Mapping[str, Any] | None) -> str | None:
     return text
 
 
-def told(contender: Contender | None) -> str:
+def interval_or_missing(contender: Contender | None) -> str:
     """Its interval, or that there is none."""
     return interval(contender) or "missing"
 
@@ -58,7 +58,7 @@ def sign(difference: Mapping[str, Any] | None) -> int | None:
     return -1 if all(high < 0 for _, high in intervals) else 0
 
 
-def surely(contender: Contender | None, *, above: bool) -> bool | None:
+def significant(contender: Contender | None, *, above: bool) -> bool | None:
     """Whether a difference to the first is above (or below) 0; None where that is not sure."""
     found = direction(contender)
     return None if found in (None, 0) else (found == 1) == above
@@ -76,7 +76,7 @@ def greater(value: float | None, other: float | None) -> bool | None:
     return None if value is None or other is None or value == other else value > other
 
 
-def surely_greater(values: Mapping[Any, float], others: Mapping[Any, float]) -> bool | None:
+def significantly_greater(values: Mapping[Any, float], others: Mapping[Any, float]) -> bool | None:
     """Whether a number is above another one; None where that is not sure.
 
     Args:

@@ -7,10 +7,11 @@ from typing import Any
 
 import numpy as np
 
+from upscore.core.failures import ITEM_ERRORS
 from upscore.core.labels import VOID
 from upscore.core.parallel.prefetch import prefetch
 from upscore.data.dataset import Split
-from upscore.errors import SettingsError, UpscoreError
+from upscore.errors import SettingsError
 
 LARGEST_SHARE = 0.6
 """An object over more of a photo than this leaves nothing of its outline to see."""
@@ -27,7 +28,7 @@ def class_shares(
     def read(place: int) -> dict[str, float]:
         try:
             labels = split.read(place).labels
-        except UpscoreError:
+        except ITEM_ERRORS:
             return {}
         values, counts = np.unique(labels[labels != VOID], return_counts=True)
         total = int(counts.sum())

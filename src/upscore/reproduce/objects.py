@@ -37,7 +37,7 @@ class CropSettings:
 
 
 @dataclass(frozen=True)
-class SeenObject:
+class ObjectCrop:
     """An object in a crop.
 
     Attributes:
@@ -74,7 +74,7 @@ def object_box(labels: LabelMap, label: int) -> Box:
     return np.array([columns.min(), rows.min(), columns.max() + 1, rows.max() + 1], np.float32)
 
 
-def see_object(sample: Sample, label: int, settings: CropSettings) -> SeenObject:
+def crop_object(sample: Sample, label: int, settings: CropSettings) -> ObjectCrop:
     """The largest region of a class, which must occur in the photo."""
     boxes = grow_boxes(object_box(sample.labels, label)[None], settings.growth)
     if settings.square:
@@ -85,4 +85,4 @@ def see_object(sample: Sample, label: int, settings: CropSettings) -> SeenObject
     height, width = settings.size
     target = Image.fromarray(crop_with_padding(sample.labels, boxes[0], LABEL_FILL))
     labels = np.asarray(target.resize((width, height), Image.Resampling.NEAREST))
-    return SeenObject(sample.name, crop, labels, label)
+    return ObjectCrop(sample.name, crop, labels, label)

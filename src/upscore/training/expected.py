@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
+from upscore.core.progress import Notice
 from upscore.training.recipe import BudgetSettings, Measured, Recipe, StageSettings
 
 WARM_UP = 3
@@ -19,14 +20,6 @@ SOON = 0.02
 """Part of a budget in minutes after which fewer iterations have to do."""
 FEW = 0.1
 """Part of the documented samples: a budget that sees less gets a warning."""
-
-
-@dataclass(frozen=True)
-class Notice:
-    """A line for the person who trains."""
-
-    text: str
-    warning: bool = False
 
 
 @dataclass(frozen=True)

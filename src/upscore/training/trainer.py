@@ -12,10 +12,11 @@ import torch
 from torch import Tensor, nn
 
 from upscore.core.files import write_json
+from upscore.core.progress import Notice
 from upscore.core.run_folder import RunFolder
 from upscore.core.runtime import peak_memory_bytes
 from upscore.errors import WorkError
-from upscore.training.expected import Documented, Notice, Rate, counted, timed
+from upscore.training.expected import Documented, Rate, counted, timed
 from upscore.training.graceful_stop import GracefulStop
 from upscore.training.log import RunLog
 from upscore.training.optim import make_optimizers, schedule_factor, set_learning_rate
@@ -436,7 +437,8 @@ class Training:
                 step=self.source.step_size,
                 epoch=self.source.num_samples,
             )
-        self._display(clock, self.fraction(clock), 0.0, clock.seconds, 0, "start", notices)
+        first = self.position.iteration  # no step of this session yet
+        self._display(clock, self.fraction(clock), 0.0, clock.seconds, first, "start", notices)
 
     def _note_time(self, result: Validation) -> None:
         if result.images and self.validation is not None:

@@ -25,7 +25,7 @@ from upscore.errors import DataError, NotFoundError, SettingsError, UpscoreError
 from upscore.proposals.sources import EDGES, REMOVED_EDGES, make_edges
 from upscore.report.figures.edges import edge_figure
 from upscore.report.figures.scores import write_png
-from upscore.training.trainer import Status
+from upscore.training.progress import report_status
 from upscore.workflows.edge_training import EdgeRecipe, train_edge_network
 
 StrengthOf = Callable[[BSDSImage], Strength]
@@ -63,7 +63,7 @@ def train_edges(
     out: Path,
     *,
     resume: bool = False,
-    show: Callable[[Status], None] = lambda _: None,
+    on_progress: OnProgress = ignore_progress,
 ) -> TrainedEdges:
     """Train the edge network on BSDS500 into the run folder ``out``, from random weights.
 
@@ -73,14 +73,15 @@ def train_edges(
     Args:
         data: BSDS500: folders of photos and boundaries, one a split.
         resume: go on with the run in ``out``, or begin it.
-        show: called with the progress of the training.
 
     Raises:
         SettingsError: a split that is not there, or ``out`` is taken.
         RunError: ``out`` holds another run than this.
         WorkError: the loss is not finite.
     """
-    outcome = train_edge_network(recipe, data=data, out=out, resume=resume, show=show)
+    outcome = train_edge_network(
+        recipe, data=data, out=out, resume=resume, show=report_status(on_progress)
+    )
     return TrainedEdges(
         outcome.iteration, outcome.seconds, outcome.interrupted, out / "model.safetensors"
     )

@@ -1,4 +1,4 @@
-"""A grid of trainings: one recipe, some settings with several values each, every combination."""
+"""The trainings of a sweep: one recipe, every combination of the values of some settings."""
 
 from __future__ import annotations
 
@@ -7,26 +7,31 @@ import json
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import product
+from itertools import pairwise, product
 from typing import Any
+
+import yaml
 
 from upscore.core.settings import parse_assignment
 from upscore.errors import SettingsError
 from upscore.training.recipe import Recipe, load_recipe
+
+OPENING = (yaml.FlowSequenceStartToken, yaml.FlowMappingStartToken)
+CLOSING = (yaml.FlowSequenceEndToken, yaml.FlowMappingEndToken)
 
 LONGEST = 40
 """Characters of a value in the name of a folder."""
 
 
 @dataclass(frozen=True)
-class Point:
-    """One training of a grid.
+class SweepConfig:
+    """One training of a sweep.
 
     Attributes:
         name: of its run folder, made of the swept settings: ``lr=1e-05_seed=0``.
         settings: dotted key -> value of the swept settings.
-        assignments: what ``--set`` of ``upscore train`` wants for it, fixed settings included.
-        recipe: the whole of it.
+        assignments: arguments for ``--set`` of ``upscore train``, fixed settings included.
+        recipe: all settings.
     """
 
     name: str
@@ -36,7 +41,7 @@ class Point:
 
 
 @dataclass(frozen=True)
-class Grid:
+class SweepGrid:
     """All combinations, the last swept setting changing fastest.
 
     Attributes:
@@ -46,11 +51,11 @@ class Grid:
 
     swept: dict[str, tuple[Any, ...]]
     fixed: tuple[str, ...]
-    points: tuple[Point, ...]
+    configs: tuple[SweepConfig, ...]
 
     def base(self) -> dict[str, Any]:
         """The settings that all of them share, as JSON; null in place of the swept ones."""
-        content: dict[str, Any] = self.points[0].recipe.model_dump(mode="json", by_alias=True)
+        content: dict[str, Any] = self.configs[0].recipe.model_dump(mode="json", by_alias=True)
         for key in self.swept:
             *parents, last = key.split(".")
             place = content
@@ -60,7 +65,7 @@ class Grid:
         return content
 
 
-def make_grid(recipe: str, assignments: Sequence[str]) -> Grid:
+def make_grid(recipe: str, assignments: Sequence[str]) -> SweepGrid:
     """The grid of ``KEY=VALUE,VALUE,...`` assignments, every recipe of it built and so checked.
 
     Values are separated by the commas that stand in no brackets and no quotes, and each is read as
@@ -69,7 +74,7 @@ def make_grid(recipe: str, assignments: Sequence[str]) -> Grid:
     Raises:
         NotFoundError: no such recipe file.
         SettingsError: no setting with two or more values, an empty value, one given twice, or
-            values that do not fit (all of them told).
+            values that do not fit (all of them are named).
     """
     swept: dict[str, list[tuple[str, Any]]] = {}
     fixed: list[str] = []
@@ -99,19 +104,19 @@ def make_grid(recipe: str, assignments: Sequence[str]) -> Grid:
             "nothing to sweep: give one or more settings several values, as in --set "
             "optim.lr=1e-5,1e-4 --set seed=0,1,2 (one training alone: upscore train)"
         )
-    points = _points(recipe, swept, tuple(fixed))
-    return Grid(
+    configs = _configs(recipe, swept, tuple(fixed))
+    return SweepGrid(
         {key: tuple(value for _, value in pairs) for key, pairs in swept.items()},
         tuple(fixed),
-        points,
+        configs,
     )
 
 
-def _points(
+def _configs(
     recipe: str, swept: dict[str, list[tuple[str, Any]]], fixed: tuple[str, ...]
-) -> tuple[Point, ...]:
+) -> tuple[SweepConfig, ...]:
     short = _short_names(list(swept))
-    points: list[Point] = []
+    configs: list[SweepConfig] = []
     problems: dict[str, None] = {}
     same: dict[str, str] = {}
     for choice in product(*swept.values()):
@@ -132,10 +137,10 @@ def _points(
             raise SettingsError(f"two trainings would be called {name}; write values apart")
         same[content] = name
         settings = {key: value for key, (_, value) in chosen.items()}
-        points.append(Point(name, settings, given, built))
+        configs.append(SweepConfig(name, settings, given, built))
     if problems:
         raise SettingsError("\n".join(problems))
-    return tuple(points)
+    return tuple(configs)
 
 
 def _values_of(assignment: str, text: str) -> list[str]:
@@ -153,44 +158,24 @@ def _values_of(assignment: str, text: str) -> list[str]:
 def split_values(text: str) -> list[str]:
     """Split at the commas outside of brackets, braces and quotes, as YAML has them.
 
-    Quotes count where a value begins; inside of words they are letters.
-
     Raises:
-        ValueError: a bracket or quote that does not close.
+        ValueError: a bracket or quote that does not close, or characters that YAML does not allow.
     """
-    pieces: list[str] = []
-    begin = depth = i = 0
-    while i < len(text):
-        char = text[i]
-        if char in "\"'" and text[begin:i].rstrip()[-1:] in ("", "[", "{", ",", ":"):
-            i = _end_of_quote(text, i)
-        elif char in "[{":
-            depth += 1
-        elif char in "]}":
-            depth -= 1
-        elif char == "," and depth == 0:
-            pieces.append(text[begin:i].strip())
-            begin = i + 1
-        i += 1
+    flow = f"[{text}]"
+    commas, depth = [0], 0
+    try:
+        for token in yaml.scan(flow):
+            depth += isinstance(token, OPENING) - isinstance(token, CLOSING)
+            if depth == 1 and isinstance(token, yaml.FlowEntryToken):
+                commas.append(token.start_mark.index)
+            if depth == 0 and isinstance(token, CLOSING) and token.end_mark.index < len(flow):
+                raise ValueError("a bracket is not opened")
+    except yaml.MarkedYAMLError as error:
+        quoted = error.context == "while scanning a quoted scalar"
+        raise ValueError("a quote is not closed" if quoted else str(error.problem)) from error
     if depth:
-        raise ValueError("a bracket is not closed" if depth > 0 else "a bracket is not opened")
-    return [*pieces, text[begin:].strip()]
-
-
-def _end_of_quote(text: str, begin: int) -> int:
-    """Place of the quote that ends what the one at ``begin`` opens."""
-    quote = text[begin]
-    i = begin + 1
-    while i < len(text):
-        if text[i] == "\\" and quote == '"':
-            i += 1
-        elif text[i] == quote:
-            if quote == "'" and text[i + 1 : i + 2] == "'":  # a quote doubled is a letter
-                i += 1
-            else:
-                return i
-        i += 1
-    raise ValueError(f"a quote ({quote}) is not closed")
+        raise ValueError("a bracket is not closed")
+    return [flow[a + 1 : b].strip() for a, b in pairwise([*commas, len(flow) - 1])]
 
 
 def _short_names(keys: Sequence[str]) -> dict[str, str]:

@@ -38,7 +38,7 @@ def test_values_are_split_at_the_commas_outside(text: str, pieces: list[str]) ->
 
 @pytest.mark.parametrize(
     ("text", "message"),
-    [("[1,2", "not closed"), ("1],2", "not opened"), ("'a,b", "quote (') is not closed"),
+    [("[1,2", "not closed"), ("1],2", "not opened"), ("'a,b", "a quote is not closed"),
      ('"a', "not closed")],
 )  # fmt: skip
 def test_what_does_not_close_is_told(text: str, message: str) -> None:
@@ -48,10 +48,10 @@ def test_what_does_not_close_is_told(text: str, message: str) -> None:
 
 def test_every_combination_once_the_last_changing_fastest() -> None:
     grid = make_grid(QUICK, ["optim.lr=1e-3,1e-4", "budget.iterations=7", "seed=0,1,2"])
-    assert [point.name for point in grid.points] == [
+    assert [config.name for config in grid.configs] == [
         f"lr={lr}_seed={seed}" for lr in ("0.001", "0.0001") for seed in (0, 1, 2)
     ]
-    last = grid.points[-1]
+    last = grid.configs[-1]
     assert (last.recipe.optim.lr, last.recipe.seed, last.recipe.budget.iterations) == (1e-4, 2, 7)
     assert last.settings == {"optim.lr": 1e-4, "seed": 2}
     assert last.assignments == ("budget.iterations=7", "optim.lr=1e-4", "seed=2")
@@ -64,31 +64,32 @@ def test_every_combination_once_the_last_changing_fastest() -> None:
 
 def test_lists_and_budgets_as_values() -> None:
     grid = make_grid(QUICK, ["augment.crop=[32,32],[64,96]", "budget.minutes=1,2"])
-    assert [point.recipe.augment.crop for point in grid.points] == [(32, 32)] * 2 + [(64, 96)] * 2
-    assert [point.recipe.budget.minutes for point in grid.points] == [1, 2, 1, 2]
-    assert grid.points[0].name == "crop=32x32_minutes=1"
+    crops = [config.recipe.augment.crop for config in grid.configs]
+    assert crops == [(32, 32)] * 2 + [(64, 96)] * 2
+    assert [config.recipe.budget.minutes for config in grid.configs] == [1, 2, 1, 2]
+    assert grid.configs[0].name == "crop=32x32_minutes=1"
 
 
 def test_names_are_fit_for_folders_and_tell_all_apart() -> None:
     weights = ["vgg16", "runs/a", "runs-a", "../Übung 1", "'a,b'"]
     grid = make_grid(QUICK, ["init.weights=" + ",".join(weights)])
-    names = [point.name for point in grid.points]
+    names = [config.name for config in grid.configs]
     assert names[0] == "weights=vgg16"
     assert names[2] == "weights=runs-a"
     assert len(set(names)) == 5
     assert all(re.fullmatch(r"weights=[A-Za-z0-9.+-]+", name) for name in names)
-    assert grid.points[4].recipe.init.weights == "a,b"
+    assert grid.configs[4].recipe.init.weights == "a,b"
     more = make_grid(QUICK, ["init.weights=runs/a,vgg16"])
-    assert more.points[0].name == names[1], "the same whatever else is swept"
+    assert more.configs[0].name == names[1], "the same whatever else is swept"
     alike = make_grid(QUICK, ["augment.flip=0,0.5", "loss.class_weights=none,median_frequency"])
-    assert alike.points[-1].name == "flip=0.5_class_weights=median_frequency"
+    assert alike.configs[-1].name == "flip=0.5_class_weights=median_frequency"
     none = make_grid(QUICK, ["validate.every=null,3"])
-    assert [point.name for point in none.points] == ["every=none", "every=3"]
+    assert [config.name for config in none.configs] == ["every=none", "every=3"]
 
 
 def test_keys_that_end_alike_keep_all_of_their_name() -> None:
     grid = make_grid(QUICK, ["model.name=fcn8s,fcn16s", "optim.name=sgd,adam"])
-    assert grid.points[0].name == "model.name=fcn8s_optim.name=sgd"
+    assert grid.configs[0].name == "model.name=fcn8s_optim.name=sgd"
 
 
 @pytest.mark.parametrize(
