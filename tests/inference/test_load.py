@@ -128,6 +128,15 @@ def test_paths_pictures_and_arrays_give_the_same(run, tmp_path):
         assert np.array_equal(segmenter.segment(form).labels, want)
 
 
+def test_files_pictures_and_arrays_are_limited_alike(run, tmp_path):
+    image = random_photo(30, 40)
+    segmenter = upscore.load(run)
+    for form in (save_photo(tmp_path / "a.png", image), Image.fromarray(image), image):
+        with pytest.raises(DataError, match=r"40x30 is .* over the limit .* --max-pixels 1200"):
+            segmenter.segment(form, max_pixels=1199)
+        assert segmenter.segment(form, max_pixels=1200).labels.shape == (30, 40)
+
+
 def test_pictures_are_turned_upright(run):
     picture = Image.fromarray(random_photo(20, 40))
     picture.getexif()[0x0112] = 6

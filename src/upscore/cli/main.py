@@ -12,7 +12,7 @@ import tyro
 from tyro.extras import SubcommandApp
 
 from upscore.cli.console import show_messages
-from upscore.core.memory import limit_onednn_cache, tune_malloc
+from upscore.core.memory import ignore_pillow_warnings, limit_onednn_cache, tune_malloc
 from upscore.errors import InterruptedWorkError, UpscoreError
 
 DESCRIPTION = (
@@ -87,6 +87,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         return
     limit_onednn_cache()  # before torch is imported
     tune_malloc()
+    ignore_pillow_warnings()
     show_messages("upscore")
     status = _guarded(
         lambda: build_app().cli(

@@ -10,7 +10,7 @@ import numpy as np
 from PIL import Image, ImageOps
 
 from upscore.core.draw import overlay, with_legend
-from upscore.core.images import read_image, require_rgb, to_rgb, write_label_map
+from upscore.core.images import read_image, require_rgb, require_size, to_rgb, write_label_map
 from upscore.core.labels import LabelMap, Labels, RGBImage
 from upscore.core.limits import DEFAULT_TILE, MAX_PIXELS
 from upscore.core.runtime import DeviceName, Precision
@@ -85,19 +85,22 @@ class PhotoSegmenter:
         Args:
             image: a file, a Pillow picture of any mode, or an (H, W, 3) uint8 RGB array. EXIF
                 rotation of files and pictures is honoured.
-            max_pixels: larger files are refused.
+            max_pixels: images with more pixels are refused, before they are decoded.
 
         Raises:
             NotFoundError: no such file.
-            DataError: a file that is no image, or an array of another type or shape.
+            DataError: a file that is no image, an array of another type or shape, or too many
+                pixels.
         """
         if isinstance(image, str | Path):
             pixels = read_image(Path(image), max_pixels=max_pixels)
         elif isinstance(image, Image.Image):
+            require_size(image.size, max_pixels, "an image of ")
             pixels = to_rgb(ImageOps.exif_transpose(image))
         else:
             pixels = image
-        require_rgb(pixels)
+            require_rgb(pixels)
+            require_size((pixels.shape[1], pixels.shape[0]), max_pixels, "an image of ")
         probabilities = self.segmenter.probabilities(pixels)
         labels = probabilities.argmax(axis=0).astype(np.uint8)
         return Segmentation(pixels, labels, probabilities, self.labels)

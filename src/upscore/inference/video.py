@@ -6,7 +6,6 @@ import contextlib
 import importlib.util
 import itertools
 import shutil
-import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from fractions import Fraction
 from pathlib import Path
@@ -15,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from upscore.core.draw import legend, overlay
-from upscore.core.files import atomic_path, make_folder
+from upscore.core.files import atomic_path, make_folder, temporary_name
 from upscore.core.images import write_label_map
 from upscore.core.labels import LabelMap, Labels, RGBImage
 from upscore.core.parallel.prefetch import prefetch
@@ -229,15 +228,15 @@ def _film(path: Path, rate: Fraction, label_set: Labels) -> Iterator[_Film]:
 def _whole_folder(path: Path) -> Iterator[Path]:
     """A temporary folder that becomes ``path``, in place of what was there, on success."""
     make_folder(path.parent)
+    temporary = temporary_name(path)
     try:
-        temporary = Path(tempfile.mkdtemp(prefix=f".{path.name[:80]}.", dir=path.parent))
+        temporary.mkdir()  # not mkdtemp, whose folders are private
     except OSError as error:
         raise OutputError(f"cannot write {path}: {error.strerror or error}") from error
     try:
         yield temporary
         if path.exists():
             shutil.rmtree(path)
-        temporary.chmod(0o755)  # mkdtemp makes folders private; results are not
         temporary.replace(path)
     except OSError as error:
         if isinstance(error, OutputError):

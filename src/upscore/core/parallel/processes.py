@@ -15,6 +15,7 @@ from concurrent.futures.process import BrokenProcessPool
 from itertools import islice
 from typing import Any, TypeVar
 
+from upscore.core.memory import ignore_pillow_warnings
 from upscore.errors import WorkError
 
 Item = TypeVar("Item")
@@ -112,6 +113,7 @@ def _begin(work: Callable[[Any], Any], one_core: bool) -> None:
     """In a new process: keep the work, and end when the one that asked for it is killed."""
     global _work
     _work = work
+    ignore_pillow_warnings()
     if one_core:
         use_one_core()
     threading.Thread(target=_end_with_parent, daemon=True).start()
