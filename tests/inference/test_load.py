@@ -14,8 +14,8 @@ from PIL import Image
 import upscore
 from inference.support import random_photo, save_photo
 from upscore.errors import DataError, NotFoundError, RunError, SettingsError
+from upscore.inference import test_time_augmentation as tta
 from upscore.inference.load import load_segmenter
-from upscore.inference.test_time_augmentation import Averaged
 from upscore.inference.tiles import Tiled
 from upscore.inference.whole_image import WholeImage
 
@@ -43,10 +43,10 @@ def test_options_build_what_they_say(run):
     assert isinstance(default, Tiled)
     assert isinstance(default.base, WholeImage)
     averaged = load_segmenter(run, tile=0, flip=True)
-    assert isinstance(averaged, Averaged)
+    assert isinstance(averaged, tta.TestTimeAugmentation)
     scaled = load_segmenter(run, tile=256, scales=(0.5, 1.0))
     assert isinstance(scaled, Tiled)
-    assert isinstance(scaled.base, Averaged)
+    assert isinstance(scaled.base, tta.TestTimeAugmentation)
     assert scaled.base.scales == (0.5, 1.0)
 
 

@@ -31,7 +31,7 @@ from upscore.errors import (
     WorkError,
 )
 from upscore.inference import refine_files as room
-from upscore.inference.foreign_predictions import read_stored
+from upscore.inference.foreign_predictions import read_prediction
 from upscore.inference.outputs import write_probabilities
 from upscore.inference.photo_index import PhotoIndex
 from upscore.inference.refine_files import refine_files
@@ -149,7 +149,7 @@ def test_classes_and_colours_go_through(work):
     refine(work, "camvid", save=("labels", "probabilities"))
     with Image.open(work / "out/labels/a.png") as picture:
         assert tuple(picture.getpalette()[3:6]) == CAMVID_LABELS.colors[1]
-    assert read_stored(work / "out/probabilities/a.npz").label_set(11) == CAMVID_LABELS
+    assert read_prediction(work / "out/probabilities/a.npz").label_set(11) == CAMVID_LABELS
 
     picture = Image.fromarray(labels_of(work / "labels/b.png"))
     picture.putpalette([1, 2, 3, 4, 5, 6])
@@ -633,11 +633,11 @@ def test_the_verb_reports_bad_files_last(work, capsys):
 def test_class_names_are_kept_only_where_they_fit(work):
     labels = Labels.of(["x", "y", "z"])
     write_probabilities(work / "odd/a.npz", np.full((3, 20, 30), 1 / 3, np.float32), labels)
-    stored = read_stored(work / "odd/a.npz")
+    stored = read_prediction(work / "odd/a.npz")
     assert stored.label_set(3) == labels
     assert stored.label_set(4).names == ("class_0", "class_1", "class_2", "class_3")
     np.savez(work / "odd/a.npz", probabilities=late_edge(20, 30), classes=np.arange(2))
-    assert read_stored(work / "odd/a.npz").label_set(2).names == ("class_0", "class_1")
+    assert read_prediction(work / "odd/a.npz").label_set(2).names == ("class_0", "class_1")
 
 
 def test_log_messages_of_the_package_are_shown_once(capsys):

@@ -9,6 +9,7 @@ from typing import Any, TypeVar, get_origin
 
 import yaml
 from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic.fields import FieldInfo
 
 from upscore.errors import NotFoundError, SettingsError
 
@@ -156,7 +157,7 @@ def _fields_at(model: type[BaseModel], location: list[str]) -> list[str]:
     for part in parts:
         if part.isdigit():  # a place in a list of settings
             continue
-        field = model.model_fields.get(part)
+        field = _fields(model).get(part)
         if field is None:
             return []
         kinds = [field.annotation, *getattr(field.annotation, "__args__", ())]
@@ -164,6 +165,11 @@ def _fields_at(model: type[BaseModel], location: list[str]) -> list[str]:
         if not nested:
             return []
         if get_origin(field.annotation) is dict:
-            next(parts, None)  # a name of people's own
+            next(parts, None)  # a key that the user chooses
         model = nested[0]
-    return list(model.model_fields)
+    return list(_fields(model))
+
+
+def _fields(model: type[BaseModel]) -> dict[str, FieldInfo]:
+    """The fields of a model by the keys that files have."""
+    return {field.alias or name: field for name, field in model.model_fields.items()}

@@ -16,7 +16,7 @@ from upscore.core.limits import DEFAULT_TILE, MAX_PIXELS
 from upscore.core.runtime import DeviceName, Precision
 from upscore.errors import SettingsError
 from upscore.inference.load import load_segmenter
-from upscore.inference.segmenter import Scores, Segmenter
+from upscore.inference.segmenter import ScoreMap, Segmenter
 
 
 @dataclass(frozen=True)
@@ -32,7 +32,7 @@ class Segmentation:
 
     image: RGBImage
     labels: LabelMap
-    probabilities: Scores
+    probabilities: ScoreMap
     label_set: Labels
 
     def overlay(self, *, alpha: float = 0.5, legend: bool = True) -> Image.Image:
@@ -66,7 +66,7 @@ class Segmentation:
         write_label_map(path, self.labels, self.label_set)
 
 
-class PhotoSegmenter:
+class Predictor:
     """A segmenter that takes photos as people have them: paths, Pillow pictures, arrays."""
 
     def __init__(self, segmenter: Segmenter) -> None:
@@ -115,7 +115,7 @@ def load(
     flip: bool = False,
     scales: Sequence[float] = (1.0,),
     crf: str | Path | None = None,
-) -> PhotoSegmenter:
+) -> Predictor:
     """``upscore.load("RUN")``: a run or model folder, or a pipeline file, ready for photos.
 
     Arguments and errors are those of :func:`upscore.inference.load.load_segmenter`.
@@ -123,4 +123,4 @@ def load(
     segmenter = load_segmenter(
         Path(path), device=device, precision=precision, tile=tile, flip=flip, scales=scales, crf=crf
     )
-    return PhotoSegmenter(segmenter)
+    return Predictor(segmenter)

@@ -13,27 +13,27 @@ from upscore.core.files import atomic_path
 from upscore.core.images import write_image, write_label_map
 from upscore.core.labels import LabelMap, Labels, RGBImage
 from upscore.errors import SettingsError
-from upscore.inference.segmenter import Scores
+from upscore.inference.segmenter import ScoreMap
 
-Product = Literal["labels", "overlay", "probabilities"]
-PRODUCTS: tuple[Product, ...] = get_args(Product)
-SUFFIXES: dict[Product, str] = {"labels": ".png", "overlay": ".jpg", "probabilities": ".npz"}
+OutputFormat = Literal["labels", "overlay", "probabilities"]
+OUTPUT_FORMATS: tuple[OutputFormat, ...] = get_args(OutputFormat)
+SUFFIXES: dict[OutputFormat, str] = {"labels": ".png", "overlay": ".jpg", "probabilities": ".npz"}
 
 
-def require_products(save: Sequence[str]) -> tuple[Product, ...]:
+def require_formats(save: Sequence[str]) -> tuple[OutputFormat, ...]:
     """The known products among ``save``, each once, in their own order.
 
     Raises:
         SettingsError: none, or an unknown one.
     """
-    unknown = [name for name in save if name not in PRODUCTS]
+    unknown = [name for name in save if name not in OUTPUT_FORMATS]
     if unknown or not save:
         found = f"holds {unknown[0]!r}" if unknown else "is empty"
-        raise SettingsError(f"save {found}; allowed: {', '.join(PRODUCTS)}, joined by commas")
-    return tuple(product for product in PRODUCTS if product in save)
+        raise SettingsError(f"save {found}; allowed: {', '.join(OUTPUT_FORMATS)}, joined by commas")
+    return tuple(product for product in OUTPUT_FORMATS if product in save)
 
 
-def result_path(out: Path, product: Product, name: str) -> Path:
+def output_path(out: Path, product: OutputFormat, name: str) -> Path:
     """``out/labels/NAME.png``, ``out/overlay/NAME.jpg``, ``out/probabilities/NAME.npz``."""
     return out / product / f"{name}{SUFFIXES[product]}"
 
@@ -49,13 +49,13 @@ def refuse_overwriting(targets: Mapping[Path, Sequence[Path]]) -> None:
                 )
 
 
-def write_results(
+def write_outputs(
     out: Path,
     name: str,
-    products: Sequence[Product],
+    products: Sequence[OutputFormat],
     image: RGBImage,
     labels: LabelMap,
-    probabilities: Scores | None,
+    probabilities: ScoreMap | None,
     label_set: Labels,
 ) -> None:
     """Write the asked products of one photo, each whole or not at all.
@@ -64,7 +64,7 @@ def write_results(
         OutputError: cannot write.
     """
     for product in products:
-        path = result_path(out, product, name)
+        path = output_path(out, product, name)
         if product == "labels":
             write_label_map(path, labels, label_set)
         elif product == "overlay":
@@ -75,7 +75,7 @@ def write_results(
             write_probabilities(path, probabilities, label_set)
 
 
-def write_probabilities(path: Path, probabilities: Scores, label_set: Labels) -> None:
+def write_probabilities(path: Path, probabilities: ScoreMap, label_set: Labels) -> None:
     """(C, H, W) float32 -> npz of ``probabilities`` float16, ``classes`` (C,), ``colors`` (C, 3).
 
     Not compressed: zlib would take longer than the network and save little.

@@ -18,17 +18,17 @@ from upscore.core.parallel.prefetch import prefetch
 from upscore.core.parallel.writer import Writer
 from upscore.errors import OutputError, SettingsError, UpscoreError
 from upscore.inference.batch_summary import Summary
-from upscore.inference.inputs import Job, find_jobs
+from upscore.inference.inputs import InputFile, find_inputs
 from upscore.inference.outputs import (
-    Product,
+    OutputFormat,
+    output_path,
     refuse_overwriting,
-    require_products,
-    result_path,
-    write_results,
+    require_formats,
+    write_outputs,
 )
 from upscore.inference.pipeline.run import OnStep
 from upscore.inference.proposal_steps import ProposalSteps
-from upscore.inference.segmenter import Scores, Segmenter
+from upscore.inference.segmenter import ScoreMap, Segmenter
 from upscore.inference.video import label_video, require_video, video_path
 
 DEPTH = 4
@@ -47,7 +47,7 @@ def predict_files(
     max_pixels: int = MAX_PIXELS,
     steps: Sequence[int] = (),
 ) -> Summary:
-    """Label files, folders, patterns and videos (see :func:`find_jobs`) and write the results.
+    """Label files, folders, patterns and videos (see :func:`find_inputs`) and write the results.
 
     A photo ``NAME`` (its folder below the one that was named, and its stem) becomes
 
@@ -78,9 +78,9 @@ def predict_files(
         OutputError: a result cannot be written (disk full); what was finished stays.
     """
     begin = time.perf_counter()
-    products = require_products(save)
+    products = require_formats(save)
     stepwise = ProposalSteps.of(segmenter, steps) if steps else None
-    jobs = find_jobs(inputs, out)
+    jobs = find_inputs(inputs, out)
     videos = [job for job in jobs if job.is_video]
     if videos:
         require_video()
@@ -99,7 +99,7 @@ def predict_files(
     summary = Summary(skipped=len(jobs) - len(todo))
     network = TimedNetwork(segmenter, stepwise, with_probabilities="probabilities" in products)
 
-    def read(job: Job) -> RGBImage | str | None:
+    def read(job: InputFile) -> RGBImage | str | None:
         """The photo, or what is wrong with it; None for a video, which is streamed in its turn."""
         if job.is_video:
             return None
@@ -131,7 +131,7 @@ def predict_files(
                         on_step = stepwise.saver(out, job.name, products, photo, writer)
                     labels, probabilities = network(photo, on_step)
                     writer.put(
-                        write_results, out, job.name, products, photo, labels, probabilities,
+                        write_outputs, out, job.name, products, photo, labels, probabilities,
                         segmenter.labels,
                     )  # fmt: skip
                     summary.images += 1
@@ -163,7 +163,7 @@ class TimedNetwork:
 
     def __call__(
         self, image: RGBImage, on_step: OnStep | None = None
-    ) -> tuple[LabelMap, Scores | None]:
+    ) -> tuple[LabelMap, ScoreMap | None]:
         """(H, W, 3) uint8 -> labels (H, W) uint8, probabilities (C, H, W) float32 if wanted."""
         begin = time.perf_counter()
         try:
@@ -179,12 +179,12 @@ class TimedNetwork:
             self.seconds += time.perf_counter() - begin
 
 
-def _targets(job: Job, out: Path, products: Sequence[Product]) -> list[Path]:
-    path = video_path if job.is_video else result_path
+def _targets(job: InputFile, out: Path, products: Sequence[OutputFormat]) -> list[Path]:
+    path = video_path if job.is_video else output_path
     return [path(out, product, job.name) for product in products]
 
 
-def _network_failure(job: Job, photo: RGBImage | str | None, error: Exception) -> str:
+def _network_failure(job: InputFile, photo: RGBImage | str | None, error: Exception) -> str:
     text = first_line(error)
     if isinstance(error, UpscoreError) and text.startswith(str(job.source)):
         return text

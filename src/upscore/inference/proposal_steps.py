@@ -11,9 +11,9 @@ import numpy as np
 from upscore.core.labels import LabelMap, RGBImage
 from upscore.core.parallel.writer import Writer
 from upscore.errors import SettingsError
-from upscore.inference.outputs import Product, result_path, write_results
+from upscore.inference.outputs import OutputFormat, output_path, write_outputs
 from upscore.inference.pipeline.run import OnStep, Pipeline
-from upscore.inference.segmenter import Scores, Segmenter
+from upscore.inference.segmenter import ScoreMap, Segmenter
 
 FOLDER = "steps"
 """In the folder of results: ``steps/STAGE/labels/NAME-005.png`` after five boxes, and so on."""
@@ -47,7 +47,7 @@ class ProposalSteps:
         if not segmenter.stepwise:
             raise SettingsError(
                 f"results after some boxes (--save-proposal-steps) are those of an instance_wise "
-                f"stage, but the answer {segmenter.answer!r} of this pipeline comes from none; "
+                f"stage, but the answer {segmenter.output!r} of this pipeline comes from none; "
                 "choose another answer"
             )
         wrong = [count for count in counts if count < 1]
@@ -55,28 +55,33 @@ class ProposalSteps:
             raise SettingsError(f"results after {wrong[0]} boxes; allowed: 1 or more")
         return cls(segmenter, tuple(sorted(set(counts))))
 
-    def __call__(self, image: RGBImage, on_step: OnStep) -> Scores:
+    def __call__(self, image: RGBImage, on_step: OnStep) -> ScoreMap:
         """The answer's probabilities (C, H, W); ``on_step`` is called on the way."""
         return self.pipeline.probabilities_in_steps(image, self.counts, on_step)
 
-    def paths(self, out: Path, name: str, products: Sequence[Product]) -> list[Path]:
+    def paths(self, out: Path, name: str, products: Sequence[OutputFormat]) -> list[Path]:
         """All that is saved of a photo."""
         return [
-            result_path(out / FOLDER / stage, product, _name(name, count))
+            output_path(out / FOLDER / stage, product, _name(name, count))
             for stage in self.pipeline.stepwise
             for count in self.counts
             for product in products
         ]
 
     def saver(
-        self, out: Path, name: str, products: Sequence[Product], image: RGBImage, writer: Writer
+        self,
+        out: Path,
+        name: str,
+        products: Sequence[OutputFormat],
+        image: RGBImage,
+        writer: Writer,
     ) -> OnStep:
         """What saves each step of a photo, in the threads of ``writer``."""
 
-        def save(stage: str, count: int, probabilities: Scores) -> None:
+        def save(stage: str, count: int, probabilities: ScoreMap) -> None:
             labels: LabelMap = probabilities.argmax(axis=0).astype(np.uint8)
             writer.put(
-                write_results, out / FOLDER / stage, _name(name, count), products, image, labels,
+                write_outputs, out / FOLDER / stage, _name(name, count), products, image, labels,
                 probabilities if "probabilities" in products else None,
                 self.pipeline.labels_of(stage),
             )  # fmt: skip

@@ -22,27 +22,27 @@ from upscore.errors import DataError, OutputError, SettingsError, UpscoreError
 from upscore.inference.batch_summary import Summary
 from upscore.inference.foreign_predictions import (
     LABEL_SUFFIXES,
-    STORED_SUFFIXES,
-    Stored,
-    read_stored,
+    PREDICTION_SUFFIXES,
+    StoredPrediction,
+    read_prediction,
 )
-from upscore.inference.inputs import Job, Kind, find_jobs
+from upscore.inference.inputs import InputFile, InputKind, find_inputs
 from upscore.inference.outputs import (
-    Product,
+    OutputFormat,
+    output_path,
     refuse_overwriting,
-    require_products,
-    result_path,
-    write_results,
+    require_formats,
+    write_outputs,
 )
 from upscore.inference.photo_index import PhotoIndex
-from upscore.inference.segmenter import Scores
+from upscore.inference.segmenter import ScoreMap
 
-STORED = Kind("result", STORED_SUFFIXES)
+PREDICTIONS = InputKind("result", PREDICTION_SUFFIXES)
 
 WORTH = 8
 """Files that a further process must get: its start costs as much as it saves over so many."""
 
-Task = tuple[Job, Path]
+Task = tuple[InputFile, Path]
 """A stored result and its photo."""
 
 
@@ -59,7 +59,7 @@ class Refinement:
 
     settings: CRFSettings
     out: Path
-    products: tuple[Product, ...]
+    products: tuple[OutputFormat, ...]
     confidence: float
     num_classes: int | None
     max_pixels: int
@@ -84,7 +84,7 @@ class Refinement:
             return f"{job.source}: not enough memory to refine it; try --workers 1"
         return None
 
-    def file(self, job: Job, photo: Path) -> None:
+    def file(self, job: InputFile, photo: Path) -> None:
         """Refine one file and write its results.
 
         Raises:
@@ -92,31 +92,31 @@ class Refinement:
                 for it.
             OutputError: cannot write.
         """
-        stored = read_stored(job.source, max_pixels=self.max_pixels)
+        prediction = read_prediction(job.source, max_pixels=self.max_pixels)
         image = read_image(photo, max_pixels=self.max_pixels)
-        if stored.size != image.shape[:2]:
-            raise DataError(_sizes(job.source, stored, photo, image.shape))
+        if prediction.size != image.shape[:2]:
+            raise DataError(_sizes(job.source, prediction, photo, image.shape))
         try:
-            marginals = self._marginals(stored, image)
-            label_set = stored.label_set(len(marginals))
+            marginals = self._marginals(prediction, image)
+            label_set = prediction.label_set(len(marginals))
         except (DataError, SettingsError) as error:
             raise type(error)(f"{job.source}: {error}") from error
         labels = marginals.argmax(axis=0).astype(np.uint8)
-        write_results(self.out, job.name, self.products, image, labels, marginals, label_set)
+        write_outputs(self.out, job.name, self.products, image, labels, marginals, label_set)
 
-    def _marginals(self, stored: Stored, image: RGBImage) -> Scores:
+    def _marginals(self, prediction: StoredPrediction, image: RGBImage) -> ScoreMap:
         crf = self.settings.build(threads=self.threads)
-        if not stored.is_labels:
-            found = len(stored.array)
+        if not prediction.is_labels:
+            found = len(prediction.array)
             if self.num_classes not in (None, found):
                 raise DataError(
                     f"probabilities of {found} classes, but --classes {self.num_classes}"
                 )
-            return crf(image, probabilities=stored.array)
+            return crf(image, probabilities=prediction.array)
         if self.num_classes is None:
             raise SettingsError("a label map; say of how many classes with --classes")
         return crf(
-            image, energies=unary_from_labels(stored.array, self.num_classes, self.confidence)
+            image, energies=unary_from_labels(prediction.array, self.num_classes, self.confidence)
         )
 
 
@@ -136,7 +136,7 @@ def refine_files(
 ) -> Summary:
     """Refine label maps and probabilities (files, folders, patterns) with their photos.
 
-    A result ``NAME`` is read by :func:`upscore.inference.foreign_predictions.read_stored` and
+    A result ``NAME`` is read by :func:`upscore.inference.foreign_predictions.read_prediction` and
     belongs to the photo ``images/NAME.*``, or else to the only photo of its stem below
     ``images``. Output, failures, interruption and ``resume`` work as in
     :func:`upscore.inference.predict_files.predict_files`.
@@ -159,13 +159,13 @@ def refine_files(
         WorkError: a process died.
     """
     begin = time.perf_counter()
-    products = require_products(save)
+    products = require_formats(save)
     if workers is not None and workers < 1:
         raise SettingsError(f"workers is {workers}; allowed: 1 or more")
-    jobs = find_jobs(inputs, out, STORED)
+    jobs = find_inputs(inputs, out, PREDICTIONS)
     _require_fit(jobs, num_classes, confidence)
     index = PhotoIndex(images, out=out)
-    targets = {job: [result_path(out, product, job.name) for product in products] for job in jobs}
+    targets = {job: [output_path(out, product, job.name) for product in products] for job in jobs}
     refuse_overwriting({job.source: paths for job, paths in targets.items()})
     summary = Summary(verb="refined")
     todo: list[Task] = []
@@ -209,7 +209,7 @@ def refine_files(
     return summary
 
 
-def _require_fit(jobs: Sequence[Job], num_classes: int | None, confidence: float) -> None:
+def _require_fit(jobs: Sequence[InputFile], num_classes: int | None, confidence: float) -> None:
     if num_classes is not None and num_classes < 1:
         raise SettingsError(f"--classes is {num_classes}; allowed: 1 or more")
     if not 0 < confidence < 1:
@@ -231,12 +231,12 @@ def _compile(settings: CRFSettings) -> None:
     settings.build(threads=1)(np.zeros((2, 2, 3), np.uint8), probabilities=uniform)
 
 
-def _sizes(source: Path, stored: Stored, photo: Path, image: tuple[int, ...]) -> str:
+def _sizes(source: Path, prediction: StoredPrediction, photo: Path, image: tuple[int, ...]) -> str:
     height, width, *_ = image
-    shape = stored.array.shape
+    rows, columns = prediction.size
+    shape = prediction.array.shape
     text = (
-        f"{source}: of {stored.size[1]}x{stored.size[0]} (shape {shape}), but its photo {photo} is "
-        f"{width}x{height}"
+        f"{source}: of {columns}x{rows} (shape {shape}), but its photo {photo} is {width}x{height}"
     )
     if shape[:2] == (height, width):
         return (

@@ -12,7 +12,7 @@ from upscore.core.run_folder import RunFolder
 from upscore.core.runtime import Runtime
 from upscore.errors import NotFoundError, RunError, SettingsError
 from upscore.inference.segmenter import Segmenter
-from upscore.inference.test_time_augmentation import Averaged
+from upscore.inference.test_time_augmentation import TestTimeAugmentation
 from upscore.inference.tiles import Tiled, require_tile
 from upscore.inference.whole_image import WholeImage
 from upscore.models.checkpoint import CONFIG, load_model
@@ -31,7 +31,7 @@ def load_network(
     saved = load_model(find_model(path))
     segmenter: Segmenter = WholeImage(saved.model, saved.labels, saved.input_spec, runtime)
     if flip or tuple(scales) != (1.0,):
-        segmenter = Averaged(segmenter, flip=flip, scales=scales)
+        segmenter = TestTimeAugmentation(segmenter, flip=flip, scales=scales)
     # Tiles outside, so that memory stays in proportion to a tile whatever the scales.
     return Tiled(segmenter, tile=tile) if tile else segmenter
 

@@ -20,9 +20,9 @@ from upscore.core.labels import LabelMap, Labels, RGBImage
 from upscore.core.parallel.prefetch import prefetch
 from upscore.core.parallel.writer import Writer
 from upscore.errors import DataError, MissingExtraError, OutputError
-from upscore.inference.inputs import Job
-from upscore.inference.outputs import Product, write_probabilities
-from upscore.inference.segmenter import Scores
+from upscore.inference.inputs import InputFile
+from upscore.inference.outputs import OutputFormat, write_probabilities
+from upscore.inference.segmenter import ScoreMap
 
 DEPTH = 4
 """Frames that wait decoded, and as many to be encoded."""
@@ -39,17 +39,17 @@ def require_video() -> None:
         )
 
 
-def video_path(out: Path, product: Product, name: str) -> Path:
+def video_path(out: Path, product: OutputFormat, name: str) -> Path:
     """``out/overlay/NAME.mp4``; the folders ``out/labels/NAME`` and ``out/probabilities/NAME``."""
     return out / product / (f"{name}.mp4" if product == "overlay" else name)
 
 
 def label_video(
-    job: Job,
-    network: Callable[[RGBImage], tuple[LabelMap, Scores | None]],
+    job: InputFile,
+    network: Callable[[RGBImage], tuple[LabelMap, ScoreMap | None]],
     label_set: Labels,
     out: Path,
-    products: Sequence[Product],
+    products: Sequence[OutputFormat],
     *,
     max_pixels: int,
     writer: Writer,

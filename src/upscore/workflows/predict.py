@@ -9,7 +9,7 @@ from typing import Any
 
 from upscore.core.progress import OnProgress, count_items, ignore_progress
 from upscore.inference.batch_summary import Summary
-from upscore.inference.outputs import require_products
+from upscore.inference.outputs import require_formats
 from upscore.inference.pipeline.settings import is_pipeline
 from upscore.inference.predict_files import predict_files
 from upscore.inference.proposal_steps import FOLDER
@@ -79,7 +79,7 @@ def predict(
         []
     """
     run, out = Path(run), Path(out)
-    products = require_products(save)
+    products = require_formats(save)
     summary = predict_files(
         options.load(run),
         inputs,

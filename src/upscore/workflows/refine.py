@@ -8,7 +8,7 @@ from pathlib import Path
 from upscore.core.limits import MAX_PIXELS
 from upscore.core.progress import OnProgress, count_items, ignore_progress
 from upscore.crf.settings import load_crf
-from upscore.inference.outputs import require_products
+from upscore.inference.outputs import require_formats
 from upscore.inference.refine_files import refine_files
 from upscore.workflows.predict import PredictResult
 
@@ -47,7 +47,7 @@ def refine(
         >>> result.summary.images
         1
     """
-    products = require_products(save)
+    products = require_formats(save)
     summary = refine_files(
         inputs,
         Path(images),
