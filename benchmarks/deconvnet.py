@@ -48,10 +48,9 @@ from upscore.core.runtime import (
 )
 from upscore.crf.settings import crf_settings
 from upscore.inference.instance_wise import PAPER, InstanceSettings, InstanceWise
-from upscore.inference.run_model import find_model
 from upscore.inference.segmenter import ScoreMap
 from upscore.models.base import Network
-from upscore.models.checkpoint import load_model
+from upscore.models.checkpoint import find_model, load_model
 from upscore.models.deconvolution import DeconvBlock, MatrixConvTranspose2d, as_convolution
 from upscore.models.factory import create_model
 from upscore.models.fold import fold_batch_norm
