@@ -68,3 +68,14 @@ def late_edge(height: int, width: int, *, shift: int = 3) -> ScoreMap:
     """(2, H, W) float32: class 0 left and 1 right of an edge ``shift`` pixels too far right."""
     left = np.where(np.arange(width) < width // 2 + shift, 0.7, 0.3).astype(np.float32)
     return np.broadcast_to(np.stack([left, 1 - left])[:, None], (2, height, width)).copy()
+
+
+def save_probabilities(path: Path, probabilities: ScoreMap, labels: Labels) -> None:
+    """An npz as docs/prediction.md describes it."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    np.savez(
+        path,
+        probabilities=probabilities.astype(np.float16),
+        classes=np.array(labels.names),
+        colors=np.array(labels.colors, np.uint8),
+    )

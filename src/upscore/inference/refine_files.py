@@ -28,7 +28,7 @@ from upscore.inference.foreign_predictions import (
 )
 from upscore.inference.inputs import InputFile, InputKind, find_inputs
 from upscore.inference.outputs import (
-    OutputFormat,
+    LabelledImage,
     output_path,
     refuse_overwriting,
     require_formats,
@@ -59,7 +59,7 @@ class Refinement:
 
     settings: CRFSettings
     out: Path
-    products: tuple[OutputFormat, ...]
+    formats: tuple[str, ...]
     confidence: float
     num_classes: int | None
     max_pixels: int
@@ -102,7 +102,8 @@ class Refinement:
         except (DataError, SettingsError) as error:
             raise type(error)(f"{job.source}: {error}") from error
         labels = marginals.argmax(axis=0).astype(np.uint8)
-        write_outputs(self.out, job.name, self.products, image, labels, marginals, label_set)
+        item = LabelledImage(image, labels, label_set, marginals)
+        write_outputs(self.out, job.name, self.formats, item)
 
     def _marginals(self, prediction: StoredPrediction, image: RGBImage) -> ScoreMap:
         crf = self.settings.build(threads=self.threads)
@@ -159,13 +160,13 @@ def refine_files(
         WorkError: a process died.
     """
     begin = time.perf_counter()
-    products = require_formats(save)
+    formats = require_formats(save)
     if workers is not None and workers < 1:
         raise SettingsError(f"workers is {workers}; allowed: 1 or more")
     jobs = find_inputs(inputs, out, PREDICTIONS)
     _require_fit(jobs, num_classes, confidence)
     index = PhotoIndex(images, out=out)
-    targets = {job: [output_path(out, product, job.name) for product in products] for job in jobs}
+    targets = {job: [output_path(out, name, job.name) for name in formats] for job in jobs}
     refuse_overwriting({job.source: paths for job, paths in targets.items()})
     summary = Summary(verb="refined")
     todo: list[Task] = []
@@ -185,7 +186,7 @@ def refine_files(
     cores = num_cores()
     processes = max(1, min(workers or cores, len(todo) if workers else len(todo) // WORTH))
     threads = None if processes == 1 else max(1, cores // processes)
-    work = Refinement(settings, out, products, confidence, num_classes, max_pixels, threads)
+    work = Refinement(settings, out, formats, confidence, num_classes, max_pixels, threads)
     done = summary.skipped + len(summary.failures)
     if progress:
         progress(done, len(jobs))

@@ -79,18 +79,18 @@ def predict(
         []
     """
     run, out = Path(run), Path(out)
-    products = require_formats(save)
+    formats = require_formats(save)
     summary = predict_files(
         options.load(run),
         inputs,
         out,
-        save=products,
+        save=formats,
         resume=resume,
         progress=count_items(on_progress, "labelling"),
         max_pixels=options.max_pixels,
         steps=proposal_steps,
     )
-    folders: dict[str, Path] = {product: out / product for product in products}
+    folders: dict[str, Path] = {name: out / name for name in formats}
     if proposal_steps:
         folders["steps"] = out / FOLDER
     return PredictResult(summary, folders, is_pipeline(run))

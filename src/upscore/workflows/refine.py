@@ -47,7 +47,7 @@ def refine(
         >>> result.summary.images
         1
     """
-    products = require_formats(save)
+    formats = require_formats(save)
     summary = refine_files(
         inputs,
         Path(images),
@@ -55,10 +55,10 @@ def refine(
         load_crf(crf),
         confidence=confidence,
         num_classes=num_classes,
-        save=products,
+        save=formats,
         resume=resume,
         progress=count_items(on_progress, "refining"),
         workers=workers,
         max_pixels=max_pixels,
     )
-    return PredictResult(summary, {product: Path(out) / product for product in products})
+    return PredictResult(summary, {name: Path(out) / name for name in formats})
