@@ -48,10 +48,9 @@ from upscore.core.runtime import (
 )
 from upscore.crf.settings import crf_settings
 from upscore.inference.instance_wise import PAPER, InstanceSettings, InstanceWise
-from upscore.inference.run_model import find_model
-from upscore.inference.segmenter import Scores
+from upscore.inference.segmenter import ScoreMap
 from upscore.models.base import Network
-from upscore.models.checkpoint import load_model
+from upscore.models.checkpoint import find_model, load_model
 from upscore.models.deconvolution import DeconvBlock, MatrixConvTranspose2d, as_convolution
 from upscore.models.factory import create_model
 from upscore.models.fold import fold_batch_norm
@@ -88,7 +87,7 @@ class Outcome:
 
     network: float
     rest: float
-    scores: Scores
+    scores: ScoreMap
 
     @property
     def total(self) -> float:
@@ -291,7 +290,7 @@ def agreement(a: LabelMap, b: LabelMap) -> float:
     return float((a == b).mean())
 
 
-def refined(scores: Scores, image: RGBImage, crf: Callable[..., Scores]) -> LabelMap:
+def refined(scores: ScoreMap, image: RGBImage, crf: Callable[..., ScoreMap]) -> LabelMap:
     probabilities = torch.from_numpy(scores).softmax(dim=0).numpy()
     labels: LabelMap = crf(image, probabilities=probabilities).argmax(axis=0).astype(np.uint8)
     return labels

@@ -582,7 +582,7 @@ def full_disk(monkeypatch: pytest.MonkeyPatch, number: int) -> None:
     def fail(*_args: object, **_options: object) -> None:
         raise OSError(number, "simulated")
 
-    monkeypatch.setattr("upscore.core.files.tempfile.mkstemp", fail)
+    monkeypatch.setattr("upscore.core.files.create_temporary", fail)
 
 
 @pytest.mark.parametrize(

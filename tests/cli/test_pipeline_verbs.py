@@ -204,7 +204,7 @@ def test_results_as_boxes_are_added(path, data, tmp_path, capsys):
     image = data.parent / "images/p1.png"
     options = {"out": out, "save": "labels,overlay,probabilities", "save_proposal_steps": "2, 1,50"}
     predict(path, image, **options)
-    assert f"as boxes are added: {out / 'steps'}" in capsys.readouterr().out
+    assert f"steps: {out / 'steps'}" in capsys.readouterr().out
     files = sorted(str(p.relative_to(out)) for p in out.rglob("*") if p.is_file())
     steps = [
         f"steps/deconvnet/{product}/p1-{count}{suffix}"

@@ -63,7 +63,7 @@ def test_each_stage_has_its_own(split, tmp_path):
     )  # fmt: skip
     assert found["good"].details.boundary_f.mean_f() == 1
     assert found["bad"].details.boundary_f.mean_f() < 1
-    write_stages(found, tmp_path, answer="good", seconds={}, about={})
+    write_stages(found, tmp_path, output="good", seconds={}, about={})
     content = json.loads((tmp_path / "stages.json").read_text("utf-8"))
     assert content["stages"][0]["boundary_iou"] == 1
     assert content["stages"][1]["boundary_f"] == found["bad"].details.boundary_f.mean_f()

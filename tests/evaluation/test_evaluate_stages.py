@@ -90,7 +90,7 @@ def test_a_wrong_prediction_of_one_stops_and_names_the_image(split):
 def test_on_disk(split, tmp_path):
     found = evaluate_stages(both, list(STAGES), split)
     seconds = {"perfect": 0.5, "sloppy": 1.5}
-    write_stages(found, tmp_path / "o", answer="perfect", seconds=seconds, about={"a": 1})
+    write_stages(found, tmp_path / "o", output="perfect", seconds=seconds, about={"a": 1})
     content = json.loads((tmp_path / "o/stages.json").read_text("utf-8"))
     assert content["answer"] == "perfect"
     assert content["about"] == {"a": 1}
@@ -106,4 +106,4 @@ def test_on_disk(split, tmp_path):
     assert float(rows[0]["miou"]) == scores.miou
     (tmp_path / "f").touch()
     with pytest.raises(OutputError):
-        write_stages(found, tmp_path / "f", answer="perfect", seconds=seconds, about={})
+        write_stages(found, tmp_path / "f", output="perfect", seconds=seconds, about={})

@@ -10,6 +10,7 @@ import pytest
 from PIL import Image
 
 from evaluation.small_world import NAMES, make_data, make_network
+from inference.support import save_probabilities
 from upscore.cli.compare import compare
 from upscore.cli.evaluate import evaluate
 from upscore.cli.segmenter_options import SegmenterOptions
@@ -17,7 +18,6 @@ from upscore.core.labels import Labels
 from upscore.data import open_dataset
 from upscore.errors import SettingsError, WorkError
 from upscore.inference.load import load_segmenter
-from upscore.inference.outputs import write_probabilities
 from upscore.workflows.predict import predict
 
 CPU = SegmenterOptions(device="cpu", precision="fp32")
@@ -65,7 +65,7 @@ def test_classes_of_an_npz_are_matched_by_name(run, data, tmp_path):
     for index in range(len(split)):
         sample = split.read(index)
         probabilities = segmenter.probabilities(sample.image)[turned]
-        write_probabilities(tmp_path / "maps" / f"{sample.name}.npz", probabilities, labels)
+        save_probabilities(tmp_path / "maps" / f"{sample.name}.npz", probabilities, labels)
     evaluate(tmp_path / "maps", data=data, out=tmp_path / "a")
     evaluate(run, data=data, out=tmp_path / "b", options=CPU)
     assert scores(tmp_path / "a")["confusion"] == scores(tmp_path / "b")["confusion"]

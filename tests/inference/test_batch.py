@@ -221,7 +221,7 @@ def test_stages_overlap(photos, tmp_path, monkeypatch):
     begun = [threading.Event() for _ in range(4)]
     read_on, written = threading.Event(), threading.Event()
     reads, predictions, writes = count(), count(), count()
-    read, write = batch.read_image, batch.write_results
+    read, write = batch.read_image, batch.write_outputs
 
     def meet(event):
         assert event.wait(HANG_S), "nothing else goes on meanwhile"
@@ -254,7 +254,7 @@ def test_stages_overlap(photos, tmp_path, monkeypatch):
             written.set()
 
     monkeypatch.setattr(batch, "read_image", reading)
-    monkeypatch.setattr(batch, "write_results", writing)
+    monkeypatch.setattr(batch, "write_outputs", writing)
     summary = predict_files(Slow(), [photos], tmp_path / "out", workers=1)
     assert (summary.images, summary.failures) == (4, [])
     assert len(files(tmp_path / "out")) == 8
@@ -270,7 +270,7 @@ def test_few_photos_are_held_at_once(by_color, tmp_path, monkeypatch):
     for number in range(30):
         save_photo(tmp_path / "photos" / f"{number:02d}.png", random_photo(8, 8))
     changed, held, most, results, begun = threading.Condition(), 0, 0, 0, 0
-    read, write, put = batch.read_image, batch.write_results, Writer.put
+    read, write, put = batch.read_image, batch.write_outputs, Writer.put
 
     def reading(*arguments, **options):
         nonlocal held, most
@@ -297,7 +297,7 @@ def test_few_photos_are_held_at_once(by_color, tmp_path, monkeypatch):
             held -= 1
 
     monkeypatch.setattr(batch, "read_image", reading)
-    monkeypatch.setattr(batch, "write_results", writing)
+    monkeypatch.setattr(batch, "write_outputs", writing)
     monkeypatch.setattr(Writer, "put", putting)
     predict_files(by_color, [tmp_path / "photos"], tmp_path / "out")
     assert most <= 2 * batch.DEPTH + 4

@@ -17,7 +17,7 @@ from upscore.core.runtime import Runtime
 from upscore.core.settings import build
 from upscore.edges.detectors import GradientEdges
 from upscore.errors import DataError, RunError, SettingsError
-from upscore.inference.crop_resize import see_windows
+from upscore.inference.crop_resize import extract_crops
 from upscore.inference.instance_wise import (
     PAPER,
     PRESETS,
@@ -87,7 +87,7 @@ def brute_force(network, photo, boxes, settings: InstanceSettings) -> np.ndarray
     if settings.whole_image:
         windows.append((0, 0, width, height))
     for x1, y1, x2, y2 in windows:
-        (seen,) = see_windows(
+        (seen,) = extract_crops(
             photo, [(x1, y1, x2, y2)], settings.input_size, antialias=settings.antialias
         )
         with torch.no_grad():

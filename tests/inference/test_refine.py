@@ -18,10 +18,10 @@ from upscore.cli.segmenter_options import SegmenterOptions
 from upscore.core.labels import Labels
 from upscore.crf.settings import BilateralSettings, CRFSettings, crf_settings
 from upscore.errors import DataError, NotFoundError, SettingsError
+from upscore.inference import test_time_augmentation as tta
 from upscore.inference.load import load_segmenter
 from upscore.inference.predict_files import predict_files
 from upscore.inference.refine import CRF_TILE, Refine, crf_device
-from upscore.inference.test_time_augmentation import Averaged
 from upscore.inference.tiles import Tiled
 from upscore.inference.whole_image import WholeImage
 
@@ -103,7 +103,7 @@ def test_load_puts_the_crf_around_the_tiles(model_folder):
     inner = outer.base.segmenter
     assert isinstance(inner, Tiled)
     assert inner.tile == 256
-    assert isinstance(inner.base, Averaged)
+    assert isinstance(inner.base, tta.TestTimeAugmentation)
 
     large = load_segmenter(model_folder, crf="deconvnet", tile=4096)
     assert isinstance(large, Tiled)

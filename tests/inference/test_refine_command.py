@@ -15,7 +15,7 @@ import pytest
 from PIL import Image
 
 from core.in_workers import die
-from inference.support import late_edge, random_photo, save_photo, two_halves
+from inference.support import late_edge, random_photo, save_photo, save_probabilities, two_halves
 from upscore.cli.console import show_messages
 from upscore.cli.main import main
 from upscore.core.labels import CAMVID_LABELS, Labels
@@ -32,8 +32,7 @@ from upscore.errors import (
     WorkError,
 )
 from upscore.inference import refine_files as room
-from upscore.inference.foreign_predictions import read_stored
-from upscore.inference.outputs import write_probabilities
+from upscore.inference.foreign_predictions import read_prediction
 from upscore.inference.photo_index import PhotoIndex
 from upscore.inference.refine_files import refine_files
 from waiting import HANG_S, wait_until
@@ -146,11 +145,11 @@ def test_several_processes_give_what_one_gives(work):
 def test_classes_and_colours_go_through(work):
     photo = labels_of(work / "photos/a.png")
     probabilities = np.full((11, *photo.shape[:2]), 1 / 11, np.float32)
-    write_probabilities(work / "camvid/a.npz", probabilities, CAMVID_LABELS)
+    save_probabilities(work / "camvid/a.npz", probabilities, CAMVID_LABELS)
     refine(work, "camvid", save=("labels", "probabilities"))
     with Image.open(work / "out/labels/a.png") as picture:
         assert tuple(picture.getpalette()[3:6]) == CAMVID_LABELS.colors[1]
-    assert read_stored(work / "out/probabilities/a.npz").label_set(11) == CAMVID_LABELS
+    assert read_prediction(work / "out/probabilities/a.npz").label_set(11) == CAMVID_LABELS
 
     picture = Image.fromarray(labels_of(work / "labels/b.png"))
     picture.putpalette([1, 2, 3, 4, 5, 6])
@@ -634,12 +633,12 @@ def test_the_verb_reports_bad_files_last(work, capsys):
 
 def test_class_names_are_kept_only_where_they_fit(work):
     labels = Labels.of(["x", "y", "z"])
-    write_probabilities(work / "odd/a.npz", np.full((3, 20, 30), 1 / 3, np.float32), labels)
-    stored = read_stored(work / "odd/a.npz")
+    save_probabilities(work / "odd/a.npz", np.full((3, 20, 30), 1 / 3, np.float32), labels)
+    stored = read_prediction(work / "odd/a.npz")
     assert stored.label_set(3) == labels
     assert stored.label_set(4).names == ("class_0", "class_1", "class_2", "class_3")
     np.savez(work / "odd/a.npz", probabilities=late_edge(20, 30), classes=np.arange(2))
-    assert read_stored(work / "odd/a.npz").label_set(2).names == ("class_0", "class_1")
+    assert read_prediction(work / "odd/a.npz").label_set(2).names == ("class_0", "class_1")
 
 
 def test_log_messages_of_the_package_are_shown_once(capsys):

@@ -126,7 +126,9 @@ def test_loss_against_its_formula() -> None:
 def test_learns_and_writes_weights_that_load(bsds: Path, tmp_path: Path) -> None:
     seen: list[Status] = []
     recipe = SMALL.model_copy(update={"iterations": 40, "log_every": 10})
-    outcome = train_edges(recipe, bsds, tmp_path / "rün", show=seen.append)
+    outcome = train_edges(
+        recipe, bsds, tmp_path / "rün", on_progress=lambda event: seen.append(event.status)
+    )
     assert (outcome.iteration, outcome.interrupted) == (40, False)
     with (tmp_path / "rün" / "log.csv").open(newline="") as stream:
         rows = list(csv.DictReader(stream))

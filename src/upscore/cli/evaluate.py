@@ -139,7 +139,7 @@ def overall_table(scores: Scores, result: Evaluation) -> Table:
 
 
 def stages_table(
-    results: Mapping[str, Evaluation], answer: str, own_seconds: Mapping[str, float]
+    results: Mapping[str, Evaluation], output: str, own_seconds: Mapping[str, float]
 ) -> Table:
     """The scores of each stage of a pipeline, and how long it took beside those that it is of."""
     from rich.table import Table
@@ -155,7 +155,7 @@ def stages_table(
         scores = result.confusion.scores()
         num = len(result.images)
         table.add_row(
-            f"{name} (answer)" if name == answer else name,
+            f"{name} (answer)" if name == output else name,
             _show(scores.miou),
             str(scores.classes_averaged),
             _show(scores.pixel_accuracy),

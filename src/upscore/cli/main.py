@@ -13,7 +13,7 @@ from tyro.extras import SubcommandApp
 
 from upscore.cli.console import show_messages
 from upscore.cli.verbs import GROUPS, VERBS
-from upscore.core.memory import limit_onednn_cache, tune_malloc
+from upscore.core.memory import ignore_pillow_warnings, limit_onednn_cache, tune_malloc
 from upscore.errors import InterruptedWorkError, UpscoreError
 
 DESCRIPTION = (
@@ -46,6 +46,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         return
     limit_onednn_cache()  # before torch is imported
     tune_malloc()
+    ignore_pillow_warnings()
     show_messages("upscore")
     status = _guarded(
         lambda: build_app().cli(

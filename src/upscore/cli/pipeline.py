@@ -33,7 +33,7 @@ def pipeline(
     show_messages("upscore.inference")
     settings = write_pipeline(name, out, runs=_runs(run), store=store)
     stages = ", ".join(settings.stages)
-    console.print(f"Wrote {out}: stages {stages}; the answer is {settings.answer}.", markup=False)
+    console.print(f"Wrote {out}: stages {stages}; the answer is {settings.output}.", markup=False)
     console.print(f"Next: upscore predict {out} PHOTOS --out DIR", markup=False)
     console.print(f"      upscore evaluate {out} --data PATH", markup=False)
 

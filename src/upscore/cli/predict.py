@@ -9,6 +9,7 @@ from tyro.conf import Positional, arg
 
 from upscore.cli.segmenter_options import SEGMENTER_DEFAULTS, SegmenterOptions
 from upscore.errors import SettingsError
+from upscore.inference.outputs import OUT_HELP, SAVE_HELP
 
 if TYPE_CHECKING:
     from upscore.workflows.predict import PredictResult
@@ -19,8 +20,8 @@ def predict(
     inputs: Annotated[Positional[tuple[str, ...]], arg(metavar="INPUT...")],
     /,
     *,
-    out: Path,
-    save: str = "labels,overlay",
+    out: Annotated[Path, arg(help=OUT_HELP)],
+    save: Annotated[str, arg(help=SAVE_HELP)] = "labels,overlay",
     resume: bool = False,
     save_proposal_steps: Annotated[str | None, arg(metavar="COUNTS")] = None,
     options: Annotated[SegmenterOptions, arg(name="")] = SEGMENTER_DEFAULTS,
@@ -30,8 +31,6 @@ def predict(
     Args:
         run: Run folder that `upscore train` wrote, a model folder, or a pipeline file (.yaml).
         inputs: Photos, folders, patterns in quotes ('**/*.jpg') or videos.
-        out: Folder for the results: labels/, overlay/, probabilities/.
-        save: What to write: labels, overlay, probabilities, joined by commas.
         resume: Pass over photos whose results are all there already.
         save_proposal_steps: Of a pipeline with an instance_wise stage, also save what that stage
             says after so many boxes, as 1,5,10,50: steps/STAGE/labels/NAME-005.png and so on.

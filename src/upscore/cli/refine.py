@@ -8,6 +8,7 @@ from typing import Annotated
 from tyro.conf import Positional, arg
 
 from upscore.core.limits import MAX_PIXELS
+from upscore.inference.outputs import OUT_HELP, SAVE_HELP
 
 
 def refine(
@@ -15,11 +16,11 @@ def refine(
     /,
     *,
     images: Annotated[Path, arg(metavar="DIR")],
-    out: Annotated[Path, arg(metavar="DIR")],
+    out: Annotated[Path, arg(metavar="DIR", help=OUT_HELP)],
     crf: Annotated[str, arg(metavar="NAME|FILE")] = "deconvnet",
     confidence: float = 0.9,
     classes: Annotated[int | None, arg(metavar="INT")] = None,
-    save: str = "labels,overlay",
+    save: Annotated[str, arg(help=SAVE_HELP)] = "labels,overlay",
     resume: bool = False,
     workers: Annotated[int | None, arg(metavar="INT")] = None,
     max_pixels: int = MAX_PIXELS,
@@ -30,11 +31,9 @@ def refine(
         inputs: Files, folders or patterns in quotes: .npz (key probabilities, or its only array)
             and .npy of (C, H, W), or index .png.
         images: Folder of the photos; they are matched by name without the suffix.
-        out: Folder for the results: labels/, overlay/, probabilities/.
         crf: Settings: deconvnet, released, deeplab, or a YAML file.
         confidence: How sure a label of a label map is, between 0 and 1; 255 is unlabelled.
         classes: Number of classes; needed for label maps.
-        save: What to write: labels, overlay, probabilities, joined by commas.
         resume: Pass over files whose results are all there already.
         workers: Processes that share the cores; by default one a core, fewer for few files.
         max_pixels: Photos with more pixels are refused.

@@ -1,15 +1,21 @@
-"""What the process keeps: less of torch's caches by image size, more of the memory it gave free."""
+"""Set-up of a process that runs nothing but upscore: caches, memory and warnings."""
 
 from __future__ import annotations
 
 import ctypes
 import os
 import sys
+import warnings
 
 # glibc's malloc.h
 _M_TRIM_THRESHOLD, _M_TOP_PAD, _M_MMAP_MAX = -1, -2, -4
 
 ENTRIES = "64"  # two or three sizes of a network of twenty convolutions
+
+
+def ignore_pillow_warnings() -> None:
+    """Hide Pillow's warnings in this process: broken EXIF is not worth a line per photo."""
+    warnings.filterwarnings("ignore", module=r"PIL\.")
 
 
 def limit_onednn_cache() -> None:

@@ -166,7 +166,8 @@ def _measure_split(split: Split, dataset: DataSet, progress: Progress) -> SplitS
         labels = split.read_labels(index)
         path = dataset.instances.get(split.pairs[index].name)
         if path is not None:
-            objects = _instance_sizes(labels, read_instances(path, labels), num_classes)
+            instances = read_instances(path, labels, max_pixels=split.max_pixels)
+            objects = _instance_sizes(labels, instances, num_classes)
         else:
             objects = _region_sizes(labels, split.labels.background)
         height, width = labels.shape

@@ -10,13 +10,13 @@ import numpy as np
 from PIL import Image, ImageOps
 
 from upscore.core.draw import overlay, with_legend
-from upscore.core.images import read_image, require_rgb, to_rgb, write_label_map
+from upscore.core.images import read_image, require_rgb, require_size, to_rgb, write_label_map
 from upscore.core.labels import LabelMap, Labels, RGBImage
 from upscore.core.limits import DEFAULT_TILE, MAX_PIXELS
 from upscore.core.runtime import DeviceName, Precision
 from upscore.errors import SettingsError
 from upscore.inference.load import load_segmenter
-from upscore.inference.segmenter import Scores, Segmenter
+from upscore.inference.segmenter import ScoreMap, Segmenter
 
 
 @dataclass(frozen=True)
@@ -32,7 +32,7 @@ class Segmentation:
 
     image: RGBImage
     labels: LabelMap
-    probabilities: Scores
+    probabilities: ScoreMap
     label_set: Labels
 
     def overlay(self, *, alpha: float = 0.5, legend: bool = True) -> Image.Image:
@@ -66,7 +66,7 @@ class Segmentation:
         write_label_map(path, self.labels, self.label_set)
 
 
-class PhotoSegmenter:
+class Predictor:
     """A segmenter that takes photos as people have them: paths, Pillow pictures, arrays."""
 
     def __init__(self, segmenter: Segmenter) -> None:
@@ -85,19 +85,22 @@ class PhotoSegmenter:
         Args:
             image: a file, a Pillow picture of any mode, or an (H, W, 3) uint8 RGB array. EXIF
                 rotation of files and pictures is honoured.
-            max_pixels: larger files are refused.
+            max_pixels: images with more pixels are refused, before they are decoded.
 
         Raises:
             NotFoundError: no such file.
-            DataError: a file that is no image, or an array of another type or shape.
+            DataError: a file that is no image, an array of another type or shape, or too many
+                pixels.
         """
         if isinstance(image, str | Path):
             pixels = read_image(Path(image), max_pixels=max_pixels)
         elif isinstance(image, Image.Image):
+            require_size(image.size, max_pixels, "an image of ")
             pixels = to_rgb(ImageOps.exif_transpose(image))
         else:
             pixels = image
-        require_rgb(pixels)
+            require_rgb(pixels)
+            require_size((pixels.shape[1], pixels.shape[0]), max_pixels, "an image of ")
         probabilities = self.segmenter.probabilities(pixels)
         labels = probabilities.argmax(axis=0).astype(np.uint8)
         return Segmentation(pixels, labels, probabilities, self.labels)
@@ -112,7 +115,7 @@ def load(
     flip: bool = False,
     scales: Sequence[float] = (1.0,),
     crf: str | Path | None = None,
-) -> PhotoSegmenter:
+) -> Predictor:
     """``upscore.load("RUN")``: a run or model folder, or a pipeline file, ready for photos.
 
     Arguments and errors are those of :func:`upscore.inference.load.load_segmenter`.
@@ -126,4 +129,4 @@ def load(
     segmenter = load_segmenter(
         Path(path), device=device, precision=precision, tile=tile, flip=flip, scales=scales, crf=crf
     )
-    return PhotoSegmenter(segmenter)
+    return Predictor(segmenter)

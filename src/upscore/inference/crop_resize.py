@@ -29,13 +29,13 @@ Floats = npt.NDArray[np.float32]
 Ints = npt.NDArray[np.int64]
 
 
-def touches(window: Window, height: int, width: int) -> bool:
+def overlaps(window: Window, height: int, width: int) -> bool:
     """Whether a window has a pixel of the photo."""
     x1, y1, x2, y2 = window
     return x1 < width and y1 < height and x2 > 0 and y2 > 0
 
 
-def see_windows(
+def extract_crops(
     image: RGBImage, windows: Sequence[Window], size: tuple[int, int], *, antialias: bool
 ) -> npt.NDArray[np.uint8]:
     """What each window shows, resized to ``size`` = (h, w): (N, h, w, 3) uint8, black outside.
@@ -50,7 +50,7 @@ def see_windows(
     return seen
 
 
-def lay_windows(
+def paste_crops(
     scores: Floats, windows: Sequence[Window], canvas: Floats, *, add: bool, antialias: bool
 ) -> None:
     """Resize each window's scores to the window and combine them with ``canvas``, in place.

@@ -18,14 +18,14 @@ from upscore.errors import DataError, NotFoundError
 
 LABEL_SUFFIXES = (".png",)
 ARRAY_SUFFIXES = (".npz", ".npy")
-STORED_SUFFIXES = (*ARRAY_SUFFIXES, *LABEL_SUFFIXES)
+PREDICTION_SUFFIXES = (*ARRAY_SUFFIXES, *LABEL_SUFFIXES)
 
 KEY = "probabilities"
 """The array that is taken from an npz of several."""
 
 
 @dataclass(frozen=True)
-class Stored:
+class StoredPrediction:
     """What a file holds.
 
     Attributes:
@@ -63,7 +63,7 @@ class Stored:
         return Labels.of(names, colors[:num_classes].tolist())
 
 
-def read_stored(path: Path, *, max_pixels: int = MAX_PIXELS) -> Stored:
+def read_prediction(path: Path, *, max_pixels: int = MAX_PIXELS) -> StoredPrediction:
     """Labels or probabilities from a PNG, an npy or an npz.
 
     - PNG: a label map of class indices, 8 or 16 bits, palette or grey.
@@ -86,7 +86,7 @@ def read_stored(path: Path, *, max_pixels: int = MAX_PIXELS) -> Stored:
     try:
         loaded = np.load(path, allow_pickle=False)
         if isinstance(loaded, np.ndarray):
-            return Stored(_require_array(loaded, path))
+            return StoredPrediction(_require_array(loaded, path))
         with loaded:
             key = _only_key(loaded.files, path)
             array = _require_array(loaded[key], path)
@@ -101,10 +101,10 @@ def read_stored(path: Path, *, max_pixels: int = MAX_PIXELS) -> Stored:
             f"{path}: not an array file of numpy that can be read ({error}); write it again with "
             "numpy.save or numpy.savez"
         ) from error
-    return Stored(array, None if names is None else tuple(names.tolist()), colors)
+    return StoredPrediction(array, None if names is None else tuple(names.tolist()), colors)
 
 
-def _read_labels(path: Path, max_pixels: int) -> Stored:
+def _read_labels(path: Path, max_pixels: int) -> StoredPrediction:
     labels = read_mask(path, max_pixels=max_pixels)
     if labels.ndim != 2:
         raise DataError(
@@ -114,7 +114,7 @@ def _read_labels(path: Path, max_pixels: int) -> Stored:
     with Image.open(path) as picture:
         palette = picture.getpalette("RGB") if picture.mode == "P" else None
     colors = None if palette is None else np.array(palette, dtype=np.uint8).reshape(-1, 3)
-    return Stored(labels, colors=colors)
+    return StoredPrediction(labels, colors=colors)
 
 
 def _only_key(keys: list[str], path: Path) -> str:

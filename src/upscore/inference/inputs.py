@@ -15,7 +15,7 @@ VIDEO_SUFFIXES = (".mp4", ".m4v", ".mov", ".avi", ".mkv", ".webm", ".mpg", ".mpe
 
 
 @dataclass(frozen=True)
-class Kind:
+class InputKind:
     """Which files a verb takes, and how it calls them.
 
     Attributes:
@@ -31,11 +31,11 @@ class Kind:
     named_what: str = ""
 
 
-PHOTOS = Kind("photo", IMAGE_SUFFIXES, named=VIDEO_SUFFIXES, named_what="video")
+PHOTOS = InputKind("photo", IMAGE_SUFFIXES, named=VIDEO_SUFFIXES, named_what="video")
 
 
 @dataclass(frozen=True)
-class Job:
+class InputFile:
     """One file to work on and the name of its results: ``sub/folder/photo``, without a suffix."""
 
     source: Path
@@ -46,7 +46,9 @@ class Job:
         return self.source.suffix.lower() in VIDEO_SUFFIXES
 
 
-def find_jobs(inputs: Sequence[str | Path], out: Path, kind: Kind = PHOTOS) -> list[Job]:
+def find_inputs(
+    inputs: Sequence[str | Path], out: Path, kind: InputKind = PHOTOS
+) -> list[InputFile]:
     """Every file of a kind (photos and videos) that ``inputs`` name, each once, in a fixed order.
 
     - A file is taken as it is and named by its stem.
@@ -62,11 +64,11 @@ def find_jobs(inputs: Sequence[str | Path], out: Path, kind: Kind = PHOTOS) -> l
     if not inputs:
         also = f" or {kind.named_what}s" if kind.named else ""
         raise SettingsError(f"no input; name {kind.what}s, folders, patterns{also}")
-    jobs: dict[Path, Job] = {}
+    jobs: dict[Path, InputFile] = {}
     for item in inputs:
         for job in _expand(str(item), out.resolve(), kind):
             jobs.setdefault(job.source.resolve(), job)
-    by_name: dict[str, Job] = {}
+    by_name: dict[str, InputFile] = {}
     for job in jobs.values():
         other = by_name.setdefault(job.name, job)
         if other is not job:
@@ -77,10 +79,10 @@ def find_jobs(inputs: Sequence[str | Path], out: Path, kind: Kind = PHOTOS) -> l
     return list(by_name.values())
 
 
-def _expand(item: str, out: Path, kind: Kind) -> list[Job]:
+def _expand(item: str, out: Path, kind: InputKind) -> list[InputFile]:
     path = Path(item)
     if path.is_file():
-        return [Job(path, path.stem)]
+        return [InputFile(path, path.stem)]
     if path.is_dir():
         found = list(walk(path, out))
         files = [file for file in found if file.suffix.lower() in kind.suffixes]
@@ -91,7 +93,7 @@ def _expand(item: str, out: Path, kind: Kind) -> list[Job]:
             raise NotFoundError(
                 f"{path}: no {kind.what} in this folder or below ({_kinds(kind.suffixes)}){hint}"
             )
-        return [Job(file, name_below(file, path)) for file in files]
+        return [InputFile(file, name_below(file, path)) for file in files]
     if glob.has_magic(item):
         base = _fixed_part(path)
         # results of an earlier call are no inputs, unless they are what is asked for
@@ -109,7 +111,7 @@ def _expand(item: str, out: Path, kind: Kind) -> list[Job]:
         if not files:
             what = f"{kind.what} or {kind.named_what}" if kind.named else kind.what
             raise NotFoundError(f"{item}: the pattern matches no {what} ({_kinds(wanted)})")
-        return [Job(file, name_below(file, base)) for file in files]
+        return [InputFile(file, name_below(file, base)) for file in files]
     raise NotFoundError(f"{item}: no such file or folder")
 
 

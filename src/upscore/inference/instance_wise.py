@@ -18,10 +18,10 @@ from upscore.core.labels import LabelMap, Labels, RGBImage
 from upscore.core.runtime import Runtime
 from upscore.core.settings import Settings
 from upscore.errors import SettingsError
-from upscore.inference.crop_resize import Floats, Window, see_windows
-from upscore.inference.optimized_model import PreparedNetwork
-from upscore.inference.score_map import Aggregate, ScoreMap, Start
-from upscore.inference.segmenter import Scores, log_scores
+from upscore.inference.crop_resize import Floats, Window, extract_crops
+from upscore.inference.optimized_model import InferenceModel
+from upscore.inference.score_accumulator import Aggregate, ScoreAccumulator, Start
+from upscore.inference.segmenter import ScoreMap, Segmenter, log_scores
 from upscore.proposals import deconvnet_boxes
 from upscore.proposals.base import Proposals, ProposalSource
 from upscore.proposals.deconvnet_boxes import BoxRule, whole_pixels
@@ -93,7 +93,7 @@ softmax comes after the product with FCN's scores (``Ensemble(combine="product")
 PRESETS = {"paper": PAPER, "released": RELEASED}
 
 
-class InstanceWise:
+class InstanceWise(Segmenter):
     """The segmenter that looks at a photo through object proposals.
 
     Each box is cut out (black outside the photo), resized to the network's input size, scored, and
@@ -123,7 +123,7 @@ class InstanceWise:
         *,
         settings: InstanceSettings = PAPER,
     ) -> None:
-        self.network = PreparedNetwork(model, labels, input_spec, runtime)
+        self.network = InferenceModel(model, labels, input_spec, runtime)
         self.proposals = proposals
         self.settings = settings
 
@@ -142,7 +142,7 @@ class InstanceWise:
         rule = self.settings.box_rule(top=top)
         return rule(self.proposals(image), height=height, width=width)
 
-    def scores(self, image: RGBImage) -> Scores:
+    def scores(self, image: RGBImage) -> ScoreMap:
         """(H, W, 3) uint8 -> aggregated class scores (C, H, W) float32.
 
         Raises:
@@ -153,7 +153,7 @@ class InstanceWise:
             return log_scores(self.probabilities(image))
         return _classes_first(torch.from_numpy(self._all(image)))
 
-    def probabilities(self, image: RGBImage) -> Scores:
+    def probabilities(self, image: RGBImage) -> ScoreMap:
         """Class probabilities (C, H, W) float32 in [0, 1]. Raises as ``scores``."""
         return self._probabilities(self._all(image))
 
@@ -166,7 +166,7 @@ class InstanceWise:
 
     def steps(
         self, image: RGBImage, counts: Sequence[int], *, order: Order = "score"
-    ) -> Iterator[tuple[int, Scores]]:
+    ) -> Iterator[tuple[int, ScoreMap]]:
         """Probabilities after the first 1, 5, 10, ... boxes, in one pass over the boxes.
 
         Args:
@@ -201,7 +201,7 @@ class InstanceWise:
         *_, values = self._aggregate(image, boxes, [len(boxes)])
         return values
 
-    def _probabilities(self, values: Floats) -> Scores:
+    def _probabilities(self, values: Floats) -> ScoreMap:
         map_ = torch.from_numpy(values)
         if self.settings.softmax == "after":
             return _classes_first(map_.softmax(dim=2))
@@ -218,7 +218,7 @@ class InstanceWise:
         if settings.whole_image:
             windows.insert(0, (0, 0, width, height))
             stops = [stop + 1 for stop in stops]
-        map_ = ScoreMap(
+        map_ = ScoreAccumulator(
             len(self.labels),
             height,
             width,
@@ -246,7 +246,7 @@ class InstanceWise:
     def _score(self, image: RGBImage, windows: Sequence[Window]) -> Floats:
         """Scores, or probabilities, of some windows: (N, h, w, C) float32."""
         settings = self.settings
-        pixels = see_windows(image, windows, settings.input_size, antialias=settings.antialias)
+        pixels = extract_crops(image, windows, settings.input_size, antialias=settings.antialias)
         with torch.inference_mode():
             scores = self.network(torch.from_numpy(pixels)).float()
             if settings.softmax == "before":
@@ -266,7 +266,7 @@ def _evenly(numbers: list[int], most: int) -> Iterator[list[int]]:
         yield numbers[begin:end]
 
 
-def _classes_first(map_: Tensor) -> Scores:
+def _classes_first(map_: Tensor) -> ScoreMap:
     """(H, W, C) -> (C, H, W), rows one after the other."""
-    array: Scores = map_.permute(2, 0, 1).contiguous().numpy()
+    array: ScoreMap = map_.permute(2, 0, 1).contiguous().numpy()
     return array

@@ -33,7 +33,7 @@ def load_segmenter(
         path: a run folder, a model folder (config.json and model.safetensors), or a pipeline file
             (.yaml, see docs/pipelines.md), which takes none of the last four arguments.
         tile: photos with a side over it are done in tiles; 0 for never (see ``Tiled``).
-        flip: average over the mirrored photo too (see ``Averaged``).
+        flip: average over the mirrored photo too (see ``TestTimeAugmentation``).
         scales: average over these sizes.
         crf: refine with a dense CRF: settings by name or a YAML file of them (see ``load_crf``).
             It sees the whole photo up to a side of ``CRF_TILE`` (or ``tile``, if that is larger),

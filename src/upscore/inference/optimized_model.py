@@ -13,7 +13,7 @@ from upscore.inference.fast_conv.winograd import use_winograd
 from upscore.models.fold import fold_batch_norm
 
 
-class PreparedNetwork:
+class InferenceModel:
     """A copy of a model in evaluation mode with its batch norms folded, laid out channels last.
 
     It lies on the device and, at half precision, is converted once. Weights that need none of this

@@ -23,27 +23,27 @@ from upscore.errors import DataError, NotFoundError, SettingsError, UpscoreError
 from upscore.inference.batch_summary import Summary
 from upscore.inference.foreign_predictions import (
     LABEL_SUFFIXES,
-    STORED_SUFFIXES,
-    Stored,
-    read_stored,
+    PREDICTION_SUFFIXES,
+    StoredPrediction,
+    read_prediction,
 )
-from upscore.inference.inputs import Job, Kind, find_jobs
+from upscore.inference.inputs import InputFile, InputKind, find_inputs
 from upscore.inference.outputs import (
-    Product,
+    LabelledImage,
+    output_path,
     refuse_overwriting,
-    require_products,
-    result_path,
-    write_results,
+    require_formats,
+    write_outputs,
 )
 from upscore.inference.photo_index import PhotoIndex
-from upscore.inference.segmenter import Scores
+from upscore.inference.segmenter import ScoreMap
 
-STORED = Kind("result", STORED_SUFFIXES)
+PREDICTIONS = InputKind("result", PREDICTION_SUFFIXES)
 
 WORTH = 8
 """Files that a further process must get: its start costs as much as it saves over so many."""
 
-Task = tuple[Job, Path]
+Task = tuple[InputFile, Path]
 """A stored result and its photo."""
 
 
@@ -60,7 +60,7 @@ class Refinement:
 
     settings: CRFSettings
     out: Path
-    products: tuple[Product, ...]
+    formats: tuple[str, ...]
     confidence: float
     num_classes: int | None
     max_pixels: int
@@ -70,7 +70,7 @@ class Refinement:
         """Refine one file, as :meth:`file` does."""
         self.file(*task)
 
-    def file(self, job: Job, photo: Path) -> None:
+    def file(self, job: InputFile, photo: Path) -> None:
         """Refine one file and write its results.
 
         Raises:
@@ -78,31 +78,32 @@ class Refinement:
                 for it.
             OutputError: cannot write.
         """
-        stored = read_stored(job.source, max_pixels=self.max_pixels)
+        prediction = read_prediction(job.source, max_pixels=self.max_pixels)
         image = read_image(photo, max_pixels=self.max_pixels)
-        if stored.size != image.shape[:2]:
-            raise DataError(_sizes(job.source, stored, photo, image.shape))
+        if prediction.size != image.shape[:2]:
+            raise DataError(_sizes(job.source, prediction, photo, image.shape))
         try:
-            marginals = self._marginals(stored, image)
-            label_set = stored.label_set(len(marginals))
+            marginals = self._marginals(prediction, image)
+            label_set = prediction.label_set(len(marginals))
         except (DataError, SettingsError) as error:
             raise type(error)(f"{job.source}: {error}") from error
         labels = marginals.argmax(axis=0).astype(np.uint8)
-        write_results(self.out, job.name, self.products, image, labels, marginals, label_set)
+        item = LabelledImage(image, labels, label_set, marginals)
+        write_outputs(self.out, job.name, self.formats, item)
 
-    def _marginals(self, stored: Stored, image: RGBImage) -> Scores:
+    def _marginals(self, prediction: StoredPrediction, image: RGBImage) -> ScoreMap:
         crf = self.settings.build(threads=self.threads)
-        if not stored.is_labels:
-            found = len(stored.array)
+        if not prediction.is_labels:
+            found = len(prediction.array)
             if self.num_classes not in (None, found):
                 raise DataError(
                     f"probabilities of {found} classes, but --classes {self.num_classes}"
                 )
-            return crf(image, probabilities=stored.array)
+            return crf(image, probabilities=prediction.array)
         if self.num_classes is None:
             raise SettingsError("a label map; say of how many classes with --classes")
         return crf(
-            image, energies=unary_from_labels(stored.array, self.num_classes, self.confidence)
+            image, energies=unary_from_labels(prediction.array, self.num_classes, self.confidence)
         )
 
 
@@ -122,7 +123,7 @@ def refine_files(
 ) -> Summary:
     """Refine label maps and probabilities (files, folders, patterns) with their photos.
 
-    A result ``NAME`` is read by :func:`upscore.inference.foreign_predictions.read_stored` and
+    A result ``NAME`` is read by :func:`upscore.inference.foreign_predictions.read_prediction` and
     belongs to the photo ``images/NAME.*``, or else to the only photo of its stem below
     ``images``. Output, failures, interruption and ``resume`` work as in
     :func:`upscore.inference.predict_files.predict_files`.
@@ -145,12 +146,12 @@ def refine_files(
         WorkError: a process died.
     """
     begin = time.perf_counter()
-    products = require_products(save)
+    formats = require_formats(save)
     num_processes(workers, 0, worth=WORTH)  # refuses a bad number
-    jobs = find_jobs(inputs, out, STORED)
+    jobs = find_inputs(inputs, out, PREDICTIONS)
     _require_fit(jobs, num_classes, confidence)
     index = PhotoIndex(images, out=out)
-    targets = {job: [result_path(out, product, job.name) for product in products] for job in jobs}
+    targets = {job: [output_path(out, name, job.name) for name in formats] for job in jobs}
     refuse_overwriting({job.source: paths for job, paths in targets.items()})
     summary = Summary(verb="refined")
     todo: list[Task] = []
@@ -169,7 +170,7 @@ def refine_files(
 
     processes = num_processes(workers, len(todo), worth=WORTH)
     threads = None if processes == 1 else max(1, num_cores() // processes)
-    work = Refinement(settings, out, products, confidence, num_classes, max_pixels, threads)
+    work = Refinement(settings, out, formats, confidence, num_classes, max_pixels, threads)
     done = summary.skipped + len(summary.failures)
     if progress:
         progress(done, len(jobs))
@@ -196,7 +197,7 @@ def refine_files(
     return summary
 
 
-def _require_fit(jobs: Sequence[Job], num_classes: int | None, confidence: float) -> None:
+def _require_fit(jobs: Sequence[InputFile], num_classes: int | None, confidence: float) -> None:
     if num_classes is not None and num_classes < 1:
         raise SettingsError(f"--classes is {num_classes}; allowed: 1 or more")
     if not 0 < confidence < 1:
@@ -214,12 +215,12 @@ def _source(task: Task) -> str:
     return str(task[0].source)
 
 
-def _sizes(source: Path, stored: Stored, photo: Path, image: tuple[int, ...]) -> str:
+def _sizes(source: Path, prediction: StoredPrediction, photo: Path, image: tuple[int, ...]) -> str:
     height, width, *_ = image
-    shape = stored.array.shape
+    rows, columns = prediction.size
+    shape = prediction.array.shape
     text = (
-        f"{source}: of {stored.size[1]}x{stored.size[0]} (shape {shape}), but its photo {photo} is "
-        f"{width}x{height}"
+        f"{source}: of {columns}x{rows} (shape {shape}), but its photo {photo} is {width}x{height}"
     )
     if shape[:2] == (height, width):
         return (

@@ -1,4 +1,4 @@
-"""Averaging over the mirrored photo and over sizes."""
+"""Test-time augmentation: averages over the mirrored photo and over sizes."""
 
 from __future__ import annotations
 
@@ -11,22 +11,22 @@ import torch.nn.functional as F
 from PIL import Image
 
 from upscore.core.images import require_rgb
-from upscore.core.labels import LabelMap, Labels, RGBImage
+from upscore.core.labels import Labels, RGBImage
 from upscore.errors import SettingsError
-from upscore.inference.segmenter import Scores, Segmenter, log_scores
+from upscore.inference.segmenter import ScoreMap, Segmenter
 
 MAX_SCALE = 8.0
 
 
-class Averaged:
+class TestTimeAugmentation(Segmenter):
     """The mean of another segmenter's probabilities over scaled and mirrored copies of the photo.
 
     Each copy's probabilities are mirrored back and resized bilinearly to the photo's size; all
-    copies count the same. ``scores`` are the logarithm of that mean, so their softmax is the mean.
+    copies have the same weight.
 
     Args:
-        base: what labels each copy.
-        flip: also the left-right mirrored copy of each scale.
+        base: the segmenter of a copy.
+        flip: use the left-right mirrored copy of each scale too.
         scales: sides of the copies as multiples of the photo's, each over 0 and at most 8.
 
     Raises:
@@ -51,7 +51,7 @@ class Averaged:
     def labels(self) -> Labels:
         return self.base.labels
 
-    def probabilities(self, image: RGBImage) -> Scores:
+    def probabilities(self, image: RGBImage) -> ScoreMap:
         """(H, W, 3) uint8 -> mean probabilities (C, H, W) float32 in [0, 1].
 
         Raises:
@@ -59,7 +59,7 @@ class Averaged:
         """
         require_rgb(image)
         height, width, _ = image.shape
-        total: Scores | None = None
+        total: ScoreMap | None = None
         for scale in self.scales:
             size = (
                 max(1, math.floor(height * scale + 0.5)),
@@ -77,15 +77,6 @@ class Averaged:
         total /= len(self.scales) * (2 if self.flip else 1)
         return total
 
-    def scores(self, image: RGBImage) -> Scores:
-        """Logarithm of the mean probabilities, (C, H, W) float32. Raises as ``probabilities``."""
-        return log_scores(self.probabilities(image))
-
-    def predict(self, image: RGBImage) -> LabelMap:
-        """(H, W) uint8, the class of the highest mean probability. Raises as ``probabilities``."""
-        labels: LabelMap = self.probabilities(image).argmax(axis=0).astype(np.uint8)
-        return labels
-
 
 def _resize_image(image: RGBImage, size: tuple[int, int]) -> RGBImage:
     if image.shape[:2] == size:
@@ -96,11 +87,11 @@ def _resize_image(image: RGBImage, size: tuple[int, int]) -> RGBImage:
     return resized
 
 
-def _resize_map(scores: Scores, size: tuple[int, int]) -> Scores:
+def _resize_map(scores: ScoreMap, size: tuple[int, int]) -> ScoreMap:
     if scores.shape[1:] == size:
         return np.ascontiguousarray(scores)
     tensor = torch.from_numpy(np.ascontiguousarray(scores))[None]
-    array: Scores = F.interpolate(tensor, size=size, mode="bilinear", align_corners=False)[
+    array: ScoreMap = F.interpolate(tensor, size=size, mode="bilinear", align_corners=False)[
         0
     ].numpy()
     return array

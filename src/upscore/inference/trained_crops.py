@@ -17,8 +17,7 @@ from upscore.core.runtime import Runtime
 from upscore.core.settings import build, load_yaml, set_key
 from upscore.errors import RunError, SettingsError, UpscoreError
 from upscore.inference.instance_wise import PAPER, PRESETS, InstanceSettings, InstanceWise
-from upscore.inference.run_model import find_model
-from upscore.models.checkpoint import CONFIG, crops_from_config, load_model
+from upscore.models.checkpoint import CONFIG, crops_from_config, find_model, load_model
 from upscore.proposals.base import ProposalSource
 
 WINDOW = ("growth", "square", "leave_image", "input_size")

@@ -23,7 +23,7 @@ def write_stages(
     evaluations: Mapping[str, Evaluation],
     folder: Path,
     *,
-    answer: str,
+    output: str,
     seconds: Mapping[str, float],
     about: Mapping[str, Any],
 ) -> None:
@@ -31,7 +31,7 @@ def write_stages(
 
     Args:
         evaluations: of one split, by the name of the stage.
-        answer: the stage that the others are steps to.
+        output: the main stage.
         seconds: each stage's own time over all images.
         about: data set, command, settings. JSON values.
 
@@ -46,7 +46,7 @@ def write_stages(
         {
             "format_version": FORMAT_VERSION,
             "split": first.split,
-            "answer": answer,
+            "answer": output,
             "classes": list(first.labels.names),
             "stages": [
                 {

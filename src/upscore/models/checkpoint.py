@@ -17,6 +17,7 @@ from upscore.core.crop_geometry import CropGeometry
 from upscore.core.files import atomic_path, make_folder, read_json, write_json
 from upscore.core.images import InputSpec
 from upscore.core.labels import Labels
+from upscore.core.run_folder import RunFolder
 from upscore.core.settings import build
 from upscore.errors import NotFoundError, OutputError, RunError, SettingsError
 from upscore.models.base import Network, count_parameters
@@ -98,6 +99,31 @@ def save_model(
     )
 
 
+def find_model(path: Path) -> Path:
+    """The model folder of a run folder, or ``path`` itself if it is one.
+
+    Raises:
+        NotFoundError: no such folder.
+        RunError: neither a run folder nor a model folder, or a run without a model so far.
+    """
+    if not path.exists():
+        raise NotFoundError(f"{path}: no such run folder; `upscore train` makes one")
+    if path.is_dir() and ((path / CONFIG).exists() or (path / WEIGHTS).exists()):
+        return path
+    if path.is_dir() and not (path / "manifest.json").exists():
+        raise RunError(
+            f"{path}: neither a run folder (no manifest.json in it) nor a model folder (no "
+            "config.json in it); name the folder given to `upscore train --out`"
+        )
+    run = RunFolder.open(path)
+    if not run.model.exists():
+        raise RunError(
+            f"{path}: this run has no model yet, its training has not come to the first "
+            "validation; go on with the same `upscore train` command and --resume"
+        )
+    return run.model
+
+
 def load_model(folder: Path) -> SavedModel:
     """Read a model folder. Every key must be there, no other, each of the right shape.
 
@@ -106,7 +132,7 @@ def load_model(folder: Path) -> SavedModel:
         RunError: not a model folder, half-written, damaged, from a newer upscore, or weights that
             do not fit; the message names the file and the key.
     """
-    config = _read_config(folder)
+    config = read_config(folder)
     path = folder / CONFIG
     try:
         labels = Labels.from_json(config["classes"])
@@ -143,7 +169,7 @@ def read_state(folder: Path) -> tuple[dict[str, Tensor], InputSpec]:
 
     Raises as :func:`load_model`.
     """
-    config = _read_config(folder)
+    config = read_config(folder)
     try:
         input_spec = InputSpec.from_json(config["input_spec"])
     except (KeyError, TypeError) as error:
@@ -192,7 +218,13 @@ def _complaint(state: Mapping[str, Tensor], wanted: Mapping[str, Tensor]) -> str
     return None
 
 
-def _read_config(folder: Path) -> dict[str, Any]:
+def read_config(folder: Path) -> dict[str, Any]:
+    """The content of config.json of a model folder.
+
+    Raises:
+        NotFoundError: no such folder.
+        RunError: not a model folder, half-written, damaged, or from a newer upscore.
+    """
     if not folder.exists():
         raise NotFoundError(f"{folder}: no such model folder")
     path = folder / CONFIG

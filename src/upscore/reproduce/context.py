@@ -15,10 +15,10 @@ from upscore.core.run_folder import RunFolder
 from upscore.core.runtime import Runtime
 from upscore.data.dataset import DataSet, Split
 from upscore.errors import SettingsError, UpscoreError, WorkError
-from upscore.inference.run_model import find_model, load_network
+from upscore.inference.run_model import load_network
 from upscore.inference.segmenter import Segmenter
 from upscore.metrics.object_size import COCO_SIZES, RELATIVE_SIZES, Bins
-from upscore.models.checkpoint import WEIGHTS
+from upscore.models.checkpoint import WEIGHTS, find_model
 from upscore.report.run_data import Curve, read_curve
 from upscore.reproduce.budget import Budget
 from upscore.reproduce.example_selection import class_shares, find_photo, require_class

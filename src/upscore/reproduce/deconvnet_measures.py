@@ -13,9 +13,8 @@ from upscore.core.labels import LabelMap, RGBImage
 from upscore.core.progress import count_items
 from upscore.inference.instance_wise import Order
 from upscore.inference.pipeline.run import Pipeline, load_pipeline
-from upscore.inference.run_model import find_model
-from upscore.inference.segmenter import Scores
-from upscore.models.checkpoint import SavedModel, load_model
+from upscore.inference.segmenter import ScoreMap
+from upscore.models.checkpoint import SavedModel, find_model, load_model
 from upscore.reproduce.class_groups import group_boundaries
 from upscore.reproduce.context import Context
 from upscore.reproduce.deconvnet_proposals import BY_SCORE, BY_SIZE
@@ -208,7 +207,7 @@ class _Loaded:
         counts = {(BY_SCORE | BY_SIZE)[name]: name for name in stages}
         found: dict[str, LabelMap] = {}
 
-        def keep(_stage: str, count: int, probabilities: Scores) -> None:
+        def keep(_stage: str, count: int, probabilities: ScoreMap) -> None:
             found[counts[count]] = probabilities.argmax(axis=0).astype(np.uint8)
 
         pipeline = self._pipeline((DECONVNET,))

@@ -9,7 +9,7 @@ from typing import Any
 from upscore.core.draw import error_map
 from upscore.core.labels import RGBImage
 from upscore.errors import UpscoreError
-from upscore.inference.run_model import find_model
+from upscore.models.checkpoint import find_model
 from upscore.report.document import Item, Row, Sheet, Table
 from upscore.reproduce.activations import analyse
 from upscore.reproduce.common_sections import picture_row

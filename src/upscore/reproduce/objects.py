@@ -13,7 +13,7 @@ from upscore.core.boxes import grow_boxes, square_boxes
 from upscore.core.labels import VOID, LabelMap, RGBImage
 from upscore.core.regions import connected_regions
 from upscore.data.dataset import Sample
-from upscore.inference.crop_resize import see_windows
+from upscore.inference.crop_resize import extract_crops
 from upscore.proposals.deconvnet_boxes import LABEL_FILL, crop_with_padding, whole_pixels
 
 Box = npt.NDArray[np.float32]
@@ -81,7 +81,7 @@ def crop_object(sample: Sample, label: int, settings: CropSettings) -> ObjectCro
         boxes = square_boxes(boxes)
     window = whole_pixels(boxes[0])
     photo = np.ascontiguousarray(sample.image)
-    (crop,) = see_windows(photo, [window], settings.size, antialias=True)
+    (crop,) = extract_crops(photo, [window], settings.size, antialias=True)
     height, width = settings.size
     target = Image.fromarray(crop_with_padding(sample.labels, boxes[0], LABEL_FILL))
     labels = np.asarray(target.resize((width, height), Image.Resampling.NEAREST))

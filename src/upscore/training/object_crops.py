@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 from typing import Annotated, Literal, Self
 
 import numpy as np
@@ -226,17 +225,17 @@ def _find_objects(dataset: DataSet, split: Split, min_area: int) -> list[list[Tr
     def find(index: int) -> list[TrueObject]:
         labels = split.read_labels(index)
         return truth.objects(
-            labels, _instances(dataset.instances, split.pairs[index], labels), background=background
+            labels, _instances(dataset, split.pairs[index], labels), background=background
         )
 
     return list(prefetch(find, range(len(split))))
 
 
-def _instances(
-    instances: Mapping[str, Path], pair: Pair, labels: LabelMap
-) -> npt.NDArray[np.integer] | None:
-    path = instances.get(pair.name)
-    return None if path is None else read_instances(path, labels)
+def _instances(dataset: DataSet, pair: Pair, labels: LabelMap) -> npt.NDArray[np.integer] | None:
+    path = dataset.instances.get(pair.name)
+    if path is None:
+        return None
+    return read_instances(path, labels, max_pixels=dataset.max_pixels)
 
 
 def _crop_split(
@@ -259,7 +258,7 @@ def _crop_split(
             )
         if not only_object:
             return Decoded(sample.image, sample.labels)
-        instances = _instances(dataset.instances, pair, sample.labels)
+        instances = _instances(dataset, pair, sample.labels)
         numbers = number_objects(sample.labels, instances)
         if instances is None:
             return Decoded(sample.image, sample.labels, numbers)

@@ -153,5 +153,5 @@ def evaluate(
     )
     is_pipeline = found.stages != ("",)
     if is_pipeline:
-        write_stages(results, folder, answer=found.output, seconds=own_seconds, about=about)
+        write_stages(results, folder, output=found.output, seconds=own_seconds, about=about)
     return EvaluateResult(results, found.output, own_seconds, folder, is_pipeline)

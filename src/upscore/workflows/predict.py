@@ -9,7 +9,7 @@ from typing import Any
 
 from upscore.core.progress import OnProgress, count_items, ignore_progress
 from upscore.inference.batch_summary import Summary
-from upscore.inference.outputs import require_products
+from upscore.inference.outputs import require_formats
 from upscore.inference.pipeline.settings import is_pipeline
 from upscore.inference.predict_files import predict_files
 from upscore.inference.proposal_steps import FOLDER
@@ -79,18 +79,18 @@ def predict(
         []
     """
     run, out = Path(run), Path(out)
-    products = require_products(save)
+    formats = require_formats(save)
     summary = predict_files(
         options.load(run),
         inputs,
         out,
-        save=products,
+        save=formats,
         resume=resume,
         progress=count_items(on_progress, "labelling"),
         max_pixels=options.max_pixels,
         steps=proposal_steps,
     )
-    folders: dict[str, Path] = {product: out / product for product in products}
+    folders: dict[str, Path] = {name: out / name for name in formats}
     if proposal_steps:
         folders["steps"] = out / FOLDER
     return PredictResult(summary, folders, is_pipeline(run))

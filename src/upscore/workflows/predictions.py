@@ -11,10 +11,11 @@ import numpy as np
 import numpy.typing as npt
 
 from upscore.core.labels import LabelMap, Labels
+from upscore.core.limits import MAX_PIXELS
 from upscore.data.class_mapping import match_classes
 from upscore.data.dataset import DataSet, Sample
 from upscore.errors import DataError, NotFoundError, RunError, SettingsError
-from upscore.inference.foreign_predictions import STORED_SUFFIXES, read_stored
+from upscore.inference.foreign_predictions import PREDICTION_SUFFIXES, read_prediction
 from upscore.inference.pipeline.settings import is_pipeline
 from upscore.workflows.options import DEFAULTS, SegmenterOptions
 
@@ -68,7 +69,7 @@ def open_predictions(
             f"--stages {','.join(stages)}: {path} is no pipeline file; leave it out"
         )
     if is_label_folder(path):
-        return _of_folder(path, dataset.labels)
+        return _of_folder(path, dataset.labels, options.max_pixels)
     segmenter = options.load(path)
     convert = _Conversion.between(segmenter.labels, dataset.labels, run=path, data=data)
     return Predictions(
@@ -88,7 +89,7 @@ def _of_pipeline(
     options: SegmenterOptions,
 ) -> Predictions:
     pipeline = options.load_pipeline(path, stages)
-    names = pipeline.stages if stages is None else stages or (pipeline.answer,)
+    names = pipeline.stages if stages is None else stages or (pipeline.output,)
     wanted = tuple(name for name in pipeline.stages if name in names)
     assert pipeline.settings is not None
     convert = {}
@@ -101,7 +102,7 @@ def _of_pipeline(
             raise RunError(f"stage {name}: {error}") from error
     seconds: dict[str, float] = {}
     runtime = options.to_dict()
-    content = pipeline.settings.model_dump(mode="json", exclude_none=True)
+    content = pipeline.settings.model_dump(mode="json", by_alias=True, exclude_none=True)
     for name, used in pipeline.box_settings.items():  # with the settings of the run's training
         content["stages"][name]["instance_wise"] |= used.model_dump(mode="json")
 
@@ -111,7 +112,7 @@ def _of_pipeline(
 
     return Predictions(
         wanted,
-        pipeline.answer,
+        pipeline.output,
         predict,
         path.with_name(f"{path.stem}-evaluation"),
         {
@@ -147,11 +148,11 @@ def is_label_folder(path: Path) -> bool:
 
 def _label_files(path: Path) -> list[Path]:
     root = path / "labels" if (path / "labels").is_dir() else path
-    files = (file for file in root.rglob("*") if file.suffix.lower() in STORED_SUFFIXES)
+    files = (file for file in root.rglob("*") if file.suffix.lower() in PREDICTION_SUFFIXES)
     return sorted(file for file in files if file.is_file())
 
 
-def _of_folder(path: Path, labels: Labels) -> Predictions:
+def _of_folder(path: Path, labels: Labels, max_pixels: int) -> Predictions:
     root = path / "labels" if (path / "labels").is_dir() else path
     by_name: dict[str, list[Path]] = {}
     for file in _label_files(path):
@@ -165,16 +166,19 @@ def _of_folder(path: Path, labels: Labels) -> Predictions:
             found = "no file" if not files else "several files: " + ", ".join(map(str, files[:3]))
             raise NotFoundError(
                 f"{root}: {found} for photo {name!r}; want one label map of that name "
-                f"({', '.join(STORED_SUFFIXES)})"
+                f"({', '.join(PREDICTION_SUFFIXES)})"
             )
-        return {"": read_label_map(files[0], labels, sample.labels.shape)}
+        shape = sample.labels.shape
+        return {"": read_label_map(files[0], labels, shape, max_pixels=max_pixels)}
 
     return Predictions(
         ("",), "", predict, path.with_name(f"{path.name}-evaluation"), {"label_maps": str(path)}
     )
 
 
-def read_label_map(path: Path, labels: Labels, shape: tuple[int, ...]) -> LabelMap:
+def read_label_map(
+    path: Path, labels: Labels, shape: tuple[int, ...], *, max_pixels: int = MAX_PIXELS
+) -> LabelMap:
     """A label map of any tool as (H, W) uint8 class indices.
 
     Args:
@@ -186,23 +190,23 @@ def read_label_map(path: Path, labels: Labels, shape: tuple[int, ...]) -> LabelM
         NotFoundError, DataError: not readable, of another size, or a value that is no class.
         RunError: an npz of other class names.
     """
-    stored = read_stored(path)
-    if stored.size != shape:
+    prediction = read_prediction(path, max_pixels=max_pixels)
+    if prediction.size != shape:
         raise DataError(
-            f"{path}: is {stored.size[1]}x{stored.size[0]}, its photo and mask {shape[1]}x"
+            f"{path}: is {prediction.size[1]}x{prediction.size[0]}, its photo and mask {shape[1]}x"
             f"{shape[0]}; resize it (nearest neighbour) to the photo first"
         )
-    array = stored.array if stored.is_labels else stored.array.argmax(axis=0)
-    num = len(labels) if stored.names is None else len(stored.names)
-    if stored.is_labels or len(stored.array) != num:
-        highest = int(array.max()) if stored.is_labels else len(stored.array) - 1
-        if highest >= num or (stored.is_labels and int(array.min()) < 0):
+    array = prediction.array if prediction.is_labels else prediction.array.argmax(axis=0)
+    num = len(labels) if prediction.names is None else len(prediction.names)
+    if prediction.is_labels or len(prediction.array) != num:
+        highest = int(array.max()) if prediction.is_labels else len(prediction.array) - 1
+        if highest >= num or (prediction.is_labels and int(array.min()) < 0):
             raise DataError(
                 f"{path}: holds class {highest}, but there are {num} classes, 0 to {num - 1}; a "
                 "prediction has a class for every pixel, in the order of the data set's classes"
             )
     indices: LabelMap = array.astype(np.uint8)
-    if stored.names is None:
+    if prediction.names is None:
         return indices
-    table = match_classes(Labels.of(stored.names), labels, run=str(path), data="the data set")
+    table = match_classes(Labels.of(prediction.names), labels, run=str(path), data="the data set")
     return table[indices]

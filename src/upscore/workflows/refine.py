@@ -8,7 +8,7 @@ from pathlib import Path
 from upscore.core.limits import MAX_PIXELS
 from upscore.core.progress import OnProgress, count_items, ignore_progress
 from upscore.crf.settings import load_crf
-from upscore.inference.outputs import require_products
+from upscore.inference.outputs import require_formats
 from upscore.inference.refine_files import refine_files
 from upscore.workflows.predict import PredictResult
 
@@ -47,7 +47,7 @@ def refine(
         >>> result.summary.images
         1
     """
-    products = require_products(save)
+    formats = require_formats(save)
     summary = refine_files(
         inputs,
         Path(images),
@@ -55,10 +55,10 @@ def refine(
         load_crf(crf),
         confidence=confidence,
         num_classes=num_classes,
-        save=products,
+        save=formats,
         resume=resume,
         progress=count_items(on_progress, "refining"),
         workers=workers,
         max_pixels=max_pixels,
     )
-    return PredictResult(summary, {product: Path(out) / product for product in products})
+    return PredictResult(summary, {name: Path(out) / name for name in formats})

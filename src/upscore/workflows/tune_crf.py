@@ -234,12 +234,15 @@ def tune_crf(
 
 
 def _refined_stage(run: Path) -> str | None:
-    """The stage of a pipeline to refine: its answer, or what its answer refines. None for a run."""
+    """The stage of a pipeline to refine, None for a run.
+
+    It is the pipeline's output, or the input of that if the output is a CRF.
+    """
     if not is_pipeline(run):
         return None
     settings = read_pipeline(run)
-    refined = settings.stages[settings.answer].refine
-    return settings.answer if refined is None else refined.of
+    refined = settings.stages[settings.output].refine
+    return settings.output if refined is None else refined.input
 
 
 def draw_images(split: Split, num: int, *, seed: int) -> Split:

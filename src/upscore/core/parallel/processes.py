@@ -15,6 +15,7 @@ from concurrent.futures.process import BrokenProcessPool
 from itertools import islice
 from typing import Any, TypeVar
 
+from upscore.core.memory import ignore_pillow_warnings
 from upscore.errors import WorkError
 
 Item = TypeVar("Item")
@@ -135,6 +136,7 @@ def _begin(work: Callable[[Any], Any], one_core: bool) -> None:
     """Set up a new process: keep the work, and end with the process that started this one."""
     global _work
     _work = work
+    ignore_pillow_warnings()
     if one_core:
         use_one_core()
     end_with_parent()

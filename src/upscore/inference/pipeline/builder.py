@@ -36,7 +36,7 @@ logger = logging.getLogger(__name__)
 Made = TypeVar("Made")
 
 
-class PipelineParts:
+class PipelineBuilder:
     """Makes the segmenters of a pipeline.
 
     Args:
@@ -121,15 +121,15 @@ class PipelineParts:
                 **boxes.given,
             )
         if stage.refine is not None:
-            return Refine(made[stage.refine.of], self._crfs[name])
+            return Refine(made[stage.refine.input], self._crfs[name])
         assert stage.ensemble is not None
-        return _ensemble(stage.ensemble, [made[other] for other in stage.of])
+        return _ensemble(stage.ensemble, [made[other] for other in stage.inputs])
 
     def _check_boxes(self, at: str, stage: InstanceWiseStage) -> None:
         settings = stage.proposals
         assert settings is not None
         if settings in self._sources:
-            self._sources[settings] = OncePerPhoto(self._sources[settings])
+            self._sources[settings] = LastImageProposals(self._sources[settings])
             return
         source = self._try(at, partial(self._source, settings))
         if source is not None:
@@ -165,7 +165,7 @@ class PipelineParts:
         is_file = stage.crf.endswith((".yaml", ".yml")) or "/" in stage.crf
         named = self._at(Path(stage.crf)) if is_file else stage.crf
         crf = self._try(f"{at}.crf", partial(load_crf, named))
-        labels = self._labels.get(stage.of)
+        labels = self._labels.get(stage.input)
         if labels is not None:
             self._labels[name] = labels
         if crf is not None:
@@ -174,12 +174,12 @@ class PipelineParts:
                 self._try(f"{at}.crf", partial(built.compatibility_matrix, len(labels)))
 
     def _check_ensemble(self, at: str, name: str, stage: EnsembleStage) -> None:
-        known = [self._labels[other] for other in stage.of if other in self._labels]
-        if len(known) != len(stage.of):
+        known = [self._labels[other] for other in stage.inputs if other in self._labels]
+        if len(known) != len(stage.inputs):
             return  # a member's own problem comes first
         self._labels[name] = known[0]
         members = [cast(Segmenter, _Classes(labels)) for labels in known]
-        self._try(f"{at} of {', '.join(stage.of)}", partial(_ensemble, stage, members))
+        self._try(f"{at} of {', '.join(stage.inputs)}", partial(_ensemble, stage, members))
 
     def _try(self, at: str, make: Callable[[], Made]) -> Made | None:
         """What ``make`` gives, or None when its error is one more problem."""
@@ -209,7 +209,7 @@ class _Classes:
     labels: Labels
 
 
-class OncePerPhoto:
+class LastImageProposals:
     """Another source of boxes that remembers those of the last photo, for the next who asks."""
 
     def __init__(self, source: ProposalSource) -> None:

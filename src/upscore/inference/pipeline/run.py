@@ -1,4 +1,4 @@
-"""A pipeline: networks, ensembles and CRFs that share their work, as a file describes them."""
+"""Pipelines: networks, ensembles and CRFs by name, each computed once for a photo."""
 
 from __future__ import annotations
 
@@ -17,53 +17,53 @@ from upscore.core.runtime import DeviceName, Precision
 from upscore.errors import SettingsError
 from upscore.inference.ensemble import Ensemble
 from upscore.inference.instance_wise import InstanceSettings, InstanceWise, Order
-from upscore.inference.pipeline.builder import PipelineParts
+from upscore.inference.pipeline.builder import PipelineBuilder
 from upscore.inference.pipeline.settings import PipelineSettings, read_pipeline
 from upscore.inference.refine import Refine, refine
-from upscore.inference.segmenter import Scores, Segmenter, log_scores, softmax
+from upscore.inference.segmenter import ScoreMap, Segmenter, softmax
 
-OnStep = Callable[[str, int, Scores], None]
+OnStep = Callable[[str, int, ScoreMap], None]
 """Called with a stage, a number of boxes, and the stage's probabilities (C, H, W) after them."""
 
 
-class Pipeline:
-    """Segmenters by name, of which one is the answer; it is a segmenter itself.
+class Pipeline(Segmenter):
+    """Segmenters by name, one of which is the output; a segmenter itself.
 
-    An ``Ensemble`` or ``Refine`` among them whose members are stages too is computed from what
-    those have said, so that each network sees a photo once, whatever is asked for::
+    An ``Ensemble`` or ``Refine`` whose members are stages too is computed from the outputs of those
+    stages, so that each network processes a photo once, whichever stages are wanted::
 
         fcn, deconvnet = WholeImage(...), InstanceWise(...)
         both = Ensemble([fcn, deconvnet])
-        Pipeline({"fcn": fcn, "deconvnet": deconvnet, "both": both}, answer="both")
+        Pipeline({"fcn": fcn, "deconvnet": deconvnet, "both": both}, output="both")
 
     Args:
-        stages: each after those that it is made of.
-        answer: name of the one that labels photos.
-        settings: of the file that describes the pipeline, if there is one.
+        stages: segmenters by name, each after its inputs.
+        output: name of the stage that labels photos.
+        settings: of the pipeline file, if there is one.
 
     Raises:
-        SettingsError: no such answer, an order in which a stage comes before what it is made of, or
-            a product of a product.
+        SettingsError: no such output, a stage that comes before one of its inputs, or a product of
+            a product.
     """
 
     def __init__(
         self,
         stages: Mapping[str, Segmenter],
         *,
-        answer: str,
+        output: str,
         settings: PipelineSettings | None = None,
     ) -> None:
         self.settings = settings
         self._stages: dict[str, _Stage] = {}
         for name, segmenter in stages.items():
-            self._stages[name] = _Stage(segmenter, self._sources(name, segmenter, stages))
-        self.answer = answer
-        self._require([answer])
+            self._stages[name] = _Stage(segmenter, self._inputs(name, segmenter, stages))
+        self.output = output
+        self._require([output])
         self._multiplied = {
             source
             for stage in self._stages.values()
             if isinstance(stage.segmenter, Ensemble) and stage.segmenter.needs == "scores"
-            for source in stage.of
+            for source in stage.inputs
         }
         for name in self._multiplied:
             if isinstance(self._stages[name].segmenter, Ensemble):
@@ -72,10 +72,10 @@ class Pipeline:
                     "all members"
                 )
 
-    def _sources(
+    def _inputs(
         self, name: str, segmenter: Segmenter, stages: Mapping[str, Segmenter]
     ) -> tuple[str, ...]:
-        """Names of the stages that a stage is made of, or none where it is made of others."""
+        """Names of a stage's inputs; none where its members are not all stages."""
         members: Sequence[Segmenter] = ()
         if isinstance(segmenter, Ensemble):
             members = segmenter.members
@@ -92,13 +92,13 @@ class Pipeline:
 
     @property
     def stages(self) -> tuple[str, ...]:
-        """All names, each after those that it is made of."""
+        """All names, each after its inputs."""
         return tuple(self._stages)
 
     @property
     def labels(self) -> Labels:
-        """Of the answer."""
-        return self.labels_of(self.answer)
+        """The classes of the output."""
+        return self.labels_of(self.output)
 
     def labels_of(self, stage: str) -> Labels:
         """The classes of a stage; members of an ensemble may have them in another order."""
@@ -106,41 +106,33 @@ class Pipeline:
 
     @property
     def stepwise(self) -> tuple[str, ...]:
-        """The stages that look at a photo box by box and that the answer is made of."""
+        """The ``InstanceWise`` stages on which the output depends."""
         return tuple(
             name
-            for name in self._order([self.answer])
+            for name in self._order([self.output])
             if isinstance(self._stages[name].segmenter, InstanceWise)
         )
 
     @property
     def box_settings(self) -> dict[str, InstanceSettings]:
-        """Settings of the stages that look at a photo box by box, as they are used."""
+        """Settings of the ``InstanceWise`` stages, as they are used."""
         return {
             name: stage.segmenter.settings
             for name, stage in self._stages.items()
             if isinstance(stage.segmenter, InstanceWise)
         }
 
-    def probabilities(self, image: RGBImage) -> Scores:
-        """Of the answer, (C, H, W) float32 in [0, 1].
+    def probabilities(self, image: RGBImage) -> ScoreMap:
+        """(H, W, 3) uint8 -> probabilities (C, H, W) float32 of the output stage.
 
         Raises:
-            DataError: no such image (H, W, 3) uint8, or what a stage raises.
+            DataError: not such an image. Stages may raise errors of their own.
         """
-        return self.probabilities_of(image, [self.answer])[self.answer]
-
-    def scores(self, image: RGBImage) -> Scores:
-        """Logarithm of the answer's probabilities, (C, H, W) float32. Raises as those."""
-        return log_scores(self.probabilities(image))
-
-    def predict(self, image: RGBImage) -> LabelMap:
-        """(H, W) uint8, the answer's first class of the highest probability. Raises likewise."""
-        return self.predict_of(image, [self.answer])[self.answer]
+        return self.probabilities_of(image, [self.output])[self.output]
 
     def probabilities_of(
         self, image: RGBImage, stages: Sequence[str] | None = None
-    ) -> dict[str, Scores]:
+    ) -> dict[str, ScoreMap]:
         """Probabilities (C, H, W) float32 of several stages, each network run once.
 
         Args:
@@ -163,8 +155,7 @@ class Pipeline:
 
         Args:
             stages: their names; None for all.
-            seconds: each stage's own time is added here, without that of the stages that it is made
-                of.
+            seconds: the time of each stage is added here, without that of its inputs.
 
         Raises:
             SettingsError: an unknown stage.
@@ -183,12 +174,13 @@ class Pipeline:
         on_step: OnStep,
         *,
         order: Order = "score",
-    ) -> Scores:
-        """``probabilities``, telling on the way what box by box stages say after some boxes.
+    ) -> ScoreMap:
+        """``probabilities``, with intermediate results of the ``InstanceWise`` stages.
 
         Args:
-            counts: numbers of boxes, 1 or more each; of a photo with fewer boxes, all of them.
-            on_step: called for each of ``stepwise`` and each count, rising.
+            counts: numbers of boxes, 1 or more each. A photo with fewer boxes gives the result of
+                all its boxes.
+            on_step: called for each stage of ``stepwise`` and each count, in rising order.
             order: of the boxes, as in :meth:`InstanceWise.steps`.
 
         Raises:
@@ -196,7 +188,7 @@ class Pipeline:
             DataError: as ``probabilities``.
         """
         steps = _Steps(counts, on_step, order)
-        return dict(self._run(image, [self.answer], steps=steps))[self.answer]
+        return dict(self._run(image, [self.output], steps=steps))[self.output]
 
     def _run(
         self,
@@ -205,14 +197,15 @@ class Pipeline:
         *,
         seconds: MutableMapping[str, float] | None = None,
         steps: _Steps | None = None,
-    ) -> Iterator[tuple[str, Scores]]:
-        """Names and probabilities of the wanted stages, not to be written to before the next one.
+    ) -> Iterator[tuple[str, ScoreMap]]:
+        """Names and probabilities of the wanted stages.
 
-        Each result is dropped after its last use.
+        An array may be changed only after the next stage: until then it may be an input. Each
+        result is dropped after its last use.
         """
         require_rgb(image)
         order = self._order(wanted)
-        uses = Counter(source for name in order for source in self._stages[name].of)
+        uses = Counter(source for name in order for source in self._stages[name].inputs)
         results: dict[str, _Result] = {}
         for name in order:
             stage = self._stages[name]
@@ -220,10 +213,10 @@ class Pipeline:
             if steps is not None and isinstance(stage.segmenter, InstanceWise):
                 result = self._in_steps(name, stage.segmenter, image, steps)
             else:
-                result = self._result(name, image, [results[source] for source in stage.of])
+                result = self._result(name, image, [results[source] for source in stage.inputs])
             if seconds is not None:
                 seconds[name] = seconds.get(name, 0.0) + time.perf_counter() - begin
-            for source in stage.of:
+            for source in stage.inputs:
                 uses[source] -= 1
                 if not uses[source]:
                     del results[source]
@@ -246,25 +239,25 @@ class Pipeline:
     def _in_steps(
         self, name: str, segmenter: InstanceWise, image: RGBImage, steps: _Steps
     ) -> _Result:
-        """The answer of a stage is that of its own number of boxes, which is one more step."""
+        """The result of a stage after its own number of boxes, with steps before and after it."""
         own = segmenter.settings.top
-        probabilities: Scores | None = None
+        probabilities: ScoreMap | None = None
         for count, after in segmenter.steps(image, [*steps.counts, own], order=steps.order):
             if count in steps.counts:
                 steps.on_step(name, count, after)
             if count == own:
                 probabilities = after
-        if probabilities is None or name in self._multiplied:  # steps tell no raw scores
+        if probabilities is None or name in self._multiplied:  # steps have no raw scores
             return self._result(name, image, ())
         return _Result(probabilities)
 
     def _order(self, names: Sequence[str]) -> list[str]:
-        """``names`` and all that they are made of, in the order of the stages."""
+        """``names`` and the stages on which they depend, in the order of the stages."""
         self._require(names)
         found = set(names)
         for name in reversed(self._stages):
             if name in found:
-                found.update(self._stages[name].of)
+                found.update(self._stages[name].inputs)
         return [name for name in self._stages if name in found]
 
     def _require(self, names: Sequence[str]) -> None:
@@ -275,15 +268,15 @@ class Pipeline:
 
 @dataclass(frozen=True)
 class _Stage:
-    """A segmenter, and the names of the stages that it is made of."""
+    """A segmenter and the names of its inputs."""
 
     segmenter: Segmenter
-    of: tuple[str, ...]
+    inputs: tuple[str, ...]
 
 
 @dataclass(frozen=True)
 class _Steps:
-    """What shall be told as boxes are added, and in which order they are."""
+    """Numbers of boxes after which ``on_step`` gets a result, and the order of the boxes."""
 
     counts: Sequence[int]
     on_step: OnStep
@@ -292,12 +285,12 @@ class _Steps:
 
 @dataclass(frozen=True)
 class _Result:
-    """What a stage says of a photo; scores where a product wants them."""
+    """The output of a stage for a photo; scores only for a product."""
 
-    probabilities: Scores
-    scores: Scores | None = None
+    probabilities: ScoreMap
+    scores: ScoreMap | None = None
 
-    def of_kind(self, kind: Literal["probabilities", "scores"]) -> Scores:
+    def of_kind(self, kind: Literal["probabilities", "scores"]) -> ScoreMap:
         if kind == "probabilities":
             return self.probabilities
         assert self.scores is not None
@@ -315,17 +308,16 @@ def load_pipeline(
 
     Args:
         path: YAML; paths in it begin at its folder.
-        stages: what to load, with all that it is made of: None for every stage of the file, ()
-            for the answer. The last one is the answer where the file's own is not among them.
+        stages: the stages to load, with those on which they depend: None for every stage of the
+            file, () for its output. Where the output is not among them, the last one is.
 
     Raises:
-        NotFoundError, RunError, DataError, SettingsError: no such file; wrong settings in it, a
-            stage or a circle that cannot be; or runs, stores and CRF settings that are missing,
-            damaged or do not fit together. All problems of one kind are listed, before weights are
-            loaded.
+        NotFoundError, RunError, DataError, SettingsError: no such file; wrong settings, an unknown
+            stage or a cycle in it; or runs, stores and CRF settings that are missing, damaged or do
+            not fit together. All problems of one kind are listed, before weights are loaded.
     """
     settings = read_pipeline(path)
-    names = settings.order(settings.stages if stages is None else stages or [settings.answer])
-    answer = settings.answer if settings.answer in names else names[-1]
-    parts = PipelineParts(settings, path, device=device, precision=precision)
-    return Pipeline(parts.build(names), answer=answer, settings=settings)
+    names = settings.order(settings.stages if stages is None else stages or [settings.output])
+    output = settings.output if settings.output in names else names[-1]
+    builder = PipelineBuilder(settings, path, device=device, precision=precision)
+    return Pipeline(builder.build(names), output=output, settings=settings)

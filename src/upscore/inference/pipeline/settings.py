@@ -1,18 +1,19 @@
-"""The pipeline file: which networks label a photo, and what is made of their answers.
+"""Settings of a pipeline file: its networks, ensembles and CRFs, and the stage whose output counts.
 
-Strict as recipes are. Everything that can be wrong in the file itself is found here; what it names
-(runs, stores, CRF settings) is looked at when the pipeline is built.
+Unknown keys are refused, as in recipes. Errors of the file itself are found here; the runs, stores
+and CRF settings that it names are checked when the pipeline is built.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Collection
+from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from annotated_types import Ge, MinLen
-from pydantic import create_model, field_validator, model_validator
+from pydantic import Field, create_model, field_validator, model_validator
 
 from upscore.core.limits import DEFAULT_TILE
 from upscore.core.settings import Settings, build, load_yaml
@@ -116,7 +117,7 @@ class InstanceWiseStage(InstanceSettings):
 class RefineStage(Settings):
     """A dense CRF after another stage."""
 
-    of: str
+    input: str = Field(alias="of")
     """Name of that stage."""
     crf: str = "deconvnet"
     """Settings: deconvnet, released, deeplab, or a YAML file."""
@@ -125,7 +126,7 @@ class RefineStage(Settings):
 class EnsembleStage(Settings):
     """Several stages together."""
 
-    of: Annotated[tuple[str, ...], MinLen(2)]
+    inputs: Annotated[tuple[str, ...], MinLen(2)] = Field(alias="of")
     """Their names."""
     combine: Literal["mean", "weighted", "product"] = "mean"
     """mean or weighted mean of probabilities; or product of scores, as DeconvNet was released."""
@@ -134,7 +135,7 @@ class EnsembleStage(Settings):
 
     @model_validator(mode="after")
     def _check(self) -> EnsembleStage:
-        twice = {name for name in self.of if self.of.count(name) > 1}
+        twice = {name for name in self.inputs if self.inputs.count(name) > 1}
         if twice:
             raise ValueError(
                 f"of names {', '.join(sorted(twice))} twice; use combine: weighted and weights"
@@ -142,7 +143,7 @@ class EnsembleStage(Settings):
         return self
 
 
-class StageSettings(Settings):
+class PipelineStage(Settings):
     """One stage: exactly one of the four."""
 
     whole_image: WholeImageStage | None = None
@@ -151,7 +152,7 @@ class StageSettings(Settings):
     ensemble: EnsembleStage | None = None
 
     @model_validator(mode="after")
-    def _check(self) -> StageSettings:
+    def _check(self) -> PipelineStage:
         given = [kind for kind in KINDS if getattr(self, kind) is not None]
         if len(given) != 1:
             raise ValueError(
@@ -164,11 +165,11 @@ class StageSettings(Settings):
         return next(kind for kind in KINDS if getattr(self, kind) is not None)
 
     @property
-    def of(self) -> tuple[str, ...]:
-        """Names of the stages that this one is made of; none for a network."""
+    def inputs(self) -> tuple[str, ...]:
+        """Names of the stages whose outputs this one takes; none for a network."""
         if self.refine is not None:
-            return (self.refine.of,)
-        return () if self.ensemble is None else self.ensemble.of
+            return (self.refine.input,)
+        return () if self.ensemble is None else self.ensemble.inputs
 
     @property
     def run(self) -> Path | None:
@@ -182,9 +183,9 @@ class PipelineSettings(Settings):
 
     description: str = ""
     """One line on what it is."""
-    answer: str
+    output: str = Field(alias="answer")
     """The stage that labels photos."""
-    stages: Annotated[dict[str, StageSettings], MinLen(1)]
+    stages: Annotated[dict[str, PipelineStage], MinLen(1)]
     """By name, in any order."""
 
     @model_validator(mode="after")
@@ -195,43 +196,29 @@ class PipelineSettings(Settings):
             if not NAME.fullmatch(name)
         ]
         there = ", ".join(self.stages)
-        if self.answer not in self.stages:
-            problems.append(f"answer: no stage {self.answer!r}; there are {there}")
+        if self.output not in self.stages:
+            problems.append(f"answer: no stage {self.output!r}; there are {there}")
         for name, stage in self.stages.items():
             problems += [
                 f"stages.{name}.{stage.kind}.of: no stage {other!r}; there are {there}"
-                for other in stage.of
+                for other in stage.inputs
                 if other not in self.stages
             ]
         if not problems:
-            problems = self._cycles()
+            try:
+                TopologicalSorter({n: stage.inputs for n, stage in self.stages.items()}).prepare()
+            except CycleError as error:
+                # each stage of the cycle is an input of the next one
+                cycle = " is made of ".join(reversed(error.args[1]))
+                problems.append(
+                    f"stages: {cycle}, a circle; each stage must come to a network in the end"
+                )
         if problems:
             raise ValueError("\n".join(problems))
         return self
 
-    def _cycles(self) -> list[str]:
-        for name in self.stages:
-            way = [name]
-            if self._comes_back(way):
-                return [f"stages: {' is made of '.join(way)}, a circle; each stage must come to a "
-                        "network in the end"]  # fmt: skip
-        return []
-
-    def _comes_back(self, way: list[str]) -> bool:
-        """Whether a way along ``of`` meets ``way[0]`` again; ``way`` is then that way."""
-        for other in self.stages[way[-1]].of:
-            if other == way[0]:
-                way.append(other)
-                return True
-            if other not in way:
-                way.append(other)
-                if self._comes_back(way):
-                    return True
-                way.pop()
-        return False
-
     def order(self, names: Collection[str]) -> list[str]:
-        """``names`` and all that they are made of, each after what it is made of.
+        """``names`` and the stages that they depend on, each after its inputs.
 
         Raises:
             SettingsError: an unknown stage.
@@ -245,7 +232,7 @@ class PipelineSettings(Settings):
 
         def visit(name: str) -> None:
             if name not in found:
-                for other in self.stages[name].of:
+                for other in self.stages[name].inputs:
                     visit(other)
                 found.append(name)
 

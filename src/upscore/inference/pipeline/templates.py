@@ -14,7 +14,7 @@ from upscore.core.builtin_configs import shipped_names, shipped_text
 from upscore.core.files import write_text
 from upscore.core.settings import build
 from upscore.errors import SettingsError
-from upscore.inference.pipeline.builder import PipelineParts
+from upscore.inference.pipeline.builder import PipelineBuilder
 from upscore.inference.pipeline.settings import PipelineSettings, is_pipeline
 
 BOXES = "{source: edge-boxes}"
@@ -58,7 +58,7 @@ def write_pipeline(
     # as they were typed, so that a message shows them so
     typed = _filled(text, template, runs, store)
     settings = build(PipelineSettings, yaml.safe_load(typed), name)
-    PipelineParts(settings, Path(f"{name}.yaml")).check(settings.order(settings.stages))
+    PipelineBuilder(settings, Path(f"{name}.yaml")).check(settings.order(settings.stages))
     near = {stage: path_from(run, out.parent) for stage, run in runs.items()}
     near_store = None if store is None else path_from(store, out.parent)
     write_text(out, _filled(text, template, near, near_store))

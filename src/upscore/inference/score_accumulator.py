@@ -7,13 +7,13 @@ from typing import Literal
 
 import numpy as np
 
-from upscore.inference.crop_resize import Floats, Window, lay_windows, touches
+from upscore.inference.crop_resize import Floats, Window, overlaps, paste_crops
 
 Aggregate = Literal["max", "sum", "mean"]
 Start = Literal["zero", "covered"]
 
 
-class ScoreMap:
+class ScoreAccumulator:
     """Scores of windows, aggregated pixel by pixel and class by class.
 
     Memory is one map, however many windows there are. Inside, the classes of a pixel lie side by
@@ -50,7 +50,7 @@ class ScoreMap:
 
     def holds(self, window: Window) -> bool:
         """Whether a window covers a pixel of the map; what others say need not be known."""
-        return touches(self._moved(window), *self._map.shape[:2])
+        return overlaps(self._moved(window), *self._map.shape[:2])
 
     def add(self, scores: Floats, windows: Sequence[Window]) -> None:
         """Lay scores (N, h, w, C) of N windows on the map; any window may lie beside it."""
@@ -58,7 +58,7 @@ class ScoreMap:
             return
         moved = [self._moved(window) for window in windows]
         add = self.aggregate != "max"
-        lay_windows(scores, moved, self._map, add=add, antialias=self.antialias)
+        paste_crops(scores, moved, self._map, add=add, antialias=self.antialias)
         if self._covered is not None:
             for x1, y1, x2, y2 in moved:
                 self._covered[max(y1, 0) : max(y2, 0), max(x1, 0) : max(x2, 0)] += 1
