@@ -21,10 +21,10 @@ import numpy as np
 from upscore.core.labels import VOID, LabelMap
 from upscore.core.regions import connected_regions
 from upscore.data import open_data
-from upscore.evaluation.boundary import BoundaryF, BoundaryIoU
-from upscore.evaluation.confusion import Confusion
-from upscore.evaluation.object_size import COCO_SIZES, THINNESS, ObjectSizes
-from upscore.evaluation.trimap import Trimap
+from upscore.metrics.boundary import BoundaryF, BoundaryIoU
+from upscore.metrics.confusion import Confusion
+from upscore.metrics.object_size import COCO_SIZES, THINNESS, ObjectSizes
+from upscore.metrics.trimap import Trimap
 
 Pair = tuple[LabelMap, LabelMap]
 Update = Callable[[LabelMap, LabelMap], object]

@@ -26,13 +26,13 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
+from upscore.core.jit.threads import run_team
 from upscore.core.labels import RGBImage
 from upscore.core.runtime import cpu_name, peak_memory_bytes
-from upscore.core.team import run_team
 from upscore.crf import Bilateral, DenseCRF, Gaussian
-from upscore.crf import filtering as kernels
-from upscore.crf.engine import Engine, Kernel
-from upscore.crf.lattice import Stages
+from upscore.crf.lattice import filter as kernels
+from upscore.crf.lattice.build import Stages
+from upscore.crf.lattice.engine import Engine, Kernel
 
 SIZE = (500, 375)  # width, height
 NUM_CLASSES = 21

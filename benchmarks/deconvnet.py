@@ -48,17 +48,17 @@ from upscore.core.runtime import (
 )
 from upscore.crf.settings import crf_settings
 from upscore.inference.instance_wise import PAPER, InstanceSettings, InstanceWise
-from upscore.inference.run_network import find_model
+from upscore.inference.run_model import find_model
 from upscore.inference.segmenter import Scores
-from upscore.models.catalog import create_model
+from upscore.models.base import Network
 from upscore.models.checkpoint import load_model
 from upscore.models.deconvolution import DeconvBlock, MatrixConvTranspose2d, as_convolution
+from upscore.models.factory import create_model
 from upscore.models.fold import fold_batch_norm
-from upscore.models.matrix_conv import MatrixConv2d
-from upscore.models.network import Network
+from upscore.models.im2col_conv import MatrixConv2d
+from upscore.proposals.base import Proposals
 from upscore.proposals.deconvnet_boxes import IMAGE_FILL, crop_with_padding, whole_pixels
-from upscore.proposals.edge_boxes import EdgeBoxes
-from upscore.proposals.proposals import Proposals
+from upscore.proposals.edge_boxes.edge_boxes import EdgeBoxes
 
 SIZE = (500, 375)  # width, height
 SPEC = InputSpec.named("imagenet")

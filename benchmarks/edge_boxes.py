@@ -25,9 +25,9 @@ from PIL import Image
 
 from upscore.core.boxes import iou_matrix
 from upscore.core.images import IMAGE_SUFFIXES
-from upscore.proposals.edge_boxes import EdgeBoxes
-from upscore.proposals.edge_maps import Map, thin_edges
-from upscore.proposals.edges import GradientEdges
+from upscore.edges.detectors import GradientEdges
+from upscore.edges.maps import Map, thin_edges
+from upscore.proposals.edge_boxes.edge_boxes import EdgeBoxes
 from upscore.proposals.opencv import edge_boxes_opencv
 
 SIZE = (500, 375)  # longer side, shorter side

@@ -35,10 +35,10 @@ from upscore.core.runtime import (
     peak_memory_bytes,
     select_runtime,
 )
-from upscore.inference.batch import predict_files
+from upscore.inference.predict_files import predict_files
 from upscore.inference.whole_image import WholeImage
-from upscore.models.catalog import create_model
-from upscore.models.matrix_conv import MatrixConv2d
+from upscore.models.factory import create_model
+from upscore.models.im2col_conv import MatrixConv2d
 
 SIZE = (500, 375)  # width, height
 SPEC = InputSpec.named("imagenet")

@@ -41,8 +41,8 @@ def measure(count: int, arguments: argparse.Namespace) -> None:
     from upscore.core.labels import VOC_LABELS
     from upscore.core.runtime import select_runtime
     from upscore.inference.instance_wise import PAPER, InstanceWise
-    from upscore.models.catalog import create_model
-    from upscore.proposals.grid import Grid
+    from upscore.models.factory import create_model
+    from upscore.proposals.sliding_window import Grid
 
     runtime = select_runtime("cpu", arguments.precision)
     torch.manual_seed(0)

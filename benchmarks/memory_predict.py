@@ -36,9 +36,9 @@ def main() -> None:
     from upscore.core.images import InputSpec
     from upscore.core.labels import VOC_LABELS
     from upscore.core.runtime import peak_memory_bytes, select_runtime
-    from upscore.inference.batch import predict_files
+    from upscore.inference.predict_files import predict_files
     from upscore.inference.whole_image import WholeImage
-    from upscore.models.catalog import create_model
+    from upscore.models.factory import create_model
 
     torch.manual_seed(0)
     model = create_model("fcn8s", num_classes=21, width=arguments.width, score_init="normal")

@@ -22,8 +22,8 @@ from torch import Tensor
 
 from upscore.core.labels import VOID, LabelMap
 from upscore.data import open_data
-from upscore.models.catalog import create_model
 from upscore.models.conv_vgg_bilinear import ConvVGGBilinear
+from upscore.models.factory import create_model
 
 STRIDE = 32
 

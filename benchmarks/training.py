@@ -31,13 +31,13 @@ from upscore.core.runtime import cpu_name, matrix_rate, peak_memory_bytes, selec
 from upscore.data import Split, open_data
 from upscore.data.toy import make_toy
 from upscore.data.transforms import Augment
-from upscore.models.catalog import create_model
-from upscore.models.matrix_conv import MatrixConv2d
-from upscore.models.network import Network
+from upscore.models.base import Network
+from upscore.models.factory import create_model
+from upscore.models.im2col_conv import MatrixConv2d
 from upscore.training.loss import cross_entropy_sum
 from upscore.training.optim import OptimSettings, make_optimizers
-from upscore.training.order import shuffled
-from upscore.training.sampler import Sampler
+from upscore.training.sample_order import shuffled
+from upscore.training.sample_stream import Sampler
 
 CROP = (320, 320)
 SPEC = InputSpec.named("imagenet")

@@ -3,7 +3,7 @@
 TYPE_CHECKING = False  # type checkers know the name; importing typing would cost 10 ms
 
 if TYPE_CHECKING:
-    from upscore.inference.photo import load as load
+    from upscore.inference.api import load as load
 
 __version__ = "0.1.0"
 __all__ = ["__version__", "load"]
@@ -12,7 +12,7 @@ __all__ = ["__version__", "load"]
 def __getattr__(name: str) -> object:
     """``load`` brings torch, so it is imported when it is first asked for."""
     if name == "load":
-        from upscore.inference.photo import load
+        from upscore.inference.api import load
 
         return load
     raise AttributeError(f"module 'upscore' has no attribute {name!r}")

@@ -25,8 +25,8 @@ from upscore.core.labels import Labels
 from upscore.core.run_folder import RunFolder
 from upscore.data import open_data
 from upscore.data.toy import make_toy
-from upscore.models.catalog import create_model
 from upscore.models.checkpoint import save_model
+from upscore.models.factory import create_model
 
 
 @dataclass

@@ -19,11 +19,11 @@ from upscore.cli.segmenter_options import SegmenterOptions
 from upscore.core.images import read_image
 from upscore.data import open_data
 from upscore.errors import NotFoundError, RunError, SettingsError, WorkError
-from upscore.evaluation.confusion import Confusion
-from upscore.evaluation.results import read_results
-from upscore.inference.pipeline import Pipeline, load_pipeline
+from upscore.inference.pipeline.run import Pipeline, load_pipeline
 from upscore.inference.whole_image import WholeImage
-from upscore.proposals.grid import Grid
+from upscore.metrics.confusion import Confusion
+from upscore.metrics.score_files import read_results
+from upscore.proposals.sliding_window import Grid
 
 FEW = {"num": 3, "sides": (33, 48)}
 
@@ -242,8 +242,8 @@ def test_only_probabilities_that_are_asked_for_are_kept(path, data, tmp_path, ca
 
 
 def test_photos_new_to_the_store_are_computed_alike(path, data, tmp_path, capsys):
-    from upscore.proposals.edge_boxes import EdgeBoxes
-    from upscore.proposals.edges import GradientEdges
+    from upscore.edges.detectors import GradientEdges
+    from upscore.proposals.edge_boxes.edge_boxes import EdgeBoxes
 
     settings = EdgeBoxes(GradientEdges(), max_boxes=9, min_box_area=60).settings()
     make_store(tmp_path / "b.parquet", {}, settings=settings)
@@ -269,7 +269,7 @@ def test_wrong_use_of_predict(path, data, tmp_path):
 
 
 def test_steps_are_of_photos(path, tmp_path, monkeypatch):
-    monkeypatch.setattr("upscore.inference.batch.require_video", lambda: None)
+    monkeypatch.setattr("upscore.inference.predict_files.require_video", lambda: None)
     film = tmp_path / "film.mp4"
     film.touch()
     with pytest.raises(SettingsError, match=r"film\.mp4: .* of photos, not of videos"):

@@ -17,9 +17,9 @@ from upscore.core.images import read_image
 from upscore.crf.search import NO_CRF, RandomSampler, Trial, read_history
 from upscore.crf.settings import CRFSettings, crf_settings, load_crf
 from upscore.data import open_data
-from upscore.evaluation.confusion import Confusion
-from upscore.evaluation.tuning import Tuning
 from upscore.inference.load import load_segmenter
+from upscore.metrics.confusion import Confusion
+from upscore.workflows.crf_tuning import Tuning
 
 
 @pytest.fixture
@@ -172,7 +172,7 @@ def test_ctrl_c_saves_and_says_how_to_go_on(run, data, monkeypatch, capsys):
 
 
 def test_ctrl_c_before_any_trial(run, data, monkeypatch, capsys):
-    from upscore.evaluation import tuning
+    from upscore.workflows import crf_tuning as tuning
 
     def press(*_args, **_more):
         raise KeyboardInterrupt

@@ -34,7 +34,7 @@ def mark_and_stay(folder: str) -> int:
 
 
 if __name__ == "__main__":  # a program with two workers, to be killed
-    from upscore.core.worker_pool import in_processes
+    from upscore.core.parallel.processes import in_processes
 
     for _ in in_processes(mark_and_stay, [sys.argv[1]] * 10, processes=2):
         pass

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from upscore.core.shipped import shipped_names, shipped_text
+from upscore.core.builtin_configs import shipped_names, shipped_text
 from upscore.errors import SettingsError
 
 

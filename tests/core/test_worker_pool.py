@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from core.in_workers import die, double, mark
-from upscore.core.worker_pool import AHEAD, in_processes
+from upscore.core.parallel.processes import AHEAD, in_processes
 from upscore.errors import WorkError
 from waiting import wait_until
 

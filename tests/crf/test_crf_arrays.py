@@ -179,7 +179,7 @@ def test_a_flat_float_image_is_fine() -> None:
 
 def test_kernels_compile_where_nothing_can_be_kept(tmp_path: Path) -> None:
     """From a read-only installation of a user without a home, numba finds no folder."""
-    from upscore.core.compiled import compiled
+    from upscore.core.jit.compile import compiled
 
     space: dict[str, object] = {}
     exec(compile("def twice(x):\n    return 2 * x\n", str(tmp_path / "gone.py"), "exec"), space)

@@ -12,10 +12,10 @@ import numpy as np
 import pytest
 
 from crf.crf_cases import random_case
-from upscore.core import compiled as compiled_module
-from upscore.core import lanes
-from upscore.core.compiled import compiled, telling
-from upscore.core.team import barrier, new_meeting, num_threads, run_team
+from upscore.core.jit import compile as compiled_module
+from upscore.core.jit import simd as lanes
+from upscore.core.jit.compile import compiled, telling
+from upscore.core.jit.threads import barrier, new_meeting, num_threads, run_team
 from upscore.crf import DenseCRF, Gaussian
 
 

@@ -11,7 +11,7 @@ from PIL import Image
 
 from upscore.core.files import make_folder
 from upscore.data import open_data
-from upscore.data.find import LAYOUTS
+from upscore.data.detect import LAYOUTS
 
 TEXT = (Path(__file__).parents[2] / "docs" / "data.md").read_text(encoding="utf-8")
 EXAMPLES = re.findall(r"```yaml\n(.*?)```", TEXT, flags=re.DOTALL)

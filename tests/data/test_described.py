@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from upscore.data import open_data
-from upscore.data.described import parse_color
+from upscore.data.formats.yaml_dataset import parse_color
 from upscore.errors import DataError, NotFoundError, SettingsError
 
 GOOD = """

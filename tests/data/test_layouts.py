@@ -11,8 +11,8 @@ from scipy.io import savemat
 
 from upscore.core.labels import CAMVID_LABELS, VOC_LABELS
 from upscore.data import DataSet, open_data
-from upscore.data.described import draw_splits
-from upscore.data.sbd import read_sbd_instances, read_sbd_mask
+from upscore.data.formats.sbd import read_sbd_instances, read_sbd_mask
+from upscore.data.formats.yaml_dataset import draw_splits
 from upscore.errors import DataError, NotFoundError
 
 

@@ -11,10 +11,10 @@ from PIL import Image
 
 from upscore.core.files import write_json
 from upscore.data import open_data
-from upscore.data.overview import write_overview
 from upscore.data.stats import class_frequencies, measure
 from upscore.data.toy import make_toy
 from upscore.errors import DataError
+from upscore.report.figures.dataset import write_overview
 
 
 @pytest.fixture

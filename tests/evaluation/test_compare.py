@@ -12,12 +12,12 @@ from evaluation.small_world import make_data
 from upscore.core.labels import VOID
 from upscore.data import open_data
 from upscore.errors import DataError, SettingsError
-from upscore.evaluation.boundary import BoundaryF
-from upscore.evaluation.compare import Labelled, PackedLabels, compare
-from upscore.evaluation.compare_files import markdown, write_comparison
-from upscore.evaluation.confusion import Confusion, mean_iou
-from upscore.evaluation.object_size import ObjectSizes
-from upscore.evaluation.trimap import Trimap
+from upscore.metrics.boundary import BoundaryF
+from upscore.metrics.comparison import Labelled, PackedLabels, compare
+from upscore.metrics.comparison_files import markdown, write_comparison
+from upscore.metrics.confusion import Confusion, mean_iou
+from upscore.metrics.object_size import ObjectSizes
+from upscore.metrics.trimap import Trimap
 
 NAMES = ("background", "tree", "car")
 

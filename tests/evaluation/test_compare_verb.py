@@ -13,8 +13,8 @@ from upscore.cli.segmenter_options import SegmenterOptions
 from upscore.core.images import read_image
 from upscore.data import open_data
 from upscore.errors import RunError, SettingsError, WorkError
-from upscore.evaluation.confusion import Confusion
 from upscore.inference.load import load_segmenter
+from upscore.metrics.confusion import Confusion
 
 CPU = SegmenterOptions(device="cpu", precision="fp32", tile=0)
 
@@ -28,7 +28,7 @@ def here(monkeypatch):
         for item in items:
             yield item, work(item)
 
-    monkeypatch.setattr("upscore.core.worker_pool.in_processes", in_turn)
+    monkeypatch.setattr("upscore.core.parallel.processes.in_processes", in_turn)
 
 
 @pytest.fixture
@@ -137,7 +137,7 @@ def test_a_process_that_dies(runs, data, monkeypatch):
             if isinstance(item, int):
                 raise WorkError("a process died")
 
-    monkeypatch.setattr("upscore.core.worker_pool.in_processes", dies)
+    monkeypatch.setattr("upscore.core.parallel.processes.in_processes", dies)
     with pytest.raises(WorkError, match=r"labelling by first: the process died, .* --tile"):
         verb.compare(words(runs), data=data, options=CPU)
 
@@ -170,7 +170,7 @@ def test_other_classes_are_refused_before_any_work(runs, data, tmp_path, monkeyp
             assert not isinstance(item, int)
             yield item, work(item)
 
-    monkeypatch.setattr("upscore.core.worker_pool.in_processes", only_open)
+    monkeypatch.setattr("upscore.core.parallel.processes.in_processes", only_open)
     bus = make_network(tmp_path / "bus", names=("ground", "tree", "car", "bus"))
     with pytest.raises(RunError, match="only in the run: tree, bus"):
         verb.compare(words([runs[0], bus]), data=data, options=CPU)

@@ -12,13 +12,13 @@ from PIL import Image
 from evaluation.test_evaluate import make_split, perfect, sloppy
 from upscore.core.labels import Labels
 from upscore.errors import SettingsError
-from upscore.evaluation import evaluate, evaluate_stages, merge
-from upscore.evaluation.boundary import BoundaryF, BoundaryIoU
-from upscore.evaluation.details import Details
-from upscore.evaluation.object_size import RELATIVE_SIZES, THINNESS, Bins, ObjectSizes
-from upscore.evaluation.results import DETAILS, read_results, write_results
-from upscore.evaluation.stages import write_stages
-from upscore.evaluation.trimap import Trimap
+from upscore.metrics import evaluate, evaluate_stages, merge
+from upscore.metrics.all_metrics import Details
+from upscore.metrics.boundary import BoundaryF, BoundaryIoU
+from upscore.metrics.object_size import RELATIVE_SIZES, THINNESS, Bins, ObjectSizes
+from upscore.metrics.score_files import DETAILS, read_results, write_results
+from upscore.metrics.stage_files import write_stages
+from upscore.metrics.trimap import Trimap
 
 LABELS = Labels.of(["tree", "background", "car"])
 

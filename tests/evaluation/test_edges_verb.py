@@ -13,10 +13,10 @@ from PIL import Image
 from upscore.cli import edges as verb
 from upscore.cli.edges import evaluate
 from upscore.core.images import read_image
-from upscore.data.bsds import find_bsds
+from upscore.data.formats.bsds import find_bsds
+from upscore.edges.benchmark.files import find_edge_map, read_edge_map
+from upscore.edges.benchmark.score import evaluate_edges
 from upscore.errors import DataError, NotFoundError, OutputError, SettingsError, WorkError
-from upscore.evaluation.edge_files import find_edge_map, read_edge_map
-from upscore.evaluation.edges import evaluate_edges
 
 SHAPE = (112, 150)
 
@@ -199,7 +199,7 @@ def test_a_detector_is_run_and_recorded(data, tmp_path, monkeypatch):
 
 
 def test_gradient_edges(data, capsys):
-    pytest.importorskip("upscore.proposals.edges")
+    pytest.importorskip("upscore.edges.detectors")
     run(data, "gradient")
     table = capsys.readouterr().out
     ods = float(next(line for line in table.splitlines() if line.startswith("ODS")).split()[1])
@@ -221,7 +221,7 @@ def test_gradient_edges(data, capsys):
 )
 def test_wrong_usage(data, maps, options, message):
     if options.get("edges") in ("gradient", "structured-forest") and "thinned" not in options:
-        pytest.importorskip("upscore.proposals.edges")
+        pytest.importorskip("upscore.edges.detectors")
     with pytest.raises(SettingsError, match=message):
         evaluate(**{"data": data, "edges": str(maps), "workers": 1, **options})
 

@@ -13,11 +13,11 @@ from PIL import Image
 from upscore.core.labels import VOID, Labels
 from upscore.data.dataset import MaskTable, Pair, Split
 from upscore.errors import DataError, OutputError, RunError, SettingsError
-from upscore.evaluation import Confusion, Evaluation, ImageScore, evaluate, merge
-from upscore.evaluation.examples import choose, read_examples, write_examples
-from upscore.evaluation.results import read_results, write_results
+from upscore.metrics import Confusion, Evaluation, ImageScore, evaluate, merge
+from upscore.metrics.score_files import read_results, write_results
+from upscore.report.examples import choose, read_examples, write_examples
 
-evaluate_module = importlib.import_module("upscore.evaluation.evaluate")
+evaluate_module = importlib.import_module("upscore.metrics.evaluate")
 
 LABELS = Labels.of(["ground", "Bäume & Büsche", "<b>car</b>"])
 

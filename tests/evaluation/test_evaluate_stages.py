@@ -10,8 +10,8 @@ import pytest
 
 from evaluation.test_evaluate import make_split, perfect, sloppy
 from upscore.errors import DataError, OutputError, SettingsError
-from upscore.evaluation import evaluate, evaluate_stages
-from upscore.evaluation.stages import write_stages
+from upscore.metrics import evaluate, evaluate_stages
+from upscore.metrics.stage_files import write_stages
 
 STAGES = {"sloppy": sloppy, "perfect": perfect}
 

@@ -14,10 +14,10 @@ from upscore.cli.segmenter_options import SegmenterOptions
 from upscore.core.images import read_image
 from upscore.core.labels import VOID, Labels
 from upscore.data import open_data
+from upscore.data.class_mapping import match_classes
 from upscore.errors import DataError, RunError, SettingsError, WorkError
-from upscore.evaluation.classes import match_classes
-from upscore.evaluation.confusion import Confusion
 from upscore.inference.load import load_segmenter
+from upscore.metrics.confusion import Confusion
 
 
 @pytest.fixture
@@ -129,7 +129,7 @@ def test_wrong_arguments(run, data, tmp_path):
 def test_real_photos(real_data):
     from dataclasses import replace
 
-    from upscore.evaluation.evaluate import evaluate as score
+    from upscore.metrics.evaluate import evaluate as score
 
     split = open_data(real_data / "camvid").split("val")
     some = replace(split, pairs=split.pairs[::25])

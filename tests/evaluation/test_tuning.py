@@ -22,10 +22,10 @@ from upscore.crf.search import (
 from upscore.crf.settings import CRFSettings, crf_settings
 from upscore.data.dataset import MaskTable, Pair, Sample, Split
 from upscore.errors import DataError, OutputError, RunError, SettingsError
-from upscore.evaluation import tuning
-from upscore.evaluation.confusion import Confusion
-from upscore.evaluation.stored import StoredPredictions
-from upscore.evaluation.tuning import Tuning, draw_images, tune
+from upscore.metrics.confusion import Confusion
+from upscore.workflows import crf_tuning as tuning
+from upscore.workflows.crf_tuning import Tuning, draw_images, tune
+from upscore.workflows.prediction_cache import StoredPredictions
 
 NAMES = ("ground", "tree", "car")
 COLORS = np.array([[40, 40, 40], [60, 180, 60], [220, 60, 60]], dtype=np.uint8)

@@ -6,7 +6,7 @@ from torch import nn
 
 from inference.support import ByColor, random_photo, wrap
 from upscore.errors import DataError, SettingsError
-from upscore.inference.averaged import Averaged
+from upscore.inference.test_time_augmentation import Averaged
 
 
 def test_scale_one_alone_is_plain(by_color, photo):

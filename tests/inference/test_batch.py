@@ -11,14 +11,14 @@ from PIL import Image
 
 from inference.support import ByColor, random_photo, save_photo
 from upscore.core import images
+from upscore.core.parallel.writer import Writer
 from upscore.errors import (
     NotFoundError,
     OutputError,
     SettingsError,
     WorkError,
 )
-from upscore.inference.batch import BatchSummary, predict_files
-from upscore.inference.writer import Writer
+from upscore.inference.predict_files import BatchSummary, predict_files
 from waiting import HANG_S
 
 
@@ -215,7 +215,7 @@ def test_stages_overlap(photos, tmp_path, monkeypatch):
     The second photo is read while the network has the first, whose results are written while it has
     the third: each waits for the other, so that one thing at a time would hang.
     """
-    from upscore.inference import batch
+    from upscore.inference import predict_files as batch
 
     begun = [threading.Event() for _ in range(4)]
     read_on, written = threading.Event(), threading.Event()
@@ -264,7 +264,7 @@ def test_few_photos_are_held_at_once(by_color, tmp_path, monkeypatch):
 
     Each write waits until as many further results have come as may wait for it.
     """
-    from upscore.inference import batch
+    from upscore.inference import predict_files as batch
 
     for number in range(30):
         save_photo(tmp_path / "photos" / f"{number:02d}.png", random_photo(8, 8))

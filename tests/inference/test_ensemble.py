@@ -8,12 +8,12 @@ from inference.support import CPU, PLAIN, THREE, ByColor, random_photo, wrap
 from upscore.core.labels import Labels
 from upscore.crf.settings import crf_settings
 from upscore.errors import DataError, SettingsError
-from upscore.inference.averaged import Averaged
 from upscore.inference.ensemble import Ensemble
 from upscore.inference.instance_wise import PAPER, InstanceWise
 from upscore.inference.refine import Refine
+from upscore.inference.test_time_augmentation import Averaged
 from upscore.inference.tiles import Tiled
-from upscore.proposals.proposals import Proposals
+from upscore.proposals.base import Proposals
 
 NAMES = ["ground", "tree", "sky"]
 

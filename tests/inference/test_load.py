@@ -14,8 +14,8 @@ from PIL import Image
 import upscore
 from inference.support import random_photo, save_photo
 from upscore.errors import DataError, NotFoundError, RunError, SettingsError
-from upscore.inference.averaged import Averaged
 from upscore.inference.load import load_segmenter
+from upscore.inference.test_time_augmentation import Averaged
 from upscore.inference.tiles import Tiled
 from upscore.inference.whole_image import WholeImage
 

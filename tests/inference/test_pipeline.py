@@ -28,8 +28,8 @@ from upscore.errors import DataError, NotFoundError, RunError, SettingsError
 from upscore.inference.ensemble import Ensemble
 from upscore.inference.instance_wise import PAPER, InstanceWise
 from upscore.inference.load import load_segmenter
-from upscore.inference.pipeline import Pipeline, load_pipeline
-from upscore.inference.pipeline_parts import OncePerPhoto
+from upscore.inference.pipeline.builder import OncePerPhoto
+from upscore.inference.pipeline.run import Pipeline, load_pipeline
 from upscore.inference.refine import Refine, refine
 from upscore.inference.tiles import Tiled
 
@@ -339,7 +339,7 @@ def test_stages_with_the_same_boxes_find_them_once(tmp_path, photo, monkeypatch)
     make_runs(tmp_path)
     pipeline = load_pipeline(write(tmp_path / "p.yaml", content))
     calls = []
-    from upscore.proposals.edge_boxes import EdgeBoxes
+    from upscore.proposals.edge_boxes.edge_boxes import EdgeBoxes
 
     original = EdgeBoxes.__call__
     monkeypatch.setattr(EdgeBoxes, "__call__",

@@ -10,8 +10,8 @@ import pytest
 from inference.pipeline_world import stages, write
 from upscore.errors import NotFoundError, SettingsError
 from upscore.inference.instance_wise import InstanceSettings
-from upscore.inference.pipeline_settings import ProposalSettings, is_pipeline, read_pipeline
-from upscore.proposals.edge_boxes import EdgeBoxesParameters
+from upscore.inference.pipeline.settings import ProposalSettings, is_pipeline, read_pipeline
+from upscore.proposals.edge_boxes.edge_boxes import EdgeBoxesParameters
 
 
 def read(tmp_path, **changes):

@@ -14,9 +14,9 @@ from inference.pipeline_world import make_runs, make_store
 from inference.support import random_photo
 from upscore.cli.main import main
 from upscore.errors import NotFoundError, OutputError, RunError, SettingsError
-from upscore.inference.pipeline import load_pipeline
-from upscore.inference.pipeline_settings import read_pipeline
-from upscore.inference.pipeline_template import path_from, shipped_pipelines, write_pipeline
+from upscore.inference.pipeline.run import load_pipeline
+from upscore.inference.pipeline.settings import read_pipeline
+from upscore.inference.pipeline.templates import path_from, shipped_pipelines, write_pipeline
 
 NAME = "edeconvnet-crf"
 

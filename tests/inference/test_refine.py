@@ -18,10 +18,10 @@ from upscore.cli.segmenter_options import SegmenterOptions
 from upscore.core.labels import Labels
 from upscore.crf.settings import BilateralSettings, CRFSettings, crf_settings, dump_crf
 from upscore.errors import DataError, NotFoundError, SettingsError
-from upscore.inference.averaged import Averaged
-from upscore.inference.batch import predict_files
 from upscore.inference.load import load_segmenter
+from upscore.inference.predict_files import predict_files
 from upscore.inference.refine import CRF_TILE, Refine
+from upscore.inference.test_time_augmentation import Averaged
 from upscore.inference.tiles import Tiled
 from upscore.inference.whole_image import WholeImage
 
@@ -187,8 +187,8 @@ def test_evaluate_with_a_crf_records_its_settings(tmp_path: Path):
     from upscore.core.run_folder import RunFolder
     from upscore.data import open_data
     from upscore.data.toy import make_toy
-    from upscore.models.catalog import create_model
     from upscore.models.checkpoint import save_model
+    from upscore.models.factory import create_model
 
     make_toy(tmp_path / "toy", num=4, seed=0)
     labels = open_data(tmp_path / "toy").labels

@@ -19,9 +19,9 @@ from inference.support import late_edge, random_photo, save_photo, two_halves
 from upscore.cli import refine as verb
 from upscore.cli.console import show_messages
 from upscore.cli.main import main
-from upscore.core import worker_pool
 from upscore.core.images import MAX_PIXELS
 from upscore.core.labels import CAMVID_LABELS, Labels
+from upscore.core.parallel import processes as worker_pool
 from upscore.crf.settings import crf_settings
 from upscore.crf.unary import unary_from_labels
 from upscore.errors import (
@@ -33,10 +33,10 @@ from upscore.errors import (
     WorkError,
 )
 from upscore.inference import refine_files as room
+from upscore.inference.foreign_predictions import read_stored
+from upscore.inference.outputs import write_probabilities
 from upscore.inference.photo_index import PhotoIndex
 from upscore.inference.refine_files import refine_files
-from upscore.inference.results import write_probabilities
-from upscore.inference.stored import read_stored
 from waiting import HANG_S, wait_until
 
 SETTINGS = crf_settings("deconvnet")

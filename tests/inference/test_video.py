@@ -9,7 +9,7 @@ from PIL import Image
 
 from inference.support import ByColor, random_photo, save_photo
 from upscore.errors import MissingExtraError
-from upscore.inference.batch import predict_files
+from upscore.inference.predict_files import predict_files
 
 av = pytest.importorskip("av", reason="needs PyAV (extra video)")
 

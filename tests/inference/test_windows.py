@@ -7,8 +7,8 @@ import torch.nn.functional as F
 from PIL import Image
 
 from inference.support import random_photo
-from upscore.inference import windows
-from upscore.inference.windows import lay_windows, see_windows, touches
+from upscore.inference import crop_resize as windows
+from upscore.inference.crop_resize import lay_windows, see_windows, touches
 from upscore.proposals.deconvnet_boxes import crop_with_padding
 
 # inside, larger than the photo on each side, over a corner, one pixel, one row, beside the photo

@@ -9,8 +9,8 @@ import pytest
 import torch
 
 from upscore.errors import SettingsError
-from upscore.models.catalog import MODELS, create_model, model_options
-from upscore.models.network import count_parameters
+from upscore.models.base import count_parameters
+from upscore.models.factory import MODELS, create_model, model_options
 from upscore.models.vgg import VGG16
 
 DOCUMENT = Path(__file__).parents[2] / "docs" / "models.md"

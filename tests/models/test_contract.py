@@ -11,11 +11,11 @@ from torch import Tensor, nn
 
 from upscore.core.images import InputSpec
 from upscore.core.labels import Labels
-from upscore.models.catalog import MODELS, create_model
+from upscore.models.base import Network
 from upscore.models.checkpoint import load_model, save_model
 from upscore.models.deconvolution import DeconvBlock, MatrixConvTranspose2d
+from upscore.models.factory import MODELS, create_model
 from upscore.models.layers import ScoreLayer
-from upscore.models.network import Network
 from upscore.models.unpooling import Switches, SwitchPool
 
 CASES = [

@@ -8,11 +8,11 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from upscore.errors import DataError, SettingsError
-from upscore.models.catalog import create_model
+from upscore.models.base import Network, count_parameters
 from upscore.models.deconvnet import DeconvNet
 from upscore.models.deconvolution import DeconvBlock
+from upscore.models.factory import create_model
 from upscore.models.layers import ConvBlock, ScoreLayer
-from upscore.models.network import Network, count_parameters
 
 # deconvnet-reference.md section 1: layer -> kernel, channels in and out, side of the output
 TABLE = {

@@ -8,8 +8,8 @@ import pytest
 import torch
 from torch import nn
 
-from upscore.models.catalog import MODELS, create_model
 from upscore.models.deconvolution import DeconvBlock, MatrixConvTranspose2d
+from upscore.models.factory import MODELS, create_model
 from upscore.models.fold import fold_batch_norm
 from upscore.models.layers import ConvBlock
 

@@ -8,10 +8,10 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from upscore.models.catalog import MODELS, create_model
+from upscore.models.base import Network, count_parameters
+from upscore.models.factory import MODELS, create_model
 from upscore.models.fcn import CAFFE_FINAL_CROPS, CAFFE_SKIP_CROPS, FCN, SKIPS
 from upscore.models.layers import BilinearUpsample, ScoreLayer
-from upscore.models.network import Network, count_parameters
 from upscore.models.vgg import STAGES, VGG16
 
 FCNS = ["fcn32s", "fcn16s", "fcn8s", "fcn4s", "fcn2s"]

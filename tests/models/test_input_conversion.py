@@ -22,12 +22,12 @@ from models.test_weights import CHANNELS, FC, ours, theirs
 from upscore.core.images import InputSpec
 from upscore.core.labels import Labels
 from upscore.errors import RunError, SettingsError
-from upscore.models.catalog import create_model
+from upscore.models.base import Network
 from upscore.models.checkpoint import save_model
+from upscore.models.factory import create_model
 from upscore.models.input_conversion import convert_first_layer
 from upscore.models.layers import ConvBlock, ScoreLayer
-from upscore.models.network import Network
-from upscore.models.weights import initialise
+from upscore.models.pretrained import initialise
 
 RGB = np.ndarray[Any, np.dtype[np.uint8]]
 
@@ -249,7 +249,7 @@ def test_there_and_back_again() -> None:
 
 
 def test_it_says_so(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    caplog.set_level(logging.INFO, logger="upscore.models.weights")
+    caplog.set_level(logging.INFO, logger="upscore.models.pretrained")
     path = tmp_path / "vgg.pth"
     torch.save(theirs(batch_norm=False).state_dict(), path)
     assert not initialise(ours(), str(path), input_spec=InputSpec.named("imagenet")).converted

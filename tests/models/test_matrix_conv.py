@@ -4,9 +4,9 @@ import pytest
 import torch
 from torch import nn
 
-from upscore.models import matrix_conv
-from upscore.models.catalog import create_model
-from upscore.models.matrix_conv import MatrixConv2d, convolution
+from upscore.models import im2col_conv as matrix_conv
+from upscore.models.factory import create_model
+from upscore.models.im2col_conv import MatrixConv2d, convolution
 
 
 @pytest.mark.parametrize("size", [(1, 1), (3, 9), (12, 16)])

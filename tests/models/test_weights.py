@@ -16,12 +16,12 @@ from upscore.core.images import InputSpec
 from upscore.core.labels import Labels
 from upscore.core.run_folder import RunFolder
 from upscore.errors import NotFoundError, RunError, SettingsError, WorkError
-from upscore.models import weights
-from upscore.models.catalog import create_model
+from upscore.models import pretrained as weights
+from upscore.models.base import Network
 from upscore.models.checkpoint import save_model
+from upscore.models.factory import create_model
 from upscore.models.fcn import FCN
-from upscore.models.network import Network
-from upscore.models.weights import (
+from upscore.models.pretrained import (
     ImageNetFile,
     imagenet_weights,
     initialise,

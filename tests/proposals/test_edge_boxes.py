@@ -13,13 +13,14 @@ from scipy import ndimage
 
 from proposals.brute_force_edge_boxes import BruteForce, choose, refine, windows
 from upscore.core.boxes import iou_matrix
-from upscore.core.team import run_team
+from upscore.core.jit.threads import run_team
+from upscore.edges.detectors import GradientEdges
+from upscore.edges.maps import edge_orientation, thin_edges
 from upscore.errors import DataError, SettingsError
-from upscore.proposals import box_search, edge_scores
-from upscore.proposals.edge_boxes import EdgeBoxes
-from upscore.proposals.edge_groups import find_groups
-from upscore.proposals.edge_maps import edge_orientation, thin_edges
-from upscore.proposals.edges import GradientEdges
+from upscore.proposals.edge_boxes import scores as edge_scores
+from upscore.proposals.edge_boxes import search as box_search
+from upscore.proposals.edge_boxes.edge_boxes import EdgeBoxes
+from upscore.proposals.edge_boxes.groups import find_groups
 
 SOURCE = EdgeBoxes(GradientEdges(), threads=1)
 

@@ -9,9 +9,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from upscore.edges.detectors import FromArray, GradientEdges, StructuredForest
+from upscore.edges.maps import edge_orientation, require_orientation, require_strength
 from upscore.errors import DataError, MissingExtraError, NotFoundError, SettingsError
-from upscore.proposals.edge_maps import edge_orientation, require_orientation, require_strength
-from upscore.proposals.edges import FromArray, GradientEdges, StructuredForest
 
 
 def halves(colours: tuple[tuple[int, int, int], tuple[int, int, int]], axis: int) -> np.ndarray:

@@ -26,9 +26,9 @@ from upscore.errors import (
     SettingsError,
     WorkError,
 )
-from upscore.proposals import make as room
-from upscore.proposals.make import Photo, make_store
-from upscore.proposals.proposals import image_key
+from upscore.proposals import build_store as room
+from upscore.proposals.base import image_key
+from upscore.proposals.build_store import Photo, make_store
 from upscore.proposals.store import ProposalStore
 from waiting import HANG_S, wait_until
 

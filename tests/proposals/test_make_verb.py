@@ -15,7 +15,7 @@ from upscore.cli.proposal_options import make_edges, make_source, photos_of, tru
 from upscore.core.images import read_image
 from upscore.data import open_data
 from upscore.errors import DataError, SettingsError
-from upscore.proposals.grid import Grid
+from upscore.proposals.sliding_window import Grid
 from upscore.proposals.store import ProposalStore
 
 

@@ -5,9 +5,9 @@ import pickle
 import numpy as np
 import pytest
 
+from upscore.edges.detectors import GradientEdges
 from upscore.errors import DataError, SettingsError
-from upscore.proposals.edge_boxes import EdgeBoxesParameters
-from upscore.proposals.edges import GradientEdges
+from upscore.proposals.edge_boxes.edge_boxes import EdgeBoxesParameters
 from upscore.proposals.opencv import edge_boxes_opencv
 from upscore.proposals.opencv_edge_boxes import OpenCVEdgeBoxes
 

@@ -15,7 +15,6 @@ from upscore.core.boxes import iou_matrix
 from upscore.core.files import make_folder
 from upscore.data import open_data
 from upscore.errors import DataError, MissingExtraError, SettingsError, WorkError
-from upscore.proposals.grid import Grid
 from upscore.proposals.recall import (
     COUNTS,
     SIZES,
@@ -24,6 +23,7 @@ from upscore.proposals.recall import (
     measure_recall,
     recall_at,
 )
+from upscore.proposals.sliding_window import Grid
 
 WHOLE = (0.0, 0.0, 200.0, 120.0)
 

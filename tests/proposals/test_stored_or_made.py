@@ -10,14 +10,14 @@ import pytest
 
 from inference.pipeline_world import make_store
 from inference.support import random_photo
+from upscore.edges.detectors import GradientEdges
+from upscore.edges.learned import LearnedEdges
 from upscore.errors import DataError, SettingsError
-from upscore.proposals.edge_boxes import EdgeBoxes
-from upscore.proposals.edges import GradientEdges
-from upscore.proposals.grid import Grid
-from upscore.proposals.learned_edges import LearnedEdges
+from upscore.proposals.cached_source import StoredOrMade, edge_boxes_of
+from upscore.proposals.edge_boxes.edge_boxes import EdgeBoxes
 from upscore.proposals.selective_search import SelectiveSearch
+from upscore.proposals.sliding_window import Grid
 from upscore.proposals.store import ProposalStore, plain_settings
-from upscore.proposals.stored_or_made import StoredOrMade, edge_boxes_of
 
 HERE, ELSEWHERE = random_photo(40, 50), random_photo(44, 52, seed=1)
 SOURCE = EdgeBoxes(GradientEdges(scales=(1.0, 2.0)), max_boxes=12, min_box_area=50, beta=0.6)

@@ -13,9 +13,9 @@ from upscore.core.files import write_json, write_text
 from upscore.core.labels import CAMVID_LABELS, VOID, Labels
 from upscore.core.run_folder import RunFolder
 from upscore.data.dataset import MaskTable, Pair, Split
-from upscore.evaluation.evaluate import evaluate
-from upscore.evaluation.examples import write_examples
-from upscore.evaluation.results import write_results
+from upscore.metrics.evaluate import evaluate
+from upscore.metrics.score_files import write_results
+from upscore.report.examples import write_examples
 
 COLUMNS = "iteration,fraction,seconds,images,loss,lr,val_miou,val_pixel_accuracy,memory_mib".split(
     ","

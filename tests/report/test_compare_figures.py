@@ -11,15 +11,15 @@ from evaluation.small_world import make_data
 from upscore.core.draw import WRONG_COLOR, titled
 from upscore.core.labels import VOID, Labels
 from upscore.data import open_data
-from upscore.evaluation.compare import Labelled, PackedLabels, compare
-from upscore.report.compare_figures import (
+from upscore.metrics.comparison import Labelled, PackedLabels, compare
+from upscore.report.figures.comparison import (
     class_differences,
     side_by_side,
     sizes_figure,
     trimap_figure,
     write_pictures,
 )
-from upscore.report.figures import png
+from upscore.report.figures.scores import png
 
 LABELS = Labels.of(["background", "tr$ee", "car"])
 

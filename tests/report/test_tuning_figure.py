@@ -9,8 +9,8 @@ from PIL import Image
 from upscore.crf.search import SPACE, RandomSampler, Trial, known_candidates, with_values
 from upscore.crf.settings import CRFSettings, crf_settings
 from upscore.errors import SettingsError
-from upscore.report.figures import png
-from upscore.report.tuning_figure import tuning_figure
+from upscore.report.figures.scores import png
+from upscore.report.figures.tuning import tuning_figure
 
 BASE = crf_settings("deconvnet")
 

@@ -10,7 +10,7 @@ from typing import Any
 from upscore.cli.train import make_validate
 from upscore.reproduce.run import Hooks, Made, reproduce
 from upscore.reproduce.trainings import Planned
-from upscore.training.loop import Status
+from upscore.training.trainer import Status
 
 TINY = (
     "precision=fp32",

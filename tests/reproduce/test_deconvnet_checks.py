@@ -8,9 +8,9 @@ import pytest
 from upscore.core.labels import VOC_LABELS, VOID, Labels
 from upscore.data.dataset import Pair
 from upscore.errors import DataError
-from upscore.evaluation import resample
-from upscore.evaluation.boundary import BoundaryF, BoundaryIoU
-from upscore.evaluation.confusion import count, mean_iou
+from upscore.metrics import bootstrap as resample
+from upscore.metrics.boundary import BoundaryF, BoundaryIoU
+from upscore.metrics.confusion import count, mean_iou
 from upscore.reproduce import deconvnet_checks
 from upscore.reproduce.class_groups import GROUPS, group_boundaries, group_table, groups_of
 from upscore.reproduce.deconvnet_pictures import example_groups

@@ -13,8 +13,8 @@ from reproduce.support import Told, run
 from upscore.core.runtime import Runtime
 from upscore.data import open_data
 from upscore.errors import SettingsError
-from upscore.evaluation.confusion import Confusion
 from upscore.inference.load import load_segmenter
+from upscore.metrics.confusion import Confusion
 from upscore.models.checkpoint import load_model
 from upscore.reproduce.skip_shares import skip_shares
 

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import pytest
 
-from upscore.report.reproduction_figures import Line
+from upscore.report.figures.reproduction import Line
 from upscore.reproduce.fcn_checks import checks
 from upscore.reproduce.fcn_losses import Losses
 

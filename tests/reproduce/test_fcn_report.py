@@ -19,12 +19,12 @@ from upscore.core.labels import VOC_LABELS, VOID
 from upscore.data import open_data
 from upscore.data.toy import make_toy
 from upscore.errors import InterruptedWorkError, NotFoundError, SettingsError, WorkError
-from upscore.evaluation.confusion import Confusion
 from upscore.inference.load import load_segmenter
+from upscore.metrics.confusion import Confusion
 from upscore.reproduce import fcn_report, fcn_trainings
 from upscore.reproduce import run as room
 from upscore.reproduce.run import check_complete, reproduce
-from upscore.training import loop
+from upscore.training import trainer as loop
 
 NAMES = ["exp1", "exp2", "exp3", "conv-vgg-bilinear"]
 

@@ -10,8 +10,8 @@ from PIL import Image
 from upscore.core.images import InputSpec
 from upscore.core.labels import VOID, Labels
 from upscore.data.dataset import Sample
-from upscore.models.catalog import create_model
 from upscore.models.checkpoint import SavedModel
+from upscore.models.factory import create_model
 from upscore.reproduce.differences import surely
 from upscore.reproduce.objects import CropSettings, SeenObject, object_box, see_object
 from upscore.reproduce.switches import (

@@ -4,7 +4,7 @@ import pytest
 
 from upscore.data import open_data
 from upscore.errors import SettingsError
-from upscore.reproduce.photos import (
+from upscore.reproduce.example_selection import (
     class_shares,
     find_photo,
     large_objects,

@@ -19,18 +19,18 @@ from upscore.core.labels import RGBImage
 from upscore.core.runtime import Runtime
 from upscore.data import DataSet, open_data
 from upscore.data.transforms import resize_pair
-from upscore.inference.pipeline import load_pipeline
-from upscore.inference.pipeline_template import write_pipeline
-from upscore.proposals.proposals import Proposals, image_key
+from upscore.inference.pipeline.run import load_pipeline
+from upscore.inference.pipeline.templates import write_pipeline
+from upscore.proposals.base import Proposals, image_key
 from upscore.proposals.store import ProposalStore, StoredPhoto, write_store
 from upscore.reproduce.budget import Budget
+from upscore.reproduce.context import Job
 from upscore.reproduce.deconvnet_stages import DECONVNET, trainings, write_stages
 from upscore.reproduce.folder import Folder
-from upscore.reproduce.job import Job
-from upscore.training.crops import object_crops, proposal_crops
-from upscore.training.loop import Validation
+from upscore.training.object_crops import object_crops, proposal_crops
 from upscore.training.recipe import Recipe, load_recipe, shipped_recipes
-from upscore.training.session import train
+from upscore.training.setup import train
+from upscore.training.trainer import Validation
 
 OBJECT = (4, 10, 44, 26)
 """Wide, and near enough to the border that its window leaves the photo."""

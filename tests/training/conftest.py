@@ -12,10 +12,10 @@ from upscore.cli.train import make_validate
 from upscore.data import open_data
 from upscore.data.toy import make_toy
 from upscore.proposals import EdgeBoxes, GradientEdges
-from upscore.proposals.make import Photo, make_store
-from upscore.training.loop import Outcome
+from upscore.proposals.build_store import Photo, make_store
 from upscore.training.recipe import load_recipe
-from upscore.training.session import train
+from upscore.training.setup import train
+from upscore.training.trainer import Outcome
 
 TINY = (
     "model.options.width=0.0625",

@@ -12,14 +12,14 @@ from PIL import Image
 from safetensors.torch import load_file
 from torch.nn import functional as F
 
-from upscore.data.bsds import find_bsds
+from upscore.data.formats.bsds import find_bsds
+from upscore.edges.samples import EdgeSamples, EdgeViews, soft_boundaries
+from upscore.edges.weight_files import load_edge_network
 from upscore.errors import DataError, RunError, SettingsError
-from upscore.proposals.edge_weights import load_edge_network
-from upscore.training import edges as edges_module
-from upscore.training.edge_samples import EdgeSamples, EdgeViews, soft_boundaries
-from upscore.training.edges import EdgeRecipe, edge_loss, load_edge_recipe, train_edges
-from upscore.training.loop import Status
 from upscore.training.optim import OptimSettings
+from upscore.training.trainer import Status
+from upscore.workflows import edge_training as edges_module
+from upscore.workflows.edge_training import EdgeRecipe, edge_loss, load_edge_recipe, train_edges
 
 SMALL = EdgeRecipe(
     splits=("train",),

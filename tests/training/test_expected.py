@@ -23,9 +23,9 @@ from upscore.core.settings import load_yaml
 from upscore.errors import SettingsError
 from upscore.training import state as training_state
 from upscore.training.expected import MEASURED, WARM_UP, Documented, Notice, Rate, counted, timed
-from upscore.training.loop import Status, Training
 from upscore.training.recipe import BudgetSettings, Measured, load_recipe, shipped_recipes
-from upscore.training.session import MakeValidate, train
+from upscore.training.setup import MakeValidate, train
+from upscore.training.trainer import Status, Training
 
 Said = list[tuple[Status, Notice]]
 CAMVID = Measured(data="CamVid", miou=0.677, samples=13_000)

@@ -7,7 +7,7 @@ import re
 import pytest
 
 from upscore.errors import NotFoundError, SettingsError
-from upscore.training.grid import make_grid, split_values
+from upscore.workflows.sweep_grid import make_grid, split_values
 
 QUICK = "fcn8s-quick"
 

@@ -10,10 +10,10 @@ from torch import nn
 
 from upscore.core.settings import build
 from upscore.errors import SettingsError
-from upscore.models.catalog import create_model
+from upscore.models.base import Network
 from upscore.models.deconvolution import as_convolution
+from upscore.models.factory import create_model
 from upscore.models.layers import ScoreLayer
-from upscore.models.network import Network
 from upscore.training.muon import Muon, orthogonalize
 from upscore.training.optim import (
     OptimSettings,

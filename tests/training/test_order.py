@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from upscore.training.order import WINDOW, by_photo, shuffled
+from upscore.training.sample_order import WINDOW, by_photo, shuffled
 
 
 def cycle(photos: np.ndarray, per_read: int, seed: int = 0, number: int = 0) -> list[int]:

@@ -26,9 +26,9 @@ from upscore.core.run_folder import RunFolder
 from upscore.errors import RunError, SettingsError, WorkError
 from upscore.models.checkpoint import load_model
 from upscore.training import state as training_state
-from upscore.training.loop import Outcome, Status, Validate, Validation
 from upscore.training.recipe import load_recipe, shipped_recipes
-from upscore.training.session import MakeValidate
+from upscore.training.setup import MakeValidate
+from upscore.training.trainer import Outcome, Status, Validate, Validation
 
 Run = Callable[..., Outcome]
 TIMES = {"seconds", "memory_mib"}

@@ -13,8 +13,8 @@ from upscore.core.labels import Labels
 from upscore.data import Pair, Sample, Split
 from upscore.data.dataset import MaskTable
 from upscore.data.transforms import Augment
-from upscore.training.order import shuffled, with_replacement
-from upscore.training.sampler import Sampler
+from upscore.training.sample_order import shuffled, with_replacement
+from upscore.training.sample_stream import Sampler
 
 
 class Numbers(Split):

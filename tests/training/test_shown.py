@@ -19,10 +19,10 @@ from upscore.core.run_folder import RunFolder
 from upscore.data import open_data
 from upscore.data.dataset import read_instances
 from upscore.proposals.store import ProposalStore
-from upscore.training.loop import Outcome
 from upscore.training.recipe import load_recipe
-from upscore.training.session import train
+from upscore.training.setup import train
 from upscore.training.shown import Shown, num_common, overlap_warning
+from upscore.training.trainer import Outcome
 
 
 def samples(run: Path) -> dict:
@@ -55,7 +55,7 @@ def test_the_run_folder_keeps_crops_and_samples_of_each_stage(
     out = tmp_path / "run"
 
     def never(*_given: object):
-        from upscore.training.loop import Validation
+        from upscore.training.trainer import Validation
 
         return lambda _net, _limit: Validation(0.5, 0.5, 0.0, 1)
 
@@ -113,7 +113,7 @@ def test_repeats_are_told() -> None:
 
 
 def test_a_resumed_training_counts_all(run_tiny: Callable[..., Outcome], tmp_path: Path) -> None:
-    from upscore.training.loop import Training
+    from upscore.training.trainer import Training
 
     out = tmp_path / "run"
     with pytest.MonkeyPatch.context() as patch:

@@ -17,10 +17,10 @@ from upscore.core.settings import load_yaml
 from upscore.errors import DataError, RunError, SettingsError
 from upscore.models.checkpoint import load_model
 from upscore.proposals import EdgeBoxes, GradientEdges
-from upscore.proposals.make import Photo, make_store
-from upscore.training.loop import Outcome, Status, Training
+from upscore.proposals.build_store import Photo, make_store
 from upscore.training.recipe import load_recipe
-from upscore.training.session import train
+from upscore.training.setup import train
+from upscore.training.trainer import Outcome, Status, Training
 
 TINY = (
     "model.options={width: 0.03125, fc_width: 8, fc_kernel: 1}",

@@ -21,8 +21,8 @@ if TYPE_CHECKING:
 
     from upscore.core.labels import LabelMap, RGBImage
     from upscore.data.dataset import Split
-    from upscore.evaluation.compare import Comparison, Labelled, PackedLabels
-    from upscore.evaluation.compare_files import Row
+    from upscore.metrics.comparison import Comparison, Labelled, PackedLabels
+    from upscore.metrics.comparison_files import Row
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -59,9 +59,9 @@ def compare(
     from upscore.cli.console import console, progress
     from upscore.core.files import make_folder
     from upscore.data import open_data
-    from upscore.evaluation import compare as room
-    from upscore.evaluation.object_size import COCO_SIZES, RELATIVE_SIZES
-    from upscore.inference.pipeline_settings import is_pipeline
+    from upscore.inference.pipeline.settings import is_pipeline
+    from upscore.metrics import comparison as room
+    from upscore.metrics.object_size import COCO_SIZES, RELATIVE_SIZES
 
     if len(contenders) < 2:
         raise SettingsError(
@@ -124,7 +124,7 @@ def _for_pipelines(options: SegmenterOptions, paths: Sequence[Path]) -> Segmente
 
     Where there is no run to take them, they are left for the pipeline to refuse.
     """
-    from upscore.inference.pipeline_settings import is_pipeline
+    from upscore.inference.pipeline.settings import is_pipeline
 
     if all(map(is_pipeline, paths)):
         return options
@@ -169,7 +169,7 @@ class _Job:
         bound_shape_caches()  # before torch comes in
         keep_freed_memory()
         from upscore.data import open_data
-        from upscore.inference.pipeline_settings import is_pipeline, read_pipeline
+        from upscore.inference.pipeline.settings import is_pipeline, read_pipeline
 
         if is_pipeline(self.path):
             name = self.stage or read_pipeline(self.path).answer
@@ -186,7 +186,7 @@ class _Job:
 
     def __call__(self, place: int) -> _Answer:
         from upscore.core.runtime import peak_memory_bytes
-        from upscore.evaluation.compare import PackedLabels
+        from upscore.metrics.comparison import PackedLabels
 
         predict, part = _opened(self)
         try:
@@ -218,7 +218,7 @@ def _run(
     Raises:
         WorkError: the process died. And what ``work`` raises.
     """
-    from upscore.core.worker_pool import in_processes
+    from upscore.core.parallel.processes import in_processes
 
     try:
         yield from in_processes(work, items, processes=1)
@@ -230,7 +230,7 @@ def _run(
 
 def _label(name: str, job: _Job, part: Split, update: Callable[[int, int], None]) -> Labelled:
     """All photos of the split, in a new process."""
-    from upscore.evaluation.compare import Labelled
+    from upscore.metrics.comparison import Labelled
 
     answers: dict[int, _Answer] = {}
     update(0, len(part))
@@ -276,14 +276,14 @@ def _write(
     pictures: int,
     about: dict[str, Any],
 ) -> None:
-    from upscore.evaluation.compare_files import write_comparison
-    from upscore.report.compare_figures import (
+    from upscore.metrics.comparison_files import write_comparison
+    from upscore.report.figures.comparison import (
         class_differences,
         sizes_figure,
         trimap_figure,
         write_pictures,
     )
-    from upscore.report.figures import write_png
+    from upscore.report.figures.scores import write_png
 
     drawn = write_pictures(result, labelled, part, out, num=pictures)
     write_comparison(result, out, pictures=drawn, about=about)
@@ -294,7 +294,7 @@ def _write(
 
 def _print(result: Comparison) -> None:
     from upscore.cli.console import console
-    from upscore.evaluation.compare_files import class_rows, size_rows, sizes_note
+    from upscore.metrics.comparison_files import class_rows, size_rows, sizes_note
 
     first = result.contenders[0].name
     console.print(difference_table(result))

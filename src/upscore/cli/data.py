@@ -86,7 +86,7 @@ def stats(
         write_json(json, result.to_json())
         console.print(f"numbers: {json}", markup=False)
     if figure is not None:
-        from upscore.data.overview import write_overview
+        from upscore.report.figures.dataset import write_overview
 
         write_overview(result, dataset, figure)
         console.print(f"figure: {figure}", markup=False)
@@ -166,7 +166,7 @@ def get(
         from_: Archive at hand, instead of a download.
     """
     from upscore.cli.console import console, progress
-    from upscore.data.get import get as get_data
+    from upscore.data.download import get as get_data
 
     with progress(name) as advance:
         folder = get_data(

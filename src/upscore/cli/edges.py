@@ -16,9 +16,9 @@ from upscore.errors import DataError, NotFoundError, SettingsError, WorkError
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from upscore.data.bsds import BSDSImage
-    from upscore.evaluation.edges import EdgeScores, Item, Strength
-    from upscore.evaluation.evaluate import Failure
+    from upscore.data.formats.bsds import BSDSImage
+    from upscore.edges.benchmark.score import EdgeScores, Item, Strength
+    from upscore.metrics.evaluate import Failure
 
 THRESHOLDS = 99
 
@@ -52,11 +52,11 @@ def evaluate(
 
     from upscore.cli.console import console, progress, show_messages
     from upscore.core.files import make_folder
-    from upscore.data.bsds import find_bsds
-    from upscore.evaluation.edge_files import write_edge_scores
-    from upscore.evaluation.edges import evaluate_edges
-    from upscore.report.edge_figure import edge_figure
-    from upscore.report.figures import write_png
+    from upscore.data.formats.bsds import find_bsds
+    from upscore.edges.benchmark.files import write_edge_scores
+    from upscore.edges.benchmark.score import evaluate_edges
+    from upscore.report.figures.edges import edge_figure
+    from upscore.report.figures.scores import write_png
 
     if thresholds < 1:
         raise SettingsError(f"--thresholds is {thresholds}; allowed: 1 or more")
@@ -137,7 +137,7 @@ def _source(
 def _folder(
     edges: str, model: Path | None, thinned: bool, images: Sequence[BSDSImage]
 ) -> tuple[Callable[[BSDSImage], Strength], dict[str, Any]]:
-    from upscore.evaluation.edge_files import find_edge_map, read_edge_map
+    from upscore.edges.benchmark.files import find_edge_map, read_edge_map
 
     folder = Path(edges)
     if not folder.is_dir():
@@ -163,7 +163,7 @@ def _folder(
 def _items(
     images: Sequence[BSDSImage], strength_of: Callable[[BSDSImage], Strength]
 ) -> Iterator[Item | Failure]:
-    from upscore.evaluation.evaluate import Failure
+    from upscore.metrics.evaluate import Failure
 
     for index, image in enumerate(images):
         try:

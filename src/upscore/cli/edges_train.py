@@ -30,7 +30,7 @@ def train(
     from upscore.cli.console import console
     from upscore.cli.training_display import TrainingDisplay
     from upscore.core.memory import keep_freed_memory
-    from upscore.training.edges import load_edge_recipe, train_edges
+    from upscore.workflows.edge_training import load_edge_recipe, train_edges
 
     keep_freed_memory()
     settings = load_edge_recipe(recipe, tuple(word for group in set for word in group))

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from rich.table import Table
 
     from upscore.core.labels import Labels
-    from upscore.evaluation import Evaluation, Failure, Scores
+    from upscore.metrics import Evaluation, Failure, Scores
 
 
 def evaluate(
@@ -53,13 +53,13 @@ def evaluate(
     from upscore.core.files import make_folder
     from upscore.core.run_folder import RunFolder
     from upscore.data import open_data
-    from upscore.evaluation.evaluate import evaluate_stages
-    from upscore.evaluation.examples import write_examples
-    from upscore.evaluation.object_size import COCO_SIZES, RELATIVE_SIZES
-    from upscore.evaluation.results import write_results
-    from upscore.evaluation.stages import write_stages
-    from upscore.inference.pipeline_settings import is_pipeline
-    from upscore.report.figures import confusion_heat_map, per_class_bars, write_png
+    from upscore.inference.pipeline.settings import is_pipeline
+    from upscore.metrics.evaluate import evaluate_stages
+    from upscore.metrics.object_size import COCO_SIZES, RELATIVE_SIZES
+    from upscore.metrics.score_files import write_results
+    from upscore.metrics.stage_files import write_stages
+    from upscore.report.examples import write_examples
+    from upscore.report.figures.scores import confusion_heat_map, per_class_bars, write_png
 
     if workers < 1:
         raise SettingsError(f"--workers is {workers}; allowed: 1 or more")
@@ -185,7 +185,7 @@ def stages_table(
     """The scores of each stage of a pipeline, and how long it took beside those that it is of."""
     from rich.table import Table
 
-    from upscore.evaluation.stages import boundary_scores
+    from upscore.metrics.stage_files import boundary_scores
 
     table = Table(box=None, padding=(0, 2, 0, 0))
     table.add_column("stage", no_wrap=True)

@@ -28,7 +28,7 @@ def pipeline(
         out: The file to make, as edeconvnet-crf.yaml. Edit it as you like.
     """
     from upscore.cli.console import console, show_messages
-    from upscore.inference.pipeline_template import write_pipeline
+    from upscore.inference.pipeline.templates import write_pipeline
 
     show_messages("upscore.inference")
     settings = write_pipeline(name, out, runs=_runs(run), store=store)

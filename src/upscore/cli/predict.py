@@ -38,10 +38,10 @@ def predict(
     bound_shape_caches()  # before torch comes in
     keep_freed_memory()
     from upscore.cli.console import console, progress
-    from upscore.inference.batch import predict_files
-    from upscore.inference.pipeline_settings import is_pipeline
+    from upscore.inference.outputs import require_products
+    from upscore.inference.pipeline.settings import is_pipeline
+    from upscore.inference.predict_files import predict_files
     from upscore.inference.proposal_steps import FOLDER
-    from upscore.inference.results import require_products
 
     products = require_products([name.strip() for name in save.split(",") if name.strip()])
     steps = () if save_proposal_steps is None else _counts(save_proposal_steps)

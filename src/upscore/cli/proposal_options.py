@@ -18,9 +18,9 @@ from upscore.errors import DataError, SettingsError
 if TYPE_CHECKING:
     from upscore.core.labels import RGBImage
     from upscore.data import DataSet, Pair, Split
-    from upscore.proposals.edges import EdgeDetector
+    from upscore.edges.detectors import EdgeDetector
+    from upscore.proposals.base import Proposals, ProposalSource, Settings
     from upscore.proposals.ground_truth import GroundTruth
-    from upscore.proposals.proposals import Proposals, ProposalSource, Settings
 
 EdgesName = Literal["learned", "gradient", "structured-forest"]
 SourceName = Literal["edge-boxes", "selective-search", "grid", "ground-truth", "file"]
@@ -98,8 +98,8 @@ def make_edges(name: EdgesName, *, model: Path | None = None) -> EdgeDetector:
     Raises:
         SettingsError: another name, a model file too many, or none where one is needed.
     """
-    from upscore.proposals.edges import GradientEdges, StructuredForest
-    from upscore.proposals.learned_edges import LearnedEdges
+    from upscore.edges.detectors import GradientEdges, StructuredForest
+    from upscore.edges.learned import LearnedEdges
 
     if name == "learned":
         return LearnedEdges() if model is None else LearnedEdges(model)
@@ -146,7 +146,7 @@ def make_source(
                 "out"
             )
     if name == "edge-boxes":
-        from upscore.proposals.edge_boxes import EdgeBoxes
+        from upscore.proposals.edge_boxes.edge_boxes import EdgeBoxes
 
         return EdgeBoxes(make_edges(edges, model=model), max_boxes=max_boxes, **own)
     if edges != "learned" or model is not None:
@@ -157,7 +157,7 @@ def make_source(
 
         return SelectiveSearch(max_boxes=max_boxes, **own)
     if name == "grid":
-        from upscore.proposals.grid import Grid
+        from upscore.proposals.sliding_window import Grid
 
         return Grid(max_boxes=max_boxes)
     if name == "file":
@@ -168,7 +168,7 @@ def make_source(
 
 
 def _file(*, max_boxes: int, file: Path | None = None) -> ProposalSource:
-    from upscore.proposals.from_file import FromFile
+    from upscore.proposals.precomputed import FromFile
 
     if file is None:
         raise SettingsError("--source file needs to know which; name it with --file PATH")

@@ -38,7 +38,7 @@ def make(
     from upscore.cli.console import console, progress, show_messages
     from upscore.cli.proposal_options import photos_of
     from upscore.data import open_data
-    from upscore.proposals.make import Photo, make_store
+    from upscore.proposals.build_store import Photo, make_store
 
     dataset = open_data(data, max_pixels=max_pixels)
     pairs = photos_of(dataset, split)

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from rich.table import Table
 
     from upscore.data import DataSet
-    from upscore.proposals.proposals import ProposalSource
+    from upscore.proposals.base import ProposalSource
     from upscore.proposals.recall import Recall
 
 SOURCES = (
@@ -62,7 +62,7 @@ def recall(
     """
     from upscore.cli.console import console, progress, show_messages
     from upscore.core.files import make_folder
-    from upscore.core.worker_pool import num_cores
+    from upscore.core.parallel.processes import num_cores
     from upscore.data import open_data
     from upscore.proposals.recall import measure_recall
 
@@ -117,7 +117,7 @@ def source_of(
         own = _numbers(word, more)
         if name == "edge-boxes":
             return make_source("edge-boxes", max_boxes=max_boxes, edges=edges, model=forest, **own)
-        from upscore.proposals.edge_boxes import EdgeBoxesParameters
+        from upscore.proposals.edge_boxes.edge_boxes import EdgeBoxesParameters
         from upscore.proposals.opencv_edge_boxes import OpenCVEdgeBoxes
 
         parameters = EdgeBoxesParameters(max_boxes=max_boxes, **own)
@@ -234,8 +234,8 @@ def _write(result: Recall, out: Path, *, data: Path, split: str, fingerprint: st
 
     from upscore.core.files import write_json, write_text
     from upscore.core.runtime import installed_version
-    from upscore.report.figures import write_png
-    from upscore.report.proposal_figures import recall_figure
+    from upscore.report.figures.proposals import recall_figure
+    from upscore.report.figures.scores import write_png
 
     about = {
         "command": shlex.join(["upscore", *sys.argv[1:]]),

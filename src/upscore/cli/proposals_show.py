@@ -13,8 +13,8 @@ from upscore.errors import DataError, SettingsError
 
 if TYPE_CHECKING:
     from upscore.core.labels import RGBImage
-    from upscore.proposals.edge_maps import Map
-    from upscore.proposals.proposals import Proposals, ProposalSource
+    from upscore.edges.maps import Map
+    from upscore.proposals.base import Proposals, ProposalSource
 
 
 def show(
@@ -36,8 +36,8 @@ def show(
     """
     from upscore.cli.console import console, show_messages
     from upscore.core.images import read_image
-    from upscore.report.figures import write_png
-    from upscore.report.proposal_figures import boxes_figure
+    from upscore.report.figures.proposals import boxes_figure
+    from upscore.report.figures.scores import write_png
 
     if boxes < 1:
         raise SettingsError(f"--boxes is {boxes}; allowed: 1 or more")
@@ -64,7 +64,7 @@ def _boxes_and_edges(
     source: ProposalSource, photo: RGBImage, name: str
 ) -> tuple[Proposals, Map | None]:
     """The boxes, and the edge map of a source that has one."""
-    from upscore.proposals.edge_boxes import EdgeBoxes
+    from upscore.proposals.edge_boxes.edge_boxes import EdgeBoxes
 
     if not isinstance(source, EdgeBoxes):
         return source(photo, name=name), None

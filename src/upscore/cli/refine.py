@@ -41,8 +41,8 @@ def refine(
     """
     from upscore.cli.console import console, progress, show_messages
     from upscore.crf.settings import load_crf
+    from upscore.inference.outputs import require_products
     from upscore.inference.refine_files import refine_files
-    from upscore.inference.results import require_products
 
     products = require_products([name.strip() for name in save.split(",") if name.strip()])
     settings = load_crf(crf)

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from upscore.cli.training_display import TrainingDisplay
     from upscore.reproduce.run import SourceName
     from upscore.reproduce.trainings import Planned
-    from upscore.training.loop import Status
+    from upscore.training.trainer import Status
 
 BUDGET = "minutes=30"
 
@@ -116,7 +116,7 @@ def _reproduce(
     from upscore.reproduce.run import Hooks, check_complete, reproduce
 
     show_messages("upscore.compiled")
-    show_messages("upscore.models.weights")  # that a first layer is converted
+    show_messages("upscore.models.pretrained")  # that a first layer is converted
     show_messages("upscore.inference")
     show_messages("upscore.training")
     with _Displays() as displays:

@@ -58,7 +58,7 @@ class ScoredStages:
         cls, path: Path, names: Sequence[str] | None, options: SegmenterOptions
     ) -> ScoredStages:
         """Of a pipeline file: the stages ``names``, or all. Raises as ``load_pipeline``."""
-        from upscore.inference.pipeline_settings import read_pipeline
+        from upscore.inference.pipeline.settings import read_pipeline
 
         pipeline = options.load_pipeline(path, names)
         wanted = pipeline.stages if names is None else names
@@ -88,7 +88,7 @@ class ScoredStages:
         Raises:
             RunError: the classes of a stage have other names.
         """
-        from upscore.evaluation.classes import match_classes
+        from upscore.data.class_mapping import match_classes
 
         tables: dict[str, npt.NDArray[np.uint8] | None] = {}
         for name, labels in self.labels.items():

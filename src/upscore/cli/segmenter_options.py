@@ -15,7 +15,7 @@ from tyro.conf import arg
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from upscore.inference.pipeline import Pipeline
+    from upscore.inference.pipeline.run import Pipeline
     from upscore.inference.segmenter import Segmenter
 
 TILE = 1024  # inference.tiles.DEFAULT_TILE, written out because --help imports nothing heavy
@@ -57,7 +57,7 @@ class NetworkOptions:
         """
         from upscore.cli.console import show_messages
         from upscore.inference.load import refuse_network_options
-        from upscore.inference.pipeline import load_pipeline
+        from upscore.inference.pipeline.run import load_pipeline
 
         show_messages("upscore.compiled")
         show_messages("upscore.proposals")

@@ -20,10 +20,10 @@ from upscore.errors import InterruptedWorkError, SettingsError, UpscoreError, Wo
 if TYPE_CHECKING:
     from upscore.data import DataSet
     from upscore.report.sweep_tables import SweptRun
-    from upscore.training.grid import Grid, Point
-    from upscore.training.session import Standing
+    from upscore.training.setup import Standing
+    from upscore.workflows.sweep_grid import Grid, Point
 
-TRAIN = (sys.executable, "-m", "upscore.cli.leashed", "train")
+TRAIN = (sys.executable, "-m", "upscore.cli.exit_with_parent", "train")
 """What a training is begun with; its arguments follow."""
 
 
@@ -57,7 +57,7 @@ def sweep(
     from upscore.core.files import make_folder
     from upscore.data import open_data
     from upscore.report.sweep_tables import SweptRun, read_swept, write_sweep
-    from upscore.training.grid import make_grid
+    from upscore.workflows.sweep_grid import make_grid
 
     grid = make_grid(recipe, [assignment for group in set for assignment in group])
     dataset = open_data(data)
@@ -109,7 +109,7 @@ def _check_recipes(grid: Grid, dataset: DataSet, data: Path) -> None:
     """Whatever can be known before the first training has begun. Raises SettingsError of all."""
     import json
 
-    from upscore.training.session import check_training
+    from upscore.training.setup import check_training
 
     problems: dict[str, None] = {}
     checked: set[str] = set()
@@ -156,7 +156,7 @@ def _check_folder(out: Path, about: dict[str, Any]) -> None:
     """
     from upscore.core.files import read_json, refuse_newer
     from upscore.report.sweep_tables import FILE, FORMAT_VERSION
-    from upscore.training.session import setting_differences
+    from upscore.training.setup import setting_differences
 
     path = out / FILE
     if not path.exists():
@@ -187,7 +187,7 @@ def _check_folder(out: Path, about: dict[str, Any]) -> None:
 def _standings(out: Path, grid: Grid, dataset: DataSet) -> dict[str, Standing]:
     """How far each training is. Raises SettingsError or RunError where its folder is another's."""
     from upscore.core.run_folder import RunFolder
-    from upscore.training.session import standing
+    from upscore.training.setup import standing
 
     return {
         point.name: standing(RunFolder(out / point.name), point.recipe, dataset)
@@ -200,7 +200,7 @@ class _Trainings:
 
     A process for each: its memory is its own, and one that dies takes no other along. They are in
     sessions of their own, so that Ctrl-C reaches this process alone, which then lets go of theirs
-    (see :mod:`upscore.cli.leashed`) and waits until they have saved.
+    (see :mod:`upscore.cli.exit_with_parent`) and waits until they have saved.
     """
 
     def __init__(self, recipe: str, data: Path, out: Path, processes: int) -> None:
@@ -275,7 +275,7 @@ class _Trainings:
 
     def _cores(self) -> dict[str, str]:
         """Each one's part, unless the user has said how many."""
-        from upscore.core.worker_pool import num_cores
+        from upscore.core.parallel.processes import num_cores
 
         if self.processes == 1:
             return {}

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from upscore.core.images import InputSpec
     from upscore.core.runtime import Runtime
     from upscore.data import Split
-    from upscore.training.loop import Validate, Validation
+    from upscore.training.trainer import Validate, Validation
 
 
 def train(
@@ -40,14 +40,14 @@ def train(
     from upscore.cli.training_display import TrainingDisplay
     from upscore.core.memory import keep_freed_memory
     from upscore.training.recipe import load_recipe
-    from upscore.training.session import train as run_training
+    from upscore.training.setup import train as run_training
 
     keep_freed_memory()
     show_messages("upscore.training")  # how many samples there are, and whether scores are fair
     settings = load_recipe(recipe, [assignment for group in set for assignment in group])
     with TrainingDisplay() as display:
         if not display.silent:
-            show_messages("upscore.models.weights")  # that a first layer is converted
+            show_messages("upscore.models.pretrained")  # that a first layer is converted
         outcome = run_training(
             settings,
             data=data,
@@ -76,9 +76,9 @@ def make_validate(split: Split, input_spec: InputSpec, runtime: Runtime) -> Vali
     """The validation that training calls: the evaluation room around the inference room."""
     import time
 
-    from upscore.evaluation.evaluate import evaluate
     from upscore.inference.whole_image import WholeImage
-    from upscore.training.loop import Validation
+    from upscore.metrics.evaluate import evaluate
+    from upscore.training.trainer import Validation
 
     def validate(model: nn.Module, limit: int | None) -> Validation:
         part = split if limit is None else split.spread(limit)

@@ -11,7 +11,7 @@ from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn
 from upscore.cli.console import errors
 
 if TYPE_CHECKING:
-    from upscore.training.loop import Status
+    from upscore.training.trainer import Status
 
 
 class TrainingDisplay:

@@ -19,9 +19,9 @@ if TYPE_CHECKING:
 
     from upscore.crf.search import Trial
     from upscore.crf.settings import CRFSettings
-    from upscore.evaluation.evaluate import Failure
-    from upscore.evaluation.tuning import Tuning
     from upscore.inference.segmenter import Segmenter
+    from upscore.metrics.evaluate import Failure
+    from upscore.workflows.crf_tuning import Tuning
 
 BEST = "best.yaml"
 FOLDER = "crf-tuning"
@@ -74,8 +74,8 @@ def tune_crf(
     from upscore.core.settings import load_yaml
     from upscore.crf.search import known_candidates, make_sampler, space_of
     from upscore.data import open_data
-    from upscore.evaluation.classes import match_classes
-    from upscore.evaluation.tuning import draw_images, tune
+    from upscore.data.class_mapping import match_classes
+    from upscore.workflows.crf_tuning import draw_images, tune
 
     if trials < 1:
         raise SettingsError(f"--trials is {trials}; allowed: 1 or more")
@@ -148,7 +148,7 @@ def _open(run: Path, options: NetworkOptions) -> tuple[str | None, Segmenter]:
     Returns:
         The name of the stage, None for a run; and what labels photos.
     """
-    from upscore.inference.pipeline_settings import is_pipeline, read_pipeline
+    from upscore.inference.pipeline.settings import is_pipeline, read_pipeline
 
     if not is_pipeline(run):
         return None, options.load(run)
@@ -239,8 +239,8 @@ def _write(result: Tuning, folder: Path) -> None:
     import sys
 
     from upscore.core.files import write_text
-    from upscore.report.figures import write_png
-    from upscore.report.tuning_figure import tuning_figure
+    from upscore.report.figures.scores import write_png
+    from upscore.report.figures.tuning import tuning_figure
 
     if not result.trials:
         return

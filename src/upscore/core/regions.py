@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from upscore.core.compiled import compiled, telling
+from upscore.core.jit.compile import compiled, telling
 from upscore.core.labels import VOID, LabelMap
 
 

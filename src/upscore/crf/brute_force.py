@@ -17,8 +17,12 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from upscore.crf.arrays import energies_from_energies, energies_from_probabilities, require_image
 from upscore.crf.mean_field import CRFResult, DenseCRF
+from upscore.crf.validation import (
+    energies_from_energies,
+    energies_from_probabilities,
+    require_image,
+)
 from upscore.errors import DataError
 
 MAX_PIXELS = 8192

@@ -15,9 +15,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from upscore.crf.lattice.torch_lattice import TorchLattice
 from upscore.crf.mean_field import DenseCRF
 from upscore.crf.terms import Bilateral, Normalization, Term
-from upscore.crf.torch_lattice import TorchLattice
 from upscore.errors import DataError, SettingsError
 
 

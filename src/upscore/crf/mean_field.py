@@ -11,18 +11,18 @@ from typing import cast
 import numpy as np
 import numpy.typing as npt
 
-from upscore.crf.arrays import (
-    Energies,
-    energies_from_energies,
-    energies_from_probabilities,
-    require_image,
-)
 from upscore.crf.terms import (
     Bilateral,
     Gaussian,
     Normalization,
     Term,
     require_normalization,
+)
+from upscore.crf.validation import (
+    Energies,
+    energies_from_energies,
+    energies_from_probabilities,
+    require_image,
 )
 from upscore.errors import DataError, SettingsError
 
@@ -173,9 +173,9 @@ class DenseCRF:
                 classes.
         """
         # here, because numba takes a second to load and describing a CRF needs none of it
-        from upscore.core.compiled import telling
-        from upscore.core.team import num_threads
-        from upscore.crf.engine import Engine, Kernel, UnfitError
+        from upscore.core.jit.compile import telling
+        from upscore.core.jit.threads import num_threads
+        from upscore.crf.lattice.engine import Engine, Kernel, UnfitError
 
         if (probabilities is None) == (energies is None):
             raise DataError("pass either probabilities= or energies=")

@@ -14,7 +14,7 @@ import numpy.typing as npt
 
 from upscore.core.images import read_image
 from upscore.core.labels import VOID
-from upscore.core.prefetch import prefetch
+from upscore.core.parallel.prefetch import prefetch
 from upscore.data.dataset import DataSet, Pair, read_stored_mask
 from upscore.data.problem import Kind, Problem
 from upscore.errors import DataError, NotFoundError

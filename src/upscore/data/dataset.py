@@ -186,7 +186,7 @@ class Split:
 def read_stored_mask(path: Path, *, max_pixels: int = MAX_PIXELS) -> npt.NDArray[np.integer[Any]]:
     """A mask as stored, before its values are looked up: an image file, or SBD's ``.mat``."""
     if path.suffix.lower() == ".mat":
-        from upscore.data.sbd import read_sbd_mask
+        from upscore.data.formats.sbd import read_sbd_mask
 
         stored: npt.NDArray[np.integer[Any]] = read_sbd_mask(path, max_pixels=max_pixels)
         return stored
@@ -200,7 +200,7 @@ def read_instances(path: Path, labels: LabelMap) -> npt.NDArray[np.integer[Any]]
         DataError: unreadable, or of another size than ``labels``, the photo's label map.
     """
     if path.suffix == ".mat":
-        from upscore.data.sbd import read_sbd_instances
+        from upscore.data.formats.sbd import read_sbd_instances
 
         instances: npt.NDArray[np.integer[Any]] = read_sbd_instances(path)
     else:

@@ -14,7 +14,7 @@ import numpy.typing as npt
 from scipy import ndimage
 
 from upscore.core.labels import VOID, LabelMap
-from upscore.core.prefetch import prefetch
+from upscore.core.parallel.prefetch import prefetch
 from upscore.core.regions import connected_regions
 from upscore.data.dataset import DataSet, Split, read_instances
 

@@ -15,9 +15,9 @@ from scipy import ndimage
 from upscore.core.files import atomic_path, make_folder, read_json, write_json, write_text
 from upscore.core.images import MAX_PIXELS, write_label_map
 from upscore.core.labels import VOID, LabelMap, Labels, RGBImage
-from upscore.core.prefetch import prefetch
+from upscore.core.parallel.prefetch import prefetch
 from upscore.data.dataset import DataSet
-from upscore.data.voc import open_voc
+from upscore.data.formats.voc import open_voc
 from upscore.errors import DataError, OutputError, RunError, SettingsError
 
 TOY_LABELS = Labels.of("background disc ring square triangle star cross bar".split())

@@ -11,10 +11,10 @@ import numpy as np
 from upscore.core.images import require_rgb
 from upscore.core.labels import LabelMap, Labels, RGBImage
 from upscore.errors import DataError, SettingsError
-from upscore.inference.averaged import Averaged
 from upscore.inference.instance_wise import InstanceWise
 from upscore.inference.refine import Refine
 from upscore.inference.segmenter import Scores, Segmenter, log_scores, softmax
+from upscore.inference.test_time_augmentation import Averaged
 from upscore.inference.tiles import Tiled
 
 Combine = Literal["mean", "weighted", "product"]

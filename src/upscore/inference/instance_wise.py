@@ -18,13 +18,13 @@ from upscore.core.labels import LabelMap, Labels, RGBImage
 from upscore.core.runtime import Runtime
 from upscore.core.settings import Settings
 from upscore.errors import SettingsError
-from upscore.inference.prepared import PreparedNetwork
+from upscore.inference.crop_resize import Floats, Window, see_windows
+from upscore.inference.optimized_model import PreparedNetwork
 from upscore.inference.score_map import Aggregate, ScoreMap, Start
 from upscore.inference.segmenter import Scores, log_scores
-from upscore.inference.windows import Floats, Window, see_windows
 from upscore.proposals import deconvnet_boxes
+from upscore.proposals.base import Proposals, ProposalSource
 from upscore.proposals.deconvnet_boxes import BoxRule, whole_pixels
-from upscore.proposals.proposals import Proposals, ProposalSource
 
 Side = Annotated[int, Ge(1), Le(4096)]
 

@@ -8,10 +8,10 @@ from pathlib import Path
 from upscore.core.runtime import DeviceName, Precision, select_runtime
 from upscore.crf.settings import load_crf
 from upscore.errors import SettingsError
-from upscore.inference.pipeline import load_pipeline
-from upscore.inference.pipeline_settings import is_pipeline
+from upscore.inference.pipeline.run import load_pipeline
+from upscore.inference.pipeline.settings import is_pipeline
 from upscore.inference.refine import CRF_TILE, Refine
-from upscore.inference.run_network import load_network
+from upscore.inference.run_model import load_network
 from upscore.inference.segmenter import Segmenter
 from upscore.inference.tiles import DEFAULT_TILE, Tiled, require_tile
 

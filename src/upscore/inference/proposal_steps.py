@@ -9,11 +9,11 @@ from pathlib import Path
 import numpy as np
 
 from upscore.core.labels import LabelMap, RGBImage
+from upscore.core.parallel.writer import Writer
 from upscore.errors import SettingsError
-from upscore.inference.pipeline import OnStep, Pipeline
-from upscore.inference.results import Product, result_path, write_results
+from upscore.inference.outputs import Product, result_path, write_results
+from upscore.inference.pipeline.run import OnStep, Pipeline
 from upscore.inference.segmenter import Scores, Segmenter
-from upscore.inference.writer import Writer
 
 FOLDER = "steps"
 """In the folder of results: ``steps/STAGE/labels/NAME-005.png`` after five boxes, and so on."""

@@ -14,22 +14,27 @@ from upscore.core.failures import first_line
 from upscore.core.files import make_folder
 from upscore.core.images import MAX_PIXELS, read_image
 from upscore.core.labels import RGBImage
-from upscore.core.worker_pool import in_processes, num_cores
+from upscore.core.parallel.processes import in_processes, num_cores
 from upscore.crf.settings import CRFSettings
 from upscore.crf.unary import unary_from_labels
 from upscore.errors import DataError, OutputError, SettingsError, UpscoreError
+from upscore.inference.batch_summary import Summary
+from upscore.inference.foreign_predictions import (
+    LABEL_SUFFIXES,
+    STORED_SUFFIXES,
+    Stored,
+    read_stored,
+)
 from upscore.inference.inputs import Job, Kind, find_jobs
-from upscore.inference.photo_index import PhotoIndex
-from upscore.inference.results import (
+from upscore.inference.outputs import (
     Product,
     refuse_overwriting,
     require_products,
     result_path,
     write_results,
 )
+from upscore.inference.photo_index import PhotoIndex
 from upscore.inference.segmenter import Scores
-from upscore.inference.stored import LABEL_SUFFIXES, STORED_SUFFIXES, Stored, read_stored
-from upscore.inference.summary import Summary
 
 STORED = Kind("result", STORED_SUFFIXES)
 
@@ -130,10 +135,10 @@ def refine_files(
 ) -> Summary:
     """Refine label maps and probabilities (files, folders, patterns) with their photos.
 
-    A result ``NAME`` is read as :func:`upscore.inference.stored.read_stored` says, and belongs to
+    A result ``NAME`` is read as :func:`upscore.inference.foreign_predictions.read_stored` says, and belongs to
     the photo ``images/NAME.*``, or else to the only photo of its stem below ``images``. What is
     written, and how a file that fails, an interruption and ``resume`` are dealt with, is as in
-    :func:`upscore.inference.batch.predict_files`.
+    :func:`upscore.inference.predict_files.predict_files`.
 
     Args:
         settings: of the CRF.

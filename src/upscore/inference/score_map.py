@@ -7,7 +7,7 @@ from typing import Literal
 
 import numpy as np
 
-from upscore.inference.windows import Floats, Window, lay_windows, touches
+from upscore.inference.crop_resize import Floats, Window, lay_windows, touches
 
 Aggregate = Literal["max", "sum", "mean"]
 Start = Literal["zero", "covered"]
@@ -25,7 +25,7 @@ class ScoreMap:
         start: ``zero``: a window says 0 of each pixel outside it, so that a maximum is never below
             0 and a mean is one over all windows. ``covered``: a window says nothing there; a pixel
             that none covers still has 0.
-        antialias: see :mod:`upscore.inference.windows`.
+        antialias: see :mod:`upscore.inference.crop_resize`.
         offset: every window is laid so many pixels further right and down.
     """
 

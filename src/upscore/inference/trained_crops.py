@@ -17,9 +17,9 @@ from upscore.core.runtime import Runtime
 from upscore.core.settings import build, load_yaml, set_key
 from upscore.errors import RunError, SettingsError, UpscoreError
 from upscore.inference.instance_wise import PAPER, PRESETS, InstanceSettings, InstanceWise
-from upscore.inference.run_network import find_model
+from upscore.inference.run_model import find_model
 from upscore.models.checkpoint import CONFIG, crops_from_config, load_model
-from upscore.proposals.proposals import ProposalSource
+from upscore.proposals.base import ProposalSource
 
 WINDOW = ("growth", "square", "leave_image", "input_size")
 """Settings that say what the network is shown of a box; the run's where nobody gives another."""

@@ -18,12 +18,12 @@ from upscore.core.draw import legend, overlay
 from upscore.core.files import atomic_path, make_folder
 from upscore.core.images import write_label_map
 from upscore.core.labels import LabelMap, Labels, RGBImage
-from upscore.core.prefetch import prefetch
+from upscore.core.parallel.prefetch import prefetch
+from upscore.core.parallel.writer import Writer
 from upscore.errors import DataError, MissingExtraError, OutputError
 from upscore.inference.inputs import Job
-from upscore.inference.results import Product, write_probabilities
+from upscore.inference.outputs import Product, write_probabilities
 from upscore.inference.segmenter import Scores
-from upscore.inference.writer import Writer
 
 DEPTH = 4
 """Frames that wait decoded, and as many to be encoded."""

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from upscore.core.images import InputSpec, require_rgb
 from upscore.core.labels import LabelMap, Labels, RGBImage
 from upscore.core.runtime import Runtime
-from upscore.inference.prepared import PreparedNetwork
+from upscore.inference.optimized_model import PreparedNetwork
 from upscore.inference.segmenter import Scores
 
 

@@ -19,8 +19,8 @@ from upscore.core.images import InputSpec
 from upscore.core.labels import Labels
 from upscore.core.settings import build
 from upscore.errors import NotFoundError, OutputError, RunError, SettingsError
-from upscore.models.catalog import create_model
-from upscore.models.network import Network, count_parameters
+from upscore.models.base import Network, count_parameters
+from upscore.models.factory import create_model
 
 FORMAT_VERSION = 1
 """Raised when a model folder of this program could not be read by an older one."""

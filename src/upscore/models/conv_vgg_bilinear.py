@@ -7,8 +7,8 @@ from collections.abc import Sequence
 import torch.nn.functional as F
 from torch import Tensor
 
+from upscore.models.base import Network, choice, flag
 from upscore.models.layers import BilinearUpsample, ScoreLayer, crop_like
-from upscore.models.network import Network, choice, flag
 from upscore.models.vgg import VGG16
 
 

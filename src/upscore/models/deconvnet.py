@@ -10,10 +10,10 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from upscore.errors import DataError
+from upscore.models.base import Network, choice, flag, number
 from upscore.models.deconvolution import DeconvBlock
 from upscore.models.layers import ScoreLayer
-from upscore.models.mirrored import MirroredDecoder
-from upscore.models.network import Network, choice, flag, number
+from upscore.models.unpool_decoder import MirroredDecoder
 from upscore.models.unpooling import Switches
 from upscore.models.vgg import DEPTHS, VGG16
 

@@ -8,8 +8,8 @@ from typing import cast
 from torch import Tensor, nn, zeros_like
 
 from upscore.errors import SettingsError
+from upscore.models.base import Network, choice, flag
 from upscore.models.layers import BilinearUpsample, ScoreLayer, crop_like
-from upscore.models.network import Network, choice, flag
 from upscore.models.vgg import VGG16
 
 SKIPS = {

@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from upscore.models.matrix_conv import convolution
+from upscore.models.im2col_conv import convolution
 
 
 class ConvBlock(nn.Module):

@@ -7,9 +7,9 @@ from functools import partial
 
 from torch import Tensor
 
+from upscore.models.base import Network, choice, flag
 from upscore.models.layers import ConvBlock, ScoreLayer
-from upscore.models.mirrored import MirroredDecoder
-from upscore.models.network import Network, choice, flag
+from upscore.models.unpool_decoder import MirroredDecoder
 from upscore.models.vgg import DEPTHS, VGG16
 
 

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
+from upscore.models.base import Network, choice, flag
 from upscore.models.layers import BilinearUpsample, ConvBlock, ScoreLayer, crop_like
-from upscore.models.network import Network, choice, flag
 from upscore.models.vgg import DEPTHS, VGG16
 
 SKIPS = tuple(f"conv{stage}_{depth}" for stage, depth in enumerate(DEPTHS, start=1))

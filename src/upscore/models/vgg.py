@@ -8,8 +8,8 @@ from typing import Any
 from torch import Tensor, nn
 
 from upscore.errors import SettingsError
+from upscore.models.base import number, whole
 from upscore.models.layers import ConvBlock
-from upscore.models.network import number, whole
 from upscore.models.unpooling import MaxPool, Switches, SwitchPool
 
 DEPTHS = (2, 2, 3, 3, 3)

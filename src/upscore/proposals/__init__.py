@@ -12,15 +12,15 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from upscore.proposals.edge_boxes import EdgeBoxes
-    from upscore.proposals.edges import EdgeDetector, FromArray, GradientEdges, StructuredForest
-    from upscore.proposals.from_file import FromFile
-    from upscore.proposals.grid import Grid
+    from upscore.edges.detectors import EdgeDetector, FromArray, GradientEdges, StructuredForest
+    from upscore.edges.learned import LearnedEdges
+    from upscore.proposals.base import Proposals, ProposalSource
+    from upscore.proposals.edge_boxes.edge_boxes import EdgeBoxes
     from upscore.proposals.ground_truth import GroundTruth
-    from upscore.proposals.learned_edges import LearnedEdges
     from upscore.proposals.opencv import edge_boxes_opencv
-    from upscore.proposals.proposals import Proposals, ProposalSource
+    from upscore.proposals.precomputed import FromFile
     from upscore.proposals.selective_search import SelectiveSearch
+    from upscore.proposals.sliding_window import Grid
     from upscore.proposals.store import ProposalStore
 
 # torch, numba and pyarrow take their time, and few callers need all three

@@ -12,7 +12,7 @@ import numpy.typing as npt
 from upscore.core.boxes import clip_boxes, grow_boxes, square_boxes
 from upscore.core.labels import VOID
 from upscore.errors import DataError, SettingsError
-from upscore.proposals.proposals import Proposals, Settings
+from upscore.proposals.base import Proposals, Settings
 
 IMAGE_FILL = 0
 """Black, before the mean is subtracted, as in training and in the released inference."""

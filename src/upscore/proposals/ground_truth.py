@@ -12,7 +12,7 @@ from scipy import ndimage
 from upscore.core.labels import VOID, LabelMap
 from upscore.core.regions import connected_regions
 from upscore.errors import DataError, SettingsError
-from upscore.proposals.proposals import Proposals, Settings
+from upscore.proposals.base import Proposals, Settings
 
 Window = tuple[slice, slice]
 """Rows and columns."""

@@ -12,16 +12,16 @@ import numpy as np
 import numpy.typing as npt
 
 from upscore.core.labels import RGBImage
-from upscore.errors import DataError, MissingExtraError
-from upscore.proposals.edge_boxes import THINNING_RADIUS, EdgeBoxesParameters
-from upscore.proposals.edge_maps import (
+from upscore.edges.maps import (
     Map,
     edge_orientation,
     require_orientation,
     require_strength,
     thin_edges,
 )
-from upscore.proposals.proposals import Proposals
+from upscore.errors import DataError, MissingExtraError
+from upscore.proposals.base import Proposals
+from upscore.proposals.edge_boxes.edge_boxes import THINNING_RADIUS, EdgeBoxesParameters
 
 
 def require_opencv() -> Any:

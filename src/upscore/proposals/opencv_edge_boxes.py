@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 
 from upscore.core.labels import RGBImage
-from upscore.proposals.edge_boxes import EdgeBoxesParameters
-from upscore.proposals.edges import EdgeDetector
+from upscore.edges.detectors import EdgeDetector
+from upscore.proposals.base import Proposals, Settings
+from upscore.proposals.edge_boxes.edge_boxes import EdgeBoxesParameters
 from upscore.proposals.opencv import edge_boxes_opencv
-from upscore.proposals.proposals import Proposals, Settings
 
 
 @dataclass(frozen=True)

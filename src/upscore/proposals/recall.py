@@ -22,11 +22,11 @@ import numpy.typing as npt
 
 from upscore.core.boxes import iou_matrix
 from upscore.core.labels import VOID
-from upscore.core.worker_pool import in_processes
+from upscore.core.parallel.processes import in_processes
 from upscore.data.dataset import DataSet, Sample, Split, read_instances
 from upscore.errors import DataError, SettingsError, UpscoreError, WorkError
+from upscore.proposals.base import ProposalSource
 from upscore.proposals.ground_truth import GroundTruth, TrueObject
-from upscore.proposals.proposals import ProposalSource
 
 Overlaps = npt.NDArray[np.float32]
 """(objects, counts) float32 in [0, 1]: the best IoU among the first so many boxes."""

@@ -18,7 +18,7 @@ import numpy.typing as npt
 from upscore.core.images import require_rgb
 from upscore.core.labels import RGBImage
 from upscore.errors import DataError, MissingExtraError, SettingsError
-from upscore.proposals.proposals import Proposals, Settings
+from upscore.proposals.base import Proposals, Settings
 
 Mode = Literal["fast", "quality"]
 

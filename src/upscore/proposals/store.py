@@ -6,7 +6,7 @@ One row a photo, in the order of the data set:
 column      type            holds
 ==========  ==============  =======================================================================
 name        string          of the photo in its data set
-key         string          :func:`upscore.proposals.proposals.image_key` of its pixels
+key         string          :func:`upscore.proposals.base.image_key` of its pixels
 height      int32           of the photo
 width       int32           of the photo
 count       int32           number K of boxes
@@ -38,7 +38,7 @@ import pyarrow.parquet as pq
 
 from upscore.core.files import atomic_path, refuse_newer
 from upscore.errors import DataError, NotFoundError, SettingsError
-from upscore.proposals.proposals import Proposals, Settings
+from upscore.proposals.base import Proposals, Settings
 
 SUFFIX = ".parquet"
 FORMAT_VERSION = 1

@@ -10,8 +10,8 @@ from matplotlib import colormaps
 from torch import Tensor
 
 from upscore.core.labels import RGBImage
+from upscore.models.base import Network
 from upscore.models.checkpoint import load_model
-from upscore.models.network import Network
 from upscore.report.document import Row
 from upscore.reproduce.objects import SeenObject
 

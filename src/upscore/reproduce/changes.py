@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from upscore.models.catalog import model_options
+from upscore.models.factory import model_options
 from upscore.report.document import Table
 from upscore.report.run_data import flatten
 from upscore.reproduce.trainings import Planned

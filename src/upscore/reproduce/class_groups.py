@@ -9,9 +9,9 @@ import numpy as np
 
 from upscore.core.labels import Labels
 from upscore.errors import UpscoreError
-from upscore.evaluation.boundary import BoundaryF, BoundaryIoU
-from upscore.evaluation.confusion import mean_of_known, ratios
-from upscore.evaluation.resample import difference_interval
+from upscore.metrics.bootstrap import difference_interval
+from upscore.metrics.boundary import BoundaryF, BoundaryIoU
+from upscore.metrics.confusion import mean_of_known, ratios
 from upscore.report.document import Table
 from upscore.reproduce.differences import interval
 from upscore.reproduce.labelling import LabelStore

@@ -11,11 +11,12 @@ import numpy as np
 
 from upscore.core.labels import LabelMap, RGBImage
 from upscore.inference.instance_wise import Order
-from upscore.inference.pipeline import Pipeline, load_pipeline
-from upscore.inference.run_network import find_model
+from upscore.inference.pipeline.run import Pipeline, load_pipeline
+from upscore.inference.run_model import find_model
 from upscore.inference.segmenter import Scores
 from upscore.models.checkpoint import SavedModel, load_model
 from upscore.reproduce.class_groups import group_boundaries
+from upscore.reproduce.context import Job
 from upscore.reproduce.deconvnet_proposals import BY_SCORE, BY_SIZE
 from upscore.reproduce.deconvnet_stages import (
     DECONVNET,
@@ -27,10 +28,9 @@ from upscore.reproduce.deconvnet_stages import (
     identity,
     write_stages,
 )
+from upscore.reproduce.example_selection import pairs_of_objects
 from upscore.reproduce.gains import gains
-from upscore.reproduce.job import Job
 from upscore.reproduce.objects import CropSettings, SeenObject, see_object
-from upscore.reproduce.photos import pairs_of_objects
 from upscore.reproduce.repairs import repairs
 from upscore.reproduce.scores import by_stage, measured, score_stages
 from upscore.reproduce.switches import PAIRS, measure_pairs

@@ -8,6 +8,8 @@ from typing import Any
 from upscore.report.document import Document, Item, Section
 from upscore.reproduce.changes import changes_table
 from upscore.reproduce.class_groups import group_table
+from upscore.reproduce.common_sections import facts, missing, recipes
+from upscore.reproduce.context import Job
 from upscore.reproduce.deconvnet_checks import checks
 from upscore.reproduce.deconvnet_measures import Measures, measure, saved_deconvnet, see_pairs
 from upscore.reproduce.deconvnet_pictures import analysis_items, ensemble_items
@@ -22,9 +24,7 @@ from upscore.reproduce.deconvnet_tables import (
     trimap_items,
 )
 from upscore.reproduce.differences import score_text
-from upscore.reproduce.job import Job
-from upscore.reproduce.photos import pairs_of_objects
-from upscore.reproduce.shared_parts import facts, missing, recipes
+from upscore.reproduce.example_selection import pairs_of_objects
 from upscore.reproduce.switches import exchange_items
 from upscore.reproduce.trainings import Planned
 from upscore.training.shown import overlap_warning

@@ -9,16 +9,16 @@ from typing import Any
 from upscore.core.draw import error_map
 from upscore.core.labels import RGBImage
 from upscore.errors import UpscoreError
-from upscore.inference.run_network import find_model
+from upscore.inference.run_model import find_model
 from upscore.report.document import Item, Row, Sheet, Table
 from upscore.reproduce.activations import analyse
+from upscore.reproduce.common_sections import picture_row
+from upscore.reproduce.context import Job
 from upscore.reproduce.deconvnet_measures import crop_settings
 from upscore.reproduce.deconvnet_stages import DECONVNET, FCN, METHODS, TITLES
-from upscore.reproduce.job import Job
+from upscore.reproduce.example_selection import large_objects
 from upscore.reproduce.objects import see_object
-from upscore.reproduce.photos import large_objects
 from upscore.reproduce.repairs import KINDS
-from upscore.reproduce.shared_parts import picture_row
 from upscore.reproduce.trainings import Planned
 
 EXAMPLES = 3

@@ -6,12 +6,12 @@ from collections.abc import Mapping
 from typing import Any
 
 from upscore.report.document import Chart, Item, Row, Sheet, Table
-from upscore.report.reproduction_figures import Line, lines_chart
+from upscore.report.figures.reproduction import Line, lines_chart
+from upscore.reproduce.common_sections import picture_row
+from upscore.reproduce.context import Job
 from upscore.reproduce.differences import interval
-from upscore.reproduce.job import Job
-from upscore.reproduce.photos import spread
+from upscore.reproduce.example_selection import spread
 from upscore.reproduce.scores import by_stage
-from upscore.reproduce.shared_parts import picture_row
 
 COUNTS = (1, 5, 10, 20, 50)
 """Proposals after which the answer is looked at, as in figure 6 of the paper."""

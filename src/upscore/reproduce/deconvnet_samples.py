@@ -8,8 +8,8 @@ from pathlib import Path
 from upscore.core.run_folder import RunFolder
 from upscore.errors import UpscoreError
 from upscore.report.document import Cell, Table
+from upscore.reproduce.context import Job
 from upscore.reproduce.deconvnet_stages import DECONVNET, NO_NORM, ONE_STAGE
-from upscore.reproduce.job import Job
 from upscore.reproduce.published import PAPER_STAGES
 from upscore.reproduce.trainings import Planned
 

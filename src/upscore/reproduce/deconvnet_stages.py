@@ -12,8 +12,8 @@ import yaml
 from upscore.core.files import write_text
 from upscore.data.dataset import Pair
 from upscore.proposals import EdgeBoxes
-from upscore.proposals.make import Photo, make_store
-from upscore.reproduce.job import Job
+from upscore.proposals.build_store import Photo, make_store
+from upscore.reproduce.context import Job
 from upscore.reproduce.trainings import Planned, planned
 
 FCN, DECONVNET = "fcn8s", "deconvnet"

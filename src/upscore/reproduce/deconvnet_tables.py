@@ -7,9 +7,9 @@ from typing import Any
 
 from upscore.core.labels import VOC_LABELS
 from upscore.report.document import Chart, Item, Table
-from upscore.report.reproduction_figures import Line, bars_chart, lines_chart
+from upscore.report.figures.reproduction import Line, bars_chart, lines_chart
+from upscore.reproduce.context import Job
 from upscore.reproduce.differences import interval
-from upscore.reproduce.job import Job
 from upscore.reproduce.published import PAPER_TABLE, VOC_COLUMNS
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from upscore.evaluation.resample import spread_interval
+from upscore.metrics.bootstrap import spread_interval
 
 Contender = Mapping[str, Any]
 """One of ``contenders`` in :func:`upscore.reproduce.scores.score_stages`."""

@@ -6,7 +6,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from upscore.report.document import Chart, Check, Section, Table
-from upscore.report.reproduction_figures import bars_chart
+from upscore.report.figures.reproduction import bars_chart
+from upscore.reproduce.context import Job
 from upscore.reproduce.differences import difference_text, sign
 from upscore.reproduce.fcn_scores import Pair, Scores
 from upscore.reproduce.fcn_trainings import (
@@ -18,7 +19,6 @@ from upscore.reproduce.fcn_trainings import (
     PLAIN,
     by_setting,
 )
-from upscore.reproduce.job import Job
 from upscore.reproduce.scores import measured
 from upscore.reproduce.skip_shares import mean_shares, skip_shares
 from upscore.reproduce.trainings import Planned

@@ -7,10 +7,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from statistics import fmean
 
-from upscore.report.reproduction_figures import Line, at
+from upscore.report.figures.reproduction import Line, at
 from upscore.report.run_data import Curve
+from upscore.reproduce.context import Job
 from upscore.reproduce.fcn_scores import mean
-from upscore.reproduce.job import Job
 from upscore.reproduce.published import EARLY_SHARE
 from upscore.reproduce.trainings import Planned
 from upscore.training.recipe import Recipe

@@ -7,10 +7,19 @@ from dataclasses import replace
 from typing import Any
 
 from upscore.report.document import Chart, Document, Item, Section, Sheet, Table
-from upscore.report.reproduction_figures import loss_curves
+from upscore.report.figures.reproduction import loss_curves
 from upscore.reproduce import fcn_ablation
 from upscore.reproduce.changes import changes_table
+from upscore.reproduce.common_sections import (
+    class_table,
+    facts,
+    missing,
+    picture_row,
+    recipes,
+)
+from upscore.reproduce.context import Job
 from upscore.reproduce.differences import interval, score_text
+from upscore.reproduce.example_selection import large_objects, spread
 from upscore.reproduce.fcn_checks import checks
 from upscore.reproduce.fcn_losses import Losses, expected_start, mean_of, read_losses
 from upscore.reproduce.fcn_scores import Scores, measure
@@ -21,16 +30,7 @@ from upscore.reproduce.fcn_trainings import (
     by_setting,
     settings,
 )
-from upscore.reproduce.job import Job
-from upscore.reproduce.photos import large_objects, spread
 from upscore.reproduce.published import REPORT
-from upscore.reproduce.shared_parts import (
-    class_table,
-    facts,
-    missing,
-    picture_row,
-    recipes,
-)
 from upscore.reproduce.trainings import Planned
 
 TITLE = "The FCN-8s report, reproduced"

@@ -10,17 +10,17 @@ from typing import Any
 import numpy as np
 
 from upscore.core.labels import LabelMap, RGBImage
-from upscore.evaluation.boundary import BoundaryIoU
-from upscore.evaluation.confusion import count
-from upscore.evaluation.resample import (
+from upscore.metrics.bootstrap import (
     Overlaps,
     mean_difference_interval,
     mean_iou_of,
     overlaps,
     spread_interval,
 )
+from upscore.metrics.boundary import BoundaryIoU
+from upscore.metrics.confusion import count
+from upscore.reproduce.context import Job
 from upscore.reproduce.fcn_trainings import by_setting
-from upscore.reproduce.job import Job
 from upscore.reproduce.scores import by_stage, measured, score_stages
 from upscore.reproduce.trainings import Planned
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from upscore.errors import SettingsError
-from upscore.reproduce.job import Job
+from upscore.reproduce.context import Job
 from upscore.reproduce.published import REPORT
 from upscore.reproduce.trainings import Planned, planned
 from upscore.training.recipe import load_recipe

@@ -10,7 +10,7 @@ from upscore.core.files import make_folder, read_json, refuse_newer, write_json
 from upscore.core.settings import build
 from upscore.errors import SettingsError
 from upscore.training.recipe import Recipe
-from upscore.training.session import setting_differences
+from upscore.training.setup import setting_differences
 
 FORMAT_VERSION = 1
 TOLD = 3

@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 
 from upscore.errors import UpscoreError
-from upscore.evaluation.confusion import count, mean_iou
-from upscore.evaluation.resample import difference_interval, overlaps
+from upscore.metrics.bootstrap import difference_interval, overlaps
+from upscore.metrics.confusion import count, mean_iou
 from upscore.reproduce.labelling import LabelStore
 
 

@@ -14,10 +14,10 @@ import numpy as np
 from upscore.core.files import explain_os_error, make_folder, read_json, write_json
 from upscore.core.images import read_mask, write_label_map
 from upscore.core.labels import LabelMap, RGBImage
-from upscore.core.prefetch import prefetch
+from upscore.core.parallel.prefetch import prefetch
 from upscore.data.dataset import Sample, Split
 from upscore.errors import RunError, UpscoreError
-from upscore.evaluation.compare import Labelled, PackedLabels
+from upscore.metrics.comparison import Labelled, PackedLabels
 
 Predict = Callable[[RGBImage, Sequence[str]], Mapping[str, LabelMap]]
 """A photo and names of stages -> what each of them says, in the classes of the data set."""
@@ -101,7 +101,7 @@ class LabelStore:
         return failures
 
     def labelled(self, stage: str, name: str, failures: Mapping[int, str]) -> Labelled:
-        """All of a stage, for :func:`upscore.evaluation.compare.compare`.
+        """All of a stage, for :func:`upscore.metrics.comparison.compare`.
 
         Args:
             name: what tables call it.

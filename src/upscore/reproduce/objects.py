@@ -13,7 +13,7 @@ from upscore.core.boxes import grow_boxes, square_boxes
 from upscore.core.labels import VOID, LabelMap, RGBImage
 from upscore.core.regions import connected_regions
 from upscore.data.dataset import Sample
-from upscore.inference.windows import see_windows
+from upscore.inference.crop_resize import see_windows
 from upscore.proposals.deconvnet_boxes import LABEL_FILL, crop_with_padding, whole_pixels
 
 Box = npt.NDArray[np.float32]

@@ -18,11 +18,11 @@ from upscore.report.document_files import write_document
 from upscore.report.page import document_page
 from upscore.reproduce import deconvnet_paper, deconvnet_stages, fcn_report, fcn_trainings
 from upscore.reproduce.budget import Budget
+from upscore.reproduce.context import Job, Progress
 from upscore.reproduce.folder import Folder
-from upscore.reproduce.job import Job, Progress
 from upscore.reproduce.trainings import Planned, recipes_of, train_missing
-from upscore.training.loop import Status
-from upscore.training.session import MakeValidate
+from upscore.training.setup import MakeValidate
+from upscore.training.trainer import Status
 
 FORMAT_VERSION = 1
 LARGEST_PAGE = 15_000_000
@@ -59,7 +59,7 @@ class Hooks:
     """What comes from outside: training imports no metric, and no room prints.
 
     Attributes:
-        make_validate: as :func:`upscore.training.session.train` takes it.
+        make_validate: as :func:`upscore.training.setup.train` takes it.
         begin: called before each training; what it returns is called as that goes on.
         progress: a bar with a description.
     """

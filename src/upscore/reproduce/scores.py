@@ -9,9 +9,9 @@ from typing import Any
 from upscore.core.files import read_json, write_json
 from upscore.data.dataset import DataSet
 from upscore.errors import UpscoreError
-from upscore.evaluation.compare import compare
-from upscore.evaluation.compare_files import to_json
-from upscore.evaluation.object_size import Bins
+from upscore.metrics.comparison import compare
+from upscore.metrics.comparison_files import to_json
+from upscore.metrics.object_size import Bins
 from upscore.reproduce.labelling import LabelStore
 
 

@@ -18,7 +18,7 @@ from torch import Tensor
 
 from upscore.core.images import InputSpec
 from upscore.core.labels import Labels
-from upscore.evaluation.resample import mean_interval
+from upscore.metrics.bootstrap import mean_interval
 from upscore.models.checkpoint import SavedModel
 from upscore.models.deconvnet import DeconvNet
 from upscore.report.document import Row, Sheet, Table

@@ -10,9 +10,9 @@ from typing import Any
 from upscore.core.run_folder import RunFolder
 from upscore.errors import InterruptedWorkError, SettingsError, UpscoreError
 from upscore.reproduce.folder import Folder
-from upscore.training.loop import Status
 from upscore.training.recipe import Recipe, load_recipe
-from upscore.training.session import MakeValidate, is_finished, train
+from upscore.training.setup import MakeValidate, is_finished, train
+from upscore.training.trainer import Status
 
 
 @dataclass(frozen=True)

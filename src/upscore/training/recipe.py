@@ -11,14 +11,14 @@ import yaml
 from annotated_types import Ge, Gt, Le, Lt
 from pydantic import BeforeValidator, Field, StringConstraints, model_validator
 
+from upscore.core.builtin_configs import shipped_names, shipped_text
 from upscore.core.crop_geometry import CropGeometry
 from upscore.core.images import INPUT_SPECS
 from upscore.core.settings import Settings, build, load_yaml, parse_assignment, set_dotted, set_key
-from upscore.core.shipped import shipped_names, shipped_text
 from upscore.data.transforms import Augment
 from upscore.errors import NotFoundError, SettingsError
-from upscore.training.crops import CropSettings
 from upscore.training.loss import LossSettings
+from upscore.training.object_crops import CropSettings
 from upscore.training.optim import OptimSettings, ScheduleSettings
 
 Count = Annotated[int, Ge(1)]

@@ -1,0 +1,1 @@
+"""Edge detection: detectors, the edge network, its training samples and the BSDS benchmark."""
