@@ -104,7 +104,7 @@ def test_differences_tell_of_photos_and_trainings(out, content, toy):
 
 def test_every_network_has_its_row(content):
     assert len(table(content, "ablation")) == 6
-    assert len(table(content, "ablation-changes")) == 7
+    assert len(table(content, "ablation-changes")) == 8
     assert {row["says"] for row in table(content, "ablation-changes")} <= {
         "better", "worse", "cannot be told",
     }  # fmt: skip
@@ -138,13 +138,14 @@ def test_shares_are_those_of_the_weights(out, toy):
 
 
 def test_the_factors_make_the_skips_small(content):
+    skips = content["scores"]["skips"]
+    for plain, scaled in (("fcn8s-fixed", "fcn8s-fixed-factors"), ("fcn8s-learned", "exp1")):
+        assert skips[scaled]["pool3"]["rms"] < 0.01 * skips[plain]["pool3"]["rms"]
+        assert skips[scaled]["pool4"]["rms"] < 0.5 * skips[plain]["pool4"]["rms"]
     rows = {row["network"]: row for row in table(content, "ablation-skips")}
-    for upsampling in ("fixed", "learned"):
-        plain = rows[f"FCN-8s, {upsampling} upsampling"]
-        scaled = next(row for name, row in rows.items()
-                      if name.startswith(f"FCN-8s, {upsampling} upsampling, factors"))  # fmt: skip
-        assert scaled["RMS of pool3"] < 0.01 * plain["RMS of pool3"]
-        assert scaled["RMS of pool4"] < 0.5 * plain["RMS of pool4"]
+    assert (
+        rows["FCN-8s, fixed upsampling"]["share of pool3"] == skips["fcn8s-fixed"]["pool3"]["share"]
+    )
 
 
 def test_seeds_twice(toy, tmp_path):

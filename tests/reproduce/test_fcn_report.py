@@ -123,6 +123,12 @@ def test_the_loss_starts_at_that_of_equal_scores(report, toy):
     assert check["agrees"] is True
 
 
+def test_the_clock_counts_only_where_it_ended_trainings(report):
+    """The budget is in minutes, but --set gave each training iterations."""
+    (check,) = [c for c in content(report)["checks"] if "slows the first descent" in c["sentence"]]
+    assert "by the clock" not in check["found"]
+
+
 def test_a_weighted_loss_has_no_expected_start(toy, tmp_path):
     run("fcn-report", toy, tmp_path / "out", assignments=["loss.class_weights=median_frequency"])
     found = content(tmp_path / "out")["checks"]
@@ -139,7 +145,9 @@ def test_a_plan_of_before_a_setting_came_is_gone_on_with(report, toy):
     run("fcn-report", toy, report)
     plan["recipes"]["exp1"]["seed"] = 5
     path.write_text(json.dumps(plan), "utf-8")
-    with pytest.raises(SettingsError, match="another recipes"):
+    with pytest.raises(
+        SettingsError, match=r"other values of recipes \(exp1\.seed is 5 in the run, 0 now\)"
+    ):
         run("fcn-report", toy, report)
 
 
@@ -188,9 +196,9 @@ def test_killed_and_gone_on_with(toy, tmp_path, monkeypatch, report):
 
 
 def test_other_settings_are_refused(report, toy):
-    with pytest.raises(SettingsError, match=r"begun with another recipes"):
+    with pytest.raises(SettingsError, match=r"recipes \(exp1\.seed is 0 .*; .* and 1 more\)"):
         run("fcn-report", toy, report, assignments=["seed=1"])
-    with pytest.raises(SettingsError, match=r"another budget \(minutes=1, now minutes=2\)"):
+    with pytest.raises(SettingsError, match=r"values of budget \(minutes=1, now minutes=2\)"):
         run("fcn-report", toy, report, budget="minutes=2")
 
 

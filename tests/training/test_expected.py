@@ -144,7 +144,7 @@ def test_documented_scores_are_those_of_the_benchmarks() -> None:
     ("assignment", "kept"),
     [("budget.minutes=3", True), ("seed=4", True), ("batch.size=2", True),
      ("validate={every: 5}", True), ("model.name=fcn8s", False), ("optim.lr=1", False),
-     ("loss.class_weights=none", False), ("data.train_split=val", True)],
+     ("loss.class_weights=none", False), ("data.train_split=val", True), ("threads=1", True)],
 )  # fmt: skip
 def test_another_training_has_no_documented_score(assignment: str, kept: bool) -> None:
     assert bool(load_recipe("fcn8s-quick", [assignment]).measured) == kept

@@ -99,6 +99,12 @@ def test_shares_that_cannot_be(share: object) -> None:
         load_recipe("deconvnet", [f"stages={yaml.safe_dump(stages)}"])
 
 
+def test_a_share_in_per_cent_is_told_what_to_type() -> None:
+    stages = [{"name": "a", "share": "33%"}, {"name": "b", "share": 0.67}]
+    with pytest.raises(SettingsError, match=r"stages\.0\.share: .* fraction as in 1/3"):
+        load_recipe("deconvnet", [f"stages={yaml.safe_dump(stages)}"])
+
+
 def test_recipes_of_older_runs_still_load(tmp_path: Path) -> None:
     stages = [{"name": "easy", "share": 0.3333}, {"name": "hard", "share": 0.6667}]
     path = tmp_path / "recipe.yaml"

@@ -30,10 +30,11 @@ SCALED = "exp1"
 ORDER = (PLAIN, FCN32, FIXED, FIXED_SCALED, LEARNED, SCALED)
 TITLES = {name: setting.title for name, setting in PARTS.items()} | {
     PLAIN: PLAIN,
-    SCALED: "FCN-8s, learned upsampling, factors (Exp. 1)",
+    SCALED: "Exp. 1 (learned upsampling, factors)",
 }
 CHANGES: tuple[tuple[str, Pair], ...] = (
     ("skips, upsampling fixed", (FIXED, PLAIN)),
+    ("skips with the two factors, upsampling fixed", (FIXED_SCALED, PLAIN)),
     ("skips, upsampling learned", (LEARNED, FCN32)),
     ("learned upsampling, no skips", (FCN32, PLAIN)),
     ("learned upsampling, with skips", (LEARNED, FIXED)),
@@ -193,18 +194,16 @@ def _shares_table(shares: Shares) -> Table:
         rows.append(
             (
                 TITLES[name],
-                *(part.get("rms") for part in parts),
                 *(part.get("share") for part in parts),
                 *(part.get("changed") for part in parts[1:3]),
             )
         )
     return Table(
         "ablation-skips",
-        f"Parts of the scores of each FCN-8s, on up to {PHOTOS} photos of the split: root mean "
-        "square (the mean over classes taken out at each pixel), its share, and the share of "
-        "pixels whose label changes without the part.",
-        ("network", *(f"RMS of {name}" for name in PART_NAMES.values()),
-         *(f"share of {name}" for name in PART_NAMES.values()),
+        f"Parts of the scores of each FCN-8s, on up to {PHOTOS} photos of the split: shares of the "
+        "root mean squares (the mean over classes taken out at each pixel; results.json has the "
+        "values), and the share of pixels whose label changes without the part.",
+        ("network", *(f"share of {name}" for name in PART_NAMES.values()),
          "labels changed without pool4", "labels changed without pool3"),
         tuple(rows),
         digits=5,

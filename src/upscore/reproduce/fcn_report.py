@@ -27,7 +27,6 @@ from upscore.reproduce.fcn_trainings import (
     NAMES,
     PLAIN,
     REPORTED,
-    SMALL_LR,
     by_setting,
     settings,
 )
@@ -65,6 +64,8 @@ def document(context: Context, plans: Sequence[PlannedTraining]) -> tuple[Docume
     groups = by_setting(done)
     losses, mark = read_losses(context, {name: groups[name] for name in NAMES if name in groups})
     start = expected_start(plans[0].recipe, len(context.dataset.labels))
+    # by their own budgets, which --set may have replaced
+    timed = any(plan.recipe.budget.minutes is not None for plan in plans)
     published = [plan for plan in plans if plan.setting in REPORTED]
     first = [plan for plan in published if plan.seed == plans[0].seed]
     changes = changes_table(
@@ -76,19 +77,11 @@ def document(context: Context, plans: Sequence[PlannedTraining]) -> tuple[Docume
         Section(
             "What the report says, and what came out here",
             (_what_counts(context),),
-            checks=tuple(
-                checks(
-                    scores.settings,
-                    losses,
-                    mark,
-                    timed=context.budget.unit == "minutes",
-                    start=start,
-                )
-            ),
+            checks=tuple(checks(scores.settings, losses, mark, timed=timed, start=start)),
         ),
         Section(
             "Settings and scores",
-            _about(context),
+            _about(context, plans),
             (
                 _table1(context, plans),
                 _table2(context, plans, scores, losses, mark),
@@ -96,9 +89,9 @@ def document(context: Context, plans: Sequence[PlannedTraining]) -> tuple[Docume
             ),
         ),
         Section("Training", items=(_early(losses, mark, start), _figure1(losses, mark))),
-        *ablation,
         Section("Predictions", items=tuple(_pictures(context, first, done))),
-        Section("Class by class", items=(_classes(context, content),)),
+        Section("Class by class", items=(_classes(context, done, content),)),
+        *ablation,
     ]
     tiles = tuple(
         (_score(scores.settings, name), f"mIoU of {setting.title}")
@@ -152,7 +145,7 @@ def _score(scores: Mapping[str, Any], name: str) -> str:
     return score_text(scores[name]["scores"]["miou"] if name in scores else None)
 
 
-def _about(context: Context) -> tuple[str, ...]:
+def _about(context: Context, plans: Sequence[PlannedTraining]) -> tuple[str, ...]:
     photos = f"{len(context.split)} photos of {context.split.name}"
     ours = f"{context.data.name} ({context.dataset.layout}, {photos})"
     text = [
@@ -160,13 +153,14 @@ def _about(context: Context) -> tuple[str, ...]:
         "height."
     ]
     if not context.budget.papers:
+        lr = plans[0].recipe.optim.lr
         text.append(
             f"The budget, {context.budget}, is shared among the trainings in the ratio of the "
-            "report's iterations, Exp. 3 twice as long as the others. Networks are small and begin "
-            f"from random weights, so the learning rate is {SMALL_LR:g} instead of 1e-5, with a "
-            "cosine schedule that each training finishes. Adam, the weight decays, learned "
-            "upsampling, the factors 0.01 and 0.0001 on pool4 and pool3, and scores that start at "
-            "zero are the report's; the last table of this section has every setting that is not."
+            "report's iterations, Exp. 3 twice as long as the others. Networks are small and begin from "
+            f"random weights, so the learning rate is {lr:g} instead of 1e-5, with a cosine "
+            "schedule that each training finishes. Adam, the weight decays, learned upsampling, "
+            "the factors 0.01 and 0.0001 on pool4 and pool3, and scores that start at zero are the "
+            "report's; the last table of this section has every setting that is not."
         )
     return tuple(text)
 
@@ -292,11 +286,13 @@ def _early(losses: Mapping[str, Losses], mark: int, start: float | None) -> Tabl
     )
 
 
-def _classes(context: Context, content: Mapping[str, Any]) -> Table:
-    """Of the first seed, final weights."""
-    seed = context.seeds[0] if context.seeds else None
-    ending = "" if seed is None else f"-seed{seed}"
-    kept = [one for one in content["contenders"] if one["stage"].endswith(ending)]
+def _classes(
+    context: Context, done: Sequence[PlannedTraining], content: Mapping[str, Any]
+) -> Table:
+    """Of final weights; with several seeds of the first that has a network."""
+    seed = done[0].seed
+    names = {plan.name for plan in done if plan.seed == seed}
+    kept = [one for one in content["contenders"] if one["stage"] in names]
     of = "" if seed is None else f", seed {seed}"
     caption = f"IoU of each class on the validation split, final weights{of}."
     return class_table(context, {"contenders": kept}, caption)

@@ -10,8 +10,11 @@ from upscore.core.files import make_folder, read_json, refuse_newer, write_json
 from upscore.core.settings import build
 from upscore.errors import SettingsError
 from upscore.training.recipe import Recipe
+from upscore.training.setup import setting_differences
 
 FORMAT_VERSION = 1
+TOLD = 3
+"""Settings that differ, in a message."""
 
 
 @dataclass(frozen=True)
@@ -53,8 +56,9 @@ class Folder:
             if other:
                 found = "; ".join(f"{key}{_tell(kept.get(key), plan[key])}" for key in other)
                 raise SettingsError(
-                    f"{self.path}: holds a reproduction that was begun with another {found}; "
-                    "choose another --out, or the same settings to go on with it"
+                    f"{self.path}: holds a reproduction that was begun with other values of "
+                    f"{found}; choose another --out, or type the same settings to go on with it "
+                    "(with the same version of upscore, where you have changed none)"
                 )
         elif self.path.exists() and not (self.path.is_dir() and not any(self.path.iterdir())):
             raise SettingsError(
@@ -82,6 +86,10 @@ def _with_defaults(recipes: Any) -> Any:
 
 
 def _tell(kept: Any, given: Any) -> str:
-    """Short values are told, recipes are not."""
+    """Short values as they are; of recipes the first settings that differ."""
+    if isinstance(kept, dict) and isinstance(given, dict):
+        lines = setting_differences(kept, given)
+        more = f" and {len(lines) - TOLD} more" if len(lines) > TOLD else ""
+        return f" ({'; '.join(lines[:TOLD])}{more})" if lines else ""
     both = f" ({kept}, now {given})"
     return both if len(both) <= 120 else ""

@@ -28,7 +28,7 @@ FOLDER = "recipes"
 
 SAME_SCORE = (
     "batch", "budget", "crops.store", "data", "description", "device", "log_every", "measured",
-    "precision", "processes", "save_every", "seed", "validate",
+    "precision", "processes", "save_every", "seed", "threads", "validate",
 )  # fmt: skip
 """Settings that may be changed without making the documented score that of another training."""
 
@@ -127,7 +127,12 @@ def _read_share(value: Any) -> Any:
     if not isinstance(value, str):
         return value
     match = re.fullmatch(r"\s*(\d+)\s*/\s*(\d*[1-9]\d*)\s*", value)
-    return int(match[1]) / int(match[2]) if match else value
+    if match is not None:
+        return int(match[1]) / int(match[2])
+    try:
+        return float(value)
+    except ValueError:
+        raise ValueError("want a number above 0, at most 1, or a fraction as in 1/3") from None
 
 
 class StageSettings(Settings):

@@ -421,8 +421,9 @@ def _check_same_settings(run: RunFolder, recipe: Recipe, dataset: DataSet) -> No
     )
     if different:
         raise RunError(
-            f"{run.path}: was begun with other settings; a resumed run keeps its own. Different: "
-            + "; ".join(different)
+            f"{run.path}: was begun with other settings; a resumed run keeps its own, which "
+            f"`upscore train {run.recipe} --resume` with the same --data and --out takes. "
+            "Different: " + "; ".join(different)
         )
     manifest = run.read_manifest()
     trained_on = manifest.get("data", {}).get("fingerprint")
@@ -442,7 +443,8 @@ def setting_differences(kept: dict[str, Any], given: dict[str, Any], prefix: str
             every = {**dict.fromkeys(theirs), **ours}
             lines += setting_differences(every, theirs, f"{prefix}{key}.")
         elif ours != theirs:
-            lines.append(f"{prefix}{key} is {ours} in the run, {theirs} now")
+            before, now = ("null" if value is None else value for value in (ours, theirs))
+            lines.append(f"{prefix}{key} is {before} in the run, {now} now")
     return lines
 
 
