@@ -1,4 +1,4 @@
-"""The FCN-8s report: three settings of one network, and a plain one beside them."""
+"""The page of the FCN-8s report: three settings of one network, and a plain network."""
 
 from __future__ import annotations
 
@@ -36,13 +36,13 @@ from upscore.reproduce.trainings import PlannedTraining
 
 TITLE = "The FCN-8s report, reproduced"
 PHOTOS = 4
-"""In figure 2."""
+"""Number of photos in figure 2."""
 LARGE_PHOTOS = 2
-"""In figure 3."""
+"""Number of photos in figure 3."""
 
 
 def document(context: Context, plans: Sequence[PlannedTraining]) -> tuple[Document, dict[str, Any]]:
-    """Measure what is not measured, and put it together.
+    """Make the missing measurements, and build the page.
 
     Returns:
         What the page shows; and the scores, as JSON values.
@@ -134,7 +134,7 @@ def _what_counts(context: Context) -> str:
 
 
 def _without_losses(context: Context, done: Sequence[PlannedTraining]) -> list[str]:
-    """A sentence on those that figure 1 lacks."""
+    """A sentence on the trainings that figure 1 lacks."""
     short = [
         plan.title
         for plan in done
