@@ -96,7 +96,7 @@ def _print(result: Comparison) -> None:
 
 
 def difference_table(result: Comparison) -> Table:
-    """One row each: mIoU, and its difference to the first one's."""
+    """One row a network: mIoU, and its difference to the first."""
     table = _named("mIoU", "of", "difference", "95 % interval", "classes better:worse")
     for one, d in zip(result.models, [None, *result.differences], strict=True):
         row = ["", "", ""]
@@ -109,7 +109,7 @@ def difference_table(result: Comparison) -> Table:
 
 
 def cost_table(result: Comparison) -> Table:
-    """One row each: the other scores, time and memory."""
+    """One row a network: the other scores, time and memory."""
     table = _named("pixel accuracy", "boundary IoU", "boundary F", "s an image", "peak MiB")
     for one in result.models:
         _add(
@@ -141,7 +141,7 @@ def _add(table: Table, name: str, *cells: str) -> None:
 
 
 def verdict(result: Comparison) -> list[str]:
-    """In words, what each difference is worth."""
+    """Sentences on the size and significance of each difference."""
     first = result.models[0].name
     lines = []
     for one, d in zip(result.models[1:], result.differences, strict=True):
@@ -162,7 +162,7 @@ def verdict(result: Comparison) -> list[str]:
 
 
 def rows_table(rows: Sequence[Row]) -> Table:
-    """A header and rows for the screen; what is no word stands right."""
+    """A header and rows for the screen; numbers are aligned to the right."""
     from rich.table import Table
     from rich.text import Text
 

@@ -49,7 +49,7 @@ class _Messages(logging.Handler):
 
 
 def show_messages(logger_name: str) -> None:
-    """From now on print what a logger records, such as that kernels are compiled."""
+    """Print the records of a logger from now on, such as that kernels are compiled."""
     logger = logging.getLogger(logger_name)
     logger.setLevel(logging.INFO)
     if not any(isinstance(handler, _Messages) for handler in logger.handlers):

@@ -117,7 +117,7 @@ def per_class_table(scores: Scores, labels: Labels) -> Table:
 
 
 def overall_table(scores: Scores, result: Evaluation) -> Table:
-    """The four scores, over what, and how long it took."""
+    """Scores over all classes, numbers of classes and images, and seconds."""
     from rich.table import Table
 
     num = scores.classes_averaged
@@ -141,7 +141,7 @@ def overall_table(scores: Scores, result: Evaluation) -> Table:
 def stages_table(
     results: Mapping[str, Evaluation], output: str, own_seconds: Mapping[str, float]
 ) -> Table:
-    """The scores of each stage of a pipeline, and how long it took beside those that it is of."""
+    """Scores of each stage of a pipeline, and its seconds without those of its inputs."""
     from rich.table import Table
 
     from upscore.metrics.stage_files import boundary_scores

@@ -1,4 +1,4 @@
-"""Entry point: dispatch to a verb; turn errors into one or two lines and an exit status."""
+"""Entry point: runs a verb; prints errors as one or two lines and sets the exit status."""
 
 from __future__ import annotations
 

@@ -66,7 +66,7 @@ def predict(
 
 
 def print_files(result: PredictResult) -> None:
-    """How many files were skipped, and the folders of the results."""
+    """Number of skipped files, and the folders of the results."""
     from upscore.cli.console import console
 
     if result.summary.skipped:

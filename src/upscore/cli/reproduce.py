@@ -1,4 +1,4 @@
-"""``upscore reproduce``: the experiments of the two sources, from data to page."""
+"""``upscore reproduce``: the experiments of the two sources."""
 
 from __future__ import annotations
 
@@ -127,7 +127,7 @@ def _reproduce(
 
 
 def parse_seeds(text: str | None) -> tuple[int, ...]:
-    """``0,1,2`` -> (0, 1, 2); none without it. Raises SettingsError for anything else."""
+    """Seeds from ``0,1,2``; none from None. Raises SettingsError for anything else."""
     if text is None:
         return ()
     parts = [part.strip() for part in text.split(",")]

@@ -136,7 +136,7 @@ def _number(value: float | tuple[float, ...]) -> str:
 
 
 def results_table(result: TuneResult) -> Table:
-    """What was checked, best on the searched half first, with both scores."""
+    """The checked trials with both scores, best on the searched half first."""
     from rich.table import Table
     from rich.text import Text
 

@@ -1,4 +1,4 @@
-"""What DeconvNet's layers say of one object, coarse to fine (figure 4 of the paper)."""
+"""Activations of DeconvNet's decoder for one object, coarse to fine (figure 4 of the paper)."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from upscore.report.document import Row
 from upscore.reproduce.objects import ObjectCrop
 
 LEAST_SIDE = 224
-"""Pixels that a picture of an activation is enlarged to."""
+"""Smallest longer side of an activation picture, in pixels."""
 
 
 def decoder_layers(model: Network) -> list[tuple[str, list[str]]]:
@@ -30,7 +30,7 @@ def decoder_layers(model: Network) -> list[tuple[str, list[str]]]:
 
 
 def analyse(model_folder: Path, example: ObjectCrop) -> tuple[Row, ...]:
-    """The object as the network sees it, and one activation of each decoder layer.
+    """Pictures of the input crop and of one activation of each decoder layer.
 
     Of a layer's channels, the one that tells the object best from what is around it: the largest
     difference of its mean inside and outside, in standard deviations of the channel.
@@ -66,7 +66,7 @@ def analyse(model_folder: Path, example: ObjectCrop) -> tuple[Row, ...]:
 
 
 def best_channel(features: Tensor, mask: Tensor) -> tuple[Tensor, int]:
-    """The channel of (C, h, w) features that tells the mask (H, W) best from the rest.
+    """The channel of (C, h, w) features that separates the mask (H, W) best from the rest.
 
     Returns:
         Its map (h, w), and its number; channel 0 where no channel has any contrast.
@@ -84,7 +84,7 @@ def best_channel(features: Tensor, mask: Tensor) -> tuple[Tensor, int]:
 
 
 def heat(map_: Tensor, *, low: float | None = None, high: float | None = None) -> RGBImage:
-    """Viridis, which rises in grey too; enlarged without blending, so that sizes can be seen.
+    """A map in the viridis colours, enlarged without interpolation.
 
     Args:
         map_: (h, w).
@@ -99,7 +99,7 @@ def heat(map_: Tensor, *, low: float | None = None, high: float | None = None) -
 
 
 def enlarged(picture: RGBImage) -> RGBImage:
-    """By a whole factor without blending, to at least 224 pixels."""
+    """A picture enlarged by a whole factor without interpolation, to at least 224 pixels."""
     times = max(1, -(-LEAST_SIDE // max(picture.shape[:2])))
     return np.repeat(np.repeat(picture, times, axis=0), times, axis=1)
 

@@ -1,4 +1,4 @@
-"""What trainings change against the published ones, setting by setting."""
+"""Differences between the settings of trainings and the published ones."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def changes_table(plans: Sequence[PlannedTraining], caption: str) -> Table | Non
     """Every setting that differs from the published training; None where nothing does.
 
     Args:
-        plans: trainings; those that were not published are passed over.
+        plans: trainings; those that were not published are skipped.
         caption: of the table.
     """
     known = [plan for plan in plans if plan.published is not None]

@@ -1,4 +1,4 @@
-"""Boundaries of groups of classes: the review of the paper sees gains for some kinds of objects."""
+"""Boundary scores of groups of classes: the paper reports gains for some kinds of objects."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ GROUPS = {
     "animals": ("bird", "cat", "cow", "dog", "horse", "sheep"),
     "vehicles": ("aeroplane", "bicycle", "boat", "bus", "car", "motorbike", "train"),
 }
-"""Classes of VOC, MSRC and CamVid by group; a data set has those that are called so."""
+"""Classes of VOC, MSRC and CamVid by group, found in a data set by their names."""
 
 
 def groups_of(labels: Labels) -> dict[str, list[int]]:
-    """Classes of each group that a data set has one of."""
+    """Class indices by group, of the groups that have a class in the data set."""
     found = {
         group: [labels.names.index(name) for name in names if name in labels.names]
         for group, names in GROUPS.items()

@@ -1,4 +1,4 @@
-"""Parts of a page that both sources have."""
+"""Sections of a page that both reproductions share."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from upscore.reproduce.trainings import PlannedTraining
 from upscore.training.shown import overlap_warning
 
 LISTED = 5
-"""Photos that could not be labelled and are named one by one."""
+"""Largest number of unlabelled photos that are named one by one."""
 
 
 def class_table(context: Context, content: Mapping[str, Any], caption: str) -> Table:
-    """IoU by class, a column a contender; the caption names classes without a pixel."""
+    """IoU by class, one column a network; the caption names classes without a pixel."""
     names = context.dataset.labels.names
     contenders = content["contenders"]
     rows: list[tuple[Any, ...]] = []
@@ -40,7 +40,7 @@ def class_table(context: Context, content: Mapping[str, Any], caption: str) -> T
 
 
 def picture_row(context: Context, place: int, stages: Mapping[str, str]) -> Row:
-    """Photo, truth, and what stages say of it, under what they are called."""
+    """Photo, truth, and the label maps of stages under their titles."""
     sample = context.split.read(place)
     truth = context.dataset.labels.colorize(sample.labels)
     said = ((title, context.read_label_map(stage, place)) for stage, title in stages.items())
@@ -49,7 +49,7 @@ def picture_row(context: Context, place: int, stages: Mapping[str, str]) -> Row:
 
 
 def missing(context: Context, plans: Sequence[PlannedTraining]) -> Iterator[str]:
-    """Sentences on what the page lacks."""
+    """Sentences on missing trainings and photos."""
     titles = {plan.name: plan.title for plan in plans}
     for name, text in context.failures.items():
         yield f"{titles.get(name, name)} is missing: {text}. The same command tries it again."
@@ -60,7 +60,7 @@ def missing(context: Context, plans: Sequence[PlannedTraining]) -> Iterator[str]
 
 
 def facts(context: Context) -> Iterator[tuple[str, str]]:
-    """How it was made, for the end of the page."""
+    """Command, data, budget, machine and versions, for the end of the page."""
     splits = ", ".join(f"{name} {len(pairs)}" for name, pairs in context.dataset.splits.items())
     if (command := command_line()) is not None:
         yield "command", command
@@ -78,7 +78,7 @@ def facts(context: Context) -> Iterator[tuple[str, str]]:
 
 
 def recipes(context: Context, plans: Sequence[PlannedTraining]) -> Iterator[tuple[str, str]]:
-    """Every setting of each training, YAML."""
+    """All settings of each training as YAML, by its title."""
     for plan in plans:
         path = context.folder.run(plan.name) / "recipe.yaml"
         yield plan.title, path.read_text("utf-8") if path.exists() else plan.recipe.to_yaml()

@@ -1,4 +1,4 @@
-"""What a reproduction is given, and the steps that both sources share."""
+"""Inputs of a reproduction, and the steps that both sources share."""
 
 from __future__ import annotations
 
@@ -36,18 +36,18 @@ SMALL_PHOTO = 500 * 375 // 2
 
 @dataclass
 class Context:
-    """A reproduction under way.
+    """Inputs and state of one reproduction.
 
     Attributes:
-        data: as typed.
-        split: what is validated and measured on.
-        train_split: name of what is trained on.
-        assignments: settings of people's own, for all trainings.
-        seeds: that everything is trained with; none: one training each, with the recipe's seed.
+        data: path of the data set.
+        split: validation split, on which everything is measured.
+        train_split: name of the training split.
+        assignments: ``KEY=VALUE`` settings for all trainings.
+        seeds: seeds of every training; empty for one training each, with the recipe's seed.
         ablate: whether the networks between the plain one and FCN-8s are trained as well.
-        photo, label: place and class that figures shall show, where chosen.
-        failures: trainings that went wrong, by name; the page tells it.
-        unlabelled: photos that did, by place.
+        photo, label: index of the photo and class that figures show, where chosen.
+        failures: error messages of trainings by their names.
+        unlabelled: error messages of photos by their index in the split.
     """
 
     data: Path
@@ -73,7 +73,7 @@ class Context:
 
     @property
     def train(self) -> Split:
-        """What is trained on."""
+        """The training split."""
         return self.dataset.split(self.train_split)
 
     @property
@@ -81,7 +81,7 @@ class Context:
         return LabelStore(self.folder.labels, self.split)
 
     def shares(self) -> list[dict[str, float]]:
-        """See :func:`class_shares`; counted once, and kept in a folder that is begun."""
+        """Result of :func:`class_shares`; counted once and stored in the folder."""
         if self._shares is None:
             of = {"data": self.dataset.fingerprint(), "split": self.split.name}
             begun = self.folder.plan.exists()  # a refused command leaves no folder behind
@@ -97,7 +97,7 @@ class Context:
         return class_shares(self.split, count_items(self.on_progress, "counting pixels by class"))
 
     def choose(self, photo: str | None, class_name: str | None) -> None:
-        """What figures shall show. Raises SettingsError for what is not there."""
+        """Set photo and class of the figures. Raises SettingsError where they do not exist."""
         if photo is not None:
             self.photo = find_photo(self.split, photo)
             if not self.shares()[self.photo]:
@@ -116,7 +116,7 @@ class Context:
             )
 
     def median_size(self) -> tuple[int, int]:
-        """Height and width of the training split's photos, of some of them."""
+        """Median height and width of the training photos, estimated from some of them."""
         pairs = self.train.pairs
         some = pairs[:: max(1, len(pairs) // LOOKED_AT)]
         sizes = [image_size(pair.image) for pair in some]
@@ -132,29 +132,29 @@ class Context:
         return height, width
 
     def bins(self) -> Bins:
-        """Sizes of objects: COCO's, or of small photos, in which hardly one is large, relative."""
+        """Size groups of objects: COCO's, or relative ones for small photos."""
         height, width = self.median_size()
         return COCO_SIZES if height * width >= SMALL_PHOTO else RELATIVE_SIZES
 
     def finished(self, plans: Sequence[PlannedTraining]) -> list[PlannedTraining]:
-        """Those that have a network to show."""
+        """Trainings that have finished."""
         return [plan for plan in plans if plan.name not in self.failures]
 
     def model(self, plan: PlannedTraining, *, final: bool = False) -> Path:
-        """Folder of its best weights on the validation split, or of those at the end."""
+        """Model folder of the best weights on the validation split, or of the final weights."""
         path = self.folder.run(plan.name)
         return RunFolder(path).last if final else find_model(path)
 
     def weights(self, plan: PlannedTraining, *, final: bool = False) -> str:
-        """What tells one network from another."""
+        """Digest of the weights, which identifies a network."""
         return file_digest(self.model(plan, final=final) / WEIGHTS)
 
     def network(self, plan: PlannedTraining, *, final: bool = False) -> Segmenter:
-        """Over the whole photo."""
+        """The network as a segmenter of whole photos."""
         return load_network(self.model(plan, final=final), self.runtime)
 
     def curve(self, plan: PlannedTraining) -> Curve:
-        """Its log; empty where there is none."""
+        """The training curve; empty where there is no log."""
         log = RunFolder(self.folder.run(plan.name)).log
         return read_curve(log) if log.exists() else Curve()
 
@@ -164,7 +164,7 @@ class Context:
         predict: Callable[[RGBImage, Sequence[str]], Mapping[str, LabelMap]],
         what: str,
     ) -> None:
-        """Label every photo by stages whose identities these are, as far as it is not done."""
+        """Label the photos that these stages, given by their identities, have not labelled yet."""
         for stage, identity in identities.items():
             self.store.begin(stage, {**identity, "data": self.dataset.fingerprint(),
                                      "split": self.split.name})  # fmt: skip
@@ -172,7 +172,7 @@ class Context:
         self.unlabelled.update(self.store.label(list(identities), predict, progress=progress))
 
     def read_label_map(self, stage: str, place: int) -> RGBImage | None:
-        """In the classes' colours; None where the photo was not labelled."""
+        """A label map in the colours of its classes; None where the photo was not labelled."""
         try:
             return self.dataset.labels.colorize(self.store.read(stage, place))
         except UpscoreError:

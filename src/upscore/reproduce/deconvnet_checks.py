@@ -1,4 +1,4 @@
-"""What the DeconvNet paper says, and whether a reproduction bears it out."""
+"""Claims of the DeconvNet paper, and whether a reproduction confirms them."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ from upscore.reproduce.scores import by_stage
 from upscore.reproduce.switches import exchange_text
 
 NEAR = 5
-"""Pixels from a boundary that the text looks at."""
+"""Distance from a boundary, in pixels, that the claim is about."""
 
 
 def checks(found: Measures) -> list[Check]:
-    """Each sentence of the paper that can be counted."""
+    """One check for each claim of the paper that can be measured."""
     of, ablations = by_stage(found.methods), by_stage(found.ablations)
     small = {name: of[name]["sizes"]["by_group"][0]["miou"] for name in (FCN, DECONVNET)}
     near = {name: of[name]["trimap"][NEAR - 1]["miou"] for name in (FCN, DECONVNET)}

@@ -1,4 +1,4 @@
-"""Everything that is measured of the DeconvNet paper's networks, each once."""
+"""All measurements of the DeconvNet paper's networks, each made once."""
 
 from __future__ import annotations
 
@@ -79,7 +79,7 @@ class Measures:
 
 
 def measure(context: Context, plans: Sequence[PlannedTraining]) -> Measures:
-    """Label every photo by every stage, and count; what is there already is not made again.
+    """Label every photo by every stage, and score; finished parts are not repeated.
 
     Args:
         plans: all trainings; FCN-8s and DeconvNet have finished.
@@ -150,20 +150,20 @@ def measure(context: Context, plans: Sequence[PlannedTraining]) -> Measures:
 
 
 def crop_settings(plans: Sequence[PlannedTraining]) -> CropSettings:
-    """Of DeconvNet's training."""
+    """Crop settings of DeconvNet's training."""
     plan = next(plan for plan in plans if plan.name == DECONVNET)
     return CropSettings.of_recipe(plan.recipe.model_dump(mode="json", by_alias=True))
 
 
 def saved_deconvnet(context: Context) -> SavedModel:
-    """On the CPU, in training mode. Raises NotFoundError, RunError."""
+    """DeconvNet on the CPU, in training mode. Raises NotFoundError, RunError."""
     return load_model(find_model(context.folder.run(DECONVNET)))
 
 
 def see_pairs(
     context: Context, plans: Sequence[PlannedTraining], pairs: Sequence[tuple[int, int, int]]
 ) -> list[tuple[ObjectCrop, ObjectCrop]]:
-    """Two objects of a class as DeconvNet sees them, for each class and two places."""
+    """Crops of two objects of one class, for each class and two photos."""
     settings = crop_settings(plans)
     found = []
     for label, *places in pairs:

@@ -1,4 +1,4 @@
-"""The DeconvNet paper: its table, its figures, and the experiments that its text speaks of."""
+"""The page of the DeconvNet paper: its table, its figures, and the experiments of its text."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ TITLE = "The DeconvNet paper, reproduced"
 
 
 def document(context: Context, plans: Sequence[PlannedTraining]) -> tuple[Document, dict[str, Any]]:
-    """Measure what is not measured, and put it together.
+    """Make the missing measurements, and build the page.
 
     Returns:
         What the page shows; and the scores, as JSON values.

@@ -22,7 +22,7 @@ from upscore.reproduce.repairs import KINDS
 from upscore.reproduce.trainings import PlannedTraining
 
 EXAMPLES = 3
-"""Photos in each group of figure 7, as in the paper."""
+"""Number of photos in each group of figure 7, as in the paper."""
 
 COMPARED = (FCN, DECONVNET, "edeconvnet", "edeconvnet-crf")
 """Stages in figure 7."""
@@ -64,7 +64,7 @@ def analysis_items(context: Context, plans: Sequence[PlannedTraining]) -> tuple[
 def ensemble_items(
     context: Context, methods: Mapping[str, Any], mended: Mapping[str, Any]
 ) -> tuple[Item, ...]:
-    """Which network is right where, and what their ensemble makes of it."""
+    """Errors of two networks and of their ensemble."""
     total = max(1, sum(map(sum, mended["pixels"])))
     kinds = [
         kind.replace("the first", "FCN-8s").replace("the second", "DeconvNet") for kind in KINDS
@@ -145,7 +145,7 @@ def example_groups(
 
 
 def _examples(context: Context, methods: Mapping[str, Any]) -> Sheet:
-    """Figure 7."""
+    """Figure 7: photos by the method with the highest mIoU."""
     places = {pair.name: place for place, pair in enumerate(context.split.pairs)}
     titles = {name: TITLES[name] for name in COMPARED}
     columns = {name: METHODS.index(name) for name in (FCN, DECONVNET, "edeconvnet")}

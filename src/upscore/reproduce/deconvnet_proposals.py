@@ -1,4 +1,4 @@
-"""DeconvNet's answer as proposals are added, the best first or the largest (figure 6)."""
+"""DeconvNet's labels as proposals are added, best first or largest first (figure 6)."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from upscore.reproduce.example_selection import spread
 from upscore.reproduce.scores import by_stage
 
 COUNTS = (1, 5, 10, 20, 50)
-"""Proposals after which the answer is looked at, as in figure 6 of the paper."""
+"""Numbers of proposals after which labels are scored, as in figure 6 of the paper."""
 
 BY_SCORE = {f"boxes-{count:03d}": count for count in COUNTS}
 """Numbers of proposals by the name of the stage, the best proposals first."""
@@ -27,7 +27,7 @@ BY_SIZE = {f"largest-{count:03d}": count for count in COUNTS[:-1]} | {
 ORDERS = {"the best first": BY_SCORE, "the largest first": BY_SIZE}
 
 STEP_PHOTOS = 3
-"""In the figure."""
+"""Number of photos in the figure."""
 
 UNCONFIRMED = (
     "From memory, the paper's figure adds proposals from large to small; no copy was at hand to "
@@ -38,7 +38,7 @@ UNCONFIRMED = (
 def proposal_items(
     context: Context, by_score: Mapping[str, Any], by_size: Mapping[str, Any]
 ) -> tuple[Item, ...]:
-    """Answers, mIoU and mIoU of small objects as proposals are added, in both orders.
+    """Labels, mIoU and mIoU of small objects as proposals are added, in both orders.
 
     Args:
         by_score, by_size: scores of the stages of ``BY_SCORE`` and of ``BY_SIZE``.

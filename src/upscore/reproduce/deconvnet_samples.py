@@ -1,4 +1,4 @@
-"""How many crops DeconvNet's stages had, and how many samples they drew, beside the paper's."""
+"""Numbers of crops and drawn samples of DeconvNet's stages, beside the paper's."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from upscore.reproduce.trainings import PlannedTraining
 
 
 def samples_table(context: Context, plans: Sequence[PlannedTraining]) -> Table:
-    """A row a stage; dashes where a run was made before this was kept in its folder."""
+    """One row a stage; dashes for runs of an upscore that did not record this yet."""
     published: list[tuple[Cell, ...]] = [
         ("the paper", stage.crops_of, None, stage.crops, None, stage.iterations * stage.batch)
         for stage in PAPER_STAGES

@@ -1,4 +1,4 @@
-"""The trainings of the DeconvNet paper, and the pipeline of everything that is made of them."""
+"""The trainings of the DeconvNet paper, and the pipeline of all stages built from them."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ from upscore.reproduce.trainings import PlannedTraining, plan_training
 FCN, DECONVNET = "fcn8s", "deconvnet"
 NO_NORM, ONE_STAGE = "deconvnet-no-norm", "deconvnet-one-stage"
 WEIGHTS = {FCN: 1.0, DECONVNET: 2.0, NO_NORM: 2.0, ONE_STAGE: 2.0}
-"""Ratios of a shared budget; the three DeconvNets have the same, so that they compare."""
+"""Ratios of a shared budget; equal for the three DeconvNets, so that they can be compared."""
 
 PUBLISHED = {FCN: "fcn8s", DECONVNET: "deconvnet"}
-"""Recipes of the paper's own trainings, which a page's list of changes is measured against."""
+"""Recipes of the paper's own trainings; a page lists the differences from them."""
 
 TITLES = {
     FCN: "FCN-8s",
@@ -37,17 +37,17 @@ TITLES = {
     "fcn8s-crf": "FCN-8s+CRF",
 }
 METHODS = (FCN, DECONVNET, "deconvnet-crf", "edeconvnet", "edeconvnet-crf")
-"""Of the paper's table, in its order."""
+"""Stages of the paper's table, in its order."""
 
 BOXES = 2000
-"""A photo, as in the paper."""
+"""Number of proposals of a photo, as in the paper."""
 
 
 def trainings(context: Context) -> list[PlannedTraining]:
-    """FCN-8s, DeconvNet in two stages, and two ablations of it.
+    """Plan FCN-8s, DeconvNet in two stages, and two ablations of it.
 
     Raises:
-        SettingsError: a budget that is too small, settings that cannot be.
+        SettingsError: a budget that is too small, or settings that do not fit.
     """
     store = f"crops.store={json.dumps(str(_train_store(context)))}"
     chosen: list[tuple[str, str, str, list[str]]]
@@ -101,7 +101,7 @@ def _measured_store(context: Context) -> Path:
 
 
 def prepare(context: Context) -> None:
-    """Boxes of both splits, into files that all trainings and stages share.
+    """Compute boxes of both splits into files that all trainings and stages share.
 
     Raises:
         WorkError: photos of the training split that cannot be read.
@@ -145,7 +145,7 @@ def write_stages(context: Context, done: Sequence[PlannedTraining]) -> dict[str,
             continue
         look: dict[str, Any] = {"run": f"runs/{name}", "proposals": store}
         crops = names[name].recipe.crop_geometry
-        if crops is not None:  # said in the file, so that other windows are other label maps
+        if crops is not None:  # in the file, so that other windows give other label maps
             look |= {"growth": crops.growth, "square": crops.square}
         if context.background is None:  # or pixels outside all boxes would become class 0
             look["whole_image"] = True
@@ -165,7 +165,7 @@ def write_stages(context: Context, done: Sequence[PlannedTraining]) -> dict[str,
 def identity(
     stage: str, stages: dict[str, dict[str, Any]], weights: dict[str, str]
 ) -> dict[str, Any]:
-    """Settings and weights of a stage and of all that it is made of, JSON values."""
+    """Settings and weights of a stage and of all its inputs, JSON values."""
     content = stages[stage]
     found: dict[str, Any] = {"settings": {stage: content}, "weights": {}}
     ((kind, settings),) = content.items()

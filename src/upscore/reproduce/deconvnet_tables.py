@@ -160,7 +160,7 @@ def trimap_items(methods: Mapping[str, Any]) -> tuple[Item, ...]:
 
 
 def ablation_table(content: Mapping[str, Any]) -> Table:
-    """DeconvNet, and what changing one thing did to it."""
+    """Scores of DeconvNet and of its ablations."""
     return Table(
         "ablations",
         "mIoU of ablations, and of the CRF on and off after each method; difference to DeconvNet "

@@ -1,4 +1,4 @@
-"""What can be said of scores and their differences: as text, and whether it is sure."""
+"""Scores and their differences as text, and whether a difference is significant."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def difference_text(difference: Mapping[str, Any] | None) -> str | None:
 
 
 def interval_or_missing(contender: Contender | None) -> str:
-    """Its interval, or that there is none."""
+    """The text of :func:`interval`, or ``missing``."""
     return interval(contender) or "missing"
 
 
@@ -59,13 +59,13 @@ def sign(difference: Mapping[str, Any] | None) -> int | None:
 
 
 def significant(contender: Contender | None, *, above: bool) -> bool | None:
-    """Whether a difference to the first is above (or below) 0; None where that is not sure."""
+    """Whether a difference to the first is above (or below) 0; None where its interval holds 0."""
     found = direction(contender)
     return None if found in (None, 0) else (found == 1) == above
 
 
 def both(first: bool | None, second: bool | None) -> bool | None:
-    """Whether two things hold, of which either may be unknown."""
+    """Logical and of two values that may be unknown (None)."""
     if first is False or second is False:
         return False
     return None if first is None or second is None else True
@@ -77,7 +77,7 @@ def greater(value: float | None, other: float | None) -> bool | None:
 
 
 def significantly_greater(values: Mapping[Any, float], others: Mapping[Any, float]) -> bool | None:
-    """Whether a number is above another one; None where that is not sure.
+    """Whether a number is above another one; None where the difference is not significant.
 
     Args:
         values, others: of one training or of several, by seed. Of several, the interval of the mean

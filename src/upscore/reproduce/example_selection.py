@@ -1,4 +1,4 @@
-"""Which photos the figures show: chosen by their truth alone, before any network has seen them."""
+"""Selection of the photos for figures, by their true label maps alone."""
 
 from __future__ import annotations
 
@@ -7,14 +7,13 @@ from typing import Any
 
 import numpy as np
 
-from upscore.core.failures import ITEM_ERRORS
 from upscore.core.labels import VOID
 from upscore.core.parallel.prefetch import prefetch
 from upscore.data.dataset import Split
-from upscore.errors import SettingsError
+from upscore.errors import SettingsError, UpscoreError
 
 LARGEST_SHARE = 0.6
-"""An object over more of a photo than this leaves nothing of its outline to see."""
+"""Objects that cover more of a photo than this are not shown: too little outline is visible."""
 
 
 def class_shares(
@@ -28,7 +27,7 @@ def class_shares(
     def read(place: int) -> dict[str, float]:
         try:
             labels = split.read(place).labels
-        except ITEM_ERRORS:
+        except UpscoreError:
             return {}
         values, counts = np.unique(labels[labels != VOID], return_counts=True)
         total = int(counts.sum())

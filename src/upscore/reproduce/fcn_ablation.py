@@ -1,4 +1,4 @@
-"""What makes FCN-8s better than the plain model: skips, learned upsampling, the two factors."""
+"""Ablation of FCN-8s: skips, learned upsampling, and the two factors."""
 
 from __future__ import annotations
 
@@ -42,23 +42,23 @@ CHANGES: tuple[tuple[str, Pair], ...] = (
     ("the two factors, upsampling learned", (SCALED, LEARNED)),
     ("learned upsampling, with skips and factors", (SCALED, FIXED_SCALED)),
 )
-"""Settings that differ by one thing: what it is, with and without it."""
+"""Pairs of settings that differ in one part: the name of the part, with it, without it."""
 
 PAIRS: tuple[Pair, ...] = tuple(
     dict.fromkeys([*((name, PLAIN) for name in ORDER[1:]), *(pair for _, pair in CHANGES)])
 )
 PHOTOS = 50
-"""Of the split, evenly spread, that the parts of the scores are measured on."""
+"""Number of photos, evenly spread over the split, for the parts of the scores."""
 PART_NAMES = {"fc7": "deepest", "pool4": "pool4", "pool3": "pool3", "biases": "biases"}
 
 Shares = Mapping[str, Mapping[str, Mapping[str, float]]]
-"""By setting, part of the scores, and what was measured of it."""
+"""Setting -> part of the scores -> measured values."""
 
 
 def measure_shares(
     context: Context, done: Sequence[PlannedTraining]
 ) -> dict[str, dict[str, dict[str, float]]]:
-    """Of each FCN-8s with final weights, the means over its seeds."""
+    """Parts of the scores of each FCN-8s with final weights, as means over its seeds."""
     groups = by_setting(done)
     found = {}
     for name in ORDER[2:]:

@@ -1,4 +1,4 @@
-"""What the FCN-8s report says, and whether a reproduction bears it out."""
+"""Claims of the FCN-8s report, and whether a reproduction confirms them."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def checks(
     timed: bool,
     start: float | None,
 ) -> list[Check]:
-    """Each sentence of the report that can be counted.
+    """One check for each claim of the report that can be measured.
 
     Args:
         scores: of the settings, by name; differences are to Exp. 1.

@@ -18,7 +18,7 @@ from upscore.training.recipe import Recipe
 
 @dataclass(frozen=True)
 class Losses:
-    """Of one setting; values by seed, those that were logged.
+    """Logged losses of one setting, by seed.
 
     Attributes:
         line: mean over its seeds of the mean over 100 iterations.
@@ -36,7 +36,7 @@ class Losses:
 def read_losses(
     context: Context, groups: Mapping[str, Sequence[PlannedTraining]]
 ) -> tuple[dict[str, Losses], int]:
-    """Of each setting, and the iteration of the early mark.
+    """Losses of each setting, and the iteration of the early mark.
 
     Args:
         groups: finished trainings by setting.
@@ -70,14 +70,14 @@ def expected_start(recipe: Recipe, num_classes: int) -> float | None:
 
 
 def _line(plan: PlannedTraining, curve: Curve) -> Line:
-    """Empty where nothing but the first iteration was logged."""
+    """The loss curve of one training; empty where only the first iteration was logged."""
     if curve.iterations == (1,) and plan.recipe.log_every > 1:
         return Line(plan.title, (), ())
     return Line(plan.title, curve.iterations, curve.hundred_iteration_mean())
 
 
 def _mean_line(plan: PlannedTraining, lines: Sequence[Line]) -> Line:
-    """Over iterations that all have logged."""
+    """Mean curve over the iterations that all trainings have logged."""
     title = plan.title if plan.seed is None else plan.title.removesuffix(f", seed {plan.seed}")
     if len(lines) == 1:
         return Line(title, lines[0].x, lines[0].y)
@@ -91,7 +91,7 @@ def _mark(
     groups: Mapping[str, Sequence[PlannedTraining]],
     lines: Mapping[str, Mapping[int | None, Line]],
 ) -> int:
-    """Iteration of the early look at the loss: 500 of 20,000, or as large a part."""
+    """Iteration of the early loss: 500 of 20,000, or the same fraction of other budgets."""
     ends = [line.x[-1] for of in lines.values() for line in of.values()]
     step = next(iter(groups.values()))[0].recipe.log_every
     share = round(EARLY_SHARE * min(ends, default=0))
@@ -101,5 +101,5 @@ def _mark(
 
 
 def mean_of(values: Mapping[int | None, float]) -> float | None:
-    """Over the seeds."""
+    """Mean over the seeds."""
     return fmean(values.values()) if values else None

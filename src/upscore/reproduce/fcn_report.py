@@ -1,4 +1,4 @@
-"""The FCN-8s report: three settings of one network, and a plain one beside them."""
+"""The page of the FCN-8s report: three settings of one network, and a plain network."""
 
 from __future__ import annotations
 
@@ -35,13 +35,13 @@ from upscore.reproduce.trainings import PlannedTraining
 
 TITLE = "The FCN-8s report, reproduced"
 PHOTOS = 4
-"""In figure 2."""
+"""Number of photos in figure 2."""
 LARGE_PHOTOS = 2
-"""In figure 3."""
+"""Number of photos in figure 3."""
 
 
 def document(context: Context, plans: Sequence[PlannedTraining]) -> tuple[Document, dict[str, Any]]:
-    """Measure what is not measured, and put it together.
+    """Make the missing measurements, and build the page.
 
     Returns:
         What the page shows; and the scores, as JSON values.
@@ -127,7 +127,7 @@ def _what_counts(context: Context) -> str:
 
 
 def _without_losses(context: Context, done: Sequence[PlannedTraining]) -> list[str]:
-    """A sentence on those that figure 1 lacks."""
+    """A sentence on the trainings that figure 1 lacks."""
     short = [
         plan.title
         for plan in done
@@ -156,8 +156,8 @@ def _about(context: Context, plans: Sequence[PlannedTraining]) -> tuple[str, ...
         lr = plans[0].recipe.optim.lr
         text.append(
             f"The budget, {context.budget}, is shared among the trainings in the ratio of the "
-            "report's iterations, Exp. 3 twice as long as the others. Networks are small and begin from "
-            f"random weights, so the learning rate is {lr:g} instead of 1e-5, with a cosine "
+            "report's iterations, Exp. 3 twice as long as the others. Networks are small and begin "
+            f"from random weights, so the learning rate is {lr:g} instead of 1e-5, with a cosine "
             "schedule that each training finishes. Adam, the weight decays, learned upsampling, "
             "the factors 0.01 and 0.0001 on pool4 and pool3, and scores that start at zero are the "
             "report's; the last table of this section has every setting that is not."

@@ -1,4 +1,4 @@
-"""What the networks of the FCN-8s report reach, by final and by best weights, over all seeds."""
+"""Scores of the FCN-8s report's networks, with final and best weights, over all seeds."""
 
 from __future__ import annotations
 
@@ -26,12 +26,12 @@ from upscore.reproduce.scores import by_stage, measured, score_stages
 from upscore.reproduce.trainings import PlannedTraining
 
 Pair = tuple[str, str]
-"""A setting, and the one that it is measured against."""
+"""A setting, and the setting that it is compared with."""
 
 
 @dataclass(frozen=True)
 class Scores:
-    """All that was measured; JSON values.
+    """All measured scores; JSON values.
 
     Attributes:
         networks: of every training, final weights, as ``upscore compare`` writes it.
@@ -57,7 +57,7 @@ class Scores:
 
 
 def measure(context: Context, done: Sequence[PlannedTraining], pairs: Sequence[Pair]) -> Scores:
-    """Label the split by final and best weights of each training, and score what came of it.
+    """Label the split by final and best weights of each training, and score the label maps.
 
     Args:
         pairs: settings whose differences are wanted; those without a training are left out.
@@ -188,7 +188,7 @@ def _difference(
     others: Sequence[PlannedTraining],
     counts: Mapping[str, Overlaps],
 ) -> dict[str, Any] | None:
-    """Mean over the seeds that both have, of one less the other."""
+    """Mean difference over the seeds that both settings have."""
     mine, theirs = ({plan.seed: counts[plan.name] for plan in part} for part in (plans, others))
     seeds = [seed for seed in mine if seed in theirs]
     if not seeds:
@@ -208,7 +208,7 @@ def _difference(
 
 
 def _means(contenders: Sequence[Mapping[str, Any]], best: Sequence[float | None]) -> dict[str, Any]:
-    """Over the seeds of a setting; see :class:`Scores`."""
+    """Means over the seeds of a setting; see :class:`Scores`."""
     keys = ("miou", "pixel_accuracy", "mean_accuracy")
     scores = {key: [one["scores"][key] for one in contenders] for key in keys}
     rims = [one["boundary_iou"]["mean"] for one in contenders]
@@ -222,12 +222,12 @@ def _means(contenders: Sequence[Mapping[str, Any]], best: Sequence[float | None]
 
 
 def mean(values: Iterable[float | None]) -> float | None:
-    """Of those that are known; None where none is."""
+    """Mean of the known values; None where there is none."""
     known = [value for value in values if value is not None]
     return fmean(known) if known else None
 
 
 def deviation(values: Iterable[float | None]) -> float | None:
-    """Standard deviation of a sample; None of fewer than two."""
+    """Standard deviation of a sample; None for fewer than two values."""
     known = [value for value in values if value is not None]
     return stdev(known) if len(known) > 1 else None

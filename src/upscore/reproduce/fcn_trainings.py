@@ -1,4 +1,4 @@
-"""The trainings of the FCN-8s report, and those that take its network apart."""
+"""The trainings of the FCN-8s report and of its ablation."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ FCN32, FIXED, FIXED_SCALED, LEARNED = (
 
 @dataclass(frozen=True)
 class Setting:
-    """What is trained, for each seed once.
+    """One setting, trained once for each seed.
 
     Attributes:
         title: what tables call it.
@@ -63,14 +63,14 @@ PARTS = {
     ),
     LEARNED: _part("FCN-8s, learned upsampling", "fcn8s", at_once=False, upsampling="learned"),
 }
-"""What lies between the plain model and Exp. 1, trained as Exp. 1 is (``--ablate``)."""
+"""Networks between the plain model and Exp. 1, trained as Exp. 1 (``--ablate``)."""
 
 SMALL_OPTIONS = {
     "channels": [16, 32, 64, 128, 256], "fc_width": 256, "fc_kernel": 3, "batch_norm": True,
     "dropout": 0.1,
 }  # fmt: skip
 SMALL_LR = 1e-3
-"""In place of the report's 1e-5, which is for fine-tuning ImageNet's weights."""
+"""Learning rate of small networks; the report's 1e-5 is for fine-tuning ImageNet weights."""
 
 SMALL = (
     "init.weights=none",
@@ -86,12 +86,12 @@ SMALL = (
 
 
 def settings(context: Context) -> dict[str, Setting]:
-    """Those that are trained, by name."""
+    """The settings to train, by name."""
     return {**REPORTED, **(PARTS if context.ablate else {})}
 
 
 def trainings(context: Context) -> list[PlannedTraining]:
-    """Every setting for every seed; small networks where a budget is shared.
+    """Plan every setting for every seed; small networks where a budget is shared.
 
     Raises:
         SettingsError: a budget that is too small, settings that cannot be.

@@ -1,4 +1,4 @@
-"""What an ensemble adds to a network, and what a CRF adds to the same one."""
+"""Gains in mIoU of an ensemble and of a CRF over the same network."""
 
 from __future__ import annotations
 

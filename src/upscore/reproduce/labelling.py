@@ -17,7 +17,7 @@ from upscore.core.images import read_mask, write_label_map
 from upscore.core.labels import LabelMap, RGBImage
 from upscore.core.parallel.prefetch import prefetch
 from upscore.data.dataset import Sample, Split
-from upscore.errors import RunError
+from upscore.errors import RunError, UpscoreError
 from upscore.metrics.comparison import PackedLabels, PredictedMaps
 
 Predict = Callable[[RGBImage, Sequence[str]], Mapping[str, LabelMap]]
@@ -36,7 +36,7 @@ class LabelStore:
     split: Split
 
     def begin(self, stage: str, identity: Mapping[str, Any]) -> None:
-        """See that the files of a stage are of this identity. Raises OutputError."""
+        """Delete the files of a stage if they have another identity. Raises OutputError."""
         about = self.folder / stage / "stage.json"
         if about.exists():
             try:
@@ -53,12 +53,16 @@ class LabelStore:
         write_json(about, dict(identity))
 
     def complete(self, stages: Sequence[str]) -> Iterator[tuple[int, LabelMap, list[LabelMap]]]:
-        """Place, truth and label maps (H, W) of each photo that all of the stages have labelled."""
+        """Place, truth and label maps (H, W) of each photo that all of the stages have labelled.
+
+        Other errors than of missing or unreadable files are raised: what is measured here is kept,
+        so no photo may be left out for want of memory.
+        """
         for place in range(len(self.split)):
             try:
                 truth = self.split.read_labels(place)
                 maps = [self.read(stage, place) for stage in stages]
-            except ITEM_ERRORS:
+            except UpscoreError:
                 continue
             yield place, truth, maps
 
@@ -70,7 +74,7 @@ class LabelStore:
         return [place for place in range(len(self.split)) if not self.path(stage, place).exists()]
 
     def read(self, stage: str, place: int) -> LabelMap:
-        """Raises DataError where there is none, or no image."""
+        """The label map of a photo. Raises DataError where it is missing or unreadable."""
         return np.asarray(read_mask(self.path(stage, place)), np.uint8)
 
     def label(
@@ -125,8 +129,8 @@ class LabelStore:
         for place in range(len(self.split)):
             try:
                 maps.append(PackedLabels.of(self.read(stage, place)))
-            except ITEM_ERRORS as error:
-                maps.append(failures.get(place, self._message(place, error)))
+            except UpscoreError as error:
+                maps.append(failures.get(place, str(error)))
         return PredictedMaps(name, tuple(maps))
 
     def _message(self, place: int, error: BaseException) -> str:

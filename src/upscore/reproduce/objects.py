@@ -1,4 +1,4 @@
-"""An object as DeconvNet sees it in training: cut out, resized, with its mask."""
+"""Crops of objects with their masks, made as DeconvNet's training makes them."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ Box = npt.NDArray[np.float32]
 
 @dataclass(frozen=True)
 class CropSettings:
-    """How a network's crops are made: growth of boxes, whether they are squares, size (h, w)."""
+    """Crops of a network: growth of boxes, whether they are squares, size (h, w)."""
 
     growth: float
     square: bool
@@ -29,7 +29,7 @@ class CropSettings:
 
     @classmethod
     def of_recipe(cls, recipe: dict[str, Any]) -> CropSettings:
-        """Those of a recipe of crops, as JSON values."""
+        """Crop settings of a recipe, given as JSON values."""
         crops, augment = recipe.get("crops", {}), recipe.get("augment", {})
         height, width = augment.get("crop") or augment.get("resize") or (224, 224)
         growth, square = float(crops.get("growth", 1.2)), bool(crops.get("square", False))
@@ -38,7 +38,7 @@ class CropSettings:
 
 @dataclass(frozen=True)
 class ObjectCrop:
-    """An object in a crop.
+    """A crop around one object.
 
     Attributes:
         photo: its name.
@@ -75,7 +75,7 @@ def object_box(labels: LabelMap, label: int) -> Box:
 
 
 def crop_object(sample: Sample, label: int, settings: CropSettings) -> ObjectCrop:
-    """The largest region of a class, which must occur in the photo."""
+    """The crop around the largest region of a class, which must occur in the photo."""
     boxes = grow_boxes(object_box(sample.labels, label)[None], settings.growth)
     if settings.square:
         boxes = square_boxes(boxes)

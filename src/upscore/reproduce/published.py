@@ -1,4 +1,4 @@
-"""Numbers of the two sources as they were published, with what is known of each.
+"""Published numbers of the two sources, with what is known of each.
 
 Sources: the FCN-8s report on VOC 2012 (its Table 1, Table 2 and text), and table 1 of the DeconvNet
 paper (Noh, Hong, Han 2015) with the rows it compares with.
@@ -34,7 +34,7 @@ REPORT = (
     Experiment("Exp. 3", 1e-5, 1e-6, 40_000, 0.5591, 0.35, None),
 )
 EARLY_SHARE = 500 / 20_000
-"""Of Exp. 1's iterations: where the text looks at the loss."""
+"""Fraction of Exp. 1's iterations after which the text gives an early loss."""
 
 VOC_COLUMNS = (
     "bkg aero bike bird boat bottle bus car cat chair cow table dog horse mbk person plant sheep "

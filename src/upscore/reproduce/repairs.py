@@ -1,4 +1,4 @@
-"""Which pixels two networks get wrong, and what becomes of them in their ensemble."""
+"""Pixels that two networks label wrongly, and their labels in the ensemble."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def count_repairs(
 
 
 def repairs(store: LabelStore, first: str, second: str, ensemble: str) -> dict[str, Any]:
-    """Of all photos that the three have labelled.
+    """Counts over all photos that the three stages have labelled.
 
     Returns:
         ``kinds``, ``pixels`` [kind][ensemble right, wrong] summed up, and for each photo of

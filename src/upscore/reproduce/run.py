@@ -25,7 +25,7 @@ from upscore.reproduce.trainings import PlannedTraining, recipes_of, train_missi
 
 FORMAT_VERSION = 1
 LARGEST_PAGE = 15_000_000
-"""Bytes."""
+"""Largest size of a page in bytes."""
 
 SourceName = Literal["fcn-report", "deconvnet-paper"]
 

@@ -1,4 +1,4 @@
-"""Everything that is counted of stored label maps, as one JSON that is made once."""
+"""Scores of stored label maps, measured once and kept as JSON."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from upscore.reproduce.labelling import LabelStore
 def measured(
     path: Path, identity: Mapping[str, Any], measure: Callable[[], dict[str, Any]]
 ) -> dict[str, Any]:
-    """A measurement of ``path``, or made now and kept there.
+    """The measurement stored at ``path``, or a new one that is stored there.
 
     Args:
         identity: what it is of, JSON values; one of something else is made anew.

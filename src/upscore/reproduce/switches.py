@@ -27,11 +27,11 @@ from upscore.reproduce.differences import interval_or_missing
 from upscore.reproduce.objects import ObjectCrop
 
 PAIRS = 20
-"""Of objects, at most, whose switches are exchanged for the number."""
+"""Largest number of pairs of objects whose switches are exchanged."""
 
 LETTERS = "AB"
 PLACES = ((0, 0), (1, 1), (0, 1), (1, 0))
-"""Whose features and whose switches: first each object's own."""
+"""Objects whose features and whose switches are used; first each object's own."""
 
 
 def decoded(model: DeconvNet, input_spec: InputSpec, pair: Sequence[ObjectCrop]) -> Tensor:
@@ -64,7 +64,7 @@ def overlaps_of(probabilities: Tensor, pair: Sequence[ObjectCrop]) -> list[list[
 
 
 def summary(pairs: Sequence[Sequence[Sequence[Sequence[float]]]]) -> dict[str, Any]:
-    """Of exchanged maps, whether they lie on the object of the switches or of the features.
+    """Whether exchanged maps cover the object of the switches or that of the features.
 
     Args:
         pairs: of :func:`overlaps_of`.
@@ -147,7 +147,7 @@ def measure_pairs(saved: SavedModel, pairs: Sequence[Sequence[ObjectCrop]]) -> d
 
 
 def exchange_text(exchanged: Mapping[str, Any]) -> str:
-    """What came out, for a check."""
+    """The result of the exchange as text, for a check."""
     if not exchanged["pairs"]:
         return "no two photos with objects of one class"
     return (
