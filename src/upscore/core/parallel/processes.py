@@ -110,7 +110,7 @@ _work: Callable[[Any], Any] | None = None
 
 
 def _begin(work: Callable[[Any], Any], one_core: bool) -> None:
-    """In a new process: keep the work, and end when the one that asked for it is killed."""
+    """Set up a new process: keep the work, and end when the parent process is killed."""
     global _work
     _work = work
     ignore_pillow_warnings()
