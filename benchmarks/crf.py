@@ -28,6 +28,7 @@ from PIL import Image
 
 from upscore.core.jit.threads import run_parallel
 from upscore.core.labels import RGBImage
+from upscore.core.parallel.processes import num_cores
 from upscore.core.runtime import cpu_name, peak_memory_bytes
 from upscore.crf import Bilateral, DenseCRF, Gaussian
 from upscore.crf.lattice import filter as kernels
@@ -204,7 +205,7 @@ def _work(crf: DenseCRF, image: RGBImage, p: Probabilities, photos: int) -> None
 def folder(image: RGBImage, p: Probabilities, photos: int, rounds: int) -> dict[str, float]:
     """Photos a second: all threads on one photo, or a process for each core."""
     terms = SETTINGS["Gaussian 3/3, bilateral 20/3/5"]
-    cores = os.cpu_count() or 1
+    cores = num_cores()
     together, alone = DenseCRF(*terms, threads=cores), DenseCRF(*terms, threads=1)
     context = multiprocessing.get_context("spawn")
     one: list[float] = []

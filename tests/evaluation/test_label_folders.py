@@ -17,6 +17,7 @@ from upscore.cli.segmenter_options import SegmenterOptions
 from upscore.core.labels import Labels
 from upscore.data import open_dataset
 from upscore.errors import SettingsError, WorkError
+from upscore.inference.foreign_predictions import read_prediction
 from upscore.inference.load import load_segmenter
 from upscore.workflows.predict import predict
 
@@ -55,6 +56,13 @@ def test_by_default_results_go_beside_the_folder(run, data, tmp_path):
     predict(run, photos(data), out=tmp_path / "out", save=["labels"], options=CPU)
     evaluate(tmp_path / "out", data=data)
     assert scores(tmp_path / "out-evaluation" / "val")["scores"]["miou"] is not None
+
+
+def test_label_maps_are_read_up_to_the_limit_of_photos(run, data, tmp_path, monkeypatch):
+    predict(run, photos(data), out=tmp_path / "out", save=["labels"], options=CPU)
+    monkeypatch.setitem(read_prediction.__kwdefaults__, "max_pixels", 10)
+    evaluate(tmp_path / "out", data=data, out=tmp_path / "a")
+    assert scores(tmp_path / "a")["scores"]["miou"] is not None
 
 
 def test_classes_of_an_npz_are_matched_by_name(run, data, tmp_path):

@@ -19,7 +19,7 @@ from upscore.errors import NotFoundError, OutputError, RunError, WorkError
 
 
 def explain_os_error(error: OSError, path: Path) -> OutputError:
-    """What went wrong when writing ``path``, in words that say what to do."""
+    """The error of writing ``path``, with a message that names the cause and the fix."""
     reasons = {
         errno.ENOSPC: "the disk is full; free some space and run the command again",
         errno.EDQUOT: "your disk quota is used up; free some space and run the command again",
@@ -90,7 +90,7 @@ def write_json(path: Path, content: Any) -> None:
 
 
 def make_folder(path: Path) -> None:
-    """Make a folder that results will go to, or say plainly why not (OutputError)."""
+    """Make a folder for results. Raises OutputError with the reason."""
     try:
         path.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -119,7 +119,7 @@ def refuse_newer(path: Path, content: dict[str, Any], known: int) -> None:
     """Refuse what a newer upscore wrote: a ``format_version`` in ``content`` above ``known``.
 
     Raises:
-        RunError: says to upgrade.
+        RunError: the file needs a newer upscore.
     """
     version = content.get("format_version")
     if isinstance(version, int) and version > known:

@@ -1,4 +1,4 @@
-"""Photos and masks on disk, and how a network wants its photos prepared."""
+"""Photos and masks on disk, and the preparation of photos for a network."""
 
 from __future__ import annotations
 
@@ -127,8 +127,8 @@ def _load(picture: Image.Image, path: Path) -> None:
 def to_rgb(picture: Image.Image) -> RGBImage:
     """Any Pillow mode -> (H, W, 3) uint8 RGB.
 
-    16-bit grey is scaled to 8 bits (its high byte), float grey in [0, 1] or [0, 255] likewise,
-    transparency is laid over white, CMYK and the other colour spaces are converted.
+    16-bit grey is scaled to 8 bits (its high byte), as is float grey in [0, 1] or [0, 255].
+    Transparent pictures are composed with white; CMYK and other colour spaces are converted.
     """
     if picture.mode.startswith("I;16") or picture.mode in ("I", "F"):
         grey = np.asarray(picture)
@@ -180,7 +180,7 @@ def read_mask(path: Path, *, max_pixels: int = MAX_PIXELS) -> npt.NDArray[np.int
 
     Raises:
         NotFoundError: there is no such file.
-        DataError: not an image, damaged, too large, or of a kind that cannot be a mask.
+        DataError: not an image, damaged, too large, or of a mode that no mask has.
     """
     with _open(path, max_pixels) as picture:
         _load(picture, path)
@@ -273,7 +273,7 @@ def require_rgb(image: object) -> None:
     """Refuse whatever is not an (H, W, 3) uint8 array with pixels in it.
 
     Raises:
-        DataError: says what was found and how to convert it.
+        DataError: with the shape and dtype that were found and how to convert them.
     """
     if not isinstance(image, np.ndarray):
         raise DataError(

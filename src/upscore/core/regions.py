@@ -64,7 +64,7 @@ def _number(labels: LabelMap, void: int, regions: npt.NDArray[np.int32]) -> None
                 below[other] = number
             regions[y, x] = number
     final = 0
-    for i in range(1, num + 1):  # what is below has its final number already
+    for i in range(1, num + 1):  # smaller numbers are final already
         if below[i] == i:
             final += 1
             below[i] = final

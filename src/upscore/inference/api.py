@@ -1,4 +1,4 @@
-"""Python's way in: ``upscore.load("RUN").segment("photo.jpg")``."""
+"""Python interface for inference: ``upscore.load("RUN").segment("photo.jpg")``."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class Segmentation:
     """A labelled photo.
 
     Attributes:
-        image: the photo as it was labelled, (H, W, 3) uint8, upright.
+        image: the photo, (H, W, 3) uint8, upright.
         labels: the class of every pixel, (H, W) uint8.
         probabilities: (C, H, W) float32 in [0, 1].
         label_set: names and colours of the C classes.
@@ -67,7 +67,7 @@ class Segmentation:
 
 
 class Predictor:
-    """A segmenter that takes photos as people have them: paths, Pillow pictures, arrays."""
+    """A segmenter for paths, Pillow pictures and arrays."""
 
     def __init__(self, segmenter: Segmenter) -> None:
         self.segmenter = segmenter
@@ -83,8 +83,8 @@ class Predictor:
         """Label one photo.
 
         Args:
-            image: a file, a Pillow picture of any mode, or an (H, W, 3) uint8 RGB array. EXIF
-                rotation of files and pictures is honoured.
+            image: a file, a Pillow picture of any mode, or an (H, W, 3) uint8 RGB array. Files and
+                pictures are rotated by their EXIF tag.
             max_pixels: images with more pixels are refused, before they are decoded.
 
         Raises:
@@ -116,7 +116,7 @@ def load(
     scales: Sequence[float] = (1.0,),
     crf: str | Path | None = None,
 ) -> Predictor:
-    """``upscore.load("RUN")``: a run or model folder, or a pipeline file, ready for photos.
+    """Load a run folder, a model folder or a pipeline file for inference.
 
     Arguments and errors are those of :func:`upscore.inference.load.load_segmenter`.
 

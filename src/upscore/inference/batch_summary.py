@@ -1,4 +1,4 @@
-"""What became of a batch of files, and how its failures are told."""
+"""Numbers and failures of a batch of files."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ from upscore.errors import WorkError
 
 @dataclass
 class Summary:
-    """What became of a batch.
+    """Numbers and failures of a batch.
 
     Attributes:
-        images: photos done, and frames of videos.
-        skipped: files whose results were all there (``resume``).
-        failures: (file, message) of those that could not be done.
-        seconds: wall time of the whole.
-        verb: what was to be done to them, for the message: "labelled".
-        network_seconds: the part of ``seconds`` that the network worked.
+        images: processed photos and frames of videos.
+        skipped: files whose results all existed (``resume``).
+        failures: (file, message) of files that could not be processed.
+        seconds: wall time of the batch.
+        verb: past participle for the message, as "labelled".
+        network_seconds: the part of ``seconds`` that the network took.
     """
 
     images: int = 0
@@ -30,7 +30,7 @@ class Summary:
     network_seconds: float = 0.0
 
     def check(self) -> None:
-        """Raise WorkError that lists the files that failed, if any did."""
+        """Raise WorkError with the list of failed files, if there are any."""
         if not self.failures:
             return
         count = "1 file" if len(self.failures) == 1 else f"{len(self.failures)} files"

@@ -1,10 +1,10 @@
-"""Windows of a photo: seen at a network's size, and its scores laid back where they were seen.
+"""Crops of a photo at a network's input size, and scores of crops pasted back into a map.
 
-A window is x1, y1, x2, y2 in whole pixels, half-open; it may leave the photo. Both ways are the
-bilinear resize of half-pixel centres that Pillow, torch (``align_corners=False``) and MATLAB's
-``imresize`` have, with the triangle widened when shrinking if ``antialias`` is asked for. Of a
-window only what lies inside the photo is read or computed, in float32, so that work and memory do
-not grow with what leaves it.
+A window is x1, y1, x2, y2 in whole pixels, half-open; it may leave the photo. Both directions use
+the bilinear resize with half-pixel centres of Pillow, torch (``align_corners=False``) and MATLAB's
+``imresize``; ``antialias`` widens the triangle filter when shrinking. Only the part of a window
+inside the photo is read or computed, in float32, so that work and memory do not grow with the part
+outside.
 """
 
 # mypy: disable-error-code="assignment,arg-type,no-any-return"
@@ -30,7 +30,7 @@ Ints = npt.NDArray[np.int64]
 
 
 def overlaps(window: Window, height: int, width: int) -> bool:
-    """Whether a window has a pixel of the photo."""
+    """Whether a window and the photo have a pixel in common."""
     x1, y1, x2, y2 = window
     return x1 < width and y1 < height and x2 > 0 and y2 > 0
 
@@ -38,16 +38,16 @@ def overlaps(window: Window, height: int, width: int) -> bool:
 def extract_crops(
     image: RGBImage, windows: Sequence[Window], size: tuple[int, int], *, antialias: bool
 ) -> npt.NDArray[np.uint8]:
-    """What each window shows, resized to ``size`` = (h, w): (N, h, w, 3) uint8, black outside.
+    """Crops of a photo, resized to ``size`` = (h, w): (N, h, w, 3) uint8, black outside the photo.
 
     Args:
         image: (H, W, 3) uint8, rows one after the other.
     """
-    seen = np.empty((len(windows), *size, 3), np.uint8)
+    crops = np.empty((len(windows), *size, 3), np.uint8)
     corners = np.array(windows, np.int64).reshape(-1, 4)
     with log_compilation("windows of a photo"):
-        run_parallel(_see, _threads(), image, corners, antialias, seen)
-    return seen
+        run_parallel(_extract, _threads(), image, corners, antialias, crops)
+    return crops
 
 
 def paste_crops(
@@ -59,11 +59,11 @@ def paste_crops(
         scores: (N, h, w, C), classes of a pixel side by side.
         windows: N of them.
         canvas: (H, W, C), changed where windows cover it.
-        add: sum instead of maximum.
+        add: whether to sum up; otherwise the maximum is taken.
     """
     corners = np.array(windows, np.int64).reshape(-1, 4)
     with log_compilation("windows of a photo"):
-        run_parallel(_lay, _threads(), scores, corners, canvas, add, antialias)
+        run_parallel(_paste, _threads(), scores, corners, canvas, add, antialias)
 
 
 def _threads() -> int:
@@ -80,7 +80,7 @@ def _reach(source: int, target: int, antialias: bool) -> float:
 def _find_taps(
     source: int, target: int, reach: float, first: int, starts: Ints, counts: Ints, weights: Floats
 ) -> None:
-    """Which pixels of ``source`` make the pixels first, first + 1, ... of ``target``, how much."""
+    """Source pixels, with weights, of the pixels ``first``, ``first + 1``, ... of ``target``."""
     scale = source / target
     for k in range(len(starts)):
         centre = (first + k + 0.5) * scale
@@ -102,18 +102,18 @@ def _most_taps(reach: float) -> int:
 
 
 @jit
-def _see(
+def _extract(
     part: int,
     parts: int,
     barrier: Barrier,  # noqa: ARG001
     image: RGBImage,
     windows: Ints,
     antialias: bool,
-    seen: RGBImage,
+    crops: RGBImage,
 ) -> None:
-    """Part p sees the windows p, p + parts, ..."""
+    """Part p extracts the windows p, p + parts, ..."""
     height, width = image.shape[:2]
-    rows, columns = seen.shape[1:3]
+    rows, columns = crops.shape[1:3]
     pixels = image.reshape(height, width * 3)
     line = np.empty(width * 3, np.float32)
     tops, heights = np.empty(rows, np.int64), np.empty(rows, np.int64)
@@ -142,13 +142,13 @@ def _see(
                     red += weight * line[(at + j) * 3]
                     green += weight * line[(at + j) * 3 + 1]
                     blue += weight * line[(at + j) * 3 + 2]
-                seen[n, y, x, 0] = np.uint8(red + np.float32(0.5))
-                seen[n, y, x, 1] = np.uint8(green + np.float32(0.5))
-                seen[n, y, x, 2] = np.uint8(blue + np.float32(0.5))
+                crops[n, y, x, 0] = np.uint8(red + np.float32(0.5))
+                crops[n, y, x, 1] = np.uint8(green + np.float32(0.5))
+                crops[n, y, x, 2] = np.uint8(blue + np.float32(0.5))
 
 
 @jit
-def _lay(
+def _paste(
     part: int,
     parts: int,
     barrier: Barrier,  # noqa: ARG001
@@ -158,7 +158,7 @@ def _lay(
     add: bool,
     antialias: bool,
 ) -> None:
-    """Each part has a band of the canvas's rows to itself."""
+    """Each part writes a band of the canvas's rows."""
     height, width, classes = canvas.shape
     rows, columns = scores.shape[1:3]
     lines = scores.reshape(len(scores), rows, columns * classes)
@@ -193,7 +193,7 @@ def _lay(
                 first = across[x - left, 0]
                 second = across[x - left, 1] if count > 1 else NOTHING
                 near = at + classes if count > 1 else at
-                for c in range(classes):  # all there is to do, unless the window is small
+                for c in range(classes):  # two taps are enough, unless the window is small
                     cell[c] = first * line[at + c] + second * line[near + c]
                 for j in range(2, count):
                     weight = across[x - left, j]

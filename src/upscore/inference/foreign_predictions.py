@@ -1,4 +1,4 @@
-"""Label maps and class probabilities that any tool has left on disk."""
+"""Files of label maps and class probabilities made by any tool."""
 
 from __future__ import annotations
 
@@ -21,17 +21,17 @@ ARRAY_SUFFIXES = (".npz", ".npy")
 PREDICTION_SUFFIXES = (*ARRAY_SUFFIXES, *LABEL_SUFFIXES)
 
 KEY = "probabilities"
-"""The array that is taken from an npz of several."""
+"""Key of the array in an npz that holds several."""
 
 
 @dataclass(frozen=True)
 class StoredPrediction:
-    """What a file holds.
+    """The content of a prediction file.
 
     Attributes:
         array: (C, H, W) float16, float32 or float64 probabilities, or (H, W) integer labels.
-        names: of the classes, where the file tells them.
-        colors: of the classes, or a longer palette, where the file tells them; (K, 3) uint8.
+        names: of the classes, if the file has them.
+        colors: of the classes, or a longer palette, if the file has them; (K, 3) uint8.
     """
 
     array: npt.NDArray[Any]
@@ -49,7 +49,7 @@ class StoredPrediction:
         return height, width
 
     def label_set(self, num_classes: int) -> Labels:
-        """Names and colours of the classes; ``class_3`` and VOC's palette where they are not told.
+        """Names and colours of the classes; ``class_3`` and VOC's palette if the file has none.
 
         Raises:
             SettingsError: more classes than a label map can hold.
@@ -73,7 +73,7 @@ def read_prediction(path: Path, *, max_pixels: int = MAX_PIXELS) -> StoredPredic
 
     Raises:
         NotFoundError: no such file.
-        DataError: damaged, of another kind, or of another shape or dtype than that.
+        DataError: damaged, of another kind, or of another shape or dtype.
     """
     suffix = path.suffix.lower()
     if suffix in LABEL_SUFFIXES:
@@ -137,7 +137,7 @@ def _require_array(array: npt.NDArray[Any], path: Path) -> npt.NDArray[Any]:
 
 
 def _optional(loaded: Any, key: str, kind: str, ndim: int) -> npt.NDArray[Any] | None:
-    """An array beside the probabilities, or None where it is not there or not what it seems."""
+    """An array beside the probabilities, or None if it is missing or of another dtype or shape."""
     if key not in loaded.files:
         return None
     array: npt.NDArray[Any] = loaded[key]

@@ -1,4 +1,4 @@
-"""A network made ready for inference: the same answers up to rounding, in less time."""
+"""A network optimised for inference: the same scores up to rounding, in less time."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ from upscore.models.fold import fold_batch_norm
 
 
 class InferenceModel:
-    """A copy of a model in evaluation mode with its batch norms folded, laid out channels last.
+    """A copy of a model in evaluation mode, with folded batch norms, in channels-last format.
 
-    It lies on the device and, at half precision, is converted once. Weights that need none of this
-    stay shared, so a model that goes on training wants a new one each time.
+    It is moved to the device and, for half precision, converted once. Weights that need no change
+    stay shared, so a model whose training goes on needs a new copy each time.
 
     Args:
         model: (N, 3, H, W) float -> (N, C, H, W) scores.
         labels: names and colours of its C classes.
-        input_spec: how its input is prepared.
+        input_spec: the preparation of its input.
         runtime: device and precision with ``auto`` resolved.
     """
 

@@ -1,4 +1,4 @@
-"""Results of any tool, refined by a dense CRF in several processes, to files."""
+"""Refinement of files of any tool by a dense CRF, in several processes."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ from upscore.inference.segmenter import ScoreMap
 PREDICTIONS = InputKind("result", PREDICTION_SUFFIXES)
 
 WORTH = 8
-"""Files that a further process must get: its start costs as much as it saves over so many."""
+"""Least number of files for each process: below it, a start costs more than it saves."""
 
 Task = tuple[InputFile, Path]
 """A stored result and its photo."""
@@ -49,7 +49,7 @@ Task = tuple[InputFile, Path]
 
 @dataclass(frozen=True)
 class Refinement:
-    """Refines one file after another; it goes to each process once.
+    """The work of each process: refine one file after another.
 
     Attributes:
         settings: of the CRF.

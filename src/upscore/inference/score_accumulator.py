@@ -1,4 +1,4 @@
-"""One map of class scores to which windows of a photo add what they know."""
+"""A map of class scores in which the scores of crops are aggregated."""
 
 from __future__ import annotations
 
@@ -14,19 +14,19 @@ Start = Literal["zero", "covered"]
 
 
 class ScoreAccumulator:
-    """Scores of windows, aggregated pixel by pixel and class by class.
+    """Scores of windows, aggregated for each pixel and class.
 
-    Memory is one map, however many windows there are. Inside, the classes of a pixel lie side by
-    side, as networks that are laid out channels last give them.
+    Memory is one map for any number of windows, in the order (H, W, C), which is that of the output
+    of a network in channels-last format.
 
     Args:
         num_classes, height, width: of the map.
         aggregate: ``max``, ``sum`` or ``mean`` over the windows.
-        start: ``zero``: a window says 0 of each pixel outside it, so that a maximum is never below
-            0 and a mean is one over all windows. ``covered``: a window says nothing there; a pixel
-            that none covers still has 0.
+        start: ``zero``: a window has score 0 at each pixel outside it, so that a maximum is never
+            below 0 and a mean is over all windows. ``covered``: a window counts only at pixels
+            inside it; a pixel without any window has 0.
         antialias: see :mod:`upscore.inference.crop_resize`.
-        offset: every window is laid so many pixels further right and down.
+        offset: pixels by which every window is moved to the right and down.
     """
 
     def __init__(
@@ -48,12 +48,12 @@ class ScoreAccumulator:
         self._map: Floats = np.full((height, width, num_classes), first, np.float32)
         self._covered = np.zeros((height, width), np.int32) if only_covered else None
 
-    def holds(self, window: Window) -> bool:
-        """Whether a window covers a pixel of the map; what others say need not be known."""
+    def overlaps(self, window: Window) -> bool:
+        """Whether a window covers a pixel of the map; scores of other windows are not needed."""
         return overlaps(self._moved(window), *self._map.shape[:2])
 
     def add(self, scores: Floats, windows: Sequence[Window]) -> None:
-        """Lay scores (N, h, w, C) of N windows on the map; any window may lie beside it."""
+        """Add scores (N, h, w, C) of N windows, some of which may be outside the map."""
         if not windows:
             return
         moved = [self._moved(window) for window in windows]
@@ -64,10 +64,10 @@ class ScoreAccumulator:
                 self._covered[max(y1, 0) : max(y2, 0), max(x1, 0) : max(x2, 0)] += 1
 
     def values(self, num_windows: int) -> Floats:
-        """(H, W, C): the aggregate of what was added so far. Do not write to it.
+        """(H, W, C): the aggregate of all scores added so far. Do not write to it.
 
         Args:
-            num_windows: how many windows there were, with those beside the map that were not added.
+            num_windows: number of windows, including those outside the map that were not added.
         """
         if self._covered is None:
             if self.aggregate == "mean" and num_windows:

@@ -133,7 +133,7 @@ _work: Callable[[Any], Any] | None = None
 
 
 def _begin(work: Callable[[Any], Any], one_core: bool) -> None:
-    """Set up a new process: keep the work, and end with the process that started this one."""
+    """Set up a new process: keep the work, and end when the parent process is killed."""
     global _work
     _work = work
     ignore_pillow_warnings()

@@ -1,4 +1,4 @@
-"""From the settings of a pipeline to its segmenters: runs, stores and CRFs checked, then loaded."""
+"""Builds the segmenters of a pipeline: checks its runs, stores and CRFs, then loads them."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ Made = TypeVar("Made")
 
 
 class PipelineBuilder:
-    """Makes the segmenters of a pipeline.
+    """Checks and builds the segmenters of a pipeline.
 
     Args:
         settings: of the file.
@@ -62,14 +62,14 @@ class PipelineBuilder:
         self._sources: dict[ProposalSettings, ProposalSource] = {}
 
     def check(self, names: Sequence[str]) -> None:
-        """Look at all that some stages need, without loading weights.
+        """Check everything that some stages need, without loading weights.
 
         Args:
-            names: each after those that it is made of.
+            names: of the stages, each after its inputs.
 
         Raises:
-            NotFoundError, RunError, DataError, SettingsError: what is missing, damaged or does not
-                fit together, a line each; the kind is that of the first.
+            NotFoundError, RunError, DataError, SettingsError: missing, damaged or inconsistent
+                parts, a line each; the type is that of the first problem.
         """
         for name in names:
             stage = self.settings.stages[name]
@@ -91,7 +91,7 @@ class PipelineBuilder:
             raise type(self._problems[0])(lines)
 
     def build(self, names: Sequence[str]) -> dict[str, Segmenter]:
-        """The segmenters of some stages, after :meth:`check`, and raising as that."""
+        """The segmenters of some stages, after :meth:`check`. Raises as that."""
         self.check(names)
         runtime = select_runtime(self.device, self.precision)
         made: dict[str, Segmenter] = {}
@@ -136,9 +136,9 @@ class PipelineBuilder:
             self._sources[settings] = source
 
     def _check_window(self, at: str, stage: InstanceWiseStage) -> None:
-        """Say where the file has the network look at other windows than it learned from."""
+        """Warn if the file gives another crop geometry than that of the network's training."""
         trained = self._try(f"{at}.run", partial(trained_settings, self._at(stage.run))) or {}
-        if not trained.keys() >= set(WINDOW):  # it did not learn from boxes
+        if not trained.keys() >= set(WINDOW):  # it was not trained on boxes
             return
         for key in WINDOW:
             if key in stage.given and stage.given[key] != trained[key]:
@@ -182,7 +182,7 @@ class PipelineBuilder:
         self._try(f"{at} of {', '.join(stage.inputs)}", partial(_ensemble, stage, members))
 
     def _try(self, at: str, make: Callable[[], Made]) -> Made | None:
-        """What ``make`` gives, or None when its error is one more problem."""
+        """The result of ``make``, or None if it fails; the error is added to the problems."""
         try:
             return make()
         except UpscoreError as error:
@@ -194,7 +194,7 @@ class PipelineBuilder:
 
 
 def _shown(value: Any) -> str:
-    """As it stands in YAML."""
+    """A value as in YAML."""
     return json.dumps(value)
 
 
@@ -204,13 +204,13 @@ def _ensemble(stage: EnsembleStage, members: Sequence[Segmenter]) -> Ensemble:
 
 @dataclass(frozen=True)
 class _Classes:
-    """Stands for a segmenter whose weights are not loaded, where only its classes matter."""
+    """The classes of a segmenter whose weights are not loaded, in its place for checks."""
 
     labels: Labels
 
 
 class LastImageProposals:
-    """Another source of boxes that remembers those of the last photo, for the next who asks."""
+    """Another source of boxes, with a cache of the last photo for further stages that use it."""
 
     def __init__(self, source: ProposalSource) -> None:
         self.source = source
@@ -220,8 +220,8 @@ class LastImageProposals:
         return self.source.settings()
 
     def __call__(self, image: RGBImage, *, name: str = "") -> Proposals:
-        key = image_key(image)  # not the array itself: who reads a video may fill it anew
-        last = self._last  # read once, as another thread may put its own there
+        key = image_key(image)  # not the array itself, which a reader of videos may reuse
+        last = self._last  # read once, as another thread may replace it
         if last is not None and last[0] == key:
             return last[1]
         found = self.source(image, name=name)

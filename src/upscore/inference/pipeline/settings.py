@@ -54,10 +54,10 @@ _SearchSettings: Any = create_model("_SearchSettings", __base__=Settings, **_sea
 
 
 class ProposalSettings(_SearchSettings):  # type: ignore[misc]
-    """Where boxes come from: a store, or edge-boxes as `upscore proposals make` has them."""
+    """The source of boxes: a store, or edge-boxes as in `upscore proposals make`."""
 
     store: Path | None = None
-    """File of `upscore proposals make`. Boxes of photos that it lacks are computed alike."""
+    """File of `upscore proposals make`. Boxes of other photos are computed in the same way."""
     source: Literal["edge-boxes"] | None = None
     """Computed for each photo."""
     edges: Literal["learned", "gradient"] | None = None
@@ -65,7 +65,7 @@ class ProposalSettings(_SearchSettings):  # type: ignore[misc]
     model: Path | None = None
     """Other weights of the network, of `upscore edges train`."""
     max_boxes: Annotated[int, Ge(1)] | None = None
-    """The best so many, from which an instance_wise stage takes its own; 2000."""
+    """Number of the best boxes, from which an instance_wise stage takes its own; 2000."""
 
     @model_validator(mode="after")
     def _check(self) -> ProposalSettings:
@@ -84,7 +84,7 @@ class ProposalSettings(_SearchSettings):  # type: ignore[misc]
         return self
 
     def options(self) -> dict[str, Any]:
-        """What is given of EdgeBoxes and its edges."""
+        """The given options of EdgeBoxes and its edges."""
         given = self.model_dump(exclude_none=True, exclude={"store", "source"})
         return dict(given)
 
@@ -95,8 +95,8 @@ class InstanceWiseStage(InstanceSettings):
     run: Path
     """Run or model folder."""
     preset: Literal["paper", "released"] = "paper"
-    """What settings are that are not given here; ``growth``, ``square``, ``leave_image`` and
-    ``input_size`` are first of all those of the run's training."""
+    """Source of the settings that are not given here, except for ``growth``, ``square``,
+    ``leave_image`` and ``input_size``, which are first of all those of the run's training."""
     proposals: ProposalSettings | None = None
 
     @model_validator(mode="after")
@@ -173,16 +173,16 @@ class PipelineStage(Settings):
 
     @property
     def run(self) -> Path | None:
-        """The run that a network comes from, as the file has it."""
+        """The run of a network, as written in the file."""
         network = self.whole_image or self.instance_wise
         return None if network is None else network.run
 
 
 class PipelineSettings(Settings):
-    """A whole pipeline. Paths in it begin at the file's folder."""
+    """A pipeline file. Paths in it are relative to its folder."""
 
     description: str = ""
-    """One line on what it is."""
+    """One line for readers."""
     output: str = Field(alias="answer")
     """The stage that labels photos."""
     stages: Annotated[dict[str, PipelineStage], MinLen(1)]

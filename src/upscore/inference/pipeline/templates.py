@@ -1,4 +1,4 @@
-"""Pipelines that ship with upscore, filled in with people's runs."""
+"""Pipelines that ship with upscore, as templates for runs of the user."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from upscore.inference.pipeline.builder import PipelineBuilder
 from upscore.inference.pipeline.settings import PipelineSettings, is_pipeline
 
 BOXES = "{source: edge-boxes}"
-"""How a template says where boxes come from; a store takes its place."""
+"""The source of boxes in a template, which a store replaces."""
 
 FOLDER = "pipelines"
 """In the package."""
@@ -34,7 +34,7 @@ def shipped_pipelines() -> list[str]:
 def write_pipeline(
     name: str, out: Path, *, runs: Mapping[str, Path], store: Path | None = None
 ) -> PipelineSettings:
-    """Write a shipped pipeline with runs of one's own, its comments included.
+    """Write a shipped pipeline, with its comments, for runs of the user.
 
     Args:
         name: of the pipeline.
@@ -100,7 +100,7 @@ def _quoted(path: Path) -> str:
 
 
 def path_from(path: Path, folder: Path) -> Path:
-    """``path`` as seen from ``folder``, or the whole of it where only the root is common."""
+    """``path`` relative to ``folder``, or absolute if they have only the root in common."""
     path, folder = path.resolve(), folder.resolve()
     common = os.path.commonpath([path, folder])
     return path if common == path.anchor else Path(os.path.relpath(path, folder))
