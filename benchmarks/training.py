@@ -33,7 +33,7 @@ from upscore.data.toy import make_toy
 from upscore.data.transforms import Augment
 from upscore.models.base import Network
 from upscore.models.factory import create_model
-from upscore.models.im2col_conv import MatrixConv2d
+from upscore.models.im2col_conv import Im2colConv2d
 from upscore.training.loss import cross_entropy_sum
 from upscore.training.optim import OptimSettings, make_optimizers
 from upscore.training.sample_order import shuffled
@@ -62,7 +62,7 @@ def plain_model(name: str, **options: Any) -> Network:
     """The network of the catalogue with nothing but torch's own convolutions."""
     model = create_model(name, **options)
     for module in model.modules():
-        if isinstance(module, MatrixConv2d):
+        if isinstance(module, Im2colConv2d):
             module.__class__ = nn.Conv2d  # type: ignore[assignment]
     return model
 

@@ -344,7 +344,7 @@ CASES: dict[str, tuple[Callable[[World], list[str]], int, str]] = {
     "unknown recipe": (training(recipe="fcn8-quick"), 2, r"did you mean 'fcn8s-quick'"),
     "no recipe file": (training(recipe="none.yaml"), 2, r"none\.yaml: no such recipe file"),
     "recipe: unknown key": (recipe_file("model: {name: fcn8s}\nbudget: {hours: 2}"), 2,
-                            r"unknown setting 'budget\.hours'; allowed: iterations"),
+                            r"unknown setting 'budget\.hours'; there are iterations"),
     "recipe: no model": (recipe_file("budget: {epochs: 2}"), 2, r"setting 'model' is missing"),
     "recipe: not yaml": (recipe_file("model: {name"), 2, r"mine\.yaml, line \d+: not valid YAML"),
     "recipe: empty": (recipe_file(""), 2, r"mine\.yaml: want 'key: value'"),
@@ -411,7 +411,7 @@ CASES: dict[str, tuple[Callable[[World], list[str]], int, str]] = {
     # refinement
     "crf: unknown name": (lambda w: w.predict(w.photo, more=("--crf", "deconvnt")), 2,
                           r"no CRF settings 'deconvnt'; did you mean 'deconvnet'\?.*\.yaml file"),
-    "crf: of evaluate": (lambda w: w.evaluate("--crf", "many"), 2, r"There are deconvnet"),
+    "crf: of evaluate": (lambda w: w.evaluate("--crf", "many"), 2, r"there are deconvnet"),
     "crf: no file": (lambda w: w.predict(w.photo, more=("--crf", "none.yaml")), 2,
                      r"none\.yaml: no such file of CRF settings"),
     "crf: unknown key": (crf_file("gaussian: {sx: 3, sxy: 3, weight: 3}"), 2,

@@ -12,11 +12,11 @@ from pydantic import model_validator
 from torch import nn
 
 from upscore.core.settings import Settings
+from upscore.models.base import Network
 from upscore.models.layers import ScoreLayer
 from upscore.training.muon import Muon
 
 Fraction = Annotated[float, Ge(0), Le(1)]
-PHOTO_CHANNELS = 4  # a convolution with at most so many inputs sees the photo
 
 
 class OptimSettings(Settings):
@@ -97,11 +97,16 @@ def schedule_factor(settings: ScheduleSettings, fraction: float, cuts: int = 0) 
 def make_optimizers(model: nn.Module, settings: OptimSettings) -> list[torch.optim.Optimizer]:
     """Optimisers over the trainable parameters: one, or for muon two.
 
+    Muon takes the hidden convolutions: all but the one that takes the image (of a network without
+    a backbone, the first one), score layers, and kernels of one output or of one input channel,
+    such as depthwise ones.
+
     Groups carry their learning rate at the top of the schedule as ``top_lr``.
     """
     kernels: list[nn.Parameter] = []
     transposed: list[nn.Parameter] = []
     weights, biases, norms = [], [], []
+    first = _first_convolution(model)
     for module in model.modules():
         for name, parameter in module.named_parameters(recurse=False):
             if not parameter.requires_grad:
@@ -110,7 +115,7 @@ def make_optimizers(model: nn.Module, settings: OptimSettings) -> list[torch.opt
                 norms.append(parameter)
             elif name == "bias":
                 biases.append(parameter)
-            elif settings.name == "muon" and _is_hidden(module):
+            elif settings.name == "muon" and module is not first and _is_hidden(module):
                 (transposed if isinstance(module, nn.ConvTranspose2d) else kernels).append(
                     parameter
                 )
@@ -148,13 +153,18 @@ def make_optimizers(model: nn.Module, settings: OptimSettings) -> list[torch.opt
             ]
 
 
+def _first_convolution(model: nn.Module) -> nn.Module | None:
+    if isinstance(model, Network) and model.has_backbone:
+        return model.backbone.first_block.conv
+    return next((module for module in model.modules() if isinstance(module, nn.Conv2d)), None)
+
+
 def _is_hidden(module: nn.Module) -> bool:
-    """A convolution or deconvolution that neither sees the photo nor gives scores."""
+    """Whether a kernel maps several channels to several, and none of them are scores."""
     return (
         isinstance(module, nn.Conv2d | nn.ConvTranspose2d)
-        and module.in_channels > PHOTO_CHANNELS
-        and module.out_channels > 1
         and not isinstance(module, ScoreLayer)
+        and min(module.in_channels, module.out_channels) > module.groups
     )
 
 

@@ -12,6 +12,7 @@ from annotated_types import Ge, Gt, Le, Lt
 from pydantic import BeforeValidator, Field, StringConstraints, model_validator
 
 from upscore.core.builtin_configs import shipped_names, shipped_text
+from upscore.core.choices import is_path
 from upscore.core.crop_geometry import CropGeometry
 from upscore.core.images import INPUT_SPECS
 from upscore.core.settings import Settings, build, load_yaml, parse_assignment, set_dotted, set_key
@@ -292,7 +293,7 @@ def load_recipe(name: str, assignments: Iterable[str] = ()) -> Recipe:
         NotFoundError: a file that is not there.
         SettingsError: no such shipped recipe, or wrong settings (all of them listed).
     """
-    if name.endswith((".yaml", ".yml")) or "/" in name:
+    if is_path(name):
         path = Path(name)
         if not path.exists():
             raise NotFoundError(f"{path}: no such recipe file")
