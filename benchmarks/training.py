@@ -36,7 +36,7 @@ from upscore.models.factory import create_model
 from upscore.models.im2col_conv import Im2colConv2d
 from upscore.training.loss import cross_entropy_sum
 from upscore.training.optim import OptimSettings, make_optimizers
-from upscore.training.sample_order import shuffled
+from upscore.training.sample_order import random_order
 from upscore.training.sample_stream import Sampler
 
 CROP = (320, 320)
@@ -93,7 +93,7 @@ def our_step(split: Split, batch: int, width: float) -> tuple[Callable[[], None]
     model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     (optimizer,) = make_optimizers(model, OptimSettings(name="adam", lr=1e-5))
     augment = Augment(crop=CROP, flip=0.5)
-    steps = Sampler(split, augment, shuffled(len(split)), seed=0, batch=batch).steps(0)
+    steps = Sampler(split, augment, random_order(len(split)), seed=0, batch=batch).steps(0)
 
     def step() -> None:
         part = next(steps)[0]

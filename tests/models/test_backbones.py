@@ -67,7 +67,7 @@ class Strided(Backbone):
         dropout: float,
         geometry: str,
     ) -> None:
-        nn.Module.__init__(self)
+        super().__init__()
         assert isinstance(options, StridedOptions)
         assert geometry == "same"
         self.entry = ConvBlock(in_channels, options.base, batch_norm=True)

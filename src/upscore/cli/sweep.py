@@ -20,7 +20,7 @@ from upscore.errors import InterruptedWorkError, SettingsError, UpscoreError, Wo
 if TYPE_CHECKING:
     from upscore.data import DataSet
     from upscore.report.sweep_tables import SweptRun
-    from upscore.training.setup import Standing
+    from upscore.training.setup import RunStatus
     from upscore.workflows.sweep_grid import Grid, Point
 
 TRAIN = (sys.executable, "-m", "upscore.cli.exit_with_parent", "train")
@@ -184,13 +184,13 @@ def _check_folder(out: Path, about: dict[str, Any]) -> None:
         )
 
 
-def _standings(out: Path, grid: Grid, dataset: DataSet) -> dict[str, Standing]:
+def _standings(out: Path, grid: Grid, dataset: DataSet) -> dict[str, RunStatus]:
     """How far each training is. Raises SettingsError or RunError where its folder is another's."""
     from upscore.core.run_folder import RunFolder
-    from upscore.training.setup import standing
+    from upscore.training.setup import run_status
 
     return {
-        point.name: standing(RunFolder(out / point.name), point.recipe, dataset)
+        point.name: run_status(RunFolder(out / point.name), point.recipe, dataset)
         for point in grid.points
     }
 

@@ -1,4 +1,4 @@
-"""What a network asks of its backbone, so that decoders do not depend on one architecture."""
+"""Interface between networks and their backbones, so that decoders work on any backbone."""
 
 from __future__ import annotations
 
@@ -61,17 +61,6 @@ class Backbone(nn.Module):
     skips: tuple[Stage, ...]
     """The last features of each stride before the next downsampling, from fine to coarse, each of
     twice the stride of the one before: what U-Net concatenates."""
-
-    def __init__(
-        self,
-        options: Settings,
-        *,
-        in_channels: int,
-        classifier: bool,
-        dropout: float,
-        geometry: str,
-    ) -> None:
-        raise NotImplementedError
 
     def forward(self, images: Tensor, outputs: Sequence[str]) -> dict[str, Tensor]:
         """(N, in_channels, H, W) -> the feature maps (N, C, h, w) named in ``outputs``."""

@@ -18,7 +18,7 @@ from upscore.models.backbone import Backbone
 from upscore.models.layers import ScoreLayer
 
 BACKBONE_PREFIX = "trunk."
-"""How keys of a backbone's weights begin in model folders."""
+"""Prefix of the keys of a backbone's weights in model folders."""
 
 ScoreInit = Literal["zero", "normal", "he"]
 """Start of score layers, see :class:`ScoreLayer`."""

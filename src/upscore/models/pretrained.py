@@ -62,8 +62,8 @@ def initialise(
             once), or the path of such a file (.pth or .safetensors), a model folder, or a run
             folder.
         input_spec: how photos will be prepared for ``model``.
-        file_input: how a file wants them prepared, ``imagenet`` (which None stands for) or
-            ``caffe``. Names and folders know their own.
+        file_input: input specification of a weight file, ``imagenet`` (also for None) or
+            ``caffe``. Names and folders have their own.
         cache: see :func:`imagenet_weights`.
 
     Raises:

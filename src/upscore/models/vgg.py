@@ -123,7 +123,7 @@ class VGG16(Backbone):
         conv_bias: bool = False,
         switches: bool = False,
     ) -> None:
-        nn.Module.__init__(self)
+        super().__init__()
         assert isinstance(options, VGGOptions if classifier else VGGFeatureOptions)
         self.channels = options.stage_channels
         batch_norm = options.batch_norm

@@ -1,4 +1,4 @@
-"""Optimisers with the papers' parameter groups, and schedules over the used part of the budget."""
+"""Optimisers with the papers' parameter groups, and learning-rate schedules over the budget."""
 
 from __future__ import annotations
 
@@ -35,8 +35,8 @@ class OptimSettings(Settings):
     bias_lr: Annotated[float, Gt(0)] = 1.0
     """Factor of the learning rate for biases; Caffe's networks use 2."""
     decay: Literal["all", "weights", "weights_and_norms"] = "weights"
-    """What weight decay acts on: all parameters, weights but no biases and norms, or weights and
-    norms but no biases (Caffe's defaults)."""
+    """Parameters with weight decay: all; weights without biases and norms; or weights and norms
+    without biases (Caffe's defaults)."""
     clip: Annotated[float, Gt(0)] | None = None
     """Upper limit of the gradient's norm, or null. Not with muon, whose updates have one size."""
 
@@ -76,7 +76,7 @@ def schedule_factor(settings: ScheduleSettings, fraction: float, cuts: int = 0) 
 
     Args:
         fraction: used part of the budget, in [0, 1].
-        cuts: how often a plateau was met so far.
+        cuts: number of plateaus so far.
     """
     if fraction < settings.warmup:
         return max(fraction / settings.warmup, 1e-3)

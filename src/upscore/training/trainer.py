@@ -109,6 +109,7 @@ class Training:
         self.average = WeightAverage(self.model, recipe.average) if recipe.average else None
         optimizers = make_optimizers(model, recipe.optim)
         self.network, *self.optimizers = fabric.setup(self.model, *optimizers)
+        self._scaler = getattr(fabric.strategy.precision, "scaler", None)  # of fp16
         self.class_weights = None if class_weights is None else class_weights.to(self.device)
         self.position = Position()
         self.documented = documented
@@ -447,6 +448,8 @@ class Training:
         }
         if self.average is not None:
             tensors["average"] = self.average.model.state_dict()
+        if self._scaler is not None:
+            tensors["scaler"] = self._scaler.state_dict()
         save_state(self.run.state / "resume.pt", self.position, tensors)
 
     def _restore(self) -> None:
@@ -459,6 +462,8 @@ class Training:
             optimizer.load_state_dict(state)
         if self.average is not None:
             self.average.model.load_state_dict(tensors["average"])
+        if self._scaler is not None and "scaler" in tensors:
+            self._scaler.load_state_dict(tensors["scaler"])
 
     # -- display and signals ----------------------------------------------------------------------
 
