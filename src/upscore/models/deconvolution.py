@@ -10,9 +10,8 @@ from __future__ import annotations
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
-from torch.nn.utils.fusion import fuse_conv_bn_eval
 
-from upscore.models.layers import FoldableBlock, bilinear_kernel
+from upscore.models.layers import FoldableBlock, bilinear_kernel, merge_norm
 
 NORMAL_STD = 0.01
 """Standard deviation of the decoder's initial weights in the papers."""
@@ -103,7 +102,7 @@ class DeconvBlock(FoldableBlock):
     def fold(self) -> None:
         """Merge the norm; a deconvolution that keeps the size becomes the equal convolution."""
         if isinstance(self.norm, nn.BatchNorm2d):
-            self.deconv = fuse_conv_bn_eval(self.deconv, self.norm, transpose=True)
+            merge_norm(self.deconv, self.norm)
             self.norm = nn.Identity()
         if isinstance(self.deconv, nn.ConvTranspose2d) and not isinstance(
             self.deconv, Im2colConvTranspose2d

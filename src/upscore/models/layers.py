@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
-from torch.nn.utils.fusion import fuse_conv_bn_eval
+from torch.nn.utils.fusion import fuse_conv_bn_weights
 
 from upscore.models.im2col_conv import convolution
 
@@ -20,6 +20,27 @@ class FoldableBlock(nn.Module):
         share memory with another network's.
         """
         raise NotImplementedError
+
+
+@torch.no_grad()
+def merge_norm(layer: nn.Conv2d | nn.ConvTranspose2d, norm: nn.BatchNorm2d) -> None:
+    """Give ``layer`` new weights and a bias with which it equals itself and ``norm`` in eval mode.
+
+    ``torch.nn.utils.fusion.fuse_conv_bn_eval`` does the same, but copies the old weights first,
+    which are 400 MB in fc6.
+    """
+    assert norm.running_mean is not None
+    assert norm.running_var is not None
+    layer.weight, layer.bias = fuse_conv_bn_weights(
+        layer.weight,
+        layer.bias,
+        norm.running_mean,
+        norm.running_var,
+        norm.eps,
+        norm.weight,
+        norm.bias,
+        transpose=isinstance(layer, nn.ConvTranspose2d),
+    )
 
 
 class ConvBlock(FoldableBlock):
@@ -59,7 +80,7 @@ class ConvBlock(FoldableBlock):
 
     def fold(self) -> None:
         if isinstance(self.norm, nn.BatchNorm2d):
-            self.conv = fuse_conv_bn_eval(self.conv, self.norm)
+            merge_norm(self.conv, self.norm)
             self.norm = nn.Identity()
 
 
