@@ -51,10 +51,10 @@ from upscore.inference.instance_wise import PAPER, InstanceSettings, InstanceWis
 from upscore.inference.segmenter import ScoreMap
 from upscore.models.base import Network
 from upscore.models.checkpoint import find_model, load_model
-from upscore.models.deconvolution import DeconvBlock, MatrixConvTranspose2d, as_convolution
+from upscore.models.deconvolution import DeconvBlock, Im2colConvTranspose2d, as_convolution
 from upscore.models.factory import create_model
 from upscore.models.fold import fold_batch_norm
-from upscore.models.im2col_conv import MatrixConv2d
+from upscore.models.im2col_conv import Im2colConv2d
 from upscore.proposals.base import Proposals
 from upscore.proposals.deconvnet_boxes import IMAGE_FILL, crop_with_padding, whole_pixels
 from upscore.proposals.edge_boxes.edge_boxes import EdgeBoxes
@@ -106,9 +106,9 @@ def plain_layers(model: Network) -> nn.Module:
     """A copy with nothing but torch's own convolutions and deconvolutions."""
     plain = copy.deepcopy(model).eval()
     for module in plain.modules():
-        if isinstance(module, MatrixConv2d):
+        if isinstance(module, Im2colConv2d):
             module.__class__ = nn.Conv2d  # type: ignore[assignment]
-        elif isinstance(module, MatrixConvTranspose2d):
+        elif isinstance(module, Im2colConvTranspose2d):
             module.__class__ = nn.ConvTranspose2d  # type: ignore[assignment]
     return plain
 
@@ -171,7 +171,7 @@ def deconvolutions_as_convolutions(model: nn.Module) -> nn.Module:
         if isinstance(module, DeconvBlock):
             deconv = module.deconv
             if isinstance(deconv, nn.ConvTranspose2d) and not isinstance(
-                deconv, MatrixConvTranspose2d
+                deconv, Im2colConvTranspose2d
             ):
                 module.deconv = as_convolution(deconv)
     return changed

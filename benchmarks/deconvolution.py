@@ -19,7 +19,7 @@ from torch import Tensor, nn
 
 from upscore.core.memory import tune_malloc
 from upscore.core.runtime import cpu_name
-from upscore.models.deconvolution import MatrixConvTranspose2d, as_convolution
+from upscore.models.deconvolution import Im2colConvTranspose2d, as_convolution
 from upscore.models.vgg import scaled
 
 LAYERS = {
@@ -46,7 +46,7 @@ def pair(
         plain = nn.ConvTranspose2d(before, after, 3, padding=1)
         return plain, as_convolution(plain)
     plain = nn.ConvTranspose2d(before, after, 7)
-    ours = MatrixConvTranspose2d(before, after, 7)
+    ours = Im2colConvTranspose2d(before, after, 7)
     ours.load_state_dict(plain.state_dict())
     return plain, ours
 

@@ -38,7 +38,7 @@ from upscore.core.runtime import (
 from upscore.inference.predict_files import predict_files
 from upscore.inference.whole_image import WholeImage
 from upscore.models.factory import create_model
-from upscore.models.im2col_conv import MatrixConv2d
+from upscore.models.im2col_conv import Im2colConv2d
 
 SIZE = (500, 375)  # width, height
 SPEC = InputSpec.named("imagenet")
@@ -64,7 +64,7 @@ def make_photos(folder: Path, num: int, source: Path | None) -> list[Path]:
 def plain_way(geometry: str, width: float) -> Callable[[RGBImage], object]:
     model = create_model("fcn8s", num_classes=21, width=width, geometry=geometry)
     for module in model.modules():
-        if isinstance(module, MatrixConv2d):
+        if isinstance(module, Im2colConv2d):
             # nothing but torch's own convolutions
             module.__class__ = nn.Conv2d  # type: ignore[assignment]
     model.eval()

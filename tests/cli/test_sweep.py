@@ -61,12 +61,12 @@ def pretend(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     script.write_text(PRETEND)
     out = tmp_path / "ü sweep"
 
-    def standings(_out: Path, grid: SweepGrid, _data: object) -> dict[str, str]:
+    def statuses(_out: Path, grid: SweepGrid, _data: object) -> dict[str, str]:
         return {p.name: "finished" if (out / p.name / "done").exists() else "new"
                 for p in grid.configs}  # fmt: skip
 
     monkeypatch.setattr(workflow, "TRAIN", (sys.executable, str(script), "train"))
-    monkeypatch.setattr(workflow, "_standings", standings)
+    monkeypatch.setattr(workflow, "_run_statuses", statuses)
     return out
 
 

@@ -34,7 +34,7 @@ def test_all_problems_at_once() -> None:
     assert "file.yaml: setting 'name' is missing" in text
     assert "inner.size: input should be a valid integer" in text
     assert "found 'many'" in text
-    assert "unknown setting 'inner.zzz'; allowed: rate, size" in text
+    assert "unknown setting 'inner.zzz'; there are rate, size" in text
 
 
 @pytest.mark.parametrize(

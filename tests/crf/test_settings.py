@@ -88,7 +88,7 @@ def test_json_holds_every_setting() -> None:
     ("name", "message"),
     [
         ("deeplabb", r"no CRF settings 'deeplabb'; did you mean 'deeplab'\? There are deconvnet"),
-        ("", r"no CRF settings ''; There are deconvnet, released, deeplab; or name a \.yaml file"),
+        ("", r"no CRF settings ''; there are deconvnet, released, deeplab; or name a \.yaml file"),
     ],
 )
 def test_unknown_names_list_the_known(name: str, message: str) -> None:
@@ -98,7 +98,9 @@ def test_unknown_names_list_the_known(name: str, message: str) -> None:
         crf_settings(name)
 
 
-@pytest.mark.parametrize("path", ["none.yaml", "none.yml", "folder/none", Path("deconvnet")])
+@pytest.mark.parametrize(
+    "path", ["none.yaml", "none.yml", "folder/none", r"C:\crf\none", r"crf\none", Path("deconvnet")]
+)
 def test_a_missing_file(path: str | Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     with pytest.raises(NotFoundError, match=r"no such file of CRF settings; .* deconvnet, rel"):
@@ -112,7 +114,10 @@ TERM = "gaussian: {sxy: 3, weight: 3}\n"
     ("text", "message"),
     [
         ("gausian: {sxy: 3, weight: 3}", r"unknown setting 'gausian'; did you mean 'gaussian'"),
-        ("gaussian: {sxy: 3, weight: 3, srgb: 2}", r"unknown setting 'gaussian\.srgb'; allowed: s"),
+        (
+            "gaussian: {sxy: 3, weight: 3, srgb: 2}",
+            r"unknown setting 'gaussian\.srgb'; there are s",
+        ),
         ("gaussian: {sxy: -3, weight: 3}", r"gaussian\.sxy: want a number above 0.*found -3"),
         ("gaussian: {sxy: 0, weight: 3}", r"gaussian\.sxy: want a number above 0"),
         ("gaussian: {sxy: [3, 0], weight: 3}", r"gaussian\.sxy: .*found \[3, 0\]"),

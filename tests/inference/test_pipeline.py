@@ -376,6 +376,10 @@ def spoil(folder, what):
         config.write_text(config.read_text().replace('"classes"', '"klasses"'))
     elif what == "no crf":
         (folder / "crf.yaml").unlink()
+    elif what == "crf at a Windows path":
+        content = {"answer": "both-crf", "stages": stages()}
+        content["stages"]["both-crf"]["refine"]["crf"] = r"crfs\my-crf"
+        write(path, content)
     elif what == "crf of other classes":
         (folder / "crf.yaml").write_text(
             "gaussian: {sxy: 2, weight: 2}\ncompatibility: [[0, 1], [1, 0]]"
@@ -413,6 +417,8 @@ def spoil(folder, what):
         ("no model yet", RunError, r"stages\.fcn\.whole_image\.run: .*has no model yet"),
         ("damaged classes", RunError, r"fcn\.whole_image\.run: .*config\.json: damaged, no class"),
         ("no crf", NotFoundError, r"stages\.both-crf\.refine\.crf: .*crf\.yaml: no such file"),
+        ("crf at a Windows path", NotFoundError,
+         r"refine\.crf: .*my-crf: no such file of CRF settings"),
         ("crf of other classes", SettingsError, r"refine\.crf: .*compatibility is for 2 classes"),
         ("scales", SettingsError, r"stages\.fcn\.whole_image: scales hold -1"),
         ("weights", SettingsError, r"stages\.both\.ensemble .*2 members has 1 weights"),

@@ -172,7 +172,7 @@ KEY = "trunk.conv1_1.conv.weight"
         (edit(classes=[{"name": "a"}]), "no entry 'color'"),
         (edit(classes=[{"name": "a", "color": [0, 0, 0]}]), "lists 1 classes"),
         (edit(architecture="fcn7s"), "no network 'fcn7s'"),
-        (option(wings=2), "no option 'wings'"),
+        (option(wings=2), "unknown setting 'wings'"),
         (option(at_once=True), "belong to different networks"),
         (lambda f: (f / WEIGHTS).write_bytes(b""), "model.safetensors: damaged or truncated"),
         (lambda f: (f / WEIGHTS).write_bytes(b"rubbish" * 9), "damaged or truncated"),

@@ -141,8 +141,11 @@ def never_killed(toy: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.mark.parametrize(
     ("place", "saved"),
     [
-        (("loop", "Training", "_display", 21), 18),  # between two states; the first call is no step
-        (("loop", "Training", "_write_state", 5), 18),  # at 21, when the last weights are saved
+        (
+            ("trainer", "Training", "_display", 21),
+            18,
+        ),  # between two states; the first call is no step
+        (("trainer", "Training", "_write_state", 5), 18),  # at 21, when the last weights are saved
         (("log", "RunLog", "write", 11), 14),  # at 18, when the best weights are saved
     ],
 )
@@ -369,7 +372,7 @@ def test_damaged_state(tmp_path: Path, run_tiny: Run) -> None:
 
 
 def test_wrong_settings_leave_no_folder(tmp_path: Path, run_tiny: Run) -> None:
-    with pytest.raises(SettingsError, match="no option"):
+    with pytest.raises(SettingsError, match="unknown setting 'widht'"):
         run_tiny(tmp_path / "run", "model.options.widht=1")
     with pytest.raises(SettingsError, match="no split"):
         run_tiny(tmp_path / "run", "data.val_split=test")

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import difflib
 from importlib import resources
 
+from upscore.core.choices import unknown_choice
 from upscore.errors import SettingsError
 
 
@@ -29,9 +29,5 @@ def shipped_text(folder: str, name: str, *, what: str, otherwise: str = "") -> s
     """
     known = shipped_names(folder)
     if name not in known:
-        near = difflib.get_close_matches(name, known, n=1)
-        hint = f"did you mean {near[0]!r}? " if near else ""
-        raise SettingsError(
-            f"no shipped {what} {name!r}; {hint}There are {', '.join(known)}{otherwise}"
-        )
+        raise SettingsError(unknown_choice(f"shipped {what}", name, known) + otherwise)
     return (resources.files("upscore") / folder / f"{name}.yaml").read_text("utf-8")

@@ -83,7 +83,9 @@ def select_runtime(device: DeviceName = "auto", precision: Precision = "auto") -
             raise SettingsError("precision fp16 needs a GPU; on a CPU use bf16, fp32 or auto")
         return Runtime(chosen, precision)
     if chosen == "cuda":
-        return Runtime(chosen, "bf16" if torch.cuda.is_bf16_supported() else "fp16")
+        return Runtime(
+            chosen, "bf16" if torch.cuda.is_bf16_supported(including_emulation=False) else "fp16"
+        )
     return Runtime(chosen, "bf16" if cpu_has_fast_bf16() else "fp32")
 
 

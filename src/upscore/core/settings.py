@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import re
 from pathlib import Path
 from typing import Any, TypeVar, get_origin
@@ -11,6 +10,7 @@ import yaml
 from pydantic import BaseModel, ConfigDict, ValidationError
 from pydantic.fields import FieldInfo
 
+from upscore.core.choices import suggest
 from upscore.errors import NotFoundError, SettingsError
 
 
@@ -138,9 +138,7 @@ def _line(model: type[BaseModel], problem: Any) -> str:
     key = ".".join(location)
     if problem["type"] == "extra_forbidden":
         allowed = _fields_at(model, location[:-1])
-        near = difflib.get_close_matches(location[-1], allowed, n=1)
-        hint = f"; did you mean {near[0]!r}?" if near else f"; allowed: {', '.join(allowed)}"
-        return f"unknown setting {key!r}{hint}"
+        return f"unknown setting {key!r}; {suggest(location[-1], allowed)}"
     if problem["type"] == "missing":
         return f"setting {key!r} is missing"
     message: str = problem["msg"].removeprefix("Value error, ")

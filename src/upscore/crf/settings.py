@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import math
 from pathlib import Path
 from typing import Annotated, Any
@@ -12,6 +11,7 @@ import yaml
 from annotated_types import Ge, Lt
 from pydantic import PlainSerializer, PlainValidator, model_validator
 
+from upscore.core.choices import is_path, unknown_choice
 from upscore.core.settings import Settings, build, load_yaml
 from upscore.crf.mean_field import DenseCRF, Potts
 from upscore.crf.terms import Bilateral, Gaussian, Normalization
@@ -159,26 +159,21 @@ def crf_settings(name: str) -> CRFSettings:
     """
     if name in _NAMED:
         return _NAMED[name]
-    near = difflib.get_close_matches(name, CRF_NAMES, n=1)
-    hint = f"did you mean {near[0]!r}? " if near else ""
-    raise SettingsError(
-        f"no CRF settings {name!r}; {hint}There are {', '.join(CRF_NAMES)}; or name a .yaml file"
-    )
+    raise SettingsError(f"{unknown_choice('CRF settings', name, CRF_NAMES)}; or name a .yaml file")
 
 
 def load_crf(name_or_path: str | Path) -> CRFSettings:
     """Settings by name, or from a YAML file of :class:`CRFSettings`' fields.
 
-    What ends in ``.yaml`` or ``.yml``, holds a ``/``, or is a Path, is a file; the rest are names.
+    Args:
+        name_or_path: see :func:`~upscore.core.choices.is_path` for what is taken for a path.
 
     Raises:
         NotFoundError: no such file.
         SettingsError: no such name, or wrong settings (all of them listed).
     """
-    text = str(name_or_path)
-    is_file = isinstance(name_or_path, Path) or text.endswith((".yaml", ".yml")) or "/" in text
-    if not is_file:
-        return crf_settings(text)
+    if not is_path(name_or_path):
+        return crf_settings(str(name_or_path))
     path = Path(name_or_path)
     if not path.exists():
         raise NotFoundError(

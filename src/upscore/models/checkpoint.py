@@ -24,7 +24,7 @@ from upscore.models.base import Network, count_parameters
 from upscore.models.factory import create_model
 
 FORMAT_VERSION = 1
-"""Raised when a model folder of this program could not be read by an older one."""
+"""Version of model folders; it changes when older versions of upscore cannot read new ones."""
 
 CONFIG = "config.json"
 WEIGHTS = "model.safetensors"
@@ -32,11 +32,11 @@ WEIGHTS = "model.safetensors"
 
 @dataclass(frozen=True)
 class SavedModel:
-    """A network as loaded: in eval mode, float32, on the CPU, with what belongs to it.
+    """A loaded network in eval mode, float32, on the CPU, with its labels and input specification.
 
     Attributes:
-        crops: what boxes showed in training; None for one trained on photos, or by an upscore that
-            did not keep it here.
+        crops: how boxes were cropped in training; None for a network trained on whole photos, or
+            by an older upscore that did not save it here.
     """
 
     model: Network
@@ -58,11 +58,11 @@ def save_model(
     Weights go to disk as float32 in the default memory layout, from whatever device.
 
     Args:
-        crops: what boxes showed in training, of a network that was trained on crops.
+        crops: how boxes were cropped in training, for a network that was trained on crops.
 
     Raises:
-        SettingsError: not a network of the catalogue, one folded for inference, or one whose
-            number of classes is not that of ``labels``.
+        SettingsError: not a network of ``MODELS``, one folded for inference, or one whose number
+            of classes is not that of ``labels``.
         OutputError: cannot write.
     """
     if not isinstance(model, Network):
@@ -159,13 +159,13 @@ def load_model(folder: Path) -> SavedModel:
 
 
 def crops_from_config(config: Mapping[str, Any]) -> CropGeometry | None:
-    """What boxes showed in training, by a config.json. Raises SettingsError where that is wrong."""
+    """Crop settings of the training in a config.json. Raises SettingsError where they are wrong."""
     crops = config.get("crops")
     return None if crops is None else build(CropGeometry, crops, "crops")
 
 
 def read_state(folder: Path) -> tuple[dict[str, Tensor], InputSpec]:
-    """The weights of a model folder, float32 by key, and the input that they want.
+    """The weights of a model folder, float32 by key, and their input specification.
 
     Raises as :func:`load_model`.
     """
@@ -178,7 +178,7 @@ def read_state(folder: Path) -> tuple[dict[str, Tensor], InputSpec]:
 
 
 def fit(model: nn.Module, state: Mapping[str, Tensor], *, source: Path) -> None:
-    """Give ``model`` exactly the weights ``state`` (they are taken over, not copied).
+    """Load exactly the weights ``state`` into ``model`` (assigned, not copied).
 
     Raises:
         RunError: a key is missing, left over, or of another shape or type; it is named.
@@ -201,7 +201,7 @@ def _plain(value: Tensor) -> Tensor:
 
 
 def _complaint(state: Mapping[str, Tensor], wanted: Mapping[str, Tensor]) -> str | None:
-    """What is wrong with ``state``, or None."""
+    """The first difference in keys, shapes or types, or None."""
     for what, keys in (
         ("no weights for", [key for key in wanted if key not in state]),
         ("left-over weights", [key for key in state if key not in wanted]),
@@ -248,7 +248,7 @@ def read_config(folder: Path) -> dict[str, Any]:
 
 
 def _read_weights(path: Path) -> tuple[dict[str, Tensor], Any]:
-    """Weights and, where the file has it, which network they belong to."""
+    """Weights and, where the file has it, architecture and options of their network."""
     try:
         with safe_open(path, framework="pt") as file:
             state = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 (no mapping)

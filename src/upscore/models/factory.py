@@ -2,32 +2,45 @@
 
 from __future__ import annotations
 
-import difflib
-import inspect
 from collections.abc import Callable
+from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
+from upscore.core.choices import unknown_choice
+from upscore.core.settings import build
 from upscore.errors import SettingsError
-from upscore.models.base import Network
-from upscore.models.conv_vgg_bilinear import ConvVGGBilinear
-from upscore.models.deconvnet import DeconvNet
-from upscore.models.fcn import FCN
-from upscore.models.segnet import SegNet
-from upscore.models.unet import UNet
+from upscore.models.backbone import Backbone
+from upscore.models.backbones import find_backbone
+from upscore.models.base import BackboneNetworkOptions, Network, NetworkOptions
+from upscore.models.conv_vgg_bilinear import ConvVGGBilinear, ConvVGGBilinearOptions
+from upscore.models.deconvnet import DeconvNet, DeconvNetOptions
+from upscore.models.fcn import FCN, FCNOptions
+from upscore.models.segnet import SegNet, SegNetOptions
+from upscore.models.unet import UNet, UNetOptions
 
-MODELS: dict[str, Callable[..., Network]] = {
-    "conv-vgg-bilinear": ConvVGGBilinear,
-    "fcn32s": partial(FCN, 32),
-    "fcn16s": partial(FCN, 16),
-    "fcn8s": partial(FCN, 8),
-    "fcn4s": partial(FCN, 4),
-    "fcn2s": partial(FCN, 2),
-    "deconvnet": DeconvNet,
-    "segnet": SegNet,
-    "unet": UNet,
+
+@dataclass(frozen=True)
+class Architecture:
+    """A network's constructor and its options."""
+
+    build: Callable[[Any], Network]
+    """Options -> network with fresh weights."""
+    options: type[NetworkOptions]
+
+
+MODELS = {
+    "conv-vgg-bilinear": Architecture(ConvVGGBilinear, ConvVGGBilinearOptions),
+    "fcn32s": Architecture(partial(FCN, 32), FCNOptions),
+    "fcn16s": Architecture(partial(FCN, 16), FCNOptions),
+    "fcn8s": Architecture(partial(FCN, 8), FCNOptions),
+    "fcn4s": Architecture(partial(FCN, 4), FCNOptions),
+    "fcn2s": Architecture(partial(FCN, 2), FCNOptions),
+    "deconvnet": Architecture(DeconvNet, DeconvNetOptions),
+    "segnet": Architecture(SegNet, SegNetOptions),
+    "unet": Architecture(UNet, UNetOptions),
 }
-"""Name -> builder. Every keyword of a builder is a model option."""
+"""Name -> network. Every field of its options is a model option."""
 
 
 def list_models() -> list[str]:
@@ -40,14 +53,21 @@ def list_models() -> list[str]:
     return list(MODELS)
 
 
-def model_options(name: str) -> dict[str, Any]:
+def model_options(name: str, *, backbone: str | None = None) -> dict[str, Any]:
     """The options of a network with their defaults (``num_classes`` has none: it must be given).
 
+    Args:
+        name: one of ``MODELS``.
+        backbone: one of ``BACKBONES``, or None for the default; its options are among them.
+
     Raises:
-        SettingsError: no network of this name.
+        SettingsError: no network or backbone of this name.
     """
-    parameters = inspect.signature(_builder(name)).parameters
-    return {key: item.default for key, item in parameters.items() if key != "num_classes"}
+    given = {} if backbone is None else {"backbone": backbone}
+    fields = options_class(name, given).model_fields
+    return {
+        key: given.get(key, field.default) for key, field in fields.items() if key != "num_classes"
+    }
 
 
 def create_model(name: str, *, num_classes: int, in_channels: int = 3, **options: Any) -> Network:
@@ -63,7 +83,8 @@ def create_model(name: str, *, num_classes: int, in_channels: int = 3, **options
         (N, num_classes, H, W). Its ``architecture`` and ``options`` rebuild it.
 
     Raises:
-        SettingsError: an unknown name or option, or a value outside its range.
+        SettingsError: an unknown name, or options that are unknown or outside their range, a line
+            for each.
 
     Example:
         >>> import torch
@@ -71,27 +92,35 @@ def create_model(name: str, *, num_classes: int, in_channels: int = 3, **options
         >>> model(torch.zeros(1, 3, 61, 97)).shape
         torch.Size([1, 21, 61, 97])
     """
-    builder = _builder(name)
-    defaults = model_options(name)
-    for key in options:
-        if key not in defaults:
-            near = difflib.get_close_matches(key, defaults, n=1)
-            hint = f", did you mean {near[0]}?" if near else ";"
-            raise SettingsError(
-                f"network {name} has no option {key!r}{hint} allowed: {', '.join(sorted(defaults))}"
-            )
-    settings = {**defaults, **options, "in_channels": in_channels, "num_classes": num_classes}
-    model = builder(**settings)
+    given = {**options, "in_channels": in_channels, "num_classes": num_classes}
+    settings = build(options_class(name, options), given, f"network {name}")
+    try:
+        model = MODELS[name].build(settings)
+    except SettingsError as error:
+        raise SettingsError(f"network {name}: {error}") from error
     model.architecture = name
-    model.options = {
-        key: list(value) if isinstance(value, tuple) else value for key, value in settings.items()
-    }
+    model.options = settings.model_dump(mode="json")
     return model
 
 
-def _builder(name: str) -> Callable[..., Network]:
-    if name in MODELS:
-        return MODELS[name]
-    near = difflib.get_close_matches(str(name), MODELS, n=1)
-    hint = f", did you mean {near[0]}?" if near else ";"
-    raise SettingsError(f"no network {name!r}{hint} there are {', '.join(MODELS)}")
+def options_class(name: str, options: dict[str, Any]) -> type[NetworkOptions]:
+    """All options of a network: its own and those of the backbone that ``options`` name.
+
+    Raises:
+        SettingsError: no network or backbone of this name.
+    """
+    if name not in MODELS:
+        raise SettingsError(unknown_choice("network", name, MODELS))
+    own = MODELS[name].options
+    if not issubclass(own, BackboneNetworkOptions):
+        return own  # the backbone's options are among them
+    backbone = options.get("backbone", own.model_fields["backbone"].default)
+    try:
+        return _join(own, find_backbone(backbone))
+    except SettingsError as error:
+        raise SettingsError(f"network {name}: {error}") from error
+
+
+def _join(own: type[BackboneNetworkOptions], backbone: type[Backbone]) -> type[NetworkOptions]:
+    theirs = backbone.classifier_options if own.classifier else backbone.feature_options
+    return type(own.__name__, (own, theirs), {"__doc__": own.__doc__, "__module__": __name__})

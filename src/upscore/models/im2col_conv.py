@@ -1,4 +1,4 @@
-"""fc6 as one matrix product: on a CPU several times as fast as the convolution that it is."""
+"""fc6 as one matrix product, several times as fast on a CPU as torch's convolution."""
 
 from __future__ import annotations
 
@@ -7,18 +7,18 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 MIN_WEIGHTS = 2**23
-"""From this many weights on, oneDNN's reordering of them on each call costs more than it gains."""
+"""From so many weights on, the unfolded product is faster: oneDNN reorders them in each call."""
 
 MAX_COLUMNS = 2**26
 """Elements of unfolded features held at once (256 MiB of float32)."""
 
 
-class MatrixConv2d(nn.Conv2d):
-    """A convolution of stride 1 that a CPU does by unfolding its input.
+class Im2colConv2d(nn.Conv2d):
+    """Convolution of stride 1, on a CPU as a matrix product with the unfolded input.
 
     (N, C, H, W) -> (N, O, H', W'). The same sums in another order, so equal up to rounding, forward
-    and backward; fastest when the weights are laid out channels last. Elsewhere than on a CPU it
-    is the plain convolution.
+    and backward; fastest when the weights are laid out channels last. On other devices
+    this is the plain convolution.
     """
 
     def forward(self, x: Tensor) -> Tensor:
@@ -41,7 +41,7 @@ class MatrixConv2d(nn.Conv2d):
 def convolution(
     in_channels: int, out_channels: int, kernel: int, *, padding: int, bias: bool
 ) -> nn.Conv2d:
-    """The faster of the two forms for its size; the parameters are the same."""
+    """``nn.Conv2d``, or :class:`Im2colConv2d` where the weights are many; the same parameters."""
     wide = kernel > 1 and in_channels * out_channels * kernel**2 >= MIN_WEIGHTS
-    kind = MatrixConv2d if wide else nn.Conv2d
+    kind = Im2colConv2d if wide else nn.Conv2d
     return kind(in_channels, out_channels, kernel, padding=padding, bias=bias)

@@ -1,61 +1,45 @@
-"""Initial weights: torchvision's VGG16 files, and networks trained before."""
+"""Initial weights: published ImageNet weights, and networks trained before."""
 
 from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
 from safetensors.torch import load_file
-from torch import Tensor, nn
+from torch import Tensor
 
+from upscore.core.choices import suggest, unknown_choice
 from upscore.core.files import download, verify
 from upscore.core.images import INPUT_SPECS, InputSpec
 from upscore.core.run_folder import RunFolder
 from upscore.errors import NotFoundError, RunError, SettingsError, WorkError
-from upscore.models.base import Network
+from upscore.models.backbones import BACKBONES
+from upscore.models.base import BACKBONE_PREFIX, Network
 from upscore.models.checkpoint import CONFIG, WEIGHTS, read_state
 from upscore.models.input_conversion import convert_first_layer
-from upscore.models.layers import ConvBlock
-from upscore.models.vgg import DEPTHS, VGG16
 
 logger = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True)
-class ImageNetFile:
-    """A file of VGG16 weights: where it is, how its sha256 begins, how it wants its photos."""
-
-    url: str
-    expected: str
-    input_name: str = "imagenet"
-
-
-IMAGENET = {
-    "vgg16": ImageNetFile(
-        "https://download.pytorch.org/models/vgg16-397923af.pth", "sha256:397923af"
-    ),
-    "vgg16_bn": ImageNetFile(
-        "https://download.pytorch.org/models/vgg16_bn-6c64b313.pth", "sha256:6c64b313"
-    ),
-}
-"""torchvision's weights."""
+IMAGENET = {name: file for kind in BACKBONES.values() for name, file in kind.imagenet_files.items()}
+"""Files of ImageNet weights of all backbones, by name."""
 
 
 @dataclass(frozen=True)
 class Transfer:
-    """What came of starting a network from weights: keys of the network, and of the source."""
+    """Keys of a network and of the weights that it was started from."""
 
     copied: tuple[str, ...]
     fresh: tuple[str, ...]
-    """Keys of the network that the weights say nothing about."""
+    """Keys of the network that keep their own start."""
     unused: tuple[str, ...]
-    """Keys of the source that the network has no place for."""
+    """Keys of the source for which the network has no place."""
     converted: bool = False
-    """Whether conv1_1 was converted to another input than that of the source."""
+    """Whether the first layer was converted to another input than that of the source."""
 
 
 def initialise(
@@ -69,20 +53,23 @@ def initialise(
 ) -> Transfer:
     """Start ``model`` from weights by name or path.
 
-    Weights made for another input than ``input_spec`` have conv1_1 converted to it (see
-    :func:`convert_first_layer`), which the logger ``upscore.models.pretrained`` reports (INFO).
+    If the weights were made for another input than ``input_spec``, the first layer is converted
+    to it (see :func:`convert_first_layer`), which the logger ``upscore.models.pretrained`` reports
+    (INFO).
 
     Args:
-        weights: ``vgg16`` or ``vgg16_bn`` (downloaded once), or the path of a torchvision file
-            (.pth or .safetensors), a model folder, or a run folder.
+        weights: a name in ``IMAGENET`` of the network's backbone, such as ``vgg16`` (downloaded
+            once), or the path of such a file (.pth or .safetensors), a model folder, or a run
+            folder.
         input_spec: how photos will be prepared for ``model``.
-        file_input: how a file wants them prepared, ``imagenet`` (which None stands for) or
-            ``caffe``. Names and folders know their own.
+        file_input: input specification of a weight file, ``imagenet`` (also for None) or
+            ``caffe``. Names and folders have their own.
         cache: see :func:`imagenet_weights`.
 
     Raises:
         NotFoundError: neither a name that is known nor a path that exists.
-        SettingsError: ``file_input`` with weights that are no file, or an unknown one.
+        SettingsError: ``file_input`` with weights that are no file, an unknown one, or weights of
+            another backbone.
         RunError: damaged, a key does not fit (it is named), or weights for photos of other than
             three channels.
         WorkError: the download failed.
@@ -94,6 +81,12 @@ def initialise(
             "input; leave init.input out (it is for weight files)"
         )
     if path is None:
+        known = model.backbone.imagenet_files
+        if weights not in known:
+            raise SettingsError(
+                f"init.weights is {weights}, which are weights of another backbone than that of "
+                f"this {model.architecture}; {suggest(weights, known)}"
+            )
         given = InputSpec.named(IMAGENET[weights].input_name)
         state = imagenet_weights(weights, cache=cache, progress=progress)
         transfer = start_from_imagenet(model, state, source=weights)
@@ -105,14 +98,13 @@ def initialise(
         transfer = start_from_imagenet(model, read_weight_file(path), source=weights)
     if given == input_spec:
         return transfer
-    first = model.get_submodule("trunk.conv1_1")
-    assert isinstance(first, ConvBlock)
     try:
-        convert_first_layer(first, given=given, wanted=input_spec)
+        convert_first_layer(model.backbone.first_block, given=given, wanted=input_spec)
     except RunError as error:
         raise RunError(f"{weights}: {error}") from error
     logger.info(
-        "%s: its weights want photos as %s, this network gets them as %s; conv1_1 was converted",
+        "%s: its weights want photos as %s, this network gets them as %s; the first layer was "
+        "converted",
         weights,
         _described(given),
         _described(input_spec),
@@ -121,7 +113,7 @@ def initialise(
 
 
 def _described(spec: InputSpec) -> str:
-    """The name of a specification, or what it is."""
+    """The name of a specification, or its values."""
     for name, known in INPUT_SPECS.items():
         if spec == known:
             return name
@@ -130,7 +122,7 @@ def _described(spec: InputSpec) -> str:
 
 
 def weights_path(weights: str) -> Path:
-    """The file or folder that weights which are no known name come from. Raises NotFoundError."""
+    """The file or folder of weights that have no published name. Raises NotFoundError."""
     path = Path(weights)
     if not path.exists():
         raise NotFoundError(
@@ -147,7 +139,7 @@ def imagenet_weights(
     source: Path | None = None,
     progress: Callable[[int, int | None], None] | None = None,
 ) -> dict[str, Tensor]:
-    """torchvision's weights by torchvision's keys.
+    """Published weights by the publisher's keys.
 
     Args:
         name: one of ``IMAGENET``.
@@ -161,7 +153,7 @@ def imagenet_weights(
         RunError: the file cannot be read.
     """
     if name not in IMAGENET:
-        raise SettingsError(f"no ImageNet weights {name!r}; there are {', '.join(IMAGENET)}")
+        raise SettingsError(unknown_choice("ImageNet weights", name, IMAGENET))
     entry = IMAGENET[name]
     if source is not None:
         if not source.exists():
@@ -173,8 +165,8 @@ def imagenet_weights(
         path = download(entry.url, target, expected=entry.expected, progress=progress)
     except WorkError as error:
         raise WorkError(
-            f"weights {name} are not to be had: {error}. Or fetch {entry.url} elsewhere and put "
-            f"it at {target}"
+            f"weights {name} cannot be downloaded: {error}. Or fetch {entry.url} elsewhere and "
+            f"put it at {target}"
         ) from error
     return read_weight_file(path)
 
@@ -205,7 +197,7 @@ def read_weight_file(path: Path) -> dict[str, Tensor]:
 
 
 def model_folder(path: Path) -> Path:
-    """The model folder that ``path`` is or, for a run folder, holds.
+    """``path`` itself where it is a model folder, or the model folder in a run folder.
 
     Raises:
         NotFoundError, RunError: neither.
@@ -215,152 +207,42 @@ def model_folder(path: Path) -> Path:
     return RunFolder.open(path).model
 
 
-def torchvision_keys(*, batch_norm: bool) -> Iterator[tuple[str, str, str | None]]:
-    """(our layer, torchvision's layer, its batch norm or None) for the 13 convolutions."""
-    index = 0
-    for stage, depth in enumerate(DEPTHS, start=1):
-        for position in range(1, depth + 1):
-            norm = f"features.{index + 1}" if batch_norm else None
-            yield f"conv{stage}_{position}", f"features.{index}", norm
-            index += 3 if batch_norm else 2  # convolution, (norm,) ReLU
-        index += 1  # pool
-
-
 def start_from_imagenet(model: Network, state: Mapping[str, Tensor], *, source: str) -> Transfer:
-    """Copy a torchvision ``vgg16`` or ``vgg16_bn`` state into the trunk, fc6 and fc7 included.
+    """Copy a published state into the backbone, see ``load_imagenet`` of the backbone.
 
-    All as it is: the network then takes photos as the state does. (``initialise`` converts.)
-    Linear weights become convolutions in the order C, H, W, which is exact. A bias before batch
-    norm moves into the running mean, unless the network has a place for it. torchvision has no
-    norm on fc6 and fc7: ours then start as the identity (in eval mode). So do all norms where the
-    plain ``vgg16`` is loaded into DeconvNet with batch norm, which is how its authors start. Its
-    convolutions have biases beside norms, and such norms keep the shift that they start with.
+    Weights are copied as they are: the network then takes photos as the state does.
+    (``initialise`` converts.)
 
     Raises:
-        SettingsError: the network has no VGG16 trunk.
+        SettingsError: the network has no backbone.
         RunError: a key is missing, left over, not finite or of another shape; it is named.
     """
-    trunk = getattr(model, "trunk", None)
-    if not isinstance(trunk, VGG16):
-        raise SettingsError(f"{model.architecture} has no VGG16 trunk to load {source} into")
-    first = trunk.get_submodule("conv1_1")
-    assert isinstance(first, ConvBlock)
-    batch_norm = isinstance(first.norm, nn.BatchNorm2d)
-    theirs = "features.1.weight" in state
-    inserted = batch_norm and not theirs and first.conv.bias is not None
-    if batch_norm != theirs and not inserted:
-        have, want = ("vgg16", "vgg16_bn") if batch_norm else ("vgg16_bn", "vgg16")
-        raise RunError(
-            f"{source}: looks like {have}, but the network has batch_norm "
-            f"{str(batch_norm).lower()}; use {want}, or change the option"
-        )
-    incoming = _Incoming(state, source)
-    for ours, their_layer, their_norm in torchvision_keys(batch_norm=theirs):
-        incoming.copy(trunk.get_submodule(ours), their_layer, their_norm)
-    unused = ["classifier.6."]
-    if trunk.has_fc:
-        incoming.copy(trunk.fc6, "classifier.0", None, tuple(trunk.fc6.conv.weight.shape))
-        incoming.copy(trunk.fc7, "classifier.3", None, tuple(trunk.fc7.conv.weight.shape))
-    else:
-        unused += ["classifier.0.", "classifier.3."]
-        incoming.left -= {key for key in state if key.startswith(tuple(unused))}
-    incoming.finish()
+    try:
+        backbone = model.backbone
+    except SettingsError as error:
+        raise SettingsError(f"{error} to load {source} into") from error
+    unused = backbone.load_imagenet(state, source=source)
     keys = model.state_dict().keys()
     return Transfer(
-        copied=tuple(key for key in keys if key.startswith("trunk.")),
-        fresh=tuple(key for key in keys if not key.startswith("trunk.")),
-        unused=tuple(key for key in state if key.startswith(tuple(unused))),
+        copied=tuple(key for key in keys if key.startswith(BACKBONE_PREFIX)),
+        fresh=tuple(key for key in keys if not key.startswith(BACKBONE_PREFIX)),
+        unused=unused,
     )
 
 
-class _Incoming:
-    """A torchvision state that is being used up."""
-
-    def __init__(self, state: Mapping[str, Tensor], source: str) -> None:
-        self.state = state
-        self.source = source
-        self.left = {
-            key
-            for key in state
-            if not key.startswith("classifier.6.") and not key.endswith(".num_batches_tracked")
-        }
-
-    def take(self, key: str, want: tuple[int, ...]) -> Tensor:
-        if key not in self.state:
-            raise RunError(f"{self.source}: no weights {key}; want torchvision's vgg16 or vgg16_bn")
-        self.left.discard(key)
-        value = self.state[key]
-        if tuple(value.shape) != want:
-            raise RunError(
-                f"{self.source}: {key} is {tuple(value.shape)}, the network wants {want}; ImageNet "
-                "weights fit width 1, 3 channels and the default layer sizes only"
-            )
-        if not bool(torch.isfinite(value).all()):
-            raise RunError(f"{self.source}: {key} holds NaN or infinity; use another file")
-        return value
-
-    def copy(
-        self,
-        block: nn.Module,
-        layer: str,
-        norm: str | None,
-        convolution: tuple[int, ...] | None = None,
-    ) -> None:
-        """One layer; ``convolution`` is the shape that a linear weight becomes."""
-        assert isinstance(block, ConvBlock)
-        ours = block.conv.weight
-        shape = tuple(ours.shape)
-        if convolution is not None:
-            shape = (shape[0], shape[1] * shape[2] * shape[3])
-        weight = self.take(f"{layer}.weight", shape)
-        bias = self.take(f"{layer}.bias", (ours.shape[0],))
-        with torch.no_grad():
-            ours.copy_(weight.view(ours.shape))
-            has_bias = block.conv.bias is not None
-            if block.conv.bias is not None:
-                block.conv.bias.copy_(bias)
-            batch_norm = block.norm
-            if not isinstance(batch_norm, nn.BatchNorm2d):
-                return
-            mean, variance = batch_norm.running_mean, batch_norm.running_var
-            assert mean is not None
-            assert variance is not None
-            if norm is None:
-                batch_norm.weight.fill_(1)
-                if not has_bias:
-                    batch_norm.bias.copy_(bias)
-                mean.zero_()
-                variance.fill_(1 - batch_norm.eps)
-            else:
-                width = (ours.shape[0],)
-                batch_norm.weight.copy_(self.take(f"{norm}.weight", width))
-                batch_norm.bias.copy_(self.take(f"{norm}.bias", width))
-                mean.copy_(self.take(f"{norm}.running_mean", width))
-                if not has_bias:
-                    mean.sub_(bias)
-                variance.copy_(self.take(f"{norm}.running_var", width))
-
-    def finish(self) -> None:
-        if self.left:
-            raise RunError(
-                f"{self.source}: left-over weights {', '.join(sorted(self.left)[:3])}; want "
-                "torchvision's vgg16 or vgg16_bn"
-            )
-
-
 def start_from(model: Network, state: Mapping[str, Tensor], *, source: str) -> Transfer:
-    """Start from another network of the catalogue: the whole trunk, and of the head what fits.
+    """Start from another network: its whole backbone, and those of its other layers that fit.
 
     This is the papers' staged training: FCN-16s from FCN-32s, FCN-8s from FCN-16s. Score layers
-    that the coarser network did not have become zero, so that training goes on from what it
-    scored. When the number of classes differs, the score layers keep their fresh start.
+    that the coarser network did not have become zero, so that training continues from its scores.
+    When the number of classes differs, the score layers keep their fresh start.
 
     Raises:
-        RunError: a key of the trunk is missing, left over, or of another shape; it is named.
+        RunError: a key of the backbone is missing, left over, or of another shape; it is named.
     """
     ours = model.state_dict()
     for key, value in ours.items():
-        if not key.startswith("trunk."):
+        if not key.startswith(BACKBONE_PREFIX):
             continue
         if key not in state:
             raise RunError(f"{source}: no weights {key}, which {model.architecture} needs")
@@ -371,7 +253,7 @@ def start_from(model: Network, state: Mapping[str, Tensor], *, source: str) -> T
             )
     unused = [key for key in state if key not in ours]
     for key in unused:
-        if key.startswith("trunk."):
+        if key.startswith(BACKBONE_PREFIX):
             raise RunError(
                 f"{source}: left-over weights {key}, for which {model.architecture} has no place; "
                 "give the new network the same options as the old one"
@@ -381,9 +263,8 @@ def start_from(model: Network, state: Mapping[str, Tensor], *, source: str) -> T
     with torch.no_grad():
         for key in copied:
             ours[key].copy_(state[key])
-        if "scores.fc7.weight" in copied:
-            for key in fresh:
-                if key.startswith("scores."):
-                    ours[key].zero_()
+        for layer in model.added_score_layers(set(copied)):
+            for parameter in layer.parameters():
+                parameter.zero_()
     unused += [key for key in fresh if key in state]
     return Transfer(tuple(copied), tuple(fresh), tuple(unused))

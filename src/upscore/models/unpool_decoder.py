@@ -1,4 +1,4 @@
-"""The mirrored VGG16: unpooling by the encoder's switches, then convolutions, five times."""
+"""Decoder of DeconvNet and SegNet: unpooling by the encoder's switches, then convolutions."""
 
 from __future__ import annotations
 
@@ -9,19 +9,20 @@ from torch import Tensor, nn
 from upscore.models.unpooling import Switches, Unpool
 
 
-class MirroredDecoder(nn.Module):
-    """Features at pool5's size -> features at the image's size, with the first stage's channels.
+class UnpoolDecoder(nn.Module):
+    """Mirror image of VGG16's convolutions: features at pool5's size -> at the image's size.
 
-    (N, channels[4], h, w) -> (N, channels[0], H, W). Stage K doubles the side to that before the
-    encoder's poolK and keeps its channels up to its last layer, which steps down to those of stage
-    K - 1, since they must meet that pool's switches; stage 1 keeps its own.
+    (N, channels[4], h, w) -> (N, channels[0], H, W). Stage K restores the size before the encoder's
+    poolK. Its layers keep the number of channels, except that the last one reduces it to that of
+    stage K - 1, which that pool's switches need; stage 1 keeps its own.
 
-    Layers are called unpool5, ``{prefix}5_1`` ... ``{prefix}1_2``, in the order of their work.
+    Layers are called unpool5, ``{prefix}5_1`` ... ``{prefix}1_2``, in the order of execution.
 
     Args:
         channels: of the encoder's five stages.
-        depths: layers of the stages 1 to 5.
-        block: makes a layer that keeps the size, from its channels in and out.
+        depths: number of layers of the stages 1 to 5.
+        prefix: of the layers' names.
+        block: makes a layer that keeps the size from its numbers of input and output channels.
     """
 
     def __init__(

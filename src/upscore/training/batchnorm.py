@@ -1,4 +1,4 @@
-"""Batch norm's statistics, measured once the weights are final."""
+"""Recomputation of batch-norm statistics at the end of a training."""
 
 from __future__ import annotations
 
@@ -12,11 +12,13 @@ from torch.nn.modules.batchnorm import _BatchNorm
 def estimate_statistics(model: nn.Module, batches: Iterable[Tensor]) -> None:
     """Replace the running averages of every batch norm, in place, by means over ``batches``.
 
-    As DeconvNet's release does after its training: the weights stay, each norm goes by its batch's
-    own mean and variance meanwhile, so that layers see what they saw while they learned, and the
-    plain means of those are kept. (The release averages the variance of n values as its mean
-    square; torch's running one has n / (n - 1) times that.) All else, dropout too, is as in
-    inference. A model without batch norm, and no batch at all, change nothing.
+    As DeconvNet's release does after its training: weights stay; norms normalise by the statistics
+    of their batch, as in training, and the plain means of these statistics are kept. (The release
+    averages the biased variance; torch's running variance is n / (n - 1) times that.) Everything
+    else, dropout too, is as in inference, which is why this is not
+    ``torch.optim.swa_utils.update_bn``: that one runs the whole model in training mode, where
+    dropout changes the statistics of the norms after it, and it resets the statistics also when
+    there is no batch. A model without batch norm, and no batches, change nothing.
 
     Args:
         batches: prepared images (N, 3, H, W); N of 2 or more where a norm sees one value each.
@@ -33,7 +35,7 @@ def estimate_statistics(model: nn.Module, batches: Iterable[Tensor]) -> None:
                 if number == 0:
                     for norm in norms:
                         norm.reset_running_stats()
-                        norm.momentum = None  # torch's word for a plain mean
+                        norm.momentum = None  # a plain mean
                         norm.train()
                 model(images)
     finally:

@@ -1,4 +1,4 @@
-"""Photos of a split kept decoded for a while, as many as fit into a given memory."""
+"""Cache of decoded images with their labels, least recently used ones dropped first."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ KEPT_BYTES = 256 * 2**20
 
 @dataclass(frozen=True, eq=False)
 class Decoded:
-    """A photo (H, W, 3) uint8, its labels (H, W) uint8, and (H, W) int32 numbers of its objects,
-    or None where nobody asks for them."""
+    """An image (H, W, 3) uint8, its labels (H, W) uint8, and (H, W) int32 numbers of its objects,
+    or None where they are not needed."""
 
     image: RGBImage
     labels: LabelMap
@@ -33,11 +33,11 @@ class Decoded:
 
 
 class DecodedPhotos:
-    """The photos that were asked for last; several threads that want one photo decode it once.
+    """Cache of decoded images by index; threads that need the same image decode it once.
 
     Args:
-        decode: reads the photo of an index.
-        kept_bytes: what may stay; the photo asked for last always does.
+        decode: reads the image of an index.
+        kept_bytes: size limit; the last image is always kept.
     """
 
     def __init__(self, decode: Callable[[int], Decoded], kept_bytes: int = KEPT_BYTES) -> None:
@@ -48,7 +48,7 @@ class DecodedPhotos:
         self._lock = threading.Lock()
 
     def __getitem__(self, index: int) -> Decoded:
-        """Raises what ``decode`` raises, for everyone who waits for it."""
+        """The image of ``index``. Raises the errors of ``decode`` in all waiting threads."""
         with self._lock:
             found = self._photos.get(index)
             ours: Future[Decoded] = Future()

@@ -1,4 +1,4 @@
-"""Crops of objects and of proposals: what DeconvNet learns from (section 4 of the paper)."""
+"""Crops of objects and of proposals: DeconvNet's training samples (section 4 of the paper)."""
 
 from __future__ import annotations
 
@@ -32,20 +32,21 @@ MAX_REPEATS = 20
 
 
 class CropSettings(Settings):
-    """What a training sample shows of a photo."""
+    """Training samples: whole images or crops of them."""
 
     kind: Literal["photos", "objects", "proposals"] = "photos"
-    """photos: all of it; objects: a crop for each annotated object (DeconvNet's stage 1);
+    """photos: whole images; objects: a crop for each annotated object (DeconvNet's stage 1);
     proposals: one for each stored box that overlaps an object (stage 2)."""
     growth: Annotated[float, Gt(0)] = 1.2
-    """Factor on a box's width and height, about its centre, for context."""
+    """Factor on a box's width and height about its centre, to include context."""
     square: bool = False
-    """Boxes become the square of their longer side."""
+    """Enlarge boxes to squares of their longer side."""
     leave_image: bool = True
-    """Boxes may reach outside the photo, where it is black and the target void; or are cut off."""
+    """true: boxes may reach outside the image, and crops are padded there, black in the image and
+    void in the target; false: boxes are clipped to the image."""
     others: Literal["keep", "background"] = "keep"
-    """Of kind objects: what other objects in the crop are, themselves or background. In a data set
-    without a class called background they stay."""
+    """Target of the other objects in a crop, of kind objects: keep their classes, or background. In
+    a data set without a class called background they keep their classes."""
     min_area: Annotated[int, Ge(1)] = 100
     """Objects of fewer pixels are left out."""
     store: str | None = None
@@ -55,10 +56,11 @@ class CropSettings(Settings):
     """Of kind proposals: least IoU of a stored box with the box of an object. The paper says that
     they overlap the true segmentation, not by how much; this number is ours."""
     balance: Annotated[float, Ge(0), Le(1)] = 1.0
-    """Crops of a class are repeated (pixels play no part) by this power of how much rarer it is
-    than the most frequent one, up to 20 times: 0 none, 1 all classes alike."""
+    """Crops of rare classes are repeated up to 20 times: (crops of the most frequent class / crops
+    of this class) to this power. 0: no repeats; 1: all classes equally often."""
     per_read: Annotated[int, Ge(1)] = 8
-    """Crops of a photo, on average, that are drawn while it is decoded."""
+    """Average number of an image's crops that are drawn each time the image is decoded (crops per
+    decode): more is faster and mixes batches less."""
 
     @model_validator(mode="after")
     def _check(self) -> CropSettings:
@@ -100,9 +102,9 @@ class CropSplit(Split):
 
     Attributes:
         crops: one for each sample.
-        photos: of the other split, decoded.
+        photos: decoded images of the other split.
         only_object: whether other objects are background in the target.
-        leave_image: whether boxes may reach outside the photo, or are cut off at its border.
+        leave_image: whether crops are padded outside the image; else boxes are clipped to it.
         size: height and width that crops are resized to, or None for their own.
     """
 

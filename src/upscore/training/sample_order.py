@@ -1,4 +1,4 @@
-"""In which order samples are drawn: functions of (seed, position) alone, so resuming is exact."""
+"""Orders in which samples are drawn: functions of (seed, position), so that resuming is exact."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ Order = Callable[[int, int], int]
 """(seed, position) -> index of the sample at that position of the endless stream."""
 
 WINDOW = 64
-"""Photos whose crops are mixed: few enough to stay decoded, many enough that batches differ."""
+"""Images whose crops are mixed: few enough to stay decoded, many enough that batches differ."""
 
 
-def shuffled(size: int) -> Order:
-    """Each sample once an epoch, every epoch in another order."""
+def random_order(size: int) -> Order:
+    """Each sample once per epoch, in another random order in every epoch."""
 
     def index(seed: int, position: int) -> int:
         epoch, place = divmod(position, size)
@@ -39,15 +39,16 @@ def with_replacement(size: int) -> Order:
     return index
 
 
-def by_photo(photos: npt.NDArray[np.integer], per_read: int) -> Order:
-    """Shuffled crops, in an order that decodes a photo once for about ``per_read`` of its crops.
+def grouped_by_image(photos: npt.NDArray[np.integer], per_read: int) -> Order:
+    """Random order of crops in which an image is decoded once for about ``per_read`` of its crops.
 
-    A cycle draws each crop once. It is cut into parts, each with every so-manieth crop of each
-    photo; a part goes through the photos in random order and mixes the crops of ``WINDOW`` of them.
+    A cycle draws each crop once. It is divided into parts, and the crops of each image are spread
+    evenly over the parts. A part takes the images in random order and mixes the crops of
+    ``WINDOW`` images at a time.
 
     Args:
-        photos: (K,) the photo of each crop.
-        per_read: crops of a photo, on average, that one part holds.
+        photos: (K,) index of the image of each crop.
+        per_read: average number of an image's crops in one part.
     """
     size = len(photos)
     mean = size / len(np.unique(photos))
@@ -58,7 +59,7 @@ def by_photo(photos: npt.NDArray[np.integer], per_read: int) -> Order:
     def part_order(seed: int, cycle: int, part: int) -> npt.NDArray[np.int64]:
         rng = np.random.default_rng([seed, 3, cycle])
         drawn = rng.permutation(size)
-        # random within each photo; taking every so-manieth spreads a photo's crops over the parts
+        # random within each image; the stride spreads an image's crops over the parts
         grouped = drawn[np.argsort(photos[drawn], kind="stable")][part::parts]
         rng = np.random.default_rng([seed, 4, cycle, part])
         places = rng.permutation(int(photos.max()) + 1)[photos[grouped]]

@@ -1,4 +1,4 @@
-"""Which sample comes when: a function of (seed, position) alone, so that resuming is exact."""
+"""The stream of training batches: a function of (seed, position), so that resuming is exact."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class Sampler:
 
     Iteration ``i`` of a step of G = processes * accumulate * batch samples takes positions
     ``i * G`` to ``(i + 1) * G - 1``; process ``rank`` takes its own consecutive part, so that two
-    processes see what one process with twice the batch would see.
+    processes draw the same samples as one process with twice the batch.
     """
 
     split: Split

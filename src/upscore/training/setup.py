@@ -36,7 +36,7 @@ from upscore.training.expected import Documented
 from upscore.training.loss import median_frequency_weights
 from upscore.training.object_crops import MAKE, CropSplit, balanced, object_crops, proposal_crops
 from upscore.training.recipe import Recipe, StatisticsSettings
-from upscore.training.sample_order import by_photo, shuffled, with_replacement
+from upscore.training.sample_order import Order, grouped_by_image, random_order, with_replacement
 from upscore.training.sample_stream import Sampler
 from upscore.training.shown import Shown, num_common, overlap_warning
 from upscore.training.state import load_state
@@ -101,7 +101,7 @@ def train(
 def _train_stages(session: _Session, recipe: Recipe, run: RunFolder, *, resume: bool) -> Outcome:
     show = session.show
     stages = recipe.stage_recipes()
-    for stage in stages:  # nobody wants to hear in a week that the second stage cannot be
+    for stage in stages:  # all of them before the first one is trained
         session.check(stage)
     session.prepare(run, recipe, resume)
     start, seconds = None, 0.0
@@ -128,7 +128,7 @@ def _train_stages(session: _Session, recipe: Recipe, run: RunFolder, *, resume: 
 
 @dataclass
 class _Session:
-    """What all stages of a training share."""
+    """Device, data set and callbacks that all stages of a training share."""
 
     fabric: Fabric
     runtime: Runtime
@@ -139,11 +139,11 @@ class _Session:
     show: Callable[[Status], None]
 
     def check(self, recipe: Recipe) -> None:
-        """Refuse what would only come out when this recipe's turn has come."""
+        """Raise the errors of this recipe's data before any stage is trained."""
         _check_data(recipe, self.dataset, self.data)
 
     def prepare(self, run: RunFolder, recipe: Recipe, resume: bool) -> None:
-        """Begin the folder, or look whether its run is this one."""
+        """Create the run folder, or check that its run is this one."""
         if self.fabric.is_global_zero:
             _prepare_folder(run, recipe, self.dataset, self.data, resume, self.runtime)
         self.fabric.barrier()
@@ -159,14 +159,17 @@ class _Session:
         start: Path | None = None,
         stage: str = "",
     ) -> Outcome:
-        """One training into ``run``, whose folder keeps the recipe ``kept``.
+        """One training into ``run``.
 
         Args:
+            recipe: the settings of this training.
+            kept: the recipe that is written to the folder: for the last of several stages the
+                whole one.
             documented: the score that it is compared with.
             start: run folder of the stage before.
-            stage: its name, where there are several.
+            stage: name of the stage, where there are several.
         """
-        if recipe.crops.store == MAKE:  # which goes into the folder
+        if recipe.crops.store == MAKE:  # the store is written into the folder
             self.prepare(run, kept, resume)
             resume = True
         train_split, val_split = _splits(recipe, self.dataset)
@@ -183,25 +186,21 @@ class _Session:
                 input_spec=input_spec,
                 file_input=recipe.init.input if start is None else None,
             )
-        samples, order = train_split, shuffled(len(train_split))
-        num_crops = None
-        if recipe.data.sampling == "replacement":
-            order = with_replacement(len(train_split))
+        samples, num_crops = train_split, None
         if recipe.crops.kind != "photos":
             val_split = self._validation_crops(recipe, val_split)
             crops = self._crops(recipe, train_split)
             num_crops = len(crops)
             samples = balanced(crops, recipe.crops.balance, seed=recipe.seed)
-            order = by_photo(samples.crops.photos, recipe.crops.per_read)
         class_weights = _class_weights(recipe, samples)
-        self.prepare(run, kept, resume)  # last: whatever is wrong so far leaves no folder behind
+        self.prepare(run, kept, resume)  # last: an error before leaves no folder behind
         shown = Shown(recipe, photos=len(train_split), crops=num_crops, epoch=len(samples))
         self._say_what_is_shown(run, shown, stage)
 
         sampler = Sampler(
             samples,
             recipe.augment,
-            order,
+            _order(recipe, samples),
             seed=recipe.seed,
             batch=recipe.batch.size,
             accumulate=recipe.batch.accumulate,
@@ -255,13 +254,13 @@ class _Session:
         return proposal_crops(self.dataset, split, settings, self._store(recipe))
 
     def _validation_crops(self, recipe: Recipe, split: Split) -> CropSplit:
-        """Of annotated objects, whatever training sees: they need no store and never change."""
+        """Crops of annotated objects for every kind of training crops: they need no store."""
         settings = recipe.crops.model_copy(update={"kind": "objects"})
         size = recipe.augment.crop or recipe.augment.resize
         return object_crops(self.dataset, split, settings, size=size)
 
     def _store(self, recipe: Recipe) -> ProposalStore:
-        """The store of boxes, made first where the recipe says so."""
+        """The store of boxes; it is made first where ``crops.store`` is ``make``."""
         split = self.dataset.split(recipe.data.train_split)
         if recipe.crops.store != MAKE:
             return _given_store(recipe, split, self.data)
@@ -273,12 +272,12 @@ class _Session:
         return _open_store(path, split)
 
 
-Standing = Literal["new", "begun", "finished"]
-"""How far a training is."""
+RunStatus = Literal["new", "begun", "finished"]
+"""Progress of a training."""
 
 
-def standing(run: RunFolder, recipe: Recipe, dataset: DataSet) -> Standing:
-    """How far the training of ``recipe`` into ``run`` is.
+def run_status(run: RunFolder, recipe: Recipe, dataset: DataSet) -> RunStatus:
+    """Whether the training of ``recipe`` into ``run`` is new, begun or finished.
 
     Raises:
         SettingsError: the folder is taken by something that is no run.
@@ -291,14 +290,14 @@ def standing(run: RunFolder, recipe: Recipe, dataset: DataSet) -> Standing:
 
 
 def check_training(recipe: Recipe, dataset: DataSet, data: Path) -> None:
-    """Refuse a training that cannot begin, without beginning it; the network is built once.
+    """Check that a training can begin, without beginning it; the network is built once.
 
     Args:
         data: path of ``dataset``, for messages.
 
     Raises:
-        SettingsError: a device, split, network or option of it that is not there.
-        NotFoundError, RunError, DataError: initial weights or stored boxes that are not there.
+        SettingsError: an unknown device, split, network or option.
+        NotFoundError, RunError, DataError: initial weights or stored boxes are missing.
     """
     select_runtime(recipe.device, recipe.precision)
     for one in recipe.stage_recipes() or [recipe]:
@@ -309,7 +308,7 @@ def check_training(recipe: Recipe, dataset: DataSet, data: Path) -> None:
 
 
 def _splits(recipe: Recipe, dataset: DataSet) -> tuple[Split, Split]:
-    """What is trained on, and what validates."""
+    """The splits for training and for validation."""
     return dataset.split(recipe.data.train_split), dataset.split(recipe.data.val_split)
 
 
@@ -341,9 +340,18 @@ def _of_stage(show: Callable[[Status], None], name: str) -> Callable[[Status], N
 
 
 def is_finished(run: RunFolder) -> bool:
-    """Whether a training in this folder has come to the end of its budget. Raises RunError."""
+    """Whether a training in this folder has used its whole budget. Raises RunError."""
     state = run.state / "resume.pt"
     return state.exists() and load_state(state)[0].finished
+
+
+def _order(recipe: Recipe, samples: Split) -> Order:
+    """The order in which samples are drawn."""
+    if recipe.data.sampling == "replacement":
+        return with_replacement(len(samples))
+    if isinstance(samples, CropSplit):
+        return grouped_by_image(samples.crops.photos, recipe.crops.per_read)
+    return random_order(len(samples))
 
 
 def _measure_statistics(
@@ -435,7 +443,7 @@ def _check_same_settings(run: RunFolder, recipe: Recipe, dataset: DataSet) -> No
 
 
 def setting_differences(kept: dict[str, Any], given: dict[str, Any], prefix: str = "") -> list[str]:
-    """What differs between two recipes as JSON, a line each, in dotted keys."""
+    """The settings that differ between two recipes as JSON, a line each, in dotted keys."""
     lines = []
     for key in kept:
         ours, theirs = kept[key], given.get(key)

@@ -1,4 +1,4 @@
-"""Moving average of the weights: what is validated and saved when a recipe asks for it."""
+"""Exponential moving average of the weights, which is validated and saved in their place."""
 
 from __future__ import annotations
 
@@ -11,8 +11,12 @@ from torch import Tensor, nn
 class WeightAverage:
     """Exponential moving average of parameters and batch-norm statistics.
 
-    The decay rises as (1 + t) / (10 + t) to its final value, so that the first, random weights
-    are forgotten at once.
+    The decay rises as (1 + t) / (10 + t) to its final value, so that the random initial weights
+    lose their influence quickly.
+
+    ``torch.optim.swa_utils.AveragedModel`` is not used: it copies the weights in its first update
+    in place of averaging, and keeps its count of updates in a tensor that it moves to the device,
+    so that a decay that depends on the count would wait for the GPU in every step.
     """
 
     def __init__(self, model: nn.Module, decay: float) -> None:

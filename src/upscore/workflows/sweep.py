@@ -30,7 +30,7 @@ from upscore.report.sweep_tables import (
     read_swept,
     write_sweep,
 )
-from upscore.training.setup import Standing, check_training, setting_differences, standing
+from upscore.training.setup import RunStatus, check_training, run_status, setting_differences
 from upscore.workflows.sweep_grid import SweepConfig, SweepGrid, make_grid
 
 TRAIN = (sys.executable, "-m", "upscore.workflows.train_process", "train")
@@ -108,18 +108,18 @@ def sweep(
     _check_recipes(grid, dataset, data)
     about = _about(recipe, grid, data, dataset)
     _check_folder(out, about)
-    standings = _standings(out, grid, dataset)
+    statuses = _run_statuses(out, grid, dataset)
     make_folder(out)
 
     runs: dict[str, SweptRun] = {}
     for config in grid.configs:
         runs[config.name] = (
             read_swept(out / config.name, config.settings)
-            if standings[config.name] == "finished"
+            if statuses[config.name] == "finished"
             else SweptRun(config.name, config.settings, "waiting")
         )
     write_sweep(list(runs.values()), out, about=about)
-    waiting = [config for config in grid.configs if standings[config.name] != "finished"]
+    waiting = [config for config in grid.configs if statuses[config.name] != "finished"]
     num_before = len(grid.configs) - len(waiting)
     lock = threading.Lock()
 
@@ -214,10 +214,10 @@ def _check_folder(out: Path, about: dict[str, Any]) -> None:
         )
 
 
-def _standings(out: Path, grid: SweepGrid, dataset: DataSet) -> dict[str, Standing]:
+def _run_statuses(out: Path, grid: SweepGrid, dataset: DataSet) -> dict[str, RunStatus]:
     """State of each training. Raises SettingsError or RunError where its folder is another's."""
     return {
-        config.name: standing(RunFolder(out / config.name), config.recipe, dataset)
+        config.name: run_status(RunFolder(out / config.name), config.recipe, dataset)
         for config in grid.configs
     }
 

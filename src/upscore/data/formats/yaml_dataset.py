@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import hashlib
 import re
 from collections.abc import Mapping, Sequence
@@ -12,6 +11,7 @@ from typing import Annotated, Any, Literal
 from annotated_types import Ge, Le
 from pydantic import Field, PlainValidator, model_validator
 
+from upscore.core.choices import unknown_choice
 from upscore.core.images import IMAGE_SUFFIXES
 from upscore.core.labels import VOID, Color, Labels
 from upscore.core.limits import MAX_PIXELS
@@ -214,9 +214,7 @@ def _mask_problems(d: Description) -> list[str]:
                 "'#rrggbb'"
             )
         if name not in allowed:
-            near = difflib.get_close_matches(name, allowed, n=1)
-            hint = f"did you mean {near[0]!r}?" if near else f"allowed: {', '.join(allowed)}"
-            problems.append(f"masks.{key}: no class {name!r}; {hint}")
+            problems.append(f"masks.{key}: {unknown_choice('class', name, allowed)}")
     if len(kinds) > 1:
         problems.append("masks: single values and colours cannot be mixed; masks hold one kind")
     unreached = [name for name in d.names if name not in d.masks.values()]

@@ -10,6 +10,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar, cast
 
+from upscore.core.choices import is_path
 from upscore.core.json import JSONObject
 from upscore.core.labels import Labels, RGBImage
 from upscore.core.runtime import DeviceName, Precision, Runtime, select_runtime
@@ -162,8 +163,7 @@ class PipelineBuilder:
         return make_source("edge-boxes", device=self.device, precision=self.precision, **options)
 
     def _check_crf(self, at: str, name: str, stage: RefineStage) -> None:
-        is_file = stage.crf.endswith((".yaml", ".yml")) or "/" in stage.crf
-        named = self._at(Path(stage.crf)) if is_file else stage.crf
+        named = self._at(Path(stage.crf)) if is_path(stage.crf) else stage.crf
         crf = self._try(f"{at}.crf", partial(load_crf, named))
         labels = self._labels.get(stage.input)
         if labels is not None:
