@@ -141,10 +141,8 @@ def never_killed(toy: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.mark.parametrize(
     ("place", "saved"),
     [
-        (
-            ("trainer", "Training", "_display", 21),
-            18,
-        ),  # between two states; the first call is no step
+        # between two states; the first call is no step
+        (("trainer", "Training", "_display", 21), 18),
         (("trainer", "Training", "_write_state", 5), 18),  # at 21, when the last weights are saved
         (("log", "RunLog", "write", 11), 14),  # at 18, when the best weights are saved
     ],

@@ -28,7 +28,7 @@ def scalers(monkeypatch: pytest.MonkeyPatch) -> list[torch.amp.GradScaler]:
         plugin = MixedPrecision("16-mixed", "cpu", made[-1])
         return Fabric(accelerator="cpu", devices=1, plugins=[plugin])
 
-    monkeypatch.setattr(setup, "_launch", launch)
+    monkeypatch.setattr(setup, "launch", launch)
     return made
 
 

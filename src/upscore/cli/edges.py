@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 from tyro.conf import UseAppendAction, arg
-from tyro.extras import SubcommandApp
 
 from upscore.core.failures import format_failures
 from upscore.errors import InterruptedWorkError, WorkError
@@ -110,14 +109,6 @@ def evaluate(
         console.print(f"Scores, tables and figure: {out}", markup=False)
     if scores.failures:
         raise WorkError(_complaint(scores.failures, len(scores.images) + len(scores.failures)))
-
-
-def build_edges_app() -> SubcommandApp:
-    """The verbs of ``upscore edges``."""
-    app = SubcommandApp()
-    app.command(train)
-    app.command(evaluate)
-    return app
 
 
 def scores_table(scores: EdgeScores) -> Table:

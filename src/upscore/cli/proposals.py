@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Annotated
 
 from tyro.conf import Positional, arg
-from tyro.extras import SubcommandApp
 
 from upscore.cli.proposal_options import SOURCE_DEFAULTS, SourceOptions
 from upscore.core.limits import MAX_PIXELS
@@ -98,14 +97,3 @@ def show(
         max_pixels=max_pixels,
     )
     console.print(f"best {shown.shown} of {shown.found} boxes: {out}", markup=False)
-
-
-def build_proposals_app() -> SubcommandApp:
-    """The verbs of ``upscore proposals``."""
-    from upscore.cli.proposals_recall import recall
-
-    app = SubcommandApp()
-    app.command(make)
-    app.command(recall)
-    app.command(show)
-    return app

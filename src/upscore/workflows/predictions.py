@@ -140,10 +140,15 @@ class _Conversion:
 
 
 def is_label_folder(path: Path) -> bool:
-    """Whether a folder holds label maps: neither a run nor a model folder, but such files."""
+    """Whether a folder holds label maps, in itself or in its subfolder ``labels``.
+
+    Run folders, model folders and data sets, whose masks are in folders of other names, are none.
+    """
     if not path.is_dir() or (path / "config.json").exists() or (path / "manifest.json").exists():
         return False
-    return any(True for _ in _label_files(path))
+    if (path / "labels").is_dir():
+        return True
+    return any(file.suffix.lower() in PREDICTION_SUFFIXES for file in path.iterdir())
 
 
 def _label_files(path: Path) -> list[Path]:
