@@ -178,7 +178,8 @@ def test_sbd_alone(sbd_root: Path, tmp_path: Path) -> None:
         assert names(dataset, "train") == ["a", "e"]
     sample = dataset.split("train").read(1)
     assert set(np.unique(sample.labels)) == {0, 3}
-    assert read_instances(dataset.instances["e"], sample.labels).max() == 1
+    instances = dataset.instances["e"]
+    assert read_instances(instances, sample.labels, max_pixels=10**6).max() == 1
 
 
 def test_sbd_without_lists(sbd_root: Path) -> None:
@@ -474,3 +475,15 @@ def test_draw_gives_small_splits_a_name_and_may_leave_some_out() -> None:
     assert {split: len(members) for split, members in drawn.items()} == {"train": 2, "val": 1}
     half = draw_splits([str(i) for i in range(10)], {"train": 0.4, "val": 0.1}, seed=0)
     assert {split: len(members) for split, members in half.items()} == {"train": 4, "val": 1}
+
+
+def test_no_caller_can_forget_the_limit_of_instance_masks(tmp_path: Path) -> None:
+    """A default limit refused masks of data sets that had been opened with a higher one."""
+    path = tmp_path / "a.png"
+    Image.new("L", (6, 5), 1).save(path)
+    labels = np.zeros((5, 6), np.uint8)
+    with pytest.raises(TypeError, match="max_pixels"):
+        read_instances(path, labels)  # type: ignore[call-arg]
+    assert read_instances(path, labels, max_pixels=30).max() == 1
+    with pytest.raises(DataError, match="--max-pixels 30"):
+        read_instances(path, labels, max_pixels=29)

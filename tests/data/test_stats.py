@@ -11,7 +11,6 @@ from PIL import Image
 
 from upscore.core.files import write_json
 from upscore.data import open_dataset
-from upscore.data.masks import read_instances
 from upscore.data.stats import class_frequencies, measure
 from upscore.data.toy import make_toy
 from upscore.errors import DataError
@@ -90,16 +89,6 @@ def test_instance_mask_of_another_size(two: Path) -> None:
     Image.new("L", (4, 4)).save(two / "SegmentationObject" / "a.png")
     with pytest.raises(DataError, match=r"SegmentationObject/a\.png: instance mask"):
         measure(open_dataset(two))
-
-
-def test_instance_masks_are_read_up_to_the_data_sets_limit(
-    two: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    (two / "SegmentationObject").mkdir()
-    Image.new("L", (40, 20), 1).save(two / "SegmentationObject" / "a.png")
-    monkeypatch.setitem(read_instances.__kwdefaults__, "max_pixels", 10)
-    stats = measure(open_dataset(two, max_pixels=800))
-    assert stats.objects_from == "instance masks"
 
 
 def test_toy_sizes_span_the_documented_range(tmp_path: Path) -> None:

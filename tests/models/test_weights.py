@@ -374,7 +374,7 @@ def test_from_a_model_folder_or_a_run_folder(inside: str, tmp_path: Path) -> Non
 
 
 def test_from_a_folder_that_is_neither(tmp_path: Path) -> None:
-    with pytest.raises(RunError, match="not a run folder"):
+    with pytest.raises(RunError, match=r"neither a run folder .* nor a model folder"):
         initialise(ours(), str(tmp_path), input_spec=SPEC)
 
 

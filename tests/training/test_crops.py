@@ -16,7 +16,7 @@ from PIL import Image
 from upscore.core.labels import VOID, Labels
 from upscore.core.settings import build
 from upscore.data.dataset import DataSet, Pair
-from upscore.data.masks import MaskTable, read_instances
+from upscore.data.masks import MaskTable
 from upscore.errors import DataError, SettingsError
 from upscore.proposals.base import Proposals, image_key
 from upscore.proposals.store import ProposalStore, StoredPhoto, write_store
@@ -157,16 +157,6 @@ def test_instance_mask_of_another_size_is_refused(world: World) -> None:
     world.add(labels_of((1, 1, 9, 9, 1)), np.ones((8, 8), np.uint8))
     with pytest.raises(DataError, match=r"photo0-instances.png: instance mask is \(8, 8\)"):
         world.objects()
-
-
-def test_instance_masks_are_read_up_to_the_data_sets_limit(
-    world: World, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    labels = labels_of((10, 10, 30, 20, 1))
-    world.add(labels, labels)
-    monkeypatch.setitem(read_instances.__kwdefaults__, "max_pixels", 10)
-    crops = world.objects(others="background")
-    assert crops.read(0).labels.max() == 1
 
 
 def test_boxes_may_leave_the_photo_or_are_cut_off(world: World) -> None:

@@ -127,7 +127,7 @@ def read_stored_mask(path: Path, *, max_pixels: int = MAX_PIXELS) -> npt.NDArray
 
 
 def read_instances(
-    path: Path, labels: LabelMap, *, max_pixels: int = MAX_PIXELS
+    path: Path, labels: LabelMap, *, max_pixels: int
 ) -> npt.NDArray[np.integer[Any]]:
     """(H, W) integers of an instance mask, 0 no object and 255 void: an image, or SBD's ``.mat``.
 

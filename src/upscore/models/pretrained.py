@@ -15,11 +15,10 @@ from torch import Tensor
 from upscore.core.choices import suggest, unknown_choice
 from upscore.core.files import download, verify
 from upscore.core.images import INPUT_SPECS, InputSpec
-from upscore.core.run_folder import RunFolder
 from upscore.errors import NotFoundError, RunError, SettingsError, WorkError
 from upscore.models.backbones import BACKBONES
 from upscore.models.base import BACKBONE_PREFIX, Network
-from upscore.models.checkpoint import CONFIG, WEIGHTS, read_state
+from upscore.models.checkpoint import find_model, read_state
 from upscore.models.input_conversion import convert_first_layer
 
 logger = logging.getLogger(__name__)
@@ -91,7 +90,7 @@ def initialise(
         state = imagenet_weights(weights, cache=cache, progress=progress)
         transfer = start_from_imagenet(model, state, source=weights)
     elif path.is_dir():
-        state, given = read_state(model_folder(path))
+        state, given = read_state(find_model(path))
         transfer = start_from(model, state, source=weights)
     else:
         given = InputSpec.named(file_input or "imagenet")
@@ -194,17 +193,6 @@ def read_weight_file(path: Path) -> dict[str, Tensor]:
     ):
         raise RunError(f"{path}: want tensors by key (a state dict), found something else")
     return dict(state)
-
-
-def model_folder(path: Path) -> Path:
-    """``path`` itself where it is a model folder, or the model folder in a run folder.
-
-    Raises:
-        NotFoundError, RunError: neither.
-    """
-    if (path / CONFIG).exists() or (path / WEIGHTS).exists():
-        return path
-    return RunFolder.open(path).model
 
 
 def start_from_imagenet(model: Network, state: Mapping[str, Tensor], *, source: str) -> Transfer:

@@ -272,7 +272,9 @@ class _Measurement:
         path = self.instances.get(pair.name)
         try:
             sample = self.split.read(index)
-            instances = None if path is None else read_instances(path, sample.labels)
+            instances = None
+            if path is not None:
+                instances = read_instances(path, sample.labels, max_pixels=self.split.max_pixels)
             every = GroundTruth().objects(
                 sample.labels, instances, void=VOID, background=self.background
             )

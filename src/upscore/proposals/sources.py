@@ -262,7 +262,9 @@ class TrueBoxes:
                 f"photo {image.shape[1]}x{image.shape[0]}; they must be equal"
             )
         path = self.instances.get(name)
-        instances = None if path is None else read_instances(path, labels)
+        instances = None
+        if path is not None:
+            instances = read_instances(path, labels, max_pixels=split.max_pixels)
         found = self.truth.from_masks(labels, instances, background=self.background)
         return found.top(self.max_boxes)
 
