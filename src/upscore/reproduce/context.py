@@ -68,6 +68,12 @@ class Context:
     _shares: list[dict[str, float]] | None = None
 
     @property
+    def given_budget(self) -> str | None:
+        """A budget that ``--set`` gives to every training in place of its share, or None."""
+        given = [text for text in self.assignments if text.startswith("budget.")]
+        return given[-1] if given else None
+
+    @property
     def background(self) -> int | None:
         return self.dataset.labels.background
 

@@ -66,13 +66,13 @@ def checks(found: Measures) -> list[Check]:
         Check(
             "Instance-wise prediction helps small objects.",
             f"mIoU of small objects: DeconvNet {score_text(small[DECONVNET])}, FCN-8s "
-            f"{score_text(small[FCN])}",
+            f"{score_text(small[FCN])} (no interval)",
             greater(small[DECONVNET], small[FCN]),
         ),
         Check(
             "DeconvNet keeps boundaries that FCN-8s blurs.",
             f"mIoU within {NEAR} pixels of a boundary: DeconvNet {score_text(near[DECONVNET])}, "
-            f"FCN-8s {score_text(near[FCN])}",
+            f"FCN-8s {score_text(near[FCN])} (no interval)",
             greater(near[DECONVNET], near[FCN]),
         ),
         *(boundary_check(group, one["stages"]) for group, one in found.boundaries.items()),

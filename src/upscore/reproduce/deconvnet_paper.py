@@ -151,11 +151,13 @@ def _about(context: Context) -> tuple[str, ...]:
         + ("." if context.budget.papers else ", and ours here is a small fcn8s-quick."),
     ]
     if not context.budget.papers:
-        text.append(
-            f"The budget, {context.budget}, is shared among the trainings; networks are small and "
-            "begin from random weights. The three DeconvNets have twice the "
-            f"{context.budget.unit} of FCN-8s."
+        shared = (
+            f"The budget, {context.budget}, is shared among the trainings; the three DeconvNets "
+            f"have twice the {context.budget.unit} of FCN-8s."
+            if context.given_budget is None
+            else f"Every training has {context.given_budget}."
         )
+        text.append(f"{shared} Networks are small and begin from random weights.")
     warning = overlap_warning(context.train, context.split)
     if warning is not None:
         text.append(f"{warning[0].upper()}{warning[1:]}.")

@@ -80,11 +80,11 @@ def significantly_greater(values: Mapping[Any, float], others: Mapping[Any, floa
     """Whether a number is above another one; None where the difference is not significant.
 
     Args:
-        values, others: of one training or of several, by seed. Of several, the interval of the mean
-            difference between trainings of the same seed must leave out 0.
+        values, others: of several trainings, by seed. The interval of the mean difference between
+            trainings of the same seed must leave out 0; one seed cannot tell.
     """
     common = [seed for seed in values if seed in others]
     spread = spread_interval([values[seed] - others[seed] for seed in common])
     if spread is None:
-        return greater(*(part[common[0]] for part in (values, others))) if common else None
+        return None
     return None if spread[0] <= 0 <= spread[1] else spread[0] > 0

@@ -154,13 +154,19 @@ def _about(context: Context, plans: Sequence[PlannedTraining]) -> tuple[str, ...
     ]
     if not context.budget.papers:
         lr = plans[0].recipe.optim.lr
-        text.append(
+        shared = (
             f"The budget, {context.budget}, is shared among the trainings in the ratio of the "
-            "report's iterations, Exp. 3 twice as long as the others. Networks are small and begin "
-            f"from random weights, so the learning rate is {lr:g} instead of 1e-5, with a cosine "
-            "schedule that each training finishes. Adam, the weight decays, learned upsampling, "
-            "the factors 0.01 and 0.0001 on pool4 and pool3, and scores that start at zero are the "
-            "report's; the last table of this section has every setting that is not."
+            "report's iterations, Exp. 3 twice as long as the others."
+            if context.given_budget is None
+            else f"Every training has {context.given_budget}, so Exp. 3 is not longer than the "
+            "others."
+        )
+        text.append(
+            f"{shared} Networks are small and begin from random weights, so the learning rate is "
+            f"{lr:g} instead of 1e-5, with a cosine schedule that each training finishes. Adam, "
+            "the weight decays, learned upsampling, the factors 0.01 and 0.0001 on pool4 and "
+            "pool3, and scores that start at zero are the report's; the last table of this section "
+            "has every setting that is not."
         )
     return tuple(text)
 
