@@ -15,8 +15,7 @@ from torch.autograd import gradcheck
 from torch.func import functional_call
 
 from crf.brute_force import brute_force
-from upscore.crf import Bilateral, DenseCRF, Features, Gaussian, Potts
-from upscore.crf import layer as layer_module
+from upscore.crf import Bilateral, DenseCRF, Features, Gaussian, Potts, torch_mean_field
 from upscore.crf.layer import CRFLayer
 from upscore.errors import DataError, SettingsError
 
@@ -77,13 +76,13 @@ def test_equals_dense_crf(crf, size):
 @pytest.fixture
 def torch_on_the_cpu(monkeypatch):
     """What DenseCRF(device="cuda") runs, but on the CPU."""
-    infer = layer_module.infer_with_torch
+    infer = torch_mean_field.infer_with_torch
 
     def on_the_cpu(*arguments, device, **more):
         assert device == "cuda"
         return infer(*arguments, device="cpu", **more)
 
-    monkeypatch.setattr(layer_module, "infer_with_torch", on_the_cpu)
+    monkeypatch.setattr(torch_mean_field, "infer_with_torch", on_the_cpu)
 
 
 @pytest.mark.usefixtures("torch_on_the_cpu")

@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from upscore.cli.proposal_options import photos_of
 from upscore.data import open_dataset
 from upscore.data.dataset import DataSet
 from upscore.errors import DataError, SettingsError
+from upscore.proposals.sources import photos_of
 
 
 def pictures(root: Path, images: str, masks: str, names: str) -> None:

@@ -47,7 +47,9 @@ def test_the_keys_of_the_file_are_the_ones_that_count(tmp_path):
     assert content["stages"]["both"]["ensemble"]["of"] == ["fcn", "deconvnet"]
     assert read_pipeline(write(tmp_path / "again.yaml", content)) == read(tmp_path)
     path = write(tmp_path / "p.yaml", {"output": "fcn", "stages": stages()})
-    with pytest.raises(SettingsError, match=r"unknown setting 'output'; allowed: .*answer, stages"):
+    with pytest.raises(
+        SettingsError, match=r"unknown setting 'output'; there are .*answer, stages"
+    ):
         read_pipeline(path)
 
 

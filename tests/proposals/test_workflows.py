@@ -30,7 +30,7 @@ def test_make_recall_and_show(toy, tmp_path, capsys):
         lambda _: SlidingWindows(max_boxes=9),
         store,
         workers=1,
-        progress=lambda *step: done.append(step),
+        on_progress=lambda event: done.append((event.done, event.total)),
     )
     content = json.loads(json.dumps(made.to_dict()))
     assert (content["photos"], content["boxes"], content["failures"]) == (4, 36, [])

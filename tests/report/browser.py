@@ -89,7 +89,8 @@ def look(
         capture_output=True, text=True, timeout=HANG_S, check=False,
     )  # fmt: skip
     if console:
-        assert [line for line in done.stderr.splitlines() if "CONSOLE" in line] == []
+        problems = [line for line in done.stderr.splitlines() if "CONSOLE" in line]
+        assert not problems, "\n".join(problems)
     found = re.search(r'<pre id="probe">(.*?)</pre>', done.stdout, re.DOTALL)
     assert found is not None, done.stderr[-2000:]
     assert found.group(1), f"the page did not report; Chromium said: {done.stderr[-2000:]}"

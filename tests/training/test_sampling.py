@@ -24,7 +24,7 @@ def sampler_of(
         pass
 
     def fit(self: Training) -> Outcome:
-        found.append(self.sampler)
+        found.append(self.source)
         raise BegunError
 
     monkeypatch.setattr(Training, "fit", fit)

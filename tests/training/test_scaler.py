@@ -23,7 +23,7 @@ def scalers(monkeypatch: pytest.MonkeyPatch) -> list[torch.amp.GradScaler]:
     """fp16 on the CPU, its scale doubled at every second step; the scalers of all trainings."""
     made: list[torch.amp.GradScaler] = []
 
-    def launch(*_arguments: Any) -> Fabric:
+    def launch(*_arguments: Any, **_options: Any) -> Fabric:
         made.append(torch.amp.GradScaler("cpu", init_scale=16.0, growth_interval=2))
         plugin = MixedPrecision("16-mixed", "cpu", made[-1])
         return Fabric(accelerator="cpu", devices=1, plugins=[plugin])

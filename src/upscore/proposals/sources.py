@@ -299,13 +299,12 @@ def photos_of(data: DataSet, split: str | None) -> list[Pair]:
         SettingsError: no such split.
         DataError: no pair at all, or two photos of one name.
     """
-    if split is not None and split not in data.splits:
-        data.split(split)  # says which there are
+    names = list(data.splits) if split is None else [split]
+    found = [data.pairs(name) for name in names]
     for problem in data.problems:
         if problem.kind == "name collision":
             raise DataError(problem.message)
-    names = data.splits if split is None else [split]
-    pairs = list({pair.name: pair for name in names for pair in data.splits[name]}.values())
+    pairs = list({pair.name: pair for part in found for pair in part}.values())
     if not pairs:
         what = "the data set" if split is None else f"split {split!r}"
         raise DataError(f"{data.root}: {what} is empty; add photos to it")
