@@ -20,11 +20,11 @@ import numpy as np
 
 from upscore.core.labels import VOID, LabelMap
 from upscore.core.regions import connected_regions
-from upscore.data import open_data
-from upscore.evaluation.boundary import BoundaryF, BoundaryIoU
-from upscore.evaluation.confusion import Confusion
-from upscore.evaluation.object_size import COCO_SIZES, THINNESS, ObjectSizes
-from upscore.evaluation.trimap import Trimap
+from upscore.data import open_dataset
+from upscore.metrics.boundary import BoundaryF, BoundaryIoU
+from upscore.metrics.confusion import Confusion
+from upscore.metrics.object_size import COCO_SIZES, THINNESS, ObjectSizes
+from upscore.metrics.trimap import Trimap
 
 Pair = tuple[LabelMap, LabelMap]
 Update = Callable[[LabelMap, LabelMap], object]
@@ -77,7 +77,7 @@ def main() -> None:
     options = parser.parse_args()
     classes = options.classes
     if options.data:
-        split = open_data(options.data).split(options.split)
+        split = open_dataset(options.data).split(options.split)
         classes = len(split.labels)
         pairs = [shifted(split.read_labels(i)) for i in range(min(options.images, len(split)))]
     else:

@@ -26,13 +26,15 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
+from upscore.core.jit.threads import run_parallel
 from upscore.core.labels import RGBImage
+from upscore.core.parallel.processes import num_cores
 from upscore.core.runtime import cpu_name, peak_memory_bytes
-from upscore.core.team import run_team
 from upscore.crf import Bilateral, DenseCRF, Gaussian
-from upscore.crf import filtering as kernels
-from upscore.crf.engine import Engine, Kernel
-from upscore.crf.lattice import Stages
+from upscore.crf.lattice import filter as kernels
+from upscore.crf.lattice.build import Stages
+from upscore.crf.lattice.engine import Engine
+from upscore.crf.terms import Kernel
 
 SIZE = (500, 375)  # width, height
 NUM_CLASSES = 21
@@ -141,7 +143,7 @@ def phases(engine: Engine, rounds: int) -> tuple[dict[str, float], dict[str, flo
 
     def once(stages: Stages, segments: npt.NDArray[np.int64]) -> float:
         return timed(
-            lambda: run_team(
+            lambda: run_parallel(
                 kernels.filter_once, engine.threads, stages, engine.filter.values,  # type: ignore[union-attr]
                 engine.maps, engine.maps, lattice.cell_begin, lattice.entry_begin,
                 lattice.splat_pixel, lattice.splat_vertex, lattice.splat_weight,
@@ -156,10 +158,10 @@ def phases(engine: Engine, rounds: int) -> tuple[dict[str, float], dict[str, flo
     nothing = cast(Stages, (*idle, flags))
     for _ in range(rounds):
         samples["all"].append(once(lattice.stages, lattice.segments))
-        samples["update"].append(timed(engine.receive))
+        samples["update"].append(timed(engine.update_marginals))
         samples["splat, slice"].append(once(lattice.stages, no_chains))
         samples["slice"].append(once(nothing, lattice.segments))
-        engine.receive()
+        engine.update_marginals()
     middle = {name: statistics.median(values) for name, values in samples.items()}
     seconds = {
         "splat": middle["splat, slice"] - middle["slice"],
@@ -203,7 +205,7 @@ def _work(crf: DenseCRF, image: RGBImage, p: Probabilities, photos: int) -> None
 def folder(image: RGBImage, p: Probabilities, photos: int, rounds: int) -> dict[str, float]:
     """Photos a second: all threads on one photo, or a process for each core."""
     terms = SETTINGS["Gaussian 3/3, bilateral 20/3/5"]
-    cores = os.cpu_count() or 1
+    cores = num_cores()
     together, alone = DenseCRF(*terms, threads=cores), DenseCRF(*terms, threads=1)
     context = multiprocessing.get_context("spawn")
     one: list[float] = []

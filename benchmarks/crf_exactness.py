@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -23,8 +24,10 @@ from PIL import Image
 from upscore.core.images import IMAGE_SUFFIXES
 from upscore.core.labels import RGBImage
 from upscore.crf import Bilateral, DenseCRF, Gaussian
-from upscore.crf.brute_force import brute_force
 from upscore.crf.terms import Normalization
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests"))
+from crf.brute_force import brute_force  # type: ignore[import-not-found]
 
 Case = tuple[RGBImage, npt.NDArray[np.float32]]
 TERMS = {

@@ -37,7 +37,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from upscore.core.images import IMAGE_SUFFIXES, InputSpec, read_image
 from upscore.core.labels import VOC_LABELS, LabelMap, RGBImage
-from upscore.core.memory import keep_freed_memory
+from upscore.core.memory import tune_malloc
 from upscore.core.runtime import (
     Runtime,
     cpu_name,
@@ -48,17 +48,16 @@ from upscore.core.runtime import (
 )
 from upscore.crf.settings import crf_settings
 from upscore.inference.instance_wise import PAPER, InstanceSettings, InstanceWise
-from upscore.inference.run_network import find_model
-from upscore.inference.segmenter import Scores
-from upscore.models.catalog import create_model
-from upscore.models.checkpoint import load_model
-from upscore.models.deconvolution import DeconvBlock, MatrixConvTranspose2d, as_convolution
+from upscore.inference.segmenter import ScoreMap
+from upscore.models.base import Network
+from upscore.models.checkpoint import find_model, load_model
+from upscore.models.deconvolution import DeconvBlock, Im2colConvTranspose2d, as_convolution
+from upscore.models.factory import create_model
 from upscore.models.fold import fold_batch_norm
-from upscore.models.matrix_conv import MatrixConv2d
-from upscore.models.network import Network
+from upscore.models.im2col_conv import Im2colConv2d
+from upscore.proposals.base import Proposals
 from upscore.proposals.deconvnet_boxes import IMAGE_FILL, crop_with_padding, whole_pixels
-from upscore.proposals.edge_boxes import EdgeBoxes
-from upscore.proposals.proposals import Proposals
+from upscore.proposals.edge_boxes.edge_boxes import EdgeBoxes
 
 SIZE = (500, 375)  # width, height
 SPEC = InputSpec.named("imagenet")
@@ -88,7 +87,7 @@ class Outcome:
 
     network: float
     rest: float
-    scores: Scores
+    scores: ScoreMap
 
     @property
     def total(self) -> float:
@@ -107,9 +106,9 @@ def plain_layers(model: Network) -> nn.Module:
     """A copy with nothing but torch's own convolutions and deconvolutions."""
     plain = copy.deepcopy(model).eval()
     for module in plain.modules():
-        if isinstance(module, MatrixConv2d):
+        if isinstance(module, Im2colConv2d):
             module.__class__ = nn.Conv2d  # type: ignore[assignment]
-        elif isinstance(module, MatrixConvTranspose2d):
+        elif isinstance(module, Im2colConvTranspose2d):
             module.__class__ = nn.ConvTranspose2d  # type: ignore[assignment]
     return plain
 
@@ -172,7 +171,7 @@ def deconvolutions_as_convolutions(model: nn.Module) -> nn.Module:
         if isinstance(module, DeconvBlock):
             deconv = module.deconv
             if isinstance(deconv, nn.ConvTranspose2d) and not isinstance(
-                deconv, MatrixConvTranspose2d
+                deconv, Im2colConvTranspose2d
             ):
                 module.deconv = as_convolution(deconv)
     return changed
@@ -213,7 +212,7 @@ def steps(
 
     plain = plain_layers(model)
     yield "plain: eager, fp32, NCHW, one at a time", way(plain)
-    keep_freed_memory()
+    tune_malloc()
     yield "freed memory kept", way(plain)
     last = {"channels_last": True}
     plain.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
@@ -291,7 +290,7 @@ def agreement(a: LabelMap, b: LabelMap) -> float:
     return float((a == b).mean())
 
 
-def refined(scores: Scores, image: RGBImage, crf: Callable[..., Scores]) -> LabelMap:
+def refined(scores: ScoreMap, image: RGBImage, crf: Callable[..., ScoreMap]) -> LabelMap:
     probabilities = torch.from_numpy(scores).softmax(dim=0).numpy()
     labels: LabelMap = crf(image, probabilities=probabilities).argmax(axis=0).astype(np.uint8)
     return labels

@@ -17,9 +17,9 @@ import time
 import torch
 from torch import Tensor, nn
 
-from upscore.core.memory import keep_freed_memory
+from upscore.core.memory import tune_malloc
 from upscore.core.runtime import cpu_name
-from upscore.models.deconvolution import MatrixConvTranspose2d, as_convolution
+from upscore.models.deconvolution import Im2colConvTranspose2d, as_convolution
 from upscore.models.vgg import scaled
 
 LAYERS = {
@@ -46,7 +46,7 @@ def pair(
         plain = nn.ConvTranspose2d(before, after, 3, padding=1)
         return plain, as_convolution(plain)
     plain = nn.ConvTranspose2d(before, after, 7)
-    ours = MatrixConvTranspose2d(before, after, 7)
+    ours = Im2colConvTranspose2d(before, after, 7)
     ours.load_state_dict(plain.state_dict())
     return plain, ours
 
@@ -60,7 +60,7 @@ def main() -> None:
     parser.add_argument("--cpu-time", action="store_true")
     arguments = parser.parse_args()
     clock = time.process_time if arguments.cpu_time else time.perf_counter
-    keep_freed_memory()
+    tune_malloc()
     torch.manual_seed(0)
     dtype = {"fp32": torch.float32, "bf16": torch.bfloat16}[arguments.precision]
     print(f"\n{cpu_name()}, {torch.get_num_threads()} threads, {arguments.precision}, batch "

@@ -17,11 +17,11 @@ import numpy as np
 from scipy.sparse import csr_array
 from scipy.sparse.csgraph import min_weight_full_bipartite_matching
 
-from upscore.cli.proposal_options import make_edges
-from upscore.data.bsds import find_bsds
-from upscore.evaluation.edge_matching import Ints, Matching
-from upscore.evaluation.edges import TOLERANCE, count_edges, thin_along_normal
-from upscore.evaluation.morphology import thin
+from upscore.data.formats.bsds import find_bsds
+from upscore.edges.benchmark.matching import Ints, Matching
+from upscore.edges.benchmark.score import TOLERANCE, count_edges, thin_along_normal
+from upscore.edges.benchmark.thinning import thin
+from upscore.proposals.sources import make_edges
 
 DATA = Path(os.environ.get("UPSCORE_DATA", Path(__file__).parents[2] / "shared" / "data"))
 

@@ -18,9 +18,9 @@ import torch
 from torch import Tensor, nn
 
 from upscore.core.runtime import matrix_rate, select_runtime
+from upscore.edges.maps import edge_orientation
+from upscore.edges.network import EdgeNetwork
 from upscore.proposals import GradientEdges, LearnedEdges
-from upscore.proposals.edge_maps import edge_orientation
-from upscore.proposals.edge_network import EdgeNetwork
 
 
 def flops(height: int, width: int) -> float:

@@ -27,7 +27,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from upscore.core.images import IMAGE_SUFFIXES, InputSpec, read_image
 from upscore.core.labels import VOC_LABELS, RGBImage
-from upscore.core.memory import keep_freed_memory
+from upscore.core.memory import tune_malloc
 from upscore.core.runtime import (
     cpu_name,
     describe_machine,
@@ -35,10 +35,10 @@ from upscore.core.runtime import (
     peak_memory_bytes,
     select_runtime,
 )
-from upscore.inference.batch import predict_files
+from upscore.inference.predict_files import predict_files
 from upscore.inference.whole_image import WholeImage
-from upscore.models.catalog import create_model
-from upscore.models.matrix_conv import MatrixConv2d
+from upscore.models.factory import create_model
+from upscore.models.im2col_conv import Im2colConv2d
 
 SIZE = (500, 375)  # width, height
 SPEC = InputSpec.named("imagenet")
@@ -64,7 +64,7 @@ def make_photos(folder: Path, num: int, source: Path | None) -> list[Path]:
 def plain_way(geometry: str, width: float) -> Callable[[RGBImage], object]:
     model = create_model("fcn8s", num_classes=21, width=width, geometry=geometry)
     for module in model.modules():
-        if isinstance(module, MatrixConv2d):
+        if isinstance(module, Im2colConv2d):
             # nothing but torch's own convolutions
             module.__class__ = nn.Conv2d  # type: ignore[assignment]
     model.eval()
@@ -119,7 +119,7 @@ def main() -> None:
             "plain, pad 100": plain_way("caffe", arguments.width),
         }
         seconds = measure(plain, images)
-        keep_freed_memory()
+        tune_malloc()
         kept = {f"{way}, memory kept": work for way, work in plain.items()}
         seconds |= measure({"upscore": segmenter.predict, **kept}, images)
         with FlopCounterMode(display=False) as counter, torch.no_grad():

@@ -29,9 +29,9 @@ def status(field: str) -> float:
 
 def measure(count: int, arguments: argparse.Namespace) -> None:
     """One row of the table: MiB of the weights, resident with them, at most, and the boxes."""
-    from upscore.core.memory import bound_shape_caches, keep_freed_memory
+    from upscore.core.memory import limit_onednn_cache, tune_malloc
 
-    bound_shape_caches()  # as the command does, before torch comes in
+    limit_onednn_cache()  # as the command does, before torch comes in
     import ctypes
 
     import numpy as np
@@ -41,8 +41,8 @@ def measure(count: int, arguments: argparse.Namespace) -> None:
     from upscore.core.labels import VOC_LABELS
     from upscore.core.runtime import select_runtime
     from upscore.inference.instance_wise import PAPER, InstanceWise
-    from upscore.models.catalog import create_model
-    from upscore.proposals.grid import Grid
+    from upscore.models.factory import create_model
+    from upscore.proposals.sliding_window import Grid
 
     runtime = select_runtime("cpu", arguments.precision)
     torch.manual_seed(0)
@@ -60,7 +60,7 @@ def measure(count: int, arguments: argparse.Namespace) -> None:
     found = len(segmenter.boxes(photo))
     gc.collect()
     ctypes.CDLL(None).malloc_trim(0)
-    keep_freed_memory()
+    tune_malloc()
     Path("/proc/self/clear_refs").write_text("5", encoding="utf-8")  # forget the peak so far
     before = status("VmRSS")
     segmenter.predict(photo)

@@ -10,7 +10,7 @@ import gc
 import tempfile
 from pathlib import Path
 
-from upscore.core.memory import bound_shape_caches, keep_freed_memory
+from upscore.core.memory import limit_onednn_cache, tune_malloc
 
 
 def resident_mib() -> float:
@@ -27,8 +27,8 @@ def main() -> None:
     parser.add_argument("--every", type=int, default=200)
     parser.add_argument("--width", type=float, default=0.125)
     arguments = parser.parse_args()
-    bound_shape_caches()  # as the command does, before torch comes in
-    keep_freed_memory()
+    limit_onednn_cache()  # as the command does, before torch comes in
+    tune_malloc()
     import numpy as np
     import torch
     from PIL import Image
@@ -36,9 +36,9 @@ def main() -> None:
     from upscore.core.images import InputSpec
     from upscore.core.labels import VOC_LABELS
     from upscore.core.runtime import peak_memory_bytes, select_runtime
-    from upscore.inference.batch import predict_files
+    from upscore.inference.predict_files import predict_files
     from upscore.inference.whole_image import WholeImage
-    from upscore.models.catalog import create_model
+    from upscore.models.factory import create_model
 
     torch.manual_seed(0)
     model = create_model("fcn8s", num_classes=21, width=arguments.width, score_init="normal")

@@ -18,7 +18,7 @@ from typing import TypeVar
 
 import numpy as np
 
-from upscore.proposals.proposals import Proposals
+from upscore.proposals.base import Proposals
 from upscore.proposals.store import ProposalStore, StoredPhoto, write_store
 
 DIFFERENT = 200

@@ -21,9 +21,9 @@ from PIL import Image
 from torch import Tensor
 
 from upscore.core.labels import VOID, LabelMap
-from upscore.data import open_data
-from upscore.models.catalog import create_model
+from upscore.data import open_dataset
 from upscore.models.conv_vgg_bilinear import ConvVGGBilinear
+from upscore.models.factory import create_model
 
 STRIDE = 32
 
@@ -78,7 +78,7 @@ def main() -> None:
     parser.add_argument("--sizes", nargs="+", default=["375x500", "61x97", "384x512"])
     arguments = parser.parse_args()
 
-    dataset = open_data(arguments.data)
+    dataset = open_dataset(arguments.data)
     split, classes = dataset.split(arguments.split), len(dataset.labels)
     masks = [split.read_labels(index) for index in range(len(split))]
     print(f"| size | far edge moved, px | labels, right scores ({len(masks)} masks) | random |")

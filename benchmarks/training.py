@@ -26,18 +26,18 @@ from torch.utils.data import DataLoader, Dataset
 from torch.utils.flop_counter import FlopCounterMode
 
 from upscore.core.images import InputSpec
-from upscore.core.memory import keep_freed_memory
+from upscore.core.memory import tune_malloc
 from upscore.core.runtime import cpu_name, matrix_rate, peak_memory_bytes, select_runtime
-from upscore.data import Split, open_data
+from upscore.data import Split, open_dataset
 from upscore.data.toy import make_toy
 from upscore.data.transforms import Augment
-from upscore.models.catalog import create_model
-from upscore.models.matrix_conv import MatrixConv2d
-from upscore.models.network import Network
+from upscore.models.base import Network
+from upscore.models.factory import create_model
+from upscore.models.im2col_conv import Im2colConv2d
 from upscore.training.loss import cross_entropy_sum
 from upscore.training.optim import OptimSettings, make_optimizers
-from upscore.training.order import shuffled
-from upscore.training.sampler import Sampler
+from upscore.training.sample_order import random_order
+from upscore.training.sample_stream import Sampler
 
 CROP = (320, 320)
 SPEC = InputSpec.named("imagenet")
@@ -62,7 +62,7 @@ def plain_model(name: str, **options: Any) -> Network:
     """The network of the catalogue with nothing but torch's own convolutions."""
     model = create_model(name, **options)
     for module in model.modules():
-        if isinstance(module, MatrixConv2d):
+        if isinstance(module, Im2colConv2d):
             module.__class__ = nn.Conv2d  # type: ignore[assignment]
     return model
 
@@ -93,7 +93,7 @@ def our_step(split: Split, batch: int, width: float) -> tuple[Callable[[], None]
     model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     (optimizer,) = make_optimizers(model, OptimSettings(name="adam", lr=1e-5))
     augment = Augment(crop=CROP, flip=0.5)
-    steps = Sampler(split, augment, shuffled(len(split)), seed=0, batch=batch).steps(0)
+    steps = Sampler(split, augment, random_order(len(split)), seed=0, batch=batch).steps(0)
 
     def step() -> None:
         part = next(steps)[0]
@@ -126,14 +126,14 @@ def main() -> None:
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         make_toy(Path(folder), num=20, seed=0)
-        split = open_data(Path(folder)).split("train")
+        split = open_dataset(Path(folder)).split("train")
         ours, model = our_step(split, options.batch, options.width)
         plain = {
             "plain": plain_step(split, options.batch, options.width, "same"),
             "plain, pad 100": plain_step(split, options.batch, options.width, "caffe"),
         }
         times = measure(plain, options.rounds)
-        keep_freed_memory()
+        tune_malloc()
         kept = {f"{name}, memory kept": step for name, step in plain.items()}
         times |= measure({"ours": ours, **kept}, options.rounds)
 

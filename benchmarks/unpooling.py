@@ -23,7 +23,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from upscore.core.memory import keep_freed_memory
+from upscore.core.memory import tune_malloc
 from upscore.core.runtime import cpu_name
 from upscore.models.unpooling import SwitchPool, Unpool
 from upscore.models.vgg import CHANNELS, scaled
@@ -154,7 +154,7 @@ def main() -> None:
     parser.add_argument("--cpu-time", action="store_true")
     arguments = parser.parse_args()
     clock = time.process_time if arguments.cpu_time else time.perf_counter
-    keep_freed_memory()
+    tune_malloc()
     torch.manual_seed(0)
     dtype = {"fp32": torch.float32, "bf16": torch.bfloat16}[arguments.precision]
     maps: list[Tensor] = []

@@ -1,18 +1,71 @@
-"""Semantic segmentation with FCN and its decoders: ``upscore.load("RUN").segment("photo.jpg")``."""
+"""Semantic segmentation with FCN, DeconvNet and their decoders: train, score, label, report.
 
-TYPE_CHECKING = False  # type checkers know the name; importing typing would cost 10 ms
+The functions below do what the commands of the same names do; each returns a result object. Names
+are imported when they are first used, so that ``import upscore`` is fast.
+"""
+
+TYPE_CHECKING = False  # type checkers take it as true; importing typing would cost 10 ms
 
 if TYPE_CHECKING:
-    from upscore.inference.photo import load as load
+    from upscore import crf as crf
+    from upscore import edges as edges
+    from upscore import metrics as metrics
+    from upscore import proposals as proposals
+    from upscore.data import open_dataset as open_dataset
+    from upscore.inference.api import load as load
+    from upscore.models.factory import create_model as create_model
+    from upscore.models.factory import list_models as list_models
+    from upscore.training.torch_dataset import TorchDataset as TorchDataset
+    from upscore.workflows.compare import compare as compare
+    from upscore.workflows.evaluate import evaluate as evaluate
+    from upscore.workflows.predict import predict as predict
+    from upscore.workflows.refine import refine as refine
+    from upscore.workflows.train import train as train
 
 __version__ = "0.1.0"
-__all__ = ["__version__", "load"]
+
+_HOMES = {
+    "TorchDataset": "training.torch_dataset",
+    "compare": "workflows.compare",
+    "create_model": "models.factory",
+    "evaluate": "workflows.evaluate",
+    "list_models": "models.factory",
+    "load": "inference.api",
+    "open_dataset": "data",
+    "predict": "workflows.predict",
+    "refine": "workflows.refine",
+    "train": "workflows.train",
+}
+_PACKAGES = ("crf", "edges", "metrics", "proposals")
+
+__all__ = [
+    "TorchDataset",
+    "__version__",
+    "compare",
+    "create_model",
+    "crf",
+    "edges",
+    "evaluate",
+    "list_models",
+    "load",
+    "metrics",
+    "open_dataset",
+    "predict",
+    "proposals",
+    "refine",
+    "train",
+]
 
 
 def __getattr__(name: str) -> object:
-    """``load`` brings torch, so it is imported when it is first asked for."""
-    if name == "load":
-        from upscore.inference.photo import load
+    from importlib import import_module
 
-        return load
+    if name in _PACKAGES:
+        return import_module(f"upscore.{name}")
+    if name in _HOMES:
+        return getattr(import_module(f"upscore.{_HOMES[name]}"), name)
     raise AttributeError(f"module 'upscore' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return __all__

@@ -23,10 +23,10 @@ from upscore.cli.main import main
 from upscore.core.images import InputSpec
 from upscore.core.labels import Labels
 from upscore.core.run_folder import RunFolder
-from upscore.data import open_data
+from upscore.data import open_dataset
 from upscore.data.toy import make_toy
-from upscore.models.catalog import create_model
 from upscore.models.checkpoint import save_model
+from upscore.models.factory import create_model
 
 
 @dataclass
@@ -86,7 +86,7 @@ class World:
 def pristine(tmp_path_factory: pytest.TempPathFactory) -> World:
     world = World(tmp_path_factory.mktemp("world"))
     make_toy(world.toy, num=6, seed=0)
-    labels = open_data(world.toy).labels
+    labels = open_dataset(world.toy).labels
     model = create_model("fcn32s", num_classes=len(labels), width=0.02, fc_width=4)
     save_model(world.run / "model", model, labels=labels, input_spec=InputSpec.named("imagenet"))
     RunFolder(world.run).write_manifest({"command": "test"})
@@ -344,7 +344,7 @@ CASES: dict[str, tuple[Callable[[World], list[str]], int, str]] = {
     "unknown recipe": (training(recipe="fcn8-quick"), 2, r"did you mean 'fcn8s-quick'"),
     "no recipe file": (training(recipe="none.yaml"), 2, r"none\.yaml: no such recipe file"),
     "recipe: unknown key": (recipe_file("model: {name: fcn8s}\nbudget: {hours: 2}"), 2,
-                            r"unknown setting 'budget\.hours'; allowed: iterations"),
+                            r"unknown setting 'budget\.hours'; there are iterations"),
     "recipe: no model": (recipe_file("budget: {epochs: 2}"), 2, r"setting 'model' is missing"),
     "recipe: not yaml": (recipe_file("model: {name"), 2, r"mine\.yaml, line \d+: not valid YAML"),
     "recipe: empty": (recipe_file(""), 2, r"mine\.yaml: want 'key: value'"),
@@ -354,8 +354,8 @@ CASES: dict[str, tuple[Callable[[World], list[str]], int, str]] = {
     "set: negative rate": (training("optim.lr=-1"), 2, r"optim\.lr: .*greater than 0"),
     "set: two budgets": (training("budget.minutes=1", "budget.epochs=1"), 2, r"exactly one of"),
     "set: unknown network": (training("model.name=fcn9s"), 2, r"no network 'fcn9s'.*fcn8s"),
-    "set: unknown option": (training("model.options.widht=1"), 2, r"no option 'widht'.*width"),
-    "set: option range": (training("model.options.width=0"), 2, r"width is 0"),
+    "set: unknown option": (training("model.options.widht=1"), 2, r"'widht'; did you mean 'width'"),
+    "set: option range": (training("model.options.width=0"), 2, r"width: input should be greater"),
     "set: no such split": (training("data.val_split=test"), 2, r"no split 'test'; there are"),
     "set: batch of unequal photos": (training("augment.crop=null"), 2, r"set augment\.crop to"),
     "set: fp16 on a CPU": (training("precision=fp16", "device=cpu"), 2, r"fp16 needs a GPU"),
@@ -411,7 +411,7 @@ CASES: dict[str, tuple[Callable[[World], list[str]], int, str]] = {
     # refinement
     "crf: unknown name": (lambda w: w.predict(w.photo, more=("--crf", "deconvnt")), 2,
                           r"no CRF settings 'deconvnt'; did you mean 'deconvnet'\?.*\.yaml file"),
-    "crf: of evaluate": (lambda w: w.evaluate("--crf", "many"), 2, r"There are deconvnet"),
+    "crf: of evaluate": (lambda w: w.evaluate("--crf", "many"), 2, r"there are deconvnet"),
     "crf: no file": (lambda w: w.predict(w.photo, more=("--crf", "none.yaml")), 2,
                      r"none\.yaml: no such file of CRF settings"),
     "crf: unknown key": (crf_file("gaussian: {sx: 3, sxy: 3, weight: 3}"), 2,
@@ -582,7 +582,7 @@ def full_disk(monkeypatch: pytest.MonkeyPatch, number: int) -> None:
     def fail(*_args: object, **_options: object) -> None:
         raise OSError(number, "simulated")
 
-    monkeypatch.setattr("upscore.core.files.tempfile.mkstemp", fail)
+    monkeypatch.setattr("upscore.core.files.create_temporary", fail)
 
 
 @pytest.mark.parametrize(

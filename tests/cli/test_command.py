@@ -12,30 +12,9 @@ from pathlib import Path
 import pytest
 
 from upscore.cli.main import main
+from upscore.cli.verbs import GROUPS, VERBS
 
 REPOSITORY = Path(__file__).resolve().parents[2]
-VERBS = (
-    "train",
-    "sweep",
-    "evaluate",
-    "compare",
-    "predict",
-    "pipeline",
-    "refine",
-    "tune-crf",
-    "report",
-    "reproduce fcn-report",
-    "reproduce deconvnet-paper",
-    "recipes",
-    "doctor",
-    "data check",
-    "data toy",
-    "proposals make",
-    "proposals recall",
-    "proposals show",
-    "edges train",
-    "edges evaluate",
-)
 HEAVY = (
     "torch",
     "numpy",
@@ -62,7 +41,7 @@ def test_help_imports_nothing_heavy(verb: str) -> None:
     assert done.stdout.splitlines()[-1] == "[]"
 
 
-@pytest.mark.parametrize("verb", VERBS)
+@pytest.mark.parametrize("verb", [*(verb.name for verb in VERBS), *GROUPS])
 def test_every_verb_explains_itself(verb: str, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as stop:
         main([*verb.split(), "--help"])
@@ -78,7 +57,14 @@ def test_version(capsys: pytest.CaptureFixture[str]) -> None:
 def test_doctor_tells_device_precision_rate_and_extras(capsys: pytest.CaptureFixture[str]) -> None:
     main(["doctor"])
     out = capsys.readouterr().out
-    for words in ("torch", "device chosen", "precision chosen", "TFLOP/s measured", "extra video"):
+    for words in (
+        "torch",
+        "device chosen",
+        "precision chosen",
+        "TFLOP/s measured",
+        "extra video",
+        "extra tune",
+    ):
         assert words in out
 
 

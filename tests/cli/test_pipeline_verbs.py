@@ -17,13 +17,13 @@ from upscore.cli import predict as predict_verb
 from upscore.cli.main import main
 from upscore.cli.segmenter_options import SegmenterOptions
 from upscore.core.images import read_image
-from upscore.data import open_data
+from upscore.data import open_dataset
 from upscore.errors import NotFoundError, RunError, SettingsError, WorkError
-from upscore.evaluation.confusion import Confusion
-from upscore.evaluation.results import read_results
-from upscore.inference.pipeline import Pipeline, load_pipeline
+from upscore.inference.pipeline.run import Pipeline, load_pipeline
 from upscore.inference.whole_image import WholeImage
-from upscore.proposals.grid import Grid
+from upscore.metrics.confusion import Confusion
+from upscore.metrics.score_files import read_results
+from upscore.proposals.sliding_window import Grid
 
 FEW = {"num": 3, "sides": (33, 48)}
 
@@ -64,7 +64,7 @@ def test_every_stage_is_scored_in_one_pass(path, data, tmp_path, capsys, monkeyp
     assert len(calls) == 3 + 3, "three photos, and three examples of the answer"
     pipeline = load_pipeline(path)
     expected = {name: Confusion(3) for name in stages()}
-    split = open_data(data).split("val")
+    split = open_dataset(data).split("val")
     for index in range(len(split)):
         sample = split.read(index)
         for name, labels in pipeline.predict_of(sample.image).items():
@@ -118,7 +118,7 @@ def test_classes_in_another_order(tmp_path, capsys):
     evaluate(path, data)
     network = load_pipeline(path)
     expected = Confusion(3)
-    split = open_data(data).split("val")
+    split = open_dataset(data).split("val")
     for index in range(3):
         sample = split.read(index)
         expected.update(sample.labels, 2 - network.predict(sample.image))
@@ -204,7 +204,7 @@ def test_results_as_boxes_are_added(path, data, tmp_path, capsys):
     image = data.parent / "images/p1.png"
     options = {"out": out, "save": "labels,overlay,probabilities", "save_proposal_steps": "2, 1,50"}
     predict(path, image, **options)
-    assert f"as boxes are added: {out / 'steps'}" in capsys.readouterr().out
+    assert f"steps: {out / 'steps'}" in capsys.readouterr().out
     files = sorted(str(p.relative_to(out)) for p in out.rglob("*") if p.is_file())
     steps = [
         f"steps/deconvnet/{product}/p1-{count}{suffix}"
@@ -226,7 +226,7 @@ def test_results_as_boxes_are_added(path, data, tmp_path, capsys):
 
     # a photo is done when its steps are there, too
     predict(path, image, resume=True, **options)
-    assert "Passed over 1 files" in capsys.readouterr().out
+    assert "Skipped 1 files" in capsys.readouterr().out
     lost = out / "steps/deconvnet/labels/p1-002.png"
     lost.unlink()
     predict(path, image, resume=True, **options)
@@ -242,8 +242,8 @@ def test_only_probabilities_that_are_asked_for_are_kept(path, data, tmp_path, ca
 
 
 def test_photos_new_to_the_store_are_computed_alike(path, data, tmp_path, capsys):
-    from upscore.proposals.edge_boxes import EdgeBoxes
-    from upscore.proposals.edges import GradientEdges
+    from upscore.edges.detectors import GradientEdges
+    from upscore.proposals.edge_boxes.edge_boxes import EdgeBoxes
 
     settings = EdgeBoxes(GradientEdges(), max_boxes=9, min_box_area=60).settings()
     make_store(tmp_path / "b.parquet", {}, settings=settings)
@@ -269,7 +269,7 @@ def test_wrong_use_of_predict(path, data, tmp_path):
 
 
 def test_steps_are_of_photos(path, tmp_path, monkeypatch):
-    monkeypatch.setattr("upscore.inference.batch.require_video", lambda: None)
+    monkeypatch.setattr("upscore.inference.predict_files.require_video", lambda: None)
     film = tmp_path / "film.mp4"
     film.touch()
     with pytest.raises(SettingsError, match=r"film\.mp4: .* of photos, not of videos"):

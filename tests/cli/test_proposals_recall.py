@@ -8,19 +8,18 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from upscore.cli.proposals_recall import COUNTS, SOURCES, recall, source_of
+from upscore.cli.proposals_recall import COUNTS, SOURCES, recall
 from upscore.core.files import make_folder
 from upscore.data.toy import make_toy
 from upscore.errors import (
     DataError,
-    MissingExtraError,
     NotFoundError,
     OutputError,
     SettingsError,
     WorkError,
 )
 from upscore.proposals import recall as room
-from upscore.proposals import selective_search
+from upscore.proposals.sources import parse_source
 
 
 @pytest.fixture(scope="module")
@@ -51,7 +50,7 @@ def spoilt(tmp_path):
 
 def test_defaults_are_those_of_the_room():
     assert COUNTS == room.COUNTS
-    assert len(set(SOURCES)) == 5
+    assert len(set(SOURCES)) == 3
 
 
 def test_ground_truth_is_the_ceiling_and_all_files_are_written(toy, tmp_path, capsys):
@@ -115,28 +114,24 @@ def test_all_photos_with_objects_fail(spoilt):
     [
         ("edge-boxes", {"kind": "EdgeBoxes"}),
         ("edge-boxes:gradient", {"kind": "EdgeBoxes"}),
-        ("opencv-edge-boxes:gradient", {"kind": "OpenCVEdgeBoxes", "max_boxes": 77}),
-        ("selective-search", {"kind": "SelectiveSearch", "mode": "fast", "max_boxes": 77}),
-        ("selective-search:quality", {"mode": "quality"}),
         ("grid", {"kind": "Grid", "max_boxes": 77}),
     ],
 )
 def test_words(word, settings):
-    found = source_of(word, max_boxes=77).settings()
+    found = parse_source(word, max_boxes=77).settings()
     assert settings.items() <= found.items()
 
 
-@pytest.mark.parametrize("name", ["edge-boxes", "opencv-edge-boxes"])
-def test_parameters_of_edge_boxes(name):
-    words = (f"{name}:gradient", f"{name}:gradient,beta=0.9,min-box-area=300,eta=.5")
-    plain, other = (source_of(word, max_boxes=5).settings() for word in words)
+def test_parameters_of_edge_boxes():
+    words = ("edge-boxes:gradient", "edge-boxes:gradient,beta=0.9,min-box-area=300,eta=.5")
+    plain, other = (parse_source(word, max_boxes=5).settings() for word in words)
     assert {key for key in plain if plain[key] != other[key]} == {"beta", "min_box_area", "eta"}
     assert (other["beta"], other["min_box_area"], other["eta"]) == (0.9, 300, 0.5)
 
 
 def test_edge_maps_differ():
     learned, gradient = (
-        source_of(f"opencv-edge-boxes:{edges}", max_boxes=5).settings()["edges"]
+        parse_source(f"edge-boxes:{edges}", max_boxes=5).settings()["edges"]
         for edges in ("learned", "gradient")
     )
     assert learned["kind"] == "LearnedEdges"
@@ -150,14 +145,13 @@ def test_edge_maps_differ():
         ("none.parquet", "no such file"),
         ("grid:fine", "no source 'grid:fine'"),
         ("edge-boxes:canny", r"allowed: edge-boxes:learned, edge-boxes:gradient"),
-        ("selective-search:slow", "allowed: selective-search:fast, selective-search:quality"),
         ("edge-boxes:gradient,beat=1", r"'beat=1' is no parameter; allowed: alpha, beta"),
         ("edge-boxes:gradient,beta", r"'beta' is no parameter"),
         ("edge-boxes:gradient,beta=x", r"beta is 'x'; want a number"),
         ("edge-boxes:gradient,beta=2", r"beta is 2"),
-        ("opencv-edge-boxes:gradient,beta=2", r"beta is 2"),
-        ("selective-search:fast,seed=1", r"no source 'selective-search"),
-        ("edge-boxes:structured-forest", r"--model model\.yml\.gz"),
+        ("opencv-edge-boxes:gradient", r"write_boxes .*--source opencv-edge-boxes`"),
+        ("selective-search:fast", r"write_boxes .*--source selective-search`"),
+        ("edge-boxes:structured-forest", r"--edges structured-forest --model model\.yml\.gz`"),
     ],
 )
 def test_unknown_words(toy, word, message):
@@ -187,10 +181,3 @@ def test_no_data_and_no_place_to_write(toy, tmp_path):
     (tmp_path / "file").write_text("mine")
     with pytest.raises(OutputError, match="a file stands where a folder is needed"):
         recall(data=toy, sources=("grid",), out=tmp_path / "file")
-
-
-def test_without_opencv(toy, monkeypatch):
-    told = "this needs OpenCV; run: pip install 'upscore[opencv]'"
-    monkeypatch.setattr(selective_search._opencv, "_ask", lambda _: ("missing", told))
-    with pytest.raises(MissingExtraError, match="pip install"):
-        recall(data=toy, sources=("grid", "selective-search"), workers=1)

@@ -5,7 +5,7 @@ import pytest
 from PIL import Image
 
 from upscore.cli.proposal_options import SourceOptions
-from upscore.cli.proposals_show import show
+from upscore.cli.proposals import show
 from upscore.errors import DataError, NotFoundError, SettingsError
 
 GRID = SourceOptions(source="grid", max_boxes=40)
@@ -35,7 +35,7 @@ def test_boxes_alone_and_with_the_edge_map(photo, tmp_path, capsys):
 
 
 def test_boxes_of_a_store(photo, tmp_path, capsys):
-    from upscore.proposals.make import Photo, make_store
+    from upscore.proposals.build_store import Photo, make_store
 
     store = tmp_path / "boxes.parquet"
     make_store([Photo("photo", photo)], GRID.build(), store, workers=1)

@@ -12,10 +12,12 @@ from pathlib import Path
 
 import pytest
 
-from upscore.cli import sweep as verb
 from upscore.cli.main import main
+from upscore.core.progress import Progress
 from upscore.data.toy import make_toy
 from upscore.report.sweep_tables import Spread, SweptRun, group_rows, grouped, shown
+from upscore.workflows import sweep as workflow
+from upscore.workflows.sweep_grid import SweepGrid
 from waiting import HANG_S, wait_until
 
 TINY = "model.options={width: 0.02, fc_width: 4}"
@@ -34,10 +36,10 @@ if (sweep.parent / "wait").exists():
     sys.stdin.read()  # until the sweep lets go
     (out / "saved").touch()
     sys.exit(130)
-print("50% iteration 1", file=sys.stderr)
+print(json.dumps({"progress": 0.5, "text": "iteration 1"}))
 lr = float(settings["optim.lr"])
 if lr == 0.5 and not (sweep.parent / "mended").exists():
-    print("upscore: the loss is not finite\\n         at iteration 3", file=sys.stderr)
+    print(json.dumps({"error": "the loss is not finite\\nat iteration 3"}))
     sys.exit(1)
 score = lr + int(settings["seed"]) / 10
 (out / "log.csv").write_text(
@@ -59,12 +61,12 @@ def pretend(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     script.write_text(PRETEND)
     out = tmp_path / "ü sweep"
 
-    def standings(_out: Path, grid: verb.Grid, _data: object) -> dict[str, str]:
+    def statuses(_out: Path, grid: SweepGrid, _data: object) -> dict[str, str]:
         return {p.name: "finished" if (out / p.name / "done").exists() else "new"
-                for p in grid.points}  # fmt: skip
+                for p in grid.configs}  # fmt: skip
 
-    monkeypatch.setattr(verb, "TRAIN", (sys.executable, str(script), "train"))
-    monkeypatch.setattr(verb, "_standings", standings)
+    monkeypatch.setattr(workflow, "TRAIN", (sys.executable, str(script), "train"))
+    monkeypatch.setattr(workflow, "_run_statuses", statuses)
     return out
 
 
@@ -137,6 +139,24 @@ def test_what_each_training_is_begun_with(toy: Path, pretend: Path) -> None:
                      "optim.lr=0.125", "seed=4"]  # fmt: skip
 
 
+def test_from_python(toy: Path, pretend: Path) -> None:
+    events: list[Progress] = []
+    result = workflow.sweep(
+        "fcn8s-quick", data=toy, out=pretend, assignments=[TINY, "optim.lr=0.25,0.5", "seed=0,1"],
+        processes=2, on_progress=events.append,
+    )  # fmt: skip
+    written = json.loads((pretend / "sweep.json").read_text("utf-8"))
+    content = json.loads(json.dumps(result.to_dict()))
+    assert content["runs"] == written["runs"]
+    assert content["groups"] == written["groups"]
+    assert content["folder"] == str(pretend)
+    assert [run.name for run in result.failed] == ["lr=0.5_seed=0", "lr=0.5_seed=1"]
+    assert [event.done for event in events if not event.notices] == [0, 1, 2, 3, 4]
+    assert {event.total for event in events} == {4}
+    lines = {notice.text for event in events for notice in event.notices}
+    assert lines == {f"{run.name}: 50% iteration 1" for run in result.runs}
+
+
 def test_another_sweep_in_the_same_folder(
     toy: Path, pretend: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -158,7 +178,7 @@ def test_stopped_by_a_person(
         raise KeyboardInterrupt
         yield
 
-    monkeypatch.setattr(verb, "as_completed", interrupted)
+    monkeypatch.setattr(workflow, "as_completed", interrupted)
     assert run(toy, pretend) == 130
     assert "Go on with the same command" in " ".join(capsys.readouterr().err.split())
     assert calls(pretend) == {"lr=0.25_seed=0": 1}, "the others were not begun"
@@ -169,8 +189,8 @@ def test_stopped_by_a_person(
 
 def test_a_process_ends_with_the_one_that_holds_it() -> None:
     code = (
-        "import threading; from upscore.cli import leashed\n"
-        "threading.Thread(target=leashed._end_with_input, daemon=True).start(); "
+        "import threading; from upscore.workflows.train_process import end_with_input\n"
+        "threading.Thread(target=end_with_input, daemon=True).start(); "
         f"threading.Event().wait({HANG_S})"
     )
     child = subprocess.Popen([sys.executable, "-c", code], stdin=subprocess.PIPE)
@@ -183,17 +203,19 @@ def test_a_process_ends_with_the_one_that_holds_it() -> None:
 
 
 @pytest.mark.parametrize(
-    ("told", "code", "message"),
+    ("error", "lines", "code", "message"),
     [
-        (["5% x", "upscore: a.jpg: bad", "         give another"], 2, "a.jpg: bad give another"),
-        (["5% x", "Killed"], 3, "exit status 3: Killed"),
-        ([], 1, "exit status 1"),
-        (["5% x"], -9, "ended by SIGKILL, most likely of too little memory"),
-        ([], -15, "ended by SIGTERM"),
+        ("a.jpg: bad\n  give another", ["5% x"], 2, "a.jpg: bad give another"),
+        (None, ["5% x", "Killed", ""], 3, "exit status 3: Killed"),
+        (None, [], 1, "exit status 1"),
+        (None, ["5% x"], -9, "ended by SIGKILL, most likely of too little memory"),
+        (None, [], -15, "ended by SIGTERM"),
     ],
 )
-def test_why_a_training_failed(told: list[str], code: int, message: str) -> None:
-    assert verb.complaint(told, code) == message
+def test_why_a_training_failed(
+    error: str | None, lines: list[str], code: int, message: str
+) -> None:
+    assert workflow.failure_reason(error, lines, code) == message
 
 
 def test_means_and_deviations() -> None:

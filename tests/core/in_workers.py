@@ -8,6 +8,9 @@ import threading
 from pathlib import Path
 from uuid import uuid4
 
+from upscore.core.failures import Failure
+from upscore.errors import DataError, MissingExtraError, NotFoundError
+
 
 def die(*_: object) -> None:
     """What the kernel does to a process that asks for too much memory, less the signal."""
@@ -18,6 +21,28 @@ def double(number: int) -> int:
     if number < 0:
         raise ValueError(f"{number} is negative")
     return 2 * number
+
+
+class Picky:
+    """Halves numbers; words make it raise, return a failure of its own, or end its process."""
+
+    def __call__(self, item: str) -> int | Failure:
+        match item.split(":")[0]:
+            case "odd":
+                raise KeyError(item)
+            case "data":
+                raise DataError("first line\nsecond line")
+            case "memory":
+                raise MemoryError
+            case "own":
+                return Failure(99, "mine", "what I say")
+            case "missing":
+                raise MissingExtraError("run: pip install X")
+            case "lost":
+                raise NotFoundError("no such file")
+            case "die":
+                die()
+        return int(item) // 2
 
 
 def mark(folder: str) -> int:
@@ -34,7 +59,7 @@ def mark_and_stay(folder: str) -> int:
 
 
 if __name__ == "__main__":  # a program with two workers, to be killed
-    from upscore.core.worker_pool import in_processes
+    from upscore.core.parallel.processes import in_processes
 
     for _ in in_processes(mark_and_stay, [sys.argv[1]] * 10, processes=2):
         pass

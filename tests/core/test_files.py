@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import errno
 import os
-import tempfile
 from pathlib import Path
 
 import pytest
@@ -68,6 +67,19 @@ def test_permissions_follow_the_umask(tmp_path: Path) -> None:
     assert (tmp_path / "a.txt").stat().st_mode & 0o777 == 0o640
 
 
+def test_the_umask_of_the_process_is_never_changed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Even for a moment: files of other threads would get the permissions of that moment."""
+
+    def refuse(_: int) -> int:
+        raise AssertionError("os.umask was called")
+
+    monkeypatch.setattr(os, "umask", refuse)
+    write_text(tmp_path / "a.txt", "x")
+    assert (tmp_path / "a.txt").read_text() == "x"
+
+
 def test_long_names(tmp_path: Path) -> None:
     write_text(tmp_path / ("n" * 250), "x")
     assert names(tmp_path) == ["n" * 250]
@@ -89,10 +101,10 @@ def test_failures_to_begin(
 ) -> None:
     """Tests may run as root, who may write everywhere, so the refusal is simulated."""
 
-    def refuse(**_: object) -> None:
+    def refuse(_: Path) -> Path:
         raise OSError(code, os.strerror(code))
 
-    monkeypatch.setattr(tempfile, "mkstemp", refuse)
+    monkeypatch.setattr(files, "create_temporary", refuse)
     with pytest.raises(OutputError, match=f"cannot write .*a.txt: {reason}") as caught:
         write_text(tmp_path / "a.txt", "x")
     assert caught.value.exit_code == 1

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import concurrent.futures
 import io
+import subprocess
+import sys
 import warnings
 from pathlib import Path
 
@@ -185,6 +187,38 @@ def test_pixel_limit_is_checked_before_decoding(tmp_path: Path) -> None:
         with pytest.raises(DataError, match=r"50x40 is .* over the limit .* --max-pixels 2000"):
             read(path, max_pixels=1999)
     assert image_size(path, max_pixels=2000) == (40, 50)
+
+
+@pytest.mark.parametrize("suffix", ["png", "tif", "webp"])
+def test_pillows_own_limit_gives_way_to_ours(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, suffix: str
+) -> None:
+    """It is a setting of the whole process, so it is the same afterwards."""
+    path = save(tmp_path / f"a.{suffix}", Image.new("RGB", (50, 40)))
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 900)  # refuses pictures over 1800 pixels
+    assert read_image(path, max_pixels=2000).shape == (40, 50, 3)
+    assert Image.MAX_IMAGE_PIXELS == 900
+    with pytest.raises(DataError, match=r"far over the limit .* --max-pixels"):
+        read_image(path, max_pixels=1800)
+    with pytest.raises(DataError, match=r"50x40 is .* over the limit"):
+        read_image(path, max_pixels=1801)
+    assert Image.MAX_IMAGE_PIXELS == 900
+
+
+def test_importing_changes_nothing_in_the_process() -> None:
+    """A host program keeps Pillow's guard against decompression bombs, and its own warnings."""
+    code = (
+        "import warnings, numpy; from PIL import Image; "
+        "before = Image.MAX_IMAGE_PIXELS, list(warnings.filters); "
+        "import upscore.core.images, upscore.core.memory, upscore.core.parallel.processes; "
+        "print(before == (Image.MAX_IMAGE_PIXELS, list(warnings.filters)))"
+    )
+    source = str(Path(__file__).resolve().parents[2] / "src")
+    done = subprocess.run(
+        [sys.executable, "-c", code], env={"PYTHONPATH": source},
+        capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    assert done.stdout.strip() == "True"
 
 
 @pytest.mark.parametrize("suffix", ["jpg", "png", "bmp", "tif", "webp"])

@@ -72,9 +72,9 @@ def test_bad_sets(names: list[str], colors: list | None, message: str) -> None:
 
 
 def test_unknown_name_shows_the_nearest() -> None:
-    with pytest.raises(SettingsError, match="no class 'peson'; did you mean person"):
+    with pytest.raises(SettingsError, match="no class 'peson'; did you mean 'person'"):
         VOC_LABELS.index("peson")
-    with pytest.raises(SettingsError, match="did you mean a, b"):
+    with pytest.raises(SettingsError, match="there are a, b"):
         Labels.of(["a", "b"]).index("zzzz")
 
 

@@ -19,7 +19,7 @@ def run(code: str, **env: str) -> str:
 
 
 SHOW = (
-    "import os; from upscore.core.memory import bound_shape_caches; bound_shape_caches(); "
+    "import os; from upscore.core.memory import limit_onednn_cache; limit_onednn_cache(); "
     "print(os.environ.get('ONEDNN_PRIMITIVE_CACHE_CAPACITY'), os.environ.get('LRU_CACHE_CAPACITY'))"
 )
 
@@ -37,7 +37,7 @@ def test_too_late_after_torch():
     assert run("import sys; sys.modules['torch'] = sys; " + SHOW) == "None None"
 
 
-KEEP = "from upscore.core.memory import keep_freed_memory; print(keep_freed_memory())"
+KEEP = "from upscore.core.memory import tune_malloc; print(tune_malloc())"
 
 
 @pytest.mark.skipif(

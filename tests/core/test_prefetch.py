@@ -7,7 +7,7 @@ from itertools import count, islice
 
 import pytest
 
-from upscore.core.prefetch import prefetch
+from upscore.core.parallel.prefetch import prefetch
 from waiting import HANG_S
 
 

@@ -23,7 +23,12 @@ def test_auto_on_a_cpu_follows_the_hardware(
 @pytest.mark.parametrize(("bf16", "precision"), [(True, "bf16"), (False, "fp16")])
 def test_auto_with_a_gpu(monkeypatch: pytest.MonkeyPatch, bf16: bool, precision: str) -> None:
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
-    monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda: bf16)
+    # a GPU that emulates bf16, which torch counts as support unless asked not to
+    monkeypatch.setattr(
+        torch.cuda,
+        "is_bf16_supported",
+        lambda including_emulation=True: bf16 or including_emulation,
+    )
     assert select_runtime() == Runtime("cuda", precision)  # type: ignore[arg-type]
     assert select_runtime("cpu", "fp32") == Runtime("cpu", "fp32")
 

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from pydantic import Field
 
-from upscore.core.settings import Settings, build, load_yaml, set_dotted
+from upscore.core.settings import Settings, build, load_yaml, parse_assignment, set_dotted
 from upscore.errors import NotFoundError, SettingsError
 
 
@@ -34,7 +34,7 @@ def test_all_problems_at_once() -> None:
     assert "file.yaml: setting 'name' is missing" in text
     assert "inner.size: input should be a valid integer" in text
     assert "found 'many'" in text
-    assert "unknown setting 'inner.zzz'; allowed: rate, size" in text
+    assert "unknown setting 'inner.zzz'; there are rate, size" in text
 
 
 @pytest.mark.parametrize(
@@ -54,7 +54,32 @@ def test_set_dotted(assignment: str, expected: dict[str, Any]) -> None:
     assert content == expected
 
 
-@pytest.mark.parametrize("assignment", ["rate", "=3", "a.b=[1,"])
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        ("1e-5", 1e-5),
+        ("-2.5E+3", -2500.0),
+        (".5e1", 5.0),
+        ("[1e-3, '1e-3']", [1e-3, "1e-3"]),
+        ("{a: 1e4}", {"a": 1e4}),
+        ('"1e5"', "1e5"),
+        ("'3'", "3"),
+        ("nan", "nan"),
+        ("inf", "inf"),
+        ("-infinity", "-infinity"),
+        ("007e1", "007e1"),
+        ("12e4567", "12e4567"),
+        ("1e-5x", "1e-5x"),
+        ("runs/1e5", "runs/1e5"),
+    ],
+)
+def test_only_plain_numbers_become_numbers(text: str, value: object) -> None:
+    found = parse_assignment(f"key={text}")[1]
+    assert found == value
+    assert type(found) is type(value)
+
+
+@pytest.mark.parametrize("assignment", ["rate", "=3", "a.b=[1,", "a=2026-13-45"])
 def test_bad_assignments(assignment: str) -> None:
     with pytest.raises(SettingsError, match="--set"):
         set_dotted({}, assignment)
@@ -71,6 +96,9 @@ def test_yaml_files(tmp_path: Path) -> None:
     path = tmp_path / "bad.yaml"
     path.write_text("a: [1,\nb: 2", encoding="utf-8")
     with pytest.raises(SettingsError, match=r"bad\.yaml, line 2: not valid YAML"):
+        load_yaml(path)
+    path.write_text("a: 2026-13-45\n", encoding="utf-8")  # a date, for YAML
+    with pytest.raises(SettingsError, match=r"bad\.yaml: not valid YAML: month must be in 1..12"):
         load_yaml(path)
     path.write_text("- 1\n", encoding="utf-8")
     with pytest.raises(SettingsError, match="found list"):

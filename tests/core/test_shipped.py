@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from upscore.core.shipped import shipped_names, shipped_text
+from upscore.core.builtin_configs import shipped_names, shipped_text
 from upscore.errors import SettingsError
 
 
@@ -26,5 +26,5 @@ def test_an_unknown_name_is_told_with_the_nearest_and_all() -> None:
 
 
 def test_a_name_like_no_other_has_no_suggestion() -> None:
-    with pytest.raises(SettingsError, match=r"no shipped pipeline 'zzz'; There are "):
+    with pytest.raises(SettingsError, match=r"no shipped pipeline 'zzz'; there are "):
         shipped_text("pipelines", "zzz", what="pipeline")

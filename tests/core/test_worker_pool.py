@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import importlib
 import os
 import subprocess
 import sys
@@ -11,7 +12,8 @@ from pathlib import Path
 import pytest
 
 from core.in_workers import die, double, mark
-from upscore.core.worker_pool import AHEAD, in_processes
+from upscore.core.parallel import processes
+from upscore.core.parallel.processes import AHEAD, in_processes, torch_on_one_core
 from upscore.errors import WorkError
 from waiting import wait_until
 
@@ -52,6 +54,32 @@ def test_processes_end_when_their_parent_is_killed(tmp_path):
     parent.kill()
     parent.wait()
     wait_until(lambda: not any(alive(number) for number in workers))
+
+
+@pytest.mark.parametrize("told", [None, "2"])
+def test_torch_that_comes_in_meanwhile_gets_its_threads_back(tmp_path, monkeypatch, told):
+    """With a stand-in that looks at the environment when it is imported, as torch does."""
+    (tmp_path / "torch.py").write_text(
+        "import os\n"
+        "threads = int(os.environ.get('OMP_NUM_THREADS', 8))\n"
+        "def get_num_threads(): return threads\n"
+        "def set_num_threads(number): global threads; threads = number\n"
+    )
+    monkeypatch.syspath_prepend(str(tmp_path))
+    monkeypatch.delitem(sys.modules, "torch", raising=False)
+    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
+    monkeypatch.setattr(processes, "num_cores", lambda: 5)
+    if told:
+        monkeypatch.setenv("OMP_NUM_THREADS", told)
+    with torch_on_one_core():
+        torch = importlib.import_module("torch")
+        assert torch.get_num_threads() == 1
+    assert torch.get_num_threads() == int(told or 5)
+    assert os.environ.get("OMP_NUM_THREADS") == told
+    with torch_on_one_core():
+        assert torch.get_num_threads() == 1
+    assert torch.get_num_threads() == int(told or 5)
+    monkeypatch.delitem(sys.modules, "torch")  # before the real one comes back
 
 
 def workers_in(folder: Path) -> set[str]:

@@ -179,8 +179,8 @@ def test_a_flat_float_image_is_fine() -> None:
 
 def test_kernels_compile_where_nothing_can_be_kept(tmp_path: Path) -> None:
     """From a read-only installation of a user without a home, numba finds no folder."""
-    from upscore.core.compiled import compiled
+    from upscore.core.jit.compile import jit
 
     space: dict[str, object] = {}
     exec(compile("def twice(x):\n    return 2 * x\n", str(tmp_path / "gone.py"), "exec"), space)
-    assert compiled(space["twice"])(21) == 42  # type: ignore[type-var]
+    assert jit(space["twice"])(21) == 42  # type: ignore[type-var]

@@ -8,9 +8,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from crf.brute_force import brute_force
 from crf.crf_cases import softmax
 from upscore.crf import Bilateral, DenseCRF, Gaussian
-from upscore.crf.brute_force import brute_force
 from upscore.crf.settings import CRF_NAMES, BilateralSettings, CRFSettings, crf_settings, load_crf
 from upscore.crf.terms import Normalization
 from upscore.inference.refine import CRF_TILE

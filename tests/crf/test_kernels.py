@@ -1,8 +1,9 @@
-"""What kernels are made of: vectors of eight, threads that meet, compiling that is told."""
+"""Parts of kernels: SIMD vectors, threads with barriers, log messages of compilation."""
 
 from __future__ import annotations
 
 import logging
+import threading
 from collections.abc import Callable
 from itertools import count
 from types import SimpleNamespace
@@ -12,33 +13,33 @@ import numpy as np
 import pytest
 
 from crf.crf_cases import random_case
-from upscore.core import compiled as compiled_module
-from upscore.core import lanes
-from upscore.core.compiled import compiled, telling
-from upscore.core.team import barrier, new_meeting, num_threads, run_team
+from upscore.core.jit import compile as compiled_module
+from upscore.core.jit import simd
+from upscore.core.jit.compile import jit, log_compilation
+from upscore.core.jit.threads import new_barrier, num_threads, run_parallel, wait
 from upscore.crf import DenseCRF, Gaussian
 
 
-@compiled
+@jit
 def _apply(which, values, results):  # type: ignore[no-untyped-def]
     for row in range(len(values)):
-        value = lanes.load(values, row)
+        value = simd.load(values, row)
         if which == 0:
-            lanes.store(results, row, lanes.exp(value))
+            simd.store(results, row, simd.exp(value))
         elif which == 1:
-            lanes.store(results, row, lanes.log(value))
+            simd.store(results, row, simd.log(value))
         elif which == 2:
-            lanes.store(results, row, lanes.every(lanes.total(value)))
+            simd.store(results, row, simd.broadcast(simd.horizontal_sum(value)))
         elif which == 3:
-            lanes.store(results, row, lanes.every(lanes.largest(value)))
+            simd.store(results, row, simd.broadcast(simd.horizontal_max(value)))
         else:
-            lanes.store(results, row, lanes.every(lanes.smallest(value)))
+            simd.store(results, row, simd.broadcast(simd.horizontal_min(value)))
 
 
 def applied(which: int, numbers: np.ndarray) -> np.ndarray:
-    values = lanes.empty_rows(numbers.size // 8)
+    values = simd.empty_rows(numbers.size // 8)
     values[:] = numbers.reshape(-1, 8)
-    results = lanes.empty_rows(len(values))
+    results = simd.empty_rows(len(values))
     _apply(which, values, results)
     return results.ravel().astype(np.float64)
 
@@ -67,28 +68,28 @@ def test_of_eight() -> None:
 
 def test_rows_are_aligned() -> None:
     for shape in ((1,), (3, 5), (1000,)):
-        rows = lanes.empty_rows(*shape)
+        rows = simd.empty_rows(*shape)
         assert rows.shape == (*shape, 8)
         assert rows.ctypes.data % 64 == 0
         assert rows.flags.c_contiguous
 
 
-@compiled
-def _relay(part, parts, meeting, counts):  # type: ignore[no-untyped-def]
+@jit
+def _relay(part, parts, barrier, counts):  # type: ignore[no-untyped-def]
     for turn in range(200):
         counts[turn, part] = counts[turn - 1, :].sum() + 1 if turn else 1
-        barrier(meeting, parts)
+        wait(barrier, parts)
 
 
 @pytest.mark.parametrize("parts", [1, 2, 4])
 def test_threads_wait_for_each_other(parts: int) -> None:
     counts = np.zeros((200, parts))
-    run_team(_relay, parts, counts)
+    run_parallel(_relay, parts, counts)
     expected = 1.0
     for turn in range(200):
         np.testing.assert_array_equal(counts[turn], expected)
         expected = min(expected * parts + 1, np.inf)
-    assert new_meeting().sum() == 0
+    assert new_barrier().sum() == 0
 
 
 def test_a_thread_that_fails_is_heard() -> None:
@@ -97,7 +98,7 @@ def test_a_thread_that_fails_is_heard() -> None:
             raise MemoryError("no room")
 
     with pytest.raises(MemoryError, match="no room"):
-        run_team(kernel, 2)
+        run_parallel(kernel, 2)
 
 
 def test_number_of_threads() -> None:
@@ -131,10 +132,10 @@ def long_compiling(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFix
 
 @pytest.mark.usefixtures("long_compiling")
 def test_compiling_is_told(caplog: pytest.LogCaptureFixture) -> None:
-    with telling("some kernels"):
+    with log_compilation("some kernels"):
         numba.njit(lambda number: number + 1)(1)
     assert [record.message[:9] for record in caplog.records] == ["compiling", "compiled "]
-    with telling("some kernels"):
+    with log_compilation("some kernels"):
         numba.njit(lambda number: number + 2)(1)
     assert len(caplog.records) == 2
 
@@ -143,9 +144,24 @@ def test_compiling_is_told(caplog: pytest.LogCaptureFixture) -> None:
 def test_work_without_compiling_is_not_told(caplog: pytest.LogCaptureFixture) -> None:
     kernel = numba.njit(lambda number: number + 3)
     kernel(1)
-    with telling("slow kernels"):
+    with log_compilation("slow kernels"):
         kernel(2)  # compiled before
     assert caplog.records == []
+
+
+def test_a_first_use_inside_another(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(compiled_module, "_compiled", set())
+    done = []
+
+    def use() -> None:
+        with log_compilation("outer kernels"), log_compilation("inner kernels"):
+            done.append(numba.njit(lambda number: number + 1)(1))
+
+    thread = threading.Thread(target=use, daemon=True)
+    thread.start()
+    thread.join(timeout=120)  # a lock that is not reentrant would never let it end
+    assert done == [2]
+    assert compiled_module._compiled == {"outer kernels", "inner kernels"}
 
 
 def test_nothing_is_told_when_it_is_quick(caplog: pytest.LogCaptureFixture) -> None:

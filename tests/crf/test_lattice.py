@@ -5,14 +5,14 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from crf.brute_force import gaussian_kernel
 from crf.crf_cases import random_case
 from crf.numpy_lattice import NumpyLattice
-from upscore.core.lanes import empty_rows
+from upscore.core.jit.simd import empty_rows
 from upscore.crf import Bilateral, Gaussian
-from upscore.crf.brute_force import gaussian_kernel
-from upscore.crf.engine import Filter, Kernel, Phases, tiled_order
-from upscore.crf.lattice import MAX_FEATURE, build_lattice
-from upscore.crf.terms import FeatureArray, Normalization
+from upscore.crf.lattice.build import MAX_FEATURE, build_lattice
+from upscore.crf.lattice.engine import Filter, Phases, tiled_order
+from upscore.crf.terms import FeatureArray, Kernel, Normalization
 from upscore.errors import DataError
 
 

@@ -9,9 +9,9 @@ import threading
 import numpy as np
 import pytest
 
+from crf.brute_force import MAX_PIXELS, brute_force
 from crf.crf_cases import random_case
 from upscore.crf import Bilateral, DenseCRF, Features, Gaussian, Potts
-from upscore.crf.brute_force import MAX_PIXELS, brute_force
 from upscore.crf.mean_field import CRFResult
 from upscore.crf.terms import Normalization
 from upscore.errors import DataError, SettingsError

@@ -10,8 +10,8 @@ import pytest
 import torch
 from torch.autograd import gradcheck, gradgradcheck
 
-from upscore.crf import torch_lattice
-from upscore.crf.torch_lattice import TorchLattice
+from upscore.crf.lattice import torch_lattice
+from upscore.crf.lattice.torch_lattice import TorchLattice
 from upscore.errors import DataError
 
 

@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 from scipy.io import savemat
 
-from upscore.data.bsds import find_bsds
+from upscore.data.formats.bsds import find_bsds
 from upscore.errors import DataError, NotFoundError
 
 

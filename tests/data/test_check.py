@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from upscore.data import open_data
+from upscore.data import open_dataset
 from upscore.data.check import check, roles
 
 LISTS = Path("ImageSets") / "Segmentation"
@@ -17,11 +17,11 @@ LISTS = Path("ImageSets") / "Segmentation"
 
 def test_nothing_wrong(voc_root: Path) -> None:
     steps: list[tuple[int, int]] = []
-    result = check(open_data(voc_root), progress=lambda done, total: steps.append((done, total)))
+    result = check(open_dataset(voc_root), progress=lambda done, total: steps.append((done, total)))
     assert result.problems == ()
     assert result.pairs == 3  # trainval repeats the others
     assert steps == [(1, 3), (2, 3), (3, 3)]
-    assert result.to_json()["splits"] == {"train": 2, "trainval": 3, "val": 1}
+    assert result.to_dict()["splits"] == {"train": 2, "trainval": 3, "val": 1}
 
 
 def truncate(path: Path) -> None:
@@ -59,7 +59,7 @@ def test_broken_file(
     voc_root: Path, kind: str, file: str, spoil: Callable[[Path], None], message: str
 ) -> None:
     spoil(voc_root / file)
-    problems = check(open_data(voc_root)).problems
+    problems = check(open_dataset(voc_root)).problems
     assert [problem.kind for problem in problems] == [kind]
     assert problems[0].path == voc_root / file
     assert problems[0].message.startswith(str(voc_root / file))
@@ -68,37 +68,37 @@ def test_broken_file(
 
 def test_name_collision(voc_root: Path) -> None:
     Image.new("RGB", (16, 12)).save(voc_root / "JPEGImages" / "a.png")
-    problems = check(open_data(voc_root)).problems
+    problems = check(open_dataset(voc_root)).problems
     assert [problem.kind for problem in problems] == ["name collision"]
     assert "a.jpg, a.png share the name 'a'" in problems[0].message
 
 
 def test_too_large_a_photo_names_the_option(voc_root: Path) -> None:
-    problems = check(open_data(voc_root, max_pixels=100)).problems
+    problems = check(open_dataset(voc_root, max_pixels=100)).problems
     assert all("--max-pixels" in p.message for p in problems if p.kind == "unreadable")
     assert sum(problem.kind == "unreadable" for problem in problems) == 6
 
 
 def test_empty_split(voc_root: Path) -> None:
     (voc_root / LISTS / "val.txt").write_text("")
-    assert [p.kind for p in check(open_data(voc_root)).problems] == ["empty split"]
+    assert [p.kind for p in check(open_dataset(voc_root)).problems] == ["empty split"]
 
 
 def test_file_in_two_splits(voc_root: Path) -> None:
     (voc_root / LISTS / "val.txt").write_text("c\nb\n")
-    problems = check(open_data(voc_root)).problems
+    problems = check(open_dataset(voc_root)).problems
     assert [problem.kind for problem in problems] == ["in two splits"]
     assert "b.jpg: in split 'train' and in 'val'" in problems[0].message
 
 
 def test_listed_twice(voc_root: Path) -> None:
     (voc_root / LISTS / "val.txt").write_text("c\nc\n")
-    assert [p.kind for p in check(open_data(voc_root)).problems] == ["listed twice"]
+    assert [p.kind for p in check(open_dataset(voc_root)).problems] == ["listed twice"]
 
 
 def test_class_that_never_occurs(voc_root: Path) -> None:
     (voc_root / "classes.txt").write_text("ground\ncat\ndog\ncow\n")
-    problems = check(open_data(voc_root)).problems
+    problems = check(open_dataset(voc_root)).problems
     assert [problem.kind for problem in problems] == ["absent class"]
     assert "class 3 'cow' occurs in no mask;" in problems[0].message
 
@@ -106,7 +106,7 @@ def test_class_that_never_occurs(voc_root: Path) -> None:
 def test_class_that_train_lacks(voc_root: Path) -> None:
     for name in "ab":
         save(np.eye(12, 16))(voc_root / "SegmentationClass" / f"{name}.png")
-    problems = check(open_data(voc_root)).problems
+    problems = check(open_dataset(voc_root)).problems
     assert [problem.kind for problem in problems] == ["absent class"]
     assert "'dog' occurs in no mask of 'train'" in problems[0].message
 
@@ -116,7 +116,7 @@ def test_many_problems_are_all_listed(voc_root: Path) -> None:
     empty(voc_root / "SegmentationClass" / "a.png")
     (voc_root / "SegmentationClass" / "b.png").unlink()
     (voc_root / LISTS / "val.txt").write_text("")
-    kinds = sorted(problem.kind for problem in check(open_data(voc_root)).problems)
+    kinds = sorted(problem.kind for problem in check(open_dataset(voc_root)).problems)
     assert kinds == ["empty split", "missing partner", "unreadable", "unreadable"]
 
 
@@ -124,7 +124,7 @@ def test_mask_without_photo(tmp_path: Path, write_pair) -> None:
     for i in range(5):
         write_pair(tmp_path / "images" / f"{i}.png", tmp_path / "masks" / f"{i}.png", (0, 1))
     (tmp_path / "images" / "4.png").unlink()
-    problems = check(open_data(tmp_path)).problems
+    problems = check(open_dataset(tmp_path)).problems
     assert [(p.kind, p.path.name) for p in problems] == [("missing partner", "4.png")]
     assert "mask without a photo" in problems[0].message
 
@@ -137,7 +137,7 @@ def test_releases_of_the_wrong_count(tmp_path: Path) -> None:
     train, val = [f"t{i}" for i in range(1464)], [f"v{i}" for i in range(1448)]
     for name, members in (("train", train), ("val", val), ("trainval", train + val)):
         (root / LISTS / f"{name}.txt").write_text("\n".join(members))
-    messages = [p.message for p in open_data(root).problems if p.kind == "wrong count"]
+    messages = [p.message for p in open_dataset(root).problems if p.kind == "wrong count"]
     assert len(messages) == 2
     assert "split 'val' has 1448 pairs, the release has 1449" in messages[0]
     sbd = tmp_path / "benchmark_RELEASE" / "dataset"
@@ -147,7 +147,7 @@ def test_releases_of_the_wrong_count(tmp_path: Path) -> None:
     shared = val[:1000]
     (sbd / "train.txt").write_text("\n".join([*(f"s{i}" for i in range(8498 - 1000)), *shared]))
     (sbd / "val.txt").write_text("\n".join(f"w{i}" for i in range(2857)))
-    dataset = open_data(tmp_path)
+    dataset = open_dataset(tmp_path)
     assert len(dataset.splits["trainaug"]) == 1464 + 8498 - 1000 + 2857
     wrong = [p.message for p in dataset.problems if p.kind == "wrong count"]
     assert any("'trainaug' has 11819 pairs, the release has 10582" in m for m in wrong)
@@ -160,7 +160,7 @@ def test_camvid_of_the_wrong_count(tmp_path: Path) -> None:
             (tmp_path / kind).mkdir()
             for i in range(count):
                 (tmp_path / kind / f"{folder}{i}.png").touch()
-    (problem,) = open_data(tmp_path).problems
+    (problem,) = open_dataset(tmp_path).problems
     assert problem.kind == "wrong count"
     assert "split 'train' has 366 pairs, the release has 367" in problem.message
 

@@ -10,7 +10,6 @@ from pathlib import Path
 import pytest
 
 from upscore.cli import data as verbs
-from upscore.core.images import MAX_PIXELS
 from upscore.errors import NotFoundError, WorkError
 
 
@@ -69,10 +68,6 @@ def test_stats(out: Path, capsys: pytest.CaptureFixture[str]) -> None:
 def test_get_needs_the_file(tmp_path: Path) -> None:
     with pytest.raises(NotFoundError, match="--from names the archive of voc2012"):
         verbs.get("voc2012", to=tmp_path, from_=tmp_path / "voc.tar")
-
-
-def test_limit_is_that_of_core() -> None:
-    assert verbs.MAX_PIXELS == MAX_PIXELS
 
 
 def test_imports_nothing_heavy() -> None:

@@ -10,8 +10,8 @@ import pytest
 from PIL import Image
 
 from upscore.core.files import make_folder
-from upscore.data import open_data
-from upscore.data.find import LAYOUTS
+from upscore.data import open_dataset
+from upscore.data.detect import LAYOUTS
 
 TEXT = (Path(__file__).parents[2] / "docs" / "data.md").read_text(encoding="utf-8")
 EXAMPLES = re.findall(r"```yaml\n(.*?)```", TEXT, flags=re.DOTALL)
@@ -25,7 +25,7 @@ def write(path: Path, pixels: np.ndarray) -> None:
 def open_example(number: int, folder: Path):
     make_folder(folder)
     (folder / "dataset.yaml").write_text(EXAMPLES[number], encoding="utf-8")
-    return open_data(folder)
+    return open_dataset(folder)
 
 
 def test_there_are_three_examples() -> None:

@@ -9,8 +9,8 @@ import pytest
 from PIL import Image
 
 from upscore.core.labels import Labels
-from upscore.data import DataSet, Pair, Split, open_data
-from upscore.data.dataset import MaskTable
+from upscore.data import DataSet, Pair, Split, open_dataset
+from upscore.data.masks import MaskTable
 from upscore.data.toy import make_toy
 from upscore.errors import DataError, NotFoundError, SettingsError
 
@@ -97,7 +97,7 @@ def test_a_table_is_of_one_kind(both: dict) -> None:
 
 
 def test_read_gives_a_checked_sample(voc_root: Path) -> None:
-    sample = open_data(voc_root).split("train").read(1)
+    sample = open_dataset(voc_root).split("train").read(1)
     assert sample.name == "b"
     assert sample.image.shape == (12, 16, 3)
     assert sample.image.dtype == np.uint8
@@ -109,39 +109,39 @@ def test_read_gives_a_checked_sample(voc_root: Path) -> None:
 
 def test_read_refuses_another_size(voc_root: Path) -> None:
     Image.new("L", (16, 13)).save(voc_root / "SegmentationClass" / "a.png")
-    split = open_data(voc_root).split("train")
+    split = open_dataset(voc_root).split("train")
     with pytest.raises(DataError, match=r"a.png: mask is 16x13, its photo a.jpg is 16x12"):
         split.read(0)
 
 
 def test_read_refuses_large_photos(voc_root: Path) -> None:
-    split = open_data(voc_root, max_pixels=100).split("train")
+    split = open_dataset(voc_root, max_pixels=100).split("train")
     with pytest.raises(DataError, match="--max-pixels 192"):
         split.read(0)
 
 
 def test_unknown_split_lists_those_there(voc_root: Path) -> None:
     with pytest.raises(SettingsError, match=r"no split 'tset'; there are train, trainval, val"):
-        open_data(voc_root).split("tset")
+        open_dataset(voc_root).split("tset")
 
 
 def test_empty_split(voc_root: Path) -> None:
     (voc_root / "ImageSets" / "Segmentation" / "val.txt").write_text("\n\n")
     with pytest.raises(DataError, match="split 'val' is empty"):
-        open_data(voc_root).split("val")
+        open_dataset(voc_root).split("val")
 
 
 def test_split_with_missing_files_is_refused_at_once(voc_root: Path) -> None:
     (voc_root / "SegmentationClass" / "a.png").unlink()
     with pytest.raises(DataError, match=r"split 'train' lacks .*a\.png; .*upscore data check"):
-        open_data(voc_root).split("train")
-    assert len(open_data(voc_root).split("val")) == 1
+        open_dataset(voc_root).split("train")
+    assert len(open_dataset(voc_root).split("val")) == 1
 
 
 def test_split_with_ambiguous_photos_is_refused(voc_root: Path) -> None:
     Image.new("RGB", (16, 12)).save(voc_root / "JPEGImages" / "a.png")
     with pytest.raises(DataError, match=r"a.jpg, a.png share the name 'a'"):
-        open_data(voc_root).split("train")
+        open_dataset(voc_root).split("train")
 
 
 def test_mask_that_vanished(tmp_path: Path) -> None:
@@ -152,13 +152,13 @@ def test_mask_that_vanished(tmp_path: Path) -> None:
 
 
 def test_fingerprint_follows_names_and_sizes(voc_root: Path) -> None:
-    before = open_data(voc_root).fingerprint()
-    assert before == open_data(voc_root).fingerprint()
+    before = open_dataset(voc_root).fingerprint()
+    assert before == open_dataset(voc_root).fingerprint()
     mask = voc_root / "SegmentationClass" / "a.png"
     mask.write_bytes(mask.read_bytes() + b"x")
-    assert open_data(voc_root).fingerprint() != before
+    assert open_dataset(voc_root).fingerprint() != before
     mask.unlink()
-    assert open_data(voc_root).fingerprint() != before
+    assert open_dataset(voc_root).fingerprint() != before
 
 
 def test_data_set_defaults() -> None:
@@ -168,7 +168,7 @@ def test_data_set_defaults() -> None:
 
 
 def test_spread_takes_evenly(tmp_path: Path) -> None:
-    split = open_data(make_toy(tmp_path / "toy", num=14, seed=0, size=(32, 32))).split("train")
+    split = open_dataset(make_toy(tmp_path / "toy", num=14, seed=0, size=(32, 32))).split("train")
     names = [pair.name for pair in split.pairs]
     assert [pair.name for pair in split.spread(3).pairs] == [
         names[place * len(names) // 3] for place in range(3)

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from upscore.data import open_data
-from upscore.data.described import parse_color
+from upscore.data import open_dataset
+from upscore.data.formats.yaml_dataset import parse_color
 from upscore.errors import DataError, NotFoundError, SettingsError
 
 GOOD = """
@@ -37,7 +37,7 @@ def describe(folder: Path, text: str) -> Path:
 def test_by_folder_and_by_file(folder: Path) -> None:
     file = describe(folder, GOOD)
     for path in (folder, file):
-        dataset = open_data(path)
+        dataset = open_dataset(path)
         assert dataset.layout == "dataset.yaml"
         assert dataset.labels.names == ("ground", "cat")
         assert dataset.labels.colors == ((0, 0, 0), (1, 2, 3))
@@ -55,7 +55,7 @@ def test_description_goes_before_a_known_layout(voc_root: Path) -> None:
         "splits: {train: ImageSets/Segmentation/val.txt}\nclasses: [x, y]\n"
         "masks: {0: y, 1: x, 2: x, 255: void}",
     )
-    dataset = open_data(voc_root)
+    dataset = open_dataset(voc_root)
     assert dataset.layout == "dataset.yaml"
     assert [pair.name for pair in dataset.splits["train"]] == ["c"]
     assert set(np.unique(dataset.split("train").read(0).labels)) == {0, 1, 255}
@@ -63,18 +63,19 @@ def test_description_goes_before_a_known_layout(voc_root: Path) -> None:
 
 def test_any_yaml_name_may_be_given(folder: Path) -> None:
     describe(folder, GOOD).rename(folder / "cats.yml")
-    assert len(open_data(folder / "cats.yml").labels) == 2
+    assert len(open_dataset(folder / "cats.yml").labels) == 2
 
 
 def test_root_elsewhere(folder: Path, tmp_path_factory: pytest.TempPathFactory) -> None:
     other = tmp_path_factory.mktemp("other")
-    assert len(open_data(describe(other, f"root: {folder}\n" + GOOD)).split("train")) == 6
+    assert len(open_dataset(describe(other, f"root: {folder}\n" + GOOD)).split("train")) == 6
 
 
 def test_seed_deals_anew(folder: Path) -> None:
     drawn = {
         tuple(
-            pair.name for pair in open_data(describe(folder, f"{GOOD}seed: {seed}\n")).splits["val"]
+            pair.name
+            for pair in open_dataset(describe(folder, f"{GOOD}seed: {seed}\n")).splits["val"]
         )
         for seed in range(4)
     }
@@ -84,7 +85,7 @@ def test_seed_deals_anew(folder: Path) -> None:
 def test_list_files_with_folders_suffixes_and_order(folder: Path, write_pair) -> None:
     write_pair(folder / "photos/sub/x.jpg", folder / "labels/sub/x.png", (0, 1, 2))
     (folder / "t.txt").write_text("5.jpg\n1\nsub/x\n")
-    dataset = open_data(
+    dataset = open_dataset(
         describe(folder, GOOD.replace("{train: 0.75, val: 0.25}", "{train: t.txt}"))
     )
     split = dataset.split("train")
@@ -104,7 +105,7 @@ splits: [train, val]
 classes: [a, b]
 masks: indices
 """
-    dataset = open_data(describe(tmp_path, text))
+    dataset = open_dataset(describe(tmp_path, text))
     assert [pair.name for pair in dataset.splits["val"]] == ["val-0", "val-1"]
     assert dataset.split("val").read(0).labels.max() == 1
 
@@ -131,23 +132,29 @@ def test_color_masks(tmp_path: Path, masks: str) -> None:
     )
     if masks.startswith("{10,"):
         with pytest.raises(SettingsError, match="masks"):
-            open_data(file)
+            open_dataset(file)
         return
-    assert open_data(file).split("train").read(0).labels[0].tolist() == [0, 1, 0, 1]
+    assert open_dataset(file).split("train").read(0).labels[0].tolist() == [0, 1, 0, 1]
 
 
 def test_zero_and_255_with_255_as_a_class(folder: Path) -> None:
     for path in (folder / "labels").iterdir():
         Image.fromarray(np.resize(np.array([0, 255], np.uint8), (12, 16))).save(path)
     text = GOOD.replace("{0: ground, 1: cat, 2: void}", "{0: ground, 255: cat}")
-    assert set(np.unique(open_data(describe(folder, text)).split("train").read(0).labels)) == {0, 1}
+    assert set(np.unique(open_dataset(describe(folder, text)).split("train").read(0).labels)) == {
+        0,
+        1,
+    }
 
 
 def test_sixteen_bit_mask(folder: Path) -> None:
     for path in (folder / "labels").iterdir():
         Image.fromarray(np.resize(np.array([0, 1000], np.uint16), (12, 16))).save(path)
     text = GOOD.replace("{0: ground, 1: cat, 2: void}", "{0: ground, 1000: cat}")
-    assert set(np.unique(open_data(describe(folder, text)).split("train").read(0).labels)) == {0, 1}
+    assert set(np.unique(open_dataset(describe(folder, text)).split("train").read(0).labels)) == {
+        0,
+        1,
+    }
 
 
 BAD = [
@@ -199,7 +206,7 @@ def test_mistakes_are_named(folder: Path, old: str, new: str, message: str) -> N
     assert old in GOOD
     file = describe(folder, GOOD.replace(old, new))
     with pytest.raises((SettingsError, NotFoundError, DataError)) as caught:
-        open_data(file)
+        open_dataset(file)
     assert str(caught.value).startswith(str(file))
     assert message in str(caught.value)
 
@@ -207,7 +214,7 @@ def test_mistakes_are_named(folder: Path, old: str, new: str, message: str) -> N
 def test_all_problems_at_once(folder: Path) -> None:
     text = GOOD.replace("0.75", "7").replace("color: [1, 2, 3]", "color: [1, 2]") + "x: 1\n"
     with pytest.raises(SettingsError) as caught:
-        open_data(describe(folder, text))
+        open_dataset(describe(folder, text))
     assert len(str(caught.value).splitlines()) == 3
 
 
@@ -215,13 +222,13 @@ def test_two_colors_alike_for_colors(folder: Path) -> None:
     text = GOOD.replace("[ground,", "[{name: ground, color: [1, 2, 3]},")
     text = text.replace("{0: ground, 1: cat, 2: void}", "colors")
     with pytest.raises(SettingsError, match="two classes share one"):
-        open_data(describe(folder, text))
+        open_dataset(describe(folder, text))
 
 
 def test_partners(folder: Path) -> None:
     (folder / "photos" / "0.jpg").unlink()
     (folder / "labels" / "1.png").unlink()
-    dataset = open_data(describe(folder, GOOD))
+    dataset = open_dataset(describe(folder, GOOD))
     assert [problem.path.name for problem in dataset.problems] == ["0.png"]
     split = next(s for s, pairs in dataset.splits.items() if "1" in [p.name for p in pairs])
     with pytest.raises(DataError, match=r"lacks .*labels/1\.png"):

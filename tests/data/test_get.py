@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from upscore.data import get as module
-from upscore.data.get import SOURCES, get, unpack
+from upscore.data import download as module
+from upscore.data.download import SOURCES, get, unpack
 from upscore.errors import NotFoundError, OutputError, WorkError
 
 

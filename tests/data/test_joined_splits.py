@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from upscore.cli.proposal_options import photos_of
-from upscore.data import open_data
+from upscore.data import open_dataset
 from upscore.data.dataset import DataSet
 from upscore.errors import DataError, SettingsError
+from upscore.proposals.sources import photos_of
 
 
 def pictures(root: Path, images: str, masks: str, names: str) -> None:
@@ -27,13 +27,13 @@ def plain(root: Path) -> DataSet:
     (root / "train.txt").write_text("a\nb")
     (root / "val.txt").write_text("c")
     (root / "classes.txt").write_text("ground\ntree")
-    return open_data(root)
+    return open_dataset(root)
 
 
 def camvid(root: Path) -> DataSet:
     pictures(root, "train", "trainannot", "ab")
     pictures(root, "val", "valannot", "c")
-    return open_data(root)
+    return open_dataset(root)
 
 
 def described(root: Path) -> DataSet:
@@ -43,7 +43,7 @@ def described(root: Path) -> DataSet:
         "image: i/{split}/*\nmask: m/{split}/*\nsplits: [train, val]\nclasses: [ground, tree]\n"
         "masks: indices\n"
     )
-    return open_data(root)
+    return open_dataset(root)
 
 
 def voc(root: Path) -> DataSet:
@@ -52,7 +52,7 @@ def voc(root: Path) -> DataSet:
     lists.mkdir(parents=True)
     for name, members in {"train": "ab", "val": "c", "trainval": "abcd", "trainaug": "abd"}.items():
         (lists / f"{name}.txt").write_text("\n".join(members))
-    return open_data(root)
+    return open_dataset(root)
 
 
 @pytest.mark.parametrize("layout", [plain, camvid, described])
@@ -81,7 +81,7 @@ def test_without_val_there_is_none(tmp_path: Path) -> None:
     dataset = camvid(tmp_path)
     (tmp_path / "x").mkdir()
     pictures(tmp_path / "x", "train", "trainannot", "ab")
-    only = open_data(tmp_path / "x")
+    only = open_dataset(tmp_path / "x")
     with pytest.raises(SettingsError, match=r"no split 'trainval'; there are train$"):
         only.split("trainval")
     with pytest.raises(SettingsError, match=r"no split 'tr'; there are train, trainval, val$"):
@@ -93,7 +93,7 @@ def test_without_val_there_is_none(tmp_path: Path) -> None:
 def test_a_photo_in_both_comes_once_and_a_missing_file_is_told(tmp_path: Path) -> None:
     plain(tmp_path)
     (tmp_path / "val.txt").write_text("b\nc\nd")
-    dataset = open_data(tmp_path)
+    dataset = open_dataset(tmp_path)
     assert [pair.name for pair in dataset.pairs("trainval")] == list("abcd")
     with pytest.raises(DataError, match=r"split 'trainval' lacks .*images/d"):
         dataset.split("trainval")

@@ -10,9 +10,9 @@ from PIL import Image
 from scipy.io import savemat
 
 from upscore.core.labels import CAMVID_LABELS, VOC_LABELS
-from upscore.data import DataSet, open_data
-from upscore.data.described import draw_splits
-from upscore.data.sbd import read_sbd_instances, read_sbd_mask
+from upscore.data import DataSet, open_dataset
+from upscore.data.formats.yaml_dataset import draw_splits
+from upscore.data.masks import read_instances, read_stored_mask
 from upscore.errors import DataError, NotFoundError
 
 
@@ -25,12 +25,12 @@ def names(dataset: DataSet, split: str) -> list[str]:
 
 def test_no_such_path(tmp_path: Path) -> None:
     with pytest.raises(NotFoundError, match="no such data set"):
-        open_data(tmp_path / "nowhere")
+        open_dataset(tmp_path / "nowhere")
 
 
 def test_unknown_layout_lists_what_was_looked_for(tmp_path: Path) -> None:
     with pytest.raises(DataError) as caught:
-        open_data(tmp_path)
+        open_dataset(tmp_path)
     for word in ("JPEGImages", "trainannot", "images/ and masks/", "dataset.yaml", "cls/"):
         assert word in str(caught.value)
 
@@ -38,7 +38,7 @@ def test_unknown_layout_lists_what_was_looked_for(tmp_path: Path) -> None:
 def test_a_file_is_no_data_set(tmp_path: Path) -> None:
     (tmp_path / "photo.jpg").write_bytes(b"")
     with pytest.raises(DataError, match="is a file"):
-        open_data(tmp_path / "photo.jpg")
+        open_dataset(tmp_path / "photo.jpg")
 
 
 # --- VOC ------------------------------------------------------------------------------------------
@@ -46,7 +46,7 @@ def test_a_file_is_no_data_set(tmp_path: Path) -> None:
 
 def test_voc_at_every_depth(voc_root: Path) -> None:
     for path in (voc_root, voc_root.parent, voc_root.parent.parent):
-        dataset = open_data(path)
+        dataset = open_dataset(path)
         assert dataset.layout == "voc"
         assert dataset.root == voc_root
         assert names(dataset, "train") == ["a", "b"]
@@ -59,26 +59,26 @@ def test_voc2011_unpacks_one_deeper(voc_root: Path, tmp_path: Path) -> None:
     deep = tmp_path / "TrainVal" / "VOCdevkit"
     deep.mkdir(parents=True)
     voc_root.rename(deep / "VOC2011")
-    assert open_data(tmp_path).root == deep / "VOC2011"
+    assert open_dataset(tmp_path).root == deep / "VOC2011"
 
 
 def test_voc_of_two_years_is_ambiguous(voc_root: Path) -> None:
     for folder in ("JPEGImages", "SegmentationClass"):
         (voc_root.parent / "VOC2007" / folder).mkdir(parents=True)
     with pytest.raises(DataError, match=r"several devkits \(VOC2007, VOC2012\); name one"):
-        open_data(voc_root.parent)
+        open_dataset(voc_root.parent)
 
 
 def test_voc_without_classes_has_the_21(voc_root: Path) -> None:
     (voc_root / "classes.txt").unlink()
-    assert open_data(voc_root).labels == VOC_LABELS
+    assert open_dataset(voc_root).labels == VOC_LABELS
 
 
 def test_voc_without_lists(voc_root: Path) -> None:
     for path in (voc_root / "ImageSets" / "Segmentation").iterdir():
         path.unlink()
     with pytest.raises(DataError, match=r"no split lists; want train\.txt and val\.txt"):
-        open_data(voc_root)
+        open_dataset(voc_root)
 
 
 def test_voc_own_mask_before_augmented(voc_root: Path) -> None:
@@ -88,7 +88,7 @@ def test_voc_own_mask_before_augmented(voc_root: Path) -> None:
         Image.new("L", (16, 12), 2).save(augmented / f"{name}.png")
     Image.new("RGB", (16, 12)).save(voc_root / "JPEGImages" / "d.jpg")
     (voc_root / "ImageSets" / "Segmentation" / "trainaug.txt").write_text("a\nb\nd\n")
-    split = open_data(voc_root).split("trainaug")
+    split = open_dataset(voc_root).split("trainaug")
     assert [pair.mask.parent.name for pair in split.pairs] == [
         "SegmentationClass",
         "SegmentationClass",
@@ -99,32 +99,32 @@ def test_voc_own_mask_before_augmented(voc_root: Path) -> None:
 
 def test_voc_with_augmented_masks_alone(voc_root: Path) -> None:
     (voc_root / "SegmentationClass").rename(voc_root / "SegmentationClassAug")
-    assert len(open_data(voc_root).split("train")) == 2
+    assert len(open_dataset(voc_root).split("train")) == 2
 
 
 def test_voc_test_list_without_masks_is_left_out(voc_root: Path) -> None:
     lists = voc_root / "ImageSets" / "Segmentation"
     (lists / "test.txt").write_text("x\ny\n")
-    assert "test" not in open_data(voc_root).splits
+    assert "test" not in open_dataset(voc_root).splits
     (lists / "test.txt").write_text("x\na\n")
-    assert names(open_data(voc_root), "test") == ["x", "a"]
+    assert names(open_dataset(voc_root), "test") == ["x", "a"]
 
 
 def test_lists_may_come_from_windows(voc_root: Path) -> None:
     path = voc_root / "ImageSets" / "Segmentation" / "train.txt"
     path.write_bytes(b"\xef\xbb\xbfa\r\nb \r\n\r\n")
-    assert names(open_data(voc_root), "train") == ["a", "b"]
+    assert names(open_dataset(voc_root), "train") == ["a", "b"]
 
 
 def test_list_that_is_no_text(voc_root: Path) -> None:
     (voc_root / "ImageSets" / "Segmentation" / "train.txt").write_bytes(b"\xff\xfe\x00a")
     with pytest.raises(DataError, match=r"train.txt: not a UTF-8 text file"):
-        open_data(voc_root)
+        open_dataset(voc_root)
 
 
 def test_name_listed_twice_is_used_once(voc_root: Path) -> None:
     (voc_root / "ImageSets" / "Segmentation" / "train.txt").write_text("a\nb\na\n")
-    dataset = open_data(voc_root)
+    dataset = open_dataset(voc_root)
     assert names(dataset, "train") == ["a", "b"]
     assert [problem.kind for problem in dataset.problems] == ["listed twice"]
 
@@ -132,7 +132,7 @@ def test_name_listed_twice_is_used_once(voc_root: Path) -> None:
 def test_classes_file_with_a_name_twice(voc_root: Path) -> None:
     (voc_root / "classes.txt").write_text("cat\ncat\n")
     with pytest.raises(DataError, match=r"classes.txt: class name used twice: cat"):
-        open_data(voc_root)
+        open_dataset(voc_root)
 
 
 def test_non_ascii_names(voc_root: Path) -> None:
@@ -141,7 +141,7 @@ def test_non_ascii_names(voc_root: Path) -> None:
     (voc_root / "ImageSets" / "Segmentation" / "train.txt").write_text(
         "Straße 1\n", encoding="utf-8"
     )
-    assert open_data(voc_root).split("train").read(0).name == "Straße 1"
+    assert open_dataset(voc_root).split("train").read(0).name == "Straße 1"
 
 
 # --- SBD ------------------------------------------------------------------------------------------
@@ -172,27 +172,28 @@ def sbd_root(tmp_path: Path) -> Path:
 
 def test_sbd_alone(sbd_root: Path, tmp_path: Path) -> None:
     for path in (sbd_root, sbd_root.parent, tmp_path):
-        dataset = open_data(path)
+        dataset = open_dataset(path)
         assert dataset.layout == "sbd"
         assert dataset.labels == VOC_LABELS
         assert names(dataset, "train") == ["a", "e"]
     sample = dataset.split("train").read(1)
     assert set(np.unique(sample.labels)) == {0, 3}
-    assert read_sbd_instances(dataset.instances["e"]).max() == 1
+    instances = dataset.instances["e"]
+    assert read_instances(instances, sample.labels, max_pixels=10**6).max() == 1
 
 
 def test_sbd_without_lists(sbd_root: Path) -> None:
     for path in sbd_root.glob("*.txt"):
         path.unlink()
     with pytest.raises(DataError, match=r"no train\.txt and val\.txt"):
-        open_data(sbd_root)
+        open_dataset(sbd_root)
 
 
 def test_trainaug_is_the_union_without_voc_val(
     sbd_root: Path, voc_root: Path, tmp_path: Path
 ) -> None:
     (voc_root / "classes.txt").unlink()
-    dataset = open_data(tmp_path)
+    dataset = open_dataset(tmp_path)
     assert dataset.layout == "voc+sbd"
     # SBD a, c, e, f and VOC a, b, without c, which VOC validates on
     assert names(dataset, "trainaug") == ["a", "b", "e", "f"]
@@ -208,7 +209,7 @@ def test_trainaug_needs_both_lists(sbd_root: Path, voc_root: Path, tmp_path: Pat
     (sbd_root / "val.txt").unlink()
     assert voc_root.exists()
     with pytest.raises(DataError, match=r"no list val\.txt, which trainaug is made from"):
-        open_data(tmp_path)
+        open_dataset(tmp_path)
 
 
 def test_damaged_mat(tmp_path: Path) -> None:
@@ -216,29 +217,29 @@ def test_damaged_mat(tmp_path: Path) -> None:
     for content in (b"", b"not a matlab file" * 20, b"MATLAB 5.0 MAT-file" + bytes(200)):
         path.write_bytes(content)
         with pytest.raises(DataError, match=r"a\.mat: "):
-            read_sbd_mask(path)
+            read_stored_mask(path)
 
 
 def test_truncated_mat(sbd_root: Path) -> None:
     path = sbd_root / "cls" / "a.mat"
     path.write_bytes(path.read_bytes()[:-40])
     with pytest.raises(DataError, match=r"a\.mat"):
-        read_sbd_mask(path)
+        read_stored_mask(path)
 
 
 def test_mat_of_something_else(tmp_path: Path) -> None:
     path = tmp_path / "a.mat"
     savemat(path, {"x": 1})
     with pytest.raises(DataError, match=r"has no GTcls.Segmentation"):
-        read_sbd_mask(path)
+        read_stored_mask(path)
     savemat(path, {"GTcls": {"Segmentation": np.zeros(3)}})
     with pytest.raises(DataError, match=r"want \(H, W\) integers"):
-        read_sbd_mask(path)
+        read_stored_mask(path)
     savemat(path, {"GTcls": {"Segmentation": np.zeros((30, 30), np.uint8)}})
     with pytest.raises(DataError, match="--max-pixels 900"):
-        read_sbd_mask(path, max_pixels=10)
+        read_stored_mask(path, max_pixels=10)
     with pytest.raises(NotFoundError):
-        read_sbd_mask(tmp_path / "b.mat")
+        read_stored_mask(tmp_path / "b.mat")
 
 
 # --- CamVid ---------------------------------------------------------------------------------------
@@ -262,7 +263,7 @@ def camvid_root(tmp_path: Path, write_pair) -> Path:
 
 def test_camvid_lists_with_a_prefix_of_elsewhere(camvid_root: Path, tmp_path: Path) -> None:
     for path in (camvid_root, tmp_path):
-        dataset = open_data(path)
+        dataset = open_dataset(path)
         assert dataset.layout == "camvid"
         assert dataset.labels == CAMVID_LABELS
         assert names(dataset, "train") == ["a", "b"]
@@ -274,16 +275,16 @@ def test_camvid_lists_with_a_prefix_of_elsewhere(camvid_root: Path, tmp_path: Pa
 def test_camvid_list_order_and_subset_count(camvid_root: Path) -> None:
     lines = (camvid_root / "train.txt").read_text().splitlines()
     (camvid_root / "train.txt").write_text("\n".join(reversed(lines)))
-    assert names(open_data(camvid_root), "train") == ["b", "a"]
+    assert names(open_dataset(camvid_root), "train") == ["b", "a"]
     (camvid_root / "train.txt").write_text(lines[1])
-    assert names(open_data(camvid_root), "train") == ["b"]
+    assert names(open_dataset(camvid_root), "train") == ["b"]
 
 
 def test_camvid_photos_may_have_become_jpeg(camvid_root: Path) -> None:
     png = camvid_root / "train" / "a.png"
     Image.open(png).save(png.with_suffix(".jpg"))
     png.unlink()
-    dataset = open_data(camvid_root)
+    dataset = open_dataset(camvid_root)
     assert dataset.splits["train"][0].image.name == "a.jpg"
     assert dataset.split("train").read(0).name == "a"
 
@@ -292,14 +293,14 @@ def test_camvid_without_lists(camvid_root: Path) -> None:
     for path in camvid_root.glob("*.txt"):
         path.unlink()
     (camvid_root / "classes.txt").write_text("\n".join(CAMVID_LABELS.names))
-    dataset = open_data(camvid_root)
+    dataset = open_dataset(camvid_root)
     assert names(dataset, "train") == ["a", "b"]
     assert dataset.labels == CAMVID_LABELS  # with CamVid's colours
 
 
 def test_camvid_of_other_classes(camvid_root: Path) -> None:
     (camvid_root / "classes.txt").write_text("\n".join(f"k{i}" for i in range(10)))
-    dataset = open_data(camvid_root)
+    dataset = open_dataset(camvid_root)
     with pytest.raises(DataError, match=r"11 \("):  # 10 is void now, 11 unknown
         dataset.split("train").read(0)
 
@@ -307,7 +308,7 @@ def test_camvid_of_other_classes(camvid_root: Path) -> None:
 def test_camvid_list_line_of_one_field(camvid_root: Path) -> None:
     (camvid_root / "train.txt").write_text("a\n")
     with pytest.raises(DataError, match=r"train.txt: line 1 has 1 fields; want two"):
-        open_data(camvid_root)
+        open_dataset(camvid_root)
 
 
 # --- images/ and masks/ ---------------------------------------------------------------------------
@@ -323,11 +324,11 @@ def folder(tmp_path: Path, write_pair) -> Path:
 
 
 def test_folder_draws_its_splits_and_guesses_classes(folder: Path) -> None:
-    dataset = open_data(folder)
+    dataset = open_dataset(folder)
     assert dataset.layout == "folder"
     assert dataset.labels.names == ("class_0", "class_1", "class_2", "class_3")
     assert (len(dataset.splits["train"]), len(dataset.splits["val"])) == (8, 2)
-    assert names(dataset, "val") == names(open_data(folder), "val")
+    assert names(dataset, "val") == names(open_dataset(folder), "val")
     assert not set(names(dataset, "train")) & set(names(dataset, "val"))
     assert set(np.unique(dataset.split("val").read(0).labels)) == {0, 1, 3, 255}
 
@@ -335,13 +336,13 @@ def test_folder_draws_its_splits_and_guesses_classes(folder: Path) -> None:
 def test_folder_with_classes_file_reads_no_mask(folder: Path) -> None:
     (folder / "classes.txt").write_text("a\nb\nc\nd\ne\n")
     (folder / "masks" / "3.png").write_bytes(b"")
-    assert len(open_data(folder).labels) == 5
+    assert len(open_dataset(folder).labels) == 5
 
 
 def test_folder_of_0_and_255(folder: Path) -> None:
     for path in (folder / "masks").iterdir():
         Image.fromarray(np.resize(np.array([0, 255], np.uint8), (12, 16))).save(path)
-    dataset = open_data(folder)
+    dataset = open_dataset(folder)
     assert dataset.labels.names == ("background", "foreground")
     assert set(np.unique(dataset.split("train").read(0).labels)) == {0, 1}
 
@@ -349,17 +350,17 @@ def test_folder_of_0_and_255(folder: Path) -> None:
 def test_folder_of_one_bit_masks(folder: Path) -> None:
     for path in (folder / "masks").iterdir():
         Image.fromarray(np.resize(np.array([False, True]), (12, 16))).save(path)
-    assert set(np.unique(open_data(folder).split("train").read(0).labels)) == {0, 1}
+    assert set(np.unique(open_dataset(folder).split("train").read(0).labels)) == {0, 1}
 
 
 def test_folder_of_grey_levels_asks_with_a_ready_description(folder: Path) -> None:
     for path in (folder / "masks").iterdir():
         Image.fromarray(np.resize(np.array([0, 80, 160], np.uint8), (12, 16))).save(path)
     with pytest.raises(DataError) as caught:
-        open_data(folder)
+        open_dataset(folder)
     pasted = str(caught.value).split("count:\n")[1]
     (folder / "dataset.yaml").write_text(pasted)
-    dataset = open_data(folder)
+    dataset = open_dataset(folder)
     assert dataset.labels.names == ("class_0", "class_1", "class_2")
     assert set(np.unique(dataset.split("train").read(0).labels)) == {0, 1, 2}
 
@@ -369,9 +370,9 @@ def test_folder_of_colors_asks_with_a_ready_description(folder: Path) -> None:
     for path in (folder / "masks").iterdir():
         Image.fromarray(colors[np.resize([0, 1], (12, 16))]).save(path)
     with pytest.raises(DataError, match="2 different RGB colours") as caught:
-        open_data(folder)
+        open_dataset(folder)
     (folder / "dataset.yaml").write_text(str(caught.value).split("count:\n")[1])
-    assert set(np.unique(open_data(folder).split("train").read(0).labels)) == {0, 1}
+    assert set(np.unique(open_dataset(folder).split("train").read(0).labels)) == {0, 1}
 
 
 def test_folder_of_colors_in_subfolders(tmp_path: Path) -> None:
@@ -382,9 +383,9 @@ def test_folder_of_colors_in_subfolders(tmp_path: Path) -> None:
         Image.new("RGB", (16, 12)).save(tmp_path / "images" / split / "red.png")
         Image.new("RGB", (16, 12), (200, 0, 0)).save(tmp_path / "masks" / split / "red.png")
     with pytest.raises(DataError, match="2 different RGB colours") as caught:
-        open_data(tmp_path)
+        open_dataset(tmp_path)
     (tmp_path / "dataset.yaml").write_text(str(caught.value).split("count:\n")[1])
-    split = open_data(tmp_path).split("val")
+    split = open_dataset(tmp_path).split("val")
     assert [pair.name for pair in split.pairs] == ["val-black", "val-red"]
     assert (split.read(0).labels == 0).all()
     assert (split.read(1).labels == 1).all()
@@ -395,34 +396,34 @@ def test_folder_of_jpeg_masks_says_so(folder: Path) -> None:
     for path in (folder / "masks").iterdir():
         Image.fromarray(rng.integers(0, 256, (12, 16), np.uint8)).save(path)
     with pytest.raises(DataError, match="masks must be PNG, not JPEG"):
-        open_data(folder)
+        open_dataset(folder)
 
 
 def test_folder_of_one_value_asks(folder: Path) -> None:
     for path in (folder / "masks").iterdir():
         Image.new("L", (16, 12)).save(path)
     with pytest.raises(DataError, match="1 different values"):
-        open_data(folder)
+        open_dataset(folder)
 
 
 def test_folder_of_unreadable_masks(folder: Path) -> None:
     for path in (folder / "masks").iterdir():
         path.write_bytes(b"x")
     with pytest.raises(DataError, match="no mask could be read"):
-        open_data(folder)
+        open_dataset(folder)
 
 
 def test_folder_without_photos(folder: Path) -> None:
     for path in (folder / "images").iterdir():
         path.unlink()
     with pytest.raises(DataError, match="no photos"):
-        open_data(folder)
+        open_dataset(folder)
 
 
 def test_folder_with_lists(folder: Path) -> None:
     (folder / "train.txt").write_text("0\n1\n")
     (folder / "val.txt").write_text("2\n")
-    dataset = open_data(folder)
+    dataset = open_dataset(folder)
     assert {split: names(dataset, split) for split in dataset.splits} == {
         "train": ["0", "1"],
         "val": ["2"],
@@ -438,7 +439,7 @@ def test_folder_with_subfolders(tmp_path: Path, write_pair, pattern: str) -> Non
                 tmp_path / pattern.format(kind="masks", split=split) / f"{i}.png",
                 (0, 1),
             )
-    dataset = open_data(tmp_path)
+    dataset = open_dataset(tmp_path)
     assert names(dataset, "train") == ["train-0", "train-1"]  # both folders use 0 and 1
     assert names(dataset, "val") == ["val-0", "val-1"]
     assert dataset.split("val").read(1).name == "val-1"
@@ -449,7 +450,7 @@ def test_folder_partners(folder: Path) -> None:
     (folder / "masks" / "1.png").unlink()
     (folder / "images" / ".hidden.jpg").write_bytes(b"")
     (folder / "images" / "readme.md").write_text("x")
-    dataset = open_data(folder)
+    dataset = open_dataset(folder)
     assert [problem.path.name for problem in dataset.problems] == ["0.png"]
     listed = names(dataset, "train") + names(dataset, "val")
     assert sorted(listed) == [str(i) for i in range(1, 10)]
@@ -474,3 +475,15 @@ def test_draw_gives_small_splits_a_name_and_may_leave_some_out() -> None:
     assert {split: len(members) for split, members in drawn.items()} == {"train": 2, "val": 1}
     half = draw_splits([str(i) for i in range(10)], {"train": 0.4, "val": 0.1}, seed=0)
     assert {split: len(members) for split, members in half.items()} == {"train": 4, "val": 1}
+
+
+def test_no_caller_can_forget_the_limit_of_instance_masks(tmp_path: Path) -> None:
+    """A default limit refused masks of data sets that had been opened with a higher one."""
+    path = tmp_path / "a.png"
+    Image.new("L", (6, 5), 1).save(path)
+    labels = np.zeros((5, 6), np.uint8)
+    with pytest.raises(TypeError, match="max_pixels"):
+        read_instances(path, labels)  # type: ignore[call-arg]
+    assert read_instances(path, labels, max_pixels=30).max() == 1
+    with pytest.raises(DataError, match="--max-pixels 30"):
+        read_instances(path, labels, max_pixels=29)

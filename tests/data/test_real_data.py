@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from upscore.core.labels import CAMVID_LABELS, VOC_LABELS
-from upscore.data import open_data
+from upscore.data import open_dataset
 from upscore.data.check import check
 from upscore.data.stats import class_frequencies
 
@@ -27,7 +27,7 @@ def _present(path: Path) -> Path:
 
 
 def test_camvid(camvid: Path) -> None:
-    dataset = open_data(camvid)
+    dataset = open_dataset(camvid)
     assert dataset.layout == "camvid"
     assert dataset.labels == CAMVID_LABELS
     assert {name: len(pairs) for name, pairs in dataset.splits.items()} == {
@@ -46,7 +46,7 @@ def test_camvid(camvid: Path) -> None:
 @pytest.mark.slow
 def test_camvid_frequencies_give_the_published_weights(camvid: Path) -> None:
     """SegNet's class weights are median frequency over frequency (formats.md 2.4)."""
-    pixels, present = class_frequencies(open_data(camvid).split("train"))
+    pixels, present = class_frequencies(open_dataset(camvid).split("train"))
     frequency = pixels / present
     weights = np.median(frequency) / frequency
     published = [0.2595, 0.1826, 4.5640, 0.1417, 0.9051, 0.3826, 9.6446, 1.8418, 0.6823, 6.2478,
@@ -57,7 +57,7 @@ def test_camvid_frequencies_give_the_published_weights(camvid: Path) -> None:
 
 
 def test_camvid_as_released(real_data: Path) -> None:
-    dataset = open_data(_present(real_data / "camvid-original-sample"))
+    dataset = open_dataset(_present(real_data / "camvid-original-sample"))
     assert [pair.name for pair in dataset.splits["train"]] == [
         "0001TP_006690",
         "0001TP_006720",
@@ -67,7 +67,7 @@ def test_camvid_as_released(real_data: Path) -> None:
 
 
 def test_voc_sample(real_data: Path) -> None:
-    dataset = open_data(_present(real_data / "voc-sample"))
+    dataset = open_dataset(_present(real_data / "voc-sample"))
     assert dataset.labels == VOC_LABELS
     assert {name: len(pairs) for name, pairs in dataset.splits.items()} == {
         "train": 2,
@@ -82,7 +82,7 @@ def test_voc_sample(real_data: Path) -> None:
 
 def test_msrc_and_its_21_classes_by_description(real_data: Path, tmp_path: Path) -> None:
     root = _present(real_data / "msrc")
-    plain = open_data(root)
+    plain = open_dataset(root)
     assert (len(plain.labels), len(plain.splits["train"]), len(plain.splits["val"])) == (
         16,
         319,
@@ -98,7 +98,7 @@ def test_msrc_and_its_21_classes_by_description(real_data: Path, tmp_path: Path)
         f"classes: [{', '.join(names)}]\n"
         "masks: indices\n"
     )
-    stuff = open_data(file)
+    stuff = open_dataset(file)
     assert len(stuff.labels) == 21
     assert [p.name for p in stuff.splits["val"]] == [p.name for p in plain.splits["val"]]
     for index in (0, 40):

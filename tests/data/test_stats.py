@@ -10,11 +10,11 @@ import pytest
 from PIL import Image
 
 from upscore.core.files import write_json
-from upscore.data import open_data
-from upscore.data.overview import write_overview
+from upscore.data import open_dataset
 from upscore.data.stats import class_frequencies, measure
 from upscore.data.toy import make_toy
 from upscore.errors import DataError
+from upscore.report.figures.dataset import write_overview
 
 
 @pytest.fixture
@@ -37,7 +37,7 @@ def two(tmp_path: Path) -> Path:
 
 def test_class_frequencies(two: Path) -> None:
     steps = []
-    split = open_data(two).split("train")
+    split = open_dataset(two).split("train")
     pixels, present = class_frequencies(split, progress=lambda *step: steps.append(step))
     assert pixels.dtype == present.dtype == np.int64
     assert pixels.tolist() == [400, 400, 50, 0]
@@ -46,7 +46,7 @@ def test_class_frequencies(two: Path) -> None:
 
 
 def test_measure(two: Path) -> None:
-    stats = measure(open_data(two))
+    stats = measure(open_dataset(two))
     assert stats.objects_from == "connected regions"
     (split,) = stats.splits
     assert (split.images, split.valid_pixels) == (2, 850)
@@ -65,7 +65,7 @@ def test_specks_are_no_objects(two: Path) -> None:
     mask[0, :15] = 1  # 15 pixels
     mask[10:14, :4] = 1  # 16 pixels
     Image.fromarray(mask).save(two / "SegmentationClass" / "a.png")
-    cat = measure(open_data(two)).splits[0].classes[1]
+    cat = measure(open_dataset(two)).splits[0].classes[1]
     assert cat.objects == 1
 
 
@@ -76,7 +76,7 @@ def test_instance_masks_part_touching_objects(two: Path) -> None:
     instances[10:, 20:] = 2
     instances[9:11, 20:] = 255
     Image.fromarray(instances).save(two / "SegmentationObject" / "a.png")
-    stats = measure(open_data(two))
+    stats = measure(open_dataset(two))
     assert stats.objects_from == "instance masks"
     _, cat, dog, _ = stats.splits[0].classes
     assert cat.objects == 2
@@ -88,11 +88,11 @@ def test_instance_mask_of_another_size(two: Path) -> None:
     (two / "SegmentationObject").mkdir()
     Image.new("L", (4, 4)).save(two / "SegmentationObject" / "a.png")
     with pytest.raises(DataError, match=r"SegmentationObject/a\.png: instance mask"):
-        measure(open_data(two))
+        measure(open_dataset(two))
 
 
 def test_toy_sizes_span_the_documented_range(tmp_path: Path) -> None:
-    stats = measure(open_data(make_toy(tmp_path, num=40)))
+    stats = measure(open_dataset(make_toy(tmp_path, num=40)))
     objects = [item for split in stats.splits for item in split.classes if item.sizes]
     assert stats.objects_from == "instance masks"
     assert min(item.sizes[0] for item in objects) < 0.08
@@ -100,9 +100,9 @@ def test_toy_sizes_span_the_documented_range(tmp_path: Path) -> None:
 
 
 def test_json_and_figure(two: Path, tmp_path: Path) -> None:
-    dataset = open_data(two)
+    dataset = open_dataset(two)
     stats = measure(dataset)
-    write_json(tmp_path / "stats.json", stats.to_json())
+    write_json(tmp_path / "stats.json", stats.to_dict())
     content = json.loads((tmp_path / "stats.json").read_text())
     assert content["splits"]["train"]["classes"][2]["object_sizes"] == [0.25] * 5
     write_overview(stats, dataset, tmp_path / "figure.png")

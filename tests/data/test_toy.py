@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from upscore.core.images import read_mask
-from upscore.data import open_data
+from upscore.data import open_dataset
 from upscore.data.check import check
 from upscore.data.toy import LARGEST, SHAPES, TOY_LABELS, make_toy, toy_image, toy_name
 from upscore.errors import DataError, OutputError, SettingsError
@@ -19,7 +19,7 @@ def test_layout_on_disk(tmp_path: Path) -> None:
     seen = []
     out = make_toy(tmp_path / "toy", num=9, seed=3, progress=lambda *step: seen.append(step))
     assert seen[-1] == (9, 9)
-    dataset = open_data(out)
+    dataset = open_dataset(out)
     assert dataset.layout == "toy"
     assert dataset.labels == TOY_LABELS
     assert [pair.name for pair in dataset.splits["val"]] == [toy_name(i) for i in (1, 5)]
@@ -33,7 +33,7 @@ def test_layout_on_disk(tmp_path: Path) -> None:
 def test_disk_holds_what_was_drawn(tmp_path: Path) -> None:
     out = make_toy(tmp_path, num=2, seed=5)
     toy = toy_image(5, 1)
-    sample = open_data(out).split("val").read(0)
+    sample = open_dataset(out).split("val").read(0)
     np.testing.assert_array_equal(sample.labels, toy.labels)
     instances = read_mask(out / "SegmentationObject" / f"{toy_name(1)}.png")
     np.testing.assert_array_equal(instances, toy.instances)
@@ -116,9 +116,9 @@ def test_goes_on_after_an_interruption(tmp_path: Path) -> None:
     (out / "JPEGImages" / "toy_000002.jpg").unlink()
     (out / "ImageSets" / "Segmentation" / "val.txt").unlink()
     with pytest.raises(DataError, match="unfinished toy set; run `upscore data toy"):
-        open_data(out)
+        open_dataset(out)
     make_toy(tmp_path, num=4)
-    assert open_data(out).split("trainval").read(2).name == "toy_000002"
+    assert open_dataset(out).split("trainval").read(2).name == "toy_000002"
     assert (out / "JPEGImages" / "toy_000000.jpg").stat().st_mtime_ns == before
 
 

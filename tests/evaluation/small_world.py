@@ -12,8 +12,8 @@ from PIL import Image
 from upscore.core.images import InputSpec
 from upscore.core.labels import VOID, Labels
 from upscore.core.run_folder import RunFolder
-from upscore.models.catalog import create_model
 from upscore.models.checkpoint import save_model
+from upscore.models.factory import create_model
 
 NAMES = ("ground", "[red]tree[/red]", "car")
 

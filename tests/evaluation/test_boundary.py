@@ -10,7 +10,7 @@ from scipy.spatial.distance import cdist
 from evaluation.maps import noisy, square
 from upscore.core.labels import VOID
 from upscore.errors import DataError, SettingsError
-from upscore.evaluation.boundary import BoundaryF, BoundaryIoU, boundary_pixels
+from upscore.metrics.boundary import BoundaryF, BoundaryIoU, boundary_pixels
 
 
 def iou_of(truth, prediction, *, classes=3, **settings):

@@ -10,24 +10,24 @@ from PIL import Image
 
 from evaluation.small_world import make_data
 from upscore.core.labels import VOID
-from upscore.data import open_data
+from upscore.data import open_dataset
 from upscore.errors import DataError, SettingsError
-from upscore.evaluation.boundary import BoundaryF
-from upscore.evaluation.compare import Labelled, PackedLabels, compare
-from upscore.evaluation.compare_files import markdown, write_comparison
-from upscore.evaluation.confusion import Confusion, mean_iou
-from upscore.evaluation.object_size import ObjectSizes
-from upscore.evaluation.trimap import Trimap
+from upscore.metrics.boundary import BoundaryF
+from upscore.metrics.comparison import PackedLabels, PredictedMaps, compare
+from upscore.metrics.comparison_files import markdown, write_comparison
+from upscore.metrics.confusion import Confusion, mean_iou
+from upscore.metrics.object_size import ObjectSizes
+from upscore.metrics.trimap import Trimap
 
 NAMES = ("background", "tree", "car")
 
 
 @pytest.fixture
 def split(tmp_path):
-    return open_data(make_data(tmp_path / "data", NAMES)).split("val")
+    return open_dataset(make_data(tmp_path / "data", NAMES)).split("val")
 
 
-def guess(split, wrong: float, seed: int = 0, *, name: str | None = None) -> Labelled:
+def guess(split, wrong: float, seed: int = 0, *, name: str | None = None) -> PredictedMaps:
     """The truth with a share of its pixels changed; void becomes background."""
     rng = np.random.default_rng(seed)
     maps = []
@@ -36,7 +36,7 @@ def guess(split, wrong: float, seed: int = 0, *, name: str | None = None) -> Lab
         noise = rng.integers(0, 3, truth.shape, dtype=np.uint8)
         said = np.where(rng.random(truth.shape) < wrong, noise, truth)
         maps.append(PackedLabels.of(np.where(said == VOID, 0, said).astype(np.uint8)))
-    return Labelled(name or f"wrong {wrong:g}", tuple(maps), (0.2, 0.1, 0.9), 3 * 2**20)
+    return PredictedMaps(name or f"wrong {wrong:g}", tuple(maps), (0.2, 0.1, 0.9), 3 * 2**20)
 
 
 def test_packed_labels():
@@ -52,8 +52,8 @@ def test_packed_labels():
 def test_counts_are_those_of_each_alone(split):
     few, many = guess(split, 0.1), guess(split, 0.4, 1)
     found = compare([many, few], split)
-    assert [one.name for one in found.contenders] == ["wrong 0.4", "wrong 0.1"]
-    for one, item in zip(found.contenders, (many, few), strict=True):
+    assert [one.name for one in found.models] == ["wrong 0.4", "wrong 0.1"]
+    for one, item in zip(found.models, (many, few), strict=True):
         confusion, trimap, sizes, boundary = Confusion(3), Trimap(3), ObjectSizes(3), BoundaryF(3)
         for place, packed in enumerate(item.maps):
             for score in (confusion, trimap, sizes, boundary):
@@ -65,10 +65,10 @@ def test_counts_are_those_of_each_alone(split):
         assert one.seconds == 0.2  # the median
         assert one.peak_bytes == 3 * 2**20
     difference = found.differences[0]
-    scores = [one.scores.miou for one in found.contenders]
+    scores = [one.scores.miou for one in found.models]
     assert difference.miou == pytest.approx(scores[1] - scores[0])
     assert 0 < difference.low < difference.miou < difference.high
-    assert difference.sure
+    assert difference.significant
     assert (difference.better, difference.worse) == (3, 0)
     assert found.winners() == [[1], [1], [1]]
     assert found.objects_from == "connected regions"
@@ -79,7 +79,7 @@ def test_an_equal_one_is_not_told_apart(split):
     found = compare([one, replace(one, name="again")], split)
     (difference,) = found.differences
     assert (difference.miou, difference.low, difference.high) == (0, 0, 0)
-    assert not difference.sure
+    assert not difference.significant
     assert (difference.better, difference.worse) == (0, 0)
     assert found.winners() == [[], [], []]
     assert found.most_different(5) == []
@@ -93,7 +93,7 @@ def test_a_class_that_only_one_of_them_sees_is_nobodys(split):
     one, truth = guess(split, 0.2), guess(split, 0)
     found = compare([one, truth], split)
     assert found.winners() == [[1], [1], []]
-    assert [c.scores.classes_averaged for c in found.contenders] == [3, 2]
+    assert [c.scores.classes_averaged for c in found.models] == [3, 2]
     assert (found.differences[0].better, found.differences[0].worse) == (2, 0)
 
 
@@ -122,7 +122,7 @@ def test_an_image_that_one_failed_on_counts_for_none(split):
     assert [failure.name for failure in found.failures] == ["p2"]
     assert "wrong 0.3: out of proposals" in found.failures[0].message
     valid = sum(int((split.read_labels(i) != VOID).sum()) for i in found.places)
-    assert {int(c.confusion.matrix.sum()) for c in found.contenders} == {valid}
+    assert {int(c.confusion.matrix.sum()) for c in found.models} == {valid}
     every = tuple("no" for _ in broken)
     with pytest.raises(DataError, match="no image of split 'val' counts"):
         compare([one, replace(other, maps=every)], split)
@@ -133,7 +133,7 @@ def test_a_truth_that_cannot_be_read(split):
     split.pairs[3].mask.write_bytes(b"broken")
     found = compare(pair, split)
     assert [failure.index for failure in found.failures] == [3]
-    assert len(found.contenders[0].overlaps) == 5
+    assert len(found.models[0].overlaps) == 5
 
 
 def test_instance_masks(split, tmp_path):
@@ -147,7 +147,7 @@ def test_instance_masks(split, tmp_path):
         paths[pair.name] = path
     found = compare([guess(split, 0.1), guess(split, 0.2, 1)], split, instances=paths)
     assert found.objects_from == "instance masks"
-    assert found.contenders[0].sizes.objects.sum() == 2 * len(split)
+    assert found.models[0].sizes.objects.sum() == 2 * len(split)
 
 
 def test_files(split, tmp_path):
@@ -159,7 +159,7 @@ def test_files(split, tmp_path):
     assert [c["name"] for c in content["contenders"]] == ["a | b", "wrong 0.1"]
     assert content["contenders"][0]["difference"] is None
     assert content["contenders"][1]["difference"]["miou"] == found.differences[0].miou
-    assert content["contenders"][1]["scores"]["miou"] == found.contenders[1].scores.miou
+    assert content["contenders"][1]["scores"]["miou"] == found.models[1].scores.miou
     assert len(content["contenders"][1]["trimap"]) == 40
     assert content["most_different"] == [{"row": 2, "picture": "differences/01-p2.png"}]
     assert content["images"][2]["picture"] == "differences/01-p2.png"
@@ -172,7 +172,7 @@ def test_files(split, tmp_path):
         assert len({len(row) for row in table}) == 1
     text = (out / "compare.md").read_text("utf-8")
     assert "a \\| b" in text
-    assert f"{found.contenders[1].scores.miou:.4f}" in text
+    assert f"{found.models[1].scores.miou:.4f}" in text
     assert "small below 1,024" in text
     assert "![p2](differences/01-p2.png)" in text
 
@@ -194,7 +194,7 @@ def test_all_void(split):
 
 def test_wrong_arguments(split):
     one = guess(split, 0.1)
-    with pytest.raises(SettingsError, match="two or more contenders, found 1"):
+    with pytest.raises(SettingsError, match="two or more models, found 1"):
         compare([one], split)
     with pytest.raises(SettingsError, match="want different names"):
         compare([one, one], split)
@@ -209,4 +209,4 @@ def test_own_miou_of_an_image(split):
     found = compare([guess(split, 0.1), guess(split, 0.2, 1)], split)
     matrix = Confusion(3)
     matrix.update(split.read_labels(0), guess(split, 0.1).maps[0].unpack())
-    assert found.contenders[0].image_miou[0] == mean_iou(matrix.matrix)
+    assert found.models[0].image_miou[0] == mean_iou(matrix.matrix)

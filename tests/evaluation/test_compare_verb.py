@@ -11,10 +11,10 @@ from evaluation.small_world import make_data, make_network
 from upscore.cli import compare as verb
 from upscore.cli.segmenter_options import SegmenterOptions
 from upscore.core.images import read_image
-from upscore.data import open_data
+from upscore.data import open_dataset
 from upscore.errors import RunError, SettingsError, WorkError
-from upscore.evaluation.confusion import Confusion
 from upscore.inference.load import load_segmenter
+from upscore.metrics.confusion import Confusion
 
 CPU = SegmenterOptions(device="cpu", precision="fp32", tile=0)
 
@@ -28,7 +28,7 @@ def here(monkeypatch):
         for item in items:
             yield item, work(item)
 
-    monkeypatch.setattr("upscore.core.worker_pool.in_processes", in_turn)
+    monkeypatch.setattr("upscore.workflows.compare.in_processes", in_turn)
 
 
 @pytest.fixture
@@ -49,7 +49,7 @@ def test_in_processes_of_their_own(runs, data, tmp_path, capsys):
     """The real thing, once."""
     verb.compare(words(runs), data=data, split="one", out=tmp_path / "out", options=CPU)
     content = json.loads((tmp_path / "out" / "compare.json").read_text("utf-8"))
-    sample = open_data(data).split("one").read(0)
+    sample = open_dataset(data).split("one").read(0)
     for run, item in zip(runs, content["contenders"], strict=True):
         expected = Confusion(3)
         segmenter = load_segmenter(run, device="cpu", precision="fp32", tile=0)
@@ -77,7 +77,7 @@ def test_everything_is_written(runs, data, tmp_path, capsys):
         assert min(read_image(out / name).shape[:2]) > 60
     found = {path.name for path in (out / "differences").iterdir()}
     assert found == {"mine.txt", *(name.split("/")[1] for name in listed)}
-    assert content["about"]["data"]["fingerprint"] == open_data(data).fingerprint()
+    assert content["about"]["data"]["fingerprint"] == open_dataset(data).fingerprint()
     assert [item["options"]["tile"] for item in content["about"]["contenders"]] == [0, 0]
     shown = capsys.readouterr().out
     for text in ("[b]", "95 % interval", "[red]tree[/red]", "share of the image", str(out)):
@@ -137,7 +137,7 @@ def test_a_process_that_dies(runs, data, monkeypatch):
             if isinstance(item, int):
                 raise WorkError("a process died")
 
-    monkeypatch.setattr("upscore.core.worker_pool.in_processes", dies)
+    monkeypatch.setattr("upscore.workflows.compare.in_processes", dies)
     with pytest.raises(WorkError, match=r"labelling by first: the process died, .* --tile"):
         verb.compare(words(runs), data=data, options=CPU)
 
@@ -170,7 +170,7 @@ def test_other_classes_are_refused_before_any_work(runs, data, tmp_path, monkeyp
             assert not isinstance(item, int)
             yield item, work(item)
 
-    monkeypatch.setattr("upscore.core.worker_pool.in_processes", only_open)
+    monkeypatch.setattr("upscore.workflows.compare.in_processes", only_open)
     bus = make_network(tmp_path / "bus", names=("ground", "tree", "car", "bus"))
     with pytest.raises(RunError, match="only in the run: tree, bus"):
         verb.compare(words([runs[0], bus]), data=data, options=CPU)

@@ -18,7 +18,7 @@ from sklearn.metrics import (
 
 from upscore.core.labels import VOID
 from upscore.errors import DataError, SettingsError
-from upscore.evaluation.confusion import Confusion, count, score
+from upscore.metrics.confusion import Confusion, count, score
 
 
 def maps(num_classes: int, *, seed: int = 0, shape=(23, 31), void=0.1):

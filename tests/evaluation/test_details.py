@@ -9,16 +9,16 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from evaluation.test_evaluate import make_split, perfect, sloppy
+from evaluation.labelled_split import make_split, perfect, sloppy
 from upscore.core.labels import Labels
 from upscore.errors import SettingsError
-from upscore.evaluation import evaluate, evaluate_stages, merge
-from upscore.evaluation.boundary import BoundaryF, BoundaryIoU
-from upscore.evaluation.details import Details
-from upscore.evaluation.object_size import RELATIVE_SIZES, THINNESS, Bins, ObjectSizes
-from upscore.evaluation.results import DETAILS, read_results, write_results
-from upscore.evaluation.stages import write_stages
-from upscore.evaluation.trimap import Trimap
+from upscore.metrics import evaluate, evaluate_stages, merge
+from upscore.metrics.all_metrics import Details
+from upscore.metrics.boundary import BoundaryF, BoundaryIoU
+from upscore.metrics.object_size import RELATIVE_SIZES, THINNESS, Bins, ObjectSizes
+from upscore.metrics.score_files import DETAILS, read_results, write_results
+from upscore.metrics.stage_files import write_stages
+from upscore.metrics.trimap import Trimap
 
 LABELS = Labels.of(["tree", "background", "car"])
 
@@ -45,7 +45,7 @@ def test_they_are_those_of_each_score_alone(split):
     assert 0 < f.mean_f() < 1
 
 
-def test_nobody_pays_who_does_not_ask(split, monkeypatch):
+def test_details_are_counted_only_when_asked_for(split, monkeypatch):
     def asked(*_args):
         raise AssertionError("counted")
 
@@ -58,12 +58,12 @@ def test_nobody_pays_who_does_not_ask(split, monkeypatch):
 
 def test_each_stage_has_its_own(split, tmp_path):
     found = evaluate_stages(
-        lambda image: {"good": perfect(image), "bad": sloppy(image)},
+        lambda sample: {"good": perfect(sample.image), "bad": sloppy(sample.image)},
         ["good", "bad"], split, details=True,
     )  # fmt: skip
     assert found["good"].details.boundary_f.mean_f() == 1
     assert found["bad"].details.boundary_f.mean_f() < 1
-    write_stages(found, tmp_path, answer="good", seconds={}, about={})
+    write_stages(found, tmp_path, output="good", seconds={}, about={})
     content = json.loads((tmp_path / "stages.json").read_text("utf-8"))
     assert content["stages"][0]["boundary_iou"] == 1
     assert content["stages"][1]["boundary_f"] == found["bad"].details.boundary_f.mean_f()

@@ -5,7 +5,7 @@ import pytest
 from scipy import ndimage
 
 from evaluation.maps import noisy, slow_distances, square
-from upscore.evaluation.distance import near_other_label, squared_distances
+from upscore.metrics.distance import near_other_label, squared_distances
 
 SHAPES = [(1, 1), (1, 9), (9, 1), (2, 2), (17, 23), (31, 20)]
 

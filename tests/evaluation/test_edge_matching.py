@@ -9,7 +9,7 @@ import pytest
 from scipy.sparse import csr_array
 from scipy.sparse.csgraph import maximum_bipartite_matching, min_weight_full_bipartite_matching
 
-from upscore.evaluation.edge_matching import Matching
+from upscore.edges.benchmark.matching import Matching
 
 
 def distances(edges: np.ndarray, truth: np.ndarray) -> np.ndarray:

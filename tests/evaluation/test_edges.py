@@ -12,9 +12,9 @@ from scipy.ndimage import gaussian_filter
 from scipy.sparse import csr_array
 from scipy.sparse.csgraph import maximum_bipartite_matching
 
-from upscore.data.bsds import find_bsds
-from upscore.errors import DataError, SettingsError
-from upscore.evaluation.edges import (
+from upscore.core.failures import Failure
+from upscore.data.formats.bsds import find_bsds
+from upscore.edges.benchmark.score import (
     EdgeCounts,
     average_precision,
     best_f,
@@ -22,8 +22,8 @@ from upscore.evaluation.edges import (
     evaluate_edges,
     f_measure,
 )
-from upscore.evaluation.evaluate import Failure
-from upscore.evaluation.morphology import thin
+from upscore.edges.benchmark.thinning import thin
+from upscore.errors import DataError, SettingsError
 
 SHAPE = (40, 56)
 

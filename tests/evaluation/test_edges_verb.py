@@ -10,13 +10,13 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from upscore.cli import edges as verb
 from upscore.cli.edges import evaluate
 from upscore.core.images import read_image
-from upscore.data.bsds import find_bsds
+from upscore.data.formats.bsds import find_bsds
+from upscore.edges.benchmark.files import find_edge_map, read_edge_map
+from upscore.edges.benchmark.score import evaluate_edges
 from upscore.errors import DataError, NotFoundError, OutputError, SettingsError, WorkError
-from upscore.evaluation.edge_files import find_edge_map, read_edge_map
-from upscore.evaluation.edges import evaluate_edges
+from upscore.workflows import edges as workflow
 
 SHAPE = (112, 150)
 
@@ -187,7 +187,7 @@ def test_a_detector_is_run_and_recorded(data, tmp_path, monkeypatch):
 
     asked = []
     monkeypatch.setattr(
-        "upscore.cli.proposal_options.make_edges",
+        "upscore.workflows.edges.make_edges",
         lambda name, *, model: asked.append((name, model)) or Brightness(),
     )
     out = tmp_path / "out"
@@ -199,7 +199,7 @@ def test_a_detector_is_run_and_recorded(data, tmp_path, monkeypatch):
 
 
 def test_gradient_edges(data, capsys):
-    pytest.importorskip("upscore.proposals.edges")
+    pytest.importorskip("upscore.edges.detectors")
     run(data, "gradient")
     table = capsys.readouterr().out
     ods = float(next(line for line in table.splitlines() if line.startswith("ODS")).split()[1])
@@ -213,15 +213,15 @@ def test_gradient_edges(data, capsys):
         ({"workers": 0}, "--workers is 0"),
         ({"split": "test"}, "no split 'test'; it has val"),
         ({"edges": "nowhere"}, "no such detector and no such folder; allowed: learned, gradient"),
-        ({"edges": "structured-forest"}, "--model"),
+        ({"edges": "structured-forest"}, r"write_edges --model .* then give --edges maps"),
         ({"edges": "gradient", "model": Path("x")}, "no model; leave it out"),
         ({"edges": "gradient", "thinned": True}, "--thinned is for a folder"),
         ({"model": Path("x")}, "a folder of edge maps has no model"),
     ],
 )
 def test_wrong_usage(data, maps, options, message):
-    if options.get("edges") in ("gradient", "structured-forest") and "thinned" not in options:
-        pytest.importorskip("upscore.proposals.edges")
+    if options.get("edges") == "gradient" and "thinned" not in options:
+        pytest.importorskip("upscore.edges.detectors")
     with pytest.raises(SettingsError, match=message):
         evaluate(**{"data": data, "edges": str(maps), "workers": 1, **options})
 
@@ -234,6 +234,6 @@ def test_a_folder_without_any_map(data, tmp_path):
 
 def test_out_that_cannot_be_written_is_told_before_the_work(data, maps, tmp_path, monkeypatch):
     (tmp_path / "file").write_text("")
-    monkeypatch.setattr(verb, "_items", lambda *_: pytest.fail("work was begun"))
+    monkeypatch.setattr(workflow, "_items", lambda *_: pytest.fail("work was begun"))
     with pytest.raises(OutputError, match="a file stands where a folder is needed"):
         run(data, maps, out=tmp_path / "file")

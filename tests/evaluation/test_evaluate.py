@@ -3,52 +3,21 @@ from __future__ import annotations
 import csv
 import importlib
 import json
-from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
 from PIL import Image
 
-from upscore.core.labels import VOID, Labels
-from upscore.data.dataset import MaskTable, Pair, Split
+from evaluation.labelled_split import LABELS, make_split, of_sample, perfect, sloppy
+from upscore.core.labels import VOID
+from upscore.data.dataset import Split
 from upscore.errors import DataError, OutputError, RunError, SettingsError
-from upscore.evaluation import Confusion, Evaluation, ImageScore, evaluate, merge
-from upscore.evaluation.examples import choose, read_examples, write_examples
-from upscore.evaluation.results import read_results, write_results
+from upscore.metrics import Confusion, Evaluation, ImageScore, evaluate, merge
+from upscore.metrics.score_files import read_results, write_results
+from upscore.report.examples import choose, read_examples, write_examples
 
-evaluate_module = importlib.import_module("upscore.evaluation.evaluate")
-
-LABELS = Labels.of(["ground", "Bäume & Büsche", "<b>car</b>"])
-
-
-def make_split(folder: Path, num: int = 7, *, labels: Labels = LABELS) -> Split:
-    """Photos whose red channel is the class, so that a perfect network is one line."""
-    rng = np.random.default_rng(5)
-    pairs = []
-    for i in range(num):
-        name = f"фото {i}"
-        height, width = int(rng.integers(5, 20)), int(rng.integers(5, 20))
-        truth = rng.integers(0, len(labels), (height, width), dtype=np.uint8)
-        photo = np.stack([truth, np.full_like(truth, i), np.zeros_like(truth)], axis=2)
-        truth[0, 0] = VOID
-        image, mask = folder / f"{name}.png", folder / f"{name}_mask.png"
-        Image.fromarray(photo).save(image)
-        Image.fromarray(truth).save(mask)
-        pairs.append(Pair(name, image, mask))
-    return Split("val", tuple(pairs), labels, MaskTable.indices(len(labels)))
-
-
-def perfect(image):
-    return image[..., 0].copy()
-
-
-def sloppy(image):
-    """Wrong in as many columns as the photo's number says."""
-    labels = image[..., 0].copy()
-    wrong = int(image[0, 0, 1])
-    labels[:, :wrong] = (labels[:, :wrong] + 1) % 3
-    return labels
+evaluate_module = importlib.import_module("upscore.metrics.evaluate")
 
 
 @pytest.fixture
@@ -291,7 +260,7 @@ def test_examples_on_disk(split, tmp_path):
     (out / "worst-09-photo.png").write_bytes(b"of an earlier evaluation")
     (out / "mine.png").write_bytes(b"not ours")
     found = evaluate(sloppy, split)
-    examples = write_examples(sloppy, split, found.images, out)
+    examples = write_examples(of_sample(sloppy), split, found.images, out)
     assert read_examples(out) == examples
     assert not (out / "worst-09-photo.png").exists()
     assert (out / "mine.png").exists()
@@ -311,7 +280,7 @@ def test_examples_on_disk(split, tmp_path):
 def test_image_gone_since_is_no_example(split, tmp_path):
     found = evaluate(sloppy, split)
     split.pairs[0].image.unlink()
-    examples = write_examples(sloppy, split, found.images, tmp_path / "examples")
+    examples = write_examples(of_sample(sloppy), split, found.images, tmp_path / "examples")
     assert len(examples) == len(split) - 1
     assert split.pairs[0].name not in {example.name for example in examples}
 
@@ -324,7 +293,7 @@ def test_damaged_examples_name_the_file(tmp_path, text):
 
 
 def test_examples_cannot_point_outside(split, tmp_path):
-    write_examples(perfect, split, evaluate(perfect, split).images, tmp_path / "e")
+    write_examples(of_sample(perfect), split, evaluate(perfect, split).images, tmp_path / "e")
     path = tmp_path / "e" / "examples.json"
     path.write_text(path.read_text(encoding="utf-8").replace("best-01-photo.png", "../x.png"))
     with pytest.raises(RunError, match=r"picture is '\.\./x\.png'"):

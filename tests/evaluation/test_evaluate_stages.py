@@ -8,16 +8,16 @@ import json
 import numpy as np
 import pytest
 
-from evaluation.test_evaluate import make_split, perfect, sloppy
+from evaluation.labelled_split import make_split, perfect, sloppy
 from upscore.errors import DataError, OutputError, SettingsError
-from upscore.evaluation import evaluate, evaluate_stages
-from upscore.evaluation.stages import write_stages
+from upscore.metrics import evaluate, evaluate_stages
+from upscore.metrics.stage_files import write_stages
 
 STAGES = {"sloppy": sloppy, "perfect": perfect}
 
 
-def both(image):
-    return {name: predict(image) for name, predict in STAGES.items()}
+def both(sample):
+    return {name: predict(sample.image) for name, predict in STAGES.items()}
 
 
 @pytest.fixture
@@ -28,7 +28,7 @@ def split(tmp_path):
 def test_each_is_scored_as_if_it_were_alone(split):
     calls, seen = [], []
     found = evaluate_stages(
-        lambda image: calls.append(1) or both(image),
+        lambda sample: calls.append(1) or both(sample),
         ["perfect", "sloppy"],
         split,
         progress=lambda *now: seen.append(now),
@@ -52,10 +52,10 @@ def test_some_of_the_predictions(split):
 def test_a_photo_that_fails_fails_for_all(split):
     split.pairs[2].image.write_bytes(b"not a picture")
 
-    def picky(image):
-        if image[0, 0, 1] == 4:
+    def picky(sample):
+        if sample.image[0, 0, 1] == 4:
             raise DataError("too strange")
-        return both(image)
+        return both(sample)
 
     found = evaluate_stages(picky, list(STAGES), split)
     for name in STAGES:
@@ -63,9 +63,23 @@ def test_a_photo_that_fails_fails_for_all(split):
         assert len(found[name].images) == 5
 
 
+@pytest.mark.parametrize("error", [RuntimeError("CUDA out of memory"), MemoryError(), OSError("x")])
+def test_an_image_on_which_the_network_fails_does_not_end_the_job(split, error):
+    def failing(sample):
+        if sample.image[0, 0, 1] == 4:
+            raise error
+        return both(sample)
+
+    found = evaluate_stages(failing, ["perfect"], split)["perfect"]
+    assert [failure.index for failure in found.failures] == [4]
+    assert found.failures[0].message.startswith("фото 4: " + type(error).__name__)
+    assert len(found.images) == 6
+
+
 def test_a_wrong_prediction_of_one_stops_and_names_the_image(split):
-    def wrong(image):
-        return {"perfect": perfect(image), "wrong": np.full(image.shape[:2], 9, np.uint8)}
+    def wrong(sample):
+        shape = sample.labels.shape
+        return {"perfect": perfect(sample.image), "wrong": np.full(shape, 9, np.uint8)}
 
     with pytest.raises(DataError, match="фото 0: prediction holds 9"):
         evaluate_stages(wrong, ["perfect", "wrong"], split)
@@ -76,7 +90,7 @@ def test_a_wrong_prediction_of_one_stops_and_names_the_image(split):
 def test_on_disk(split, tmp_path):
     found = evaluate_stages(both, list(STAGES), split)
     seconds = {"perfect": 0.5, "sloppy": 1.5}
-    write_stages(found, tmp_path / "o", answer="perfect", seconds=seconds, about={"a": 1})
+    write_stages(found, tmp_path / "o", output="perfect", seconds=seconds, about={"a": 1})
     content = json.loads((tmp_path / "o/stages.json").read_text("utf-8"))
     assert content["answer"] == "perfect"
     assert content["about"] == {"a": 1}
@@ -92,4 +106,4 @@ def test_on_disk(split, tmp_path):
     assert float(rows[0]["miou"]) == scores.miou
     (tmp_path / "f").touch()
     with pytest.raises(OutputError):
-        write_stages(found, tmp_path / "f", answer="perfect", seconds=seconds, about={})
+        write_stages(found, tmp_path / "f", output="perfect", seconds=seconds, about={})

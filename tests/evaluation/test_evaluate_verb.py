@@ -13,11 +13,11 @@ from upscore.cli.evaluate import evaluate
 from upscore.cli.segmenter_options import SegmenterOptions
 from upscore.core.images import read_image
 from upscore.core.labels import VOID, Labels
-from upscore.data import open_data
+from upscore.data import open_dataset
+from upscore.data.class_mapping import match_classes
 from upscore.errors import DataError, RunError, SettingsError, WorkError
-from upscore.evaluation.classes import match_classes
-from upscore.evaluation.confusion import Confusion
 from upscore.inference.load import load_segmenter
+from upscore.metrics.confusion import Confusion
 
 
 @pytest.fixture
@@ -34,7 +34,7 @@ def test_everything_is_written(run, data, capsys):
     evaluate(run, data=data, options=SegmenterOptions(tile=0))
     folder = run / "evaluation" / "val"
     content = json.loads((folder / "scores.json").read_text(encoding="utf-8"))
-    split = open_data(data).split("val")
+    split = open_dataset(data).split("val")
     segmenter = load_segmenter(run)
     expected = Confusion(3)
     for index in range(len(split)):
@@ -43,7 +43,7 @@ def test_everything_is_written(run, data, capsys):
     assert content["confusion"] == expected.to_json()
     assert content["scores"]["miou"] == expected.scores().miou
     assert content["about"]["settings"]["tile"] == 0
-    assert content["about"]["data"]["fingerprint"] == open_data(data).fingerprint()
+    assert content["about"]["data"]["fingerprint"] == open_dataset(data).fingerprint()
     for name in ("per_class.csv", "images.csv", "confusion.csv"):
         with (folder / name).open(encoding="utf-8", newline="") as stream:
             assert len(list(csv.reader(stream))) > 3
@@ -129,9 +129,9 @@ def test_wrong_arguments(run, data, tmp_path):
 def test_real_photos(real_data):
     from dataclasses import replace
 
-    from upscore.evaluation.evaluate import evaluate as score
+    from upscore.metrics.evaluate import evaluate as score
 
-    split = open_data(real_data / "camvid").split("val")
+    split = open_dataset(real_data / "camvid").split("val")
     some = replace(split, pairs=split.pairs[::25])
     truths = iter([some.read_labels(i) for i in range(len(some))])
     found = score(lambda _image: np.where((t := next(truths)) == VOID, 0, t).astype(np.uint8), some)

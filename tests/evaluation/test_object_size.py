@@ -7,8 +7,8 @@ from scipy import ndimage
 from evaluation.maps import noisy, square
 from upscore.core.labels import VOID
 from upscore.errors import DataError, SettingsError
-from upscore.evaluation.confusion import count
-from upscore.evaluation.object_size import (
+from upscore.metrics.confusion import count
+from upscore.metrics.object_size import (
     COCO_SIZES,
     RELATIVE_SIZES,
     THINNESS,

@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 
 from upscore.errors import SettingsError
-from upscore.evaluation import resample
-from upscore.evaluation.confusion import mean_iou
-from upscore.evaluation.resample import overlaps
+from upscore.metrics import bootstrap as resample
+from upscore.metrics.bootstrap import overlaps
+from upscore.metrics.confusion import mean_iou
 
 
 def matrices(num: int, share_right: float, seed: int = 0, num_classes: int = 4) -> list[np.ndarray]:

@@ -22,8 +22,8 @@ import numpy as np
 import pytest
 from scipy.ndimage import gaussian_filter, label
 
+from upscore.edges.benchmark.thinning import thin
 from upscore.errors import DataError
-from upscore.evaluation.morphology import thin
 
 GOLDEN = Path(__file__).with_name("golden") / "thinned.npz"
 EIGHT = np.ones((3, 3), int)

@@ -6,8 +6,8 @@ import pytest
 from evaluation.maps import noisy, slow_distances, slow_iou, square
 from upscore.core.labels import VOID
 from upscore.errors import DataError, SettingsError
-from upscore.evaluation.confusion import count, mean_iou, pixel_accuracy
-from upscore.evaluation.trimap import Trimap
+from upscore.metrics.confusion import count, mean_iou, pixel_accuracy
+from upscore.metrics.trimap import Trimap
 
 
 def scored(truth, prediction, *, classes=3, widths=40):

@@ -10,8 +10,8 @@ import torch
 from inference.support import THREE, ByColor, random_photo
 from upscore.core.images import InputSpec
 from upscore.core.labels import RGBImage
-from upscore.models.catalog import create_model
 from upscore.models.checkpoint import save_model
+from upscore.models.factory import create_model
 
 
 @pytest.fixture

@@ -10,7 +10,7 @@ import yaml
 
 from evaluation.small_world import NAMES, make_network
 from upscore.core.labels import RGBImage
-from upscore.proposals.proposals import Proposals, image_key
+from upscore.proposals.base import Proposals, image_key
 from upscore.proposals.store import StoredPhoto, write_store
 
 EDGE_BOXES = {"source": "edge-boxes", "edges": "gradient", "min_box_area": 60, "max_boxes": 30}

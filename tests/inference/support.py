@@ -1,4 +1,4 @@
-"""Small networks and pictures for the tests of the inference room."""
+"""Small networks and pictures for the tests of inference."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from PIL import Image
 from upscore.core.images import InputSpec
 from upscore.core.labels import LabelMap, Labels, RGBImage
 from upscore.core.runtime import Runtime
-from upscore.inference.segmenter import Scores
+from upscore.inference.segmenter import ScoreMap, Segmenter
 from upscore.inference.whole_image import WholeImage
 
 CPU = Runtime("cpu", "fp32")
@@ -19,7 +19,7 @@ PLAIN = InputSpec("rgb", (0.0, 0.0, 0.0), (255.0, 255.0, 255.0))
 THREE = Labels.of(["ground", "tree", "sky"])
 
 
-class ByColor:
+class ByColor(Segmenter):
     """A segmenter in numpy: the score of class c is channel c of the pixel. Pointwise, so exact."""
 
     labels = THREE
@@ -27,11 +27,11 @@ class ByColor:
     def __init__(self) -> None:
         self.sizes: list[tuple[int, ...]] = []
 
-    def scores(self, image: RGBImage) -> Scores:
+    def scores(self, image: RGBImage) -> ScoreMap:
         self.sizes.append(image.shape[:2])
         return np.ascontiguousarray(image.transpose(2, 0, 1)).astype(np.float32) / 50
 
-    def probabilities(self, image: RGBImage) -> Scores:
+    def probabilities(self, image: RGBImage) -> ScoreMap:
         exp = np.exp(self.scores(image))
         return exp / exp.sum(axis=0)
 
@@ -64,7 +64,18 @@ def two_halves(height: int, width: int) -> RGBImage:
     return image
 
 
-def late_edge(height: int, width: int, *, shift: int = 3) -> Scores:
+def late_edge(height: int, width: int, *, shift: int = 3) -> ScoreMap:
     """(2, H, W) float32: class 0 left and 1 right of an edge ``shift`` pixels too far right."""
     left = np.where(np.arange(width) < width // 2 + shift, 0.7, 0.3).astype(np.float32)
     return np.broadcast_to(np.stack([left, 1 - left])[:, None], (2, height, width)).copy()
+
+
+def save_probabilities(path: Path, probabilities: ScoreMap, labels: Labels) -> None:
+    """An npz as docs/prediction.md describes it."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    np.savez(
+        path,
+        probabilities=probabilities.astype(np.float16),
+        classes=np.array(labels.names),
+        colors=np.array(labels.colors, np.uint8),
+    )

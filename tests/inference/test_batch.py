@@ -11,14 +11,15 @@ from PIL import Image
 
 from inference.support import ByColor, random_photo, save_photo
 from upscore.core import images
+from upscore.core.parallel.writer import Writer
 from upscore.errors import (
     NotFoundError,
     OutputError,
     SettingsError,
     WorkError,
 )
-from upscore.inference.batch import BatchSummary, predict_files
-from upscore.inference.writer import Writer
+from upscore.inference.batch_summary import Summary
+from upscore.inference.predict_files import predict_files
 from waiting import HANG_S
 
 
@@ -103,7 +104,7 @@ def test_bad_files_are_reported_at_the_end_and_all_others_done(by_color, photos,
 
 
 def test_a_long_list_of_failures_is_cut():
-    summary = BatchSummary(failures=[(Path(f"{i}.jpg"), f"{i}.jpg: bad") for i in range(100)])
+    summary = Summary(failures=[(Path(f"{i}.jpg"), f"{i}.jpg: bad") for i in range(100)])
     with pytest.raises(WorkError, match="100 files") as e:
         summary.check()
     assert str(e.value).endswith("19.jpg: bad\n  and 80 more")
@@ -215,12 +216,12 @@ def test_stages_overlap(photos, tmp_path, monkeypatch):
     The second photo is read while the network has the first, whose results are written while it has
     the third: each waits for the other, so that one thing at a time would hang.
     """
-    from upscore.inference import batch
+    from upscore.inference import predict_files as batch
 
     begun = [threading.Event() for _ in range(4)]
     read_on, written = threading.Event(), threading.Event()
     reads, predictions, writes = count(), count(), count()
-    read, write = batch.read_image, batch.write_results
+    read, write = batch.read_image, batch.write_outputs
 
     def meet(event):
         assert event.wait(HANG_S), "nothing else goes on meanwhile"
@@ -253,7 +254,7 @@ def test_stages_overlap(photos, tmp_path, monkeypatch):
             written.set()
 
     monkeypatch.setattr(batch, "read_image", reading)
-    monkeypatch.setattr(batch, "write_results", writing)
+    monkeypatch.setattr(batch, "write_outputs", writing)
     summary = predict_files(Slow(), [photos], tmp_path / "out", workers=1)
     assert (summary.images, summary.failures) == (4, [])
     assert len(files(tmp_path / "out")) == 8
@@ -264,12 +265,12 @@ def test_few_photos_are_held_at_once(by_color, tmp_path, monkeypatch):
 
     Each write waits until as many further results have come as may wait for it.
     """
-    from upscore.inference import batch
+    from upscore.inference import predict_files as batch
 
     for number in range(30):
         save_photo(tmp_path / "photos" / f"{number:02d}.png", random_photo(8, 8))
     changed, held, most, results, begun = threading.Condition(), 0, 0, 0, 0
-    read, write, put = batch.read_image, batch.write_results, Writer.put
+    read, write, put = batch.read_image, batch.write_outputs, Writer.put
 
     def reading(*arguments, **options):
         nonlocal held, most
@@ -296,7 +297,7 @@ def test_few_photos_are_held_at_once(by_color, tmp_path, monkeypatch):
             held -= 1
 
     monkeypatch.setattr(batch, "read_image", reading)
-    monkeypatch.setattr(batch, "write_results", writing)
+    monkeypatch.setattr(batch, "write_outputs", writing)
     monkeypatch.setattr(Writer, "put", putting)
     predict_files(by_color, [tmp_path / "photos"], tmp_path / "out")
     assert most <= 2 * batch.DEPTH + 4

@@ -8,12 +8,12 @@ from inference.support import CPU, PLAIN, THREE, ByColor, random_photo, wrap
 from upscore.core.labels import Labels
 from upscore.crf.settings import crf_settings
 from upscore.errors import DataError, SettingsError
-from upscore.inference.averaged import Averaged
+from upscore.inference import test_time_augmentation as tta
 from upscore.inference.ensemble import Ensemble
 from upscore.inference.instance_wise import PAPER, InstanceWise
 from upscore.inference.refine import Refine
 from upscore.inference.tiles import Tiled
-from upscore.proposals.proposals import Proposals
+from upscore.proposals.base import Proposals
 
 NAMES = ["ground", "tree", "sky"]
 
@@ -185,9 +185,9 @@ def test_no_member_is_refused():
 @pytest.mark.parametrize(
     "member",
     [
-        Averaged(ByColor(), flip=True),
+        tta.TestTimeAugmentation(ByColor(), flip=True),
         Refine(ByColor(), crf_settings("deconvnet").build()),
-        Tiled(Averaged(ByColor()), tile=128),
+        Tiled(tta.TestTimeAugmentation(ByColor()), tile=128),
         Ensemble([ByColor()]),
         instance_wise(softmax="before"),
     ],

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from upscore.errors import NotFoundError, SettingsError
-from upscore.inference.inputs import find_jobs
+from upscore.inference.inputs import find_inputs
 
 
 @pytest.fixture
@@ -22,7 +22,7 @@ def tree(tmp_path):
 
 
 def names(*inputs, out=Path("/nowhere")):
-    return [job.name for job in find_jobs([str(item) for item in inputs], out)]
+    return [job.name for job in find_inputs([str(item) for item in inputs], out)]
 
 
 def test_a_folder_is_searched_sorted_with_its_subfolders(tree):

@@ -15,7 +15,9 @@ from upscore.core.images import InputSpec
 from upscore.core.labels import Labels
 from upscore.core.runtime import Runtime
 from upscore.core.settings import build
+from upscore.edges.detectors import GradientEdges
 from upscore.errors import DataError, RunError, SettingsError
+from upscore.inference.crop_resize import extract_crops
 from upscore.inference.instance_wise import (
     PAPER,
     PRESETS,
@@ -23,13 +25,11 @@ from upscore.inference.instance_wise import (
     InstanceSettings,
     InstanceWise,
 )
-from upscore.inference.windows import see_windows
-from upscore.models.catalog import create_model
+from upscore.models.factory import create_model
 from upscore.proposals import deconvnet_boxes
+from upscore.proposals.base import Proposals
 from upscore.proposals.deconvnet_boxes import whole_pixels
-from upscore.proposals.edge_boxes import EdgeBoxes
-from upscore.proposals.edges import GradientEdges
-from upscore.proposals.proposals import Proposals
+from upscore.proposals.edge_boxes.edge_boxes import EdgeBoxes
 
 SIZE = (20, 24)
 SMALL = PAPER.model_copy(update={"input_size": SIZE, "batch": 4})
@@ -87,7 +87,7 @@ def brute_force(network, photo, boxes, settings: InstanceSettings) -> np.ndarray
     if settings.whole_image:
         windows.append((0, 0, width, height))
     for x1, y1, x2, y2 in windows:
-        (seen,) = see_windows(
+        (seen,) = extract_crops(
             photo, [(x1, y1, x2, y2)], settings.input_size, antialias=settings.antialias
         )
         with torch.no_grad():

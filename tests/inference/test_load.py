@@ -14,7 +14,7 @@ from PIL import Image
 import upscore
 from inference.support import random_photo, save_photo
 from upscore.errors import DataError, NotFoundError, RunError, SettingsError
-from upscore.inference.averaged import Averaged
+from upscore.inference import test_time_augmentation as tta
 from upscore.inference.load import load_segmenter
 from upscore.inference.tiles import Tiled
 from upscore.inference.whole_image import WholeImage
@@ -43,10 +43,10 @@ def test_options_build_what_they_say(run):
     assert isinstance(default, Tiled)
     assert isinstance(default.base, WholeImage)
     averaged = load_segmenter(run, tile=0, flip=True)
-    assert isinstance(averaged, Averaged)
+    assert isinstance(averaged, tta.TestTimeAugmentation)
     scaled = load_segmenter(run, tile=256, scales=(0.5, 1.0))
     assert isinstance(scaled, Tiled)
-    assert isinstance(scaled.base, Averaged)
+    assert isinstance(scaled.base, tta.TestTimeAugmentation)
     assert scaled.base.scales == (0.5, 1.0)
 
 
@@ -126,6 +126,15 @@ def test_paths_pictures_and_arrays_give_the_same(run, tmp_path):
     want = segmenter.segment(image).labels
     for form in (path, str(path), Image.fromarray(image), Image.fromarray(image).convert("RGBA")):
         assert np.array_equal(segmenter.segment(form).labels, want)
+
+
+def test_files_pictures_and_arrays_are_limited_alike(run, tmp_path):
+    image = random_photo(30, 40)
+    segmenter = upscore.load(run)
+    for form in (save_photo(tmp_path / "a.png", image), Image.fromarray(image), image):
+        with pytest.raises(DataError, match=r"40x30 is .* over the limit .* --max-pixels 1200"):
+            segmenter.segment(form, max_pixels=1199)
+        assert segmenter.segment(form, max_pixels=1200).labels.shape == (30, 40)
 
 
 def test_pictures_are_turned_upright(run):

@@ -28,8 +28,8 @@ from upscore.errors import DataError, NotFoundError, RunError, SettingsError
 from upscore.inference.ensemble import Ensemble
 from upscore.inference.instance_wise import PAPER, InstanceWise
 from upscore.inference.load import load_segmenter
-from upscore.inference.pipeline import Pipeline, load_pipeline
-from upscore.inference.pipeline_parts import OncePerPhoto
+from upscore.inference.pipeline.builder import LastImageProposals
+from upscore.inference.pipeline.run import Pipeline, load_pipeline
 from upscore.inference.refine import Refine, refine
 from upscore.inference.tiles import Tiled
 
@@ -66,7 +66,7 @@ def six(**changes) -> tuple[Pipeline, dict]:
         "two-crf": Refine(two, CRF),
         "both-crf": Refine(both, CRF),
     }
-    return Pipeline(made, answer="both-crf"), made
+    return Pipeline(made, output="both-crf"), made
 
 
 # -- one pass ---------------------------------------------------------------------------------
@@ -124,7 +124,7 @@ def test_odd_sizes(size):
 
 def test_members_may_have_the_classes_in_another_order(photo):
     one, other = ByColor(), Inverse()
-    pipeline = Pipeline({"one": one, "other": other, "e": Ensemble([one, other])}, answer="e")
+    pipeline = Pipeline({"one": one, "other": other, "e": Ensemble([one, other])}, output="e")
     found = pipeline.probabilities_of(photo)
     np.testing.assert_allclose(found["e"], (found["one"] + found["other"][::-1]) / 2, atol=1e-6)
     assert pipeline.labels_of("other").names == THREE.names[::-1]
@@ -134,7 +134,7 @@ def test_a_product_takes_scores_and_asks_once(photo):
     one, two = ByColor(), instance_wise()
     product = Ensemble([one, two], combine="product")
     pipeline = Pipeline({"one": one, "two": two, "e": product, "c": Refine(product, CRF)},
-                        answer="c")  # fmt: skip
+                        output="c")  # fmt: skip
     found = pipeline.probabilities_of(photo)
     assert len(one.sizes) == 1
     assert two.proposals.calls == 1
@@ -147,7 +147,7 @@ def test_a_product_takes_scores_and_asks_once(photo):
 
 def test_an_ensemble_of_others_stands_for_itself(photo):
     ensemble = Ensemble([ByColor(), Inverse()])
-    pipeline = Pipeline({"e": ensemble, "c": Refine(ensemble, CRF)}, answer="c")
+    pipeline = Pipeline({"e": ensemble, "c": Refine(ensemble, CRF)}, output="c")
     found = pipeline.probabilities_of(photo)
     np.testing.assert_allclose(found["e"], ensemble.probabilities(photo), atol=1e-6)
     np.testing.assert_allclose(found["c"], CRF(photo, probabilities=found["e"]), atol=1e-6)
@@ -155,7 +155,7 @@ def test_an_ensemble_of_others_stands_for_itself(photo):
 
 def test_no_boxes_leave_the_other_member_to_decide(photo):
     one, two = ByColor(), instance_wise(FixedBoxes())
-    pipeline = Pipeline({"one": one, "two": two, "e": Ensemble([one, two])}, answer="e")
+    pipeline = Pipeline({"one": one, "two": two, "e": Ensemble([one, two])}, output="e")
     found = pipeline.predict_of(photo)
     assert not found["two"].any()
     assert np.array_equal(found["e"], found["one"])
@@ -164,15 +164,15 @@ def test_no_boxes_leave_the_other_member_to_decide(photo):
 def test_what_cannot_be_a_pipeline():
     one = ByColor()
     with pytest.raises(SettingsError, match="no stage 'x'; there are one"):
-        Pipeline({"one": one}, answer="x")
+        Pipeline({"one": one}, output="x")
     with pytest.raises(SettingsError, match="no stage 'x'"):
-        Pipeline({"one": one}, answer="one").probabilities_of(random_photo(4, 4), ["x"])
+        Pipeline({"one": one}, output="one").probabilities_of(random_photo(4, 4), ["x"])
     with pytest.raises(SettingsError, match="'c' is made of 'one', which must come before it"):
-        Pipeline({"c": Refine(one, CRF), "one": one}, answer="c")
+        Pipeline({"c": Refine(one, CRF), "one": one}, output="c")
     inner = Ensemble([one, Inverse()], combine="product")
     outer = Ensemble([one, inner], combine="product")
     with pytest.raises(SettingsError, match="'inner' is a product and part of another one"):
-        Pipeline({"one": one, "inner": inner, "outer": outer}, answer="outer")
+        Pipeline({"one": one, "inner": inner, "outer": outer}, output="outer")
 
 
 def test_what_is_no_image_is_refused():
@@ -217,7 +217,7 @@ def test_steps_from_the_largest_box_on(photo):
 def test_steps_beside_a_product(photo):
     one, two = ByColor(), instance_wise()
     product = Ensemble([one, two], combine="product")
-    pipeline = Pipeline({"one": one, "two": two, "e": product}, answer="e")
+    pipeline = Pipeline({"one": one, "two": two, "e": product}, output="e")
     told = []
     found = pipeline.probabilities_in_steps(photo, [1], lambda *step: told.append(step))
     np.testing.assert_allclose(found, pipeline.probabilities(photo), atol=1e-6)
@@ -226,7 +226,7 @@ def test_steps_beside_a_product(photo):
 
 def test_only_what_the_answer_is_made_of_has_steps(photo):
     _, made = six()
-    pipeline = Pipeline(made, answer="one-crf")
+    pipeline = Pipeline(made, output="one-crf")
     assert pipeline.stepwise == ()
     told = []
     pipeline.probabilities_in_steps(photo, [1], lambda *step: told.append(step))
@@ -260,7 +260,7 @@ def test_a_file_builds_what_it_says(tmp_path, photo):
     path = make_pipeline(tmp_path / "dir é")
     pipeline = load_pipeline(path, device="cpu", precision="fp32")
     assert set(pipeline.stages) == set(stages())
-    assert pipeline.answer == "both-crf"
+    assert pipeline.output == "both-crf"
     found = pipeline.probabilities_of(photo)
     fcn = load_segmenter(path.parent / "runs/fcn", device="cpu", precision="fp32")
     np.testing.assert_allclose(found["fcn"], fcn.probabilities(photo), atol=1e-6)
@@ -299,7 +299,7 @@ def test_only_what_is_asked_for_is_loaded(tmp_path):
         load_pipeline(path)
     some = load_pipeline(path, stages=["fcn-crf"])
     assert some.stages == ("fcn", "fcn-crf")
-    assert some.answer == "fcn-crf"
+    assert some.output == "fcn-crf"
     with pytest.raises(NotFoundError):
         load_pipeline(path, stages=())
     with pytest.raises(SettingsError, match="no stage 'fnc' in this pipeline"):
@@ -339,7 +339,7 @@ def test_stages_with_the_same_boxes_find_them_once(tmp_path, photo, monkeypatch)
     make_runs(tmp_path)
     pipeline = load_pipeline(write(tmp_path / "p.yaml", content))
     calls = []
-    from upscore.proposals.edge_boxes import EdgeBoxes
+    from upscore.proposals.edge_boxes.edge_boxes import EdgeBoxes
 
     original = EdgeBoxes.__call__
     monkeypatch.setattr(EdgeBoxes, "__call__",
@@ -354,7 +354,7 @@ def test_stages_with_the_same_boxes_find_them_once(tmp_path, photo, monkeypatch)
 
 def test_boxes_are_remembered_by_content(photo):
     source = FixedBoxes(*FOUR)
-    once = OncePerPhoto(source)
+    once = LastImageProposals(source)
     assert once.settings() == source.settings()
     first = once(photo)
     assert once(photo.copy()) is first
@@ -376,6 +376,10 @@ def spoil(folder, what):
         config.write_text(config.read_text().replace('"classes"', '"klasses"'))
     elif what == "no crf":
         (folder / "crf.yaml").unlink()
+    elif what == "crf at a Windows path":
+        content = {"answer": "both-crf", "stages": stages()}
+        content["stages"]["both-crf"]["refine"]["crf"] = r"crfs\my-crf"
+        write(path, content)
     elif what == "crf of other classes":
         (folder / "crf.yaml").write_text(
             "gaussian: {sxy: 2, weight: 2}\ncompatibility: [[0, 1], [1, 0]]"
@@ -413,6 +417,8 @@ def spoil(folder, what):
         ("no model yet", RunError, r"stages\.fcn\.whole_image\.run: .*has no model yet"),
         ("damaged classes", RunError, r"fcn\.whole_image\.run: .*config\.json: damaged, no class"),
         ("no crf", NotFoundError, r"stages\.both-crf\.refine\.crf: .*crf\.yaml: no such file"),
+        ("crf at a Windows path", NotFoundError,
+         r"refine\.crf: .*my-crf: no such file of CRF settings"),
         ("crf of other classes", SettingsError, r"refine\.crf: .*compatibility is for 2 classes"),
         ("scales", SettingsError, r"stages\.fcn\.whole_image: scales hold -1"),
         ("weights", SettingsError, r"stages\.both\.ensemble .*2 members has 1 weights"),

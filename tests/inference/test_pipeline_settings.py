@@ -10,8 +10,8 @@ import pytest
 from inference.pipeline_world import stages, write
 from upscore.errors import NotFoundError, SettingsError
 from upscore.inference.instance_wise import InstanceSettings
-from upscore.inference.pipeline_settings import ProposalSettings, is_pipeline, read_pipeline
-from upscore.proposals.edge_boxes import EdgeBoxesParameters
+from upscore.inference.pipeline.settings import ProposalSettings, is_pipeline, read_pipeline
+from upscore.proposals.edge_boxes.parameters import EdgeBoxesParameters
 
 
 def read(tmp_path, **changes):
@@ -29,15 +29,28 @@ def read(tmp_path, **changes):
 
 def test_a_good_one(tmp_path):
     settings = read(tmp_path)
-    assert settings.answer == "both-crf"
-    assert settings.stages["both"].of == ("fcn", "deconvnet")
+    assert settings.output == "both-crf"
+    assert settings.stages["both"].inputs == ("fcn", "deconvnet")
     assert settings.stages["both"].kind == "ensemble"
     assert settings.stages["fcn"].whole_image.tile == 1024
     order = settings.order(settings.stages)
     assert sorted(order) == sorted(settings.stages)
     for name, stage in settings.stages.items():
-        assert all(order.index(other) < order.index(name) for other in stage.of)
+        assert all(order.index(other) < order.index(name) for other in stage.inputs)
     assert settings.order(["fcn-crf"]) == ["fcn", "fcn-crf"]
+    assert settings.order(["both", "fcn"]) == ["fcn", "deconvnet", "both"]
+
+
+def test_the_keys_of_the_file_are_the_ones_that_count(tmp_path):
+    content = read(tmp_path).model_dump(mode="json", by_alias=True, exclude_none=True)
+    assert content["answer"] == "both-crf"
+    assert content["stages"]["both"]["ensemble"]["of"] == ["fcn", "deconvnet"]
+    assert read_pipeline(write(tmp_path / "again.yaml", content)) == read(tmp_path)
+    path = write(tmp_path / "p.yaml", {"output": "fcn", "stages": stages()})
+    with pytest.raises(
+        SettingsError, match=r"unknown setting 'output'; there are .*answer, stages"
+    ):
+        read_pipeline(path)
 
 
 def boxes(**more):
@@ -80,6 +93,10 @@ def circle():
         ({"fcn": None}, r"stages\.fcn-crf\.refine\.of: no stage 'fcn'; there are both"),
         ({"both": circle()}, r"both is made of both-crf is made of both, a circle"),
         ({"fcn": {"refine": {"of": "fcn"}}}, r"fcn is made of fcn, a circle"),
+        (
+            {"fcn": {"refine": {"of": "fcn-crf"}}},
+            r"stages: fcn is made of fcn-crf is made of fcn, a circle; each stage must come to",
+        ),
         ({"fcn": {}}, r"stages\.fcn: a stage is exactly one of whole_image.*; found none"),
         (
             {"fcn": {"whole_image": {"run": "r"}, "refine": {"of": "both"}}},

@@ -14,9 +14,9 @@ from inference.pipeline_world import make_runs, make_store
 from inference.support import random_photo
 from upscore.cli.main import main
 from upscore.errors import NotFoundError, OutputError, RunError, SettingsError
-from upscore.inference.pipeline import load_pipeline
-from upscore.inference.pipeline_settings import read_pipeline
-from upscore.inference.pipeline_template import path_from, shipped_pipelines, write_pipeline
+from upscore.inference.pipeline.run import load_pipeline
+from upscore.inference.pipeline.settings import read_pipeline
+from upscore.inference.pipeline.templates import path_from, shipped_pipelines, write_pipeline
 
 NAME = "edeconvnet-crf"
 
@@ -37,7 +37,7 @@ def test_the_template_is_the_paper_in_six_stages():
 
     text = Path(upscore.__file__).parent / "pipelines" / f"{NAME}.yaml"
     settings = read_pipeline(text)
-    kinds = {name: (stage.kind, stage.of) for name, stage in settings.stages.items()}
+    kinds = {name: (stage.kind, stage.inputs) for name, stage in settings.stages.items()}
     assert kinds == {
         "fcn": ("whole_image", ()),
         "deconvnet": ("instance_wise", ()),
@@ -46,7 +46,7 @@ def test_the_template_is_the_paper_in_six_stages():
         "deconvnet-crf": ("refine", ("deconvnet",)),
         "edeconvnet-crf": ("refine", ("edeconvnet",)),
     }
-    assert settings.answer == NAME
+    assert settings.output == NAME
     assert settings.stages["deconvnet"].instance_wise.top == 50
     assert settings.stages["edeconvnet"].ensemble.combine == "mean"
 
@@ -150,7 +150,7 @@ def test_the_quick_template_differs_in_how_deconvnet_looks_alone():
 
     folder = Path(upscore.__file__).parent / "pipelines"
     paper, quick = (read_pipeline(folder / f"{name}.yaml") for name in shipped_pipelines())
-    assert paper.answer == quick.answer
+    assert paper.output == quick.output
     differs = [name for name in paper.stages if paper.stages[name] != quick.stages[name]]
     assert list(paper.stages) == list(quick.stages)
     assert differs == ["deconvnet"]

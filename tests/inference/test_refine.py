@@ -16,12 +16,12 @@ from inference.support import ByColor, late_edge, random_photo, save_photo, two_
 from upscore.cli import predict as verb
 from upscore.cli.segmenter_options import SegmenterOptions
 from upscore.core.labels import Labels
-from upscore.crf.settings import BilateralSettings, CRFSettings, crf_settings, dump_crf
+from upscore.crf.settings import BilateralSettings, CRFSettings, crf_settings
 from upscore.errors import DataError, NotFoundError, SettingsError
-from upscore.inference.averaged import Averaged
-from upscore.inference.batch import predict_files
+from upscore.inference import test_time_augmentation as tta
 from upscore.inference.load import load_segmenter
-from upscore.inference.refine import CRF_TILE, Refine
+from upscore.inference.predict_files import predict_files
+from upscore.inference.refine import CRF_TILE, Refine, crf_device
 from upscore.inference.tiles import Tiled
 from upscore.inference.whole_image import WholeImage
 
@@ -103,7 +103,7 @@ def test_load_puts_the_crf_around_the_tiles(model_folder):
     inner = outer.base.segmenter
     assert isinstance(inner, Tiled)
     assert inner.tile == 256
-    assert isinstance(inner.base, Averaged)
+    assert isinstance(inner.base, tta.TestTimeAugmentation)
 
     large = load_segmenter(model_folder, crf="deconvnet", tile=4096)
     assert isinstance(large, Tiled)
@@ -169,29 +169,33 @@ def test_predict_with_a_crf(model_folder, tmp_path, capsys):
         assert np.array_equal(labels, segmenter.predict(photo))
 
 
+def test_the_crf_takes_a_gpu_that_was_asked_for():
+    assert [crf_device(name) for name in ("cpu", "auto", "cuda")] == ["cpu", "cpu", "cuda"]
+
+
 def test_options_record_every_setting(tmp_path):
     path = tmp_path / "mine.yaml"
     settings = CRFSettings(bilateral=BilateralSettings(sxy=5, srgb=3, weight=2), prune=0.01)
-    dump_crf(settings, path)
-    about = SegmenterOptions(device="cpu", precision="fp32", crf=str(path)).about()
+    path.write_text(settings.to_yaml(), encoding="utf-8")
+    about = SegmenterOptions(device="cpu", precision="fp32", crf=str(path)).to_dict()
     assert about["crf"] == settings.to_json()
     assert json.loads(json.dumps(about)) == about
     missing = set(asdict(SegmenterOptions())) - set(about) - {"max_pixels"}
     assert not missing
-    assert "crf" not in SegmenterOptions().about()
+    assert "crf" not in SegmenterOptions().to_dict()
 
 
 def test_evaluate_with_a_crf_records_its_settings(tmp_path: Path):
     from upscore.cli.evaluate import evaluate
     from upscore.core.images import InputSpec
     from upscore.core.run_folder import RunFolder
-    from upscore.data import open_data
+    from upscore.data import open_dataset
     from upscore.data.toy import make_toy
-    from upscore.models.catalog import create_model
     from upscore.models.checkpoint import save_model
+    from upscore.models.factory import create_model
 
     make_toy(tmp_path / "toy", num=4, seed=0)
-    labels = open_data(tmp_path / "toy").labels
+    labels = open_dataset(tmp_path / "toy").labels
     run = RunFolder(tmp_path / "run")
     model = create_model("fcn32s", num_classes=len(labels), width=0.02, fc_width=4)
     save_model(run.model, model, labels=labels, input_spec=InputSpec.named("imagenet"))

@@ -15,13 +15,12 @@ import pytest
 from PIL import Image
 
 from core.in_workers import die
-from inference.support import late_edge, random_photo, save_photo, two_halves
-from upscore.cli import refine as verb
+from inference.support import late_edge, random_photo, save_photo, save_probabilities, two_halves
 from upscore.cli.console import show_messages
 from upscore.cli.main import main
-from upscore.core import worker_pool
-from upscore.core.images import MAX_PIXELS
 from upscore.core.labels import CAMVID_LABELS, Labels
+from upscore.core.parallel import map as parallel_map
+from upscore.core.parallel import processes as worker_pool
 from upscore.crf.settings import crf_settings
 from upscore.crf.unary import unary_from_labels
 from upscore.errors import (
@@ -33,10 +32,9 @@ from upscore.errors import (
     WorkError,
 )
 from upscore.inference import refine_files as room
+from upscore.inference.foreign_predictions import read_prediction
 from upscore.inference.photo_index import PhotoIndex
 from upscore.inference.refine_files import refine_files
-from upscore.inference.results import write_probabilities
-from upscore.inference.stored import read_stored
 from waiting import HANG_S, wait_until
 
 SETTINGS = crf_settings("deconvnet")
@@ -147,11 +145,11 @@ def test_several_processes_give_what_one_gives(work):
 def test_classes_and_colours_go_through(work):
     photo = labels_of(work / "photos/a.png")
     probabilities = np.full((11, *photo.shape[:2]), 1 / 11, np.float32)
-    write_probabilities(work / "camvid/a.npz", probabilities, CAMVID_LABELS)
+    save_probabilities(work / "camvid/a.npz", probabilities, CAMVID_LABELS)
     refine(work, "camvid", save=("labels", "probabilities"))
     with Image.open(work / "out/labels/a.png") as picture:
         assert tuple(picture.getpalette()[3:6]) == CAMVID_LABELS.colors[1]
-    assert read_stored(work / "out/probabilities/a.npz").label_set(11) == CAMVID_LABELS
+    assert read_prediction(work / "out/probabilities/a.npz").label_set(11) == CAMVID_LABELS
 
     picture = Image.fromarray(labels_of(work / "labels/b.png"))
     picture.putpalette([1, 2, 3, 4, 5, 6])
@@ -177,13 +175,14 @@ def test_how_many_processes_of_how_many_threads(
 ):
     found = []
 
-    def noted(task_work, items, *, processes):
+    def noted(task_work, items, *, processes, **_):
         found.append((processes, task_work.threads))
         yield from ((item, task_work(item)) for item in items)
 
-    monkeypatch.setattr(room, "in_processes", noted)
+    monkeypatch.setattr(room, "map_items", noted)
     monkeypatch.setattr(room, "num_cores", lambda: cores)
-    monkeypatch.setattr(room.Refinement, "file", lambda work, *_: found.append((1, work.threads)))
+    monkeypatch.setattr(parallel_map, "num_cores", lambda: cores)
+    monkeypatch.setattr(room.Refinement, "file", lambda *_: None)
     for number in range(num):
         save_photo(tmp_path / f"photos/{number}.png", random_photo(1, 1))
         np.save(tmp_path / f"photos/{number}.npy", np.ones((1, 1, 1)))
@@ -599,7 +598,7 @@ def test_the_verb_says_what_it_did(work, capsys):
         ["refine", str(work / "probabilities"), "--images", str(work / "photos"), "--out",
          str(work / "out"), "--save", "labels", "--resume"]
     )  # fmt: skip
-    assert "Passed over 3 files" in capsys.readouterr().out
+    assert "Skipped 3 files" in capsys.readouterr().out
 
 
 def test_what_predict_writes_can_be_refined(model_folder, tmp_path, capsys):
@@ -632,22 +631,18 @@ def test_the_verb_reports_bad_files_last(work, capsys):
     assert "b.npz: not an array file of numpy" in shown.err
 
 
-def test_the_default_is_that_of_the_room():
-    assert verb.MAX_PIXELS == MAX_PIXELS
-
-
 def test_class_names_are_kept_only_where_they_fit(work):
     labels = Labels.of(["x", "y", "z"])
-    write_probabilities(work / "odd/a.npz", np.full((3, 20, 30), 1 / 3, np.float32), labels)
-    stored = read_stored(work / "odd/a.npz")
+    save_probabilities(work / "odd/a.npz", np.full((3, 20, 30), 1 / 3, np.float32), labels)
+    stored = read_prediction(work / "odd/a.npz")
     assert stored.label_set(3) == labels
     assert stored.label_set(4).names == ("class_0", "class_1", "class_2", "class_3")
     np.savez(work / "odd/a.npz", probabilities=late_edge(20, 30), classes=np.arange(2))
-    assert read_stored(work / "odd/a.npz").label_set(2).names == ("class_0", "class_1")
+    assert read_prediction(work / "odd/a.npz").label_set(2).names == ("class_0", "class_1")
 
 
-def test_what_a_room_says_is_shown_once(capsys):
-    show_messages("upscore.test")
-    show_messages("upscore.test")
+def test_log_messages_of_the_package_are_shown_once(capsys):
+    show_messages("upscore")
+    show_messages("upscore")
     logging.getLogger("upscore.test").info("compiling [all] of it")
     assert capsys.readouterr().err == "compiling [all] of it\n"

@@ -16,7 +16,7 @@ from inference.support import CPU
 from upscore.core.crop_geometry import CropGeometry
 from upscore.errors import RunError, SettingsError
 from upscore.inference.instance_wise import PAPER, RELEASED
-from upscore.inference.pipeline import Pipeline, load_pipeline
+from upscore.inference.pipeline.run import Pipeline, load_pipeline
 from upscore.inference.trained_crops import (
     instance_settings,
     load_instance_wise,

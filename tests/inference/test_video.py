@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import importlib.util
+import os
 from pathlib import Path
 
 import numpy as np
@@ -9,7 +10,7 @@ from PIL import Image
 
 from inference.support import ByColor, random_photo, save_photo
 from upscore.errors import MissingExtraError
-from upscore.inference.batch import predict_files
+from upscore.inference.predict_files import predict_files
 
 av = pytest.importorskip("av", reason="needs PyAV (extra video)")
 
@@ -54,6 +55,16 @@ def test_every_frame_is_labelled(by_color, tmp_path):
         assert decoded[0].height % 2 == decoded[0].width % 2 == 0
     hidden = [path for path in out.rglob("*") if path.name.startswith(".")]
     assert hidden == []
+
+
+def test_folders_of_frames_have_ordinary_permissions(by_color, tmp_path):
+    video = make_video(tmp_path / "clip.mp4", frames=1)
+    before = os.umask(0o027)
+    try:
+        predict_files(by_color, [video], tmp_path / "out", save=["labels"]).check()
+    finally:
+        os.umask(before)
+    assert (tmp_path / "out/labels/clip").stat().st_mode & 0o777 == 0o750
 
 
 def test_photos_and_videos_together_and_resumed(by_color, tmp_path):

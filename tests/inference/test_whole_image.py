@@ -14,8 +14,8 @@ from upscore.core.runtime import Runtime
 from upscore.errors import DataError, RunError
 from upscore.inference.segmenter import softmax
 from upscore.inference.whole_image import WholeImage
-from upscore.models.catalog import create_model
 from upscore.models.checkpoint import load_model
+from upscore.models.factory import create_model
 
 
 @pytest.mark.parametrize("size", [(1, 1), (1, 70), (37, 2), (33, 65)])

@@ -7,8 +7,8 @@ import torch.nn.functional as F
 from PIL import Image
 
 from inference.support import random_photo
-from upscore.inference import windows
-from upscore.inference.windows import lay_windows, see_windows, touches
+from upscore.inference import crop_resize as windows
+from upscore.inference.crop_resize import extract_crops, overlaps, paste_crops
 from upscore.proposals.deconvnet_boxes import crop_with_padding
 
 # inside, larger than the photo on each side, over a corner, one pixel, one row, beside the photo
@@ -35,7 +35,7 @@ def resized(array: np.ndarray, size: tuple[int, int], antialias: bool) -> np.nda
 @pytest.mark.parametrize("size", [(24, 20), (7, 61), (1, 1)])
 def test_windows_are_seen_as_torch_resizes_padded_crops(size, antialias):
     photo = random_photo(48, 64)
-    seen = see_windows(photo, WINDOWS, size, antialias=antialias)
+    seen = extract_crops(photo, WINDOWS, size, antialias=antialias)
     assert seen.shape == (len(WINDOWS), *size, 3)
     assert seen.dtype == np.uint8
     for window, got in zip(WINDOWS, seen, strict=True):
@@ -49,7 +49,7 @@ def test_windows_are_seen_as_pillow_resizes_crops():
     window = (10, 4, 107, 88)
     crop = Image.fromarray(photo[4:88, 10:107])
     want = np.asarray(crop.resize((32, 40), Image.Resampling.BILINEAR)).astype(int)
-    (got,) = see_windows(photo, [window], (40, 32), antialias=True)
+    (got,) = extract_crops(photo, [window], (40, 32), antialias=True)
     assert np.abs(got - want).max() <= 1
     assert (got == want).mean() > 0.8
 
@@ -68,7 +68,7 @@ def test_scores_are_laid_where_full_maps_would_be(size, add, antialias):
             for x in range(max(x1, 0), min(x2, 64)):
                 value = full[y - y1, x - x1]
                 want[y, x] = want[y, x] + value if add else np.maximum(want[y, x], value)
-    lay_windows(scores, WINDOWS, canvas, add=add, antialias=antialias)
+    paste_crops(scores, WINDOWS, canvas, add=add, antialias=antialias)
     np.testing.assert_allclose(canvas, want, atol=2e-5)
 
 
@@ -79,8 +79,8 @@ def test_any_number_of_threads_gives_the_same_bits(monkeypatch, threads):
 
     def both() -> tuple[np.ndarray, np.ndarray]:
         canvas = np.zeros((33, 41, 3), np.float32)
-        lay_windows(scores, WINDOWS, canvas, add=True, antialias=True)
-        return see_windows(photo, WINDOWS, (16, 16), antialias=True), canvas
+        paste_crops(scores, WINDOWS, canvas, add=True, antialias=True)
+        return extract_crops(photo, WINDOWS, (16, 16), antialias=True), canvas
 
     monkeypatch.setattr(windows, "_threads", lambda: 1)
     seen, canvas = both()
@@ -92,10 +92,10 @@ def test_any_number_of_threads_gives_the_same_bits(monkeypatch, threads):
 
 def test_a_photo_of_one_pixel():
     photo = np.full((1, 1, 3), 200, np.uint8)
-    (seen,) = see_windows(photo, [(0, 0, 1, 1)], (8, 8), antialias=True)
+    (seen,) = extract_crops(photo, [(0, 0, 1, 1)], (8, 8), antialias=True)
     assert (seen == 200).all()
     canvas = np.zeros((1, 1, 2), np.float32)
-    lay_windows(
+    paste_crops(
         np.ones((1, 8, 8, 2), np.float32), [(0, 0, 1, 1)], canvas, add=False, antialias=True
     )
     np.testing.assert_allclose(canvas, 1, rtol=1e-6)
@@ -104,12 +104,12 @@ def test_a_photo_of_one_pixel():
 def test_a_huge_window_needs_no_memory_for_what_is_outside():
     photo = random_photo(40, 40)
     far = (-1_000_000, -1_000_000, 1_000_000, 1_000_000)  # 12 TB as a crop
-    (seen,) = see_windows(photo, [far], (4, 4), antialias=True)
+    (seen,) = extract_crops(photo, [far], (4, 4), antialias=True)
     assert (seen == 0).all()
     canvas = np.zeros((40, 40, 2), np.float32)
-    lay_windows(np.ones((1, 4, 4, 2), np.float32), [far], canvas, add=True, antialias=True)
+    paste_crops(np.ones((1, 4, 4, 2), np.float32), [far], canvas, add=True, antialias=True)
     np.testing.assert_allclose(canvas, 1, rtol=1e-6)
 
 
 def test_which_windows_touch_a_photo():
-    assert [touches(window, 48, 64) for window in WINDOWS] == [True] * 5 + [False] * 2 + [True]
+    assert [overlaps(window, 48, 64) for window in WINDOWS] == [True] * 5 + [False] * 2 + [True]

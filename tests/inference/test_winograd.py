@@ -5,9 +5,9 @@ import torch
 from torch import nn
 
 from inference.support import random_photo, wrap
-from upscore.inference import winograd
-from upscore.inference.winograd import WinogradConv2d, use_winograd
-from upscore.models.catalog import create_model
+from upscore.inference.fast_conv import winograd
+from upscore.inference.fast_conv.winograd import WinogradConv2d, use_winograd
+from upscore.models.factory import create_model
 
 
 @pytest.mark.parametrize("size", [(1, 1), (2, 3), (4, 4), (5, 17), (33, 48), (6, 7)])

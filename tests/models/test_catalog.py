@@ -9,9 +9,9 @@ import pytest
 import torch
 
 from upscore.errors import SettingsError
-from upscore.models.catalog import MODELS, create_model, model_options
-from upscore.models.network import count_parameters
-from upscore.models.vgg import VGG16
+from upscore.models.base import count_parameters
+from upscore.models.factory import MODELS, create_model, model_options
+from upscore.models.vgg import VGG16, VGGOptions
 
 DOCUMENT = Path(__file__).parents[2] / "docs" / "models.md"
 
@@ -31,36 +31,44 @@ def test_options_rebuild_the_network(name: str) -> None:
 @pytest.mark.parametrize(
     ("name", "options", "message"),
     [
-        ("fcn9s", {}, "no network 'fcn9s', did you mean fcn"),
+        ("fcn9s", {}, "no network 'fcn9s'; did you mean 'fcn"),
         ("transformer", {}, "there are conv-vgg-bilinear, fcn32s, fcn16s, fcn8s"),
-        ("fcn8s", {"widht": 0.5}, "no option 'widht', did you mean width? allowed: at_once, "),
-        ("fcn8s", {"zzz": 1}, "no option 'zzz'; allowed: at_once, batch_norm"),
-        ("conv-vgg-bilinear", {"geometry": "caffe"}, "no option 'geometry'"),
-        ("fcn8s", {"num_classes": 0}, "num_classes is 0; want a whole number from 1 to 255"),
-        ("fcn8s", {"num_classes": 256}, "num_classes is 256; want a whole number from 1 to 255"),
-        ("fcn8s", {"num_classes": 2.0}, "num_classes is 2.0; want a whole number"),
-        ("fcn8s", {"num_classes": True}, "num_classes is True; want a whole number"),
-        ("fcn8s", {"in_channels": 0}, "in_channels is 0; want a whole number of at least 1"),
-        ("fcn8s", {"width": 0}, "width is 0; want a number in (0, 16]"),
-        ("fcn8s", {"width": -0.5}, "width is -0.5; want a number"),
-        ("fcn8s", {"width": float("nan")}, "width is nan; want a number"),
-        ("fcn8s", {"width": "half"}, "width is 'half'; want a number"),
-        ("fcn8s", {"channels": [64, 128]}, "channels is [64, 128]; want five whole numbers"),
-        ("fcn8s", {"channels": [64, 128, 0, 1, 1]}, "channels is 0; want a whole number"),
-        ("fcn8s", {"channels": 64}, "channels is 64; want five whole numbers"),
-        ("fcn8s", {"fc_width": 0}, "fc_width is 0; want a whole number of at least 1"),
-        ("fcn8s", {"fc_kernel": 4}, "fc_kernel is 4; want an odd number"),
-        ("fcn8s", {"fc_kernel": 0}, "fc_kernel is 0; want a whole number"),
+        ("fcn8s", {"widht": 0.5}, "network fcn8s: unknown setting 'widht'; did you mean 'width'? "),
+        ("fcn8s", {"zzz": 1}, "unknown setting 'zzz'; there are width, channels, batch_norm"),
+        ("conv-vgg-bilinear", {"geometry": "caffe"}, "unknown setting 'geometry'"),
+        ("segnet", {"fc_width": 9}, "unknown setting 'fc_width'"),
+        ("segnet", {"backbone": "vgg16"}, "unknown setting 'backbone'"),
+        ("unet", {"fc_kernel": 3}, "unknown setting 'fc_kernel'"),
+        ("deconvnet", {"dropout": 0.5}, "unknown setting 'dropout'"),
+        ("fcn8s", {"backbone": "vgg61"}, "no backbone 'vgg61'; did you mean 'vgg16'?"),
+        ("fcn8s", {"backbone": ["vgg16"]}, "no backbone ['vgg16']"),
+        ("fcn8s", {"num_classes": 0}, "num_classes: input should be greater than or equal to 1"),
+        ("fcn8s", {"num_classes": 256}, "less than or equal to 255 (found 256)"),
+        ("fcn8s", {"num_classes": 2.0}, "num_classes: input should be a valid integer (found 2.0)"),
+        ("fcn8s", {"num_classes": True}, "num_classes: input should be a valid integer"),
+        ("fcn8s", {"in_channels": 0}, "in_channels: input should be greater than or equal to 1"),
+        ("fcn8s", {"width": 0}, "width: input should be greater than 0 (found 0)"),
+        ("fcn8s", {"width": -0.5}, "width: input should be greater than 0 (found -0.5)"),
+        ("fcn8s", {"width": 16.5}, "width: input should be less than or equal to 16"),
+        ("fcn8s", {"width": float("nan")}, "width: input should be a finite number (found nan)"),
+        ("fcn8s", {"width": "half"}, "width: input should be a valid number (found 'half')"),
+        ("fcn8s", {"channels": [64, 128]}, "channels: want five whole numbers, one for each stage"),
+        ("fcn8s", {"channels": [64, 128, 0, 1, 1]}, "channels.2: input should be greater than or"),
+        ("fcn8s", {"channels": [64, 128, 1.0, 1, 1]}, "channels.2: input should be a valid int"),
+        ("fcn8s", {"channels": 64}, "such as 64, 128, 256, 512, 512 (found 64)"),
+        ("fcn8s", {"fc_width": 0}, "fc_width: input should be greater than or equal to 1"),
+        ("fcn8s", {"fc_kernel": 4}, "network fcn8s: fc_kernel is 4; want an odd number"),
+        ("fcn8s", {"fc_kernel": 0}, "fc_kernel: input should be greater than or equal to 1"),
         ("fcn8s", {"fc_kernel": 3, "geometry": "caffe"}, "the geometry caffe has crops for 7 only"),
-        ("fcn8s", {"dropout": 1.0}, "dropout is 1.0; want a number in [0, 0.99]"),
-        ("fcn8s", {"dropout": -0.1}, "dropout is -0.1; want a number in [0, 0.99]"),
-        ("fcn8s", {"batch_norm": "yes"}, "batch_norm is 'yes'; want true or false"),
-        ("fcn8s", {"geometry": "valid"}, "geometry is 'valid'; allowed: same, caffe"),
-        ("fcn8s", {"upsampling": "nearest"}, "upsampling is 'nearest'; allowed: fixed, learned"),
-        ("fcn8s", {"score_init": "he"}, "score_init is 'he'; allowed: zero, normal"),
-        ("fcn8s", {"at_once": 1}, "at_once is 1; want true or false"),
-        ("fcn16s", {"at_once": True}, "at_once is true for fcn16s; it is defined for fcn8s only"),
-        ("conv-vgg-bilinear", {"score_init": 0}, "score_init is 0; allowed: zero, normal"),
+        ("fcn8s", {"dropout": 1.0}, "dropout: input should be less than or equal to 0.99"),
+        ("fcn8s", {"dropout": -0.1}, "dropout: input should be greater than or equal to 0"),
+        ("fcn8s", {"batch_norm": "yes"}, "batch_norm: input should be a valid boolean"),
+        ("fcn8s", {"geometry": "valid"}, "geometry: input should be 'same' or 'caffe'"),
+        ("fcn8s", {"upsampling": "nearest"}, "upsampling: input should be 'fixed' or 'learned'"),
+        ("fcn8s", {"score_init": "he"}, "score_init: input should be 'zero' or 'normal'"),
+        ("fcn8s", {"at_once": 1}, "at_once: input should be a valid boolean (found 1)"),
+        ("fcn16s", {"at_once": True}, "fcn16s: at_once is true; it is defined for fcn8s only"),
+        ("conv-vgg-bilinear", {"score_init": 0}, "score_init: input should be 'zero' or 'normal'"),
     ],
 )
 def test_refusals(name: str, options: dict[str, object], message: str) -> None:
@@ -68,6 +76,17 @@ def test_refusals(name: str, options: dict[str, object], message: str) -> None:
         create_model(name, **{"num_classes": 2, **options})  # type: ignore[arg-type]
     assert message in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+def test_all_wrong_options_are_named_at_once() -> None:
+    with torch.device("meta"), pytest.raises(SettingsError) as caught:
+        create_model("fcn8s", num_classes=2, width=0, dropuot=0.1, geometry="valid")
+    lines = str(caught.value).splitlines()
+    assert len(lines) == 3
+    assert all(line.startswith("network fcn8s: ") for line in lines)
+    assert [key for key in ("width", "dropuot", "geometry") if key in str(caught.value)] == [
+        "width", "dropuot", "geometry",
+    ]  # fmt: skip
 
 
 def test_model_options_lists_defaults() -> None:
@@ -79,18 +98,18 @@ def test_model_options_lists_defaults() -> None:
 
 def test_widths() -> None:
     with torch.device("meta"):
-        assert VGG16(width=0.5).channels == (32, 64, 128, 256, 256)
-        assert VGG16(width=0.5).fc_width == 2048
-        assert VGG16(width=0.001).channels == (1, 1, 1, 1, 1)
-        trunk = VGG16(channels=[8, 16, 24, 32, 40], fc_width=48)
-    assert [trunk.num_features(f"pool{level}") for level in range(1, 6)] == [8, 16, 24, 32, 40]
-    assert trunk.num_features("fc7") == 48
+        assert VGG16(VGGOptions(width=0.5)).channels == (32, 64, 128, 256, 256)
+        assert VGG16(VGGOptions(width=0.5)).fc_width == 2048
+        assert VGG16(VGGOptions(width=0.001)).channels == (1, 1, 1, 1, 1)
+        backbone = VGG16(VGGOptions(channels=(8, 16, 24, 32, 40), fc_width=48))
+    assert [backbone.num_features(f"pool{k}") for k in range(1, 6)] == [8, 16, 24, 32, 40]
+    assert backbone.num_features("fc7") == 48
 
 
 def test_only_the_features_asked_for_are_kept() -> None:
-    trunk = VGG16(width=1 / 64)
-    assert list(trunk(torch.ones(1, 3, 32, 32), ("pool3",))) == ["pool3"]
-    assert list(trunk(torch.ones(1, 3, 32, 32))) == ["fc7"]
+    backbone = VGG16(VGGOptions(width=1 / 64))
+    assert list(backbone(torch.ones(1, 3, 32, 32), ("pool3",))) == ["pool3"]
+    assert list(backbone(torch.ones(1, 3, 32, 32))) == ["fc7"]
 
 
 @pytest.mark.parametrize("name", MODELS)

@@ -15,10 +15,10 @@ from torch import nn
 from upscore.core.images import InputSpec
 from upscore.core.labels import Labels
 from upscore.errors import NotFoundError, OutputError, RunError, SettingsError
-from upscore.models.catalog import create_model
+from upscore.models.base import Network
 from upscore.models.checkpoint import CONFIG, WEIGHTS, load_model, read_state, save_model
+from upscore.models.factory import create_model
 from upscore.models.fold import fold_batch_norm
-from upscore.models.network import Network
 
 LABELS = Labels.of(["sky", "<b>road</b>"], [(1, 2, 3), (4, 5, 6)])
 SPEC = InputSpec.named("imagenet")
@@ -172,7 +172,7 @@ KEY = "trunk.conv1_1.conv.weight"
         (edit(classes=[{"name": "a"}]), "no entry 'color'"),
         (edit(classes=[{"name": "a", "color": [0, 0, 0]}]), "lists 1 classes"),
         (edit(architecture="fcn7s"), "no network 'fcn7s'"),
-        (option(wings=2), "no option 'wings'"),
+        (option(wings=2), "unknown setting 'wings'"),
         (option(at_once=True), "belong to different networks"),
         (lambda f: (f / WEIGHTS).write_bytes(b""), "model.safetensors: damaged or truncated"),
         (lambda f: (f / WEIGHTS).write_bytes(b"rubbish" * 9), "damaged or truncated"),

@@ -11,11 +11,11 @@ from torch import Tensor, nn
 
 from upscore.core.images import InputSpec
 from upscore.core.labels import Labels
-from upscore.models.catalog import MODELS, create_model
+from upscore.models.base import Network
 from upscore.models.checkpoint import load_model, save_model
-from upscore.models.deconvolution import DeconvBlock, MatrixConvTranspose2d
+from upscore.models.deconvolution import DeconvBlock, Im2colConvTranspose2d
+from upscore.models.factory import MODELS, create_model
 from upscore.models.layers import ScoreLayer
-from upscore.models.network import Network
 from upscore.models.unpooling import Switches, SwitchPool
 
 CASES = [
@@ -56,7 +56,7 @@ def build(name: str, options: dict[str, object], **more: int) -> Network:
         if isinstance(module, ScoreLayer):
             nn.init.normal_(module.weight, std=module.in_channels**-0.5)
         elif isinstance(module, DeconvBlock):  # of DeconvNet: their norms are not trained here
-            dense = not isinstance(module.deconv, MatrixConvTranspose2d)
+            dense = not isinstance(module.deconv, Im2colConvTranspose2d)
             seen = module.deconv.in_channels * (9 if dense else 1)
             nn.init.normal_(module.deconv.weight, std=(2 / seen) ** 0.5)
     return model
@@ -116,7 +116,7 @@ def test_gradients_reach_every_parameter(case: Case) -> None:
         assert parameter.grad.abs().sum() > 0, name
 
 
-def test_zero_score_layers_learn_first_and_the_trunk_after_them() -> None:
+def test_zero_score_layers_learn_first_and_the_backbone_after_them() -> None:
     model = create_model("fcn8s", num_classes=5, width=1 / 16, batch_norm=True)
     optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
     seen = []

@@ -7,7 +7,7 @@ import copy
 import pytest
 import torch
 
-from upscore.models.catalog import create_model
+from upscore.models.factory import create_model
 
 
 def network(name, **options):

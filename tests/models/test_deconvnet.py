@@ -8,11 +8,11 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from upscore.errors import DataError, SettingsError
-from upscore.models.catalog import create_model
+from upscore.models.base import Network, count_parameters
 from upscore.models.deconvnet import DeconvNet
 from upscore.models.deconvolution import DeconvBlock
+from upscore.models.factory import create_model
 from upscore.models.layers import ConvBlock, ScoreLayer
-from upscore.models.network import Network, count_parameters
 
 # deconvnet-reference.md section 1: layer -> kernel, channels in and out, side of the output
 TABLE = {
@@ -178,7 +178,7 @@ def test_switches_exchanged_by_hand(size: tuple[int, int]) -> None:
     unsettle(model)
     x = torch.randn(2, 3, *size, dtype=torch.float64)
     features, switches = model.encode(x)
-    assert features.shape[:2] == (2, model.trunk.fc_width)
+    assert features.shape[:2] == (2, model.backbone.num_features("fc7"))
     got = model.decode(features.flip(0), switches)
     want = torch.cat([reference(model, x[[0]], of=x[[1]]), reference(model, x[[1]], of=x[[0]])])
     torch.testing.assert_close(got, want, rtol=1e-9, atol=1e-12)
@@ -194,7 +194,7 @@ def test_features_that_do_not_fit_their_switches_are_refused() -> None:
         model.encode(torch.ones(1, 3, 224, 224)),
         model.encode(torch.ones(1, 3, 320, 224)),
     )
-    with pytest.raises(DataError, match=r"features of 1 images, 4x1, .* 1, which want 1x1"):
+    with pytest.raises(DataError, match=r"features of 1 images, 4x1, .* 1, which need 1x1"):
         model.decode(large.features, small.switches)
     with pytest.raises(DataError, match=r"features of 2 images, 1x1, .* switches of 1"):
         model.decode(small.features.repeat(2, 1, 1, 1), small.switches)
@@ -228,8 +228,8 @@ def test_layer_outputs_are_what_the_layers_gave() -> None:
 @pytest.mark.parametrize(
     ("architecture", "name", "message"),
     [
-        ("deconvnet", "conv6_1", "deconvnet has no layer 'conv6_1'; did you mean conv"),
-        ("deconvnet", "", "has no layer ''"),
+        ("deconvnet", "conv6_1", "deconvnet: no layer 'conv6_1'; did you mean 'conv"),
+        ("deconvnet", "", "deconvnet: no layer ''; there are conv, conv1_1"),
         ("deconvnet", "norm", "layer 'norm' is one of trunk.conv1_1.norm, "),
         ("fcn8s", "pool4", "layer 'pool4' is one of trunk.pool4, scores.pool4, upsample.pool4;"),
     ],

@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import nn
 
-from upscore.models.deconvolution import DeconvBlock, MatrixConvTranspose2d, as_convolution
+from upscore.models.deconvolution import DeconvBlock, Im2colConvTranspose2d, as_convolution
 from upscore.models.layers import ScoreLayer
 
 LAYOUTS = [torch.contiguous_format, torch.channels_last]
@@ -66,7 +66,7 @@ def test_the_matrix_product_that_it_is(
     size: tuple[int, int], kernel: int, bias: bool, layout: torch.memory_format
 ) -> None:
     plain = filled(nn.ConvTranspose2d(6, 5, kernel, bias=bias)).to(memory_format=layout)
-    ours = MatrixConvTranspose2d(6, 5, kernel, bias=bias).double().to(memory_format=layout)
+    ours = Im2colConvTranspose2d(6, 5, kernel, bias=bias).double().to(memory_format=layout)
     ours.load_state_dict(plain.state_dict())
     x = torch.randn(2, 6, *size, dtype=torch.float64).to(memory_format=torch.channels_last)
     x.requires_grad_()
@@ -89,7 +89,7 @@ def test_the_matrix_product_that_it_is(
 def test_stamps_are_added_in_float32() -> None:
     """49 sums in bf16 would lose what the plain kernel keeps."""
     torch.manual_seed(0)
-    ours = MatrixConvTranspose2d(32, 8, 7)
+    ours = Im2colConvTranspose2d(32, 8, 7)
     x = torch.randn(1, 32, 9, 9).bfloat16()
     exact = nn.ConvTranspose2d.forward(ours.bfloat16().float(), x.float())
     found = ours.bfloat16()(x)

@@ -8,8 +8,8 @@ import pytest
 import torch
 from torch import nn
 
-from upscore.models.catalog import MODELS, create_model
-from upscore.models.deconvolution import DeconvBlock, MatrixConvTranspose2d
+from upscore.models.deconvolution import DeconvBlock, Im2colConvTranspose2d
+from upscore.models.factory import MODELS, create_model
 from upscore.models.fold import fold_batch_norm
 from upscore.models.layers import ConvBlock
 
@@ -100,7 +100,7 @@ def test_deconvolutions_that_keep_the_size_become_convolutions(batch_norm: bool)
     assert sum(type(module) is nn.ConvTranspose2d for module in model.modules()) == 13
     folded = fold_batch_norm(model)
     left = [module for module in folded.modules() if isinstance(module, nn.ConvTranspose2d)]
-    assert [type(module) for module in left] == [MatrixConvTranspose2d]
+    assert [type(module) for module in left] == [Im2colConvTranspose2d]
     assert sum(type(module) is nn.ConvTranspose2d for module in model.modules()) == 13
     x = torch.randn(1, 3, 40, 50)
     with torch.no_grad():

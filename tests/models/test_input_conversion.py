@@ -8,45 +8,34 @@ from __future__ import annotations
 
 import copy
 import logging
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from models.test_weights import CHANNELS, FC, ours, theirs
+from models.prepared_photos import (
+    CAFFE_BLUE_GREEN_RED,
+    MEAN,
+    PREPARED,
+    STD,
+    as_caffe,
+    as_imagenet,
+    photo,
+)
+from models.torchvision_vgg import CHANNELS, FC, ours, theirs
 from upscore.core.images import InputSpec
 from upscore.core.labels import Labels
 from upscore.errors import RunError, SettingsError
-from upscore.models.catalog import create_model
+from upscore.models.base import Network
 from upscore.models.checkpoint import save_model
+from upscore.models.factory import create_model
 from upscore.models.input_conversion import convert_first_layer
 from upscore.models.layers import ConvBlock, ScoreLayer
-from upscore.models.network import Network
-from upscore.models.weights import initialise
+from upscore.models.pretrained import initialise
 
-RGB = np.ndarray[Any, np.dtype[np.uint8]]
-
-MEAN = np.array([0.485, 0.456, 0.406])
-STD = np.array([0.229, 0.224, 0.225])
-CAFFE_BLUE_GREEN_RED = np.array([104.00698793, 116.66876762, 122.67891434])
-
-
-def as_imagenet(photo: RGB) -> Tensor:
-    prepared = (photo / 255 - MEAN) / STD
-    return torch.from_numpy(prepared.transpose(2, 0, 1)[None].copy()).float()
-
-
-def as_caffe(photo: RGB) -> Tensor:
-    prepared = photo[:, :, [2, 1, 0]] - CAFFE_BLUE_GREEN_RED
-    return torch.from_numpy(prepared.transpose(2, 0, 1)[None].copy()).float()
-
-
-PREPARED: dict[str, Callable[[RGB], Tensor]] = {"imagenet": as_imagenet, "caffe": as_caffe}
 BOTH_WAYS = [("imagenet", "caffe"), ("caffe", "imagenet")]
 
 
@@ -57,15 +46,8 @@ def other_mean(given: str) -> Tensor:
     return torch.tensor((MEAN * 255)[[2, 1, 0]] - CAFFE_BLUE_GREEN_RED).float()
 
 
-def photo(kind: str, height: int = 70, width: int = 93) -> RGB:
-    if kind == "red":
-        return np.broadcast_to(np.array([255, 0, 0], np.uint8), (height, width, 3)).copy()
-    rng = np.random.default_rng({"random": 0, "other": 1}[kind])
-    return rng.integers(0, 256, (height, width, 3), dtype=np.uint8)
-
-
 def first(model: Network) -> ConvBlock:
-    block = model.get_submodule("trunk.conv1_1")
+    block = model.backbone.first_block
     assert isinstance(block, ConvBlock)
     return block
 
@@ -249,15 +231,15 @@ def test_there_and_back_again() -> None:
 
 
 def test_it_says_so(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    caplog.set_level(logging.INFO, logger="upscore.models.weights")
+    caplog.set_level(logging.INFO, logger="upscore.models.pretrained")
     path = tmp_path / "vgg.pth"
     torch.save(theirs(batch_norm=False).state_dict(), path)
     assert not initialise(ours(), str(path), input_spec=InputSpec.named("imagenet")).converted
     assert not caplog.records
     initialise(ours(), str(path), input_spec=InputSpec.named("caffe"))
     assert [record.getMessage() for record in caplog.records] == [
-        f"{path}: its weights want photos as imagenet, this network gets them as caffe; conv1_1 "
-        "was converted"
+        f"{path}: its weights want photos as imagenet, this network gets them as caffe; the "
+        "first layer was converted"
     ]
     initialise(ours(), str(path), input_spec=InputSpec("rgb", (0.0, 0.0, 0.0), (255.0, 1.0, 1.0)))
     assert "gets them as rgb, mean 0, 0, 0, std 255, 1, 1;" in caplog.records[-1].getMessage()

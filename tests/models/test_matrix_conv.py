@@ -4,9 +4,9 @@ import pytest
 import torch
 from torch import nn
 
-from upscore.models import matrix_conv
-from upscore.models.catalog import create_model
-from upscore.models.matrix_conv import MatrixConv2d, convolution
+from upscore.models import im2col_conv as matrix_conv
+from upscore.models.factory import create_model
+from upscore.models.im2col_conv import Im2colConv2d, convolution
 
 
 @pytest.mark.parametrize("size", [(1, 1), (3, 9), (12, 16)])
@@ -20,7 +20,7 @@ def test_equals_the_convolution(size, kernel, padding, bias, max_columns, layout
         size = (3, 1)
     torch.manual_seed(0)
     plain = nn.Conv2d(6, 5, kernel, padding=padding, bias=bias).to(memory_format=layout)
-    ours = MatrixConv2d(6, 5, kernel, padding=padding, bias=bias).to(memory_format=layout)
+    ours = Im2colConv2d(6, 5, kernel, padding=padding, bias=bias).to(memory_format=layout)
     ours.load_state_dict(plain.state_dict())
     x = torch.randn(2, 6, *size).to(memory_format=torch.channels_last).requires_grad_()
     y = x.detach().clone().requires_grad_()
@@ -36,7 +36,7 @@ def test_equals_the_convolution(size, kernel, padding, bias, max_columns, layout
 
 def test_gradients_have_the_layout_of_the_weights():
     """Else the optimiser would copy 400 MB on each step."""
-    conv = MatrixConv2d(6, 5, 7, padding=3).to(memory_format=torch.channels_last)
+    conv = Im2colConv2d(6, 5, 7, padding=3).to(memory_format=torch.channels_last)
     conv(torch.randn(2, 6, 9, 8)).sum().backward()
     assert conv.weight.grad is not None
     assert conv.weight.grad.stride() == conv.weight.stride()
@@ -44,7 +44,7 @@ def test_gradients_have_the_layout_of_the_weights():
 
 def test_large_kernels_alone_are_done_so(monkeypatch):
     monkeypatch.setattr(matrix_conv, "MIN_WEIGHTS", 2000)
-    assert type(convolution(8, 8, 7, padding=3, bias=True)) is MatrixConv2d
+    assert type(convolution(8, 8, 7, padding=3, bias=True)) is Im2colConv2d
     assert type(convolution(8, 8, 3, padding=1, bias=True)) is nn.Conv2d
     assert type(convolution(64, 64, 1, padding=0, bias=True)) is nn.Conv2d
 
@@ -55,8 +55,8 @@ def test_a_whole_network_with_it(monkeypatch):
     plain = create_model("fcn8s", **options).eval()
     monkeypatch.setattr(matrix_conv, "MIN_WEIGHTS", 5000)
     ours = create_model("fcn8s", **options).eval()
-    assert any(isinstance(module, MatrixConv2d) for module in ours.modules())
-    assert not any(isinstance(module, MatrixConv2d) for module in plain.modules())
+    assert any(isinstance(module, Im2colConv2d) for module in ours.modules())
+    assert not any(isinstance(module, Im2colConv2d) for module in plain.modules())
     ours.load_state_dict(plain.state_dict())
     x = torch.randn(1, 3, 70, 90)
     with torch.no_grad():

@@ -15,9 +15,9 @@ from torch import Tensor
 from crf.crf_cases import bilinear
 from upscore.core.images import InputSpec
 from upscore.core.labels import Labels
-from upscore.models.catalog import create_model
 from upscore.models.checkpoint import CONFIG, WEIGHTS, load_model, save_model
 from upscore.models.conv_vgg_bilinear import ConvVGGBilinear
+from upscore.models.factory import create_model
 from upscore.training.recipe import load_recipe
 
 SIZES = [(375, 500), (61, 97), (1, 33), (96, 128)]

@@ -10,81 +10,32 @@ from typing import Any
 import pytest
 import torch
 from safetensors.torch import save_file
-from torch import Tensor, nn
+from torch import Tensor
 
+from models.torchvision_vgg import CHANNELS, FC, ours, theirs
 from upscore.core.images import InputSpec
 from upscore.core.labels import Labels
 from upscore.core.run_folder import RunFolder
 from upscore.errors import NotFoundError, RunError, SettingsError, WorkError
-from upscore.models import weights
-from upscore.models.catalog import create_model
+from upscore.models import pretrained as weights
+from upscore.models.backbone import ImageNetFile
+from upscore.models.base import Network
 from upscore.models.checkpoint import save_model
+from upscore.models.factory import create_model
 from upscore.models.fcn import FCN
-from upscore.models.network import Network
-from upscore.models.weights import (
-    ImageNetFile,
+from upscore.models.pretrained import (
     imagenet_weights,
     initialise,
     read_weight_file,
     start_from,
     start_from_imagenet,
-    torchvision_keys,
 )
+from upscore.models.vgg import VGG16, torchvision_keys
 
 # formats.md 1.6
 PLAIN = [0, 2, 5, 7, 10, 12, 14, 17, 19, 21, 24, 26, 28]
 NORMED = [0, 3, 7, 10, 14, 17, 20, 24, 27, 30, 34, 37, 40]
-CHANNELS = [4, 8, 16, 32, 32]
-FC = 24
 SPEC = InputSpec.named("imagenet")
-
-
-class TorchvisionVGG(nn.Module):
-    """torchvision's vgg16 and vgg16_bn, written from its documentation, any width."""
-
-    def __init__(self, *, batch_norm: bool) -> None:
-        super().__init__()
-        layers: list[nn.Module] = []
-        before = 3
-        for after, depth in zip(CHANNELS, (2, 2, 3, 3, 3), strict=True):
-            for _ in range(depth):
-                layers.append(nn.Conv2d(before, after, 3, padding=1))
-                if batch_norm:
-                    layers.append(nn.BatchNorm2d(after))
-                layers.append(nn.ReLU())
-                before = after
-            layers.append(nn.MaxPool2d(2))
-        self.features = nn.Sequential(*layers)
-        self.classifier = nn.Sequential(
-            nn.Linear(before * 49, FC), nn.ReLU(), nn.Dropout(), nn.Linear(FC, FC), nn.ReLU(),
-            nn.Dropout(), nn.Linear(FC, 10),
-        )  # fmt: skip
-        for module in self.modules():
-            if isinstance(module, nn.BatchNorm2d):
-                assert module.running_mean is not None
-                assert module.running_var is not None
-                nn.init.uniform_(module.weight, 0.5, 1.5)
-                nn.init.normal_(module.bias)
-                module.running_mean.normal_()
-                module.running_var.uniform_(0.5, 2)
-            elif isinstance(module, nn.Conv2d | nn.Linear):
-                nn.init.kaiming_normal_(module.weight)
-                assert module.bias is not None
-                nn.init.normal_(module.bias, std=0.1)
-
-    def features_and_fc7(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        pool5 = self.features(x)
-        return pool5, self.classifier[:5](pool5.flatten(1))
-
-
-def theirs(*, batch_norm: bool) -> TorchvisionVGG:
-    torch.manual_seed(1)
-    return TorchvisionVGG(batch_norm=batch_norm).eval()
-
-
-def ours(name: str = "fcn8s", **options: Any) -> Network:
-    settings = {"num_classes": 2, "channels": CHANNELS, "fc_width": FC, **options}
-    return create_model(name, **settings)
 
 
 @pytest.mark.parametrize(("batch_norm", "indices"), [(False, PLAIN), (True, NORMED)])
@@ -101,14 +52,13 @@ def test_key_table_of_torchvision(batch_norm: bool, indices: list[int]) -> None:
 @torch.no_grad()
 @pytest.mark.parametrize("batch_norm", [False, True])
 @pytest.mark.parametrize("name", ["fcn8s", "conv-vgg-bilinear"])
-def test_the_trunk_computes_what_torchvision_computes(name: str, batch_norm: bool) -> None:
+def test_the_backbone_computes_what_torchvision_computes(name: str, batch_norm: bool) -> None:
     """On 224x224 the middle of our fc7, whose 7x7 kernel then meets no padding, is their fc7."""
     source, model = theirs(batch_norm=batch_norm), ours(name, batch_norm=batch_norm).eval()
     transfer = start_from_imagenet(model, source.state_dict(), source="test")
     x = torch.randn(2, 3, 224, 224)
     pool5, fc7 = source.features_and_fc7(x)
-    trunk = model.get_submodule("trunk")
-    found = trunk(x, ("pool5", "fc7"))
+    found = model.backbone(x, ("pool5", "fc7"))
     torch.testing.assert_close(found["pool5"], pool5, rtol=1e-4, atol=1e-4)
     torch.testing.assert_close(found["fc7"][:, :, 3, 3], fc7, rtol=1e-4, atol=1e-4)
     assert transfer.unused == ("classifier.6.weight", "classifier.6.bias")
@@ -139,11 +89,13 @@ def test_the_encoders_with_and_without_fc_layers(
     transfer = start_from_imagenet(model, source.state_dict(), source="test")
     x = torch.randn(2, 3, 224, 224)
     pool5, fc7 = source.features_and_fc7(x)
-    trunk = model.get_submodule("trunk")
-    torch.testing.assert_close(trunk(x, ("pool5",))["pool5"], pool5, rtol=1e-4, atol=1e-4)
+    backbone = model.backbone
+    torch.testing.assert_close(backbone(x, ("pool5",))["pool5"], pool5, rtol=1e-4, atol=1e-4)
     linear = {f"classifier.{i}.{kind}" for i in (0, 3) for kind in ("weight", "bias")}
     if name == "deconvnet":
-        torch.testing.assert_close(trunk(x)["fc7"][:, :, 0, 0], fc7, rtol=1e-4, atol=1e-4)
+        torch.testing.assert_close(
+            backbone(x, ("fc7",))["fc7"][:, :, 0, 0], fc7, rtol=1e-4, atol=1e-4
+        )
         assert not linear & set(transfer.unused)
     else:
         assert linear <= set(transfer.unused)
@@ -173,10 +125,12 @@ def test_fc6_and_fc7_are_copied_to_the_bit_in_c_h_w_order() -> None:
     source, model = theirs(batch_norm=False), ours()
     start_from_imagenet(model, source.state_dict(), source="test")
     assert isinstance(model, FCN)
-    fc6, linear = model.trunk.fc6.conv.weight, source.state_dict()["classifier.0.weight"]
+    backbone = model.backbone
+    assert isinstance(backbone, VGG16)
+    fc6, linear = backbone.fc6.conv.weight, source.state_dict()["classifier.0.weight"]
     for c, h, w in ((0, 0, 1), (5, 6, 0), (31, 3, 4)):
         assert torch.equal(fc6[:, c, h, w], linear[:, (c * 7 + h) * 7 + w])
-    fc7 = model.trunk.fc7.conv.weight
+    fc7 = backbone.fc7.conv.weight
     assert torch.equal(fc7[:, :, 0, 0], source.state_dict()["classifier.3.weight"])
 
 
@@ -213,10 +167,10 @@ def test_norm_or_no_norm() -> None:
         start_from_imagenet(ours(), theirs(batch_norm=True).state_dict(), source="x")
 
 
-def test_a_network_without_the_trunk() -> None:
+def test_a_network_without_a_backbone() -> None:
     model = ours()
     del model.trunk
-    with pytest.raises(SettingsError, match="has no VGG16 trunk"):
+    with pytest.raises(SettingsError, match="fcn8s has no backbone to load x into"):
         start_from_imagenet(model, {}, source="x")
 
 
@@ -230,7 +184,7 @@ def test_files_at_hand(suffix: str, tmp_path: Path) -> None:
     model = ours()
     initialise(model, str(path), input_spec=SPEC)
     assert isinstance(model, FCN)
-    assert torch.equal(model.trunk.conv1_1.conv.weight, state["features.0.weight"])
+    assert torch.equal(model.backbone.first_block.conv.weight, state["features.0.weight"])
 
 
 class Trap:
@@ -260,7 +214,7 @@ def test_neither_name_nor_path() -> None:
         NotFoundError, match="'vgg19': no such file or folder; give vgg16, vgg16_bn"
     ):
         initialise(ours(), "vgg19", input_spec=SPEC)
-    with pytest.raises(SettingsError, match="no ImageNet weights 'vgg19'; there are vgg16"):
+    with pytest.raises(SettingsError, match="no ImageNet weights 'vgg19'; did you mean 'vgg16'"):
         imagenet_weights("vgg19")
 
 
@@ -301,7 +255,7 @@ def test_a_source_at_hand_is_checked(published: Path, tmp_path: Path) -> None:
 def test_offline(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     entry = ImageNetFile("http://127.0.0.1:9/vgg16-x.pth", "sha256:00")
     monkeypatch.setitem(weights.IMAGENET, "vgg16", entry)
-    with pytest.raises(WorkError, match=r"weights vgg16 are not to be had.*put it at .*vgg16-x"):
+    with pytest.raises(WorkError, match=r"weights vgg16 cannot be downloaded.*put it at .*vgg16-x"):
         imagenet_weights("vgg16", cache=tmp_path)
 
 
@@ -376,7 +330,7 @@ def test_deconvnets_second_stage_starts_from_all_of_the_first() -> None:
 
 
 @torch.no_grad()
-def test_other_classes_keep_the_trunk_alone() -> None:
+def test_other_classes_keep_the_backbone_alone() -> None:
     old, new = scramble(ours("fcn8s")), ours("fcn8s", num_classes=5, score_init="normal")
     transfer = start_from(new, old.state_dict(), source="old")
     assert torch.equal(
@@ -395,12 +349,12 @@ def test_other_classes_keep_the_trunk_alone() -> None:
         ({"batch_norm": True}, "no weights trunk.conv1_1.conv.bias, which fcn8s needs"),
     ],
 )  # fmt: skip
-def test_another_trunk_is_refused(old: dict[str, Any], message: str) -> None:
+def test_another_backbone_is_refused(old: dict[str, Any], message: str) -> None:
     with pytest.raises(RunError, match=message):
         start_from(ours("fcn8s"), ours("fcn16s", **old).state_dict(), source="old")
 
 
-def test_left_over_trunk_weights_are_refused() -> None:
+def test_left_over_backbone_weights_are_refused() -> None:
     state = {**ours("fcn16s").state_dict(), "trunk.conv6_1.conv.weight": torch.ones(1)}
     with pytest.raises(RunError, match=r"left-over weights trunk\.conv6_1\.conv\.weight"):
         start_from(ours("fcn8s"), state, source="old")
@@ -420,7 +374,7 @@ def test_from_a_model_folder_or_a_run_folder(inside: str, tmp_path: Path) -> Non
 
 
 def test_from_a_folder_that_is_neither(tmp_path: Path) -> None:
-    with pytest.raises(RunError, match="not a run folder"):
+    with pytest.raises(RunError, match=r"neither a run folder .* nor a model folder"):
         initialise(ours(), str(tmp_path), input_spec=SPEC)
 
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from upscore.errors import DataError, MissingExtraError
-from upscore.proposals.proposals import Proposals
+from upscore.proposals.base import Proposals
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ from uuid import uuid4
 import numpy as np
 
 from upscore.errors import DataError, MissingExtraError
-from upscore.proposals.proposals import Proposals
+from upscore.proposals.base import Proposals
 from waiting import wait_until
 
 
@@ -87,7 +87,7 @@ class Threads(ByContent):
 
 def make_in_a_program(folder: str) -> None:
     """What a program does that is to be interrupted."""
-    from upscore.proposals import make
+    from upscore.proposals import build_store as make
 
     make.PART_PHOTOS = 4
     root = Path(folder)

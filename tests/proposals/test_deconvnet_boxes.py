@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from upscore.errors import DataError, SettingsError
+from upscore.proposals.base import Proposals
 from upscore.proposals.deconvnet_boxes import (
     IMAGE_FILL,
     LABEL_FILL,
@@ -19,7 +20,6 @@ from upscore.proposals.deconvnet_boxes import (
     shorter_sides,
     whole_pixels,
 )
-from upscore.proposals.proposals import Proposals
 
 
 def proposals(*boxes: tuple[float, float, float, float]) -> Proposals:

@@ -1,37 +1,27 @@
-"""EdgeBoxes against a slow twin, on drawn shapes, on odd input, and against OpenCV's port."""
+"""EdgeBoxes against a slow twin, on drawn shapes and on odd input."""
 
 from __future__ import annotations
 
 import math
 import pickle
-from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
-from scipy import ndimage
 
 from proposals.brute_force_edge_boxes import BruteForce, choose, refine, windows
+from proposals.edge_maps import blobs
 from upscore.core.boxes import iou_matrix
-from upscore.core.team import run_team
+from upscore.core.jit.threads import run_parallel
+from upscore.edges.detectors import GradientEdges
+from upscore.edges.maps import thin_edges
 from upscore.errors import DataError, SettingsError
-from upscore.proposals import box_search, edge_scores
-from upscore.proposals.edge_boxes import EdgeBoxes
-from upscore.proposals.edge_groups import find_groups
-from upscore.proposals.edge_maps import edge_orientation, thin_edges
-from upscore.proposals.edges import GradientEdges
+from upscore.proposals.edge_boxes import scores as edge_scores
+from upscore.proposals.edge_boxes import search as box_search
+from upscore.proposals.edge_boxes.edge_boxes import EdgeBoxes
+from upscore.proposals.edge_boxes.groups import find_groups
 
 SOURCE = EdgeBoxes(GradientEdges(), threads=1)
-
-
-def blobs(height: int, width: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
-    """A thin edge map like a photo's, and its orientation."""
-    noise = np.random.default_rng(seed).random((height, width))
-    smooth = ndimage.gaussian_filter(noise, 3)
-    strength = np.hypot(*np.gradient(smooth))
-    strength = (strength / strength.max()).astype(np.float32)
-    orientation = edge_orientation(strength)
-    return thin_edges(strength, orientation), orientation
 
 
 def rectangle_image(box: tuple[int, int, int, int], height: int = 120, width: int = 160):
@@ -57,8 +47,8 @@ def scores_of(strength, orientation, boxes: np.ndarray, least: float = 1e-9) -> 
         strength, grouped(strength, orientation), edge_min_magnitude=0.1, kappa=1.5
     )
     scores = np.zeros(len(boxes), np.float32)
-    desks = edge_scores.new_desks(tables, 1)
-    run_team(box_search._score, 1, tables, desks, boxes, scores, np.float32(least))
+    workspaces = edge_scores.new_workspaces(tables, 1)
+    run_parallel(box_search._score, 1, tables, workspaces, boxes, scores, np.float32(least))
     return scores
 
 
@@ -271,32 +261,3 @@ def test_pickles_and_tells_its_settings() -> None:
     assert settings["edges"]["kind"] == "GradientEdges"
     assert "threads" not in settings
     assert EdgeBoxes(GradientEdges(), beta=0.8).settings() != settings
-
-
-def _agreement(strength, orientation) -> float:
-    """The share of OpenCV's first 100 boxes that ours has among its first 150."""
-    opencv = pytest.importorskip("upscore.proposals.opencv")
-    ours = SOURCE.from_edges(strength, orientation).top(150)
-    theirs = opencv.edge_boxes_opencv(strength, orientation).top(100)
-    assert len(theirs) == 100
-    return float((iou_matrix(theirs.boxes, ours.boxes).max(axis=1) >= 0.9).mean())
-
-
-def test_agrees_with_opencv() -> None:
-    pytest.importorskip("cv2")
-    strength, orientation = blobs(200, 260, 0)
-    # paths that leave the box and come back are more frequent here than in photos
-    assert _agreement(strength, orientation) >= 0.9
-
-
-@pytest.mark.real
-def test_agrees_with_opencv_on_photos(real_data: Path) -> None:
-    pytest.importorskip("cv2")
-    photos = sorted((real_data / "bsds500" / "val").glob("*.jpg"))[:3]
-    if not photos:
-        pytest.skip(f"no photos in {real_data / 'bsds500' / 'val'}")
-    shares = []
-    for photo in photos:
-        strength, orientation = GradientEdges()(np.asarray(Image.open(photo).convert("RGB")))
-        shares.append(_agreement(strength, orientation))
-    assert np.mean(shares) >= 0.95

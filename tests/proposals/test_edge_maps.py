@@ -6,13 +6,13 @@ import numpy as np
 import pytest
 from scipy import ndimage
 
-from upscore.errors import SettingsError
-from upscore.proposals.edge_maps import (
+from upscore.edges.maps import (
     edge_orientation,
     require_orientation,
     require_strength,
     thin_edges,
 )
+from upscore.errors import SettingsError
 
 
 def ridge(angle: float, size: int = 41) -> np.ndarray:

@@ -11,8 +11,8 @@ import pytest
 from scipy.io import savemat
 
 from upscore.errors import DataError, NotFoundError, SettingsError
-from upscore.proposals.from_file import FromFile, read_deconvnet_boxes
-from upscore.proposals.proposals import Proposals, image_key
+from upscore.proposals.base import Proposals, image_key
+from upscore.proposals.precomputed import FromFile, read_deconvnet_boxes
 from upscore.proposals.store import StoredPhoto, write_store
 
 HEIGHT, WIDTH = 30, 50

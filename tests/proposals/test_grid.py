@@ -7,7 +7,7 @@ import pytest
 
 from upscore.core.boxes import iou_matrix
 from upscore.errors import DataError, SettingsError
-from upscore.proposals.grid import Grid
+from upscore.proposals.sliding_window import Grid
 
 
 def photo(height: int, width: int) -> np.ndarray:

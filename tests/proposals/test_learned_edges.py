@@ -11,16 +11,16 @@ import pytest
 import torch
 from torch import nn
 
-from upscore.data.bsds import find_bsds
-from upscore.errors import DataError, NotFoundError, SettingsError
-from upscore.evaluation.edges import evaluate_edges
-from upscore.proposals import LearnedEdges
-from upscore.proposals.edge_network import EdgeNetwork
-from upscore.proposals.edge_weights import (
+from upscore.data.formats.bsds import find_bsds
+from upscore.edges.benchmark.score import evaluate_edges
+from upscore.edges.network import EdgeNetwork
+from upscore.edges.weight_files import (
     load_edge_network,
     save_edge_network,
     shipped_edge_weights,
 )
+from upscore.errors import DataError, NotFoundError, SettingsError
+from upscore.proposals import LearnedEdges
 
 
 def random_network() -> EdgeNetwork:

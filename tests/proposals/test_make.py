@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import importlib
 import math
 import os
 import shutil
@@ -19,6 +18,7 @@ from PIL import Image
 
 from proposals.store_sources import ByContent, Counted, Failing, Threads
 from upscore.core.images import read_image
+from upscore.core.parallel import map as parallel_map
 from upscore.errors import (
     DataError,
     MissingExtraError,
@@ -26,9 +26,9 @@ from upscore.errors import (
     SettingsError,
     WorkError,
 )
-from upscore.proposals import make as room
-from upscore.proposals.make import Photo, make_store
-from upscore.proposals.proposals import image_key
+from upscore.proposals import build_store as room
+from upscore.proposals.base import image_key
+from upscore.proposals.build_store import Photo, make_store
 from upscore.proposals.store import ProposalStore
 from waiting import HANG_S, wait_until
 
@@ -126,12 +126,12 @@ def test_more_workers_make_the_same_file(photos, tmp_path):
 def test_how_many_processes(tmp_path, monkeypatch, workers, num, expected):
     found: list[int] = []
 
-    def noted(tasks, work, processes):
+    def noted(work, tasks, *, processes, **_):
         found.append(processes)
         yield from ((task, work(task)) for task in tasks)
 
-    monkeypatch.setattr(room, "num_cores", lambda: 4)
-    monkeypatch.setattr(room, "_compute", noted)
+    monkeypatch.setattr(parallel_map, "num_cores", lambda: 4)
+    monkeypatch.setattr(room, "map_items", noted)
     path = save(tmp_path / "photos/x.png", 1).path
     photos = [Photo(str(number), path) for number in range(num)]
     make_store(photos, ByContent(), tmp_path / "x.parquet", workers=workers)
@@ -170,32 +170,6 @@ def test_one_thread_of_torch_whatever_the_number_of_workers(photos, tmp_path):
         assert torch.get_num_threads() == 3
     finally:
         torch.set_num_threads(before)
-
-
-@pytest.mark.parametrize("told", [None, "2"])
-def test_torch_that_comes_in_meanwhile_gets_its_threads_back(tmp_path, monkeypatch, told):
-    """With a stand-in that looks at the environment when it is imported, as torch does."""
-    (tmp_path / "torch.py").write_text(
-        "import os\n"
-        "threads = int(os.environ.get('OMP_NUM_THREADS', 8))\n"
-        "def get_num_threads(): return threads\n"
-        "def set_num_threads(number): global threads; threads = number\n"
-    )
-    monkeypatch.syspath_prepend(str(tmp_path))
-    monkeypatch.delitem(sys.modules, "torch", raising=False)
-    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
-    monkeypatch.setattr(room, "num_cores", lambda: 5)
-    if told:
-        monkeypatch.setenv("OMP_NUM_THREADS", told)
-    with room._torch_on_one_core():
-        torch = importlib.import_module("torch")
-        assert torch.get_num_threads() == 1
-    assert torch.get_num_threads() == int(told or 5)
-    assert os.environ.get("OMP_NUM_THREADS") == told
-    with room._torch_on_one_core():
-        assert torch.get_num_threads() == 1
-    assert torch.get_num_threads() == int(told or 5)
-    monkeypatch.delitem(sys.modules, "torch")  # before the real one comes back
 
 
 # -- nothing is computed twice ---------------------------------------------------------------------
@@ -392,7 +366,7 @@ def test_bad_photos_among_good_ones(photos, tmp_path, workers):
         f"{bad[0].path}: no such file",
         f"{bad[1].path}: this photo is not to its liking",
         f"{photos[4].path}: is not an image that can be read; replace or remove it",
-        f"{bad[2].path}: no boxes (ZeroDivisionError: first line)",
+        f"{bad[2].path}: cannot find its boxes (ZeroDivisionError: first line)",
         f"{bad[3].path}: not enough memory to find its boxes; try --workers 1",
     ]
     with pytest.raises(WorkError, match="5 photos have no boxes; all others are done") as told:

@@ -11,11 +11,11 @@ import pytest
 from PIL import Image
 
 from upscore.cli.main import main
-from upscore.cli.proposal_options import make_edges, make_source, photos_of, true_boxes
 from upscore.core.images import read_image
-from upscore.data import open_data
-from upscore.errors import DataError, SettingsError
-from upscore.proposals.grid import Grid
+from upscore.data import open_dataset
+from upscore.errors import DataError, NotFoundError, SettingsError
+from upscore.proposals.sliding_window import Grid
+from upscore.proposals.sources import make_edges, make_source, photos_of, true_boxes
 from upscore.proposals.store import ProposalStore
 
 
@@ -54,7 +54,7 @@ def test_the_verb_makes_a_store_and_says_so(voc, tmp_path, capsys):
     assert re.search(r"^90 boxes of 3 photos in \d+\.\d s: .*grid\.parquet, 0\.\d MB$", told)
     store = ProposalStore.open(out, Grid(max_boxes=30).settings())
     assert store.names == ("a", "b", "c")  # once, though they are in two splits
-    dataset = open_data(voc)
+    dataset = open_dataset(voc)
     assert store.data == {
         "layout": dataset.layout,
         "split": None,
@@ -135,14 +135,14 @@ def test_ground_truth_of_instances(voc, tmp_path):
     store = ProposalStore.open(out)
     assert store.read("a").boxes.tolist() == [[20, 10, 28, 14]]
     assert store.read("c").boxes.tolist() == [[20, 10, 28, 14], [28, 10, 30, 14]]
-    assert store.settings["data"] == open_data(voc).fingerprint()
+    assert store.settings["data"] == open_dataset(voc).fingerprint()
     np.testing.assert_allclose(store.read("a").scores, [32 / 2400])
 
 
 def test_ground_truth_without_instances(voc):
     for path in (voc / "SegmentationObject").iterdir():
         path.unlink()
-    source = true_boxes(open_data(voc), max_boxes=1)
+    source = true_boxes(open_dataset(voc), max_boxes=1)
     image = read_image(voc / "JPEGImages/c.jpg")
     assert source(image, name="c").boxes.tolist() == [[20, 10, 30, 14]]
     with pytest.raises(DataError, match="no photo 'x' in the data set"):
@@ -159,18 +159,39 @@ def test_ground_truth_without_instances(voc):
 def test_options_that_do_not_fit_a_source(tmp_path):
     with pytest.raises(SettingsError, match=r"source is 'boxes'; allowed: edge-boxes, "):
         make_source("boxes")
-    with pytest.raises(SettingsError, match="--mode is for --source selective-search, not for gri"):
-        make_source("grid", mode="fast")
+    with pytest.raises(SettingsError, match="--beta is for --source edge-boxes, not for grid"):
+        make_source("grid", beta=0.9)
+    with pytest.raises(SettingsError, match="--file is for --source file, not for grid"):
+        make_source("grid", file=tmp_path)
     with pytest.raises(SettingsError, match="--edges gradient is for --source edge-boxes"):
         make_source("grid", edges="gradient")
     with pytest.raises(SettingsError, match="--model is for --source edge-boxes"):
-        make_source("selective-search", model=tmp_path)
+        make_source("ground-truth", model=tmp_path)
     with pytest.raises(SettingsError, match="edges gradient has no model"):
         make_edges("gradient", model=tmp_path)
-    with pytest.raises(SettingsError, match=r"needs its model file.*--model model\.yml"):
-        make_edges("structured-forest")
+    with pytest.raises(NotFoundError, match=r"none: no such file; `upscore edges train`"):
+        make_edges("learned", model=tmp_path / "none")
     with pytest.raises(SettingsError, match="edges are 'sobel'; allowed: learned, gradient"):
         make_edges("sobel")
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (("--source", "selective-search"), r"write_boxes .*--source selective-search`, then .* "
+         r"--source file --file boxes\.parquet"),
+        (("--source", "opencv-edge-boxes"), r"write_boxes .*--source opencv-edge-boxes`"),
+        (("--edges", "structured-forest"), r"write_boxes .*--edges structured-forest --model"),
+    ],
+)  # fmt: skip
+def test_sources_that_are_no_part_of_upscore_any_more(voc, tmp_path, capsys, options, message):
+    told = failing(capsys, 2, voc, tmp_path / "x.parquet", *options)
+    assert re.search(message, told)
+
+
+def test_values_out_of_range_are_usage_errors(voc, tmp_path, capsys):
+    told = failing(capsys, 2, voc, tmp_path / "x.parquet", "--beta", "2", "--eta", "0")
+    assert "EdgeBoxes: beta is 2, want 1e-06..1; eta is 0, want 1e-06..1" in told
 
 
 def test_options_reach_the_source(tmp_path):
@@ -180,23 +201,23 @@ def test_options_reach_the_source(tmp_path):
     assert settings["beta"] == 0.9
     assert settings["min_box_area"] == 50
     assert settings["edges"]["kind"] == "GradientEdges"
-    assert make_source("selective-search", mode="quality").settings()["mode"] == "quality"
     weights = tmp_path / "model.safetensors"
+    weights.touch()
     assert make_edges("learned", model=weights).weights == weights
 
 
 def test_photos_of_a_data_set(voc):
-    dataset = open_data(voc)
+    dataset = open_dataset(voc)
     assert [pair.name for pair in photos_of(dataset, None)] == ["a", "b", "c"]
     assert [pair.name for pair in photos_of(dataset, "train")] == ["a", "b"]
     (voc / "SegmentationClass/a.png").unlink()  # masks are no matter
-    assert len(photos_of(open_data(voc), "train")) == 2
+    assert len(photos_of(open_dataset(voc), "train")) == 2
     (voc / "ImageSets/Segmentation/train.txt").write_text("")
     with pytest.raises(DataError, match="split 'train' is empty"):
-        photos_of(open_data(voc), "train")
+        photos_of(open_dataset(voc), "train")
     (voc / "JPEGImages/b.png").touch()
     with pytest.raises(DataError, match="share the name 'b'"):
-        photos_of(open_data(voc), None)
+        photos_of(open_dataset(voc), None)
 
 
 @pytest.mark.real

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from upscore.errors import DataError, SettingsError
-from upscore.proposals.proposals import Proposals, image_key
+from upscore.proposals.base import Proposals, image_key
 
 BOXES = np.array([[0, 0, 4, 4], [-3, 1, 2.5, 9], [1, 1, 2, 2]], np.float32)
 

@@ -13,9 +13,8 @@ from scipy.integrate import trapezoid
 from proposals.recall_sources import Dying, Failing, Fixed, Missing, Odd
 from upscore.core.boxes import iou_matrix
 from upscore.core.files import make_folder
-from upscore.data import open_data
+from upscore.data import open_dataset
 from upscore.errors import DataError, MissingExtraError, SettingsError, WorkError
-from upscore.proposals.grid import Grid
 from upscore.proposals.recall import (
     COUNTS,
     SIZES,
@@ -24,6 +23,7 @@ from upscore.proposals.recall import (
     measure_recall,
     recall_at,
 )
+from upscore.proposals.sliding_window import Grid
 
 WHOLE = (0.0, 0.0, 200.0, 120.0)
 
@@ -116,7 +116,7 @@ PERFECT = Fixed(
 
 
 def test_objects_by_size_and_what_is_left_out(data):
-    result = measure_recall(open_data(data), "val", {"perfect": PERFECT}, counts=(5, 1))
+    result = measure_recall(open_dataset(data), "val", {"perfect": PERFECT}, counts=(5, 1))
     assert {size: result.num_objects(size) for size in SIZES} == {
         "all": 4, "small": 2, "medium": 1, "large": 1,
     }  # fmt: skip
@@ -134,7 +134,7 @@ def test_objects_by_size_and_what_is_left_out(data):
 
 
 def test_a_smaller_limit_counts_specks(data):
-    result = measure_recall(open_data(data), "val", {"p": PERFECT}, min_area=9)
+    result = measure_recall(open_dataset(data), "val", {"p": PERFECT}, min_area=9)
     assert (result.left_out, result.num_objects()) == (0, 5)
     assert result.counts == COUNTS
 
@@ -145,14 +145,14 @@ def test_instance_masks_where_there_are_some(data):
     instances[20:40, 20:40] = 1
     instances[20:40, 40:60] = 2
     Image.fromarray(instances).save(data / "SegmentationObject" / "b.png")
-    result = measure_recall(open_data(data), "val", {"p": PERFECT})
+    result = measure_recall(open_dataset(data), "val", {"p": PERFECT})
     assert result.objects_from == "instance masks"
     assert [item.box for item in result.photos[1].objects] == [(20, 20, 40, 40), (40, 20, 60, 40)]
 
 
 def test_a_source_that_fails_on_a_photo_leaves_it_out_for_all(data):
     sources = {"perfect": PERFECT, "failing": Failing((WHOLE,), names=("b",))}
-    result = measure_recall(open_data(data), "val", sources)
+    result = measure_recall(open_dataset(data), "val", sources)
     assert [photo.name for photo in result.photos] == ["a"]
     assert len(result.failures) == 1
     assert "b.jpg: failing: no edge here" in result.failures[0]
@@ -162,27 +162,27 @@ def test_a_source_that_fails_on_a_photo_leaves_it_out_for_all(data):
 def test_a_broken_photo_and_a_broken_mask(data):
     (data / "JPEGImages" / "a.jpg").write_bytes(b"no photo")
     (data / "SegmentationClass" / "c.png").write_bytes(b"")
-    result = measure_recall(open_data(data), "val", {"p": PERFECT})
+    result = measure_recall(open_dataset(data), "val", {"p": PERFECT})
     assert [photo.name for photo in result.photos] == ["b"]
     assert [failure.partition(":")[0][-5:] for failure in result.failures] == ["a.jpg", "c.png"]
 
 
 def test_all_photos_fail(data):
     with pytest.raises(WorkError, match=r"no photo .* 2 of 3 failed.*a\.jpg: f: no edge here"):
-        measure_recall(open_data(data), "val", {"f": Failing((), names=("a", "b"))})
+        measure_recall(open_dataset(data), "val", {"f": Failing((), names=("a", "b"))})
 
 
 def test_what_a_source_should_not_raise_is_told_with_its_kind(data):
     with pytest.raises(WorkError, match=r"a\.jpg: odd: KeyError: 'a'"):
-        measure_recall(open_data(data), "val", {"odd": Odd(())})
+        measure_recall(open_dataset(data), "val", {"odd": Odd(())})
 
 
 def test_two_processes_find_the_same(data):
     sources = {"perfect": PERFECT, "grid": Grid(max_boxes=50), "bad": Failing((WHOLE,), ("b",))}
-    one = measure_recall(open_data(data), "val", sources)
+    one = measure_recall(open_dataset(data), "val", sources)
     done = []
     two = measure_recall(
-        open_data(data), "val", sources, processes=2, progress=lambda *step: done.append(step)
+        open_dataset(data), "val", sources, processes=2, progress=lambda *step: done.append(step)
     )
     assert two.rows() == one.rows()
     assert two.failures == one.failures
@@ -192,22 +192,22 @@ def test_two_processes_find_the_same(data):
 def test_a_missing_package_ends_it(data):
     for processes in (1, 2):
         with pytest.raises(MissingExtraError, match="pip install X"):
-            measure_recall(open_data(data), "val", {"m": Missing(())}, processes=processes)
+            measure_recall(open_dataset(data), "val", {"m": Missing(())}, processes=processes)
 
 
 def test_a_process_that_dies_is_told(data):
     with pytest.raises(WorkError, match="a process died"):
-        measure_recall(open_data(data), "val", {"d": Dying(())}, processes=2)
+        measure_recall(open_dataset(data), "val", {"d": Dying(())}, processes=2)
 
 
 def test_a_split_without_objects(data):
     with pytest.raises(DataError, match="no object of 100 or more pixels in split 'empty'"):
-        measure_recall(open_data(data), "empty", {"p": PERFECT})
+        measure_recall(open_dataset(data), "empty", {"p": PERFECT})
 
 
 def test_json_and_csv_hold_the_same_numbers(data):
     sources = {"perfect": PERFECT, "nothing": Fixed(())}
-    result = measure_recall(open_data(data), "val", sources, counts=(1, 5), min_area=900)
+    result = measure_recall(open_dataset(data), "val", sources, counts=(1, 5), min_area=900)
     content = json.loads(json.dumps(result.to_json(), allow_nan=False))
     assert content["objects"] == {"all": 2, "small": 0, "medium": 1, "large": 1}
     assert content["sources"]["perfect"]["settings"]["kind"] == "Fixed"
@@ -242,7 +242,7 @@ def test_bad_arguments(data, changes, message):
     arguments = {"sources": {"p": PERFECT}, "split": "val", **changes}
     sources, split = arguments.pop("sources"), arguments.pop("split")
     with pytest.raises(SettingsError, match=message):
-        measure_recall(open_data(data), split, sources, **arguments)
+        measure_recall(open_dataset(data), split, sources, **arguments)
 
 
 @pytest.mark.real
@@ -250,7 +250,7 @@ def test_the_objects_of_msrc(real_data):
     root = real_data / "msrc"
     if not root.exists():
         pytest.skip(f"no {root}")
-    result = measure_recall(open_data(root), "val", {"grid": Grid()})
+    result = measure_recall(open_dataset(root), "val", {"grid": Grid()})
     assert result.objects_from == "connected regions"
     assert result.num_photos == 74
     assert 74 <= result.num_objects() <= 300

@@ -14,7 +14,7 @@ import pytest
 
 from upscore.errors import DataError, NotFoundError, OutputError, RunError, SettingsError
 from upscore.proposals import store as room
-from upscore.proposals.proposals import Proposals
+from upscore.proposals.base import Proposals
 from upscore.proposals.store import (
     ProposalStore,
     StoredPhoto,

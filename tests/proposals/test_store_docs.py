@@ -10,7 +10,8 @@ from PIL import Image
 
 from upscore.cli.main import main
 from upscore.core.images import read_image
-from upscore.proposals import make, store
+from upscore.proposals import build_store as make
+from upscore.proposals import store
 
 TEXT = (Path(__file__).parents[2] / "docs" / "proposals.md").read_text(encoding="utf-8")
 SECTION = TEXT.partition("## The store\n")[2].partition("\n## ")[0]

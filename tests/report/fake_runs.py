@@ -12,10 +12,11 @@ from PIL import Image
 from upscore.core.files import write_json, write_text
 from upscore.core.labels import CAMVID_LABELS, VOID, Labels
 from upscore.core.run_folder import RunFolder
-from upscore.data.dataset import MaskTable, Pair, Split
-from upscore.evaluation.evaluate import evaluate
-from upscore.evaluation.examples import write_examples
-from upscore.evaluation.results import write_results
+from upscore.data.dataset import Pair, Split
+from upscore.data.masks import MaskTable
+from upscore.metrics.evaluate import evaluate
+from upscore.metrics.score_files import write_results
+from upscore.report.examples import write_examples
 
 COLUMNS = "iteration,fraction,seconds,images,loss,lr,val_miou,val_pixel_accuracy,memory_mib".split(
     ","
@@ -133,5 +134,5 @@ def make_run(
         folder = run.evaluation / name
         found = evaluate(predict, split)
         write_results(found, folder, about={"settings": {"tile": 1024, "flip": False}})
-        write_examples(predict, split, found.images, folder / "examples")
+        write_examples(lambda s, p=predict: p(s.image), split, found.images, folder / "examples")
     return run

@@ -10,26 +10,26 @@ from evaluation.maps import noisy
 from evaluation.small_world import make_data
 from upscore.core.draw import WRONG_COLOR, titled
 from upscore.core.labels import VOID, Labels
-from upscore.data import open_data
-from upscore.evaluation.compare import Labelled, PackedLabels, compare
-from upscore.report.compare_figures import (
+from upscore.data import open_dataset
+from upscore.metrics.comparison import PackedLabels, PredictedMaps, compare
+from upscore.report.figures.comparison import (
     class_differences,
     side_by_side,
     sizes_figure,
     trimap_figure,
     write_pictures,
 )
-from upscore.report.figures import png
+from upscore.report.figures.scores import png
 
 LABELS = Labels.of(["background", "tr$ee", "car"])
 
 
 @pytest.fixture
 def split(tmp_path):
-    return open_data(make_data(tmp_path / "data", LABELS.names)).split("val")
+    return open_dataset(make_data(tmp_path / "data", LABELS.names)).split("val")
 
 
-def guesses(split, num: int) -> list[Labelled]:
+def guesses(split, num: int) -> list[PredictedMaps]:
     found = []
     for seed in range(num):
         rng = np.random.default_rng(seed)
@@ -39,7 +39,7 @@ def guesses(split, num: int) -> list[Labelled]:
             noise = rng.integers(0, 3, truth.shape, dtype=np.uint8)
             said = np.where(rng.random(truth.shape) < 0.1 * (seed + 1), noise, truth)
             maps.append(PackedLabels.of(np.where(said == VOID, 0, said).astype(np.uint8)))
-        found.append(Labelled(f"co$t {seed}", tuple(maps)))
+        found.append(PredictedMaps(f"co$t {seed}", tuple(maps)))
     return found
 
 
@@ -56,11 +56,11 @@ def test_figures_of_any_number_of_contenders(split, num):
         assert 300 < height < 900, draw
     curves = trimap_figure(found).axes[0].lines
     assert len(curves) == num
-    wanted = [band.pixel_accuracy for band in found.contenders[1].trimap.scores()]
+    wanted = [band.pixel_accuracy for band in found.models[1].trimap.scores()]
     assert list(curves[1].get_ydata()) == wanted
     bars = sizes_figure(found).axes[0].patches
     assert len(bars) == 3 * num
-    assert bars[0].get_height() == found.contenders[0].sizes.miou(0)
+    assert bars[0].get_height() == found.models[0].sizes.miou(0)
 
 
 def test_differences_are_drawn_best_on_top(split):

@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from upscore.edges.benchmark.score import EdgeCounts, EdgeScores, ImageEdges, best_f
 from upscore.errors import SettingsError
-from upscore.evaluation.edges import EdgeCounts, EdgeScores, ImageEdges, best_f
-from upscore.report.edge_figure import edge_figure
-from upscore.report.figures import png
+from upscore.report.figures.edges import edge_figure
+from upscore.report.figures.scores import png
 
 
 def scores(quality: float, *, num: int = 99, images: int = 3) -> EdgeScores:

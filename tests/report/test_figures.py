@@ -11,8 +11,8 @@ from PIL import Image
 
 from upscore.core.labels import VOC_LABELS, Labels
 from upscore.errors import OutputError
-from upscore.evaluation.confusion import score
-from upscore.report.figures import (
+from upscore.metrics.confusion import score
+from upscore.report.figures.scores import (
     PAGE,
     confusion_heat_map,
     learning_curve,

@@ -12,7 +12,7 @@ from PIL import Image
 from report.fake_runs import NASTY, make_run, write_log
 from upscore.core.labels import CAMVID_LABELS, Labels
 from upscore.core.run_folder import RunFolder
-from upscore.report import parts
+from upscore.report import html_helpers as parts
 from upscore.report.page import comparison_page, run_page
 from upscore.report.pictures import WIDTH, embed
 from upscore.report.run_data import read_run
@@ -157,8 +157,8 @@ def test_missing_and_broken_pictures_are_said(run):
 
 def test_failures_are_listed(tmp_path):
     from report.fake_runs import make_photos, write_manifest
-    from upscore.evaluation.evaluate import evaluate
-    from upscore.evaluation.results import write_results
+    from upscore.metrics.evaluate import evaluate
+    from upscore.metrics.score_files import write_results
 
     run = write_manifest(tmp_path / "run", labels=CAMVID_LABELS, width=1)
     split, _ = make_photos(tmp_path / "photos", CAMVID_LABELS, num=13)

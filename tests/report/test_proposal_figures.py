@@ -7,11 +7,11 @@ import pytest
 from PIL import Image
 
 from upscore.errors import SettingsError
+from upscore.proposals.base import Proposals
 from upscore.proposals.ground_truth import TrueObject
-from upscore.proposals.proposals import Proposals
 from upscore.proposals.recall import PhotoRecall, Recall
-from upscore.report.figures import png
-from upscore.report.proposal_figures import boxes_figure, recall_figure
+from upscore.report.figures.proposals import boxes_figure, recall_figure
+from upscore.report.figures.scores import png
 
 RNG = np.random.default_rng(0)
 

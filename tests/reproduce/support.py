@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-from upscore.cli.train import make_validate
-from upscore.reproduce.run import Hooks, Made, reproduce
-from upscore.reproduce.trainings import Planned
-from upscore.training.loop import Status
+from upscore.core.progress import Progress
+from upscore.reproduce.run import ReproduceResult, reproduce
 
 TINY = (
     "precision=fp32",
@@ -26,29 +22,22 @@ TINY = (
 )
 
 
-class Told:
-    """Hooks that note which trainings and bars there were."""
+class Recorder:
+    """Notes the names of the trainings that began, and the last progress of each other stage."""
 
     def __init__(self) -> None:
         self.trainings: list[str] = []
-        self.bars: dict[str, tuple[int, int]] = {}
+        self.stages: dict[str, tuple[float, float | None]] = {}
 
-    def begin(self, plan: Planned) -> Callable[[Status], None]:
-        self.trainings.append(plan.name)
-        return lambda _status: None
-
-    @contextlib.contextmanager
-    def progress(self, description: str) -> Iterator[Callable[[int, int], None]]:
-        def note(done: int, total: int) -> None:
-            self.bars[description] = (done, total)
-
-        yield note
-
-    def hooks(self) -> Hooks:
-        return Hooks(make_validate, self.begin, self.progress)
+    def __call__(self, event: Progress) -> None:
+        name, colon, _ = event.stage.partition(": training")
+        if not colon:
+            self.stages[event.stage] = (event.done, event.total)
+        elif name not in self.trainings:
+            self.trainings.append(name)
 
 
-def run(source: Any, data: Path, out: Path, *, told: Told | None = None, **options: Any) -> Made:
+def run(source: Any, data: Path, out: Path, **options: Any) -> ReproduceResult:
     """A tiny reproduction; ``assignments`` are further settings."""
     more = options.pop("assignments", ())
     return reproduce(
@@ -56,7 +45,6 @@ def run(source: Any, data: Path, out: Path, *, told: Told | None = None, **optio
         data=data,
         out=out,
         budget=options.pop("budget", "minutes=1"),
-        hooks=(told or Told()).hooks(),
         assignments=[*TINY, *more],
         **options,
     )

@@ -5,11 +5,11 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from report.test_browser import CHROMIUM, look
+from report.browser import CHROMIUM, look
 from upscore.core.labels import Labels
 from upscore.report.document import Chart, Check, Document, Row, Section, Sheet, Table
+from upscore.report.figures.reproduction import Line, loss_curves
 from upscore.report.page import document_page
-from upscore.report.reproduction_figures import Line, loss_curves
 
 pytestmark = [
     pytest.mark.browser,

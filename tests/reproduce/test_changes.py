@@ -9,7 +9,6 @@ import pytest
 import yaml
 
 import upscore
-from reproduce.support import Told
 from upscore.errors import WorkError
 from upscore.reproduce.changes import changes_table
 from upscore.reproduce.run import reproduce
@@ -30,7 +29,7 @@ def plans_of(budget, toy, out, monkeypatch, source="fcn-report", **more):
 
     monkeypatch.setattr("upscore.reproduce.run.train_missing", only_look)
     with pytest.raises(WorkError, match="seen enough"):
-        reproduce(source, data=toy, out=out, budget=budget, hooks=Told().hooks(), **more)
+        reproduce(source, data=toy, out=out, budget=budget, **more)
     return {plan.name: plan for plan in found}
 
 

@@ -8,15 +8,16 @@ import pytest
 from upscore.core.labels import VOC_LABELS, VOID, Labels
 from upscore.data.dataset import Pair
 from upscore.errors import DataError
-from upscore.evaluation import resample
-from upscore.evaluation.boundary import BoundaryF, BoundaryIoU
-from upscore.evaluation.confusion import count, mean_iou
+from upscore.metrics import bootstrap as resample
+from upscore.metrics.boundary import BoundaryF, BoundaryIoU
+from upscore.metrics.confusion import count, mean_iou
 from upscore.reproduce import deconvnet_checks
 from upscore.reproduce.class_groups import GROUPS, group_boundaries, group_table, groups_of
 from upscore.reproduce.deconvnet_pictures import example_groups
 from upscore.reproduce.deconvnet_stages import TITLES
-from upscore.reproduce.differences import surely
+from upscore.reproduce.differences import significant
 from upscore.reproduce.gains import gains
+from upscore.reproduce.labelling import LabelStore
 
 
 class Store:
@@ -27,6 +28,8 @@ class Store:
         self.labels = labels
         self.pairs = [Pair(f"photo{place}", None, None) for place in range(len(truths))]
         self._truths, self._stages, self._broken = truths, stages, broken
+
+    complete = LabelStore.complete
 
     def __len__(self):
         return len(self._truths)
@@ -223,7 +226,7 @@ def test_whether_proposals_help(low, high, agrees):
     check = deconvnet_checks.proposals_check("More help.", content)
     assert check.agrees is agrees
     assert check.found == "mIoU after 1: 0.100, 5: 0.100, 10: 0.100, 20: 0.100, 50: 0.200"
-    assert surely(last, above=True) is agrees
+    assert significant(last, above=True) is agrees
 
 
 def test_groups_of_figure_7():

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 import torch
 
-from reproduce.support import Told, run
+from reproduce.support import Recorder, run
 from upscore.core.labels import VOID
-from upscore.data import open_data
+from upscore.data import open_dataset
 from upscore.data.toy import make_toy
 from upscore.errors import WorkError
 from upscore.inference.load import load_segmenter
@@ -27,9 +27,9 @@ TRAININGS = ["fcn8s", "deconvnet", "deconvnet-no-norm", "deconvnet-one-stage"]
 def paper(tmp_path_factory):
     folder = tmp_path_factory.mktemp("paper")
     toy = make_toy(folder / "toy", num=8, seed=1, size=(96, 128))
-    told = Told()
-    made = run("deconvnet-paper", toy, folder / "out", told=told)
-    assert told.trainings == TRAININGS
+    recorder = Recorder()
+    made = run("deconvnet-paper", toy, folder / "out", on_progress=recorder)
+    assert recorder.trainings == TRAININGS
     assert made.missing == ()
     return toy, folder / "out"
 
@@ -41,7 +41,7 @@ def test_from_folder_to_page(paper):
     names = {table["name"] for table in found["tables"]}
     assert names == {
         "table1-classes", "table1-published", "methods", "switches", "proposals", "repairs", "wins",
-        "sizes", "trimap", "ablations", "samples",
+        "sizes", "trimap", "ablations", "changes", "samples",
     }  # fmt: skip
     by_name = {table["name"]: table for table in found["tables"]}
     assert by_name["table1-published"]["published_rows"] == list(range(11))
@@ -81,9 +81,9 @@ def test_from_folder_to_page(paper):
         assert few.read_bytes() == all_.read_bytes()
     assert load_segmenter(out / "pipeline.yaml").labels.names[0] == "background"
 
-    told = Told()
-    run("deconvnet-paper", toy, out, told=told)
-    assert told.trainings == []
+    recorder = Recorder()
+    run("deconvnet-paper", toy, out, on_progress=recorder)
+    assert recorder.trainings == []
 
 
 @pytest.mark.slow
@@ -109,8 +109,7 @@ def test_recipes_of_the_paper(budget, toy, tmp_path, monkeypatch):
     monkeypatch.setattr("upscore.reproduce.run.train_missing", only_look)
     monkeypatch.setattr("upscore.reproduce.deconvnet_stages._make", lambda *_a, **_o: None)
     with pytest.raises(WorkError, match="seen enough"):
-        reproduce("deconvnet-paper", data=toy, out=tmp_path / "out", budget=budget,
-                  hooks=Told().hooks())  # fmt: skip
+        reproduce("deconvnet-paper", data=toy, out=tmp_path / "out", budget=budget)
     by_name = {plan.name: plan.recipe for plan in found}
     assert [stage.name for stage in by_name["deconvnet"].stages] == ["easy", "hard"]
     assert by_name["deconvnet-one-stage"].stages == ()
@@ -136,12 +135,12 @@ def test_boxes_are_of_the_split_that_is_trained_on(toy, tmp_path, monkeypatch):
     monkeypatch.setattr("upscore.reproduce.run.train_missing", stop)
     monkeypatch.setattr(
         "upscore.reproduce.deconvnet_stages._make",
-        lambda _job, name, pairs, path, *, strict: made.update({name: (pairs, path, strict)}),
+        lambda _context, name, pairs, path, *, strict: made.update({name: (pairs, path, strict)}),
     )
     with pytest.raises(WorkError, match="seen enough"):
         reproduce("deconvnet-paper", data=toy, out=tmp_path / "out", budget="papers",
-                  hooks=Told().hooks(), assignments=["data.train_split=trainval"])  # fmt: skip
-    dataset = open_data(toy)
+                  assignments=["data.train_split=trainval"])  # fmt: skip
+    dataset = open_dataset(toy)
     both = [*dataset.split("train").pairs, *dataset.split("val").pairs]
     assert {pair.name for pair in made["trainval"][0]} == {pair.name for pair in both}
     assert (made["trainval"][2], made["val"][2]) == (True, False)

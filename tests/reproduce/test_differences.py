@@ -9,9 +9,9 @@ from upscore.reproduce.differences import (
     direction,
     greater,
     interval,
+    interval_or_missing,
     score_text,
-    surely,
-    told,
+    significant,
 )
 
 
@@ -33,13 +33,13 @@ def contender(miou: float | None, low: float, high: float) -> dict:
 )
 def test_direction_needs_an_interval_without_zero(one, way):
     assert direction(one) == way
-    assert surely(one, above=True) == {1: True, -1: False}.get(way)
-    assert surely(one, above=False) == {1: False, -1: True}.get(way)
+    assert significant(one, above=True) == {1: True, -1: False}.get(way)
+    assert significant(one, above=False) == {1: False, -1: True}.get(way)
 
 
 def test_texts():
     assert interval(contender(0.0123, 0.004, 0.0206)) == "+0.0123 [+0.0040, +0.0206]"
-    assert told(contender(None, 0, 0)) == told(None) == "missing"
+    assert interval_or_missing(contender(None, 0, 0)) == interval_or_missing(None) == "missing"
     assert score_text(0.5) == "0.500"
     assert score_text(None) == "\u2013"
 

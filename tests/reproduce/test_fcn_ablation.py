@@ -9,12 +9,12 @@ import numpy as np
 import pytest
 import torch
 
-from reproduce.support import Told, run
+from reproduce.support import Recorder, run
 from upscore.core.runtime import Runtime
-from upscore.data import open_data
+from upscore.data import open_dataset
 from upscore.errors import SettingsError
-from upscore.evaluation.confusion import Confusion
 from upscore.inference.load import load_segmenter
+from upscore.metrics.confusion import Confusion
 from upscore.models.checkpoint import load_model
 from upscore.reproduce.skip_shares import skip_shares
 
@@ -31,10 +31,10 @@ PARTS = {
 @pytest.fixture(scope="module")
 def out(toy, tmp_path_factory):
     folder = tmp_path_factory.mktemp("ablation") / "out"
-    told = Told()
-    run("fcn-report", toy, folder, told=told, budget="iterations=1000", seeds=[0, 3], ablate=True,
-        assignments=["optim.lr=0.05"])  # fmt: skip
-    assert len(told.trainings) == 16
+    recorder = Recorder()
+    run("fcn-report", toy, folder, on_progress=recorder, budget="iterations=1000",
+        seeds=[0, 3], ablate=True, assignments=["optim.lr=0.05"])  # fmt: skip
+    assert len(recorder.trainings) == 16
     return folder
 
 
@@ -64,7 +64,7 @@ def test_networks_differ_by_what_their_names_say(content):
 
 
 def miou(out, name, toy):
-    split = open_data(toy).split("val")
+    split = open_dataset(toy).split("val")
     confusion = Confusion(len(split.labels))
     segmenter = load_segmenter(out / "runs" / name / "state" / "last", device="cpu",
                                precision="fp32")  # fmt: skip
@@ -116,7 +116,7 @@ def test_every_network_has_its_row(content):
 def test_shares_are_those_of_the_weights(out, toy):
     """pool3 is silenced in a copy: its root mean square is that of the difference of scores."""
     folder = out / "runs" / "fcn8s-learned-seed0" / "state" / "last"
-    photos = [open_data(toy).split("val").read(place).image for place in range(2)]
+    photos = [open_dataset(toy).split("val").read(place).image for place in range(2)]
     found = skip_shares(folder, photos, Runtime("cpu", "fp32"))
     saved = load_model(folder)
     total, changed, count = 0.0, 0, 0

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import pytest
 
-from upscore.report.reproduction_figures import Line
+from upscore.report.figures.reproduction import Line
 from upscore.reproduce.fcn_checks import checks
 from upscore.reproduce.fcn_losses import Losses
 
@@ -22,9 +22,9 @@ def contender(miou, low, high):
     }
 
 
-def losses(start, early, last):
-    """Of one training."""
-    return Losses(LINE, {None: start}, {None: early}, {None: last})
+def losses(start, early, last, seeds=(0, 1)):
+    """Of trainings that differ in their seed and come to the same losses."""
+    return Losses(LINE, *(dict.fromkeys(seeds, value) for value in (start, early, last)))
 
 
 SCORES = {
@@ -47,6 +47,15 @@ def verdicts(scores=SCORES, given=LOSSES, *, timed=False, start=START):
 
 def test_all_as_in_the_report():
     assert verdicts() == [False, True, True, True, True, True, True, True, True]
+
+
+def test_losses_of_one_seed_cannot_be_compared():
+    one = {
+        "exp1": losses(3.12, 1.30, 0.45, [None]),
+        "exp2": losses(3.05, 1.32, 0.46, [None]),
+        "exp3": losses(3.10, 1.30, 0.35, [None]),
+    }
+    assert verdicts(given=one) == [False, True, True, True, True, None, None, True, True]
 
 
 def test_losses_at_one_iteration_say_nothing_by_the_clock():

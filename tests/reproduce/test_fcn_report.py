@@ -13,18 +13,18 @@ import numpy as np
 import pytest
 from safetensors.torch import load_file, save_file
 
-from reproduce.support import Told, run
+from reproduce.support import Recorder, run
 from upscore.core.images import read_image, write_label_map
 from upscore.core.labels import VOC_LABELS, VOID
-from upscore.data import open_data
+from upscore.data import open_dataset
 from upscore.data.toy import make_toy
 from upscore.errors import InterruptedWorkError, NotFoundError, SettingsError, WorkError
-from upscore.evaluation.confusion import Confusion
 from upscore.inference.load import load_segmenter
+from upscore.metrics.confusion import Confusion
 from upscore.reproduce import fcn_report, fcn_trainings
 from upscore.reproduce import run as room
 from upscore.reproduce.run import check_complete, reproduce
-from upscore.training import loop
+from upscore.training import trainer as loop
 
 NAMES = ["exp1", "exp2", "exp3", "conv-vgg-bilinear"]
 
@@ -52,7 +52,7 @@ def test_everything_is_there(report, toy):
         assert min(read_image(png).shape[:2]) > 60
         assert svg.read_text("utf-8").rstrip().endswith("</svg>")
     manifest = found["manifest"]
-    assert manifest["data"]["fingerprint"] == open_data(toy).fingerprint()
+    assert manifest["data"]["fingerprint"] == open_dataset(toy).fingerprint()
     assert set(manifest["recipes"]) == set(NAMES)
     assert manifest["recipes"]["exp2"]["optim"]["weight_decay"] == 1e-5
     assert manifest["machine"]["versions"]["torch"]
@@ -61,7 +61,7 @@ def test_everything_is_there(report, toy):
 
 def measured_miou(model, toy):
     """Of a network, by its own confusion matrix."""
-    split = open_data(toy).split("val")
+    split = open_dataset(toy).split("val")
     expected = Confusion(len(split.labels))
     segmenter = load_segmenter(model, device="cpu", precision="fp32")
     for place in range(len(split)):
@@ -109,7 +109,7 @@ def test_all_experiments_have_the_same_number_of_validations(report):
 
 def test_the_loss_starts_at_that_of_equal_scores(report, toy):
     """Eight classes: ln 8, by the log and on the page."""
-    num = len(open_data(toy).labels)
+    num = len(open_dataset(toy).labels)
     for name in NAMES:
         with (report / "runs" / name / "log.csv").open(newline="") as stream:
             first = next(csv.DictReader(stream))
@@ -162,11 +162,11 @@ def test_page_is_whole(report):
 
 
 def test_a_rerun_does_nothing_again(report, toy):
-    told = Told()
+    recorder = Recorder()
     before = {path: path.stat().st_mtime_ns for path in (report / "labels").rglob("*.png")}
     scores = (report / "measurements" / "scores.json").stat().st_mtime_ns
-    made = run("fcn-report", toy, report, told=told)
-    assert told.trainings == []
+    made = run("fcn-report", toy, report, on_progress=recorder)
+    assert recorder.trainings == []
     assert {path: path.stat().st_mtime_ns for path in (report / "labels").rglob("*.png")} == before
     assert (report / "measurements" / "scores.json").stat().st_mtime_ns == scores
     assert made.missing == ()
@@ -187,9 +187,9 @@ def test_killed_and_gone_on_with(toy, tmp_path, monkeypatch, report):
     out = tmp_path / "stopped"
     with pytest.raises(InterruptedWorkError, match=r"stopped in Exp. 2 .*same command"):
         run("fcn-report", toy, out)
-    told = Told()
-    run("fcn-report", toy, out, told=told)
-    assert told.trainings == NAMES[1:]
+    recorder = Recorder()
+    run("fcn-report", toy, out, on_progress=recorder)
+    assert recorder.trainings == NAMES[1:]
     ours, whole = content(out)["scores"], content(report)["scores"]
     for one, other in zip(ours["contenders"], whole["contenders"], strict=True):
         assert one["confusion"] == other["confusion"]
@@ -206,14 +206,14 @@ def test_a_training_that_fails(toy, tmp_path, monkeypatch):
     """The others go on, the page says what is missing, and the next call tries again."""
     good = fcn_trainings.trainings
 
-    def one_bad(job):
-        plans = good(job)
+    def one_bad(context):
+        plans = good(context)
         bad = plans[1].recipe.model_copy(
             update={"init": plans[1].recipe.init.model_copy(update={"weights": "none/here"})}
         )
         return [replace(plan, recipe=bad) if plan.name == "exp2" else plan for plan in plans]
 
-    source = room.Source(one_bad, lambda _job: None, fcn_report.document)
+    source = room.Source(one_bad, lambda _context: None, fcn_report.document)
     monkeypatch.setattr(room, "SOURCES", {"fcn-report": source})
     made = run("fcn-report", toy, tmp_path / "out")
     with pytest.raises(WorkError, match=r"not complete(.|\n)*Exp. 2 is missing"):
@@ -226,8 +226,37 @@ def test_a_training_that_fails(toy, tmp_path, monkeypatch):
     assert verdicts[0] is None
 
 
+def test_out_of_memory_in_one_training_does_not_stop_the_others(toy, tmp_path, monkeypatch):
+    step = loop.Training._step
+
+    def fail_in_exp2(training, batches):
+        if training.run.path.name == "exp2":
+            raise RuntimeError("CUDA out of memory")
+        return step(training, batches)
+
+    monkeypatch.setattr(loop.Training, "_step", fail_in_exp2)
+    made = run("fcn-report", toy, tmp_path / "out")
+    (missing,) = made.missing
+    assert re.search("Exp. 2 is missing: .*exp2: RuntimeError: CUDA out of memory; .*size", missing)
+    assert (tmp_path / "out" / "runs" / "conv-vgg-bilinear" / "model").is_dir()
+    json.dumps(made.to_dict())
+
+
+def test_no_command_is_recorded_outside_the_command_line(report, toy, monkeypatch):
+    """pytest is no upscore command, so the page must not name one."""
+    page = (report / "page.html").read_text("utf-8")
+    assert content(report)["manifest"]["command"] is None
+    assert "upscore -" not in page
+    assert ">command<" not in page
+    monkeypatch.setattr("sys.argv", ["/usr/bin/upscore", "reproduce", "fcn-report", "--out", "a b"])
+    run("fcn-report", toy, report)
+    page = (report / "page.html").read_text("utf-8")
+    assert "upscore reproduce fcn-report --out &#39;a b&#39;" in page
+    assert ">command<" in page
+
+
 def test_photo_and_class_that_are_asked_for(report, toy):
-    split = open_data(toy).split("val")
+    split = open_dataset(toy).split("val")
     name = split.pairs[1].name
     run("fcn-report", toy, report, photo=name)
     page = (report / "page.html").read_text("utf-8")
@@ -254,7 +283,7 @@ def test_pictures_of_the_data_can_be_left_out(report, toy):
 
 def test_photo_without_a_labelled_pixel(toy, tmp_path):
     data = shutil.copytree(toy, tmp_path / "toy")
-    pair = open_data(data).split("val").pairs[0]
+    pair = open_dataset(data).split("val").pairs[0]
     write_label_map(data / "SegmentationClass" / pair.mask.name, np.full((48, 64), VOID, np.uint8),
                     VOC_LABELS)  # fmt: skip
     with pytest.raises(SettingsError, match="of which no pixel has a class"):
@@ -288,8 +317,7 @@ def test_recipes_of_the_report(budget, toy, tmp_path, monkeypatch):
 
     monkeypatch.setattr("upscore.reproduce.run.train_missing", only_look)
     with pytest.raises(WorkError, match="seen enough"):
-        reproduce("fcn-report", data=toy, out=tmp_path / "out", budget=budget,
-                  hooks=Told().hooks())  # fmt: skip
+        reproduce("fcn-report", data=toy, out=tmp_path / "out", budget=budget)
     by_name = {plan.name: plan.recipe for plan in found}
     assert list(by_name) == NAMES
     decays = [by_name[name].optim.weight_decay for name in NAMES]

@@ -3,27 +3,27 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from upscore.data import open_data
+from upscore.data import open_dataset
 from upscore.errors import DataError
 from upscore.reproduce.labelling import LabelStore
 
 
 @pytest.fixture
 def store(toy, tmp_path):
-    return LabelStore(tmp_path / "labels", open_data(toy).split("val"))
+    return LabelStore(tmp_path / "labels", open_dataset(toy).split("val"))
 
 
 class Labeller:
     """Says class 1 everywhere, and notes what it was asked for."""
 
-    def __init__(self, *, refuses=()):
+    def __init__(self, *, refuses=(), error=None):
         self.asked = []
-        self.refuses = refuses
+        self.refuses, self.error = refuses, error or DataError("cannot")
 
     def __call__(self, image, stages):
         self.asked.append(tuple(stages))
         if len(self.asked) in self.refuses:
-            raise DataError("cannot")
+            raise self.error
         return {name: np.ones(image.shape[:2], np.uint8) for name in stages}
 
 
@@ -60,6 +60,35 @@ def test_a_bad_photo_does_not_stop_the_others(store):
     assert "cannot" in maps[0]
     assert not isinstance(maps[1], str)
     assert store.label(["a"], Labeller()) == {}  # tried again
+
+
+@pytest.mark.parametrize(
+    "error", [RuntimeError("CUDA out of memory"), MemoryError(), OSError("disk")]
+)
+def test_any_error_of_a_photo_does_not_stop_the_others(store, error):
+    store.begin("a", {})
+    failures = store.label(["a"], Labeller(refuses=[1], error=error))
+    name = store.split.pairs[0].name
+    assert list(failures) == [0]
+    assert failures[0].startswith(f"{name}: {type(error).__name__}")
+    assert "--tile" not in failures[0], "reproduce has no such option"
+    assert store.missing("a") == [0]
+    assert [place for place, _, _ in store.complete(["a"])] == list(range(1, len(store.split)))
+
+
+def test_photo_that_cannot_be_read_for_lack_of_memory(store, monkeypatch):
+    read = type(store.split).read
+
+    def fail_on_first(split, place):
+        if place == 0:
+            raise MemoryError
+        return read(split, place)
+
+    monkeypatch.setattr(type(store.split), "read", fail_on_first)
+    store.begin("a", {})
+    labeller = Labeller()
+    assert list(store.label(["a"], labeller)) == [0]
+    assert len(labeller.asked) == len(store.split) - 1
 
 
 def test_killed_between_two_photos(store):

@@ -10,18 +10,18 @@ from PIL import Image
 from upscore.core.images import InputSpec
 from upscore.core.labels import VOID, Labels
 from upscore.data.dataset import Sample
-from upscore.models.catalog import create_model
 from upscore.models.checkpoint import SavedModel
-from upscore.reproduce.differences import surely
-from upscore.reproduce.objects import CropSettings, SeenObject, object_box, see_object
+from upscore.models.factory import create_model
+from upscore.reproduce.differences import significant
+from upscore.reproduce.objects import CropSettings, ObjectCrop, crop_object, object_box
 from upscore.reproduce.switches import (
     decoded,
     exchange_items,
+    exchange_text,
     measure_pairs,
     overlap,
     overlaps_of,
     summary,
-    told_of,
 )
 
 LABELS = Labels.of(["background", "cat", "dog"])
@@ -42,7 +42,7 @@ def test_an_object_is_seen_as_in_training(square):
     labels[0:2, 0:2] = 1  # a smaller region
     labels[30:32, 50:60] = VOID
     image = np.random.default_rng(0).integers(1, 255, (40, 60, 3), dtype=np.uint8)
-    seen = see_object(Sample(image, labels, "p"), 1, CropSettings(1.2, square, (24, 24)))
+    seen = crop_object(Sample(image, labels, "p"), 1, CropSettings(1.2, square, (24, 24)))
     # 10x20 about (55, 20), grown to 12x24, as a square 24x24
     half = 12 if square else 6
     x1, x2, y1, y2 = 55 - half, 55 + half, 8, 32
@@ -75,7 +75,7 @@ def seen(box, size=(32, 32), label=1):
     labels[top:bottom, left:right] = label
     labels[-2:] = VOID
     crop = np.random.default_rng(top).integers(0, 255, (*size, 3), dtype=np.uint8)
-    return SeenObject(f"photo{top}", crop, labels, label)
+    return ObjectCrop(f"photo{top}", crop, labels, label)
 
 
 def saved():
@@ -149,8 +149,10 @@ def exchanged(*margins):
 )
 def test_whether_maps_follow_the_switches(margins, agrees):
     found = exchanged(*margins)
-    assert surely(found, above=True) is agrees
-    assert f"{len(margins)} pairs" in told_of(found) or "no two photos" in told_of(found)
+    assert significant(found, above=True) is agrees
+    assert f"{len(margins)} pairs" in exchange_text(found) or "no two photos" in exchange_text(
+        found
+    )
 
 
 def test_figure_and_numbers_of_the_same_pair():

@@ -2,9 +2,9 @@ from __future__ import annotations
 
 import pytest
 
-from upscore.data import open_data
+from upscore.data import open_dataset
 from upscore.errors import SettingsError
-from upscore.reproduce.photos import (
+from upscore.reproduce.example_selection import (
     class_shares,
     find_photo,
     large_objects,
@@ -48,7 +48,7 @@ def test_pairs_of_objects_are_of_one_class_and_two_photos():
 
 
 def test_shares_of_a_split(toy):
-    split = open_data(toy).split("val")
+    split = open_dataset(toy).split("val")
     shares = class_shares(split)["shares"]
     assert len(shares) == len(split)
     for place, found in enumerate(shares):
@@ -59,7 +59,7 @@ def test_shares_of_a_split(toy):
 
 
 def test_photos_and_classes_that_are_not_there(toy):
-    split = open_data(toy).split("val")
+    split = open_dataset(toy).split("val")
     assert find_photo(split, split.pairs[1].name) == 1
     with pytest.raises(SettingsError, match=r"--photo is 'none'; split 'val' has 2 photos"):
         find_photo(split, "none")

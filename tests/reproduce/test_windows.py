@@ -6,7 +6,6 @@ inference's from run folders through pipeline files (boxes' rules, our own resiz
 
 from __future__ import annotations
 
-import contextlib
 from pathlib import Path
 from typing import Any
 
@@ -16,21 +15,22 @@ import torch
 from PIL import Image
 
 from upscore.core.labels import RGBImage
+from upscore.core.progress import ignore_progress
 from upscore.core.runtime import Runtime
-from upscore.data import DataSet, open_data
+from upscore.data import DataSet, open_dataset
 from upscore.data.transforms import resize_pair
-from upscore.inference.pipeline import load_pipeline
-from upscore.inference.pipeline_template import write_pipeline
-from upscore.proposals.proposals import Proposals, image_key
+from upscore.inference.pipeline.run import load_pipeline
+from upscore.inference.pipeline.templates import write_pipeline
+from upscore.proposals.base import Proposals, image_key
 from upscore.proposals.store import ProposalStore, StoredPhoto, write_store
 from upscore.reproduce.budget import Budget
+from upscore.reproduce.context import Context
 from upscore.reproduce.deconvnet_stages import DECONVNET, trainings, write_stages
 from upscore.reproduce.folder import Folder
-from upscore.reproduce.job import Job
-from upscore.training.crops import object_crops, proposal_crops
-from upscore.training.loop import Validation
+from upscore.training.object_crops import object_crops, proposal_crops
 from upscore.training.recipe import Recipe, load_recipe, shipped_recipes
-from upscore.training.session import train
+from upscore.training.setup import train
+from upscore.training.trainer import Validation
 
 OBJECT = (4, 10, 44, 26)
 """Wide, and near enough to the border that its window leaves the photo."""
@@ -127,7 +127,7 @@ def settings(square: bool, growth: float) -> list[str]:
 
 
 def test_the_windows_differ_so_that_a_mistake_would_show(data: Path, tmp_path: Path) -> None:
-    dataset = open_data(data)
+    dataset = open_dataset(data)
     store = store_of(dataset, "train", tmp_path / "s.parquet")
     found = [
         seen_in_training(
@@ -145,14 +145,17 @@ def test_these_are_deconvnets_recipes() -> None:
     assert RECIPES == ["deconvnet", "deconvnet-quick", "deconvnet-stage1", "deconvnet-stage2"]
 
 
-@pytest.mark.parametrize(("square", "growth"), WINDOWS)
-@pytest.mark.parametrize("name", RECIPES)
+@pytest.mark.parametrize(
+    ("name", "square", "growth"),
+    [(name, *window) for name, window in zip(RECIPES, WINDOWS, strict=True)]
+    + [("deconvnet", *window) for window in WINDOWS[1:]],
+)
 def test_a_shipped_pipeline_shows_what_training_showed(
     name: str, square: bool, growth: float, data: Path, tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:  # fmt: skip
     shipped = "edeconvnet-crf-quick" if name.endswith("-quick") else "edeconvnet-crf"
-    dataset = open_data(data)
+    dataset = open_dataset(data)
     store = store_of(dataset, "train", tmp_path / "boxes.parquet")
     assignments = [*TINY, *settings(square, growth)]
     if load_recipe(name).crops.kind == "proposals":
@@ -170,15 +173,18 @@ def test_a_shipped_pipeline_shows_what_training_showed(
     )
 
 
-@pytest.mark.parametrize(("square", "growth"), WINDOWS)
-@pytest.mark.parametrize("budget", ["papers", "minutes=7"])
+@pytest.mark.parametrize(
+    ("budget", "square", "growth"),
+    [("papers", True, 1.2), ("papers", False, 1.0), ("minutes=7", True, 1.0),
+     ("minutes=7", False, 1.2)],
+)  # fmt: skip
 def test_reproduce_shows_what_training_showed(
     budget: str, square: bool, growth: float, data: Path, tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:  # fmt: skip
-    dataset = open_data(data)
+    dataset = open_dataset(data)
     tiny = [text for text in TINY if not text.startswith("model.options=")]
-    job = Job(
+    context = Context(
         data=data,
         dataset=dataset,
         split=dataset.split("val"),
@@ -186,16 +192,16 @@ def test_reproduce_shows_what_training_showed(
         budget=Budget.parse(budget),
         assignments=(*tiny, *settings(square, growth)),
         runtime=Runtime("cpu", "fp32"),
-        progress=lambda _text: contextlib.nullcontext(lambda _done, _total: None),
+        on_progress=ignore_progress,
     )
     store = store_of(dataset, "train", tmp_path / "proposals-train.parquet")
-    (plan,) = [plan for plan in trainings(job) if plan.name == DECONVNET]
+    (plan,) = [plan for plan in trainings(context) if plan.name == DECONVNET]
     small = {"width": 0.03125, "fc_width": 8, "fc_kernel": 1}
     model = plan.recipe.model.model_copy(update={"options": small})
     recipe = plan.recipe.model_copy(update={"model": model})
-    train(recipe, data=data, out=job.folder.run(DECONVNET), resume=False,
+    train(recipe, data=data, out=context.folder.run(DECONVNET), resume=False,
           make_validate=no_validation)  # fmt: skip
-    write_stages(job, [plan])
+    write_stages(context, [plan])
     store_of(dataset, "train", tmp_path / "proposals-val.parquet")  # of photo a, which is compared
     photo = dataset.split("train").read(0).image
     assert_same(

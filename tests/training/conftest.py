@@ -8,14 +8,14 @@ from typing import Any
 
 import pytest
 
-from upscore.cli.train import make_validate
-from upscore.data import open_data
+from upscore.data import open_dataset
 from upscore.data.toy import make_toy
 from upscore.proposals import EdgeBoxes, GradientEdges
-from upscore.proposals.make import Photo, make_store
-from upscore.training.loop import Outcome
+from upscore.proposals.build_store import Photo, make_store
 from upscore.training.recipe import load_recipe
-from upscore.training.session import train
+from upscore.training.setup import train
+from upscore.training.trainer import Outcome
+from upscore.workflows.train import make_validate
 
 TINY = (
     "model.options.width=0.0625",
@@ -42,7 +42,7 @@ def toy(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def store(toy: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Boxes of the training photos, on the cheapest of edge maps."""
     path = tmp_path_factory.mktemp("boxes") / "späť.parquet"
-    photos = [Photo(pair.name, pair.image) for pair in open_data(toy).split("train").pairs]
+    photos = [Photo(pair.name, pair.image) for pair in open_dataset(toy).split("train").pairs]
     make_store(photos, EdgeBoxes(GradientEdges(), max_boxes=200), path, workers=1).check()
     return path
 

@@ -15,12 +15,14 @@ from PIL import Image
 
 from upscore.core.labels import VOID, Labels
 from upscore.core.settings import build
-from upscore.data.dataset import DataSet, MaskTable, Pair
+from upscore.data.dataset import DataSet, Pair
+from upscore.data.masks import MaskTable
 from upscore.errors import DataError, SettingsError
-from upscore.proposals.proposals import Proposals, image_key
+from upscore.proposals.base import Proposals, image_key
 from upscore.proposals.store import ProposalStore, StoredPhoto, write_store
-from upscore.training import decoded as decoded_module
-from upscore.training.crops import (
+from upscore.training import image_cache as decoded_module
+from upscore.training.image_cache import Decoded, DecodedPhotos
+from upscore.training.object_crops import (
     MAX_REPEATS,
     CropSettings,
     CropSplit,
@@ -28,7 +30,6 @@ from upscore.training.crops import (
     object_crops,
     proposal_crops,
 )
-from upscore.training.decoded import Decoded, DecodedPhotos
 from waiting import HANG_S
 
 LABELS = Labels.of(["background", "cat", "dog"])

@@ -13,19 +13,21 @@ from typing import Any
 import pytest
 
 from training.conftest import TINY
-from training.test_run import assert_same_run, rows
+from training.run_files import assert_same_run, rows
 from training.test_stages import Run as RunStages
 from training.test_stages import run_stages  # noqa: F401 - a fixture
-from upscore.cli import training_display
-from upscore.cli.train import make_validate
-from upscore.cli.training_display import TrainingDisplay
+from upscore.cli import progress as progress_display
+from upscore.cli.progress import ProgressDisplay
+from upscore.core.progress import Notice
 from upscore.core.settings import load_yaml
 from upscore.errors import SettingsError
 from upscore.training import state as training_state
-from upscore.training.expected import MEASURED, WARM_UP, Documented, Notice, Rate, counted, timed
-from upscore.training.loop import Status, Training
+from upscore.training.expected import MEASURED, WARM_UP, Documented, Rate, counted, timed
+from upscore.training.progress import report_status
 from upscore.training.recipe import BudgetSettings, Measured, load_recipe, shipped_recipes
-from upscore.training.session import MakeValidate, train
+from upscore.training.setup import MakeValidate, train
+from upscore.training.trainer import Status, Training
+from upscore.workflows.train import make_validate
 
 Said = list[tuple[Status, Notice]]
 CAMVID = Measured(data="CamVid", miou=0.677, samples=13_000)
@@ -349,13 +351,13 @@ def test_it_is_printed_above_the_progress(
 ) -> None:
     from rich.console import Console
 
-    monkeypatch.setattr(training_display, "errors", Console(stderr=True, soft_wrap=True))
+    monkeypatch.setattr(progress_display, "errors", Console(stderr=True, soft_wrap=True))
     status = Status(
         iteration=0, fraction=0.0, loss=None, lr=0.0, images_per_second=0.0, seconds_left=None,
         memory_mib=1, best=None, phase="start",
         notices=(Notice("Budget: [1] iteration."), Notice("Warning: few.", warning=True)),
     )  # fmt: skip
-    with TrainingDisplay() as display:
-        display.update(status)
+    with ProgressDisplay() as on_progress:
+        report_status(on_progress)(status)
     lines = capsys.readouterr().err.splitlines()
     assert lines[:2] == ["Budget: [1] iteration.", "Warning: few."]

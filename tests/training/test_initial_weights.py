@@ -14,16 +14,16 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 import upscore
-from models.test_input_conversion import PREPARED, STD, photo
-from models.test_weights import theirs
+from models.prepared_photos import PREPARED, STD, photo
+from models.torchvision_vgg import theirs
 from training.conftest import TINY
 from upscore.cli.main import main
 from upscore.errors import SettingsError
-from upscore.models import weights as initial_weights
+from upscore.models import pretrained as initial_weights
+from upscore.models.backbone import ImageNetFile
 from upscore.models.layers import ConvBlock
-from upscore.models.weights import ImageNetFile
-from upscore.training.loop import Outcome, Training
 from upscore.training.recipe import load_recipe, shipped_recipes
+from upscore.training.trainer import Outcome, Training
 
 Run = Callable[..., Outcome]
 FOLDER = Path(upscore.__file__).parent / "recipes"

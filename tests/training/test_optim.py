@@ -10,10 +10,10 @@ from torch import nn
 
 from upscore.core.settings import build
 from upscore.errors import SettingsError
-from upscore.models.catalog import create_model
+from upscore.models.base import Network, NetworkOptions
 from upscore.models.deconvolution import as_convolution
+from upscore.models.factory import create_model
 from upscore.models.layers import ScoreLayer
-from upscore.models.network import Network
 from upscore.training.muon import Muon, orthogonalize
 from upscore.training.optim import (
     OptimSettings,
@@ -28,7 +28,7 @@ class Small(Network):
     """Photo -> 6 channels -> 2 channels -> 2 classes."""
 
     def __init__(self) -> None:
-        super().__init__(num_classes=2, in_channels=3)
+        super().__init__(NetworkOptions(num_classes=2))
         self.first = nn.Conv2d(3, 6, 3)
         self.norm = nn.BatchNorm2d(6)
         self.hidden = nn.Conv2d(6, 2, 3)  # as many channels as classes: a layer like others

@@ -5,11 +5,11 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from upscore.training.order import WINDOW, by_photo, shuffled
+from upscore.training.sample_order import WINDOW, grouped_by_image, random_order
 
 
 def cycle(photos: np.ndarray, per_read: int, seed: int = 0, number: int = 0) -> list[int]:
-    order = by_photo(photos, per_read)
+    order = grouped_by_image(photos, per_read)
     return [order(seed, number * len(photos) + place) for place in range(len(photos))]
 
 
@@ -25,7 +25,7 @@ def test_each_crop_comes_once_a_cycle(per_read: int) -> None:
 
 
 def test_a_position_does_not_depend_on_those_before() -> None:
-    assert by_photo(PHOTOS, 8)(0, 7000) == cycle(PHOTOS, 8, number=1)[7000 - len(PHOTOS)]
+    assert grouped_by_image(PHOTOS, 8)(0, 7000) == cycle(PHOTOS, 8, number=1)[7000 - len(PHOTOS)]
 
 
 def test_photos_are_decoded_once_for_about_so_many_crops() -> None:
@@ -39,7 +39,7 @@ def test_photos_are_decoded_once_for_about_so_many_crops() -> None:
             decodes += 1
             kept = [*kept, photo][-2 * WINDOW :]
     assert decodes == pytest.approx(len(PHOTOS) / 8, rel=0.35)
-    shuffle = shuffled(len(PHOTOS))
+    shuffle = random_order(len(PHOTOS))
     assert len({int(PHOTOS[shuffle(0, place)]) for place in range(200)}) > 2 * WINDOW / 2
 
 

@@ -8,12 +8,12 @@ import pytest
 import torch
 from torch import nn
 
-from upscore.cli.training_display import describe
 from upscore.errors import RunError
-from upscore.training.average import WeightAverage
 from upscore.training.log import COLUMNS, RunLog
-from upscore.training.loop import Status
+from upscore.training.progress import describe
 from upscore.training.state import Position, load_state, save_state
+from upscore.training.trainer import Status
+from upscore.training.weight_average import WeightAverage
 
 
 def test_a_resumed_log_drops_later_rows_and_half_rows(tmp_path: Path) -> None:

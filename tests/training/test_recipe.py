@@ -72,6 +72,9 @@ def test_unknown_names(tmp_path: Path) -> None:
         load_recipe("fcn8s-quik")
     with pytest.raises(NotFoundError, match="no such recipe file"):
         load_recipe(str(tmp_path / "mine.yaml"))
+    for path in (r"C:\recipes\mine", r"recipes\mine", "recipes/mine"):
+        with pytest.raises(NotFoundError, match="no such recipe file"):
+            load_recipe(path)
 
 
 def test_deconvnets_stages_have_the_papers_iterations() -> None:

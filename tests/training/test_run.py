@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import itertools
 import math
 import os
@@ -17,42 +16,20 @@ from typing import Any
 
 import pytest
 import torch
-from safetensors.torch import load_file
 from torch import nn
 
 from training.conftest import TINY
-from upscore.cli.train import make_validate
+from training.run_files import assert_same_run, rows, weights
 from upscore.core.run_folder import RunFolder
 from upscore.errors import RunError, SettingsError, WorkError
 from upscore.models.checkpoint import load_model
 from upscore.training import state as training_state
-from upscore.training.loop import Outcome, Status, Validate, Validation
 from upscore.training.recipe import load_recipe, shipped_recipes
-from upscore.training.session import MakeValidate
+from upscore.training.setup import MakeValidate
+from upscore.training.trainer import Outcome, Status, Validate, Validation
+from upscore.workflows.train import make_validate
 
 Run = Callable[..., Outcome]
-TIMES = {"seconds", "memory_mib"}
-
-
-def rows(run: Path) -> list[dict[str, str]]:
-    with (run / "log.csv").open(newline="") as stream:
-        return [
-            {key: value for key, value in row.items() if key not in TIMES}
-            for row in csv.DictReader(stream)
-        ]
-
-
-def weights(run: Path, which: str = "state/last") -> dict[str, torch.Tensor]:
-    return load_file(run / which / "model.safetensors")
-
-
-def assert_same_run(a: Path, b: Path) -> None:
-    assert rows(a) == rows(b)
-    for which in ("state/last", "model"):
-        ours, theirs = weights(a, which), weights(b, which)
-        assert ours.keys() == theirs.keys()
-        for key in ours:
-            assert torch.equal(ours[key], theirs[key]), key
 
 
 @pytest.fixture(scope="module")
@@ -164,8 +141,9 @@ def never_killed(toy: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.mark.parametrize(
     ("place", "saved"),
     [
-        (("loop", "Training", "_display", 21), 18),  # between two states; the first call is no step
-        (("loop", "Training", "_write_state", 5), 18),  # at 21, when the last weights are saved
+        # between two states; the first call is no step
+        (("trainer", "Training", "_display", 21), 18),
+        (("trainer", "Training", "_write_state", 5), 18),  # at 21, when the last weights are saved
         (("log", "RunLog", "write", 11), 14),  # at 18, when the best weights are saved
     ],
 )
@@ -392,7 +370,7 @@ def test_damaged_state(tmp_path: Path, run_tiny: Run) -> None:
 
 
 def test_wrong_settings_leave_no_folder(tmp_path: Path, run_tiny: Run) -> None:
-    with pytest.raises(SettingsError, match="no option"):
+    with pytest.raises(SettingsError, match="unknown setting 'widht'"):
         run_tiny(tmp_path / "run", "model.options.widht=1")
     with pytest.raises(SettingsError, match="no split"):
         run_tiny(tmp_path / "run", "data.val_split=test")

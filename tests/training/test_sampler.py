@@ -11,10 +11,10 @@ import pytest
 
 from upscore.core.labels import Labels
 from upscore.data import Pair, Sample, Split
-from upscore.data.dataset import MaskTable
+from upscore.data.masks import MaskTable
 from upscore.data.transforms import Augment
-from upscore.training.order import shuffled, with_replacement
-from upscore.training.sampler import Sampler
+from upscore.training.sample_order import random_order, with_replacement
+from upscore.training.sample_stream import Sampler
 
 
 class Numbers(Split):
@@ -30,7 +30,7 @@ def sampler() -> Sampler:
     pairs = tuple(Pair(str(i), Path(f"{i}.jpg"), Path(f"{i}.png")) for i in range(10))
     split = Numbers("train", pairs, Labels.of(["a"]), MaskTable.indices(1))
     augment = Augment(crop=(8, 8), flip=0.5, brightness=0.1)
-    return Sampler(split, augment, shuffled(10), seed=3, batch=2)
+    return Sampler(split, augment, random_order(10), seed=3, batch=2)
 
 
 def test_each_epoch_holds_every_sample_once_in_another_order(sampler: Sampler) -> None:

@@ -12,17 +12,17 @@ import numpy as np
 import pytest
 
 from training.conftest import TINY
-from training.test_stages import TINY as TINY_STAGES
+from training.tiny_stages import TINY as TINY_STAGES
 from upscore.cli.main import main
 from upscore.core.regions import connected_regions
 from upscore.core.run_folder import RunFolder
-from upscore.data import open_data
-from upscore.data.dataset import read_instances
+from upscore.data import open_dataset
+from upscore.data.masks import read_instances
 from upscore.proposals.store import ProposalStore
-from upscore.training.loop import Outcome
 from upscore.training.recipe import load_recipe
-from upscore.training.session import train
+from upscore.training.setup import train
 from upscore.training.shown import Shown, num_common, overlap_warning
+from upscore.training.trainer import Outcome
 
 
 def samples(run: Path) -> dict:
@@ -31,13 +31,13 @@ def samples(run: Path) -> dict:
 
 def count_objects(toy: Path, min_area: int) -> int:
     """Regions of the instance masks, counted here: the toy set's objects."""
-    dataset = open_data(toy)
+    dataset = open_dataset(toy)
     split = dataset.split("train")
     found = 0
     for index, pair in enumerate(split.pairs):
         labels = split.read_labels(index)
         numbers = (
-            read_instances(dataset.instances[pair.name], labels)
+            read_instances(dataset.instances[pair.name], labels, max_pixels=10**6)
             if pair.name in dataset.instances
             else connected_regions(np.where(labels == 255, 0, labels).astype(np.uint8))
         )
@@ -55,14 +55,14 @@ def test_the_run_folder_keeps_crops_and_samples_of_each_stage(
     out = tmp_path / "run"
 
     def never(*_given: object):
-        from upscore.training.loop import Validation
+        from upscore.training.trainer import Validation
 
         return lambda _net, _limit: Validation(0.5, 0.5, 0.0, 1)
 
     with caplog.at_level(logging.INFO, "upscore.training"):
         train(recipe, data=toy, out=out, resume=False, make_validate=never)
     easy, hard = samples(out / "stages" / "easy"), samples(out)
-    photos = len(open_data(toy).split("train"))
+    photos = len(open_dataset(toy).split("train"))
     assert (easy["photos"], hard["photos"]) == (photos, photos)
     assert easy["crops"] == count_objects(toy, recipe.crops.min_area)
     boxes = ProposalStore.open(store).num_boxes
@@ -85,7 +85,7 @@ def test_the_command_prints_one_line(
           "--set", *TINY])  # fmt: skip
     told = capsys.readouterr()
     lines = [line for line in (told.out + told.err).splitlines() if " draw " in line]
-    photos = len(open_data(toy).split("train"))
+    photos = len(open_dataset(toy).split("train"))
     assert lines == [f"{photos} photos; 6 iterations of 2 draw 12 samples"]
     kept = samples(tmp_path / "run")
     assert kept == {"photos": photos, "crops": None, "kind": "photos", "epoch": photos, "drawn": 12}
@@ -113,7 +113,7 @@ def test_repeats_are_told() -> None:
 
 
 def test_a_resumed_training_counts_all(run_tiny: Callable[..., Outcome], tmp_path: Path) -> None:
-    from upscore.training.loop import Training
+    from upscore.training.trainer import Training
 
     out = tmp_path / "run"
     with pytest.MonkeyPatch.context() as patch:
@@ -128,7 +128,7 @@ def test_a_resumed_training_counts_all(run_tiny: Callable[..., Outcome], tmp_pat
 def test_validation_photos_in_the_training_split_are_told(
     toy: Path, tmp_path: Path, run_tiny: Callable[..., Outcome], caplog: pytest.LogCaptureFixture
 ) -> None:
-    val = open_data(toy).split("val")
+    val = open_dataset(toy).split("val")
     run_tiny(tmp_path / "fair")
     assert not [r for r in caplog.records if r.levelno >= logging.WARNING]
     run_tiny(tmp_path / "both", "data.train_split=trainval")
@@ -144,7 +144,7 @@ def test_validation_photos_in_the_training_split_are_told(
 
 
 def test_common_photos_are_counted(toy: Path) -> None:
-    dataset = open_data(toy)
+    dataset = open_dataset(toy)
     train_, val, both = (dataset.split(name) for name in ("train", "val", "trainval"))
     assert (num_common(train_, val), num_common(both, val)) == (0, len(val))
     assert overlap_warning(train_, val) is None

@@ -10,31 +10,19 @@ import pytest
 import torch
 import yaml
 
-from training.test_run import assert_same_run, rows, weights
-from upscore.cli.train import make_validate
+from training.run_files import assert_same_run, rows, weights
+from training.tiny_stages import TINY
 from upscore.core.run_folder import RunFolder
 from upscore.core.settings import load_yaml
 from upscore.errors import DataError, RunError, SettingsError
 from upscore.models.checkpoint import load_model
 from upscore.proposals import EdgeBoxes, GradientEdges
-from upscore.proposals.make import Photo, make_store
-from upscore.training.loop import Outcome, Status, Training
+from upscore.proposals.build_store import Photo, make_store
 from upscore.training.recipe import load_recipe
-from upscore.training.session import train
+from upscore.training.setup import train
+from upscore.training.trainer import Outcome, Status, Training
+from upscore.workflows.train import make_validate
 
-TINY = (
-    "model.options={width: 0.03125, fc_width: 8, fc_kernel: 1}",
-    "augment.resize=[36, 36]",
-    "augment.crop=[32, 32]",
-    "batch.size=2",
-    "budget.iterations=10",
-    "log_every=1",
-    "save_every=2",
-    "validate.every=3",
-    "validate.images=2",
-    "statistics={batches: 1, size: 2}",
-    "precision=fp32",
-)
 Run = Callable[..., Outcome]
 
 
@@ -129,10 +117,10 @@ def test_a_missing_store_is_told_before_the_first_stage(tmp_path: Path, run_stag
 def test_a_store_of_other_photos_is_told_before_the_first_stage(
     tmp_path: Path, run_stages: Run, toy: Path
 ) -> None:
-    from upscore.data import open_data
+    from upscore.data import open_dataset
 
     path = tmp_path / "val.parquet"
-    photos = [Photo(pair.name, pair.image) for pair in open_data(toy).split("val").pairs]
+    photos = [Photo(pair.name, pair.image) for pair in open_dataset(toy).split("val").pairs]
     make_store(photos, EdgeBoxes(GradientEdges(), max_boxes=20), path, workers=1).check()
     with pytest.raises(DataError, match="lacks 7 of 7 photos"):
         run_stages(tmp_path / "run", f"crops.store={path}")

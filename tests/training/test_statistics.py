@@ -10,8 +10,8 @@ import torch
 from safetensors.torch import load_file
 from torch import nn
 
-from upscore.training.loop import Outcome
-from upscore.training.statistics import estimate_statistics
+from upscore.training.batchnorm import estimate_statistics
+from upscore.training.trainer import Outcome
 
 
 def make_net() -> nn.Sequential:

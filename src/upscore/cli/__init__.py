@@ -1,4 +1,4 @@
-"""The command ``upscore``: one module a verb, each thin: parse, call, print.
+"""The command ``upscore``: one module a verb, which parses, calls one workflow and prints.
 
 Nothing here imports torch or numpy at module level, so that ``--help`` answers at once; every
 verb imports what it needs when it runs.

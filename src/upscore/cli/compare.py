@@ -2,34 +2,25 @@
 
 from __future__ import annotations
 
-import functools
-import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from tyro.conf import Positional, arg
 
-from upscore.cli.scored_stages import ScoredStages
 from upscore.cli.segmenter_options import SEGMENTER_DEFAULTS, SegmenterOptions
-from upscore.core.failures import tell_failures
-from upscore.errors import SettingsError, UpscoreError, WorkError
+from upscore.core.failures import format_failures
+from upscore.errors import WorkError
 
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from upscore.core.labels import LabelMap, RGBImage
-    from upscore.data.dataset import Split
-    from upscore.evaluation.compare import Comparison, Labelled, PackedLabels
-    from upscore.evaluation.compare_files import Row
-
-Item = TypeVar("Item")
-Result = TypeVar("Result")
+    from upscore.metrics.comparison import Comparison
+    from upscore.metrics.comparison_files import Row
 
 
 def compare(
-    contenders: Annotated[Positional[tuple[str, ...]], arg(metavar="RUN|PIPELINE[:STAGE]...")],
+    sources: Annotated[Positional[tuple[str, ...]], arg(metavar="RUN|PIPELINE[:STAGE]|LABELS...")],
     /,
     *,
     data: Path,
@@ -40,14 +31,14 @@ def compare(
     seed: int = 0,
     options: Annotated[SegmenterOptions, arg(name="")] = SEGMENTER_DEFAULTS,
 ) -> None:
-    """Score several networks or pipelines on the same images, and tell how sure a difference is.
+    """Score several networks, pipelines or label maps on the same images, with intervals.
 
-    Each labels the split in a process of its own, which gives its time and memory. The first one is
-    what the others are measured against.
+    Each labels the split in a process of its own, which measures its time and memory. Differences
+    are against the first one.
 
     Args:
-        contenders: Run folders, model folders or pipeline files (.yaml), two or more; a stage of a
-            pipeline as in edeconvnet-crf.yaml:deconvnet.
+        sources: Two or more run folders, model folders, pipeline files (.yaml; a stage of one as
+            in edeconvnet-crf.yaml:deconvnet) or folders of label maps.
         data: The data set: a folder of a known layout, or a dataset.yaml.
         split: Which of its splits.
         out: Where tables, figures and pictures go; without it, only the screen.
@@ -56,247 +47,37 @@ def compare(
         pictures: How many of the images with the largest differences are drawn into --out.
         seed: Draws the images of the bootstrap.
     """
-    from upscore.cli.console import console, progress
-    from upscore.core.files import make_folder
-    from upscore.data import open_data
-    from upscore.evaluation import compare as room
-    from upscore.evaluation.object_size import COCO_SIZES, RELATIVE_SIZES
-    from upscore.inference.pipeline_settings import is_pipeline
+    from upscore.cli.console import console
+    from upscore.cli.progress import ProgressDisplay
+    from upscore.workflows.compare import compare as run_comparison
 
-    if len(contenders) < 2:
-        raise SettingsError(
-            f"a comparison needs two or more runs or pipelines, found {len(contenders)}, as in: "
-            "upscore compare runs/first runs/second --data PATH"
-        )
-    if pictures < 0:
-        raise SettingsError(f"--pictures is {pictures}; allowed: 0 or more")
-    if seed < 0:
-        raise SettingsError(f"--seed is {seed}; allowed: 0 or more")
-    dataset = open_data(data, max_pixels=options.max_pixels)
-    part = dataset.split(split)
-    sources = [_source(text) for text in contenders]
-    names = _names(sources)
-    of_pipelines = _for_pipelines(options, [path for path, _ in sources])
-    jobs = [
-        _Job(path, stage, data, split, of_pipelines if is_pipeline(path) else options)
-        for path, stage in sources
-    ]
-    with progress("opening") as update:
-        for done, _ in enumerate(_run(_opens, jobs, "opening them"), 1):
-            update(done, len(jobs))
-    if out is not None:
-        make_folder(out)
-    labelled = []
-    for place, (name, job) in enumerate(zip(names, jobs, strict=True), 1):
-        with progress(f"labelling {split} by {name} ({place} of {len(jobs)})") as update:
-            labelled.append(_label(name, job, part, update))
-    with progress("scoring") as update:
-        result = room.compare(
-            labelled,
-            part,
-            instances=dataset.instances,
-            bins=COCO_SIZES if sizes == "coco" else RELATIVE_SIZES,
+    with ProgressDisplay() as on_progress:
+        result = run_comparison(
+            sources,
+            data=data,
+            split=split,
+            out=out,
+            sizes=sizes,
+            pictures=pictures,
             seed=seed,
-            progress=update,
+            options=options,
+            on_progress=on_progress,
         )
-    _print(result)
+    _print(result.comparison)
     if out is not None:
-        about = _about(jobs, dataset.layout, dataset.fingerprint())
-        _write(result, labelled, part, out, pictures=pictures, about=about)
         console.print(f"Tables, figures and pictures: {out}", markup=False)
     if result.failures:
-        begin = f"{len(result.failures)} of {len(part)} images count for none; all others do:"
+        num = len(result.failures) + len(result.comparison.images)
+        begin = f"{len(result.failures)} of {num} images count for none; all others do:"
         rest = "see compare.json" if out else ""
-        raise WorkError(tell_failures(begin, [f.message for f in result.failures], rest=rest))
-
-
-def _source(text: str) -> tuple[Path, str | None]:
-    """Path of a run or pipeline, and the stage that is named after it."""
-    path = Path(text)
-    head, colon, stage = text.rpartition(":")
-    if not path.exists() and colon and Path(head).is_file():
-        return Path(head), stage
-    return path, None
-
-
-def _for_pipelines(options: SegmenterOptions, paths: Sequence[Path]) -> SegmenterOptions:
-    """Runs take ``--tile`` and the like, pipelines say them in their file.
-
-    Where there is no run to take them, they are left for the pipeline to refuse.
-    """
-    from upscore.inference.pipeline_settings import is_pipeline
-
-    if all(map(is_pipeline, paths)):
-        return options
-    return SegmenterOptions(
-        device=options.device, precision=options.precision, max_pixels=options.max_pixels
-    )
-
-
-def _names(sources: Sequence[tuple[Path, str | None]]) -> list[str]:
-    from upscore.core.run_folder import unique_names
-
-    return unique_names([path if stage is None else path / stage for path, stage in sources])
-
-
-@dataclass(frozen=True)
-class _Answer:
-    """What came of one photo: labels or a message, seconds, and memory so far."""
-
-    labels: PackedLabels | str
-    seconds: float
-    peak_bytes: int
-
-
-@dataclass(frozen=True)
-class _Job:
-    """Labels photos by place; goes to a process, which opens it once."""
-
-    path: Path
-    stage: str | None
-    data: Path
-    split: str
-    options: SegmenterOptions
-
-    def open(self) -> tuple[Callable[[RGBImage], LabelMap], Split, dict[str, Any]]:
-        """A prediction in the classes of the data, the split, and the settings.
-
-        Raises:
-            UpscoreError: of whatever cannot be loaded, or has other classes.
-        """
-        from upscore.core.memory import bound_shape_caches, keep_freed_memory
-
-        bound_shape_caches()  # before torch comes in
-        keep_freed_memory()
-        from upscore.data import open_data
-        from upscore.inference.pipeline_settings import is_pipeline, read_pipeline
-
-        if is_pipeline(self.path):
-            name = self.stage or read_pipeline(self.path).answer
-            scored = ScoredStages.of_pipeline(self.path, (name,), self.options)
-        elif self.stage is None:
-            scored = ScoredStages.of_run(self.path, self.options)
-            name = scored.answer
-        else:
-            raise SettingsError(f"{self.path}:{self.stage}: only pipeline files have stages")
-        dataset = open_data(self.data, max_pixels=self.options.max_pixels)
-        predict = scored.predict_as(dataset.labels, run=self.path, data=self.data)
-        part = dataset.split(self.split)
-        return lambda image: predict(image, [name])[name], part, scored.settings
-
-    def __call__(self, place: int) -> _Answer:
-        from upscore.core.runtime import peak_memory_bytes
-        from upscore.evaluation.compare import PackedLabels
-
-        predict, part = _opened(self)
-        try:
-            photo = part.read(place).image
-            begin = time.perf_counter()
-            labels = predict(photo)
-            seconds = time.perf_counter() - begin
-        except UpscoreError as error:
-            return _Answer(str(error), 0.0, peak_memory_bytes())
-        return _Answer(PackedLabels.of(labels), seconds, peak_memory_bytes())
-
-
-@functools.cache
-def _opened(job: _Job) -> tuple[Callable[[RGBImage], LabelMap], Split]:
-    predict, part, _ = job.open()
-    return predict, part
-
-
-def _opens(job: _Job) -> None:
-    """Whether all is there and fits, before the first one works for an hour."""
-    job.open()
-
-
-def _run(
-    work: Callable[[Item], Result], items: Iterable[Item], what: str
-) -> Iterator[tuple[Item, Result]]:
-    """One item after another in a new process, so that this one stays small.
-
-    Raises:
-        WorkError: the process died. And what ``work`` raises.
-    """
-    from upscore.core.worker_pool import in_processes
-
-    try:
-        yield from in_processes(work, items, processes=1)
-    except WorkError as error:
-        raise WorkError(
-            f"{what}: the process died, most likely of too little memory; try a smaller --tile"
-        ) from error
-
-
-def _label(name: str, job: _Job, part: Split, update: Callable[[int, int], None]) -> Labelled:
-    """All photos of the split, in a new process."""
-    from upscore.evaluation.compare import Labelled
-
-    answers: dict[int, _Answer] = {}
-    update(0, len(part))
-    for place, answer in _run(job, range(len(part)), f"labelling by {name}"):
-        answers[place] = answer
-        update(len(answers), len(part))
-    in_order = [answers[place] for place in range(len(part))]
-    return Labelled(
-        name=name,
-        maps=tuple(answer.labels for answer in in_order),
-        seconds=tuple(a.seconds for a in in_order if not isinstance(a.labels, str)),
-        peak_bytes=max(answer.peak_bytes for answer in in_order),
-    )
-
-
-def _about(jobs: Sequence[_Job], layout: str, fingerprint: str) -> dict[str, Any]:
-    import shlex
-    import sys
-    from datetime import UTC, datetime
-
-    from upscore.core.runtime import cpu_name, installed_version
-
-    first = jobs[0]
-    return {
-        "contenders": [
-            {"path": str(job.path), "stage": job.stage, "options": job.options.about()}
-            for job in jobs
-        ],
-        "data": {"path": str(first.data), "layout": layout, "fingerprint": fingerprint},
-        "command": shlex.join(["upscore", *sys.argv[1:]]),
-        "finished": datetime.now(UTC).isoformat(timespec="seconds"),
-        "upscore": installed_version("upscore"),
-        "machine": cpu_name(),
-    }
-
-
-def _write(
-    result: Comparison,
-    labelled: Sequence[Labelled],
-    part: Split,
-    out: Path,
-    *,
-    pictures: int,
-    about: dict[str, Any],
-) -> None:
-    from upscore.evaluation.compare_files import write_comparison
-    from upscore.report.compare_figures import (
-        class_differences,
-        sizes_figure,
-        trimap_figure,
-        write_pictures,
-    )
-    from upscore.report.figures import write_png
-
-    drawn = write_pictures(result, labelled, part, out, num=pictures)
-    write_comparison(result, out, pictures=drawn, about=about)
-    write_png(out / "per_class.png", class_differences(result))
-    write_png(out / "trimap.png", trimap_figure(result))
-    write_png(out / "sizes.png", sizes_figure(result))
+        raise WorkError(format_failures(begin, [f.message for f in result.failures], rest=rest))
 
 
 def _print(result: Comparison) -> None:
     from upscore.cli.console import console
-    from upscore.evaluation.compare_files import class_rows, size_rows, sizes_note
+    from upscore.metrics.comparison_files import class_rows, size_rows, sizes_note
 
-    first = result.contenders[0].name
+    first = result.models[0].name
     console.print(difference_table(result))
     console.print()
     for line in verdict(result):
@@ -315,9 +96,9 @@ def _print(result: Comparison) -> None:
 
 
 def difference_table(result: Comparison) -> Table:
-    """One row each: mIoU, and its difference to the first one's."""
+    """One row a network: mIoU, and its difference to the first."""
     table = _named("mIoU", "of", "difference", "95 % interval", "classes better:worse")
-    for one, d in zip(result.contenders, [None, *result.differences], strict=True):
+    for one, d in zip(result.models, [None, *result.differences], strict=True):
         row = ["", "", ""]
         if d is not None:
             interval = f"{d.low:+.4f} to {d.high:+.4f}"
@@ -328,9 +109,9 @@ def difference_table(result: Comparison) -> Table:
 
 
 def cost_table(result: Comparison) -> Table:
-    """One row each: the other scores, time and memory."""
+    """One row a network: the other scores, time and memory."""
     table = _named("pixel accuracy", "boundary IoU", "boundary F", "s an image", "peak MiB")
-    for one in result.contenders:
+    for one in result.models:
         _add(
             table,
             one.name,
@@ -360,13 +141,13 @@ def _add(table: Table, name: str, *cells: str) -> None:
 
 
 def verdict(result: Comparison) -> list[str]:
-    """In words, what each difference is worth."""
-    first = result.contenders[0].name
+    """Sentences on the size and significance of each difference."""
+    first = result.models[0].name
     lines = []
-    for one, d in zip(result.contenders[1:], result.differences, strict=True):
+    for one, d in zip(result.models[1:], result.differences, strict=True):
         if d.miou is None:
             lines.append(f"{one.name}: nothing to score")
-        elif d.sure:
+        elif d.significant:
             way = "above" if d.miou > 0 else "below"
             lines.append(
                 f"{one.name} is {way} {first} by {abs(d.miou):.4f} mIoU, more than the choice of "
@@ -381,7 +162,7 @@ def verdict(result: Comparison) -> list[str]:
 
 
 def rows_table(rows: Sequence[Row]) -> Table:
-    """A header and rows for the screen; what is no word stands right."""
+    """A header and rows for the screen; numbers are aligned to the right."""
     from rich.table import Table
     from rich.text import Text
 

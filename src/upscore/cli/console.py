@@ -22,7 +22,7 @@ errors = Console(stderr=True, highlight=False, soft_wrap=True)
 
 @contextlib.contextmanager
 def progress(description: str) -> Iterator[Callable[[int, int], None]]:
-    """A bar on the error stream; yields the callback ``(done, total)`` that rooms take."""
+    """A bar on the error stream; yields a callback (done, total)."""
     bar = Progress(
         TextColumn("{task.description}"),
         BarColumn(),
@@ -48,13 +48,9 @@ class _Messages(logging.Handler):
         errors.print(record.getMessage(), markup=False)
 
 
-def show_messages(room: str) -> None:
-    """From now on print what a room tells of itself, such as that it compiles its kernels.
-
-    Args:
-        room: name of its logger, ``upscore.crf``.
-    """
-    logger = logging.getLogger(room)
+def show_messages(logger_name: str) -> None:
+    """Print the records of a logger from now on, such as that kernels are compiled."""
+    logger = logging.getLogger(logger_name)
     logger.setLevel(logging.INFO)
     if not any(isinstance(handler, _Messages) for handler in logger.handlers):
         logger.addHandler(_Messages())

@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 from tyro.conf import Positional, arg
 
+from upscore.core.limits import MAX_PIXELS
+
 if TYPE_CHECKING:
     from upscore.data.stats import DataStats
 
 OptionalFile = Annotated[Path | None, arg(metavar="FILE")]
-MAX_PIXELS = 64_000_000
-"""The same as ``upscore.core.images.MAX_PIXELS``, which would import numpy (a test compares)."""
 
 
 def check(
@@ -33,20 +33,16 @@ def check(
     """
     from rich.markup import escape
 
-    from upscore.cli.console import console, progress
-    from upscore.core.files import write_json
-    from upscore.data import open_data
-    from upscore.data.check import check as check_data
+    from upscore.cli.console import console
+    from upscore.cli.progress import ProgressDisplay
     from upscore.errors import WorkError
+    from upscore.workflows.data import check_data
 
-    dataset = open_data(data, max_pixels=max_pixels)
-    with progress("reading pairs") as advance:
-        result = check_data(dataset, progress=advance)
-    if json is not None:
-        write_json(json, result.to_json())
+    with ProgressDisplay() as on_progress:
+        result = check_data(data, json=json, max_pixels=max_pixels, on_progress=on_progress)
     splits = ", ".join(f"{name} {count}" for name, count in result.splits.items())
     console.print(
-        f"{escape(str(result.root))}: layout {result.layout}, {len(dataset.labels)} classes, "
+        f"{escape(str(result.root))}: layout {result.layout}, {result.num_classes} classes, "
         f"{escape(splits)} pairs"
     )
     for problem in result.problems:
@@ -73,22 +69,18 @@ def stats(
         figure: Draw them, with example photos, to this PNG file.
         max_pixels: Photos above this many pixels are refused.
     """
-    from upscore.cli.console import console, progress
-    from upscore.core.files import write_json
-    from upscore.data import open_data
-    from upscore.data.stats import measure
+    from upscore.cli.console import console
+    from upscore.cli.progress import ProgressDisplay
+    from upscore.workflows.data import measure_data
 
-    dataset = open_data(data, max_pixels=max_pixels)
-    with progress("reading masks") as advance:
-        result = measure(dataset, progress=advance)
+    with ProgressDisplay() as on_progress:
+        result = measure_data(
+            data, json=json, figure=figure, max_pixels=max_pixels, on_progress=on_progress
+        )
     _print_stats(result)
     if json is not None:
-        write_json(json, result.to_json())
         console.print(f"numbers: {json}", markup=False)
     if figure is not None:
-        from upscore.data.overview import write_overview
-
-        write_overview(result, dataset, figure)
         console.print(f"figure: {figure}", markup=False)
 
 
@@ -141,11 +133,12 @@ def toy(
         seed: The same seed gives the same photos.
         size: Largest height and width in pixels.
     """
-    from upscore.cli.console import console, progress
-    from upscore.data.toy import make_toy
+    from upscore.cli.console import console
+    from upscore.cli.progress import ProgressDisplay
+    from upscore.workflows.data import make_toy_data
 
-    with progress("drawing") as advance:
-        make_toy(out, num=num, seed=seed, size=size, progress=advance)
+    with ProgressDisplay() as on_progress:
+        make_toy_data(out, num=num, seed=seed, size=size, on_progress=on_progress)
     console.print(f"{num} photos in {out}", markup=False)
 
 
@@ -165,11 +158,10 @@ def get(
         to: Folder to unpack into.
         from_: Archive at hand, instead of a download.
     """
-    from upscore.cli.console import console, progress
-    from upscore.data.get import get as get_data
+    from upscore.cli.console import console
+    from upscore.cli.progress import ProgressDisplay
+    from upscore.workflows.data import get_data
 
-    with progress(name) as advance:
-        folder = get_data(
-            name, to, archive=from_, report=lambda _, done, total: advance(done, total or done)
-        )
-    console.print(f"{folder}\nnow: upscore data check {to}", markup=False)
+    with ProgressDisplay() as on_progress:
+        result = get_data(name, to, archive=from_, on_progress=on_progress)
+    console.print(f"{result.folder}\nnow: upscore data check {to}", markup=False)

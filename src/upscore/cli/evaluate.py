@@ -4,24 +4,24 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 from tyro.conf import Positional, arg
 
-from upscore.cli.scored_stages import ScoredStages, stage_names
 from upscore.cli.segmenter_options import SEGMENTER_DEFAULTS, SegmenterOptions
-from upscore.core.failures import tell_failures
+from upscore.core.failures import format_failures
 from upscore.errors import SettingsError, WorkError
 
 if TYPE_CHECKING:
     from rich.table import Table
 
     from upscore.core.labels import Labels
-    from upscore.evaluation import Evaluation, Failure, Scores
+    from upscore.metrics import Evaluation, Scores
+    from upscore.workflows.evaluate import EvaluateResult
 
 
 def evaluate(
-    run: Annotated[Positional[Path], arg(metavar="RUN|PIPELINE")],
+    source: Annotated[Positional[Path], arg(metavar="RUN|PIPELINE|LABELS")],
     /,
     *,
     data: Path,
@@ -32,109 +32,68 @@ def evaluate(
     workers: int = 2,
     options: Annotated[SegmenterOptions, arg(name="")] = SEGMENTER_DEFAULTS,
 ) -> None:
-    """Score a trained network, or every stage of a pipeline, on a split of a data set.
+    """Score a network, every stage of a pipeline, or label maps of any tool, on a split.
 
     Args:
-        run: Run folder (or model folder) of the network, or a pipeline file (.yaml).
+        source: Run folder (or model folder) of a network, a pipeline file (.yaml), or a folder of
+            label maps named as the photos (index PNG; npz or npy of labels or probabilities).
         data: The data set: a folder of a known layout, or a dataset.yaml.
         split: Which of its splits.
         out: Where scores, tables, figures and example pictures go; by default into the run folder,
-            under evaluation/SPLIT, or beside the pipeline file, as NAME-evaluation/SPLIT.
+            under evaluation/SPLIT, or beside a pipeline file or folder of label maps, as
+            NAME-evaluation/SPLIT.
         stages: Of a pipeline, the stages to score, joined by commas; by default all, in one pass.
         sizes: Small, medium and large objects as COCO has them (32^2 and 96^2 pixels), or by their
             share of the image (0.5 % and 5 %).
         workers: Threads that decode photos ahead.
     """
-    from upscore.core.memory import bound_shape_caches, keep_freed_memory
-
-    bound_shape_caches()  # before torch comes in
-    keep_freed_memory()
-    from upscore.cli.console import console, progress
-    from upscore.core.files import make_folder
+    from upscore.cli.console import console
+    from upscore.cli.progress import ProgressDisplay
     from upscore.core.run_folder import RunFolder
-    from upscore.data import open_data
-    from upscore.evaluation.evaluate import evaluate_stages
-    from upscore.evaluation.examples import write_examples
-    from upscore.evaluation.object_size import COCO_SIZES, RELATIVE_SIZES
-    from upscore.evaluation.results import write_results
-    from upscore.evaluation.stages import write_stages
-    from upscore.inference.pipeline_settings import is_pipeline
-    from upscore.report.figures import confusion_heat_map, per_class_bars, write_png
+    from upscore.workflows.evaluate import evaluate as run_evaluation
 
-    if workers < 1:
-        raise SettingsError(f"--workers is {workers}; allowed: 1 or more")
-    dataset = open_data(data, max_pixels=options.max_pixels)
-    part = dataset.split(split)
-    if is_pipeline(run):
-        names = None if stages is None else stage_names(stages)
-        scored = ScoredStages.of_pipeline(run, names, options)
-    elif stages is None:
-        scored = ScoredStages.of_run(run, options)
-    else:
-        raise SettingsError(f"--stages {stages}: {run} is no pipeline file; leave it out")
-    predict = scored.predict_as(dataset.labels, run=run, data=data)
-
-    folder = out or scored.folder / split
-    make_folder(folder)  # before the work: an --out that cannot be written is told at once
-    with progress(f"evaluating {split}") as update:
-        results = evaluate_stages(
-            lambda image: predict(image, scored.names),
-            scored.names,
-            part,
-            progress=update,
+    with ProgressDisplay() as on_progress:
+        result = run_evaluation(
+            source,
+            data=data,
+            split=split,
+            out=out,
+            stages=None if stages is None else stage_names(stages),
+            sizes=sizes,
             workers=workers,
-            details=True,
-            instances=dataset.instances,
-            bins=COCO_SIZES if sizes == "coco" else RELATIVE_SIZES,
+            options=options,
+            on_progress=on_progress,
         )
-    about = _about(run, data, dataset.layout, dataset.fingerprint(), scored.settings)
-    own_seconds = dict(scored.seconds)  # before the examples
-    for name, one in results.items():
-        write_results(one, folder / name, about=about | ({"stage": name} if name else {}))
-        matrix = one.confusion.matrix
-        write_png(folder / name / "confusion.png", confusion_heat_map(matrix, part.labels))
-        bars = per_class_bars(one.confusion.scores(), part.labels)
-        write_png(folder / name / "per_class.png", bars)
-    answer, result = scored.answer, results[scored.answer]
-    write_examples(
-        lambda image: predict(image, [answer])[answer],
-        part,
-        result.images,
-        folder / answer / "examples",
-    )
-
-    scores = result.confusion.scores()
-    console.print(per_class_table(scores, part.labels))
-    console.print(overall_table(scores, result))
-    if is_pipeline(run):
-        write_stages(results, folder, answer=answer, seconds=own_seconds, about=about)
-        console.print()
-        console.print(stages_table(results, answer, own_seconds))
-    console.print(f"Scores, tables, figures and examples: {folder}", markup=False)
-    if out is None and RunFolder(run).manifest.exists():  # a model folder has no report
-        console.print(f"Next: upscore report {run}", markup=False)
+    print_result(result)
+    console.print(f"Scores, tables, figures and examples: {result.folder}", markup=False)
+    if out is None and RunFolder(source).manifest.exists():  # a model folder has no report
+        console.print(f"Next: upscore report {source}", markup=False)
     if result.failures:
-        raise WorkError(_complaint(result.failures, len(part)))
+        num = len(result.failures) + len(result.main.images)
+        begin = f"{len(result.failures)} of {num} images could not be scored; all others are:"
+        messages = [failure.message for failure in result.failures]
+        raise WorkError(format_failures(begin, messages, rest="see scores.json"))
 
 
-def _about(
-    run: Path, data: Path, layout: str, fingerprint: str, settings: dict[str, Any]
-) -> dict[str, Any]:
-    import shlex
-    import sys
-    from datetime import UTC, datetime
+def stage_names(text: str) -> tuple[str, ...]:
+    """Names joined by commas, each once. Raises SettingsError when there is none."""
+    names = tuple(dict.fromkeys(part.strip() for part in text.split(",") if part.strip()))
+    if not names:
+        raise SettingsError("--stages is empty; name stages of the pipeline, joined by commas")
+    return names
 
-    from upscore.core.runtime import installed_version, peak_memory_bytes
 
-    return {
-        "run": str(run),
-        "data": {"path": str(data), "layout": layout, "fingerprint": fingerprint},
-        "settings": settings,
-        "command": shlex.join(["upscore", *sys.argv[1:]]),
-        "finished": datetime.now(UTC).isoformat(timespec="seconds"),
-        "upscore": installed_version("upscore"),
-        "peak_memory_mib": round(peak_memory_bytes() / 2**20),
-    }
+def print_result(result: EvaluateResult) -> None:
+    """Scores by class and overall; for a pipeline, of each stage too."""
+    from upscore.cli.console import console
+
+    main = result.main
+    scores = main.confusion.scores()
+    console.print(per_class_table(scores, main.labels))
+    console.print(overall_table(scores, main))
+    if result.is_pipeline:
+        console.print()
+        console.print(stages_table(result.stages, result.output, result.own_seconds))
 
 
 def per_class_table(scores: Scores, labels: Labels) -> Table:
@@ -158,7 +117,7 @@ def per_class_table(scores: Scores, labels: Labels) -> Table:
 
 
 def overall_table(scores: Scores, result: Evaluation) -> Table:
-    """The four scores, over what, and how long it took."""
+    """Scores over all classes, numbers of classes and images, and seconds."""
     from rich.table import Table
 
     num = scores.classes_averaged
@@ -180,12 +139,12 @@ def overall_table(scores: Scores, result: Evaluation) -> Table:
 
 
 def stages_table(
-    results: Mapping[str, Evaluation], answer: str, own_seconds: Mapping[str, float]
+    results: Mapping[str, Evaluation], output: str, own_seconds: Mapping[str, float]
 ) -> Table:
-    """The scores of each stage of a pipeline, and how long it took beside those that it is of."""
+    """Scores of each stage of a pipeline, and its seconds without those of its inputs."""
     from rich.table import Table
 
-    from upscore.evaluation.stages import boundary_scores
+    from upscore.metrics.stage_files import boundary_scores
 
     table = Table(box=None, padding=(0, 2, 0, 0))
     table.add_column("stage", no_wrap=True)
@@ -196,7 +155,7 @@ def stages_table(
         scores = result.confusion.scores()
         num = len(result.images)
         table.add_row(
-            f"{name} (answer)" if name == answer else name,
+            f"{name} (answer)" if name == output else name,
             _show(scores.miou),
             str(scores.classes_averaged),
             _show(scores.pixel_accuracy),
@@ -209,8 +168,3 @@ def stages_table(
 
 def _show(value: float | None) -> str:
     return "-" if value is None else f"{value:.4f}"
-
-
-def _complaint(failures: tuple[Failure, ...], num_images: int) -> str:
-    begin = f"{len(failures)} of {num_images} images could not be scored; all others are:"
-    return tell_failures(begin, [failure.message for failure in failures], rest="see scores.json")

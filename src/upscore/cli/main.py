@@ -1,4 +1,4 @@
-"""Entry point: dispatch to a verb; turn errors into one or two lines and an exit status."""
+"""Entry point: runs a verb; prints errors as one or two lines and sets the exit status."""
 
 from __future__ import annotations
 
@@ -11,6 +11,9 @@ from typing import Any
 import tyro
 from tyro.extras import SubcommandApp
 
+from upscore.cli.console import show_messages
+from upscore.cli.verbs import GROUPS, VERBS
+from upscore.core.memory import ignore_pillow_warnings, limit_onednn_cache, tune_malloc
 from upscore.errors import InterruptedWorkError, UpscoreError
 
 DESCRIPTION = (
@@ -20,56 +23,14 @@ DESCRIPTION = (
 
 
 def build_app() -> SubcommandApp:
-    """The command tree, in the order in which ``--help`` lists it."""
-    from upscore.cli import (
-        compare,
-        data,
-        doctor,
-        edges,
-        evaluate,
-        pipeline,
-        predict,
-        proposals,
-        recipes,
-        refine,
-        report,
-        reproduce,
-        sweep,
-        train,
-        tune_crf,
-    )
-
-    data_app = SubcommandApp()
-    data_app.command(data.check)
-    data_app.command(data.stats)
-    data_app.command(data.toy)
-    data_app.command(data.get)
-    app = SubcommandApp()
-    app.command(train.train)
-    app.command(sweep.sweep)
-    app.command(evaluate.evaluate)
-    app.command(compare.compare)
-    app.command(predict.predict)
-    app.command(pipeline.pipeline)
-    app.command(refine.refine)
-    app.command(tune_crf.tune_crf)
-    app.command(report.report)
-    app.command(
-        reproduce.build_reproduce_app(),
-        name="reproduce",
-        help="Rerun the experiments of a source: trainings, tables, figures, one page.",
-    )
-    app.command(data_app, name="data", help="Check, count, make or fetch a data set.")
-    app.command(
-        proposals.build_proposals_app(),
-        name="proposals",
-        help="Boxes that are likely to hold an object: make, measure, show.",
-    )
-    app.command(
-        edges.build_edges_app(), name="edges", help="Train or score the edge map of proposals."
-    )
-    app.command(recipes.recipes)
-    app.command(doctor.doctor)
+    """The command tree of all verbs."""
+    app, groups = SubcommandApp(), {}
+    for verb in VERBS:
+        if verb.group and verb.group not in groups:
+            groups[verb.group] = SubcommandApp()
+            app.command(groups[verb.group], name=verb.group, help=GROUPS[verb.group])
+        parent = groups[verb.group] if verb.group else app
+        parent.command(name=verb.name.rpartition(" ")[2])(verb.load())
     return app
 
 
@@ -83,6 +44,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
         print(f"upscore {__version__}")
         return
+    limit_onednn_cache()  # before torch is imported
+    tune_malloc()
+    ignore_pillow_warnings()
+    show_messages("upscore")
     status = _guarded(
         lambda: build_app().cli(
             prog="upscore",

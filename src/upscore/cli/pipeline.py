@@ -28,12 +28,12 @@ def pipeline(
         out: The file to make, as edeconvnet-crf.yaml. Edit it as you like.
     """
     from upscore.cli.console import console, show_messages
-    from upscore.inference.pipeline_template import write_pipeline
+    from upscore.inference.pipeline.templates import write_pipeline
 
     show_messages("upscore.inference")
     settings = write_pipeline(name, out, runs=_runs(run), store=store)
     stages = ", ".join(settings.stages)
-    console.print(f"Wrote {out}: stages {stages}; the answer is {settings.answer}.", markup=False)
+    console.print(f"Wrote {out}: stages {stages}; the answer is {settings.output}.", markup=False)
     console.print(f"Next: upscore predict {out} PHOTOS --out DIR", markup=False)
     console.print(f"      upscore evaluate {out} --data PATH", markup=False)
 

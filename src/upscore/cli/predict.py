@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 from tyro.conf import Positional, arg
 
 from upscore.cli.segmenter_options import SEGMENTER_DEFAULTS, SegmenterOptions
 from upscore.errors import SettingsError
+from upscore.inference.outputs import OUT_HELP, SAVE_HELP
+
+if TYPE_CHECKING:
+    from upscore.workflows.predict import PredictResult
 
 
 def predict(
@@ -16,8 +20,8 @@ def predict(
     inputs: Annotated[Positional[tuple[str, ...]], arg(metavar="INPUT...")],
     /,
     *,
-    out: Path,
-    save: str = "labels,overlay",
+    out: Annotated[Path, arg(help=OUT_HELP)],
+    save: Annotated[str, arg(help=SAVE_HELP)] = "labels,overlay",
     resume: bool = False,
     save_proposal_steps: Annotated[str | None, arg(metavar="COUNTS")] = None,
     options: Annotated[SegmenterOptions, arg(name="")] = SEGMENTER_DEFAULTS,
@@ -27,53 +31,48 @@ def predict(
     Args:
         run: Run folder that `upscore train` wrote, a model folder, or a pipeline file (.yaml).
         inputs: Photos, folders, patterns in quotes ('**/*.jpg') or videos.
-        out: Folder for the results: labels/, overlay/, probabilities/.
-        save: What to write: labels, overlay, probabilities, joined by commas.
         resume: Pass over photos whose results are all there already.
         save_proposal_steps: Of a pipeline with an instance_wise stage, also save what that stage
             says after so many boxes, as 1,5,10,50: steps/STAGE/labels/NAME-005.png and so on.
     """
-    from upscore.core.memory import bound_shape_caches, keep_freed_memory
+    from upscore.cli.console import console
+    from upscore.cli.progress import ProgressDisplay
+    from upscore.workflows.predict import predict as run_prediction
 
-    bound_shape_caches()  # before torch comes in
-    keep_freed_memory()
-    from upscore.cli.console import console, progress
-    from upscore.inference.batch import predict_files
-    from upscore.inference.pipeline_settings import is_pipeline
-    from upscore.inference.proposal_steps import FOLDER
-    from upscore.inference.results import require_products
-
-    products = require_products([name.strip() for name in save.split(",") if name.strip()])
-    steps = () if save_proposal_steps is None else _counts(save_proposal_steps)
-    segmenter = options.load(run)
-    with progress("Labelling") as update:
-        summary = predict_files(
-            segmenter,
+    with ProgressDisplay() as on_progress:
+        result = run_prediction(
+            run,
             inputs,
-            out,
-            save=products,
+            out=out,
+            save=[name.strip() for name in save.split(",") if name.strip()],
             resume=resume,
-            progress=update,
-            max_pixels=options.max_pixels,
-            steps=steps,
+            proposal_steps=() if save_proposal_steps is None else _counts(save_proposal_steps),
+            options=options,
+            on_progress=on_progress,
         )
+    summary = result.summary
     if summary.images:
         rate = summary.images / summary.seconds
         busy = summary.network_seconds / summary.seconds
-        who = "the pipeline" if is_pipeline(run) else "the network"
+        who = "the pipeline" if result.is_pipeline else "the network"
         who = who if options.crf is None else "network and CRF"
         images = "1 image" if summary.images == 1 else f"{summary.images} images"
         console.print(
             f"Labelled {images} in {summary.seconds:.1f} s "
             f"({rate:.2f} images/s; {who} worked {busy:.0%} of that time)."
         )
-    if summary.skipped:
-        console.print(f"Passed over {summary.skipped} files: their results are there.")
-    for product in products:
-        console.print(f"  {product}: {out / product}", markup=False)
-    if steps:
-        console.print(f"  as boxes are added: {out / FOLDER}", markup=False)
+    print_files(result)
     summary.check()
+
+
+def print_files(result: PredictResult) -> None:
+    """Number of skipped files, and the folders of the results."""
+    from upscore.cli.console import console
+
+    if result.summary.skipped:
+        console.print(f"Skipped {result.summary.skipped} files: their results are there.")
+    for name, folder in result.folders.items():
+        console.print(f"  {name}: {folder}", markup=False)
 
 
 def _counts(text: str) -> tuple[int, ...]:

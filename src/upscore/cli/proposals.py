@@ -5,11 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated
 
-from tyro.conf import arg
-from tyro.extras import SubcommandApp
+from tyro.conf import Positional, arg
 
 from upscore.cli.proposal_options import SOURCE_DEFAULTS, SourceOptions
-from upscore.cli.segmenter_options import MAX_PIXELS
+from upscore.core.limits import MAX_PIXELS
+from upscore.errors import SettingsError
 
 
 def make(
@@ -35,30 +35,22 @@ def make(
         overwrite: Replace a file of other settings or photos, and unfinished work of others.
         max_pixels: Photos with more pixels are refused.
     """
-    from upscore.cli.console import console, progress, show_messages
-    from upscore.cli.proposal_options import photos_of
-    from upscore.data import open_data
-    from upscore.proposals.make import Photo, make_store
+    from upscore.cli.console import console
+    from upscore.cli.progress import ProgressDisplay
+    from upscore.workflows.proposals import make_proposals
 
-    dataset = open_data(data, max_pixels=max_pixels)
-    pairs = photos_of(dataset, split)
-    source = options.build(dataset)
-    show_messages("upscore.compiled")  # that the first use compiles, which takes its time
-    with progress("boxes") as update:
-        summary = make_store(
-            [Photo(pair.name, pair.image) for pair in pairs],
-            source,
+    with ProgressDisplay() as on_progress:
+        made = make_proposals(
+            data,
+            options.build,
             out,
-            data={
-                "layout": dataset.layout,
-                "split": split,
-                "fingerprint": dataset.fingerprint(),
-            },
+            split=split,
             workers=workers,
             overwrite=overwrite,
-            progress=update,
             max_pixels=max_pixels,
+            on_progress=on_progress,
         )
+    summary = made.summary
     if summary.photos:
         there = summary.photos - summary.computed
         of_these = f" ({there:,} photos were there already)" if there else ""
@@ -70,13 +62,38 @@ def make(
     summary.check()
 
 
-def build_proposals_app() -> SubcommandApp:
-    """The verbs of ``upscore proposals``."""
-    from upscore.cli.proposals_recall import recall
-    from upscore.cli.proposals_show import show
+def show(
+    image: Annotated[Positional[Path], arg(metavar="IMAGE")],
+    /,
+    *,
+    out: Annotated[Path, arg(metavar="PNG")],
+    boxes: int = 10,
+    options: Annotated[SourceOptions, arg(name="")] = SOURCE_DEFAULTS,
+    max_pixels: int = MAX_PIXELS,
+) -> None:
+    """Draw the edge map of a photo and the best boxes.
 
-    app = SubcommandApp()
-    app.command(make)
-    app.command(recall)
-    app.command(show)
-    return app
+    Args:
+        image: The photo.
+        out: The picture to make.
+        boxes: How many boxes, the best.
+        max_pixels: Photos with more pixels are refused.
+    """
+    from upscore.cli.console import console
+    from upscore.workflows.proposals import show_proposals
+
+    if options.source == "ground-truth":
+        raise SettingsError(
+            "--source ground-truth needs a data set, and a photo alone is given; "
+            "upscore proposals recall --sources ground-truth --data PATH measures it"
+        )
+    of_edges = f" of {options.edges} edges" if options.source == "edge-boxes" else ""
+    shown = show_proposals(
+        image,
+        options.build(),
+        out,
+        title=f"{options.source}{of_edges}",
+        boxes=boxes,
+        max_pixels=max_pixels,
+    )
+    console.print(f"best {shown.shown} of {shown.found} boxes: {out}", markup=False)

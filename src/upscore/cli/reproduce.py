@@ -1,24 +1,16 @@
-"""``upscore reproduce``: the experiments of the two sources, from data to page."""
+"""``upscore reproduce``: the experiments of the two sources."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from contextlib import AbstractContextManager
 from pathlib import Path
-from types import TracebackType
 from typing import TYPE_CHECKING, Annotated
 
 from tyro.conf import UseAppendAction, arg
-from tyro.extras import SubcommandApp
 
-from upscore.core.memory import keep_freed_memory
 from upscore.errors import SettingsError
 
 if TYPE_CHECKING:
-    from upscore.cli.training_display import TrainingDisplay
     from upscore.reproduce.run import SourceName
-    from upscore.reproduce.trainings import Planned
-    from upscore.training.loop import Status
 
 BUDGET = "minutes=30"
 
@@ -110,17 +102,12 @@ def _reproduce(
     seeds: tuple[int, ...] = (),
     ablate: bool = False,
 ) -> None:
-    keep_freed_memory()
-    from upscore.cli.console import console, progress, show_messages
-    from upscore.cli.train import make_validate
-    from upscore.reproduce.run import Hooks, check_complete, reproduce
+    from upscore.cli.console import console
+    from upscore.cli.progress import ProgressDisplay
+    from upscore.reproduce.run import check_complete, reproduce
 
-    show_messages("upscore.compiled")
-    show_messages("upscore.models.weights")  # that a first layer is converted
-    show_messages("upscore.inference")
-    show_messages("upscore.training")
-    with _Displays() as displays:
-        made = reproduce(
+    with ProgressDisplay() as on_progress:
+        result = reproduce(
             source,
             data=data,
             out=out,
@@ -132,15 +119,15 @@ def _reproduce(
             show_data=not without_data,
             seeds=seeds,
             ablate=ablate,
-            hooks=Hooks(make_validate, displays.begin, displays.around(progress)),
+            on_progress=on_progress,
         )
-    console.print(f"Page: {made.page}", markup=False)
+    console.print(f"Page: {result.page}", markup=False)
     console.print(f"Tables, figures and results.json: {out}", markup=False)
-    check_complete(made)
+    check_complete(result)
 
 
 def parse_seeds(text: str | None) -> tuple[int, ...]:
-    """``0,1,2`` -> (0, 1, 2); none without it. Raises SettingsError for anything else."""
+    """Seeds from ``0,1,2``; none from None. Raises SettingsError for anything else."""
     if text is None:
         return ()
     parts = [part.strip() for part in text.split(",")]
@@ -149,57 +136,3 @@ def parse_seeds(text: str | None) -> tuple[int, ...]:
     raise SettingsError(
         f"--seeds is {text!r}; want different whole numbers from 0, as in --seeds 0,1,2"
     )
-
-
-class _Displays:
-    """One thing at a time on the error stream: a training, or a bar of something else."""
-
-    def __init__(self) -> None:
-        self._training: TrainingDisplay | None = None
-
-    def __enter__(self) -> _Displays:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self._end()
-
-    def begin(self, plan: Planned) -> Callable[[Status], None]:
-        from upscore.cli.console import errors
-        from upscore.cli.training_display import TrainingDisplay
-
-        self._end()
-        budget = plan.recipe.budget.model_dump(exclude_none=True)
-        much = ", ".join(f"{amount:,g} {unit}" for unit, amount in budget.items())
-        errors.print(f"Training {plan.title} ({much})", markup=False)
-        self._training = TrainingDisplay()
-        self._training.__enter__()
-        return self._training.update
-
-    def around(
-        self, progress: Callable[[str], AbstractContextManager[Callable[[int, int], None]]]
-    ) -> Callable[[str], AbstractContextManager[Callable[[int, int], None]]]:
-        """The same bars, each after the display of a training that is over."""
-
-        def start(description: str) -> AbstractContextManager[Callable[[int, int], None]]:
-            self._end()
-            return progress(description)
-
-        return start
-
-    def _end(self) -> None:
-        if self._training is not None:
-            self._training.__exit__(None, None, None)
-            self._training = None
-
-
-def build_reproduce_app() -> SubcommandApp:
-    """The verbs below ``upscore reproduce``."""
-    app = SubcommandApp()
-    app.command(fcn_report)
-    app.command(deconvnet_paper)
-    return app

@@ -3,19 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 from tyro.conf import Positional, UseAppendAction, arg
 
-from upscore.errors import DataError, InterruptedWorkError
-
-if TYPE_CHECKING:
-    from torch import nn
-
-    from upscore.core.images import InputSpec
-    from upscore.core.runtime import Runtime
-    from upscore.data import Split
-    from upscore.training.loop import Validate, Validation
+from upscore.errors import InterruptedWorkError
 
 
 def train(
@@ -36,59 +28,30 @@ def train(
         set: Change settings of the recipe, as in --set budget.minutes=12 optim.lr=0.001.
         resume: Go on with the run in --out where it stopped (or begin it).
     """
-    from upscore.cli.console import console, show_messages
-    from upscore.cli.training_display import TrainingDisplay
-    from upscore.core.memory import keep_freed_memory
-    from upscore.training.recipe import load_recipe
-    from upscore.training.session import train as run_training
+    from upscore.cli.console import console
+    from upscore.cli.progress import ProgressDisplay
+    from upscore.workflows.train import train as run_training
 
-    keep_freed_memory()
-    show_messages("upscore.training")  # how many samples there are, and whether scores are fair
-    settings = load_recipe(recipe, [assignment for group in set for assignment in group])
-    with TrainingDisplay() as display:
-        if not display.silent:
-            show_messages("upscore.models.weights")  # that a first layer is converted
-        outcome = run_training(
-            settings,
+    with ProgressDisplay() as on_progress:
+        result = run_training(
+            recipe,
             data=data,
             out=out,
+            assignments=[assignment for group in set for assignment in group],
             resume=resume,
-            make_validate=make_validate,
-            show=display.update,
+            on_progress=on_progress,
         )
-    if display.silent:  # a further process of the same training
+    if on_progress.silent:  # a further process of the same training
         return
-    if outcome.interrupted:
+    if result.interrupted:
         raise InterruptedWorkError(
-            f"stopped at iteration {outcome.iteration}; everything is saved. Go on with the same "
+            f"stopped at iteration {result.iterations}; everything is saved. Go on with the same "
             "command and --resume"
         )
-    best = "none" if outcome.best is None else f"{outcome.best:.4f}"
+    best = "none" if result.best is None else f"{result.best:.4f}"
     console.print(
-        f"Trained {outcome.iteration} iterations in {outcome.seconds / 60:.1f} minutes. "
-        f"Best validation mIoU {best} at iteration {outcome.best_iteration}."
+        f"Trained {result.iterations} iterations in {result.seconds / 60:.1f} minutes. "
+        f"Best validation mIoU {best} at iteration {result.best_iteration}."
     )
     console.print(f"Run folder: {out}")
     console.print(f"Next: upscore evaluate {out} --data {data}", markup=False)
-
-
-def make_validate(split: Split, input_spec: InputSpec, runtime: Runtime) -> Validate:
-    """The validation that training calls: the evaluation room around the inference room."""
-    import time
-
-    from upscore.evaluation.evaluate import evaluate
-    from upscore.inference.whole_image import WholeImage
-    from upscore.training.loop import Validation
-
-    def validate(model: nn.Module, limit: int | None) -> Validation:
-        part = split if limit is None else split.spread(limit)
-        start = time.monotonic()
-        segmenter = WholeImage(model, split.labels, input_spec, runtime)
-        result = evaluate(segmenter.predict, part)
-        if result.failures:
-            raise DataError(f"validation failed: {result.failures[0].message}")
-        scores = result.confusion.scores()
-        seconds = time.monotonic() - start
-        return Validation(scores.miou, scores.pixel_accuracy, seconds, len(part))
-
-    return validate

@@ -4,27 +4,20 @@ from __future__ import annotations
 
 import shlex
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 from tyro.conf import Positional, arg
 
-from upscore.cli.segmenter_options import NETWORK_DEFAULTS, NetworkOptions
-from upscore.core.failures import tell_failures
-from upscore.errors import InterruptedWorkError, SettingsError, WorkError
+from upscore.cli.segmenter_options import NETWORK_DEFAULTS
+from upscore.core.failures import format_failures
+from upscore.errors import InterruptedWorkError, WorkError
+from upscore.workflows.options import NetworkOptions
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from rich.table import Table
 
     from upscore.crf.search import Trial
-    from upscore.crf.settings import CRFSettings
-    from upscore.evaluation.evaluate import Failure
-    from upscore.evaluation.tuning import Tuning
-    from upscore.inference.segmenter import Segmenter
-
-BEST = "best.yaml"
-FOLDER = "crf-tuning"
+    from upscore.workflows.tune_crf import TuneResult
 
 
 def tune_crf(
@@ -38,7 +31,7 @@ def tune_crf(
     minutes: Annotated[float | None, arg(metavar="FLOAT")] = None,
     images: int = 40,
     seed: int = 0,
-    sampler: Literal["auto", "random", "optuna"] = "auto",
+    sampler: Literal["tpe", "random"] = "tpe",
     start: Annotated[str, arg(metavar="NAME|FILE")] = "deconvnet",
     iterations: Annotated[int | None, arg(metavar="INT")] = None,
     resume: bool = False,
@@ -47,7 +40,8 @@ def tune_crf(
     """Search for the dense CRF that suits a trained network best.
 
     The network labels some photos once; every trial refines them with other deviations and weights.
-    Half of the photos are searched on, the other half tells what the result is worth.
+    Half of the photos are searched on, the other half tells what the result is worth. Needs Optuna:
+    pip install "upscore[tune]".
 
     Args:
         run: Run folder (or model folder) of the network, or a pipeline file (.yaml).
@@ -59,70 +53,43 @@ def tune_crf(
         minutes: Draw no more settings after so many minutes of searching.
         images: How many photos of the split are taken, half of them to search on.
         seed: Draws the photos and the settings.
-        sampler: Random search, or Optuna's estimator; auto takes Optuna where it is installed.
+        sampler: Optuna's tree-structured Parzen estimator, or its random search.
         start: Settings (deconvnet, released, deeplab or a YAML file) that give what the search does
             not vary. A file is tried itself, too, and a term that it leaves out stays out.
         iterations: Mean field iterations of all candidates; by default those of --start, which are
             10 in the named ones.
         resume: Go on with the search in --out where it stopped (or begin it).
     """
-    from upscore.core.memory import bound_shape_caches, keep_freed_memory
+    from upscore.cli.console import console, errors
+    from upscore.cli.progress import ProgressDisplay
+    from upscore.workflows.tune_crf import BEST
+    from upscore.workflows.tune_crf import tune_crf as run_search
 
-    bound_shape_caches()  # before torch comes in
-    keep_freed_memory()
-    from upscore.cli.console import console, errors, progress, show_messages
-    from upscore.core.settings import load_yaml
-    from upscore.crf.search import known_candidates, make_sampler, space_of
-    from upscore.data import open_data
-    from upscore.evaluation.classes import match_classes
-    from upscore.evaluation.tuning import draw_images, tune
-
-    if trials < 1:
-        raise SettingsError(f"--trials is {trials}; allowed: 1 or more")
-    if minutes is not None and not minutes > 0:
-        raise SettingsError(f"--minutes is {minutes:g}; allowed: above 0")
-    base = _base(start, iterations)
-    chosen_sampler = make_sampler(sampler, space_of(base), seed=seed)
-    known = known_candidates(start, base)
-    dataset = open_data(data, max_pixels=options.max_pixels)
-    part = draw_images(dataset.split(split), images, seed=seed)
-    stage, segmenter = _open(run, options)
-    table = match_classes(segmenter.labels, dataset.labels, run=str(run), data=str(data))
-    folder = out or (run / FOLDER if stage is None else run.with_name(f"{run.stem}-{FOLDER}"))
-
-    show_messages("upscore.compiled")
-
-    def tell(trial: Trial, is_best: bool) -> None:
-        if trial.number < len(known) or is_best:
+    def on_trial(trial: Trial, is_best: bool) -> None:
+        if is_best or trial.name != sampler:
             errors.print(_line(trial), markup=False)
 
-    result = tune(
-        segmenter.probabilities,
-        part,
-        table=table,
-        base=base,
-        known=known,
-        sampler=chosen_sampler,
-        num_trials=trials,
-        seconds=None if minutes is None else minutes * 60,
-        folder=folder,
-        made_with={
-            "--data": dataset.fingerprint(),
-            "--split": split,
-            "--images": [pair.name for pair in part.pairs],
-            "--seed": seed,
-            "--start or --iterations": base.to_json(),
-            "the network's options": options.about(),
-            **({} if stage is None else {"the stage": stage, "the pipeline": load_yaml(run)}),
-        },
-        resume=resume,
-        progress=progress,
-        tell=tell,
-    )
-    _write(result, folder)
+    with ProgressDisplay() as on_progress:
+        result = run_search(
+            run,
+            data,
+            split=split,
+            out=out,
+            trials=trials,
+            minutes=minutes,
+            images=images,
+            seed=seed,
+            sampler=sampler,
+            start=start,
+            iterations=iterations,
+            resume=resume,
+            options=options,
+            on_progress=on_progress,
+            on_trial=on_trial,
+        )
     if result.interrupted:
         num = len(result.trials)
-        saved = f"what was found is in {folder}" if num else "nothing was tried so far"
+        saved = f"what was found is in {result.folder}" if num else "nothing was tried so far"
         raise InterruptedWorkError(
             f"stopped after {num} of {result.total} trials; {saved}. Go on with the same command "
             "and --resume"
@@ -131,51 +98,24 @@ def tune_crf(
     console.print()
     for line in result.verdict():
         console.print(line, markup=False)
-    console.print(f"Settings, trials and figure: {folder}", markup=False)
+    console.print(f"Settings, trials and figure: {result.folder}", markup=False)
+    best = result.folder / BEST
     words = ["upscore", "evaluate", str(run), "--data", str(data)]
     words += [] if split == "val" else ["--split", split]
-    follow = shlex.join([*words, "--crf", str(folder / BEST)])
-    if stage is not None:
-        follow = f"in {run}, refine: {{of: {stage}, crf: {(folder / BEST).resolve()}}}"
+    follow = shlex.join([*words, "--crf", str(best)])
+    if result.stage is not None:
+        follow = f"in {run}, refine: {{of: {result.stage}, crf: {best.resolve()}}}"
     console.print(f"Next: {follow}", markup=False)
     if result.failures:
-        raise WorkError(_complaint(result.failures, len(part)))
-
-
-def _open(run: Path, options: NetworkOptions) -> tuple[str | None, Segmenter]:
-    """What is refined: a run's network; of a pipeline the answer, or the stage that it refines.
-
-    Returns:
-        The name of the stage, None for a run; and what labels photos.
-    """
-    from upscore.inference.pipeline_settings import is_pipeline, read_pipeline
-
-    if not is_pipeline(run):
-        return None, options.load(run)
-    settings = read_pipeline(run)
-    refined = settings.stages[settings.answer].refine
-    stage = settings.answer if refined is None else refined.of
-    return stage, options.load_pipeline(run, [stage])
-
-
-def _base(start: str, iterations: int | None) -> CRFSettings:
-    """What gives the settings that are not varied. Raises as load_crf, or SettingsError."""
-    from upscore.crf.settings import load_crf
-
-    base = load_crf(start)
-    if iterations is None:
-        return base
-    if iterations < 1:
-        raise SettingsError(f"--iterations is {iterations}; allowed: 1 or more")
-    return base.model_copy(update={"iterations": iterations})
+        num = result.num_searched + result.num_held + len(result.failures)
+        begin = f"{len(result.failures)} of {num} images could not be used; the rest were:"
+        raise WorkError(format_failures(begin, [failure.message for failure in result.failures]))
 
 
 def _line(trial: Trial) -> str:
-    return f"trial {trial.number:>3}  mIoU {trial.score:.4f}  {trial.name}{_in_brackets(trial)}"
-
-
-def _in_brackets(trial: Trial) -> str:
-    return f" ({', '.join(part for part in _terms(trial) if part)})" if trial.settings else ""
+    terms = ", ".join(part for part in _terms(trial) if part)
+    name = f"{trial.name} ({terms})" if terms else trial.name
+    return f"trial {trial.number:>3}  mIoU {trial.score:.4f}  {name}"
 
 
 def _terms(trial: Trial) -> tuple[str, str]:
@@ -195,8 +135,8 @@ def _number(value: float | tuple[float, ...]) -> str:
     return ",".join(f"{part:g}" for part in value) if isinstance(value, tuple) else f"{value:g}"
 
 
-def results_table(result: Tuning) -> Table:
-    """What was checked, best on the searched half first, with both scores."""
+def results_table(result: TuneResult) -> Table:
+    """The checked trials with both scores, best on the searched half first."""
     from rich.table import Table
     from rich.text import Text
 
@@ -232,58 +172,3 @@ def results_table(result: Tuning) -> Table:
 
 def _star(trial: Trial) -> str:
     return "*" if trial.settings and trial.settings.normalization != "symmetric" else ""
-
-
-def _write(result: Tuning, folder: Path) -> None:
-    """best.yaml, trials.csv and tuning.png; nothing where nothing was tried."""
-    import sys
-
-    from upscore.core.files import write_text
-    from upscore.report.figures import write_png
-    from upscore.report.tuning_figure import tuning_figure
-
-    if not result.trials:
-        return
-    write_text(folder / "trials.csv", trials_csv(result.trials))
-    write_png(folder / "tuning.png", tuning_figure(result.trials, num_images=result.num_searched))
-    if result.best is not None and result.best.settings is not None:
-        command = shlex.join(["upscore", *sys.argv[1:]])
-        lines = ["Settings of a dense CRF, for --crf. Found by", f"  {command}", *result.verdict()]
-        comment = "".join(f"# {part}\n" for line in lines for part in line.splitlines())
-        write_text(folder / BEST, comment + result.best.settings.to_yaml())
-
-
-def trials_csv(trials: Sequence[Trial]) -> str:
-    """One row a trial; an empty cell where there is no such setting or score."""
-    import csv
-    import io
-
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    keys = ("gaussian.sxy", "gaussian.weight", "bilateral.sxy", "bilateral.srgb",
-            "bilateral.weight", "normalization", "iterations")  # fmt: skip
-    writer.writerow(["trial", "name", "miou_searched", "miou_held_out", "seconds", *keys])
-    for trial in trials:
-        writer.writerow(
-            [
-                trial.number,
-                trial.name,
-                trial.score,
-                trial.held_out,
-                f"{trial.seconds:.3f}",
-                *(_cell(trial.settings, key) for key in keys),
-            ]
-        )
-    return text.getvalue()
-
-
-def _cell(settings: CRFSettings | None, key: str) -> str | float | int | None:
-    value: Any = settings
-    for part in key.split("."):
-        value = getattr(value, part, None)
-    return _number(value) if isinstance(value, tuple) else value
-
-
-def _complaint(failures: Sequence[Failure], num: int) -> str:
-    begin = f"{len(failures)} of {num} images could not be used; the rest were:"
-    return tell_failures(begin, [failure.message for failure in failures])

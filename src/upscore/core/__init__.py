@@ -1,1 +1,1 @@
-"""What every room shares: label sets, images on disk, files, run folders, the machine."""
+"""Shared parts: label sets, images on disk, files, run folders, the machine."""

@@ -1,6 +1,6 @@
 """Boxes: (K, 4) float32 of x1, y1, x2, y2 in pixels, half-open, so that x2 - x1 is the width.
 
-x2 may be the image's width; boxes may leave the image unless a function says otherwise.
+x2 may be the image's width; boxes may leave the image unless a function excludes that.
 """
 
 from __future__ import annotations

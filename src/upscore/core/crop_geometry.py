@@ -1,4 +1,4 @@
-"""How a box of a photo becomes a network's input: kept with the network that learned from such."""
+"""Geometry of crops: how a box of a photo becomes a network's input. Kept with the network."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ Side = Annotated[int, Ge(1)]
 
 
 class CropGeometry(Settings):
-    """What a box shows. Training and inference want the same, or objects come in other shapes."""
+    """The part of a photo that a box stands for, the same in training and inference."""
 
     growth: Annotated[float, Gt(0)]
     """Factor on the box's width and height, about its centre."""
     square: bool
-    """Whether the box becomes the square of its longer side, so that nothing is distorted; else it
-    is stretched to ``size``, whatever its shape."""
+    """Whether the box becomes the square of its longer side, without distortion; otherwise a box of
+    any shape is stretched to ``size``."""
     leave_image: bool
     """Whether boxes reach outside the photo, which is black there, or are cut off at its border."""
     size: tuple[Side, Side]
-    """Height and width that it is resized to."""
+    """Height and width to which it is resized."""

@@ -1,19 +1,53 @@
-"""How the failures of a long job are told at its end."""
+"""Failures of single items in a long job, and the message that lists them at its end."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
+
+from upscore.errors import UpscoreError
 
 LISTED = 20
 """Failures that a message spells out."""
 
 
+@dataclass(frozen=True)
+class Failure:
+    """An item (an image, a file) that could not be processed, and why."""
+
+    index: int
+    name: str
+    message: str
+
+
+ITEM_ERRORS = (UpscoreError, RuntimeError, MemoryError, OSError)
+"""What one image may raise (CUDA out of memory is a RuntimeError) without ending the whole job."""
+
+
+def failure_message(
+    name: str, error: BaseException, *, memory_hint: str = "try a smaller --tile"
+) -> str:
+    """The message for an error of one item: an UpscoreError's own, else with the item's name.
+
+    Args:
+        memory_hint: what to do where memory was too small; empty where nothing helps.
+    """
+    if isinstance(error, UpscoreError):
+        return str(error)
+    hint = f"; {memory_hint}" if memory_hint and _is_memory_error(error) else ""
+    return f"{name}: {type(error).__name__}: {first_line(error)}{hint}"
+
+
+def _is_memory_error(error: BaseException) -> bool:
+    return isinstance(error, MemoryError) or "memory" in str(error).lower()
+
+
 def first_line(error: BaseException) -> str:
-    """The first line of what an exception says, or its kind where it says nothing."""
+    """The first line of an exception's message, or its type if the message is empty."""
     return (str(error).strip().splitlines() or [type(error).__name__])[0]
 
 
-def tell_failures(begin: str, messages: Sequence[str], *, rest: str = "") -> str:
+def format_failures(begin: str, messages: Sequence[str], *, rest: str = "") -> str:
     """``begin``, then a line for each of the first ``LISTED`` messages.
 
     Args:

@@ -8,7 +8,7 @@ import hashlib
 import http.client
 import json
 import os
-import tempfile
+import secrets
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator
@@ -19,7 +19,7 @@ from upscore.errors import NotFoundError, OutputError, RunError, WorkError
 
 
 def explain_os_error(error: OSError, path: Path) -> OutputError:
-    """What went wrong when writing ``path``, in words that say what to do."""
+    """The error of writing ``path``, with a message that names the cause and the fix."""
     reasons = {
         errno.ENOSPC: "the disk is full; free some space and run the command again",
         errno.EDQUOT: "your disk quota is used up; free some space and run the command again",
@@ -45,16 +45,11 @@ def atomic_path(path: Path) -> Iterator[Path]:
     """
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(prefix=f".{path.name[:80]}.", dir=path.parent)
-        os.close(handle)
+        temporary = create_temporary(path)
     except OSError as error:
         raise explain_os_error(error, path) from error
-    temporary = Path(name)
     try:
         yield temporary
-        umask = os.umask(0)
-        os.umask(umask)
-        temporary.chmod(0o666 & ~umask)  # mkstemp makes files private; results are not
         temporary.replace(path)
     except OSError as error:
         if isinstance(error, OutputError) or not error.errno:
@@ -62,6 +57,25 @@ def atomic_path(path: Path) -> Iterator[Path]:
         raise explain_os_error(error, path) from error
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def temporary_name(path: Path) -> Path:
+    """A hidden name beside ``path`` that no other file has."""
+    return path.with_name(f".{path.name[:80]}.{secrets.token_hex(8)}")
+
+
+def create_temporary(path: Path) -> Path:
+    """Create an empty file of such a name, with the permissions of any new file.
+
+    The system applies the umask. (Files of ``tempfile.mkstemp`` are private, and to read the umask
+    is to change it for a moment in all threads.)
+
+    Raises:
+        OSError: cannot write there.
+    """
+    temporary = temporary_name(path)
+    os.close(os.open(temporary, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666))
+    return temporary
 
 
 def write_text(path: Path, text: str) -> None:
@@ -76,7 +90,7 @@ def write_json(path: Path, content: Any) -> None:
 
 
 def make_folder(path: Path) -> None:
-    """Make a folder that results will go to, or say plainly why not (OutputError)."""
+    """Make a folder for results. Raises OutputError with the reason."""
     try:
         path.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -105,7 +119,7 @@ def refuse_newer(path: Path, content: dict[str, Any], known: int) -> None:
     """Refuse what a newer upscore wrote: a ``format_version`` in ``content`` above ``known``.
 
     Raises:
-        RunError: says to upgrade.
+        RunError: the file needs a newer upscore.
     """
     version = content.get("format_version")
     if isinstance(version, int) and version > known:

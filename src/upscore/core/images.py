@@ -1,8 +1,10 @@
-"""Photos and masks on disk, and how a network wants its photos prepared."""
+"""Photos and masks on disk, and the preparation of photos for a network."""
 
 from __future__ import annotations
 
-import warnings
+import contextlib
+import threading
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -13,24 +15,54 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 
 from upscore.core.files import atomic_path
 from upscore.core.labels import LabelMap, Labels, RGBImage
+from upscore.core.limits import MAX_PIXELS
 from upscore.errors import DataError, NotFoundError, SettingsError
 
 if TYPE_CHECKING:
     from torch import Tensor
 
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp", ".ppm", ".pgm")
-MAX_PIXELS = 64_000_000
-"""Photos above this many pixels are refused unless the caller raises the limit."""
 
-Image.MAX_IMAGE_PIXELS = None  # our own limit, checked before decoding, names the option
-# Broken EXIF and odd palettes are not worth a line per photo. Once here and not around each read:
-# warnings.catch_warnings swaps state that all threads share.
-warnings.filterwarnings("ignore", module=r"PIL\.")
+
+class _PillowLimit:
+    """Pillow's own limit on pixels, lifted for as long as some thread reads a larger picture.
+
+    Pillow refuses pictures of more than twice ``Image.MAX_IMAGE_PIXELS``. That is a setting of the
+    process, so it belongs to the program that uses this package and is put back.
+    """
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._users = 0
+        self._limit: int | None = None
+
+    def allows(self, num_pixels: int) -> bool:
+        """Whether Pillow itself takes a picture of so many pixels."""
+        with self._lock:
+            limit = self._limit if self._users else Image.MAX_IMAGE_PIXELS
+        return limit is None or num_pixels <= 2 * limit
+
+    @contextlib.contextmanager
+    def lifted(self) -> Iterator[None]:
+        with self._lock:
+            if not self._users:
+                self._limit, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, None
+            self._users += 1
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._users -= 1
+                if not self._users:
+                    Image.MAX_IMAGE_PIXELS = self._limit
+
+
+_pillow_limit = _PillowLimit()
 
 
 def _open(path: Path, max_pixels: int) -> Image.Image:
     try:
-        picture = Image.open(path)
+        picture = _open_up_to(path, max_pixels)
     except FileNotFoundError as error:
         raise NotFoundError(f"{path}: no such file") from error
     except IsADirectoryError as error:
@@ -38,19 +70,54 @@ def _open(path: Path, max_pixels: int) -> Image.Image:
     except (UnidentifiedImageError, OSError, ValueError, SyntaxError) as error:
         what = "is empty" if path.stat().st_size == 0 else "is not an image that can be read"
         raise DataError(f"{path}: {what}; replace or remove it") from error
-    width, height = picture.size
-    if width * height > max_pixels:
-        picture.close()
+    except Image.DecompressionBombError as error:
         raise DataError(
-            f"{path}: {width}x{height} is {width * height / 1e6:.1f} megapixels, over the limit of "
-            f"{max_pixels / 1e6:.1f}; raise it with --max-pixels {width * height}"
-        )
+            f"{path}: a picture far over the limit of {max_pixels / 1e6:.1f} megapixels; raise it "
+            "with --max-pixels if you trust the file"
+        ) from error
+    try:
+        require_size(picture.size, max_pixels, f"{path}: ")
+    except DataError:
+        picture.close()
+        raise
     return picture
 
 
-def _load(picture: Image.Image, path: Path) -> None:
+def _open_up_to(path: Path, max_pixels: int) -> Image.Image:
+    """``Image.open``, whose own limit gives way to a higher ``max_pixels``."""
     try:
-        picture.load()
+        return Image.open(path)
+    except Image.DecompressionBombError:
+        if _pillow_limit.allows(max_pixels):
+            raise
+        with _pillow_limit.lifted():
+            return Image.open(path)
+
+
+def require_size(size: tuple[int, int], max_pixels: int, where: str = "") -> None:
+    """Refuse pictures of more than ``max_pixels`` pixels.
+
+    Args:
+        size: width and height.
+        where: the beginning of the message, as ``photo.jpg: ``.
+
+    Raises:
+        DataError: too many pixels.
+    """
+    width, height = size
+    if width * height > max_pixels:
+        raise DataError(
+            f"{where}{width}x{height} is {width * height / 1e6:.1f} megapixels, over the limit of "
+            f"{max_pixels / 1e6:.1f}; raise it with --max-pixels {width * height}"
+        )
+
+
+def _load(picture: Image.Image, path: Path) -> None:
+    width, height = picture.size
+    is_allowed = _pillow_limit.allows(width * height)
+    try:
+        with contextlib.nullcontext() if is_allowed else _pillow_limit.lifted():
+            picture.load()
     except Exception as error:  # Pillow's decoders raise many kinds for broken data
         raise DataError(
             f"{path}: damaged or truncated ({error}); replace or remove the file"
@@ -60,8 +127,8 @@ def _load(picture: Image.Image, path: Path) -> None:
 def to_rgb(picture: Image.Image) -> RGBImage:
     """Any Pillow mode -> (H, W, 3) uint8 RGB.
 
-    16-bit grey is scaled to 8 bits (its high byte), float grey in [0, 1] or [0, 255] likewise,
-    transparency is laid over white, CMYK and the other colour spaces are converted.
+    16-bit grey is scaled to 8 bits (its high byte), as is float grey in [0, 1] or [0, 255].
+    Transparent pictures are composed with white; CMYK and other colour spaces are converted.
     """
     if picture.mode.startswith("I;16") or picture.mode in ("I", "F"):
         grey = np.asarray(picture)
@@ -113,7 +180,7 @@ def read_mask(path: Path, *, max_pixels: int = MAX_PIXELS) -> npt.NDArray[np.int
 
     Raises:
         NotFoundError: there is no such file.
-        DataError: not an image, damaged, too large, or of a kind that cannot be a mask.
+        DataError: not an image, damaged, too large, or of a mode that no mask has.
     """
     with _open(path, max_pixels) as picture:
         _load(picture, path)
@@ -206,7 +273,7 @@ def require_rgb(image: object) -> None:
     """Refuse whatever is not an (H, W, 3) uint8 array with pixels in it.
 
     Raises:
-        DataError: says what was found and how to convert it.
+        DataError: with the shape and dtype that were found and how to convert them.
     """
     if not isinstance(image, np.ndarray):
         raise DataError(

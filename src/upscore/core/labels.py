@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -10,6 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from upscore.core.choices import unknown_choice
 from upscore.errors import SettingsError
 
 VOID = 255
@@ -84,11 +84,10 @@ class Labels:
         return len(self.names)
 
     def index(self, name: str) -> int:
-        """Index of a class by name. Raises SettingsError that lists the nearest names."""
+        """Index of a class by name. Raises SettingsError that lists all."""
         if name in self.names:
             return self.names.index(name)
-        near = difflib.get_close_matches(name, self.names, n=3) or list(self.names)
-        raise SettingsError(f"no class {name!r}; did you mean {', '.join(near)}?")
+        raise SettingsError(unknown_choice("class", name, self.names))
 
     @property
     def background(self) -> int | None:

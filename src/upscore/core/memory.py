@@ -1,10 +1,11 @@
-"""What the process keeps: less of torch's caches by image size, more of the memory it gave free."""
+"""Set-up of a process that runs nothing but upscore: caches, memory and warnings."""
 
 from __future__ import annotations
 
 import ctypes
 import os
 import sys
+import warnings
 
 # glibc's malloc.h
 _M_TRIM_THRESHOLD, _M_TOP_PAD, _M_MMAP_MAX = -1, -2, -4
@@ -12,7 +13,12 @@ _M_TRIM_THRESHOLD, _M_TOP_PAD, _M_MMAP_MAX = -1, -2, -4
 ENTRIES = "64"  # two or three sizes of a network of twenty convolutions
 
 
-def bound_shape_caches() -> None:
+def ignore_pillow_warnings() -> None:
+    """Hide Pillow's warnings in this process: broken EXIF is not worth a line per photo."""
+    warnings.filterwarnings("ignore", module=r"PIL\.")
+
+
+def limit_onednn_cache() -> None:
     """Keep the per-size kernels of torch's CPU convolutions to a few sizes, from now on.
 
     oneDNN generates code for each convolution at each size, a quarter of a megabyte apiece, and
@@ -26,7 +32,7 @@ def bound_shape_caches() -> None:
     os.environ.setdefault("LRU_CACHE_CAPACITY", ENTRIES)
 
 
-def keep_freed_memory() -> bool:
+def tune_malloc() -> bool:
     """Let glibc reuse large blocks instead of returning each to the system; whether it took effect.
 
     By default a tensor of some megabytes is fresh pages each time, which the system clears one

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from upscore.core.compiled import compiled, telling
+from upscore.core.jit.compile import jit, log_compilation
 from upscore.core.labels import VOID, LabelMap
 
 
@@ -23,12 +23,12 @@ def connected_regions(labels: LabelMap, *, void: int = VOID) -> npt.NDArray[np.i
         (H, W) int32.
     """
     regions = np.empty(labels.shape, np.int32)
-    with telling("the regions of label maps"):
+    with log_compilation("the regions of label maps"):
         _number(np.ascontiguousarray(labels), void, regions)
     return regions
 
 
-@compiled
+@jit
 def _number(labels: LabelMap, void: int, regions: npt.NDArray[np.int32]) -> None:
     height, width = labels.shape
     # of each provisional number one of the same region that is not larger; a root is its own
@@ -64,7 +64,7 @@ def _number(labels: LabelMap, void: int, regions: npt.NDArray[np.int32]) -> None
                 below[other] = number
             regions[y, x] = number
     final = 0
-    for i in range(1, num + 1):  # what is below has its final number already
+    for i in range(1, num + 1):  # smaller numbers are final already
         if below[i] == i:
             final += 1
             below[i] = final

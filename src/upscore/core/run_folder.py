@@ -1,4 +1,4 @@
-"""The run folder: where training, evaluation and reports leave what people keep."""
+"""The run folder: files of training, evaluation and reports."""
 
 from __future__ import annotations
 
@@ -114,12 +114,12 @@ class RunFolder:
             temporary.write_text(text + "\n", encoding="utf-8")
 
     def update_manifest(self, **entries: Any) -> None:
-        """Put ``entries`` into the manifest, beside what is in it."""
+        """Add ``entries`` to the manifest, or replace them."""
         self.write_manifest({**self.read_manifest(), **entries})
 
 
 def unique_names(paths: Sequence[Path]) -> list[str]:
-    """What to call runs and pipelines: the last part of the path, without ``.yaml``.
+    """Short names of runs and pipelines: the last part of the path, without ``.yaml``.
 
     Whole paths for those that share one, numbered for the same path twice.
     """

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import platform
 import shlex
 import subprocess
@@ -24,13 +23,13 @@ if TYPE_CHECKING:
 Precision = Literal["auto", "fp32", "bf16", "fp16"]
 DeviceName = Literal["auto", "cpu", "cuda"]
 
-EXTRAS = {"video": "av", "opencv": "cv2", "tensorboard": "tensorboard"}
+EXTRAS = {"video": "av", "opencv": "cv2", "tensorboard": "tensorboard", "tune": "optuna"}
 """Extra -> the module that it brings."""
 
 
 @dataclass(frozen=True)
 class Runtime:
-    """Where and how numbers are computed, with ``auto`` resolved."""
+    """Device and precision, with ``auto`` resolved."""
 
     device: Literal["cpu", "cuda"]
     precision: Literal["fp32", "bf16", "fp16"]
@@ -51,7 +50,7 @@ class Runtime:
 
 
 def cpu_has_fast_bf16() -> bool:
-    """Whether this CPU multiplies bf16 in hardware (AMX or AVX512-BF16), asked at run time."""
+    """Whether this CPU multiplies bf16 in hardware (AMX or AVX512-BF16)."""
     try:
         flags = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace")
     except OSError:
@@ -84,13 +83,15 @@ def select_runtime(device: DeviceName = "auto", precision: Precision = "auto") -
             raise SettingsError("precision fp16 needs a GPU; on a CPU use bf16, fp32 or auto")
         return Runtime(chosen, precision)
     if chosen == "cuda":
-        return Runtime(chosen, "bf16" if torch.cuda.is_bf16_supported() else "fp16")
+        return Runtime(
+            chosen, "bf16" if torch.cuda.is_bf16_supported(including_emulation=False) else "fp16"
+        )
     return Runtime(chosen, "bf16" if cpu_has_fast_bf16() else "fp32")
 
 
 @contextmanager
 def cpu_threads(count: int | None) -> Iterator[None]:
-    """Run the block with so many CPU threads of torch; None leaves the number as it is."""
+    """Run the block with ``count`` CPU threads of torch; None does not change their number."""
     import torch
 
     before = torch.get_num_threads()
@@ -123,7 +124,7 @@ def matrix_rate(runtime: Runtime, *, size: int = 2048, seconds: float = 0.5) -> 
 
 
 def peak_memory_bytes() -> int:
-    """Largest resident size of this process so far; 0 where the system does not tell."""
+    """Largest resident size of this process so far; 0 where the system does not report it."""
     try:
         import resource
     except ImportError:
@@ -150,25 +151,46 @@ def cpu_name() -> str:
 
 
 def describe_machine() -> dict[str, Any]:
-    """What a manifest records about the machine and the versions."""
+    """Machine and versions for a manifest; ``cores`` are those that this process may use."""
+    from upscore.core.parallel.processes import num_cores
+
     packages = ["upscore", "torch", "numpy", "pillow", "scipy", "lightning-fabric", "safetensors"]
     return {
         "python": platform.python_version(),
         "system": f"{platform.system()} {platform.machine()}",
         "cpu": cpu_name(),
-        "cores": os.cpu_count(),
+        "cores": num_cores(),
         "versions": {name: installed_version(name) for name in packages},
     }
 
 
 def describe_start() -> dict[str, Any]:
-    """What a manifest says of how a run was begun: command, time, commit, machine."""
+    """The start of a run for its manifest: command, time, commit, machine."""
     return {
-        "command": shlex.join(["upscore", *sys.argv[1:]]),
+        "command": command_line(),
         "started": datetime.now(UTC).isoformat(timespec="seconds"),
         "git_commit": git_commit(),
         "machine": describe_machine(),
     }
+
+
+def describe_result() -> dict[str, Any]:
+    """The program that made a file of results: command, time, version, peak memory."""
+    return {
+        "command": command_line(),
+        "finished": datetime.now(UTC).isoformat(timespec="seconds"),
+        "upscore": installed_version("upscore"),
+        "peak_memory_mib": round(peak_memory_bytes() / 2**20),
+    }
+
+
+def command_line() -> str | None:
+    """The `upscore` command that this process runs, or None in another program (a notebook)."""
+    program = Path(sys.argv[0])
+    is_module = Path(__file__).resolve().parents[1] in program.resolve().parents  # python -m
+    if program.stem == "upscore" or is_module:
+        return shlex.join(["upscore", *sys.argv[1:]])
+    return None
 
 
 def git_commit() -> str | None:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-import difflib
+import re
 from pathlib import Path
 from typing import Any, TypeVar, get_origin
 
 import yaml
 from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic.fields import FieldInfo
 
+from upscore.core.choices import suggest
 from upscore.errors import NotFoundError, SettingsError
 
 
@@ -38,6 +40,17 @@ class _Loader(yaml.SafeLoader):
         return super().construct_mapping(node, deep=deep)
 
 
+class _ValueLoader(yaml.SafeLoader):
+    """Safe YAML that also takes ``1e-5`` for a number, which YAML 1.1 takes for text."""
+
+
+_ValueLoader.add_implicit_resolver(
+    "tag:yaml.org,2002:float",
+    re.compile(r"[-+]?(?:(?:0|[1-9]\d*)(?:\.\d*)?|\.\d+)[eE][-+]?\d{1,3}$"),
+    list("-+.0123456789"),
+)
+
+
 def load_yaml(path: Path) -> dict[str, Any]:
     """A YAML mapping from a file.
 
@@ -53,7 +66,7 @@ def load_yaml(path: Path) -> dict[str, Any]:
         raise SettingsError(f"{path}: cannot be read as text ({error})") from error
     try:
         content = yaml.load(text, Loader=_Loader)
-    except yaml.YAMLError as error:
+    except (yaml.YAMLError, ValueError) as error:  # ValueError: a date such as 2026-13-45
         where = getattr(error, "problem_mark", None)
         line = f", line {where.line + 1}" if where else ""
         raise SettingsError(
@@ -65,7 +78,7 @@ def load_yaml(path: Path) -> dict[str, Any]:
 
 
 def parse_assignment(assignment: str) -> tuple[str, Any]:
-    """Key and value of ``a.b=value``; the value is read as YAML.
+    """Key and value of ``a.b=value``; the value is read as YAML, in which 1e-5 is a number.
 
     Raises:
         SettingsError: no ``=``, or no YAML.
@@ -74,8 +87,8 @@ def parse_assignment(assignment: str) -> tuple[str, Any]:
     if not equals or not key.strip():
         raise SettingsError(f"--set {assignment!r}: write it as KEY=VALUE, as in optim.lr=0.001")
     try:
-        return key.strip(), _number(yaml.safe_load(text)) if text else None
-    except yaml.YAMLError as error:
+        return key.strip(), yaml.load(text, Loader=_ValueLoader) if text else None
+    except (yaml.YAMLError, ValueError) as error:  # ValueError: a date such as 2026-13-45
         raise SettingsError(f"--set {assignment!r}: the value is not valid YAML") from error
 
 
@@ -106,18 +119,6 @@ def set_key(content: dict[str, Any], key: str, value: Any) -> None:
     place[last] = value
 
 
-def _number(value: Any) -> Any:
-    """YAML 1.1 reads 1e-5 as text; people mean the number."""
-    if isinstance(value, str):
-        try:
-            return float(value)
-        except ValueError:
-            return value
-    if isinstance(value, list):
-        return [_number(item) for item in value]
-    return value
-
-
 def build(model: type[Model], content: dict[str, Any], source: str) -> Model:
     """Validate ``content`` against ``model``.
 
@@ -137,9 +138,7 @@ def _line(model: type[BaseModel], problem: Any) -> str:
     key = ".".join(location)
     if problem["type"] == "extra_forbidden":
         allowed = _fields_at(model, location[:-1])
-        near = difflib.get_close_matches(location[-1], allowed, n=1)
-        hint = f"; did you mean {near[0]!r}?" if near else f"; allowed: {', '.join(allowed)}"
-        return f"unknown setting {key!r}{hint}"
+        return f"unknown setting {key!r}; {suggest(location[-1], allowed)}"
     if problem["type"] == "missing":
         return f"setting {key!r} is missing"
     message: str = problem["msg"].removeprefix("Value error, ")
@@ -156,7 +155,7 @@ def _fields_at(model: type[BaseModel], location: list[str]) -> list[str]:
     for part in parts:
         if part.isdigit():  # a place in a list of settings
             continue
-        field = model.model_fields.get(part)
+        field = _fields(model).get(part)
         if field is None:
             return []
         kinds = [field.annotation, *getattr(field.annotation, "__args__", ())]
@@ -164,6 +163,11 @@ def _fields_at(model: type[BaseModel], location: list[str]) -> list[str]:
         if not nested:
             return []
         if get_origin(field.annotation) is dict:
-            next(parts, None)  # a name of people's own
+            next(parts, None)  # a key that the user chooses
         model = nested[0]
-    return list(model.model_fields)
+    return list(_fields(model))
+
+
+def _fields(model: type[BaseModel]) -> dict[str, FieldInfo]:
+    """The fields of a model by the keys that files have."""
+    return {field.alias or name: field for name, field in model.model_fields.items()}

@@ -1,14 +1,13 @@
-"""The dense CRF as a layer of a network: unrolled mean field, learned weights, any device.
+"""The dense CRF in PyTorch: a layer with learned weights, and inference on a GPU.
 
-The layer computes what :class:`upscore.crf.DenseCRF` computes, in torch and with gradients (Zheng
-et al., "Conditional Random Fields as Recurrent Neural Networks", 2015). Import it from here:
-``upscore.crf`` itself loads no torch.
+The layer computes the same as :class:`upscore.crf.DenseCRF`, with gradients (Zheng et al.,
+"Conditional Random Fields as Recurrent Neural Networks", 2015). ``DenseCRF(device="cuda")`` uses
+:func:`infer_with_torch`. Import the layer from here: ``upscore.crf`` itself loads no torch.
 """
 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
 
 import numpy as np
 import torch
@@ -16,33 +15,33 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from upscore.crf.mean_field import DenseCRF
-from upscore.crf.terms import Bilateral, Normalization, Term
-from upscore.crf.torch_lattice import TorchLattice
+from upscore.crf.terms import Bilateral, Term
+from upscore.crf.torch_mean_field import Smoother, mean_field
 from upscore.errors import DataError, SettingsError
 
 
 class CRFLayer(nn.Module):
-    """Mean field in a fully connected CRF: scores of a network -> log marginals.
+    """Mean field in a fully connected CRF: a network's scores -> log marginals.
 
     Each iteration is ``Q <- softmax(scores - mu (sum over terms of weight K Q))`` (Kraehenbuehl and
     Koltun 2011, algorithm 1) from ``Q = softmax(scores)``, with K a term's normalised filter. For
-    training fewer iterations than the ten of prediction do (CRF-RNN: five); each keeps about
+    training fewer iterations than the ten of prediction suffice (CRF-RNN: five); each keeps about
     ``3 + terms`` arrays of the scores' size for the gradient. ::
 
         layer = CRFLayer(DenseCRF(bilateral=Bilateral(80, 13, 10), iterations=5), num_classes=21)
         loss = F.nll_loss(layer(images, network(inputs)), labels, ignore_index=255)
 
     Args:
-        crf: terms, iterations, compatibility and normalisation; its numbers are where learning
-            starts. Its ``tolerance``, ``prune`` and ``threads``, which save time, do nothing here.
+        crf: terms, iterations, compatibility and normalisation; its numbers are the initial
+            values. Its ``tolerance``, ``prune``, ``threads`` and ``device`` do nothing here.
         num_classes: C.
-        learn_compatibility: whether the matrix mu is learned too, all C x C entries freely.
+        learn_compatibility: whether all C x C entries of the matrix mu are learned too.
 
     Attributes:
         weights: parameter (T,), one weight a term in the order gaussian, bilateral, ``terms``; 0
-            is a start like any other. The raw factor, as in CRF-RNN: training may take it below
-            zero, where neighbours push each other apart; clamp it after the step to forbid that.
-        compatibility: parameter (C, C), row l and column l' the penalty of class l beside l';
+            is a valid initial value. The raw factor, as in CRF-RNN: training may make it negative,
+            where neighbours repel each other; clamp it after the step to prevent that.
+        compatibility: parameter (C, C), at row l and column l' the penalty of class l beside l';
             without ``learn_compatibility`` its ``requires_grad`` is False.
 
     Raises:
@@ -94,17 +93,18 @@ class CRFLayer(nn.Module):
                     "scores of a pixel are NaN, plus infinity, or minus infinity for all classes; "
                     "want finite numbers (has the training diverged?)"
                 )
-            # one list a term, with the smoother of every image
+            # one list for each term, with a smoother for each image
             smoothers = [self._smoothers(term, images, logits) for term in self.terms]
             pixels = logits.flatten(2).mT.contiguous()
+            weights, mu = self.weights.to(logits), self.compatibility.to(logits)
             refined = [
-                self._mean_field(of_image, pixels[i])
+                mean_field(pixels[i], of_image, weights, mu, iterations=self.crf.iterations)[0]
                 for i, of_image in enumerate(zip(*smoothers, strict=True))
             ]
         return torch.stack(refined).mT.contiguous().view(scores.shape)
 
     def dense_crf(self) -> DenseCRF:
-        """The CRF with the layer's present numbers: train with the one, predict with the other."""
+        """A CRF with the layer's current numbers: train the layer, predict with the CRF."""
         weights = iter(self.weights.tolist())
         gaussian, bilateral = self.crf.gaussian, self.crf.bilateral
         if gaussian is not None:
@@ -119,37 +119,24 @@ class CRFLayer(nn.Module):
             gaussian=gaussian,
             bilateral=bilateral,
             terms=terms,
-            # Potts is quicker than a matrix that equals it
+            # a Potts model is faster than the equal matrix
             compatibility=self.crf.compatibility if np.array_equal(matrix, start) else matrix,
         )
 
-    def _smoothers(self, term: Term, images: Tensor | None, like: Tensor) -> list[_Smoother]:
-        """One for every image: (B,); on the device and in the type of ``like`` (B, C, H, W)."""
+    def _smoothers(self, term: Term, images: Tensor | None, like: Tensor) -> list[Smoother]:
+        """One for each image; on the device and of the type of ``like`` (B, C, H, W)."""
         how = term.normalization or self.crf.normalization
         shape = tuple(like.shape[2:])
         if not isinstance(term, Bilateral):
             rows = torch.from_numpy(term.rows(shape, None)).to(like)
-            return [_Smoother(rows, how)] * len(like)
+            return [Smoother(rows, how)] * len(like)
         assert images is not None
-        # positions from a colourless image; the colours stay on the device
+        # positions from a blank image; the colours stay on the device
         blank = np.zeros((*shape, 1), np.float32)
         positions = dataclasses.replace(term, srgb=1.0).rows(shape, blank)[:, :-1]
         rows = torch.from_numpy(positions).to(like)
         colours = images.flatten(2).mT / _deviations(term, like, images.shape[1])
-        return [_Smoother(torch.cat([rows, colour], dim=1), how) for colour in colours]
-
-    def _mean_field(self, smoothers: Sequence[_Smoother], logits: Tensor) -> Tensor:
-        """(N, C) -> (N, C) log marginals."""
-        weights = self.weights.to(logits)
-        penalties = self.compatibility.to(logits).T
-        log_marginals = logits
-        for _ in range(self.crf.iterations):
-            marginals = log_marginals.exp()
-            message = torch.zeros_like(marginals)
-            for weight, smoother in zip(weights, smoothers, strict=True):
-                message = message + weight * smoother(marginals)
-            log_marginals = F.log_softmax(logits - message @ penalties, dim=1)
-        return log_marginals
+        return [Smoother(torch.cat([rows, colour], dim=1), how) for colour in colours]
 
     def _require(self, images: Tensor | None, scores: Tensor) -> None:
         if not scores.dtype.is_floating_point:
@@ -180,30 +167,6 @@ class CRFLayer(nn.Module):
             )
         if images.device != scores.device:
             raise DataError(f"images are on {images.device}, scores on {scores.device}; move one")
-
-
-class _Smoother:
-    """A normalised lattice filter, (N, C) -> (N, C)."""
-
-    def __init__(self, features: Tensor, how: Normalization) -> None:
-        self.lattice = TorchLattice(features)
-        self.before: Tensor | None = None
-        self.after: Tensor | None = None
-        if how == "none":
-            return
-        total = self.lattice.total()
-        if how == "symmetric":
-            self.before = self.after = total.rsqrt()
-        elif how == "before":
-            self.before = total.reciprocal()
-        else:
-            self.after = total.reciprocal()
-
-    def __call__(self, values: Tensor) -> Tensor:
-        if self.before is not None:
-            values = values * self.before
-        values = self.lattice.filter(values)
-        return values if self.after is None else values * self.after
 
 
 def _deviations(term: Bilateral, like: Tensor, channels: int) -> Tensor:

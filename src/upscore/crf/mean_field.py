@@ -3,36 +3,36 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import cast
 
 import numpy as np
 import numpy.typing as npt
 
-from upscore.crf.arrays import (
-    Energies,
-    energies_from_energies,
-    energies_from_probabilities,
-    require_image,
-)
 from upscore.crf.terms import (
     Bilateral,
     Gaussian,
+    Kernel,
     Normalization,
     Term,
     require_normalization,
 )
+from upscore.crf.validation import (
+    Energies,
+    Marginals,
+    energies_from_energies,
+    energies_from_probabilities,
+    require_image,
+)
 from upscore.errors import DataError, SettingsError
-
-Marginals = npt.NDArray[np.float32]
-"""(C, *shape) float32 in [0, 1], the classes of a pixel sum up to one."""
 
 
 @dataclass(frozen=True)
 class Potts:
-    """Two pixels of different classes pay the kernel's value times ``weight``, of the same nothing.
+    """Potts model: two pixels of different classes cost the kernel's value times ``weight``.
 
     Raises:
         SettingsError: a weight that is not finite.
@@ -49,7 +49,7 @@ class Potts:
 
 @dataclass(frozen=True)
 class CRFResult:
-    """What inference gives.
+    """Result of inference.
 
     ``marginals``: (C, *shape) float32. ``iterations``: how many were done. ``kl_divergence``: after
     each iteration, when asked for, KL(Q || P) up to the constant log Z, in nats over the image.
@@ -62,7 +62,7 @@ class CRFResult:
 
 @dataclass(frozen=True, eq=False)
 class DenseCRF:
-    """A fully connected CRF over the pixels of an image, ready to be applied to any number of them.
+    """A fully connected CRF over the pixels of an image; one object serves any number of images.
 
     ::
 
@@ -70,7 +70,7 @@ class DenseCRF:
         marginals = crf(image, probabilities=probabilities)
 
     The first use on a machine compiles kernels for some ten seconds, keeps them on disk, and says
-    so to the logger ``upscore.crf`` (INFO).
+    so to the logger ``upscore.compiled`` (INFO).
 
     Args:
         gaussian, bilateral, terms: the pairwise terms, each of them optional; see
@@ -79,13 +79,15 @@ class DenseCRF:
         tolerance: stop early once no marginal changed by more than this; None never stops early.
         compatibility: ``Potts``, or mu(l, l') as a (C, C) array: the penalty of class l for a pixel
             whose neighbour has class l'. Potts(1) acts as 1 - identity does.
-        normalization: of every term that names none itself.
+        normalization: of every term without one of its own.
         prune: classes below this probability in every pixel are left out of the iterations, and
-            keep the probability that they came with (the others share the rest). Bound: with Potts
-            weights that are not negative, normalised kernels and W the sum of the terms' weights, a
-            class below t < 1 / (e W) everywhere would not have passed e t, since its messages are
-            at most W times its own largest probability. 0 leaves out none.
+            keep their given probability (the others share the rest). Bound: with Potts weights that
+            are not negative, normalised kernels and W the sum of the terms' weights, a class below
+            t < 1 / (e W) everywhere would not have exceeded e t, since its messages are at most W
+            times its own largest probability. 0 leaves out none.
         threads: None takes as many as the process may use. The result is the same bit by bit.
+        device: ``cpu``, or ``cuda`` or ``cuda:N`` for a GPU, where PyTorch does the work. Marginals
+            are the same up to float32 rounding; ``threads`` does nothing there.
 
     Raises:
         SettingsError: an argument of a wrong kind or out of range.
@@ -100,6 +102,7 @@ class DenseCRF:
     normalization: Normalization = "symmetric"
     prune: float = 0.0
     threads: int | None = None
+    device: str = "cpu"
 
     def __post_init__(self) -> None:
         _require_kind("gaussian", self.gaussian, Gaussian | None)
@@ -110,6 +113,8 @@ class DenseCRF:
         _require_count("iterations", self.iterations, 0)
         if self.threads is not None:
             _require_count("threads", self.threads, 1)
+        if not isinstance(self.device, str) or not re.fullmatch(r"cpu|cuda(:\d+)?", self.device):
+            raise SettingsError(f"device is {self.device!r}; want cpu, cuda or cuda:N")
         if self.tolerance is not None:
             _require_range("tolerance", self.tolerance, 0, math.inf)
         _require_range("prune", self.prune, 0, 1)
@@ -119,7 +124,7 @@ class DenseCRF:
 
     @property
     def active_terms(self) -> tuple[Term, ...]:
-        """The terms that say something: weight 0 does not."""
+        """The terms of a weight other than 0."""
         given = (self.gaussian, self.bilateral, *self.terms)
         return tuple(term for term in given if term is not None and term.weight != 0)
 
@@ -145,7 +150,7 @@ class DenseCRF:
         probabilities: npt.NDArray[np.generic] | None = None,
         energies: npt.NDArray[np.generic] | None = None,
     ) -> Marginals:
-        """The marginals alone, (C, *shape) float32; arguments and errors as :meth:`infer`."""
+        """The marginals, (C, *shape) float32; arguments and errors as :meth:`infer`."""
         return self.infer(image, probabilities=probabilities, energies=energies).marginals
 
     def infer(
@@ -159,31 +164,27 @@ class DenseCRF:
         """Mean field for one image.
 
         Args:
-            image: uint8 (H, W, 3), or any numbers (*shape, channels). None will do when no term
-                looks at it.
+            image: uint8 (H, W, 3), or any numbers (*shape, channels). May be None if no term
+                needs it.
             probabilities: (C, *shape) floats that sum to one over the classes; 0 counts as 1e-37.
             energies: instead of them, -log of unnormalised probabilities: (C, *shape) real numbers,
                 of which plus infinity means impossible.
-            kl: also give the divergence after each iteration (more memory, one filter more).
+            kl: also compute the divergence after each iteration (more memory, one more filtering);
+                on the CPU only.
 
         Raises:
             DataError: neither or both of probabilities and energies, or any of these arrays is not
                 as above, or they differ in size; the message says where.
             SettingsError: a term or the compatibility is for another number of axes, channels or
-                classes.
+                classes; a device that is not there, or ``kl`` on a GPU.
         """
-        # here, because numba takes a second to load and describing a CRF needs none of it
-        from upscore.core.compiled import telling
-        from upscore.core.team import num_threads
-        from upscore.crf.engine import Engine, Kernel, UnfitError
-
         if (probabilities is None) == (energies is None):
             raise DataError("pass either probabilities= or energies=")
         likely = probabilities is not None
         given = probabilities if likely else energies
         if isinstance(given, np.ndarray) and given.dtype.kind == "f" and given.dtype.itemsize == 4:
             given = np.require(given, np.float32, ("C", "W"))  # what kernels are compiled for
-        if self.prune > 0 or not _is_plain(given):
+        if self.prune > 0 or self.device != "cpu" or not _is_plain(given):
             given, likely = _energies(given, likely), False
         given = cast(Energies, given)
         num_classes, shape = len(given), given.shape[1:]
@@ -198,44 +199,75 @@ class DenseCRF:
             for t in terms
         ]
         kept = _kept_classes(given, self.prune)
+        chosen = given if kept is None else given[kept]
+        mu = mu if kept is None else mu[np.ix_(kept, kept)]
+        if self.device == "cpu":
+            result = self._infer_on_cpu(chosen, likely, kernels, mu, kl)
+        elif kl:
+            raise SettingsError("kl=True works with device='cpu' only")
+        else:
+            from upscore.crf.torch_mean_field import infer_with_torch
+
+            marginals, done = infer_with_torch(
+                chosen, kernels, mu,
+                iterations=self.iterations, tolerance=self.tolerance, device=self.device,
+            )  # fmt: skip
+            result = CRFResult(marginals, done)
+        if kept is not None:
+            result = replace(result, marginals=_with_pruned(result.marginals, given, kept))
+        return result
+
+    def _infer_on_cpu(
+        self,
+        given: Energies,
+        likely: bool,
+        kernels: list[Kernel],
+        mu: npt.NDArray[np.float64],
+        kl: bool,
+    ) -> CRFResult:
+        # imported here, because numba takes a second to load and describing a CRF needs none of it
+        from upscore.core.jit.compile import log_compilation
+        from upscore.core.jit.threads import num_threads
+        from upscore.crf.lattice.engine import Engine, UnfitError
+
+        compatibility = self.compatibility
         make = partial(
             Engine,
             kernels=kernels,
-            mu=float(self.compatibility.weight)
-            if isinstance(self.compatibility, Potts)
-            else (mu if kept is None else mu[np.ix_(kept, kept)]).astype(np.float32),
+            mu=(
+                float(compatibility.weight)
+                if isinstance(compatibility, Potts)
+                else mu.astype(np.float32)
+            ),
             keeps_old=kl or self.tolerance is not None,
             threads=num_threads(self.threads),
         )
-        with telling("the dense CRF"):
+        with log_compilation("the dense CRF"):
             try:
-                engine = make(given if kept is None else given[kept], likely=likely)
+                engine = make(given, likely=likely)
             except UnfitError:
                 engine = make(_energies(given, likely), likely=False)
             done = 0
             divergences = []
             if self.iterations:
-                engine.send()
+                engine.message_passing()
             while done < self.iterations:
-                change = engine.receive()
+                change = engine.update_marginals()
                 done += 1
                 last = done == self.iterations or (
                     self.tolerance is not None and change <= self.tolerance
                 )
                 if kl or not last:
-                    engine.send()
+                    engine.message_passing()
                 if kl:
                     divergences.append(engine.divergence())
                 if last:
                     break
-            marginals = engine.marginals()
-        if kept is not None:
-            marginals = _with_pruned(marginals, given, kept)
-        return CRFResult(marginals, done, tuple(divergences))
+            return CRFResult(engine.marginals(), done, tuple(divergences))
 
 
 def _is_plain(array: object) -> bool:
-    """Whether kernels can read it as it is."""
+    """Whether kernels can read the array without conversion."""
     return (
         isinstance(array, np.ndarray)
         and array.dtype == np.float32
@@ -249,7 +281,7 @@ def _energies(array: object, likely: bool) -> Energies:
 
 
 def _kept_classes(energies: Energies, prune: float) -> npt.NDArray[np.intp] | None:
-    """The classes that reach ``prune`` somewhere; None when that is all of them."""
+    """Indices of the classes that reach ``prune`` in some pixel; None if all do."""
     if prune <= 0:
         return None
     flat = energies.reshape(len(energies), -1)
@@ -262,7 +294,7 @@ def _kept_classes(energies: Energies, prune: float) -> npt.NDArray[np.intp] | No
 
 
 def _with_pruned(marginals: Marginals, energies: Energies, kept: npt.NDArray[np.intp]) -> Marginals:
-    """All classes again: the pruned with what they came with, the others with what is left."""
+    """Marginals of all classes: pruned ones as given, the others share the rest."""
     everything: Marginals = np.exp(-energies)
     everything /= everything.sum(axis=0)
     pruned = np.setdiff1d(np.arange(len(energies)), kept)

@@ -1,68 +1,58 @@
-"""Search for the settings of a dense CRF that score best: what varies, how, and what came of it.
+"""Search for the settings of a dense CRF that score best, with Optuna's samplers.
 
-The objective is any callable from settings to a number, the higher the better, so this module knows
-neither images nor networks. Every draw depends on the seed, its number and the trials before it
-alone, so a search that was interrupted goes on as if it had not been.
+The objective is any function from settings to a number, the higher the better, so this module knows
+neither images nor networks. Each draw depends only on the seed, its number and the trials before
+it, so an interrupted search continues exactly as if it had not been interrupted.
 """
 
 from __future__ import annotations
 
-import importlib
 import math
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, Protocol, get_args
+from types import ModuleType
+from typing import Any, Literal, get_args
 
 import numpy as np
 
 from upscore.core.files import read_json, refuse_newer, write_json
-from upscore.core.settings import build
+from upscore.core.settings import Settings, build
 from upscore.crf.settings import CRF_NAMES, CRFSettings, crf_settings
 from upscore.errors import DataError, MissingExtraError, RunError, SettingsError
 
 NO_CRF = "no CRF"
 FORMAT_VERSION = 1
 
-SamplerName = Literal["auto", "random", "optuna"]
+SamplerName = Literal["tpe", "random"]
+"""Tree-structured Parzen estimator (Bergstra et al. 2011), or uniform in the logarithm."""
+
 Values = dict[str, float]
-"""Dotted key of a setting -> its value, as in ``{"bilateral.sxy": 42.0}``."""
+"""Dotted key of a setting -> its value, such as ``{"bilateral.sxy": 42.0}``."""
 
 
-@dataclass(frozen=True)
-class Parameter:
-    """One setting that is varied, log-uniformly in [low, high]."""
-
-    key: str
-    low: float
-    high: float
-
-    @property
-    def term(self) -> str:
-        return self.key.partition(".")[0]
+SPACE = {
+    "gaussian.sxy": (1.0, 10.0),
+    "gaussian.weight": (0.5, 10.0),
+    "bilateral.sxy": (5.0, 160.0),
+    "bilateral.srgb": (2.0, 40.0),
+    "bilateral.weight": (0.5, 20.0),
+}
+"""Settings that are varied, log-uniformly, with their lowest and highest values. Deviations are in
+pixels and in colour steps of 0..255; weights are meant for symmetric normalisation."""
 
 
-SPACE = (
-    Parameter("gaussian.sxy", 1.0, 10.0),
-    Parameter("gaussian.weight", 0.5, 10.0),
-    Parameter("bilateral.sxy", 5.0, 160.0),
-    Parameter("bilateral.srgb", 2.0, 40.0),
-    Parameter("bilateral.weight", 0.5, 20.0),
-)
-"""Deviations in pixels and in colour steps of 0..255; weights under symmetric normalisation."""
-
-
-def space_of(base: CRFSettings) -> tuple[Parameter, ...]:
-    """The part of :data:`SPACE` that belongs to the terms which ``base`` has."""
-    return tuple(parameter for parameter in SPACE if getattr(base, parameter.term) is not None)
+def space_of(base: CRFSettings) -> dict[str, tuple[float, float]]:
+    """The part of :data:`SPACE` that belongs to the terms of ``base``."""
+    return {key: limits for key, limits in SPACE.items() if getattr(base, key.partition(".")[0])}
 
 
 def with_values(base: CRFSettings, values: Mapping[str, float]) -> CRFSettings:
     """``base`` with some settings changed, and symmetric normalisation everywhere.
 
     The ranges of the weights mean little under another normalisation: an unnormalised Gaussian of
-    deviation 3 adds up to about 50, a normalised one to about 1.
+    deviation 3 sums to about 50, a normalised one to about 1.
     """
     content = base.to_json()
     content["normalization"] = "symmetric"
@@ -76,28 +66,29 @@ def with_values(base: CRFSettings, values: Mapping[str, float]) -> CRFSettings:
 
 
 def values_of(settings: CRFSettings, base: CRFSettings) -> Values | None:
-    """What :func:`with_values` needs to make ``settings`` of ``base``; None where it cannot.
+    """The values with which :func:`with_values` makes ``settings`` of ``base``.
 
-    It cannot when they differ in what the search does not vary, or lie outside the space.
+    None if there are none: ``settings`` differ in what the search does not vary, or lie outside the
+    space.
     """
     content = settings.to_json()
     values: Values = {}
-    for parameter in space_of(base):
-        term, _, name = parameter.key.partition(".")
+    for key, (low, high) in space_of(base).items():
+        term, _, name = key.partition(".")
         value = (content[term] or {}).get(name)
-        if not isinstance(value, float) or not parameter.low <= value <= parameter.high:
+        if not isinstance(value, float) or not low <= value <= high:
             return None
-        values[parameter.key] = value
+        values[key] = value
     return values if with_values(base, values) == settings else None
 
 
 @dataclass(frozen=True)
 class Trial:
-    """One setting that was tried, and its score.
+    """Settings that were tried, and their score.
 
-    ``number`` counts from 0. ``name`` is :data:`NO_CRF`, a named setting, a file, or how it was
-    drawn. ``settings`` is None for no CRF. ``seconds`` is the time of the objective. ``held_out``
-    is its score on what the search did not see, where somebody took it.
+    ``number`` counts from 0. ``name`` is :data:`NO_CRF`, a named setting, a file, or the sampler.
+    ``settings`` is None for no CRF. ``seconds`` is the time of the objective. ``held_out`` is the
+    score on images that the search did not use, if it was computed.
     """
 
     number: int
@@ -109,7 +100,7 @@ class Trial:
 
 
 def best_trial(trials: Sequence[Trial]) -> Trial:
-    """The highest score; the earliest of equals, so that a tie goes to no CRF and known settings.
+    """The trial of the highest score, the earliest of equals: no CRF and known settings win ties.
 
     Raises:
         SettingsError: there is no trial.
@@ -120,13 +111,13 @@ def best_trial(trials: Sequence[Trial]) -> Trial:
 
 
 Candidate = tuple[str, CRFSettings | None]
-"""A name and settings (None for no CRF) that are tried before any is drawn."""
+"""Name and settings (None for no CRF) that are tried before any are drawn."""
 
 
 def known_candidates(start: str, base: CRFSettings) -> tuple[Candidate, ...]:
-    """No CRF, the named settings as they are, and ``base`` where it is not one of them.
+    """No CRF, the named settings, and ``base`` if it is not one of them.
 
-    ``start`` is where ``base`` comes from: a file, or a name when only the iterations are others.
+    ``start`` is where ``base`` comes from: a file, or a name if only the iterations differ.
     """
     named: tuple[Candidate, ...] = tuple((name, crf_settings(name)) for name in CRF_NAMES)
     more: tuple[Candidate, ...] = ()
@@ -136,120 +127,17 @@ def known_candidates(start: str, base: CRFSettings) -> tuple[Candidate, ...]:
     return ((NO_CRF, None), *named, *more)
 
 
-class Sampler(Protocol):
-    """Where candidates come from."""
-
-    @property
-    def name(self) -> str:
-        """What trials are called that it drew."""
-
-    def draw(self, number: int, past: Sequence[tuple[Values, float]]) -> Values:
-        """Values for trial ``number``, given those tried so far with their scores."""
-
-
-@dataclass(frozen=True)
-class RandomSampler:
-    """Random search: by turns from the whole space and near the best so far.
-
-    A draw near the best multiplies each of its values by a log-normal factor of ``exp(spread)``
-    and stays inside the space. Before anything was tried, all come from the whole space.
-    """
-
-    space: tuple[Parameter, ...]
-    seed: int
-    spread: float = 0.4
-    name: str = "random"
-
-    def draw(self, number: int, past: Sequence[tuple[Values, float]]) -> Values:
-        rng = np.random.default_rng([self.seed, number])
-        center = max(past, key=lambda item: item[1])[0] if past and number % 2 else None
-        values: Values = {}
-        for parameter in self.space:
-            low, high = math.log(parameter.low), math.log(parameter.high)
-            if center is None:
-                place = rng.uniform(low, high)
-            else:
-                place = rng.normal(math.log(center[parameter.key]), self.spread)
-            values[parameter.key] = _rounded(math.exp(min(max(place, low), high)))
-        return values
-
-
-@dataclass(frozen=True)
-class OptunaSampler:
-    """Optuna's tree-structured Parzen estimator (Bergstra et al. 2011).
-
-    A study is made anew for every draw and told of all trials before: that costs milliseconds, and
-    a resumed search needs no file of Optuna's.
-
-    Raises:
-        MissingExtraError: Optuna is not installed.
-    """
-
-    space: tuple[Parameter, ...]
-    seed: int
-    name: str = "optuna"
-
-    def __post_init__(self) -> None:
-        _optuna()
-
-    def draw(self, number: int, past: Sequence[tuple[Values, float]]) -> Values:
-        optuna = _optuna()
-        optuna.logging.set_verbosity(optuna.logging.WARNING)  # a line for every study otherwise
-        ranges = {
-            parameter.key: optuna.distributions.FloatDistribution(
-                parameter.low, parameter.high, log=True
-            )
-            for parameter in self.space
-        }
-        study = optuna.create_study(
-            direction="maximize",
-            sampler=optuna.samplers.TPESampler(
-                # numpy's own way to make one seed of two; Optuna wants 32 bits
-                seed=int(np.random.SeedSequence([self.seed, number]).generate_state(1)[0])
-            ),
-        )
-        for values, score in past:
-            study.add_trial(
-                optuna.trial.create_trial(params=values, distributions=ranges, value=score)
-            )
-        drawn = study.ask(fixed_distributions=ranges).params
-        return {key: _rounded(float(value)) for key, value in drawn.items()}
-
-
-def _optuna() -> Any:
+def require_optuna() -> ModuleType:
+    """Optuna, with its messages switched off below warnings. Raises MissingExtraError."""
     try:
-        return importlib.import_module("optuna")
+        import optuna
     except ImportError as error:
         raise MissingExtraError(
-            "--sampler optuna needs Optuna, which is not installed; type: pip install optuna "
-            "(or take --sampler random, which needs nothing)"
+            "the search for CRF settings needs Optuna, which is not installed; type: pip install "
+            '"upscore[tune]"'
         ) from error
-
-
-def _rounded(value: float) -> float:
-    """Three digits: what a person would type. Bounds of the space have no more, so it stays in."""
-    return float(f"{value:.3g}")
-
-
-def make_sampler(name: SamplerName, space: tuple[Parameter, ...], *, seed: int) -> Sampler:
-    """A sampler by name; ``auto`` takes Optuna where it is installed.
-
-    Raises:
-        SettingsError: another name, or a negative seed.
-        MissingExtraError: ``optuna`` without Optuna.
-    """
-    if name not in get_args(SamplerName):
-        raise SettingsError(f"sampler is {name!r}; allowed: {', '.join(get_args(SamplerName))}")
-    if seed < 0:
-        raise SettingsError(f"seed is {seed}; allowed: 0 or more")
-    if name == "random":
-        return RandomSampler(space, seed)
-    try:
-        return OptunaSampler(space, seed)
-    except MissingExtraError:
-        if name == "optuna":
-            raise
-        return RandomSampler(space, seed)
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    return optuna
 
 
 def search(
@@ -257,80 +145,118 @@ def search(
     *,
     base: CRFSettings,
     known: Sequence[Candidate],
-    sampler: Sampler,
     num_trials: int,
+    seed: int,
+    sampler: SamplerName = "tpe",
     seconds: float | None = None,
     past: Sequence[Trial] = (),
 ) -> Iterator[Trial]:
-    """Try the known candidates, then drawn ones; yields each trial when it is done.
+    """Try the known candidates, then settings that a sampler of Optuna draws; yields each trial.
+
+    Arguments are checked at once, before the first trial is asked for.
 
     Args:
         objective: the score of settings (None: of no CRF), the higher the better.
-        base: gives drawn candidates what the search does not vary.
+        base: gives drawn settings what the search does not vary.
         known: tried first, in this order, however long it takes.
-        num_trials: how many are drawn after them.
-        seconds: no further candidate is drawn after so long.
+        num_trials: number of settings that are drawn after them.
+        seed: of the draws, 0 or more.
+        sampler: ``tpe`` learns from all trials inside the space, known ones too.
+        seconds: nothing is drawn after this time.
         past: trials of an earlier, interrupted search with the same arguments; not done again.
 
     Raises:
-        SettingsError: ``num_trials`` below 1, or ``seconds`` not above 0.
+        MissingExtraError: Optuna is not installed.
+        SettingsError: another sampler, a negative seed, ``num_trials`` below 1, or ``seconds`` not
+            above 0.
         DataError: a score that is not finite.
     """
+    if sampler not in get_args(SamplerName):
+        raise SettingsError(f"sampler is {sampler!r}; allowed: {', '.join(get_args(SamplerName))}")
+    if seed < 0:
+        raise SettingsError(f"seed is {seed}; allowed: 0 or more")
     if num_trials < 1:
         raise SettingsError(f"the number of trials is {num_trials}; allowed: 1 or more")
     if seconds is not None and not seconds > 0:
         raise SettingsError(f"the time to search is {seconds:g} seconds; allowed: above 0")
-    trials = list(past)
-    begin = time.monotonic()
-    for number in range(len(trials), len(known) + num_trials):
-        if number < len(known):
-            name, settings = known[number]
-        elif seconds is not None and time.monotonic() - begin >= seconds:
-            return
-        else:
-            name = sampler.name
-            settings = with_values(base, sampler.draw(number, _told(trials, base)))
-        start = time.monotonic()
-        score = objective(settings)
-        if not math.isfinite(score):
-            raise DataError(f"trial {number} ({name}): the score is {score}, not a finite number")
-        trial = Trial(number, name, settings, score, time.monotonic() - start)
-        trials.append(trial)
-        yield trial
+    study = _Study(base, sampler, seed)
+    for trial in past:
+        study.add(trial)
+
+    def steps() -> Iterator[Trial]:
+        begin = time.monotonic()
+        for number in range(len(past), len(known) + num_trials):
+            if number < len(known):
+                name, settings = known[number]
+            elif seconds is not None and time.monotonic() - begin >= seconds:
+                return
+            else:
+                name, settings = sampler, study.draw(number)
+            start = time.monotonic()
+            score = objective(settings)
+            if not math.isfinite(score):
+                raise DataError(
+                    f"trial {number} ({name}): the score is {score}, not a finite number"
+                )
+            trial = Trial(number, name, settings, score, time.monotonic() - start)
+            study.add(trial)
+            yield trial
+
+    return steps()
 
 
-def _told(trials: Sequence[Trial], base: CRFSettings) -> list[tuple[Values, float]]:
-    """What a sampler can learn from: the trials inside the space."""
-    told = []
-    for trial in trials:
-        values = None if trial.settings is None else values_of(trial.settings, base)
-        if values is not None:
-            told.append((values, trial.score))
-    return told
+class _Study:
+    """An Optuna study in memory; its sampler has a seed of its own for each draw."""
+
+    def __init__(self, base: CRFSettings, sampler: SamplerName, seed: int) -> None:
+        self.optuna = require_optuna()
+        samplers = self.optuna.samplers
+        self.sampler = samplers.TPESampler if sampler == "tpe" else samplers.RandomSampler
+        self.base, self.seed = base, seed
+        float_range = self.optuna.distributions.FloatDistribution
+        self.ranges = {
+            key: float_range(low, high, log=True) for key, (low, high) in space_of(base).items()
+        }
+        self.study = self.optuna.create_study(direction="maximize")
+
+    def add(self, trial: Trial) -> None:
+        """Tell the sampler of a trial, if its settings lie in the space."""
+        params = None if trial.settings is None else values_of(trial.settings, self.base)
+        if params is not None:
+            create = self.optuna.trial.create_trial
+            self.study.add_trial(
+                create(params=params, distributions=self.ranges, value=trial.score)
+            )
+
+    def draw(self, number: int) -> CRFSettings:
+        """Settings for trial ``number``, values rounded to three digits.
+
+        The bounds of the space have fewer digits, so rounded values stay inside.
+        """
+        state = np.random.SeedSequence([self.seed, number]).generate_state(1)
+        self.study.sampler = self.sampler(seed=int(state[0]))
+        drawn = self.study.ask(fixed_distributions=self.ranges)
+        # the rounded values are added when their score is known
+        self.study.tell(drawn, state=self.optuna.trial.TrialState.FAIL)
+        return with_values(self.base, {k: float(f"{v:.3g}") for k, v in drawn.params.items()})
+
+
+class _History(Settings):
+    """The file of a search."""
+
+    format_version: int
+    about: dict[str, Any]
+    trials: tuple[Trial, ...]
 
 
 def write_history(path: Path, trials: Sequence[Trial], *, about: Mapping[str, Any]) -> None:
-    """Trials as JSON, with what they were made with (JSON values). Raises OutputError."""
-    content = {
-        "format_version": FORMAT_VERSION,
-        "about": dict(about),
-        "trials": [
-            {
-                "number": trial.number,
-                "name": trial.name,
-                "settings": None if trial.settings is None else trial.settings.to_json(),
-                "score": trial.score,
-                "seconds": trial.seconds,
-                "held_out": trial.held_out,
-            }
-            for trial in trials
-        ],
-    }
-    write_json(path, content)
+    """Write trials as JSON, and what they were made with (JSON values). Raises OutputError."""
+    history = _History(format_version=FORMAT_VERSION, about=dict(about), trials=tuple(trials))
+    write_json(path, history.model_dump(mode="json"))
 
 
 def read_history(path: Path) -> tuple[list[Trial], dict[str, Any]]:
-    """The trials and the ``about`` that :func:`write_history` wrote.
+    """Read the trials and the ``about`` that :func:`write_history` wrote.
 
     Raises:
         NotFoundError: no such file.
@@ -339,27 +265,12 @@ def read_history(path: Path) -> tuple[list[Trial], dict[str, Any]]:
     content = read_json(path)
     refuse_newer(path, content, FORMAT_VERSION)
     try:
-        trials = [_trial(item, str(path)) for item in content["trials"]]
-        about = dict(content["about"])
-    except (KeyError, TypeError, ValueError) as error:
-        raise RunError(
-            f"{path}: damaged ({type(error).__name__}: {error}); remove it to search from the start"
-        ) from error
-    if [trial.number for trial in trials] != list(range(len(trials))):
+        history = build(_History, content, str(path))
+    except SettingsError as error:
+        raise RunError(f"{path}: damaged; remove it to search from the start\n{error}") from error
+    if [trial.number for trial in history.trials] != list(range(len(history.trials))):
         raise RunError(
             f"{path}: damaged, its trials are not numbered 0, 1, 2 ...; remove it to search from "
             "the start"
         )
-    return trials, about
-
-
-def _trial(item: Mapping[str, Any], source: str) -> Trial:
-    settings, held_out = item["settings"], item["held_out"]
-    return Trial(
-        number=int(item["number"]),
-        name=str(item["name"]),
-        settings=None if settings is None else build(CRFSettings, settings, source),
-        score=float(item["score"]),
-        seconds=float(item["seconds"]),
-        held_out=None if held_out is None else float(held_out),
-    )
+    return list(history.trials), history.about

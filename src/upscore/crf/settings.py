@@ -1,8 +1,7 @@
-"""The settings of a dense CRF as names and YAML files: what the command line and the search use."""
+"""Settings of a dense CRF as names and YAML files, for the command line and the search."""
 
 from __future__ import annotations
 
-import difflib
 import math
 from pathlib import Path
 from typing import Annotated, Any
@@ -12,7 +11,7 @@ import yaml
 from annotated_types import Ge, Lt
 from pydantic import PlainSerializer, PlainValidator, model_validator
 
-from upscore.core.files import write_text
+from upscore.core.choices import is_path, unknown_choice
 from upscore.core.settings import Settings, build, load_yaml
 from upscore.crf.mean_field import DenseCRF, Potts
 from upscore.crf.terms import Bilateral, Gaussian, Normalization
@@ -47,8 +46,8 @@ def _penalties(value: Any) -> float | tuple[tuple[float, ...], ...]:
     return tuple(tuple(float(entry) for entry in row) for row in value)
 
 
-# A validator of our own, as pydantic would complain once for each member of such a union; with it
-# goes a serialiser, as pydantic's would warn that it did not make the value.
+# Custom validators, as pydantic would report one problem for each member of such a union; and a
+# serialiser, as pydantic's own would warn about the type of the value.
 _AS_IT_IS = PlainSerializer(lambda value: value)
 Deviation = Annotated[float | tuple[float, ...], PlainValidator(_deviation), _AS_IT_IS]
 Penalties = Annotated[float | tuple[tuple[float, ...], ...], PlainValidator(_penalties), _AS_IT_IS]
@@ -56,7 +55,7 @@ Weight = Annotated[float, Ge(0)]
 
 
 class GaussianSettings(Settings):
-    """Neighbours agree: a Gaussian of the distance in the picture."""
+    """Smoothness term: a Gaussian of the distance in pixels."""
 
     sxy: Deviation
     """Standard deviation in pixels, or a list with one per axis, x first."""
@@ -67,7 +66,7 @@ class GaussianSettings(Settings):
 
 
 class BilateralSettings(Settings):
-    """Near pixels of like colour agree: a Gaussian of distance and colour together."""
+    """Appearance term: a Gaussian of distance and colour."""
 
     sxy: Deviation
     """Standard deviation in pixels, or a list with one per axis, x first."""
@@ -103,8 +102,8 @@ class CRFSettings(Settings):
             )
         return self
 
-    def build(self, *, threads: int | None = None) -> DenseCRF:
-        """The CRF itself; ``threads`` as :class:`~upscore.crf.DenseCRF` takes it."""
+    def build(self, *, threads: int | None = None, device: str = "cpu") -> DenseCRF:
+        """The CRF itself; ``threads`` and ``device``: see :class:`~upscore.crf.DenseCRF`."""
         return DenseCRF(
             gaussian=Gaussian(**dict(self.gaussian)) if self.gaussian else None,
             bilateral=Bilateral(**dict(self.bilateral)) if self.bilateral else None,
@@ -118,6 +117,7 @@ class CRFSettings(Settings):
             normalization=self.normalization,
             prune=self.prune,
             threads=threads,
+            device=device,
         )
 
     def to_json(self) -> dict[str, Any]:
@@ -143,7 +143,7 @@ def _published(
 _NAMED = {
     # DeconvNet's numbers with the normalisation that pydensecrf applies by default
     "deconvnet": _published(20.0, 3.0, 5.0),
-    # what DeconvNet's release ran: its library normalises nothing unless told to
+    # what DeconvNet's release ran: its library normalises nothing by default
     "released": _published(20.0, 3.0, 5.0, "none"),
     # the numbers of DeepLab's era
     "deeplab": _published(50.0, 5.0, 10.0),
@@ -159,38 +159,24 @@ def crf_settings(name: str) -> CRFSettings:
     """
     if name in _NAMED:
         return _NAMED[name]
-    near = difflib.get_close_matches(name, CRF_NAMES, n=1)
-    hint = f"did you mean {near[0]!r}? " if near else ""
-    raise SettingsError(
-        f"no CRF settings {name!r}; {hint}There are {', '.join(CRF_NAMES)}; or name a .yaml file"
-    )
+    raise SettingsError(f"{unknown_choice('CRF settings', name, CRF_NAMES)}; or name a .yaml file")
 
 
 def load_crf(name_or_path: str | Path) -> CRFSettings:
     """Settings by name, or from a YAML file of :class:`CRFSettings`' fields.
 
-    What ends in ``.yaml`` or ``.yml``, holds a ``/``, or is a Path, is a file; the rest are names.
+    Args:
+        name_or_path: see :func:`~upscore.core.choices.is_path` for what is taken for a path.
 
     Raises:
         NotFoundError: no such file.
         SettingsError: no such name, or wrong settings (all of them listed).
     """
-    text = str(name_or_path)
-    is_file = isinstance(name_or_path, Path) or text.endswith((".yaml", ".yml")) or "/" in text
-    if not is_file:
-        return crf_settings(text)
+    if not is_path(name_or_path):
+        return crf_settings(str(name_or_path))
     path = Path(name_or_path)
     if not path.exists():
         raise NotFoundError(
             f"{path}: no such file of CRF settings; name one, or use {', '.join(CRF_NAMES)}"
         )
     return build(CRFSettings, load_yaml(path), str(path))
-
-
-def dump_crf(settings: CRFSettings, path: Path) -> None:
-    """Write settings as YAML that :func:`load_crf` reads; the file appears whole or not at all.
-
-    Raises:
-        OutputError: cannot write.
-    """
-    write_text(path, settings.to_yaml())

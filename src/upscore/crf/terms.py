@@ -1,4 +1,4 @@
-"""Pairwise terms: which pixels speak to each other, how loudly, in which features.
+"""Pairwise terms: Gaussian kernels over features of the pixels, with their weights.
 
 Kraehenbuehl and Koltun, "Efficient Inference in Fully Connected CRFs with Gaussian Edge Potentials"
 (NIPS 2011), section 2: k(i, j) = weight * exp(-|f_i - f_j|^2 / 2), with f the features divided by
@@ -28,7 +28,7 @@ FeatureArray = npt.NDArray[np.float32]
 
 @dataclass(frozen=True)
 class Gaussian:
-    """Nearby pixels agree: features are the position alone (equation 3, second kernel).
+    """Smoothness term: a Gaussian of the position (equation 3, second kernel).
 
     ``sxy`` is the standard deviation in pixels, one number or one for each axis of the image with x
     first: (sx, sy), for volumes (sx, sy, sz). ``normalization`` None takes the CRF's.
@@ -61,7 +61,7 @@ class Gaussian:
 
 @dataclass(frozen=True)
 class Bilateral:
-    """Nearby pixels of like colour agree: position and colour (equation 3, first kernel).
+    """Appearance term: a Gaussian of position and colour (equation 3, first kernel).
 
     ``sxy`` as in :class:`Gaussian`; ``srgb`` is the standard deviation in the units of the image (0
     to 255 for uint8), one number or one for each channel.
@@ -101,7 +101,7 @@ class Bilateral:
 
 @dataclass(frozen=True, eq=False)
 class Features:
-    """Any features: pixels with like rows agree.
+    """A Gaussian of any features.
 
     ``features`` is float32 (D, *shape), each feature already divided by its standard deviation.
 
@@ -149,8 +149,17 @@ class Features:
 Term = Gaussian | Bilateral | Features
 
 
+@dataclass(frozen=True)
+class Kernel:
+    """A pairwise term as filters need it: features (N, D), weight, normalisation."""
+
+    rows: FeatureArray
+    weight: float
+    normalization: Normalization
+
+
 def require_normalization(value: object, *, optional: bool = False) -> None:
-    """Refuse what is none of the four names (or None where that is allowed).
+    """Refuse anything but the four names (and None if ``optional``).
 
     Raises:
         SettingsError: lists the names.
@@ -162,7 +171,7 @@ def require_normalization(value: object, *, optional: bool = False) -> None:
 
 
 def _deviation(value: object, owner: str, name: str) -> Deviation:
-    """A positive number, or a tuple of them, whatever sequence it came in."""
+    """Convert to a positive number, or to a tuple of them from any sequence."""
     many = isinstance(value, Sequence | np.ndarray)
     try:
         numbers = tuple(float(v) for v in value) if many else (float(value),)  # type: ignore[arg-type, attr-defined]

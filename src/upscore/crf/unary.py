@@ -1,4 +1,4 @@
-"""Unary energies: what each pixel alone says about its class, before the CRF has its say."""
+"""Unary energies from softmax probabilities or from hard labels."""
 
 from __future__ import annotations
 
@@ -17,26 +17,25 @@ Energies = npt.NDArray[np.float32]
 def unary_from_softmax(
     probabilities: npt.ArrayLike, scale: float = 1.0, clip: float | None = 1e-5
 ) -> Energies:
-    """Energies of a network's softmax, mixed with the uniform distribution and floored.
+    """Unary energies of a network's softmax, mixed with the uniform distribution and floored.
 
     ``u = -log(max(scale * p + (1 - scale) / C, clip))``
 
-    ``scale`` below 1 says that the network is surer than it is right; ``clip`` bounds how sure a
-    single pixel can be (``u`` up to ``-log(clip)``, 11.5 for 1e-5).
+    ``scale`` below 1 corrects an overconfident network; ``clip`` bounds the confidence of a single
+    pixel (``u`` is at most ``-log(clip)``, 11.5 for 1e-5).
 
     Args:
         probabilities: (C, *shape) floating point in [0, 1].
-        scale: share of the network, over 0 and up to 1.
-        clip: floor of the probabilities, over 0 and below 1; None for none, where a class that is
-            impossible (probability 0) has an energy of infinity.
+        scale: weight of the network, above 0 and at most 1.
+        clip: floor of the probabilities, above 0 and below 1; None for no floor: a class of
+            probability 0 then has infinite energy.
 
     Returns:
         (C, *shape) float32, a new array.
 
     Raises:
         SettingsError: ``scale`` or ``clip`` out of range.
-        DataError: no floating point, fewer than two axes, an empty one, values outside [0, 1] or
-            NaN.
+        DataError: not floating point, fewer than two axes, empty, values outside [0, 1] or NaN.
     """
     if not 0 < scale <= 1:
         raise SettingsError(f"scale is {scale}; want more than 0 and up to 1")
@@ -62,7 +61,7 @@ def unary_from_softmax(
         mixed += (1 - scale) / p.shape[0]
     if clip is not None:
         np.maximum(mixed, clip, out=mixed)
-    with np.errstate(divide="ignore"):  # without clip, log(0) is what was asked for
+    with np.errstate(divide="ignore"):  # without clip, log(0) is intended
         np.log(mixed, out=mixed)
     np.negative(mixed, out=mixed)
     return mixed
@@ -75,16 +74,16 @@ def unary_from_labels(
     *,
     unlabelled: int | None = VOID,
 ) -> Energies:
-    """Energies of hard labels that are right with the probability ``confidence``.
+    """Unary energies of hard labels that are right with probability ``confidence``.
 
     A pixel with label ``l``: ``u[l] = -log(confidence)`` and, for each of the C - 1 others,
     ``u = -log((1 - confidence) / (C - 1))``. A pixel without a label: ``u = log(C)`` for all
-    classes, so that its surroundings decide.
+    classes, so that only its neighbours count.
 
     Args:
         labels: (*shape) integers, 0..C-1 or ``unlabelled``.
-        num_classes: C, from 2 on.
-        confidence: over 1/C (less would speak against the label) and below 1.
+        num_classes: C, at least 2.
+        confidence: above 1/C (below, a label would count against its class) and below 1.
         unlabelled: the value of pixels without a label; None where every pixel has one.
 
     Returns:
@@ -93,7 +92,7 @@ def unary_from_labels(
     Raises:
         SettingsError: ``num_classes`` or ``confidence`` out of range, ``unlabelled`` the index of
             a class.
-        DataError: labels that are no integers, empty, or hold other values.
+        DataError: labels that are not integers, are empty, or have other values.
     """
     if num_classes < 2:
         raise SettingsError(

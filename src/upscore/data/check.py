@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,8 +13,10 @@ import numpy.typing as npt
 
 from upscore.core.images import read_image
 from upscore.core.labels import VOID
-from upscore.core.prefetch import prefetch
-from upscore.data.dataset import DataSet, Pair, read_stored_mask
+from upscore.core.parallel.prefetch import prefetch
+from upscore.core.parallel.processes import num_cores
+from upscore.data.dataset import DataSet, Pair
+from upscore.data.masks import read_stored_mask
 from upscore.data.problem import Kind, Problem
 from upscore.errors import DataError, NotFoundError
 
@@ -26,11 +27,12 @@ class CheckResult:
 
     root: Path
     layout: str
+    num_classes: int
     splits: Mapping[str, int]
     pairs: int
     problems: tuple[Problem, ...]
 
-    def to_json(self) -> dict[str, Any]:
+    def to_dict(self) -> dict[str, Any]:
         return {
             "root": str(self.root),
             "layout": self.layout,
@@ -60,7 +62,7 @@ def check(dataset: DataSet, *, progress: Callable[[int, int], None] | None = Non
     def look(pair: Pair) -> _Finding:
         return _inspect(pair, dataset)
 
-    found = prefetch(look, pairs, workers=os.cpu_count() or 1, depth=32)
+    found = prefetch(look, pairs, workers=num_cores(), depth=32)
     for done, (pair, finding) in enumerate(zip(pairs, found, strict=True), start=1):
         problems += finding.problems
         if finding.present is not None:
@@ -69,7 +71,14 @@ def check(dataset: DataSet, *, progress: Callable[[int, int], None] | None = Non
             progress(done, len(pairs))
     problems += _absent_classes(dataset, present)
     sizes = {name: len(members) for name, members in dataset.splits.items()}
-    return CheckResult(dataset.root, dataset.layout, sizes, len(pairs), tuple(problems))
+    return CheckResult(
+        dataset.root,
+        dataset.layout,
+        len(dataset.labels),
+        sizes,
+        len(pairs),
+        tuple(problems),
+    )
 
 
 def _inspect(pair: Pair, dataset: DataSet) -> _Finding:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -14,9 +13,11 @@ import numpy.typing as npt
 from scipy import ndimage
 
 from upscore.core.labels import VOID, LabelMap
-from upscore.core.prefetch import prefetch
+from upscore.core.parallel.prefetch import prefetch
+from upscore.core.parallel.processes import num_cores
 from upscore.core.regions import connected_regions
-from upscore.data.dataset import DataSet, Split, read_instances
+from upscore.data.dataset import DataSet, Split
+from upscore.data.masks import read_instances
 
 Counts = npt.NDArray[np.int64]
 """(C,) int64."""
@@ -25,10 +26,6 @@ Progress = Callable[[int, int], None]
 SMALLEST_REGION = 16
 """Connected regions of fewer pixels are slips of the annotator's brush, not objects."""
 QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95)
-
-
-def _workers() -> int:
-    return os.cpu_count() or 1
 
 
 def class_frequencies(split: Split, *, progress: Progress | None = None) -> tuple[Counts, Counts]:
@@ -49,7 +46,7 @@ def class_frequencies(split: Split, *, progress: Progress | None = None) -> tupl
     def count(index: int) -> Counts:
         return _class_pixels(split.read_labels(index), num_classes)
 
-    for done, counts in enumerate(prefetch(count, range(len(split)), workers=_workers()), start=1):
+    for done, counts in enumerate(prefetch(count, range(len(split)), workers=num_cores()), start=1):
         pixels += counts
         present_pixels += np.where(counts > 0, counts.sum(), 0)
         if progress:
@@ -96,7 +93,7 @@ class DataStats:
     objects_from: str
     splits: tuple[SplitStats, ...]
 
-    def to_json(self) -> dict[str, Any]:
+    def to_dict(self) -> dict[str, Any]:
         return {
             "root": str(self.root),
             "layout": self.layout,
@@ -169,7 +166,8 @@ def _measure_split(split: Split, dataset: DataSet, progress: Progress) -> SplitS
         labels = split.read_labels(index)
         path = dataset.instances.get(split.pairs[index].name)
         if path is not None:
-            objects = _instance_sizes(labels, read_instances(path, labels), num_classes)
+            instances = read_instances(path, labels, max_pixels=split.max_pixels)
+            objects = _instance_sizes(labels, instances, num_classes)
         else:
             objects = _region_sizes(labels, split.labels.background)
         height, width = labels.shape
@@ -180,7 +178,7 @@ def _measure_split(split: Split, dataset: DataSet, progress: Progress) -> SplitS
             tuple(objects),
         )
 
-    for done, found in enumerate(prefetch(one, range(len(split)), workers=_workers()), start=1):
+    for done, found in enumerate(prefetch(one, range(len(split)), workers=num_cores()), start=1):
         pixels += found.counts
         images += found.counts > 0
         void += found.void

@@ -13,11 +13,12 @@ from PIL import Image
 from scipy import ndimage
 
 from upscore.core.files import atomic_path, make_folder, read_json, write_json, write_text
-from upscore.core.images import MAX_PIXELS, write_label_map
+from upscore.core.images import write_label_map
 from upscore.core.labels import VOID, LabelMap, Labels, RGBImage
-from upscore.core.prefetch import prefetch
+from upscore.core.limits import MAX_PIXELS
+from upscore.core.parallel.prefetch import prefetch
 from upscore.data.dataset import DataSet
-from upscore.data.voc import open_voc
+from upscore.data.formats.voc import open_voc
 from upscore.errors import DataError, OutputError, RunError, SettingsError
 
 TOY_LABELS = Labels.of("background disc ring square triangle star cross bar".split())

@@ -1,4 +1,4 @@
-"""Several segmenters as one (DeconvNet section 4.3: its EDeconvNet is DeconvNet and FCN-8s)."""
+"""Ensembles of segmenters (DeconvNet section 4.3: its EDeconvNet is DeconvNet and FCN-8s)."""
 
 from __future__ import annotations
 
@@ -11,34 +11,34 @@ import numpy as np
 from upscore.core.images import require_rgb
 from upscore.core.labels import LabelMap, Labels, RGBImage
 from upscore.errors import DataError, SettingsError
-from upscore.inference.averaged import Averaged
 from upscore.inference.instance_wise import InstanceWise
 from upscore.inference.refine import Refine
-from upscore.inference.segmenter import Scores, Segmenter, log_scores, softmax
+from upscore.inference.segmenter import ScoreMap, Segmenter, log_scores, softmax
+from upscore.inference.test_time_augmentation import TestTimeAugmentation
 from upscore.inference.tiles import Tiled
 
 Combine = Literal["mean", "weighted", "product"]
 
 
-class Ensemble:
-    """The answer that several segmenters with the same classes give together.
+class Ensemble(Segmenter):
+    """Several segmenters of the same classes, combined.
 
     - ``mean``, the paper's: the mean of the members' probabilities.
     - ``weighted``: the same with a weight for each member.
     - ``product``, of the released code: scores below 0 count as 0, are multiplied class by class,
       and a softmax follows. Where one member has only zeros, all classes are equal.
 
-    Where a member knows nothing, as ``InstanceWise`` of a pixel that no box covers, it has the same
-    probability for all classes, and in a mean the others decide.
+    Where a member has no information, as ``InstanceWise`` at a pixel that no box covers, it has the
+    same probability for all classes, and the other members decide the mean.
 
     Args:
-        members: one or more; the classes are in the first one's order, and in its colours.
+        members: one or more. The first one gives the order of the classes and their colours.
         combine: see above.
         weights: for ``weighted``, one for each member, 0 or more; only their ratios matter.
 
     Raises:
-        SettingsError: no member, members with other classes (by name), weights that are missing,
-            out of place or impossible, or a member without raw scores in a product.
+        SettingsError: no member, members of different classes (by name), weights that are missing,
+            not wanted or invalid, or a member without raw scores in a product.
     """
 
     def __init__(
@@ -66,55 +66,56 @@ class Ensemble:
 
     @property
     def needs(self) -> Literal["probabilities", "scores"]:
-        """Which of the two :meth:`merge` wants of each member."""
+        """The kind of output of the members that :meth:`merge` takes."""
         return "scores" if self.combine == "product" else "probabilities"
 
-    def merge(self, outputs: Iterable[Scores]) -> Scores:
-        """The ensemble's probabilities from what members have said already.
+    def merge(self, outputs: Iterable[ScoreMap]) -> ScoreMap:
+        """The ensemble's probabilities from outputs of its members.
 
         Args:
-            outputs: of each member, in their order, what ``needs`` names: (C, H, W) float32 in the
-                member's own order of classes. They stay as they are.
+            outputs: one for each member, in their order: (C, H, W) float32 of the kind ``needs``,
+                in the member's own order of classes. They are not changed.
 
         Returns:
             (C, H, W) float32 in [0, 1].
 
         Raises:
-            DataError: not one for each member, other classes, or sizes that differ.
+            DataError: not one for each member, other numbers of classes, or different sizes.
         """
-        together = self._together(outputs)
-        return softmax(together) if self.combine == "product" else together
+        combined = self._combine(outputs)
+        return softmax(combined) if self.combine == "product" else combined
 
-    def probabilities(self, image: RGBImage) -> Scores:
+    def probabilities(self, image: RGBImage) -> ScoreMap:
         """(H, W, 3) uint8 -> probabilities (C, H, W) float32 in [0, 1].
 
         Raises:
-            DataError: not such an image, or what a member raises.
+            DataError: not such an image. Members may raise errors of their own.
         """
-        return self.merge(self._ask(image))
+        return self.merge(self._outputs(image))
 
-    def scores(self, image: RGBImage) -> Scores:
+    def scores(self, image: RGBImage) -> ScoreMap:
         """The product of scores, or the logarithm of the mean: (C, H, W) float32.
 
         Raises as ``probabilities``.
         """
-        together = self._together(self._ask(image))
-        return together if self.combine == "product" else log_scores(together)
+        combined = self._combine(self._outputs(image))
+        return combined if self.combine == "product" else log_scores(combined)
 
     def predict(self, image: RGBImage) -> LabelMap:
         """(H, W) uint8, the first class of the highest score. Raises as ``probabilities``."""
-        labels: LabelMap = self._together(self._ask(image)).argmax(axis=0).astype(np.uint8)
+        # without a softmax, after which close scores may be equal
+        labels: LabelMap = self._combine(self._outputs(image)).argmax(axis=0).astype(np.uint8)
         return labels
 
-    def _ask(self, image: RGBImage) -> Iterable[Scores]:
-        """What each member says, one after the other, so that only one is held at a time."""
+    def _outputs(self, image: RGBImage) -> Iterable[ScoreMap]:
+        """Outputs of the members, made one after the other, so that one is in memory at a time."""
         require_rgb(image)
         for member in self.members:
             yield member.scores(image) if self.needs == "scores" else member.probabilities(image)
 
-    def _together(self, outputs: Iterable[Scores]) -> Scores:
+    def _combine(self, outputs: Iterable[ScoreMap]) -> ScoreMap:
         """The mean of probabilities, or the product of scores."""
-        total: Scores | None = None
+        total: ScoreMap | None = None
         number = 0
         for number, output in enumerate(outputs, start=1):
             if number > len(self.members):
@@ -167,7 +168,7 @@ def _shares(weights: Sequence[float] | None, count: int, combine: str) -> tuple[
 
 
 def _order(labels: Labels, member: Segmenter, number: int) -> list[int]:
-    """For each class of ``labels``, its index with the member."""
+    """The index that each class of ``labels`` has in the member."""
     ours, theirs = labels.names, member.labels.names
     missing = [name for name in ours if name not in theirs]
     unknown = [name for name in theirs if name not in ours]
@@ -186,10 +187,10 @@ def _order(labels: Labels, member: Segmenter, number: int) -> list[int]:
 
 
 def _require_raw_scores(member: Segmenter, number: int) -> None:
-    """Logarithms of probabilities are below 0: as scores in a product, all of them would be 0."""
+    """Refuse a member whose scores are logarithms of probabilities: in a product all would be 0."""
     while isinstance(member, Tiled):
         member = member.base
-    logarithms = isinstance(member, Averaged | Refine) or (
+    logarithms = isinstance(member, TestTimeAugmentation | Refine) or (
         (isinstance(member, Ensemble) and member.combine != "product")
         or (isinstance(member, InstanceWise) and member.settings.softmax == "before")
     )

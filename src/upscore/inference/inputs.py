@@ -1,4 +1,4 @@
-"""What to work on: files, folders and patterns from the command line become named jobs."""
+"""Input files: files, folders and patterns of the command line, with names for their results."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ VIDEO_SUFFIXES = (".mp4", ".m4v", ".mov", ".avi", ".mkv", ".webm", ".mpg", ".mpe
 
 
 @dataclass(frozen=True)
-class Kind:
-    """Which files a verb takes, and how it calls them.
+class InputKind:
+    """The files that a command takes.
 
     Attributes:
-        what: one of them, in words.
-        suffixes: what a folder is searched for.
-        named: found by name and by pattern only, not in folders.
-        named_what: one of those, in words.
+        what: noun for messages, as ``photo``.
+        suffixes: of the files that are found in folders.
+        named: suffixes of files that are taken by name or pattern, but not found in folders.
+        named_what: noun for those.
     """
 
     what: str
@@ -31,12 +31,12 @@ class Kind:
     named_what: str = ""
 
 
-PHOTOS = Kind("photo", IMAGE_SUFFIXES, named=VIDEO_SUFFIXES, named_what="video")
+PHOTOS = InputKind("photo", IMAGE_SUFFIXES, named=VIDEO_SUFFIXES, named_what="video")
 
 
 @dataclass(frozen=True)
-class Job:
-    """One file to work on and the name of its results: ``sub/folder/photo``, without a suffix."""
+class InputFile:
+    """An input file and the name of its results: ``sub/folder/photo``, without a suffix."""
 
     source: Path
     name: str
@@ -46,14 +46,16 @@ class Job:
         return self.source.suffix.lower() in VIDEO_SUFFIXES
 
 
-def find_jobs(inputs: Sequence[str | Path], out: Path, kind: Kind = PHOTOS) -> list[Job]:
-    """Every file of a kind (photos and videos) that ``inputs`` name, each once, in a fixed order.
+def find_inputs(
+    inputs: Sequence[str | Path], out: Path, kind: InputKind = PHOTOS
+) -> list[InputFile]:
+    """Every file of a kind (photos and videos) in ``inputs``, each once, in a fixed order.
 
     - A file is taken as it is and named by its stem.
-    - A folder is searched with its subfolders, sorted, for photos (videos are named one by one or
-      by a pattern); results keep the subfolders. Hidden files and ``out`` inside are passed over.
-    - A pattern (``*``, ``?``, ``[...]``, ``**`` for any folders) likewise, from the part of it
-      that holds no wildcard; it finds photos and videos.
+    - A folder is searched with its subfolders, sorted, for photos (videos are given one by one or
+      by a pattern); results keep the subfolders. Hidden files and ``out`` inside are skipped.
+    - A pattern (``*``, ``?``, ``[...]``, ``**`` for any folders) is searched in the same way from
+      its first folder with a wildcard on; it finds photos and videos.
 
     Raises:
         NotFoundError: an input that does not exist, or nothing of the kind in it.
@@ -62,25 +64,25 @@ def find_jobs(inputs: Sequence[str | Path], out: Path, kind: Kind = PHOTOS) -> l
     if not inputs:
         also = f" or {kind.named_what}s" if kind.named else ""
         raise SettingsError(f"no input; name {kind.what}s, folders, patterns{also}")
-    jobs: dict[Path, Job] = {}
+    files_by_path: dict[Path, InputFile] = {}
     for item in inputs:
-        for job in _expand(str(item), out.resolve(), kind):
-            jobs.setdefault(job.source.resolve(), job)
-    by_name: dict[str, Job] = {}
-    for job in jobs.values():
-        other = by_name.setdefault(job.name, job)
-        if other is not job:
+        for file in _expand(str(item), out.resolve(), kind):
+            files_by_path.setdefault(file.source.resolve(), file)
+    by_name: dict[str, InputFile] = {}
+    for file in files_by_path.values():
+        other = by_name.setdefault(file.name, file)
+        if other is not file:
             raise SettingsError(
-                f"{other.source} and {job.source} would both be written as {job.name!r}; do "
+                f"{other.source} and {file.source} would both be written as {file.name!r}; do "
                 "them apart, each with its own --out (or rename one)"
             )
     return list(by_name.values())
 
 
-def _expand(item: str, out: Path, kind: Kind) -> list[Job]:
+def _expand(item: str, out: Path, kind: InputKind) -> list[InputFile]:
     path = Path(item)
     if path.is_file():
-        return [Job(path, path.stem)]
+        return [InputFile(path, path.stem)]
     if path.is_dir():
         found = list(walk(path, out))
         files = [file for file in found if file.suffix.lower() in kind.suffixes]
@@ -91,10 +93,10 @@ def _expand(item: str, out: Path, kind: Kind) -> list[Job]:
             raise NotFoundError(
                 f"{path}: no {kind.what} in this folder or below ({_kinds(kind.suffixes)}){hint}"
             )
-        return [Job(file, name_below(file, path)) for file in files]
+        return [InputFile(file, name_below(file, path)) for file in files]
     if glob.has_magic(item):
         base = _fixed_part(path)
-        # results of an earlier call are no inputs, unless they are what is asked for
+        # results of an earlier call are no inputs, unless the pattern is of their folder
         skip_results = out not in (base.resolve(), *base.resolve().parents)
         matches = sorted(base.glob(str(path.relative_to(base))))
         wanted = (*kind.suffixes, *kind.named)
@@ -109,7 +111,7 @@ def _expand(item: str, out: Path, kind: Kind) -> list[Job]:
         if not files:
             what = f"{kind.what} or {kind.named_what}" if kind.named else kind.what
             raise NotFoundError(f"{item}: the pattern matches no {what} ({_kinds(wanted)})")
-        return [Job(file, name_below(file, base)) for file in files]
+        return [InputFile(file, name_below(file, base)) for file in files]
     raise NotFoundError(f"{item}: no such file or folder")
 
 

@@ -1,4 +1,4 @@
-"""A photo proposal by proposal (DeconvNet: Noh, Hong, Han, ICCV 2015, section 5.1)."""
+"""Instance-wise segmentation by proposals (DeconvNet: Noh, Hong, Han, ICCV 2015, section 5.1)."""
 
 from __future__ import annotations
 
@@ -18,25 +18,25 @@ from upscore.core.labels import LabelMap, Labels, RGBImage
 from upscore.core.runtime import Runtime
 from upscore.core.settings import Settings
 from upscore.errors import SettingsError
-from upscore.inference.prepared import PreparedNetwork
-from upscore.inference.score_map import Aggregate, ScoreMap, Start
-from upscore.inference.segmenter import Scores, log_scores
-from upscore.inference.windows import Floats, Window, see_windows
+from upscore.inference.crop_resize import Floats, Window, extract_crops
+from upscore.inference.optimized_model import InferenceModel
+from upscore.inference.score_accumulator import Aggregate, ScoreAccumulator, Start
+from upscore.inference.segmenter import ScoreMap, Segmenter, log_scores
 from upscore.proposals import deconvnet_boxes
+from upscore.proposals.base import Proposals, ProposalSource
 from upscore.proposals.deconvnet_boxes import BoxRule, whole_pixels
-from upscore.proposals.proposals import Proposals, ProposalSource
 
 Side = Annotated[int, Ge(1), Le(4096)]
 
 Order = Literal["score", "size"]
-"""Which boxes are added first: the best, or the largest."""
+"""The boxes that are added first: the best, or the largest."""
 
 
 class InstanceSettings(Settings):
-    """How proposals become an answer; the defaults are the paper's."""
+    """Settings of instance-wise segmentation; the defaults are the paper's."""
 
     top: Annotated[int, Ge(1)] = 50
-    """How many of the best proposals are looked at."""
+    """Number of the best proposals that are used."""
     growth: Annotated[float, Gt(0)] = 1.2
     """Factor on width and height of each proposal, for context."""
     square: bool = False
@@ -44,26 +44,26 @@ class InstanceSettings(Settings):
     leave_image: bool = True
     """Whether boxes reach outside the photo, which is black there, or are cut off at its border."""
     min_side: Annotated[float, Ge(0)] = 0.0
-    """Grown boxes whose shorter side has fewer pixels are passed over, and take nobody's place."""
+    """Grown boxes whose shorter side has fewer pixels are skipped and do not count for ``top``."""
     whole_image: bool = False
     """Whether the photo itself is one more proposal, beside the ``top`` ones."""
     input_size: tuple[Side, Side] = (224, 224)
-    """Height and width that each box is resized to: those the network was trained with."""
+    """Height and width to which each box is resized: those of the network's training."""
     antialias: bool = True
-    """Whether resizing averages over what it leaves out when it shrinks."""
+    """Whether resizing averages over all pixels when it shrinks."""
     aggregate: Aggregate = "max"
-    """What becomes of the scores of all boxes at a pixel: max, sum or mean."""
+    """Aggregation of the scores of all boxes at a pixel: max, sum or mean."""
     start: Start = "zero"
-    """What a box says of pixels outside it: zero (zero padding), or nothing (covered)."""
+    """The scores of a box at pixels outside it: zero (zero padding), or none (covered)."""
     softmax: Literal["after", "before"] = "after"
-    """Whether scores are aggregated and become probabilities after that, or the other way round."""
+    """Whether the softmax comes after the aggregation of scores, or before it."""
     released_shift: bool = False
     """Move all scores one pixel right and down, as the released code does by mistake."""
     batch: Annotated[int, Ge(1)] = 25
-    """Boxes at a time, at most; speed and memory depend on it, the answer does not."""
+    """Largest number of boxes in a batch; it changes speed and memory, not the result."""
 
     def box_rule(self, *, top: int | None = None) -> BoxRule:
-        """Which boxes are looked at; ``top`` in place of the settings' own."""
+        """The rule that selects and grows boxes, with ``top`` in place of the settings' own."""
         return BoxRule(
             growth=self.growth,
             square=self.square,
@@ -93,23 +93,23 @@ softmax comes after the product with FCN's scores (``Ensemble(combine="product")
 PRESETS = {"paper": PAPER, "released": RELEASED}
 
 
-class InstanceWise:
-    """The segmenter that looks at a photo through object proposals.
+class InstanceWise(Segmenter):
+    """A network applied to the object proposals of a photo, as a segmenter.
 
-    Each box is cut out (black outside the photo), resized to the network's input size, scored, and
-    its scores are resized back and aggregated in one map at once, so that memory does not depend on
+    Each box is cut out (black outside the photo), resized to the network's input size and scored.
+    Its scores are resized back and aggregated in one map at once, so that memory does not depend on
     the number of boxes. A pixel that no box covers has score 0 in all classes: the same probability
-    for each, and class 0, the background, as its label. Without any box that is the whole photo.
+    for each, and class 0, the background, as its label. Without boxes this is the whole photo.
 
     With ``softmax="before"`` the probabilities of boxes are aggregated and then divided by their
-    sum over the classes; ``scores`` are the logarithms of that.
+    sum over the classes; ``scores`` are the logarithms of the result.
 
     Args:
         model: (N, 3, h, w) float -> (N, C, h, w) scores; it is copied, as in ``WholeImage``.
         labels: names and colours of its C classes.
-        input_spec: how its input is prepared.
+        input_spec: the preparation of its input.
         runtime: device and precision with ``auto`` resolved.
-        proposals: where boxes come from; it sees the photo without a name.
+        proposals: the source of boxes; it gets photos without their names.
         settings: ``PAPER``, ``RELEASED`` or others.
     """
 
@@ -123,7 +123,7 @@ class InstanceWise:
         *,
         settings: InstanceSettings = PAPER,
     ) -> None:
-        self.network = PreparedNetwork(model, labels, input_spec, runtime)
+        self.network = InferenceModel(model, labels, input_spec, runtime)
         self.proposals = proposals
         self.settings = settings
 
@@ -132,28 +132,28 @@ class InstanceWise:
         return self.network.labels
 
     def boxes(self, image: RGBImage, *, top: int | None = None) -> Proposals:
-        """The boxes that are looked at, best first, grown; at most ``top``, or the settings' own.
+        """The boxes that are used, best first, grown; at most ``top``, or the settings' own.
 
         Raises:
-            DataError: no such image, or whatever the source of the proposals raises.
+            DataError: not such an image. The source of the proposals may raise its own errors.
         """
         require_rgb(image)
         height, width, _ = image.shape
         rule = self.settings.box_rule(top=top)
         return rule(self.proposals(image), height=height, width=width)
 
-    def scores(self, image: RGBImage) -> Scores:
+    def scores(self, image: RGBImage) -> ScoreMap:
         """(H, W, 3) uint8 -> aggregated class scores (C, H, W) float32.
 
         Raises:
-            DataError: no such image, or whatever the source of the proposals raises.
+            DataError: not such an image. The source of the proposals may raise its own errors.
             RunError: the network's classes are not those of ``labels``.
         """
         if self.settings.softmax == "before":
             return log_scores(self.probabilities(image))
         return _classes_first(torch.from_numpy(self._all(image)))
 
-    def probabilities(self, image: RGBImage) -> Scores:
+    def probabilities(self, image: RGBImage) -> ScoreMap:
         """Class probabilities (C, H, W) float32 in [0, 1]. Raises as ``scores``."""
         return self._probabilities(self._all(image))
 
@@ -166,18 +166,18 @@ class InstanceWise:
 
     def steps(
         self, image: RGBImage, counts: Sequence[int], *, order: Order = "score"
-    ) -> Iterator[tuple[int, Scores]]:
+    ) -> Iterator[tuple[int, ScoreMap]]:
         """Probabilities after the first 1, 5, 10, ... boxes, in one pass over the boxes.
 
         Args:
-            counts: of boxes, 1 or more each.
+            counts: numbers of boxes, 1 or more each.
             order: ``score``: the best first. Counts may be above ``settings.top``, which does not
-                matter here: after k boxes the answer is that of ``top=k``. ``size``: the best
+                matter here: the result after k boxes is that of ``top=k``. ``size``: the best
                 ``settings.top`` boxes, the largest first by their area after growing.
 
         Yields:
-            Each count once, rising, with probabilities (C, H, W); of a photo with fewer boxes,
-            those after all of them.
+            Each count once, in rising order, with probabilities (C, H, W). For a photo with fewer
+            boxes they are those after all boxes.
 
         Raises:
             SettingsError: no count, or one below 1.
@@ -201,7 +201,7 @@ class InstanceWise:
         *_, values = self._aggregate(image, boxes, [len(boxes)])
         return values
 
-    def _probabilities(self, values: Floats) -> Scores:
+    def _probabilities(self, values: Floats) -> ScoreMap:
         map_ = torch.from_numpy(values)
         if self.settings.softmax == "after":
             return _classes_first(map_.softmax(dim=2))
@@ -213,12 +213,12 @@ class InstanceWise:
         """The map (H, W, C) after each of ``stops`` boxes, which rise; do not write to it."""
         height, width, _ = image.shape
         settings = self.settings
-        image = np.require(image, requirements=["C", "W"])  # what kernels are compiled for
+        image = np.require(image, requirements=["C", "W"])  # the kernels' type of array
         windows = [whole_pixels(box) for box in boxes]
         if settings.whole_image:
             windows.insert(0, (0, 0, width, height))
             stops = [stop + 1 for stop in stops]
-        map_ = ScoreMap(
+        map_ = ScoreAccumulator(
             len(self.labels),
             height,
             width,
@@ -227,26 +227,26 @@ class InstanceWise:
             antialias=settings.antialias,
             offset=int(settings.released_shift),
         )
-        seen = [n for n, window in enumerate(windows) if map_.holds(window)]
+        used = [n for n, window in enumerate(windows) if map_.overlaps(window)]
         left = deque(stops)
-        for part in _evenly(seen, settings.batch):
-            shown = [windows[n] for n in part]
-            scores = self._score(image, shown)
+        for part in _evenly(used, settings.batch):
+            batch = [windows[n] for n in part]
+            scores = self._score(image, batch)
             begin = 0
             while left and left[0] <= part[-1]:
                 end = bisect_left(part, left[0])
-                map_.add(scores[begin:end], shown[begin:end])
+                map_.add(scores[begin:end], batch[begin:end])
                 yield map_.values(left.popleft())
                 begin = end
-            map_.add(scores[begin:], shown[begin:])
-            del scores  # before the network makes the next
+            map_.add(scores[begin:], batch[begin:])
+            del scores  # before the network makes the next ones
         for stop in left:
             yield map_.values(min(stop, len(windows)))
 
     def _score(self, image: RGBImage, windows: Sequence[Window]) -> Floats:
         """Scores, or probabilities, of some windows: (N, h, w, C) float32."""
         settings = self.settings
-        pixels = see_windows(image, windows, settings.input_size, antialias=settings.antialias)
+        pixels = extract_crops(image, windows, settings.input_size, antialias=settings.antialias)
         with torch.inference_mode():
             scores = self.network(torch.from_numpy(pixels)).float()
             if settings.softmax == "before":
@@ -256,9 +256,9 @@ class InstanceWise:
 
 
 def _evenly(numbers: list[int], most: int) -> Iterator[list[int]]:
-    """``numbers`` in as few parts of at most ``most`` as do, of two sizes at most.
+    """``numbers`` in the fewest parts of at most ``most``, whose sizes differ by one at most.
 
-    A last part of a few boxes would cost more than its share: a network is slow in small batches.
+    A small last part would cost more than its share: a network is slow in small batches.
     """
     parts = -(-len(numbers) // most)
     for part in range(parts):
@@ -266,7 +266,7 @@ def _evenly(numbers: list[int], most: int) -> Iterator[list[int]]:
         yield numbers[begin:end]
 
 
-def _classes_first(map_: Tensor) -> Scores:
+def _classes_first(map_: Tensor) -> ScoreMap:
     """(H, W, C) -> (C, H, W), rows one after the other."""
-    array: Scores = map_.permute(2, 0, 1).contiguous().numpy()
+    array: ScoreMap = map_.permute(2, 0, 1).contiguous().numpy()
     return array

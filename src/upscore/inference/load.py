@@ -1,19 +1,20 @@
-"""A segmenter from a run folder, from the model folder inside it, or from a pipeline file."""
+"""Segmenters from run folders, model folders and pipeline files."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
 
+from upscore.core.limits import DEFAULT_TILE
 from upscore.core.runtime import DeviceName, Precision, select_runtime
 from upscore.crf.settings import load_crf
 from upscore.errors import SettingsError
-from upscore.inference.pipeline import load_pipeline
-from upscore.inference.pipeline_settings import is_pipeline
-from upscore.inference.refine import CRF_TILE, Refine
-from upscore.inference.run_network import load_network
+from upscore.inference.pipeline.run import load_pipeline
+from upscore.inference.pipeline.settings import is_pipeline
+from upscore.inference.refine import CRF_TILE, Refine, crf_device
+from upscore.inference.run_model import load_network
 from upscore.inference.segmenter import Segmenter
-from upscore.inference.tiles import DEFAULT_TILE, Tiled, require_tile
+from upscore.inference.tiles import Tiled, require_tile
 
 
 def load_segmenter(
@@ -26,35 +27,35 @@ def load_segmenter(
     scales: Sequence[float] = (1.0,),
     crf: str | Path | None = None,
 ) -> Segmenter:
-    """The trained network of a run, or the answer of a pipeline, ready to label photos.
+    """The trained network of a run, or a pipeline, as a segmenter.
 
     Args:
         path: a run folder, a model folder (config.json and model.safetensors), or a pipeline file
             (.yaml, see docs/pipelines.md), which takes none of the last four arguments.
         tile: photos with a side over it are done in tiles; 0 for never (see ``Tiled``).
-        flip: average over the mirrored photo too (see ``Averaged``).
+        flip: average over the mirrored photo too (see ``TestTimeAugmentation``).
         scales: average over these sizes.
         crf: refine with a dense CRF: settings by name or a YAML file of them (see ``load_crf``).
-            It sees the whole photo up to a side of ``CRF_TILE`` (or ``tile``, if that is larger),
-            and tiles of it beyond; with ``tile`` 0, the whole photo always.
+            It refines photos up to a side of ``CRF_TILE`` (or ``tile``, if that is larger) as a
+            whole, and larger ones in tiles; with ``tile`` 0, always the whole photo.
 
     Raises:
         NotFoundError: no such folder or file, or no such file of CRF settings.
         RunError: neither kind of folder, half-written, without a model so far, or too new.
-        SettingsError: a device, precision, tile, scale or CRF setting that cannot be, an error in
-            the pipeline file, or one of the last four arguments for a pipeline.
+        SettingsError: an invalid device, precision, tile, scale or CRF setting, an error in the
+            pipeline file, or one of the last four arguments for a pipeline.
     """
     if is_pipeline(path):
         refuse_network_options(path, tile=tile, flip=flip, scales=scales, crf=crf)
         return load_pipeline(path, device=device, precision=precision, stages=())
     require_tile(tile)
-    refinement = None if crf is None else load_crf(crf).build()
+    refinement = None if crf is None else load_crf(crf).build(device=crf_device(device))
     runtime = select_runtime(device, precision)
     segmenter = load_network(path, runtime, tile=tile, flip=flip, scales=scales)
     if refinement is None:
         return segmenter
     refinement.compatibility_matrix(len(segmenter.labels))  # refuses a table of another size
-    # Around the tiles of the network, which blend into one photo before they are refined.
+    # around the tiles of the network, which are blended into one photo before the refinement
     segmenter = Refine(segmenter, refinement)
     return Tiled(segmenter, tile=max(tile, CRF_TILE)) if tile else segmenter
 
@@ -67,7 +68,7 @@ def refuse_network_options(
     scales: Sequence[float] = (1.0,),
     crf: str | Path | None = None,
 ) -> None:
-    """Refuse what a pipeline says by itself (SettingsError that names the place in the file)."""
+    """Refuse options that belong into a pipeline file, with SettingsError that names the place."""
     given = {
         "tile": (tile != DEFAULT_TILE, "in the whole_image stages"),
         "flip": (flip, "in the whole_image stages"),

@@ -1,4 +1,4 @@
-"""The photo that belongs to a result: the same name below a folder, or the same stem."""
+"""Index of photos: finds the photo of a result by its name below a folder, or by its stem."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from upscore.inference.inputs import name_below, walk
 class PhotoIndex:
     """All photos of a folder and below, by name (``sub/photo``) and by stem (``photo``).
 
-    Hidden files, and those in the folder ``out``, are passed over.
+    Hidden files, and those in the folder ``out``, are skipped.
 
     Raises:
         NotFoundError: no such folder, or no photo in it.

@@ -1,4 +1,4 @@
-"""What a photo looks like as boxes are added: results after the best 1, 5, 10, ... of them."""
+"""Results of a photo after its best 1, 5, 10, ... boxes, to files."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from pathlib import Path
 import numpy as np
 
 from upscore.core.labels import LabelMap, RGBImage
+from upscore.core.parallel.writer import Writer
 from upscore.errors import SettingsError
-from upscore.inference.pipeline import OnStep, Pipeline
-from upscore.inference.results import Product, result_path, write_results
-from upscore.inference.segmenter import Scores, Segmenter
-from upscore.inference.writer import Writer
+from upscore.inference.outputs import LabelledImage, need_probabilities, output_path, write_outputs
+from upscore.inference.pipeline.run import OnStep, Pipeline
+from upscore.inference.segmenter import ScoreMap, Segmenter
 
 FOLDER = "steps"
 """In the folder of results: ``steps/STAGE/labels/NAME-005.png`` after five boxes, and so on."""
@@ -21,11 +21,11 @@ FOLDER = "steps"
 
 @dataclass(frozen=True)
 class ProposalSteps:
-    """Labels photos with a pipeline and saves what its box by box stages say on the way.
+    """Labels photos with a pipeline and saves intermediate results of its ``InstanceWise`` stages.
 
     Attributes:
-        pipeline: one with such stages, as :meth:`of` makes sure.
-        counts: numbers of boxes, rising.
+        pipeline: one with such stages, as :meth:`of` checks.
+        counts: numbers of boxes, in rising order.
     """
 
     pipeline: Pipeline
@@ -33,10 +33,10 @@ class ProposalSteps:
 
     @classmethod
     def of(cls, segmenter: Segmenter, counts: Sequence[int]) -> ProposalSteps:
-        """Of a segmenter that can.
+        """Steps of a segmenter.
 
         Raises:
-            SettingsError: not a pipeline, or one whose answer comes from no ``instance_wise``
+            SettingsError: not a pipeline, or one whose output depends on no ``instance_wise``
                 stage; a count below 1.
         """
         if not isinstance(segmenter, Pipeline):
@@ -47,7 +47,7 @@ class ProposalSteps:
         if not segmenter.stepwise:
             raise SettingsError(
                 f"results after some boxes (--save-proposal-steps) are those of an instance_wise "
-                f"stage, but the answer {segmenter.answer!r} of this pipeline comes from none; "
+                f"stage, but the answer {segmenter.output!r} of this pipeline comes from none; "
                 "choose another answer"
             )
         wrong = [count for count in counts if count < 1]
@@ -55,31 +55,34 @@ class ProposalSteps:
             raise SettingsError(f"results after {wrong[0]} boxes; allowed: 1 or more")
         return cls(segmenter, tuple(sorted(set(counts))))
 
-    def __call__(self, image: RGBImage, on_step: OnStep) -> Scores:
-        """The answer's probabilities (C, H, W); ``on_step`` is called on the way."""
+    def __call__(self, image: RGBImage, on_step: OnStep) -> ScoreMap:
+        """The pipeline's probabilities (C, H, W); ``on_step`` gets the intermediate results."""
         return self.pipeline.probabilities_in_steps(image, self.counts, on_step)
 
-    def paths(self, out: Path, name: str, products: Sequence[Product]) -> list[Path]:
-        """All that is saved of a photo."""
+    def paths(self, out: Path, name: str, formats: Sequence[str]) -> list[Path]:
+        """All files of a photo's steps."""
         return [
-            result_path(out / FOLDER / stage, product, _name(name, count))
+            output_path(out / FOLDER / stage, output_format, _name(name, count))
             for stage in self.pipeline.stepwise
             for count in self.counts
-            for product in products
+            for output_format in formats
         ]
 
     def saver(
-        self, out: Path, name: str, products: Sequence[Product], image: RGBImage, writer: Writer
+        self,
+        out: Path,
+        name: str,
+        formats: Sequence[str],
+        image: RGBImage,
+        writer: Writer,
     ) -> OnStep:
-        """What saves each step of a photo, in the threads of ``writer``."""
+        """A callback that saves each step of a photo, in the threads of ``writer``."""
 
-        def save(stage: str, count: int, probabilities: Scores) -> None:
+        def save(stage: str, count: int, probabilities: ScoreMap) -> None:
             labels: LabelMap = probabilities.argmax(axis=0).astype(np.uint8)
-            writer.put(
-                write_results, out / FOLDER / stage, _name(name, count), products, image, labels,
-                probabilities if "probabilities" in products else None,
-                self.pipeline.labels_of(stage),
-            )  # fmt: skip
+            kept = probabilities if need_probabilities(formats) else None
+            item = LabelledImage(image, labels, self.pipeline.labels_of(stage), kept)
+            writer.put(write_outputs, out / FOLDER / stage, _name(name, count), formats, item)
 
         return save
 

@@ -1,29 +1,35 @@
-"""A dense CRF around any segmenter."""
+"""Refinement of any segmenter's probabilities by a dense CRF."""
 
 from __future__ import annotations
 
 import numpy as np
 
 from upscore.core.images import require_rgb
-from upscore.core.labels import LabelMap, Labels, RGBImage
+from upscore.core.labels import Labels, RGBImage
+from upscore.core.runtime import DeviceName
 from upscore.crf.mean_field import DenseCRF
-from upscore.inference.segmenter import Scores, Segmenter, log_scores, softmax
+from upscore.inference.segmenter import ScoreMap, Segmenter, log_scores, softmax
 from upscore.inference.tiles import blended_rows
 
 CRF_TILE = 2048
-"""Pixels. The CRF takes larger photos in tiles of this side, as its memory grows with the area: at
-this one, with 21 classes, some 2 GiB beyond the probabilities."""
+"""Side in pixels of the tiles in which larger photos are refined. The memory of a CRF grows with
+the area: a tile of 21 classes takes some 2 GiB beyond the probabilities."""
 
 
-class Refine:
+def crf_device(device: DeviceName) -> str:
+    """The device of a CRF: a GPU if ``device`` is cuda, but not for ``auto``."""
+    return "cuda" if device == "cuda" else "cpu"
+
+
+class Refine(Segmenter):
     """Another segmenter's probabilities, refined over the whole photo by a dense CRF.
 
     The marginals of the CRF are the probabilities, their logarithms the scores, so that this can
     be tiled or averaged like a network.
 
     Args:
-        segmenter: what labels the photo first.
-        crf: what refines that, as :meth:`upscore.crf.CRFSettings.build` makes it.
+        segmenter: the source of the probabilities.
+        crf: the CRF, as :meth:`upscore.crf.CRFSettings.build` makes it.
     """
 
     def __init__(self, segmenter: Segmenter, crf: DenseCRF) -> None:
@@ -34,7 +40,7 @@ class Refine:
     def labels(self) -> Labels:
         return self.segmenter.labels
 
-    def probabilities(self, image: RGBImage) -> Scores:
+    def probabilities(self, image: RGBImage) -> ScoreMap:
         """(H, W, 3) uint8 -> marginals (C, H, W) float32 in [0, 1].
 
         Raises:
@@ -43,24 +49,15 @@ class Refine:
         require_rgb(image)
         return self.crf(image, probabilities=self.segmenter.probabilities(image))
 
-    def scores(self, image: RGBImage) -> Scores:
-        """Logarithm of the marginals, (C, H, W) float32. Raises as ``probabilities``."""
-        return log_scores(self.probabilities(image))
-
-    def predict(self, image: RGBImage) -> LabelMap:
-        """(H, W) uint8, the class of the highest marginal. Raises as ``probabilities``."""
-        labels: LabelMap = self.probabilities(image).argmax(axis=0).astype(np.uint8)
-        return labels
-
 
 def refine(
-    crf: DenseCRF, image: RGBImage, probabilities: Scores, *, tile: int = CRF_TILE
-) -> Scores:
-    """Probabilities that are there already, refined: what ``Refine`` gives, without a segmenter.
+    crf: DenseCRF, image: RGBImage, probabilities: ScoreMap, *, tile: int = CRF_TILE
+) -> ScoreMap:
+    """Refine given probabilities, as ``Refine`` does those of a segmenter.
 
     Args:
         image: (H, W, 3) uint8.
-        probabilities: (C, H, W) float32, left as they are.
+        probabilities: (C, H, W) float32; they are not changed.
         tile: side in pixels; larger photos are refined in overlapping tiles, whose logarithms are
             blended as :class:`Tiled` blends scores.
 
@@ -71,11 +68,11 @@ def refine(
     if max(height, width) <= tile:
         return crf(image, probabilities=probabilities)
 
-    def score(rows: slice, columns: slice) -> Scores:
+    def score(rows: slice, columns: slice) -> ScoreMap:
         part = np.ascontiguousarray(probabilities[:, rows, columns])
         return log_scores(crf(image[rows, columns], probabilities=part))
 
-    whole: Scores = np.empty_like(probabilities)
+    whole: ScoreMap = np.empty_like(probabilities)
     for top, rows in blended_rows(score, len(probabilities), height, width, tile=tile):
         whole[:, top : top + rows.shape[1]] = softmax(rows)
     return whole

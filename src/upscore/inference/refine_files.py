@@ -1,48 +1,55 @@
-"""Results of any tool, refined by a dense CRF in several processes, to files."""
+"""Refinement of files of any tool by a dense CRF, in several processes."""
 
 from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
-from upscore.core.failures import first_line
+from upscore.core.failures import Failure
 from upscore.core.files import make_folder
-from upscore.core.images import MAX_PIXELS, read_image
+from upscore.core.images import read_image
 from upscore.core.labels import RGBImage
-from upscore.core.worker_pool import in_processes, num_cores
+from upscore.core.limits import MAX_PIXELS
+from upscore.core.parallel.map import map_items, num_processes
+from upscore.core.parallel.processes import num_cores
 from upscore.crf.settings import CRFSettings
 from upscore.crf.unary import unary_from_labels
-from upscore.errors import DataError, OutputError, SettingsError, UpscoreError
-from upscore.inference.inputs import Job, Kind, find_jobs
-from upscore.inference.photo_index import PhotoIndex
-from upscore.inference.results import (
-    Product,
-    refuse_overwriting,
-    require_products,
-    result_path,
-    write_results,
+from upscore.errors import DataError, NotFoundError, SettingsError, UpscoreError
+from upscore.inference.batch_summary import Summary
+from upscore.inference.foreign_predictions import (
+    LABEL_SUFFIXES,
+    PREDICTION_SUFFIXES,
+    StoredPrediction,
+    read_prediction,
 )
-from upscore.inference.segmenter import Scores
-from upscore.inference.stored import LABEL_SUFFIXES, STORED_SUFFIXES, Stored, read_stored
-from upscore.inference.summary import Summary
+from upscore.inference.inputs import InputFile, InputKind, find_inputs
+from upscore.inference.outputs import (
+    LabelledImage,
+    output_path,
+    refuse_overwriting,
+    require_formats,
+    write_outputs,
+)
+from upscore.inference.photo_index import PhotoIndex
+from upscore.inference.segmenter import ScoreMap
 
-STORED = Kind("result", STORED_SUFFIXES)
+PREDICTIONS = InputKind("result", PREDICTION_SUFFIXES)
 
 WORTH = 8
-"""Files that a further process must get: its start costs as much as it saves over so many."""
+"""Least number of files for each process: below it, a start costs more than it saves."""
 
-Task = tuple[Job, Path]
+Task = tuple[InputFile, Path]
 """A stored result and its photo."""
 
 
 @dataclass(frozen=True)
 class Refinement:
-    """Refines one file after another; it goes to each process once.
+    """The work of each process: refine one file after another.
 
     Attributes:
         settings: of the CRF.
@@ -53,32 +60,17 @@ class Refinement:
 
     settings: CRFSettings
     out: Path
-    products: tuple[Product, ...]
+    formats: tuple[str, ...]
     confidence: float
     num_classes: int | None
     max_pixels: int
     threads: int | None
 
-    def __call__(self, task: Task) -> str | None:
-        """Refine one file; what is wrong with it, or None if nothing is.
+    def __call__(self, task: Task) -> None:
+        """Refine one file, as :meth:`file` does."""
+        self.file(*task)
 
-        Raises:
-            OutputError: cannot write, and so could not the next.
-        """
-        job, photo = task
-        try:
-            self.file(job, photo)
-        except OutputError:
-            raise
-        except UpscoreError as error:
-            return str(error)
-        except (OSError, RuntimeError) as error:
-            return f"{job.source}: cannot be refined ({first_line(error)})"
-        except MemoryError:
-            return f"{job.source}: not enough memory to refine it; try --workers 1"
-        return None
-
-    def file(self, job: Job, photo: Path) -> None:
+    def file(self, job: InputFile, photo: Path) -> None:
         """Refine one file and write its results.
 
         Raises:
@@ -86,31 +78,32 @@ class Refinement:
                 for it.
             OutputError: cannot write.
         """
-        stored = read_stored(job.source, max_pixels=self.max_pixels)
+        prediction = read_prediction(job.source, max_pixels=self.max_pixels)
         image = read_image(photo, max_pixels=self.max_pixels)
-        if stored.size != image.shape[:2]:
-            raise DataError(_sizes(job.source, stored, photo, image.shape))
+        if prediction.size != image.shape[:2]:
+            raise DataError(_sizes(job.source, prediction, photo, image.shape))
         try:
-            marginals = self._marginals(stored, image)
-            label_set = stored.label_set(len(marginals))
+            marginals = self._marginals(prediction, image)
+            label_set = prediction.label_set(len(marginals))
         except (DataError, SettingsError) as error:
             raise type(error)(f"{job.source}: {error}") from error
         labels = marginals.argmax(axis=0).astype(np.uint8)
-        write_results(self.out, job.name, self.products, image, labels, marginals, label_set)
+        item = LabelledImage(image, labels, label_set, marginals)
+        write_outputs(self.out, job.name, self.formats, item)
 
-    def _marginals(self, stored: Stored, image: RGBImage) -> Scores:
+    def _marginals(self, prediction: StoredPrediction, image: RGBImage) -> ScoreMap:
         crf = self.settings.build(threads=self.threads)
-        if not stored.is_labels:
-            found = len(stored.array)
+        if not prediction.is_labels:
+            found = len(prediction.array)
             if self.num_classes not in (None, found):
                 raise DataError(
                     f"probabilities of {found} classes, but --classes {self.num_classes}"
                 )
-            return crf(image, probabilities=stored.array)
+            return crf(image, probabilities=prediction.array)
         if self.num_classes is None:
             raise SettingsError("a label map; say of how many classes with --classes")
         return crf(
-            image, energies=unary_from_labels(stored.array, self.num_classes, self.confidence)
+            image, energies=unary_from_labels(prediction.array, self.num_classes, self.confidence)
         )
 
 
@@ -130,10 +123,10 @@ def refine_files(
 ) -> Summary:
     """Refine label maps and probabilities (files, folders, patterns) with their photos.
 
-    A result ``NAME`` is read as :func:`upscore.inference.stored.read_stored` says, and belongs to
-    the photo ``images/NAME.*``, or else to the only photo of its stem below ``images``. What is
-    written, and how a file that fails, an interruption and ``resume`` are dealt with, is as in
-    :func:`upscore.inference.batch.predict_files`.
+    A result ``NAME`` is read by :func:`upscore.inference.foreign_predictions.read_prediction` and
+    belongs to the photo ``images/NAME.*``, or else to the only photo of its stem below
+    ``images``. Output, failures, interruption and ``resume`` work as in
+    :func:`upscore.inference.predict_files.predict_files`.
 
     Args:
         settings: of the CRF.
@@ -153,13 +146,12 @@ def refine_files(
         WorkError: a process died.
     """
     begin = time.perf_counter()
-    products = require_products(save)
-    if workers is not None and workers < 1:
-        raise SettingsError(f"workers is {workers}; allowed: 1 or more")
-    jobs = find_jobs(inputs, out, STORED)
+    formats = require_formats(save)
+    num_processes(workers, 0, worth=WORTH)  # refuses a bad number
+    jobs = find_inputs(inputs, out, PREDICTIONS)
     _require_fit(jobs, num_classes, confidence)
     index = PhotoIndex(images, out=out)
-    targets = {job: [result_path(out, product, job.name) for product in products] for job in jobs}
+    targets = {job: [output_path(out, name, job.name) for name in formats] for job in jobs}
     refuse_overwriting({job.source: paths for job, paths in targets.items()})
     summary = Summary(verb="refined")
     todo: list[Task] = []
@@ -176,25 +168,27 @@ def refine_files(
     refuse_overwriting({photo: targets[job] for job, photo in todo})
     make_folder(out)
 
-    cores = num_cores()
-    processes = max(1, min(workers or cores, len(todo) if workers else len(todo) // WORTH))
-    threads = None if processes == 1 else max(1, cores // processes)
-    work = Refinement(settings, out, products, confidence, num_classes, max_pixels, threads)
+    processes = num_processes(workers, len(todo), worth=WORTH)
+    threads = None if processes == 1 else max(1, num_cores() // processes)
+    work = Refinement(settings, out, formats, confidence, num_classes, max_pixels, threads)
     done = summary.skipped + len(summary.failures)
     if progress:
         progress(done, len(jobs))
-    outcomes: Generator[tuple[Task, str | None], None, None]
-    if processes == 1:
-        outcomes = ((task, work(task)) for task in todo)
-    else:
-        _compile(settings)
-        outcomes = in_processes(work, todo, processes=processes)
+    outcomes = map_items(
+        work,
+        todo,
+        name=_source,
+        doing="refine it",
+        processes=processes,
+        item_errors=(DataError, NotFoundError, SettingsError),
+        if_died="what was finished is kept. Go on with --resume and fewer --workers",
+    )
     with contextlib.closing(outcomes):
-        for number, ((job, _), message) in enumerate(outcomes, start=1):
-            if message is None:
-                summary.images += 1
+        for number, ((job, _), outcome) in enumerate(outcomes, start=1):
+            if isinstance(outcome, Failure):
+                summary.failures.append((job.source, outcome.message))
             else:
-                summary.failures.append((job.source, message))
+                summary.images += 1
             if progress:
                 progress(done + number, len(jobs))
     place = {job.source: number for number, job in enumerate(jobs)}
@@ -203,7 +197,7 @@ def refine_files(
     return summary
 
 
-def _require_fit(jobs: Sequence[Job], num_classes: int | None, confidence: float) -> None:
+def _require_fit(jobs: Sequence[InputFile], num_classes: int | None, confidence: float) -> None:
     if num_classes is not None and num_classes < 1:
         raise SettingsError(f"--classes is {num_classes}; allowed: 1 or more")
     if not 0 < confidence < 1:
@@ -217,20 +211,16 @@ def _require_fit(jobs: Sequence[Job], num_classes: int | None, confidence: float
         unary_from_labels(np.zeros((1, 1), np.uint8), num_classes, confidence)  # do they fit?
 
 
-def _compile(settings: CRFSettings) -> None:
-    """Let this process compile, and tell so, what each of the others would compile for itself."""
-    table = settings.compatibility
-    num_classes = len(table) if isinstance(table, tuple) else 2
-    uniform = np.full((num_classes, 2, 2), 1 / num_classes, np.float32)
-    settings.build(threads=1)(np.zeros((2, 2, 3), np.uint8), probabilities=uniform)
+def _source(task: Task) -> str:
+    return str(task[0].source)
 
 
-def _sizes(source: Path, stored: Stored, photo: Path, image: tuple[int, ...]) -> str:
+def _sizes(source: Path, prediction: StoredPrediction, photo: Path, image: tuple[int, ...]) -> str:
     height, width, *_ = image
-    shape = stored.array.shape
+    rows, columns = prediction.size
+    shape = prediction.array.shape
     text = (
-        f"{source}: of {stored.size[1]}x{stored.size[0]} (shape {shape}), but its photo {photo} is "
-        f"{width}x{height}"
+        f"{source}: of {columns}x{rows} (shape {shape}), but its photo {photo} is {width}x{height}"
     )
     if shape[:2] == (height, width):
         return (

@@ -1,36 +1,55 @@
-"""The one protocol: a segmenter turns an RGB image of any size into class scores."""
+"""Base class of everything that labels an RGB image of any size."""
 
 from __future__ import annotations
 
-from typing import Protocol
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
 
 import numpy as np
 import numpy.typing as npt
 
 from upscore.core.labels import LabelMap, Labels, RGBImage
 
-Scores = npt.NDArray[np.float32]
-"""(C, H, W) float32."""
+ScoreMap = npt.NDArray[np.float32]
+"""Class scores or class probabilities of an image, (C, H, W) float32."""
 
 
-class Segmenter(Protocol):
-    """Whole-image networks, ensembles and refinements are all segmenters."""
+class Segmenter(ABC):
+    """A network, an ensemble or a refinement that labels images of any size.
+
+    A subclass defines ``labels`` and ``probabilities``; ``scores``, ``predict`` and
+    ``predict_batch`` follow from them. It overrides those that it can compute faster, and
+    ``scores`` if its network gives scores before a softmax.
+    """
 
     @property
+    @abstractmethod
     def labels(self) -> Labels:
-        """The classes that the first axis of the scores stands for."""
+        """The classes, in the order of the first axis of scores and probabilities."""
 
-    def scores(self, image: RGBImage) -> Scores:
-        """(H, W, 3) uint8 -> class scores (C, H, W) float32 at the image's size."""
+    @abstractmethod
+    def probabilities(self, image: RGBImage) -> ScoreMap:
+        """(H, W, 3) uint8 -> class probabilities (C, H, W) float32 in [0, 1].
 
-    def probabilities(self, image: RGBImage) -> Scores:
-        """Softmax of the scores over the classes: (C, H, W) float32 in [0, 1]."""
+        Raises:
+            DataError: not such an image.
+        """
+
+    def scores(self, image: RGBImage) -> ScoreMap:
+        """Class scores whose softmax is ``probabilities``: (C, H, W) float32. Raises as those."""
+        return log_scores(self.probabilities(image))
 
     def predict(self, image: RGBImage) -> LabelMap:
-        """(H, W) uint8, the class of the highest score."""
+        """The first class of the highest probability: (H, W) uint8. Raises as those."""
+        labels: LabelMap = self.probabilities(image).argmax(axis=0).astype(np.uint8)
+        return labels
+
+    def predict_batch(self, images: Sequence[RGBImage]) -> list[LabelMap]:
+        """Label maps of several images, each of any size, in their order. Raises as ``predict``."""
+        return [self.predict(image) for image in images]
 
 
-def softmax(scores: Scores) -> Scores:
+def softmax(scores: ScoreMap) -> ScoreMap:
     """Softmax over the first axis, written into ``scores`` itself: one array, not three."""
     scores -= scores.max(axis=0)
     np.exp(scores, out=scores)
@@ -38,7 +57,7 @@ def softmax(scores: Scores) -> Scores:
     return scores
 
 
-def log_scores(probabilities: Scores) -> Scores:
+def log_scores(probabilities: ScoreMap) -> ScoreMap:
     """Scores whose softmax is ``probabilities``: their logarithm, written into the array itself."""
     np.maximum(probabilities, np.finfo(np.float32).tiny, out=probabilities)  # 0 would give -inf
     return np.log(probabilities, out=probabilities)

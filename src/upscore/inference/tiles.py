@@ -1,22 +1,20 @@
-"""Photos too large for memory, in overlapping tiles that are blended without a seam."""
+"""Large photos in overlapping tiles that are blended without a seam."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 import numpy.typing as npt
 
 from upscore.core.images import require_rgb
 from upscore.core.labels import LabelMap, Labels, RGBImage
+from upscore.core.limits import DEFAULT_TILE
 from upscore.errors import SettingsError
-from upscore.inference.segmenter import Scores, Segmenter, softmax
+from upscore.inference.segmenter import ScoreMap, Segmenter, softmax
 
 STRIDE = 32
-"""Five pools of two: tiles that begin at its multiples see the pooling grid of the whole photo."""
-
-DEFAULT_TILE = 1024
-"""Pixels. With a full-width FCN-8s a process that labels such tiles stays below 2 GiB."""
+"""Five pools of two: in tiles that begin at its multiples, pools fall as in the whole photo."""
 
 MIN_TILE = 4 * STRIDE
 
@@ -32,16 +30,16 @@ def require_tile(tile: int) -> None:
     )
 
 
-class Tiled:
-    """Another segmenter, asked tile by tile where a photo's side is over ``tile`` pixels.
+class Tiled(Segmenter):
+    """Another segmenter, applied tile by tile to photos with a side over ``tile`` pixels.
 
-    Neighbours overlap by a quarter of a tile. Across the middle half of an overlap the scores go
-    over from one to the other along a smooth ramp, so the outer quarters, where a network sees
-    nothing but padding beyond, do not count. Only one row of tiles is held besides the result:
+    Neighbours overlap by a quarter of a tile. The scores change from one tile to the other along a
+    smooth ramp over the middle half of the overlap. The outer quarters, next to which the network
+    had only padding, do not count. Besides the result only one row of tiles is in memory:
     ``predict`` needs memory in proportion to the photo's width, not its area.
 
     Args:
-        base: what labels each tile.
+        base: the segmenter of a tile.
         tile: side in pixels, a multiple of 32 from 128 on.
 
     Raises:
@@ -59,7 +57,7 @@ class Tiled:
     def labels(self) -> Labels:
         return self.base.labels
 
-    def scores(self, image: RGBImage) -> Scores:
+    def scores(self, image: RGBImage) -> ScoreMap:
         """(H, W, 3) uint8 -> blended class scores (C, H, W) float32.
 
         Raises:
@@ -68,17 +66,17 @@ class Tiled:
         require_rgb(image)
         if self._fits(image):
             return self.base.scores(image)
-        whole: Scores = np.empty((len(self.labels), *image.shape[:2]), dtype=np.float32)
+        whole: ScoreMap = np.empty((len(self.labels), *image.shape[:2]), dtype=np.float32)
         for top, rows in self._finished_rows(image):
             whole[:, top : top + rows.shape[1]] = rows
         return whole
 
-    def probabilities(self, image: RGBImage) -> Scores:
+    def probabilities(self, image: RGBImage) -> ScoreMap:
         """Softmax of the blended scores, (C, H, W) float32 in [0, 1]. Raises as ``scores``."""
         require_rgb(image)
         if self._fits(image):
             return self.base.probabilities(image)
-        whole: Scores = np.empty((len(self.labels), *image.shape[:2]), dtype=np.float32)
+        whole: ScoreMap = np.empty((len(self.labels), *image.shape[:2]), dtype=np.float32)
         for top, rows in self._finished_rows(image):
             whole[:, top : top + rows.shape[1]] = softmax(rows.copy())
         return whole
@@ -93,34 +91,41 @@ class Tiled:
             whole[top : top + rows.shape[1]] = rows.argmax(axis=0)
         return whole
 
+    def predict_batch(self, images: Sequence[RGBImage]) -> list[LabelMap]:
+        """Label maps of several images; those that need no tiles are one batch. Raises likewise."""
+        for image in images:
+            require_rgb(image)
+        whole = iter(self.base.predict_batch([image for image in images if self._fits(image)]))
+        return [next(whole) if self._fits(image) else self.predict(image) for image in images]
+
     def _fits(self, image: RGBImage) -> bool:
         return bool(max(image.shape[:2]) <= self.tile)
 
-    def _finished_rows(self, image: RGBImage) -> Iterator[tuple[int, Scores]]:
-        """Pieces (first row, scores (C, rows, W)) from top to bottom that no later tile changes."""
+    def _finished_rows(self, image: RGBImage) -> Iterator[tuple[int, ScoreMap]]:
+        """(First row, final scores (C, rows, W)) of pieces of the photo, from top to bottom."""
 
-        def score(rows: slice, columns: slice) -> Scores:
+        def score(rows: slice, columns: slice) -> ScoreMap:
             return self.base.scores(image[rows, columns])
 
         height, width, _ = image.shape
         return blended_rows(score, len(self.labels), height, width, tile=self.tile)
 
 
-ScoreWindow = Callable[[slice, slice], Scores]
+ScoreWindow = Callable[[slice, slice], ScoreMap]
 """Rows and columns of a photo -> class scores (C, rows, columns) of that window."""
 
 
 def blended_rows(
     score: ScoreWindow, num_classes: int, height: int, width: int, *, tile: int
-) -> Iterator[tuple[int, Scores]]:
-    """Tiles of a photo of ``height`` x ``width``, blended, in pieces from top to bottom.
+) -> Iterator[tuple[int, ScoreMap]]:
+    """Blended scores of a photo of ``height`` x ``width``, in pieces from top to bottom.
 
     Yields:
-        First row, and scores (C, rows, W) float32 that no later tile changes.
+        First row of the piece, and its final scores (C, rows, W) float32.
     """
     overlap = tile // 4 // STRIDE * STRIDE
     tops = starts(height, tile=tile, overlap=overlap)
-    above: Scores | None = None  # what the band before left for the overlap
+    above: ScoreMap | None = None  # the rows of the band before that overlap with this one
     for index, top in enumerate(tops):
         bottom = min(top + tile, height)
         band = _band(score, num_classes, slice(top, bottom), width, tile, overlap)
@@ -136,9 +141,9 @@ def blended_rows(
 
 def _band(
     score: ScoreWindow, num_classes: int, rows: slice, width: int, tile: int, overlap: int
-) -> Scores:
+) -> ScoreMap:
     """Scores (C, rows, W) of one row of tiles, blended along the width."""
-    band: Scores = np.empty((num_classes, rows.stop - rows.start, width), dtype=np.float32)
+    band: ScoreMap = np.empty((num_classes, rows.stop - rows.start, width), dtype=np.float32)
     end = 0
     for left in starts(width, tile=tile, overlap=overlap):
         right = min(left + tile, width)
@@ -152,9 +157,9 @@ def _band(
 
 
 def starts(length: int, *, tile: int, overlap: int) -> list[int]:
-    """First pixels of the tiles along a side; every one but the last is ``tile`` long.
+    """First pixels of the tiles along a side. Each is ``tile`` long, except for the last.
 
-    The last one ends with the photo and may be shorter, but is longer than the overlap.
+    The last tile ends with the photo; it may be shorter, but is longer than the overlap.
     """
     step = tile - overlap
     return list(range(0, max(1, length - overlap), step))
@@ -168,8 +173,8 @@ def ramp(length: int) -> npt.NDArray[np.float32]:
     return weights
 
 
-def _blend(earlier: Scores, later: Scores, *, axis: int) -> None:
-    """earlier += weight * (later - earlier), in place: where both agree nothing changes at all."""
+def _blend(earlier: ScoreMap, later: ScoreMap, *, axis: int) -> None:
+    """earlier += weight * (later - earlier), in place: equal values stay exactly the same."""
     shape = [1, 1, 1]
     shape[axis] = earlier.shape[axis]
     earlier += ramp(earlier.shape[axis]).reshape(shape) * (later - earlier)

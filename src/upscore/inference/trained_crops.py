@@ -1,8 +1,7 @@
-"""A network over proposals as it was trained: what its run says of the boxes that it learned from.
+"""Instance-wise segmentation with the crop geometry of the network's training.
 
-What a box shows in training (grown by how much, stretched or an undistorted square, cut off at the
-photo's border or not, resized to which size) stands in ``config.json`` of the model, and in
-``recipe.yaml`` of its run, where older runs have it alone.
+The geometry (growth, undistorted squares or stretched boxes, cut off at the photo's border or not,
+input size) is in ``config.json`` of the model. Older runs have it only in their ``recipe.yaml``.
 """
 
 from __future__ import annotations
@@ -17,18 +16,17 @@ from upscore.core.runtime import Runtime
 from upscore.core.settings import build, load_yaml, set_key
 from upscore.errors import RunError, SettingsError, UpscoreError
 from upscore.inference.instance_wise import PAPER, PRESETS, InstanceSettings, InstanceWise
-from upscore.inference.run_network import find_model
-from upscore.models.checkpoint import CONFIG, crops_from_config, load_model
-from upscore.proposals.proposals import ProposalSource
+from upscore.models.checkpoint import CONFIG, crops_from_config, find_model, load_model
+from upscore.proposals.base import ProposalSource
 
 WINDOW = ("growth", "square", "leave_image", "input_size")
-"""Settings that say what the network is shown of a box; the run's where nobody gives another."""
+"""Settings of the crop geometry: those of the run, unless others are given."""
 
 
 def trained_settings(path: Path) -> dict[str, Any]:
-    """Those of :data:`WINDOW` that a run or model folder tells; of a network of whole photos none.
+    """The crop geometry (:data:`WINDOW`) of a run or model folder; empty if trained on photos.
 
-    The one exception: ``input_size`` of a network that learned from square crops of photos.
+    A network that was trained on square crops of photos has its ``input_size``.
 
     Raises:
         NotFoundError, RunError: as ``find_model``, or a damaged ``config.json``.
@@ -43,14 +41,14 @@ def trained_settings(path: Path) -> dict[str, Any]:
         return _of(crops)
     try:
         return _from_recipe(load_yaml(folder.parent / "recipe.yaml"))
-    except UpscoreError:  # none, or one that tells nothing of boxes
+    except UpscoreError:  # no recipe, or one without crops
         return {}
 
 
 def instance_settings(
     path: Path, given: Mapping[str, Any], *, preset: Literal["paper", "released"] = "paper"
 ) -> InstanceSettings:
-    """Settings for a network: what is given, else the window of its training, else the preset's.
+    """Settings for a network: those given, else those of its training, else the preset's.
 
     Args:
         path: run or model folder.
@@ -58,7 +56,7 @@ def instance_settings(
 
     Raises:
         NotFoundError, RunError: as :func:`trained_settings`.
-        SettingsError: a setting that cannot be.
+        SettingsError: an invalid setting.
     """
     content = {**PRESETS[preset].model_dump(), **trained_settings(path), **given}
     return build(InstanceSettings, content, str(path))
@@ -72,18 +70,18 @@ def load_instance_wise(
     preset: Literal["paper", "released"] = "paper",
     **given: Any,
 ) -> InstanceWise:
-    """The network of a run, ready to label photos box by box, each box shown as in its training.
+    """The network of a run for instance-wise segmentation, with the crops of its training.
 
     Args:
         path: run or model folder.
-        proposals: where boxes come from.
+        proposals: the source of boxes.
         runtime: device and precision with ``auto`` resolved.
-        preset: what the other settings are that are not given.
+        preset: the source of all settings that are not given.
         given: of ``InstanceSettings``, as ``top=100``; ``square=False`` overrides the training.
 
     Raises:
         NotFoundError, RunError: as ``find_model``, or a model that is damaged or too new.
-        SettingsError: a setting that cannot be.
+        SettingsError: an invalid setting.
     """
     settings = instance_settings(path, given, preset=preset)
     saved = load_model(find_model(path))
@@ -97,10 +95,10 @@ def _of(crops: CropGeometry) -> dict[str, Any]:
 
 
 def _from_recipe(content: dict[str, Any]) -> dict[str, Any]:
-    """By a ``recipe.yaml``: its last stage counts, whose weights are the run's.
+    """The crop geometry in a ``recipe.yaml``, of its last stage, whose weights are the run's.
 
     Raises:
-        SettingsError: nothing that makes sense.
+        SettingsError: a recipe with other contents.
     """
     stages = content.get("stages")
     last = stages[-1] if isinstance(stages, list) and stages else {}

@@ -1,4 +1,4 @@
-"""Video files, frame by frame (extra ``video``: PyAV)."""
+"""Segmentation of video files, frame by frame (extra ``video``: PyAV)."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import contextlib
 import importlib.util
 import itertools
 import shutil
-import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from fractions import Fraction
 from pathlib import Path
@@ -15,15 +14,13 @@ from typing import Any
 import numpy as np
 
 from upscore.core.draw import legend, overlay
-from upscore.core.files import atomic_path, make_folder
-from upscore.core.images import write_label_map
+from upscore.core.files import atomic_path, make_folder, temporary_name
 from upscore.core.labels import LabelMap, Labels, RGBImage
-from upscore.core.prefetch import prefetch
+from upscore.core.parallel.prefetch import prefetch
+from upscore.core.parallel.writer import Writer
 from upscore.errors import DataError, MissingExtraError, OutputError
-from upscore.inference.inputs import Job
-from upscore.inference.results import Product, write_probabilities
-from upscore.inference.segmenter import Scores
-from upscore.inference.writer import Writer
+from upscore.inference.inputs import InputFile
+from upscore.inference.outputs import FORMATS, LabelledImage
 
 DEPTH = 4
 """Frames that wait decoded, and as many to be encoded."""
@@ -40,17 +37,18 @@ def require_video() -> None:
         )
 
 
-def video_path(out: Path, product: Product, name: str) -> Path:
-    """``out/overlay/NAME.mp4``; the folders ``out/labels/NAME`` and ``out/probabilities/NAME``."""
-    return out / product / (f"{name}.mp4" if product == "overlay" else name)
+def video_path(out: Path, output_format: str, name: str) -> Path:
+    """``out/overlay/NAME.mp4``, or ``out/labels/NAME`` and the like: folders of frames."""
+    is_film = FORMATS[output_format].is_film
+    return out / output_format / (f"{name}.mp4" if is_film else name)
 
 
 def label_video(
-    job: Job,
-    network: Callable[[RGBImage], tuple[LabelMap, Scores | None]],
+    file: InputFile,
+    network: Callable[[RGBImage], LabelledImage],
     label_set: Labels,
     out: Path,
-    products: Sequence[Product],
+    formats: Sequence[str],
     *,
     max_pixels: int,
     writer: Writer,
@@ -58,11 +56,10 @@ def label_video(
     """Label every frame; returns their number. Each result appears when all frames are done.
 
     ``overlay`` is a video at the original's average frame rate, without sound, with a legend of
-    all classes below; ``labels`` and ``probabilities`` are folders of one file a frame, from
-    ``000001.png`` and ``000001.npz`` on.
+    all classes below. The other formats are folders of one file a frame, as ``000001.png``.
 
     Args:
-        network: (H, W, 3) uint8 frame -> labels, and probabilities where they are to be saved.
+        network: labels a frame (H, W, 3) uint8, with probabilities if a format needs them.
 
     Raises:
         DataError: not a video, damaged, frames over ``max_pixels`` or of changing size.
@@ -70,31 +67,26 @@ def label_video(
     """
     count = 0
     with contextlib.ExitStack() as stack:
-        frames, rate = stack.enter_context(_open_frames(job.source, max_pixels))
-        folders = {
-            product: stack.enter_context(_whole_folder(video_path(out, product, job.name)))
-            for product in products
-            if product != "overlay"
-        }
-        stack.callback(writer.drain)  # before the folders go, in case of an error
-        film: _Film | None = None
-        if "overlay" in products:
-            path = video_path(out, "overlay", job.name)
-            film = stack.enter_context(_film(path, rate, label_set))
+        frames, rate = stack.enter_context(_open_frames(file.source, max_pixels))
+        folders: dict[str, Path] = {}
+        films: list[_Film] = []
+        for name in formats:
+            path = video_path(out, name, file.name)
+            if FORMATS[name].is_film:
+                films.append(stack.enter_context(_film(path, rate, label_set)))
+            else:
+                folders[name] = stack.enter_context(_whole_folder(path))
+        stack.callback(writer.drain)  # after an error, before the folders are removed
         for frame in frames:
-            labels, probabilities = network(frame)
+            item = network(frame)
             count += 1
-            if "labels" in folders:
-                writer.put(
-                    write_label_map, folders["labels"] / f"{count:06d}.png", labels, label_set
-                )
-            if "probabilities" in folders:
-                target = folders["probabilities"] / f"{count:06d}.npz"
-                writer.put(write_probabilities, target, probabilities, label_set)
-            if film is not None:
-                film.put(frame, labels)
+            for name, folder in folders.items():
+                path = folder / f"{count:06d}{FORMATS[name].suffix}"
+                writer.put(FORMATS[name].write, path, item)
+            for film in films:
+                film.put(frame, item.labels)
         if not count:
-            raise DataError(f"{job.source}: holds no frame that can be decoded; remove the file")
+            raise DataError(f"{file.source}: holds no frame that can be decoded; remove the file")
         writer.flush()
     return count
 
@@ -120,7 +112,7 @@ def _open_frames(path: Path, max_pixels: int) -> Iterator[tuple[Iterator[RGBImag
             )
         rate = Fraction(stream.average_rate or stream.guessed_rate or 25)
         decoded = _decode(container, stream, path)
-        # one thread, as decoding is a sequence; it only runs ahead of the network
+        # one thread, since frames are decoded in order; it works ahead of the network
         ahead = prefetch(
             lambda _: next(decoded, None), itertools.repeat(None), workers=1, depth=DEPTH
         )
@@ -143,7 +135,7 @@ def _decode(container: Any, stream: Any, path: Path) -> Iterator[RGBImage]:
     try:
         for frame in container.decode(stream):
             image: RGBImage = frame.to_ndarray(format="rgb24")
-            # phones store the sensor's frame and an angle (counter-clockwise, like rot90)
+            # phones store the sensor's frame and an angle (counter-clockwise, as for rot90)
             turns = round(getattr(frame, "rotation", 0) / 90) % 4
             image = np.ascontiguousarray(np.rot90(image, turns))
             first = first or image.shape
@@ -161,7 +153,7 @@ def _decode(container: Any, stream: Any, path: Path) -> Iterator[RGBImage]:
 
 
 class _Film:
-    """An overlay video being written by one thread."""
+    """An overlay video that one thread writes."""
 
     def __init__(self, container: Any, rate: Fraction, label_set: Labels, writer: Writer) -> None:
         self._container = container
@@ -192,7 +184,7 @@ class _Film:
             self._container.mux(packet)
 
     def _begin(self, height: int, width: int) -> None:
-        """Frame above, legend below, on white; sides even, as the encoders want them."""
+        """A frame above the legend, on white. Both sides are even, as the encoders require."""
         import av
 
         strip = legend(self._label_set, width=width)
@@ -227,17 +219,17 @@ def _film(path: Path, rate: Fraction, label_set: Labels) -> Iterator[_Film]:
 
 @contextlib.contextmanager
 def _whole_folder(path: Path) -> Iterator[Path]:
-    """A temporary folder that becomes ``path``, in place of what was there, on success."""
+    """A temporary folder that replaces ``path`` when the block succeeds."""
     make_folder(path.parent)
+    temporary = temporary_name(path)
     try:
-        temporary = Path(tempfile.mkdtemp(prefix=f".{path.name[:80]}.", dir=path.parent))
+        temporary.mkdir()  # not mkdtemp, whose folders are private
     except OSError as error:
         raise OutputError(f"cannot write {path}: {error.strerror or error}") from error
     try:
         yield temporary
         if path.exists():
             shutil.rmtree(path)
-        temporary.chmod(0o755)  # mkdtemp makes folders private; results are not
         temporary.replace(path)
     except OSError as error:
         if isinstance(error, OutputError):

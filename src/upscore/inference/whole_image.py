@@ -1,6 +1,8 @@
-"""A network over the whole photo in one go."""
+"""A fully convolutional network applied to whole images."""
 
 from __future__ import annotations
+
+from collections.abc import Sequence
 
 import numpy as np
 import torch
@@ -9,27 +11,27 @@ from torch import Tensor, nn
 from upscore.core.images import InputSpec, require_rgb
 from upscore.core.labels import LabelMap, Labels, RGBImage
 from upscore.core.runtime import Runtime
-from upscore.inference.prepared import PreparedNetwork
-from upscore.inference.segmenter import Scores
+from upscore.inference.optimized_model import InferenceModel
+from upscore.inference.segmenter import ScoreMap, Segmenter
 
 
-class WholeImage:
-    """The segmenter that is a fully convolutional network (CVPR 2015, section 3).
+class WholeImage(Segmenter):
+    """A fully convolutional network as a segmenter (CVPR 2015, section 3).
 
-    It works on a copy of the model (see :class:`PreparedNetwork`); weights may stay shared, so a
-    model that goes on training wants a new ``WholeImage`` each time.
+    It works on a copy of the model (see :class:`InferenceModel`) that may share weights with it, so
+    a model whose training goes on needs a new ``WholeImage`` each time.
 
     Args:
         model: (N, 3, H, W) float -> (N, C, H, W) scores, for any H and W from 1.
         labels: names and colours of its C classes.
-        input_spec: how its input is prepared.
+        input_spec: the preparation of its input.
         runtime: device and precision with ``auto`` resolved.
     """
 
     def __init__(
         self, model: nn.Module, labels: Labels, input_spec: InputSpec, runtime: Runtime
     ) -> None:
-        self.network = PreparedNetwork(model, labels, input_spec, runtime)
+        self.network = InferenceModel(model, labels, input_spec, runtime)
 
     @property
     def labels(self) -> Labels:
@@ -42,21 +44,21 @@ class WholeImage:
         array = np.require(image, requirements=["C", "W"])  # torch warns of read-only memory
         return self.network(torch.from_numpy(array)[None])
 
-    def scores(self, image: RGBImage) -> Scores:
+    def scores(self, image: RGBImage) -> ScoreMap:
         """(H, W, 3) uint8 -> class scores (C, H, W) float32.
 
         Raises:
             DataError: not such an image.
             RunError: the network's classes are not those of ``labels``.
         """
-        array: Scores = self._score_map(image)[0].float().contiguous().cpu().numpy()
+        array: ScoreMap = self._score_map(image)[0].float().contiguous().cpu().numpy()
         return array
 
-    def probabilities(self, image: RGBImage) -> Scores:
+    def probabilities(self, image: RGBImage) -> ScoreMap:
         """Softmax of the scores: (C, H, W) float32 in [0, 1]. Raises as ``scores``."""
         with torch.inference_mode():
             map_ = self._score_map(image)[0].float().softmax(dim=0)
-            array: Scores = map_.contiguous().cpu().numpy()
+            array: ScoreMap = map_.contiguous().cpu().numpy()
         return array
 
     def predict(self, image: RGBImage) -> LabelMap:
@@ -66,3 +68,20 @@ class WholeImage:
             _, winners = self._score_map(image)[0].max(dim=0)
             labels: LabelMap = winners.byte().cpu().numpy()
         return labels
+
+    def predict_batch(self, images: Sequence[RGBImage]) -> list[LabelMap]:
+        """Label maps of several images; those of equal size go through the network together.
+
+        Memory is that of all images of one size at once. Raises as ``scores``.
+        """
+        by_size: dict[tuple[int, ...], list[int]] = {}
+        for index, image in enumerate(images):
+            require_rgb(image)
+            by_size.setdefault(image.shape, []).append(index)
+        found: dict[int, LabelMap] = {}
+        for indices in by_size.values():
+            pixels = torch.from_numpy(np.stack([images[index] for index in indices]))
+            with torch.inference_mode():
+                _, winners = self.network(pixels).max(dim=1)
+                found.update(zip(indices, winners.byte().cpu().numpy(), strict=True))
+        return [found[index] for index in range(len(images))]

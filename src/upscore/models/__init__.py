@@ -1,1 +1,1 @@
-"""Networks: a batch of images (N, 3, H, W) becomes class scores (N, C, H, W)."""
+"""Networks: a batch of images (N, 3, H, W) -> class scores (N, C, H, W)."""

@@ -17,13 +17,14 @@ from upscore.core.crop_geometry import CropGeometry
 from upscore.core.files import atomic_path, make_folder, read_json, write_json
 from upscore.core.images import InputSpec
 from upscore.core.labels import Labels
+from upscore.core.run_folder import RunFolder
 from upscore.core.settings import build
 from upscore.errors import NotFoundError, OutputError, RunError, SettingsError
-from upscore.models.catalog import create_model
-from upscore.models.network import Network, count_parameters
+from upscore.models.base import Network, count_parameters
+from upscore.models.factory import create_model
 
 FORMAT_VERSION = 1
-"""Raised when a model folder of this program could not be read by an older one."""
+"""Version of model folders; it changes when older versions of upscore cannot read new ones."""
 
 CONFIG = "config.json"
 WEIGHTS = "model.safetensors"
@@ -31,11 +32,11 @@ WEIGHTS = "model.safetensors"
 
 @dataclass(frozen=True)
 class SavedModel:
-    """A network as loaded: in eval mode, float32, on the CPU, with what belongs to it.
+    """A loaded network in eval mode, float32, on the CPU, with its labels and input specification.
 
     Attributes:
-        crops: what boxes showed in training; None for one trained on photos, or by an upscore that
-            did not keep it here.
+        crops: how boxes were cropped in training; None for a network trained on whole photos, or
+            by an older upscore that did not save it here.
     """
 
     model: Network
@@ -57,11 +58,11 @@ def save_model(
     Weights go to disk as float32 in the default memory layout, from whatever device.
 
     Args:
-        crops: what boxes showed in training, of a network that was trained on crops.
+        crops: how boxes were cropped in training, for a network that was trained on crops.
 
     Raises:
-        SettingsError: not a network of the catalogue, one folded for inference, or one whose
-            number of classes is not that of ``labels``.
+        SettingsError: not a network of ``MODELS``, one folded for inference, or one whose number
+            of classes is not that of ``labels``.
         OutputError: cannot write.
     """
     if not isinstance(model, Network):
@@ -98,6 +99,31 @@ def save_model(
     )
 
 
+def find_model(path: Path) -> Path:
+    """The model folder of a run folder, or ``path`` itself if it is one.
+
+    Raises:
+        NotFoundError: no such folder.
+        RunError: neither a run folder nor a model folder, or a run without a model so far.
+    """
+    if not path.exists():
+        raise NotFoundError(f"{path}: no such run folder; `upscore train` makes one")
+    if path.is_dir() and ((path / CONFIG).exists() or (path / WEIGHTS).exists()):
+        return path
+    if path.is_dir() and not (path / "manifest.json").exists():
+        raise RunError(
+            f"{path}: neither a run folder (no manifest.json in it) nor a model folder (no "
+            "config.json in it); name the folder given to `upscore train --out`"
+        )
+    run = RunFolder.open(path)
+    if not run.model.exists():
+        raise RunError(
+            f"{path}: this run has no model yet, its training has not come to the first "
+            "validation; go on with the same `upscore train` command and --resume"
+        )
+    return run.model
+
+
 def load_model(folder: Path) -> SavedModel:
     """Read a model folder. Every key must be there, no other, each of the right shape.
 
@@ -106,7 +132,7 @@ def load_model(folder: Path) -> SavedModel:
         RunError: not a model folder, half-written, damaged, from a newer upscore, or weights that
             do not fit; the message names the file and the key.
     """
-    config = _read_config(folder)
+    config = read_config(folder)
     path = folder / CONFIG
     try:
         labels = Labels.from_json(config["classes"])
@@ -133,17 +159,17 @@ def load_model(folder: Path) -> SavedModel:
 
 
 def crops_from_config(config: Mapping[str, Any]) -> CropGeometry | None:
-    """What boxes showed in training, by a config.json. Raises SettingsError where that is wrong."""
+    """Crop settings of the training in a config.json. Raises SettingsError where they are wrong."""
     crops = config.get("crops")
     return None if crops is None else build(CropGeometry, crops, "crops")
 
 
 def read_state(folder: Path) -> tuple[dict[str, Tensor], InputSpec]:
-    """The weights of a model folder, float32 by key, and the input that they want.
+    """The weights of a model folder, float32 by key, and their input specification.
 
     Raises as :func:`load_model`.
     """
-    config = _read_config(folder)
+    config = read_config(folder)
     try:
         input_spec = InputSpec.from_json(config["input_spec"])
     except (KeyError, TypeError) as error:
@@ -152,7 +178,7 @@ def read_state(folder: Path) -> tuple[dict[str, Tensor], InputSpec]:
 
 
 def fit(model: nn.Module, state: Mapping[str, Tensor], *, source: Path) -> None:
-    """Give ``model`` exactly the weights ``state`` (they are taken over, not copied).
+    """Load exactly the weights ``state`` into ``model`` (assigned, not copied).
 
     Raises:
         RunError: a key is missing, left over, or of another shape or type; it is named.
@@ -175,7 +201,7 @@ def _plain(value: Tensor) -> Tensor:
 
 
 def _complaint(state: Mapping[str, Tensor], wanted: Mapping[str, Tensor]) -> str | None:
-    """What is wrong with ``state``, or None."""
+    """The first difference in keys, shapes or types, or None."""
     for what, keys in (
         ("no weights for", [key for key in wanted if key not in state]),
         ("left-over weights", [key for key in state if key not in wanted]),
@@ -192,7 +218,13 @@ def _complaint(state: Mapping[str, Tensor], wanted: Mapping[str, Tensor]) -> str
     return None
 
 
-def _read_config(folder: Path) -> dict[str, Any]:
+def read_config(folder: Path) -> dict[str, Any]:
+    """The content of config.json of a model folder.
+
+    Raises:
+        NotFoundError: no such folder.
+        RunError: not a model folder, half-written, damaged, or from a newer upscore.
+    """
     if not folder.exists():
         raise NotFoundError(f"{folder}: no such model folder")
     path = folder / CONFIG
@@ -216,7 +248,7 @@ def _read_config(folder: Path) -> dict[str, Any]:
 
 
 def _read_weights(path: Path) -> tuple[dict[str, Tensor], Any]:
-    """Weights and, where the file has it, which network they belong to."""
+    """Weights and, where the file has it, architecture and options of their network."""
     try:
         with safe_open(path, framework="pt") as file:
             state = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 (no mapping)

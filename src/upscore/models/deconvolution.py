@@ -1,4 +1,4 @@
-"""Deconvolutions of stride 1 (DeconvNet section 3.2.2), in the layout in which they are released.
+"""Deconvolutions of stride 1 (DeconvNet section 3.2.2), with weights laid out as released.
 
 With stride 1, a deconvolution is a convolution whose kernel is flipped and whose channels are
 exchanged. Weights stay as ``nn.ConvTranspose2d`` has them, (in, out, kh, kw), which is also Caffe's
@@ -11,20 +11,20 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from upscore.models.layers import bilinear_kernel
+from upscore.models.layers import FoldableBlock, bilinear_kernel, merge_norm
 
 NORMAL_STD = 0.01
-"""Deviation of the papers' decoder at its start (deconvnet-reference.md section 2)."""
+"""Standard deviation of the decoder's initial weights in the papers."""
 
 
-class MatrixConvTranspose2d(nn.ConvTranspose2d):
-    """An unpadded deconvolution of stride 1 that a CPU does as one matrix product.
+class Im2colConvTranspose2d(nn.ConvTranspose2d):
+    """Unpadded deconvolution of stride 1, on a CPU as one matrix product.
 
     (N, C, H, W) -> (N, O, H + kh - 1, W + kw - 1). The same sums in another order, so equal up to
     rounding, forward and backward. On the 1x1 map that DeconvNet was made for the product is the
-    answer; of larger maps it gives the stamps, which are then added up, in float32 at least. As
-    a convolution, a 7x7 kernel would mostly multiply padding. Elsewhere than on a CPU it is the
-    plain deconvolution.
+    result; on larger maps it gives one kernel-sized patch per element, and overlapping patches are
+    added in float32 or float64. As a convolution, a 7x7 kernel would mostly multiply padding. On
+    other devices this is the plain deconvolution.
     """
 
     def forward(self, x: Tensor, output_size: list[int] | None = None) -> Tensor:
@@ -47,19 +47,19 @@ class MatrixConvTranspose2d(nn.ConvTranspose2d):
         return y if self.bias is None else y + self.bias.to(y.dtype).view(-1, 1, 1)
 
 
-class DeconvBlock(nn.Module):
-    """Deconvolution of stride 1, batch norm if asked, ReLU.
+class DeconvBlock(FoldableBlock):
+    """Deconvolution of stride 1, optional batch norm, ReLU.
 
-    (N, in_channels, H, W) -> (N, out_channels, H, W) with ``padded``, which wants an odd kernel;
-    else (N, out_channels, H + kernel - 1, W + kernel - 1). The deconvolution has a bias also where
+    (N, in_channels, H, W) -> (N, out_channels, H, W) with ``padded``, which needs an odd kernel;
+    else (N, out_channels, H + kernel - 1, W + kernel - 1). The deconvolution has a bias even where
     the norm subtracts it again, as in the release.
 
     Args:
         init: ``normal``, the papers' Gaussian of deviation 0.01; ``he``, which keeps the size of
-            signals also where no norm does it; or ``bilinear``: half of ``he``'s noise, and with
-            ``padded`` each channel goes through, interpolated bilinearly, as in FCN's upsampling.
-        dense: whether an output element sees the whole kernel, or one element of it, as where the
-            input is 1x1; ``he`` has to know.
+            signals where no norm does; or ``bilinear``: half of ``he``'s noise, and with
+            ``padded`` each channel is passed on, interpolated bilinearly, as in FCN's upsampling.
+        dense: whether an output element sums over the whole kernel, or over one element of it, as
+            where the input is 1x1; ``he`` depends on it.
     """
 
     def __init__(
@@ -79,7 +79,7 @@ class DeconvBlock(nn.Module):
         if padded:
             self.deconv = nn.ConvTranspose2d(in_channels, out_channels, kernel, padding=kernel // 2)
         else:
-            self.deconv = MatrixConvTranspose2d(in_channels, out_channels, kernel)
+            self.deconv = Im2colConvTranspose2d(in_channels, out_channels, kernel)
         self.norm = nn.BatchNorm2d(out_channels) if batch_norm else nn.Identity()
         self.relu = nn.ReLU(inplace=True)
         seen = in_channels * (kernel**2 if dense else 1)
@@ -89,7 +89,7 @@ class DeconvBlock(nn.Module):
                 nn.init.normal_(self.deconv.weight, std=NORMAL_STD)
             case "bilinear" if padded:
                 nn.init.normal_(self.deconv.weight, std=he / 2)
-                _let_through(self.deconv.weight)
+                _add_bilinear_identity(self.deconv.weight)
             case _:
                 nn.init.normal_(self.deconv.weight, std=he)
         assert self.deconv.bias is not None
@@ -99,12 +99,22 @@ class DeconvBlock(nn.Module):
         out: Tensor = self.relu(self.norm(self.deconv(x)))
         return out
 
+    def fold(self) -> None:
+        """Merge the norm; a deconvolution that keeps the size becomes the equal convolution."""
+        if isinstance(self.norm, nn.BatchNorm2d):
+            merge_norm(self.deconv, self.norm)
+            self.norm = nn.Identity()
+        if isinstance(self.deconv, nn.ConvTranspose2d) and not isinstance(
+            self.deconv, Im2colConvTranspose2d
+        ):
+            self.deconv = as_convolution(self.deconv)
+
 
 @torch.no_grad()
-def _let_through(weight: Tensor) -> None:
-    """Add, to (in, out, k, k), a bilinear kernel of sum 3 from each channel to its like.
+def _add_bilinear_identity(weight: Tensor) -> None:
+    """Add a bilinear kernel of sum 3 from each input channel to the output channel of its index.
 
-    Where there are more channels in than out, several go to one.
+    ``weight`` is (in, out, k, k); input channels beyond the last output channel start again at 0.
     """
     inputs, outputs, kernel, _ = weight.shape
     tent = bilinear_kernel(kernel).to(weight.device)
@@ -114,7 +124,7 @@ def _let_through(weight: Tensor) -> None:
 
 @torch.no_grad()
 def as_convolution(deconv: nn.ConvTranspose2d) -> nn.Conv2d:
-    """The convolution that a deconvolution of stride 1 is; the same memory layout, new memory.
+    """The convolution equal to a deconvolution of stride 1, with the same memory layout.
 
     w'[o, c, i, j] = w[c, o, kh - 1 - i, kw - 1 - j], and padding kh - 1 - p instead of p.
     """

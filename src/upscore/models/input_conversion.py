@@ -1,4 +1,4 @@
-"""A first layer made for one input specification, changed so that it takes another."""
+"""Conversion of a network's first layer to another input specification."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from upscore.models.layers import ConvBlock
 
 @torch.no_grad()
 def convert_first_layer(block: ConvBlock, *, given: InputSpec, wanted: InputSpec) -> None:
-    """Change ``block``, which takes photos prepared by ``given``, to take those of ``wanted``.
+    """Convert ``block``, trained on photos prepared by ``given``, to those prepared by ``wanted``.
 
     With x the input that the weights w were made for and z the new one of the same colour,
     x = (z s' + m' - m) / s, where m, s are mean and std of ``given`` and m', s' of ``wanted``. So w
@@ -57,5 +57,5 @@ def convert_first_layer(block: ConvBlock, *, given: InputSpec, wanted: InputSpec
 
 
 def _places(spec: InputSpec) -> list[int]:
-    """Where red, green and blue are; and for these orders also which colour is at each place."""
+    """Channel index of red, green and blue; for both orders also the inverse permutation."""
     return [0, 1, 2] if spec.channel_order == "rgb" else [2, 1, 0]

@@ -1,19 +1,53 @@
-"""The few layers that all networks share: convolution blocks, score layers, bilinear upsampling."""
+"""Layers that networks share: convolution blocks, score layers, bilinear upsampling."""
 
 from __future__ import annotations
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.nn.utils.fusion import fuse_conv_bn_weights
 
-from upscore.models.matrix_conv import convolution
+from upscore.models.im2col_conv import convolution
 
 
-class ConvBlock(nn.Module):
-    """Convolution, batch norm if asked, ReLU: (N, in_channels, H, W) -> (N, out_channels, H', W').
+class FoldableBlock(nn.Module):
+    """Base class of blocks that ``fold.fold_batch_norm`` can make faster for inference."""
+
+    def fold(self) -> None:
+        """Merge the batch norm into what comes before it, in place and in eval mode.
+
+        Outputs stay the same up to rounding. Parameters are replaced, not written to, as they may
+        share memory with another network's.
+        """
+        raise NotImplementedError
+
+
+@torch.no_grad()
+def merge_norm(layer: nn.Conv2d | nn.ConvTranspose2d, norm: nn.BatchNorm2d) -> None:
+    """Give ``layer`` new weights and a bias with which it equals itself and ``norm`` in eval mode.
+
+    ``torch.nn.utils.fusion.fuse_conv_bn_eval`` does the same, but copies the old weights first,
+    which are 400 MB in fc6.
+    """
+    assert norm.running_mean is not None
+    assert norm.running_var is not None
+    layer.weight, layer.bias = fuse_conv_bn_weights(
+        layer.weight,
+        layer.bias,
+        norm.running_mean,
+        norm.running_var,
+        norm.eps,
+        norm.weight,
+        norm.bias,
+        transpose=isinstance(layer, nn.ConvTranspose2d),
+    )
+
+
+class ConvBlock(FoldableBlock):
+    """Convolution, optional batch norm, ReLU: (N, in_channels, H, W) -> (N, out_channels, H', W').
 
     With batch norm the convolution has no bias, since the norm subtracts it again; ``bias=True``
-    gives it one all the same, as the released DeconvNet has.
+    gives it one nevertheless, as the released DeconvNet has.
     """
 
     def __init__(
@@ -44,16 +78,21 @@ class ConvBlock(nn.Module):
         out: Tensor = self.relu(self.norm(self.conv(x)))
         return out
 
+    def fold(self) -> None:
+        if isinstance(self.norm, nn.BatchNorm2d):
+            merge_norm(self.conv, self.norm)
+            self.norm = nn.Identity()
+
 
 class ScoreLayer(nn.Conv2d):
-    """Convolution, 1x1 unless told otherwise, from features to class scores, with bias.
+    """Convolution from features to class scores, with bias; 1x1 by default.
 
     Args:
         kernel: odd; the size stays.
-        init: ``zero`` as in the paper (the trunk's gradient is zero in the very first step only),
+        init: ``zero`` as in the paper (the backbone's gradient is zero in the first step only),
             ``normal`` for small random weights (deviation 0.01), or ``he`` for random weights that
-            give scores of deviation 1 for features of that size: where the features are few,
-            those of 0.01 hold up all layers before.
+            give scores of deviation 1 for features of deviation 1: where the features are few,
+            weights of deviation 0.01 slow down the learning of all layers before.
         scale: the features are multiplied by it first; the at-once FCN-8s uses 0.01 and 0.0001.
     """
 

@@ -1,16 +1,24 @@
-"""SegNet (Badrinarayanan, Kendall, Cipolla 2015): DeconvNet's relative without fc layers."""
+"""SegNet (Badrinarayanan, Kendall, Cipolla 2015): like DeconvNet, without fc layers."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from functools import partial
 
 from torch import Tensor
 
+from upscore.models.base import Network, NetworkOptions, ScoreInit
 from upscore.models.layers import ConvBlock, ScoreLayer
-from upscore.models.mirrored import MirroredDecoder
-from upscore.models.network import Network, choice, flag
-from upscore.models.vgg import DEPTHS, VGG16
+from upscore.models.unpool_decoder import UnpoolDecoder
+from upscore.models.vgg import DEPTHS, VGG16, VGGFeatureOptions
+
+
+class SegNetOptions(NetworkOptions, VGGFeatureOptions):
+    """Model options of ``segnet``."""
+
+    batch_norm: bool = True
+    """Batch norm after every convolution of encoder and decoder."""
+    score_init: ScoreInit = "normal"
+    """Start of the score layer, see :class:`ScoreLayer`."""
 
 
 class SegNet(Network):
@@ -18,44 +26,23 @@ class SegNet(Network):
 
     The last of the 26 convolutions, 3x3 like the others, gives the scores. Layers: conv1_1 ...
     conv5_3, pool1 ... pool5, unpool5, decode5_1 ... decode1_1, score.
-
-    Args:
-        num_classes: 1 to 255.
-        score_init: ``zero``, ``normal`` (deviation 0.01), or ``he``: see :class:`ScoreLayer`.
-        width, channels, batch_norm: see :class:`VGG16`.
-
-    Raises:
-        SettingsError: an option outside its range.
     """
 
-    def __init__(
-        self,
-        *,
-        num_classes: int,
-        in_channels: int = 3,
-        width: float = 1.0,
-        channels: Sequence[int] | None = None,
-        batch_norm: bool = True,
-        score_init: str = "normal",
-    ) -> None:
-        super().__init__(num_classes=num_classes, in_channels=in_channels)
-        choice("score_init", score_init, ("zero", "normal", "he"))
-        self.trunk = VGG16(
-            in_channels=in_channels,
-            width=width,
-            channels=channels,
-            batch_norm=flag("batch_norm", batch_norm),
-            fc=False,
-            switches=True,
+    def __init__(self, options: SegNetOptions) -> None:
+        super().__init__(
+            options,
+            VGG16(options, in_channels=options.in_channels, classifier=False, switches=True),
         )
-        stages = self.trunk.channels
+        channels = options.stage_channels
         # the scores take the place of stage 1's last layer
         depths = (DEPTHS[0] - 1, *DEPTHS[1:])
-        block = partial(ConvBlock, batch_norm=batch_norm)
-        self.decoder = MirroredDecoder(stages, depths, prefix="decode", block=block)
-        self.score = ScoreLayer(stages[0], num_classes, init=score_init, kernel=3)
+        block = partial(ConvBlock, batch_norm=options.batch_norm)
+        self.decoder = UnpoolDecoder(channels, depths, prefix="decode", block=block)
+        self.score = ScoreLayer(channels[0], options.num_classes, init=options.score_init, kernel=3)
 
     def forward(self, images: Tensor) -> Tensor:
-        features, switches = self.trunk.encode(images, ("pool5",))
+        backbone = self.backbone
+        assert isinstance(backbone, VGG16)
+        features, switches = backbone.encode(images, ("pool5",))
         scores: Tensor = self.score(self.decoder(features["pool5"], switches))
         return scores

@@ -1,7 +1,7 @@
-"""Max pooling that remembers where its maxima were, and unpooling that puts values back there.
+"""Max pooling with switches (positions of the maxima), and unpooling by them.
 
-DeconvNet section 3.2.1. Both are torch's own kernels, except for a gradient: of the exact forms
-that benchmarks/unpooling.py compares they are several times as fast as the next one on a CPU.
+DeconvNet section 3.2.1. Both are torch's own kernels, except for a gradient: on a CPU they are
+several times as fast as the other exact forms that benchmarks/unpooling.py compares.
 """
 
 from __future__ import annotations
@@ -14,12 +14,12 @@ from torch import Tensor, nn
 
 
 class Switches(NamedTuple):
-    """What unpooling needs to know of a pooling."""
+    """Positions of a pooling's maxima and its input size, which unpooling needs."""
 
     positions: Tensor
     """int64 (N, C, h, w): row * W + column of each maximum in its (H, W) plane."""
     size: tuple[int, int]
-    """H and W before the pooling; h = ceil(H / 2), so that h and w do not tell."""
+    """H and W before the pooling; h = ceil(H / 2) alone does not determine H."""
 
 
 class MaxPool(nn.MaxPool2d):
@@ -60,10 +60,10 @@ class Unpool(nn.Module):
 
 
 class _Unpooling(torch.autograd.Function):
-    """torch's forward pass with a backward pass that reads gradients as they lie.
+    """torch's unpooling with a backward pass for gradients in channels-last layout.
 
-    torch's own copies them to N, C, H, W and hands them on so, which costs a network laid out
-    channels last four times as much, and slows down the layers before.
+    torch's own backward pass copies gradients to N, C, H, W, which takes four times as long in a
+    channels-last network and slows down the layers before it.
     """
 
     @staticmethod

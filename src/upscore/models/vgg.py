@@ -1,15 +1,20 @@
-"""The VGG16 trunk with fc6 and fc7 as convolutions (FCN paper section 4.1)."""
+"""The backbone VGG16 with fc6 and fc7 as convolutions (FCN paper section 4.1)."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Annotated, Any, cast
 
+import torch
+from annotated_types import Ge, Gt, Le
+from pydantic import BeforeValidator, ConfigDict, Field
 from torch import Tensor, nn
 
-from upscore.errors import SettingsError
+from upscore.core.settings import Settings
+from upscore.errors import RunError, SettingsError
+from upscore.models.backbone import Backbone, ImageNetFile, Stage
+from upscore.models.imagenet_state import ImageNetState
 from upscore.models.layers import ConvBlock
-from upscore.models.network import number, whole
 from upscore.models.unpooling import MaxPool, Switches, SwitchPool
 
 DEPTHS = (2, 2, 3, 3, 3)
@@ -22,10 +27,54 @@ FC_WIDTH = 4096
 """Channels of fc6 and fc7 at width 1."""
 
 STAGES = ("pool1", "pool2", "pool3", "pool4", "pool5", "fc7")
-"""The networks' stages. ``poolK`` has stride 2**K; fc7 has pool5's stride."""
+"""The outputs that networks score. ``poolK`` has stride 2**K; fc7 has pool5's stride."""
 
 
-class VGG16(nn.Module):
+def _five(value: Any) -> Any:
+    if value is None or (isinstance(value, list | tuple) and len(value) == len(CHANNELS)):
+        return value
+    raise ValueError(
+        f"want five whole numbers, one for each stage, such as {', '.join(map(str, CHANNELS))}"
+    )
+
+
+Channels = Annotated[tuple[Annotated[int, Field(strict=True), Ge(1)], ...], Field(strict=False)]
+
+
+class VGGFeatureOptions(Settings):
+    """Model options of the 13 convolutions."""
+
+    model_config = ConfigDict(strict=True)
+
+    width: Annotated[float, Gt(0), Le(16)] = 1.0
+    """Factor on all channel numbers."""
+    channels: Annotated[Channels | None, BeforeValidator(_five)] = None
+    """Channels of the five stages, instead of the width's."""
+    batch_norm: bool = False
+    """Batch norm after every convolution."""
+
+    @property
+    def stage_channels(self) -> tuple[int, ...]:
+        """Channels of the five stages."""
+        return self.channels or tuple(scaled(count, self.width) for count in CHANNELS)
+
+
+class VGGOptions(VGGFeatureOptions):
+    """Model options of VGG16 with fc6 and fc7."""
+
+    fc_width: Annotated[int, Ge(1)] | None = None
+    """Channels of fc6 and fc7, instead of the width's (4096 at width 1)."""
+    fc_kernel: Annotated[int, Ge(1)] = 7
+    """Side of fc6's kernel, odd unless fc6 is not padded; 7 is VGG16's, a smaller one is cheaper
+    and sees less."""
+
+    @property
+    def fc_channels(self) -> int:
+        """Channels of fc6 and fc7."""
+        return self.fc_width or scaled(FC_WIDTH, self.width)
+
+
+class VGG16(Backbone):
     """13 convolutions of 3x3 with five pools, fc6 of 7x7, fc7 of 1x1: images -> features by name.
 
     In the geometry ``same`` every convolution keeps the size, so that ``poolK`` of an image of
@@ -37,51 +86,48 @@ class VGG16(nn.Module):
     Convolutions start with He's normal initialisation.
 
     Args:
-        width: factor on all channel numbers.
-        channels: the five stages' channel numbers, instead of ``width``'s.
-        fc_width: channels of fc6 and fc7, instead of ``width``'s.
-        fc_kernel: side of fc6's kernel, odd unless ``fc_padding`` is given; 7 is VGG16's, smaller
-            is cheaper and sees less.
+        options: :class:`VGGOptions` or, without ``classifier``, :class:`VGGFeatureOptions`.
+        classifier: whether to have fc6 and fc7 (SegNet and U-Net do not).
         dropout: probability, after fc6 and after fc7, element by element as in Caffe.
-        fc: without it there are no fc6 and fc7 (SegNet, U-Net).
+        geometry: ``same`` or ``caffe``.
         fc_padding: rows and columns of zeros around fc6's input, instead of the geometry's.
         conv_bias: give convolutions a bias also where a norm follows (DeconvNet).
-        switches: pools remember where their maxima were, for ``encode`` to hand out.
+        switches: pools return where their maxima were, which ``encode`` hands out.
 
     Raises:
-        SettingsError: an option outside its range.
+        SettingsError: an fc_kernel that does not fit the geometry.
     """
+
+    feature_options = VGGFeatureOptions
+    classifier_options = VGGOptions
+    imagenet_files = {  # noqa: RUF012 - declared ClassVar by the base class
+        "vgg16": ImageNetFile(
+            "https://download.pytorch.org/models/vgg16-397923af.pth", "sha256:397923af"
+        ),
+        "vgg16_bn": ImageNetFile(
+            "https://download.pytorch.org/models/vgg16_bn-6c64b313.pth", "sha256:6c64b313"
+        ),
+    }
+    """torchvision's weights."""
+    geometries = ("same", "caffe")
 
     def __init__(
         self,
+        options: Settings,
         *,
         in_channels: int = 3,
-        width: float = 1.0,
-        channels: Sequence[int] | None = None,
-        fc_width: int | None = None,
-        fc_kernel: int = 7,
-        batch_norm: bool = False,
+        classifier: bool = True,
         dropout: float = 0.5,
         geometry: str = "same",
-        fc: bool = True,
         fc_padding: int | None = None,
         conv_bias: bool = False,
         switches: bool = False,
     ) -> None:
         super().__init__()
-        number("width", width, 0, 16, allow_low=False)
-        number("dropout", dropout, 0, 0.99, allow_low=True)
-        self.channels = stage_channels(width, channels)
-        if fc_width is None:
-            fc_width = scaled(FC_WIDTH, width)
-        self.fc_width = whole("fc_width", fc_width, 1)
-        if whole("fc_kernel", fc_kernel, 1) % 2 == 0 and fc_padding is None:
-            raise SettingsError(f"model option fc_kernel is {fc_kernel}; want an odd number")
-        if geometry == "caffe" and fc_kernel != 7:
-            raise SettingsError(
-                f"model option fc_kernel is {fc_kernel}; the geometry caffe has crops for 7 only"
-            )
-        self._stages: list[list[str]] = []
+        assert isinstance(options, VGGOptions if classifier else VGGFeatureOptions)
+        self.channels = options.stage_channels
+        batch_norm = options.batch_norm
+        self._layers: list[list[str]] = []
         before = in_channels
         for stage, (depth, after) in enumerate(zip(DEPTHS, self.channels, strict=True), start=1):
             names = [f"conv{stage}_{index}" for index in range(1, depth + 1)]
@@ -93,26 +139,50 @@ class VGG16(nn.Module):
                 self.add_module(name, block)
                 before = after
             self.add_module(f"pool{stage}", SwitchPool() if switches else MaxPool())
-            self._stages.append(names)
-        self.has_fc = fc
-        if not fc:
-            return
-        if fc_padding is None:
-            fc_padding = 0 if geometry == "caffe" else fc_kernel // 2
+            self._layers.append(names)
+        self.skips = tuple(
+            Stage(names[-1], 2**index, channels)
+            for index, (names, channels) in enumerate(zip(self._layers, self.channels, strict=True))
+        )
+        self.stages = tuple(
+            Stage(name, 2**index, channels)
+            for index, (name, channels) in enumerate(zip(STAGES[:5], self.channels, strict=True), 1)
+        )
+        self.has_classifier = classifier
+        if isinstance(options, VGGOptions) and classifier:
+            self.stages += (Stage("fc7", self.stages[-1].stride, options.fc_channels),)
+            self._add_classifier(options, dropout, geometry, fc_padding, conv_bias)
+
+    def _add_classifier(
+        self,
+        options: VGGOptions,
+        dropout: float,
+        geometry: str,
+        padding: int | None,
+        conv_bias: bool,
+    ) -> None:
+        kernel, width = options.fc_kernel, options.fc_channels
+        if kernel % 2 == 0 and padding is None:
+            raise SettingsError(f"fc_kernel is {kernel}; want an odd number")
+        if geometry == "caffe" and kernel != 7:
+            raise SettingsError(f"fc_kernel is {kernel}; the geometry caffe has crops for 7 only")
+        if padding is None:
+            padding = 0 if geometry == "caffe" else kernel // 2
+        self.fc_width = width
         self.fc6 = ConvBlock(
-            before,
-            fc_width,
-            kernel=fc_kernel,
-            padding=fc_padding,
-            batch_norm=batch_norm,
+            self.channels[-1],
+            width,
+            kernel=kernel,
+            padding=padding,
+            batch_norm=options.batch_norm,
             bias=conv_bias,
         )
-        self.fc7 = ConvBlock(fc_width, fc_width, kernel=1, batch_norm=batch_norm, bias=conv_bias)
+        self.fc7 = ConvBlock(width, width, kernel=1, batch_norm=options.batch_norm, bias=conv_bias)
         self.dropout = nn.Dropout(dropout)
 
-    def num_features(self, stage: str) -> int:
-        """Channels of the output called ``stage``."""
-        return self.fc_width if stage == "fc7" else self.channels[STAGES.index(stage)]
+    @property
+    def first_block(self) -> ConvBlock:
+        return cast(ConvBlock, self.get_submodule("conv1_1"))
 
     def forward(self, images: Tensor, outputs: Sequence[str] = ("fc7",)) -> dict[str, Tensor]:
         """(N, in_channels, H, W) -> the features named in ``outputs``, and no others kept alive.
@@ -124,11 +194,11 @@ class VGG16(nn.Module):
     def encode(
         self, images: Tensor, outputs: Sequence[str]
     ) -> tuple[dict[str, Tensor], list[Switches]]:
-        """What ``forward`` gives, and the switches of the pools on the way, if they keep them."""
+        """The features as of ``forward``, and the switches of the pools before them, if any."""
         found: dict[str, Tensor] = {}
         kept: list[Switches] = []
         x = images
-        for pool, names in zip(STAGES[:5], self._stages, strict=True):
+        for pool, names in zip(STAGES[:5], self._layers, strict=True):
             for name in names:
                 x = getattr(self, name)(x)
                 if name in outputs:
@@ -149,17 +219,83 @@ class VGG16(nn.Module):
             found["fc7"] = self.dropout(self.fc7(self.dropout(self.fc6(x))))
         return found, kept
 
+    def load_imagenet(self, state: Mapping[str, Tensor], *, source: str) -> tuple[str, ...]:
+        """Copy a torchvision ``vgg16`` or ``vgg16_bn`` state, fc6 and fc7 included.
+
+        Linear weights become convolutions in the order C, H, W, which is exact. A bias before
+        batch norm moves into the running mean, unless the network has a place for it. torchvision
+        has no norm on fc6 and fc7: ours then start as the identity (in eval mode). So do all norms
+        where the plain ``vgg16`` is loaded into DeconvNet with batch norm, which is how its
+        authors start. Its convolutions have biases beside norms, and such norms keep the shift
+        that they start with.
+        """
+        first = self.first_block
+        batch_norm = isinstance(first.norm, nn.BatchNorm2d)
+        theirs = "features.1.weight" in state
+        inserted = batch_norm and not theirs and first.conv.bias is not None
+        if batch_norm != theirs and not inserted:
+            have, want = ("vgg16", "vgg16_bn") if batch_norm else ("vgg16_bn", "vgg16")
+            raise RunError(
+                f"{source}: looks like {have}, but the network has batch_norm "
+                f"{str(batch_norm).lower()}; use {want}, or change the option"
+            )
+        unused: tuple[str, ...] = ("classifier.6.",)
+        if not self.has_classifier:
+            unused += ("classifier.0.", "classifier.3.")
+        incoming = ImageNetState(
+            state, source, unused=unused, expected="torchvision's vgg16 or vgg16_bn"
+        )
+        for ours, their_layer, their_norm in torchvision_keys(batch_norm=theirs):
+            _copy(cast(ConvBlock, self.get_submodule(ours)), incoming, their_layer, their_norm)
+        if self.has_classifier:
+            _copy(self.fc6, incoming, "classifier.0", None)
+            _copy(self.fc7, incoming, "classifier.3", None)
+        return incoming.finish()
+
+
+def torchvision_keys(*, batch_norm: bool) -> Iterator[tuple[str, str, str | None]]:
+    """(our layer, torchvision's layer, its batch norm or None) for the 13 convolutions."""
+    index = 0
+    for stage, depth in enumerate(DEPTHS, start=1):
+        for position in range(1, depth + 1):
+            norm = f"features.{index + 1}" if batch_norm else None
+            yield f"conv{stage}_{position}", f"features.{index}", norm
+            index += 3 if batch_norm else 2  # convolution, (norm,) ReLU
+        index += 1  # pool
+
+
+def _copy(block: ConvBlock, incoming: ImageNetState, layer: str, norm: str | None) -> None:
+    """Copy one layer; those of the classifier are linear in the file."""
+    conv, batch_norm = block.conv, block.norm
+    shape = tuple(conv.weight.shape)
+    linear = layer.startswith("classifier.")
+    file_shape = (shape[0], shape[1] * shape[2] * shape[3]) if linear else shape
+    weight = incoming.take(f"{layer}.weight", file_shape)
+    bias = incoming.take(f"{layer}.bias", shape[:1])
+    with torch.no_grad():
+        conv.weight.copy_(weight.view(shape))
+        if conv.bias is not None:
+            conv.bias.copy_(bias)
+        if not isinstance(batch_norm, nn.BatchNorm2d):
+            return
+        mean, variance = batch_norm.running_mean, batch_norm.running_var
+        assert mean is not None
+        assert variance is not None
+        if norm is None:
+            batch_norm.weight.fill_(1)
+            if conv.bias is None:
+                batch_norm.bias.copy_(bias)
+            mean.zero_()
+            variance.fill_(1 - batch_norm.eps)
+        else:
+            batch_norm.weight.copy_(incoming.take(f"{norm}.weight", shape[:1]))
+            batch_norm.bias.copy_(incoming.take(f"{norm}.bias", shape[:1]))
+            mean.copy_(incoming.take(f"{norm}.running_mean", shape[:1]))
+            if conv.bias is None:
+                mean.sub_(bias)
+            variance.copy_(incoming.take(f"{norm}.running_var", shape[:1]))
+
 
 def scaled(channels: int, width: float) -> int:
+    """``channels`` times ``width``, rounded, at least 1."""
     return max(1, round(channels * width))
-
-
-def stage_channels(width: float, channels: Any) -> tuple[int, ...]:
-    if channels is None:
-        return tuple(scaled(count, width) for count in CHANNELS)
-    if not isinstance(channels, list | tuple) or len(channels) != len(CHANNELS):
-        raise SettingsError(
-            f"model option channels is {channels!r}; want five whole numbers, one for each stage, "
-            f"such as {list(CHANNELS)}"
-        )
-    return tuple(whole("channels", count, 1) for count in channels)

@@ -2,8 +2,9 @@
 
 from upscore.proposals import EdgeBoxes, LearnedEdges
 
-strength, orientation = LearnedEdges()(image)
 boxes = EdgeBoxes(edges=LearnedEdges(), max_boxes=2000)(image).boxes
+
+The edge detectors are those of :mod:`upscore.edges`.
 """
 
 from __future__ import annotations
@@ -12,34 +13,30 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from upscore.proposals.edge_boxes import EdgeBoxes
-    from upscore.proposals.edges import EdgeDetector, FromArray, GradientEdges, StructuredForest
-    from upscore.proposals.from_file import FromFile
-    from upscore.proposals.grid import Grid
+    from upscore.edges import EdgeDetector, FromArray, GradientEdges, LearnedEdges
+    from upscore.proposals.base import Proposals, ProposalSource
+    from upscore.proposals.edge_boxes.edge_boxes import EdgeBoxes
     from upscore.proposals.ground_truth import GroundTruth
-    from upscore.proposals.learned_edges import LearnedEdges
-    from upscore.proposals.opencv import edge_boxes_opencv
-    from upscore.proposals.proposals import Proposals, ProposalSource
-    from upscore.proposals.selective_search import SelectiveSearch
+    from upscore.proposals.precomputed import FromFile
+    from upscore.proposals.sliding_window import Grid, SlidingWindows
     from upscore.proposals.store import ProposalStore
 
-# torch, numba and pyarrow take their time, and few callers need all three
-_HOMES = {
-    "EdgeBoxes": "edge_boxes",
+_MODULES = {
+    "EdgeBoxes": "proposals.edge_boxes.edge_boxes",
     "EdgeDetector": "edges",
     "FromArray": "edges",
-    "FromFile": "from_file",
+    "FromFile": "proposals.precomputed",
     "GradientEdges": "edges",
-    "Grid": "grid",
-    "GroundTruth": "ground_truth",
-    "LearnedEdges": "learned_edges",
-    "ProposalSource": "proposals",
-    "ProposalStore": "store",
-    "Proposals": "proposals",
-    "SelectiveSearch": "selective_search",
-    "StructuredForest": "edges",
-    "edge_boxes_opencv": "opencv",
+    "Grid": "proposals.sliding_window",
+    "GroundTruth": "proposals.ground_truth",
+    "LearnedEdges": "edges",
+    "ProposalSource": "proposals.base",
+    "ProposalStore": "proposals.store",
+    "Proposals": "proposals.base",
+    "SlidingWindows": "proposals.sliding_window",
 }
+"""Where each public name is defined; imported on first use, as torch, numba and pyarrow are slow to
+import and few callers need all three."""
 
 __all__ = [
     "EdgeBoxes",
@@ -53,14 +50,12 @@ __all__ = [
     "ProposalSource",
     "ProposalStore",
     "Proposals",
-    "SelectiveSearch",
-    "StructuredForest",
-    "edge_boxes_opencv",
+    "SlidingWindows",
 ]
 
 
 def __getattr__(name: str) -> Any:
-    home = _HOMES.get(name)
-    if home is None:
+    module = _MODULES.get(name)
+    if module is None:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(f"{__name__}.{home}"), name)
+    return getattr(import_module(f"upscore.{module}"), name)

@@ -10,9 +10,10 @@ import numpy as np
 import numpy.typing as npt
 
 from upscore.core.boxes import clip_boxes, grow_boxes, square_boxes
+from upscore.core.json import JSONObject
 from upscore.core.labels import VOID
 from upscore.errors import DataError, SettingsError
-from upscore.proposals.proposals import Proposals, Settings
+from upscore.proposals.base import Proposals
 
 IMAGE_FILL = 0
 """Black, before the mean is subtracted, as in training and in the released inference."""
@@ -55,7 +56,7 @@ class BoxRule:
         if self.top < 1:
             raise SettingsError(f"top is {self.top}; allowed: 1 or more")
 
-    def settings(self) -> Settings:
+    def settings(self) -> JSONObject:
         return {
             "kind": "BoxRule",
             "growth": self.growth,

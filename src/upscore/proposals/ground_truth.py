@@ -9,10 +9,11 @@ import numpy as np
 import numpy.typing as npt
 from scipy import ndimage
 
+from upscore.core.json import JSONObject
 from upscore.core.labels import VOID, LabelMap
-from upscore.core.regions import connected_regions
-from upscore.errors import DataError, SettingsError
-from upscore.proposals.proposals import Proposals, Settings
+from upscore.data.instances import number_objects
+from upscore.errors import SettingsError
+from upscore.proposals.base import Proposals
 
 Window = tuple[slice, slice]
 """Rows and columns."""
@@ -53,7 +54,7 @@ class GroundTruth:
         if self.min_area < 1:
             raise SettingsError(f"min_area is {self.min_area}; allowed: 1 or more pixels")
 
-    def settings(self) -> Settings:
+    def settings(self) -> JSONObject:
         return {"kind": "GroundTruth", "min_area": self.min_area}
 
     def from_masks(
@@ -111,19 +112,6 @@ class GroundTruth:
         return sorted(found, key=lambda item: (-item.area, item.box[1], item.box[0], item.label))
 
 
-def number_objects(
-    labels: LabelMap, instances: npt.NDArray[np.integer[Any]] | None = None, *, void: int = VOID
-) -> npt.NDArray[np.int32]:
-    """(H, W) int32: the pixels of each object, or connected region, have a number from 1 on.
-
-    Arguments and errors are those of :meth:`GroundTruth.objects`.
-    """
-    _require_labels(labels)
-    if instances is None:
-        return connected_regions(labels, void=void)
-    return _instances(instances, labels, void)
-
-
 def _box(window: Window) -> tuple[int, int, int, int]:
     rows, columns = window
     return columns.start, rows.start, columns.stop, rows.stop
@@ -136,34 +124,3 @@ def _label(inside: npt.NDArray[np.uint8], void: int, background: int | None) -> 
         if nothing is not None and 0 <= nothing < 256:
             votes[nothing] = 0
     return int(votes.argmax()) if votes.any() else None
-
-
-def _require_labels(labels: object) -> None:
-    if not isinstance(labels, np.ndarray) or labels.dtype != np.uint8 or labels.ndim != 2:
-        found = (
-            f"shape {labels.shape} and dtype {labels.dtype}"
-            if isinstance(labels, np.ndarray)
-            else f"a {type(labels).__name__}"
-        )
-        raise DataError(f"a label map has {found}; want (H, W) uint8 class indices")
-    if labels.size == 0:
-        raise DataError(f"a label map has shape {labels.shape}: it has no pixels")
-
-
-def _instances(
-    instances: npt.NDArray[np.integer[Any]], labels: LabelMap, void: int
-) -> npt.NDArray[np.int32]:
-    """Instances as consecutive int32 from 1 on, so that large or sparse numbers cost nothing."""
-    array: npt.NDArray[Any] = np.asarray(instances)
-    if array.shape != labels.shape or array.dtype.kind not in "iu":
-        raise DataError(
-            f"instances have shape {array.shape} and dtype {array.dtype}; want integers of the "
-            f"labels' shape {labels.shape}"
-        )
-    if int(array.min()) < 0:
-        raise DataError(f"instances hold {int(array.min())}; want 0 for no object, and 1, 2, ...")
-    numbers, places = np.unique(array, return_inverse=True)
-    is_object = (numbers != 0) & (numbers != void)
-    table = np.where(is_object, np.cumsum(is_object), 0).astype(np.int32)
-    numbered: npt.NDArray[np.int32] = table[places.reshape(array.shape)]
-    return numbered

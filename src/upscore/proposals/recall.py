@@ -12,7 +12,7 @@ import csv
 import io
 import statistics
 import time
-from collections.abc import Callable, Generator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,19 +21,21 @@ import numpy as np
 import numpy.typing as npt
 
 from upscore.core.boxes import iou_matrix
+from upscore.core.failures import Failure
 from upscore.core.labels import VOID
-from upscore.core.worker_pool import in_processes
-from upscore.data.dataset import DataSet, Sample, Split, read_instances
+from upscore.core.parallel.map import map_items
+from upscore.data.dataset import DataSet, Sample, Split
+from upscore.data.masks import read_instances
 from upscore.errors import DataError, SettingsError, UpscoreError, WorkError
+from upscore.proposals.base import ProposalSource
 from upscore.proposals.ground_truth import GroundTruth, TrueObject
-from upscore.proposals.proposals import ProposalSource
 
 Overlaps = npt.NDArray[np.float32]
 """(objects, counts) float32 in [0, 1]: the best IoU among the first so many boxes."""
 
 COUNTS = (10, 20, 50, 100, 200, 500, 1000, 2000)
 THRESHOLDS = (0.5, 0.7, 0.9)
-"""IoU at which recall is told; average recall is over all from 0.5 to 1."""
+"""IoU at which recall is given; average recall is over all from 0.5 to 1."""
 
 SIZES: dict[str, tuple[float, float]] = {
     "all": (0, float("inf")),
@@ -100,7 +102,7 @@ def _mean(values: npt.NDArray[Any]) -> npt.NDArray[np.float64]:
 
 @dataclass(frozen=True)
 class PhotoRecall:
-    """What came of one photo: its objects, and of each source the overlaps, boxes and seconds.
+    """One photo: its objects, and of each source the overlaps, boxes and seconds.
 
     Attributes:
         left_out: objects that were too small to count.
@@ -255,26 +257,31 @@ class _Measurement:
     counts: tuple[int, ...]
     min_area: int
 
-    def __call__(self, index: int) -> PhotoRecall | str:
-        """What came of photo ``index`` of the split, or what is wrong with it.
+    def name(self, index: int) -> str:
+        """Path of photo ``index`` of the split."""
+        return str(self.split.pairs[index].image)
+
+    def __call__(self, index: int) -> PhotoRecall | Failure:
+        """Objects and overlaps of photo ``index`` of the split.
 
         Raises:
+            DataError: what is wrong with this photo.
             UpscoreError: a source cannot work, on no photo at all.
         """
         pair = self.split.pairs[index]
         path = self.instances.get(pair.name)
         try:
             sample = self.split.read(index)
-            instances = None if path is None else read_instances(path, sample.labels)
+            instances = None
+            if path is not None:
+                instances = read_instances(path, sample.labels, max_pixels=self.split.max_pixels)
             every = GroundTruth().objects(
                 sample.labels, instances, void=VOID, background=self.background
             )
         except UpscoreError as error:
             text = _in_a_line(error)
             named = any(str(file) in text for file in (pair.image, pair.mask, path))
-            return text if named else f"{pair.image}: {text}"
-        except (OSError, MemoryError) as error:
-            return f"{pair.image}: cannot be read ({_in_a_line(error)})"
+            return Failure(index, pair.name, text if named else f"{pair.image}: {text}")
         objects = tuple(item for item in every if item.area >= self.min_area)
         left_out = len(every) - len(objects)
         result = PhotoRecall(pair.name, objects, left_out, {}, {}, {})
@@ -284,13 +291,11 @@ class _Measurement:
             try:
                 self._ask(name, sample, result)
             except DataError as error:
-                return f"{pair.image}: {name}: {_in_a_line(error)}"
-            except UpscoreError:
-                raise  # a model or a package is missing, or a setting is wrong: so for all photos
-            except MemoryError:
-                return f"{pair.image}: {name}: not enough memory; try --workers 1"
-            except Exception as error:  # what OpenCV raises is of no kind
-                return f"{pair.image}: {name}: {type(error).__name__}: {_in_a_line(error)}"
+                raise DataError(f"{name}: {error}") from error
+            except (UpscoreError, MemoryError):
+                raise
+            except Exception as error:  # a source of someone else's may raise anything
+                raise DataError(f"{name}: {type(error).__name__}: {error}") from error
         return result
 
     def _ask(self, name: str, sample: Sample, result: PhotoRecall) -> None:
@@ -354,8 +359,15 @@ def measure_recall(
         tuple(sorted(set(counts))),
         min_area,
     )
-    outcomes = _outcomes(work, min(processes, len(part)))
-    measured: dict[int, PhotoRecall | str] = {}
+    outcomes = map_items(
+        work,
+        range(len(part)),
+        name=work.name,
+        doing="measure its boxes",
+        processes=min(processes, len(part)),
+        one_core=True,
+    )
+    measured: dict[int, PhotoRecall | Failure] = {}
     with contextlib.closing(outcomes):
         for index, outcome in outcomes:
             measured[index] = outcome
@@ -363,7 +375,7 @@ def measure_recall(
                 progress(len(measured), len(part))
     in_order = [measured[index] for index in range(len(part))]
     photos = [item for item in in_order if isinstance(item, PhotoRecall)]
-    failures = [item for item in in_order if isinstance(item, str)]
+    failures = [item.message for item in in_order if isinstance(item, Failure)]
     left_out = sum(photo.left_out for photo in photos)
     scored = tuple(photo for photo in photos if photo.objects)
     if not scored and failures:
@@ -389,21 +401,3 @@ def measure_recall(
         failures=tuple(failures),
         settings={name: source.settings() for name, source in sources.items()},
     )
-
-
-def _outcomes(
-    work: _Measurement, processes: int
-) -> Generator[tuple[int, PhotoRecall | str], None, None]:
-    """Results as they come.
-
-    The first photo is done here: it shows at once if a source cannot work at all, and compiles (and
-    tells so) what each of the others would compile for itself.
-    """
-    indices = range(len(work.split))
-    for index in indices if processes == 1 else indices[:1]:
-        yield index, work(index)
-    if processes > 1:
-        with contextlib.closing(
-            in_processes(work, indices[1:], processes=processes, one_core=True)
-        ) as several:
-            yield from several

@@ -6,7 +6,7 @@ One row a photo, in the order of the data set:
 column      type            holds
 ==========  ==============  =======================================================================
 name        string          of the photo in its data set
-key         string          :func:`upscore.proposals.proposals.image_key` of its pixels
+key         string          :func:`upscore.proposals.base.image_key` of its pixels
 height      int32           of the photo
 width       int32           of the photo
 count       int32           number K of boxes
@@ -37,8 +37,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from upscore.core.files import atomic_path, refuse_newer
+from upscore.core.json import JSONObject
 from upscore.errors import DataError, NotFoundError, SettingsError
-from upscore.proposals.proposals import Proposals, Settings
+from upscore.proposals.base import Proposals
 
 SUFFIX = ".parquet"
 FORMAT_VERSION = 1
@@ -70,7 +71,7 @@ _BROKEN = (pa.ArrowInvalid, pa.ArrowTypeError, pa.ArrowNotImplementedError, OSEr
 
 @dataclass(frozen=True)
 class StoredPhoto:
-    """What the index of a store knows of a photo.
+    """A photo in the index of a store.
 
     Attributes:
         name: in its data set.
@@ -99,7 +100,7 @@ class ProposalStore:
     """
 
     path: Path
-    settings: Settings
+    settings: JSONObject
     data: Mapping[str, Any]
     photos: tuple[StoredPhoto, ...]
 
@@ -295,14 +296,14 @@ def _damaged(path: Path, reason: object) -> str:
     )
 
 
-def plain_settings(settings: Mapping[str, Any]) -> Settings:
+def plain_settings(settings: Mapping[str, Any]) -> JSONObject:
     """Settings as they come back from a file: tuples are lists, keys are sorted.
 
     Raises:
         SettingsError: something in them that JSON does not know.
     """
     try:
-        plain: Settings = json.loads(json.dumps(dict(settings), sort_keys=True, allow_nan=False))
+        plain: JSONObject = json.loads(json.dumps(dict(settings), sort_keys=True, allow_nan=False))
     except (TypeError, ValueError) as error:
         raise SettingsError(f"settings of a source must be JSON values: {error}") from error
     return plain

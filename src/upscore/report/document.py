@@ -9,7 +9,7 @@ from typing import Any
 from matplotlib.figure import Figure
 
 from upscore.core.labels import Labels, RGBImage
-from upscore.report.figures import Theme
+from upscore.report.figures.scores import Theme
 
 Cell = str | int | float | None
 

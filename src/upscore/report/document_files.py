@@ -15,10 +15,10 @@ from PIL import Image
 from upscore.core.draw import titled, with_legend
 from upscore.core.files import atomic_path, make_folder, write_text
 from upscore.core.labels import RGBImage
-from upscore.evaluation.compare_files import markdown
-from upscore.evaluation.results import write_csv
+from upscore.core.tables import write_csv
+from upscore.metrics.comparison_files import markdown
 from upscore.report.document import Chart, Document, Sheet, Table
-from upscore.report.figures import PAPER, write_png
+from upscore.report.figures.scores import PAPER, write_png
 
 CELL = 320
 """Width of a picture in a sheet's file."""

@@ -8,7 +8,7 @@ import numpy as np
 from PIL import Image
 
 from upscore.core.labels import Labels, RGBImage
-from upscore.report import parts
+from upscore.report import html_helpers as parts
 from upscore.report.document import (
     Chart,
     Document,
@@ -19,7 +19,7 @@ from upscore.report.document import (
     best_of,
     checks_table,
 )
-from upscore.report.figures import PAGE, svg
+from upscore.report.figures.scores import PAGE, svg
 from upscore.report.pictures import embed_image
 
 

@@ -14,11 +14,11 @@ import jinja2
 
 from upscore.core.draw import RIGHT_LEVELS, VOID_LEVEL, WRONG_COLOR
 from upscore.core.runtime import installed_version
-from upscore.report.compare_view import comparison_view
+from upscore.report.comparison_context import comparison_view
 from upscore.report.document import Document
 from upscore.report.document_page import document_view
+from upscore.report.run_context import run_view
 from upscore.report.run_data import RunData
-from upscore.report.run_view import run_view
 
 
 def run_page(run: RunData) -> str:

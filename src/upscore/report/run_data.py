@@ -14,8 +14,8 @@ from upscore.core.files import read_json
 from upscore.core.run_folder import RunFolder
 from upscore.core.settings import load_yaml
 from upscore.errors import RunError
-from upscore.evaluation.examples import Example, read_examples
-from upscore.evaluation.results import Results, read_results
+from upscore.metrics.score_files import Results, read_results
+from upscore.report.examples import Example, read_examples
 
 WINDOW = 100  # iterations, the report's mean
 

@@ -10,8 +10,8 @@ from typing import Any
 
 from upscore.core.files import write_json, write_text
 from upscore.core.run_folder import RunFolder
-from upscore.evaluation.compare_files import Row, markdown
-from upscore.evaluation.results import write_csv
+from upscore.core.tables import write_csv
+from upscore.metrics.comparison_files import Row, markdown
 from upscore.report.run_data import read_curve
 
 FORMAT_VERSION = 1

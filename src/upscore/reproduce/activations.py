@@ -1,4 +1,4 @@
-"""What DeconvNet's layers say of one object, coarse to fine (figure 4 of the paper)."""
+"""Activations of DeconvNet's decoder for one object, coarse to fine (figure 4 of the paper)."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from matplotlib import colormaps
 from torch import Tensor
 
 from upscore.core.labels import RGBImage
+from upscore.models.base import Network
 from upscore.models.checkpoint import load_model
-from upscore.models.network import Network
 from upscore.report.document import Row
-from upscore.reproduce.objects import SeenObject
+from upscore.reproduce.objects import ObjectCrop
 
 LEAST_SIDE = 224
-"""Pixels that a picture of an activation is enlarged to."""
+"""Smallest longer side of an activation picture, in pixels."""
 
 
 def decoder_layers(model: Network) -> list[tuple[str, list[str]]]:
@@ -29,8 +29,8 @@ def decoder_layers(model: Network) -> list[tuple[str, list[str]]]:
     return found
 
 
-def analyse(model_folder: Path, seen: SeenObject) -> tuple[Row, ...]:
-    """The object as the network sees it, and one activation of each decoder layer.
+def analyse(model_folder: Path, example: ObjectCrop) -> tuple[Row, ...]:
+    """Pictures of the input crop and of one activation of each decoder layer.
 
     Of a layer's channels, the one that tells the object best from what is around it: the largest
     difference of its mean inside and outside, in standard deviations of the channel.
@@ -41,10 +41,10 @@ def analyse(model_folder: Path, seen: SeenObject) -> tuple[Row, ...]:
     Raises:
         NotFoundError, RunError: no such model.
     """
-    mask = torch.from_numpy(seen.mask)
+    mask = torch.from_numpy(example.mask)
     saved = load_model(model_folder)
     model = saved.model.eval()
-    crop = torch.from_numpy(seen.crop)[None].permute(0, 3, 1, 2)
+    crop = torch.from_numpy(example.crop)[None].permute(0, 3, 1, 2)
     images = saved.input_spec.apply(crop.contiguous())
     layers = decoder_layers(model)
     outputs = model.layer_outputs(images, [name for _, names in layers for name in names])
@@ -58,15 +58,15 @@ def analyse(model_folder: Path, seen: SeenObject) -> tuple[Row, ...]:
             text = f"{name}, {map_.shape[0]}x{map_.shape[1]}, channel {channel}"
             shots.append((text, heat(map_)))
         if title == "fc6_deconv":
-            shots.insert(0, ("the object as it is seen", seen.crop))
-            shots.append(("where the network says its class", _flat(winners == seen.label)))
+            shots.insert(0, ("the object as it is seen", example.crop))
+            shots.append(("where the network says its class", _flat(winners == example.label)))
         of_data = frozenset({0}) if title == "fc6_deconv" else frozenset()
         rows.append(Row("", tuple(shots), of_data=of_data))
     return tuple(rows)
 
 
 def best_channel(features: Tensor, mask: Tensor) -> tuple[Tensor, int]:
-    """The channel of (C, h, w) features that tells the mask (H, W) best from the rest.
+    """The channel of (C, h, w) features that separates the mask (H, W) best from the rest.
 
     Returns:
         Its map (h, w), and its number; channel 0 where no channel has any contrast.
@@ -84,7 +84,7 @@ def best_channel(features: Tensor, mask: Tensor) -> tuple[Tensor, int]:
 
 
 def heat(map_: Tensor, *, low: float | None = None, high: float | None = None) -> RGBImage:
-    """Viridis, which rises in grey too; enlarged without blending, so that sizes can be seen.
+    """A map in the viridis colours, enlarged without interpolation.
 
     Args:
         map_: (h, w).
@@ -99,7 +99,7 @@ def heat(map_: Tensor, *, low: float | None = None, high: float | None = None) -
 
 
 def enlarged(picture: RGBImage) -> RGBImage:
-    """By a whole factor without blending, to at least 224 pixels."""
+    """A picture enlarged by a whole factor without interpolation, to at least 224 pixels."""
     times = max(1, -(-LEAST_SIDE // max(picture.shape[:2])))
     return np.repeat(np.repeat(picture, times, axis=0), times, axis=1)
 

@@ -1,4 +1,4 @@
-"""How long a reproduction may train, and what each of its trainings gets of that."""
+"""The training budget of a reproduction, and the share of each training."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from typing import Literal
 from upscore.errors import SettingsError
 
 LEAST_SECONDS = 3.0
-"""A training with less would be over before its first iteration."""
+"""Shortest budget of one training; a shorter one would end before its first iteration."""
 
 Unit = Literal["minutes", "iterations"]
 
 
 @dataclass(frozen=True)
 class Budget:
-    """An amount for all trainings together, which small networks share; or the papers' own.
+    """The amount that the trainings of small networks share, or the schedules of the papers.
 
     Attributes:
         unit: of the amount, ``minutes`` of wall time or ``iterations`` (optimiser steps); None for
@@ -59,7 +59,7 @@ class Budget:
         return "papers" if self.papers else f"minutes={self.amount:g}"
 
     def share(self, weights: Mapping[str, float]) -> dict[str, str]:
-        """What each training gets, by its name, in the ratios of ``weights``.
+        """The budget of each training by its name, in the ratios of ``weights``.
 
         Iterations are rounded down to whole ones of the smallest weight, so that the ratios stay
         exact where weights are whole multiples of it; a few may be left over.

@@ -1,14 +1,14 @@
-"""What trainings change against the published ones, setting by setting."""
+"""Differences between the settings of trainings and the published ones."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from typing import Any
 
-from upscore.models.catalog import model_options
+from upscore.models.factory import model_options
 from upscore.report.document import Table
 from upscore.report.run_data import flatten
-from upscore.reproduce.trainings import Planned
+from upscore.reproduce.trainings import PlannedTraining
 from upscore.training.recipe import Recipe, load_recipe
 
 NOT_A_SETTING = ("description",)
@@ -35,11 +35,11 @@ def _flat(recipe: Recipe) -> dict[str, Any]:
     return flatten(content)
 
 
-def changes_table(plans: Sequence[Planned], caption: str) -> Table | None:
+def changes_table(plans: Sequence[PlannedTraining], caption: str) -> Table | None:
     """Every setting that differs from the published training; None where nothing does.
 
     Args:
-        plans: trainings; those that were not published are passed over.
+        plans: trainings; those that were not published are skipped.
         caption: of the table.
     """
     known = [plan for plan in plans if plan.published is not None]

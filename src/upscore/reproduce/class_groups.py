@@ -1,4 +1,4 @@
-"""Boundaries of groups of classes: the review of the paper sees gains for some kinds of objects."""
+"""Boundary scores of groups of classes: the paper reports gains for some kinds of objects."""
 
 from __future__ import annotations
 
@@ -8,10 +8,9 @@ from typing import Any
 import numpy as np
 
 from upscore.core.labels import Labels
-from upscore.errors import UpscoreError
-from upscore.evaluation.boundary import BoundaryF, BoundaryIoU
-from upscore.evaluation.confusion import mean_of_known, ratios
-from upscore.evaluation.resample import difference_interval
+from upscore.metrics.bootstrap import difference_interval
+from upscore.metrics.boundary import BoundaryF, BoundaryIoU
+from upscore.metrics.confusion import mean_of_known, ratios
 from upscore.report.document import Table
 from upscore.reproduce.differences import interval
 from upscore.reproduce.labelling import LabelStore
@@ -21,11 +20,11 @@ GROUPS = {
     "animals": ("bird", "cat", "cow", "dog", "horse", "sheep"),
     "vehicles": ("aeroplane", "bicycle", "boat", "bus", "car", "motorbike", "train"),
 }
-"""Classes of VOC, MSRC and CamVid by group; a data set has those that are called so."""
+"""Classes of VOC, MSRC and CamVid by group, found in a data set by their names."""
 
 
 def groups_of(labels: Labels) -> dict[str, list[int]]:
-    """Classes of each group that a data set has one of."""
+    """Class indices by group, of the groups that have a class in the data set."""
     found = {
         group: [labels.names.index(name) for name in names if name in labels.names]
         for group, names in GROUPS.items()
@@ -51,13 +50,8 @@ def group_boundaries(store: LabelStore, stages: Sequence[str]) -> dict[str, Any]
     groups = groups_of(labels)
     counts: dict[str, list[Any]] = {stage: [] for stage in stages}
     f_scores = {stage: BoundaryF(len(labels)) for stage in stages}
-    for place in range(len(store.split)) if groups else ():
-        try:
-            truth = store.split.read_labels(place)
-            maps = {stage: store.read(stage, place) for stage in stages}
-        except UpscoreError:
-            continue
-        for stage, map_ in maps.items():
+    for _, truth, maps in store.complete(stages) if groups else ():
+        for stage, map_ in zip(stages, maps, strict=True):
             of_photo = BoundaryIoU(len(labels))
             of_photo.update(truth, map_)
             counts[stage].append(of_photo.counts[0])

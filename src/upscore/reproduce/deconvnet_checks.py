@@ -1,4 +1,4 @@
-"""What the DeconvNet paper says, and whether a reproduction bears it out."""
+"""Claims of the DeconvNet paper, and whether a reproduction confirms them."""
 
 from __future__ import annotations
 
@@ -9,16 +9,23 @@ from upscore.report.document import Check
 from upscore.reproduce.deconvnet_measures import Measures
 from upscore.reproduce.deconvnet_proposals import COUNTS
 from upscore.reproduce.deconvnet_stages import DECONVNET, FCN, NO_NORM, ONE_STAGE, TITLES
-from upscore.reproduce.differences import both, greater, interval, score_text, surely, told
+from upscore.reproduce.differences import (
+    both,
+    greater,
+    interval,
+    interval_or_missing,
+    score_text,
+    significant,
+)
 from upscore.reproduce.scores import by_stage
-from upscore.reproduce.switches import told_of
+from upscore.reproduce.switches import exchange_text
 
 NEAR = 5
-"""Pixels from a boundary that the text looks at."""
+"""Distance from a boundary, in pixels, that the claim is about."""
 
 
 def checks(found: Measures) -> list[Check]:
-    """Each sentence of the paper that can be counted."""
+    """One check for each claim of the paper that can be measured."""
     of, ablations = by_stage(found.methods), by_stage(found.ablations)
     small = {name: of[name]["sizes"]["by_group"][0]["miou"] for name in (FCN, DECONVNET)}
     near = {name: of[name]["trimap"][NEAR - 1]["miou"] for name in (FCN, DECONVNET)}
@@ -29,15 +36,15 @@ def checks(found: Measures) -> list[Check]:
         Check(
             "DeconvNet is better than FCN-8s (69.6 against 62.2 on VOC 2012 test).",
             f"DeconvNet against FCN-8s: {interval(of[DECONVNET])}",
-            surely(of[DECONVNET], above=True),
+            significant(of[DECONVNET], above=True),
         ),
         Check(
             "The ensemble is better than each of its members (71.7 against 69.6 and 62.2).",
             f"EDeconvNet against FCN-8s: {interval(of['edeconvnet'])}; against DeconvNet: "
             f"{interval(ablations['edeconvnet'])}",
             both(
-                surely(of["edeconvnet"], above=True),
-                surely(ablations["edeconvnet"], above=True),
+                significant(of["edeconvnet"], above=True),
+                significant(ablations["edeconvnet"], above=True),
             ),
         ),
         Check(
@@ -49,7 +56,7 @@ def checks(found: Measures) -> list[Check]:
         Check(
             "The CRF adds a little (0.9 points to DeconvNet).",
             f"DeconvNet+CRF against DeconvNet: {interval(ablations['deconvnet-crf'])}",
-            surely(ablations["deconvnet-crf"], above=True),
+            significant(ablations["deconvnet-crf"], above=True),
         ),
         gains_check(found.gained),
         proposals_check("Results improve as proposals are added, the best first.", found.by_score),
@@ -59,31 +66,31 @@ def checks(found: Measures) -> list[Check]:
         Check(
             "Instance-wise prediction helps small objects.",
             f"mIoU of small objects: DeconvNet {score_text(small[DECONVNET])}, FCN-8s "
-            f"{score_text(small[FCN])}",
+            f"{score_text(small[FCN])} (no interval)",
             greater(small[DECONVNET], small[FCN]),
         ),
         Check(
             "DeconvNet keeps boundaries that FCN-8s blurs.",
             f"mIoU within {NEAR} pixels of a boundary: DeconvNet {score_text(near[DECONVNET])}, "
-            f"FCN-8s {score_text(near[FCN])}",
+            f"FCN-8s {score_text(near[FCN])} (no interval)",
             greater(near[DECONVNET], near[FCN]),
         ),
         *(boundary_check(group, one["stages"]) for group, one in found.boundaries.items()),
         Check(
             "Unpooling keeps the example, deconvolution the class: with exchanged switches, scores "
             "lie where the object of the switches lies.",
-            told_of(found.exchanged),
-            surely(found.exchanged, above=True),
+            exchange_text(found.exchanged),
+            significant(found.exchanged, above=True),
         ),
         Check(
             "Without batch normalisation it hardly trains.",
-            f"without it against DeconvNet: {told(ablations.get(NO_NORM))}",
-            surely(ablations.get(NO_NORM), above=False),
+            f"without it against DeconvNet: {interval_or_missing(ablations.get(NO_NORM))}",
+            significant(ablations.get(NO_NORM), above=False),
         ),
         Check(
             "Training in two stages helps.",
-            f"stage 2 only against DeconvNet: {told(ablations.get(ONE_STAGE))}",
-            surely(ablations.get(ONE_STAGE), above=False),
+            f"stage 2 only against DeconvNet: {interval_or_missing(ablations.get(ONE_STAGE))}",
+            significant(ablations.get(ONE_STAGE), above=False),
         ),
     ]  # fmt: skip
 
@@ -96,7 +103,7 @@ def proposals_check(sentence: str, proposals: Mapping[str, Any]) -> Check:
         + ", ".join(
             f"{count}: {score_text(value)}" for count, value in zip(COUNTS, steps, strict=True)
         ),
-        surely(proposals["contenders"][-1], above=True),
+        significant(proposals["contenders"][-1], above=True),
     )
 
 
@@ -105,9 +112,9 @@ def gains_check(gained: Mapping[str, Any]) -> Check:
     return Check(
         "The ensemble gains more than the CRF (2.1 points against 0.9, of DeconvNet).",
         f"over {network}, the better of the two networks here: EDeconvNet "
-        f"{told(gained['ensemble'])}, the CRF {told(gained['crf'])}; difference of the gains "
-        f"{told(gained['more'])}",
-        surely(gained["more"], above=True),
+        f"{interval_or_missing(gained['ensemble'])}, the CRF {interval_or_missing(gained['crf'])}; "
+        f"difference of the gains {interval_or_missing(gained['more'])}",
+        significant(gained["more"], above=True),
     )
 
 
@@ -121,5 +128,5 @@ def boundary_check(group: str, stages: Mapping[str, Any]) -> Check:
     return Check(
         f"DeconvNet gains at the boundaries of {group}.",
         f"boundary IoU, and its difference to {TITLES[FCN]}: {found}",
-        surely(stages[DECONVNET], above=True),
+        significant(stages[DECONVNET], above=True),
     )

@@ -1,4 +1,4 @@
-"""Everything that is measured of the DeconvNet paper's networks, each once."""
+"""All measurements of the DeconvNet paper's networks, each made once."""
 
 from __future__ import annotations
 
@@ -10,12 +10,13 @@ from typing import Any
 import numpy as np
 
 from upscore.core.labels import LabelMap, RGBImage
+from upscore.core.progress import count_items
 from upscore.inference.instance_wise import Order
-from upscore.inference.pipeline import Pipeline, load_pipeline
-from upscore.inference.run_network import find_model
-from upscore.inference.segmenter import Scores
-from upscore.models.checkpoint import SavedModel, load_model
+from upscore.inference.pipeline.run import Pipeline, load_pipeline
+from upscore.inference.segmenter import ScoreMap
+from upscore.models.checkpoint import SavedModel, find_model, load_model
 from upscore.reproduce.class_groups import group_boundaries
+from upscore.reproduce.context import Context
 from upscore.reproduce.deconvnet_proposals import BY_SCORE, BY_SIZE
 from upscore.reproduce.deconvnet_stages import (
     DECONVNET,
@@ -27,14 +28,13 @@ from upscore.reproduce.deconvnet_stages import (
     identity,
     write_stages,
 )
+from upscore.reproduce.example_selection import pairs_of_objects
 from upscore.reproduce.gains import gains
-from upscore.reproduce.job import Job
-from upscore.reproduce.objects import CropSettings, SeenObject, see_object
-from upscore.reproduce.photos import pairs_of_objects
+from upscore.reproduce.objects import CropSettings, ObjectCrop, crop_object
 from upscore.reproduce.repairs import repairs
 from upscore.reproduce.scores import by_stage, measured, score_stages
 from upscore.reproduce.switches import PAIRS, measure_pairs
-from upscore.reproduce.trainings import Planned
+from upscore.reproduce.trainings import PlannedTraining
 
 ABLATIONS = (
     DECONVNET, NO_NORM, ONE_STAGE, "deconvnet-sum", "deconvnet-crf", "edeconvnet", "edeconvnet-crf",
@@ -78,8 +78,8 @@ class Measures:
         }
 
 
-def measure(job: Job, plans: Sequence[Planned]) -> Measures:
-    """Label every photo by every stage, and count; what is there already is not made again.
+def measure(context: Context, plans: Sequence[PlannedTraining]) -> Measures:
+    """Label every photo by every stage, and score; finished parts are not repeated.
 
     Args:
         plans: all trainings; FCN-8s and DeconvNet have finished.
@@ -87,43 +87,42 @@ def measure(job: Job, plans: Sequence[Planned]) -> Measures:
     Raises:
         DataError: no photo that all stages have labelled.
     """
-    done = [plan for plan in job.finished(plans) if plan.name in TITLES]
-    stages = write_stages(job, done)
-    weights = {plan.name: job.weights(plan) for plan in done}
+    done = [plan for plan in context.finished(plans) if plan.name in TITLES]
+    stages = write_stages(context, done)
+    weights = {plan.name: context.weights(plan) for plan in done}
     identities = {name: identity(name, stages, weights) for name in stages}
-    pipeline = _Loaded(job)
-    job.label_all(identities, pipeline.predict, "labelling photos")
+    pipeline = _Loaded(context)
+    context.label_all(identities, pipeline.predict, "labelling photos")
     for name, count in (BY_SCORE | BY_SIZE).items():
         order = {} if name in BY_SCORE else {"order": "size"}
         identities[name] = {**identities[DECONVNET], "boxes": count, **order}
     orders: tuple[tuple[Mapping[str, int], Order], ...] = ((BY_SCORE, "score"), (BY_SIZE, "size"))
     for steps, by in orders:
         of_steps = {name: identities[name] for name in steps}
-        job.label_all(of_steps, partial(pipeline.steps, order=by), f"adding proposals by {by}")
+        context.label_all(of_steps, partial(pipeline.steps, order=by), f"adding proposals by {by}")
 
     def score(name: str, titles: Mapping[str, str]) -> dict[str, Any]:
-        with job.progress(f"scoring: {name}") as update:
-            return score_stages(
-                job.folder.measurement(name),
-                job.store,
-                titles,
-                identities=identities,
-                dataset=job.dataset,
-                failures=job.unlabelled,
-                bins=job.bins(),
-                progress=update,
-            )
+        return score_stages(
+            context.folder.measurement(name),
+            context.store,
+            titles,
+            identities=identities,
+            dataset=context.dataset,
+            failures=context.unlabelled,
+            bins=context.bins(),
+            progress=count_items(context.on_progress, f"scoring: {name}"),
+        )
 
     def once(
         name: str, of_stages: Sequence[str], make: Callable[[], dict[str, Any]]
     ) -> dict[str, Any]:
         about = {
             "identities": {stage: identities[stage] for stage in of_stages},
-            "data": job.dataset.fingerprint(),
-            "split": job.split.name,
-            "failures": {str(place): text for place, text in job.unlabelled.items()},
+            "data": context.dataset.fingerprint(),
+            "split": context.split.name,
+            "failures": {str(place): text for place, text in context.unlabelled.items()},
         }
-        return measured(job.folder.measurement(name), about, make)
+        return measured(context.folder.measurement(name), about, make)
 
     methods = score("methods", {name: TITLES[name] for name in METHODS})
     of = by_stage(methods)
@@ -139,59 +138,61 @@ def measure(job: Job, plans: Sequence[Planned]) -> Measures:
         ablations=score("ablations", {name: TITLES[name] for name in ABLATIONS if name in stages}),
         by_score=by_score,
         by_size=by_size,
-        mended=once("repairs", three, lambda: repairs(job.store, *three)),
+        mended=once("repairs", three, lambda: repairs(context.store, *three)),
         gained=once(
             "gains",
             (better, crf, ensemble),
-            lambda: gains(job.store, network=better, crf=crf, ensemble=ensemble),
+            lambda: gains(context.store, network=better, crf=crf, ensemble=ensemble),
         ),
-        boundaries=once("boundaries", METHODS, lambda: group_boundaries(job.store, METHODS)),
-        exchanged=once("switches", (DECONVNET,), lambda: _exchanged(job, plans)),
+        boundaries=once("boundaries", METHODS, lambda: group_boundaries(context.store, METHODS)),
+        exchanged=once("switches", (DECONVNET,), lambda: _exchanged(context, plans)),
     )
 
 
-def crop_settings(plans: Sequence[Planned]) -> CropSettings:
-    """Of DeconvNet's training."""
+def crop_settings(plans: Sequence[PlannedTraining]) -> CropSettings:
+    """Crop settings of DeconvNet's training."""
     plan = next(plan for plan in plans if plan.name == DECONVNET)
     return CropSettings.of_recipe(plan.recipe.model_dump(mode="json", by_alias=True))
 
 
-def saved_deconvnet(job: Job) -> SavedModel:
-    """On the CPU, in training mode. Raises NotFoundError, RunError."""
-    return load_model(find_model(job.folder.run(DECONVNET)))
+def saved_deconvnet(context: Context) -> SavedModel:
+    """DeconvNet on the CPU, in training mode. Raises NotFoundError, RunError."""
+    return load_model(find_model(context.folder.run(DECONVNET)))
 
 
 def see_pairs(
-    job: Job, plans: Sequence[Planned], pairs: Sequence[tuple[int, int, int]]
-) -> list[tuple[SeenObject, SeenObject]]:
-    """Two objects of a class as DeconvNet sees them, for each class and two places."""
+    context: Context, plans: Sequence[PlannedTraining], pairs: Sequence[tuple[int, int, int]]
+) -> list[tuple[ObjectCrop, ObjectCrop]]:
+    """Crops of two objects of one class, for each class and two photos."""
     settings = crop_settings(plans)
     found = []
     for label, *places in pairs:
-        first, second = (see_object(job.split.read(place), label, settings) for place in places)
+        first, second = (
+            crop_object(context.split.read(place), label, settings) for place in places
+        )
         found.append((first, second))
     return found
 
 
-def _exchanged(job: Job, plans: Sequence[Planned]) -> dict[str, Any]:
-    pairs = pairs_of_objects(job.shares(), PAIRS, background=job.background)
-    return measure_pairs(saved_deconvnet(job), see_pairs(job, plans, pairs))
+def _exchanged(context: Context, plans: Sequence[PlannedTraining]) -> dict[str, Any]:
+    pairs = pairs_of_objects(context.shares(), PAIRS, background=context.background)
+    return measure_pairs(saved_deconvnet(context), see_pairs(context, plans, pairs))
 
 
 class _Loaded:
     """Networks of the pipeline, loaded when there is a photo to label."""
 
-    def __init__(self, job: Job) -> None:
-        self._job = job
+    def __init__(self, context: Context) -> None:
+        self._context = context
         self._pipelines: dict[tuple[str, ...] | None, Pipeline] = {}
 
     def _pipeline(self, stages: tuple[str, ...] | None) -> Pipeline:
         if stages not in self._pipelines:
             self._pipelines.clear()  # one at a time, for memory's sake
             self._pipelines[stages] = load_pipeline(
-                self._job.folder.path / "pipeline.yaml",
-                device=self._job.runtime.device,
-                precision=self._job.runtime.precision,
+                self._context.folder.path / "pipeline.yaml",
+                device=self._context.runtime.device,
+                precision=self._context.runtime.precision,
                 stages=stages,
             )
         return self._pipelines[stages]
@@ -206,7 +207,7 @@ class _Loaded:
         counts = {(BY_SCORE | BY_SIZE)[name]: name for name in stages}
         found: dict[str, LabelMap] = {}
 
-        def keep(_stage: str, count: int, probabilities: Scores) -> None:
+        def keep(_stage: str, count: int, probabilities: ScoreMap) -> None:
             found[counts[count]] = probabilities.argmax(axis=0).astype(np.uint8)
 
         pipeline = self._pipeline((DECONVNET,))

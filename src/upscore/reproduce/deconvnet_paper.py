@@ -1,4 +1,4 @@
-"""The DeconvNet paper: its table, its figures, and the experiments that its text speaks of."""
+"""The page of the DeconvNet paper: its table, its figures, and the experiments of its text."""
 
 from __future__ import annotations
 
@@ -8,6 +8,8 @@ from typing import Any
 from upscore.report.document import Document, Item, Section
 from upscore.reproduce.changes import changes_table
 from upscore.reproduce.class_groups import group_table
+from upscore.reproduce.common_sections import facts, missing, recipes
+from upscore.reproduce.context import Context
 from upscore.reproduce.deconvnet_checks import checks
 from upscore.reproduce.deconvnet_measures import Measures, measure, saved_deconvnet, see_pairs
 from upscore.reproduce.deconvnet_pictures import analysis_items, ensemble_items
@@ -22,18 +24,16 @@ from upscore.reproduce.deconvnet_tables import (
     trimap_items,
 )
 from upscore.reproduce.differences import score_text
-from upscore.reproduce.job import Job
-from upscore.reproduce.photos import pairs_of_objects
-from upscore.reproduce.shared_parts import facts, missing, recipes
+from upscore.reproduce.example_selection import pairs_of_objects
 from upscore.reproduce.switches import exchange_items
-from upscore.reproduce.trainings import Planned
+from upscore.reproduce.trainings import PlannedTraining
 from upscore.training.shown import overlap_warning
 
 TITLE = "The DeconvNet paper, reproduced"
 
 
-def document(job: Job, plans: Sequence[Planned]) -> tuple[Document, dict[str, Any]]:
-    """Measure what is not measured, and put it together.
+def document(context: Context, plans: Sequence[PlannedTraining]) -> tuple[Document, dict[str, Any]]:
+    """Make the missing measurements, and build the page.
 
     Returns:
         What the page shows; and the scores, as JSON values.
@@ -42,18 +42,18 @@ def document(job: Job, plans: Sequence[Planned]) -> tuple[Document, dict[str, An
         WorkError: FCN-8s or DeconvNet, of which nearly all is made, has not finished.
         DataError: no photo that all stages have labelled.
     """
-    job.require_networks(plans, needed=(FCN, DECONVNET))
-    found = measure(job, plans)
+    context.require_networks(plans, needed=(FCN, DECONVNET))
+    found = measure(context, plans)
     changes = changes_table(
         plans,
-        f"What the budget, {job.budget}, and --set change against the published trainings of "
+        f"What the budget, {context.budget}, and --set change against the published trainings of "
         "FCN-8s and DeconvNet, setting by setting. All others are those of the shipped recipes.",
     )
     return (
         Document(
             TITLE,
-            f"FCN-8s, DeconvNet, their ensemble and the CRF after them, on {job.data.name}: our "
-            "measured numbers beside the published ones.",
+            f"FCN-8s, DeconvNet, their ensemble and the CRF after them, on {context.data.name}: "
+            "our measured numbers beside the published ones.",
             (
                 Section(
                     "What the paper says, and what came out here",
@@ -65,31 +65,31 @@ def document(job: Job, plans: Sequence[Planned]) -> tuple[Document, dict[str, An
                 ),
                 Section(
                     "Scores",
-                    _about(job),
+                    _about(context),
                     (
-                        *class_tables(job, found.methods),
+                        *class_tables(context, found.methods),
                         overall_table(found.methods),
                         *((changes,) if changes else ()),
                     ),
                 ),
                 Section(
                     "What the networks learned from",
-                    items=(samples_table(job, job.finished(plans)),),
+                    items=(samples_table(context, context.finished(plans)),),
                 ),
-                Section("What the decoder does", *_looked_into(job, plans)),
-                Section("What switches hold", *_switches(job, plans)),
-                Section("Proposals", items=proposal_items(job, found.by_score, found.by_size)),
+                Section("What the decoder does", *_looked_into(context, plans)),
+                Section("What switches hold", *_switches(context, plans)),
+                Section("Proposals", items=proposal_items(context, found.by_score, found.by_size)),
                 Section(
                     "Two networks and their ensemble",
-                    items=ensemble_items(job, found.methods, found.mended),
+                    items=ensemble_items(context, found.methods, found.mended),
                 ),
                 Section("Objects by size", items=size_items(found.methods)),
                 Section("Near boundaries", *_near_boundaries(found)),
-                Section("Ablations", _about_ablations(job), (ablation_table(found.ablations),)),
+                Section("Ablations", _about_ablations(context), (ablation_table(found.ablations),)),
             ),
-            missing=tuple(missing(job, plans)),
-            facts=tuple(facts(job)),
-            recipes=tuple(recipes(job, plans)),
+            missing=tuple(missing(context, plans)),
+            facts=tuple(facts(context)),
+            recipes=tuple(recipes(context, plans)),
             tiles=tuple(
                 (score_text(one["scores"]["miou"]), f"mIoU of {one['name']}")
                 for one in found.methods["contenders"]
@@ -99,27 +99,35 @@ def document(job: Job, plans: Sequence[Planned]) -> tuple[Document, dict[str, An
     )
 
 
-def _looked_into(job: Job, plans: Sequence[Planned]) -> tuple[tuple[str, ...], tuple[Item, ...]]:
+def _looked_into(
+    context: Context, plans: Sequence[PlannedTraining]
+) -> tuple[tuple[str, ...], tuple[Item, ...]]:
     """Text and figures of the decoder's layers."""
-    items = analysis_items(job, plans)
-    told = f"No photo of {job.split.name} shows an object, so there is no figure of its layers."
-    return ((), items) if items else ((told,), ())
+    items = analysis_items(context, plans)
+    text = f"No photo of {context.split.name} shows an object, so there is no figure of its layers."
+    return ((), items) if items else ((text,), ())
 
 
-def _switches(job: Job, plans: Sequence[Planned]) -> tuple[tuple[str, ...], tuple[Item, ...]]:
+def _switches(
+    context: Context, plans: Sequence[PlannedTraining]
+) -> tuple[tuple[str, ...], tuple[Item, ...]]:
     """Text and items on switches exchanged between two objects."""
     found = pairs_of_objects(
-        job.shares(), 1, background=job.background, wanted=job.label, photo=job.photo
+        context.shares(),
+        1,
+        background=context.background,
+        wanted=context.label,
+        photo=context.photo,
     )
     if not found:
-        told = "No two photos show objects of one class that could exchange their switches."
-        return (told,), ()
-    (pair,) = see_pairs(job, plans, found)
-    told = (
+        text = "No two photos show objects of one class that could exchange their switches."
+        return (text,), ()
+    (pair,) = see_pairs(context, plans, found)
+    text = (
         "The paper says that unpooling keeps what is specific to an example, and deconvolution "
         "what is specific to a class. Exchanging switches is our test of that, not the paper's."
     )
-    return (told,), exchange_items(saved_deconvnet(job), pair, job.dataset.labels)
+    return (text,), exchange_items(saved_deconvnet(context), pair, context.dataset.labels)
 
 
 def _near_boundaries(found: Measures) -> tuple[tuple[str, ...], tuple[Item, ...]]:
@@ -127,40 +135,42 @@ def _near_boundaries(found: Measures) -> tuple[tuple[str, ...], tuple[Item, ...]
     items = trimap_items(found.methods)
     if found.boundaries:
         return (), (*items, group_table(found.boundaries, TITLES))
-    told = (
+    text = (
         "No class of these photos is one of the persons, animals and vehicles for which the text "
         "sees gains at boundaries, so there is no table of them."
     )
-    return (told,), items
+    return (text,), items
 
 
-def _about(job: Job) -> tuple[str, ...]:
-    told = [
-        f"Ours are on {job.data.name} ({len(job.split)} photos of {job.split.name}), the published "
-        "ones on VOC 2012 test: their order can be compared, not their height.",
+def _about(context: Context) -> tuple[str, ...]:
+    text = [
+        f"Ours are on {context.data.name} ({len(context.split)} photos of {context.split.name}), "
+        "the published ones on VOC 2012 test: their order can be compared, not their height.",
         "The paper's FCN-8s is that of CVPR 2015 (62.2 on VOC 2012 test); the recipe fcn8s is the "
         "later one with heavy learning (67.2 there)"
-        + ("." if job.budget.papers else ", and ours here is a small fcn8s-quick."),
+        + ("." if context.budget.papers else ", and ours here is a small fcn8s-quick."),
     ]
-    if not job.budget.papers:
-        told.append(
-            f"The budget, {job.budget}, is shared among the trainings; networks are small and "
-            f"begin from random weights. The three DeconvNets have twice the {job.budget.unit} of "
-            "FCN-8s."
+    if not context.budget.papers:
+        shared = (
+            f"The budget, {context.budget}, is shared among the trainings; the three DeconvNets "
+            f"have twice the {context.budget.unit} of FCN-8s."
+            if context.given_budget is None
+            else f"Every training has {context.given_budget}."
         )
-    warning = overlap_warning(job.train, job.split)
+        text.append(f"{shared} Networks are small and begin from random weights.")
+    warning = overlap_warning(context.train, context.split)
     if warning is not None:
-        told.append(f"{warning[0].upper()}{warning[1:]}.")
-    if job.background is None:
-        told.append(
+        text.append(f"{warning[0].upper()}{warning[1:]}.")
+    if context.background is None:
+        text.append(
             "The data has no class called background, so DeconvNet also looks at the photo as a "
             "whole: no pixel is without an answer."
         )
-    return tuple(told)
+    return tuple(text)
 
 
-def _about_ablations(job: Job) -> tuple[str, ...]:
-    told = "All are DeconvNet with one thing changed, measured against DeconvNet as it is."
-    if not job.budget.papers:
-        told += f" Their networks were trained for as many {job.budget.unit} as DeconvNet."
-    return (told,)
+def _about_ablations(context: Context) -> tuple[str, ...]:
+    text = "All are DeconvNet with one thing changed, measured against DeconvNet as it is."
+    if not context.budget.papers:
+        text += f" Their networks were trained for as many {context.budget.unit} as DeconvNet."
+    return (text,)

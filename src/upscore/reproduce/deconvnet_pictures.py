@@ -9,61 +9,62 @@ from typing import Any
 from upscore.core.draw import error_map
 from upscore.core.labels import RGBImage
 from upscore.errors import UpscoreError
-from upscore.inference.run_network import find_model
+from upscore.models.checkpoint import find_model
 from upscore.report.document import Item, Row, Sheet, Table
 from upscore.reproduce.activations import analyse
+from upscore.reproduce.common_sections import picture_row
+from upscore.reproduce.context import Context
 from upscore.reproduce.deconvnet_measures import crop_settings
 from upscore.reproduce.deconvnet_stages import DECONVNET, FCN, METHODS, TITLES
-from upscore.reproduce.job import Job
-from upscore.reproduce.objects import see_object
-from upscore.reproduce.photos import large_objects
+from upscore.reproduce.example_selection import large_objects
+from upscore.reproduce.objects import crop_object
 from upscore.reproduce.repairs import KINDS
-from upscore.reproduce.shared_parts import picture_row
-from upscore.reproduce.trainings import Planned
+from upscore.reproduce.trainings import PlannedTraining
 
 EXAMPLES = 3
-"""Photos in each group of figure 7, as in the paper."""
+"""Number of photos in each group of figure 7, as in the paper."""
 
 COMPARED = (FCN, DECONVNET, "edeconvnet", "edeconvnet-crf")
 """Stages in figure 7."""
 
 
-def shown_object(job: Job) -> tuple[int, int] | None:
+def shown_object(context: Context) -> tuple[int, int] | None:
     """Place and class of the object whose layers are shown; None where no photo has one."""
-    shares = job.shares()
-    if job.photo is None:
-        found = large_objects(shares, 1, background=job.background, wanted=job.label)
+    shares = context.shares()
+    if context.photo is None:
+        found = large_objects(shares, 1, background=context.background, wanted=context.label)
         return found[0] if found else None
-    of = {int(key): share for key, share in shares[job.photo].items()}
-    things = {key: share for key, share in of.items() if key != job.background} or of
-    label = job.label if job.label is not None else max(things, key=lambda key: things[key])
-    return job.photo, label
+    of = {int(key): share for key, share in shares[context.photo].items()}
+    things = {key: share for key, share in of.items() if key != context.background} or of
+    label = context.label if context.label is not None else max(things, key=lambda key: things[key])
+    return context.photo, label
 
 
-def analysis_items(job: Job, plans: Sequence[Planned]) -> tuple[Item, ...]:
+def analysis_items(context: Context, plans: Sequence[PlannedTraining]) -> tuple[Item, ...]:
     """Activations of the decoder for one object; nothing where no photo has one."""
-    chosen = shown_object(job)
+    chosen = shown_object(context)
     if chosen is None:
         return ()
     place, label = chosen
-    sample = job.split.read(place)
-    seen = see_object(sample, label, crop_settings(plans))
+    sample = context.split.read(place)
+    example = crop_object(sample, label, crop_settings(plans))
     return (
         Sheet(
             "figure-activations",
             f"Activations of DeconvNet's unpooling and deconvolution layers, coarse to fine, for "
-            f"{job.dataset.labels.names[label]} in {sample.name}: of each layer the channel that "
-            "tells the object best from what is around it. Unpooling puts values back where they "
-            "came from and leaves the rest empty; deconvolution makes them dense. Bright is high.",
-            analyse(find_model(job.folder.run(DECONVNET)), seen),
+            f"{context.dataset.labels.names[label]} in {sample.name}: of each layer the channel "
+            "that tells the object best from what is around it. Unpooling puts values back where "
+            "they came from and leaves the rest empty; deconvolution makes them dense. Bright is "
+            "high.",
+            analyse(find_model(context.folder.run(DECONVNET)), example),
         ),
     )
 
 
 def ensemble_items(
-    job: Job, methods: Mapping[str, Any], mended: Mapping[str, Any]
+    context: Context, methods: Mapping[str, Any], mended: Mapping[str, Any]
 ) -> tuple[Item, ...]:
-    """Which network is right where, and what their ensemble makes of it."""
+    """Errors of two networks and of their ensemble."""
     total = max(1, sum(map(sum, mended["pixels"])))
     kinds = [
         kind.replace("the first", "FCN-8s").replace("the second", "DeconvNet") for kind in KINDS
@@ -98,12 +99,12 @@ def ensemble_items(
             ("method", "photos", "classes"),
             wins,
         ),
-        _examples(job, methods),
+        _examples(context, methods),
         Sheet(
             "figure-repairs",
             "The photos of which the ensemble mends most: wrong pixels are orange.",
             tuple(
-                _errors(job, one["place"], {name: TITLES[name] for name in COMPARED})
+                _errors(context, one["place"], {name: TITLES[name] for name in COMPARED})
                 for one in repaired
             ),
         ),
@@ -143,25 +144,25 @@ def example_groups(
     return groups
 
 
-def _examples(job: Job, methods: Mapping[str, Any]) -> Sheet:
-    """Figure 7."""
-    places = {pair.name: place for place, pair in enumerate(job.split.pairs)}
+def _examples(context: Context, methods: Mapping[str, Any]) -> Sheet:
+    """Figure 7: photos by the method with the highest mIoU."""
+    places = {pair.name: place for place, pair in enumerate(context.split.pairs)}
     titles = {name: TITLES[name] for name in COMPARED}
     columns = {name: METHODS.index(name) for name in (FCN, DECONVNET, "edeconvnet")}
     rows: list[Row] = []
-    told: list[str] = []
+    groups_text: list[str] = []
     total = len(methods["images"])
     for group, photos in example_groups(methods["images"], columns).items():
         for name, margin in photos[:EXAMPLES]:
-            row = picture_row(job, places[name], titles)
+            row = picture_row(context, places[name], titles)
             rows.append(replace(row, title=f"{group}: {name}, by {margin:.3f}"))
-        told.append(f"{group} ({len(photos)} of {total})")
+        groups_text.append(f"{group} ({len(photos)} of {total})")
     return Sheet(
         "figure-wins",
-        f"Photos by which method has the higher mIoU of the photo: {'; '.join(told)}. Up to "
+        f"Photos by which method has the higher mIoU of the photo: {'; '.join(groups_text)}. Up to "
         f"{EXAMPLES} of each group are shown, those with the largest differences.",
         tuple(rows),
-        job.dataset.labels,
+        context.dataset.labels,
     )
 
 
@@ -179,16 +180,16 @@ def _wins(methods: Mapping[str, Any], names: Mapping[str, int]) -> tuple[tuple[A
     return tuple((TITLES[name], photos[name], classes[name]) for name in names)
 
 
-def _errors(job: Job, place: int, stages: Mapping[str, str]) -> Row:
-    sample = job.split.read(place)
+def _errors(context: Context, place: int, stages: Mapping[str, str]) -> Row:
+    sample = context.split.read(place)
     shots: list[tuple[str, RGBImage | None]] = [
         ("photo", sample.image),
-        ("truth", job.dataset.labels.colorize(sample.labels)),
+        ("truth", context.dataset.labels.colorize(sample.labels)),
     ]
     for stage, title in stages.items():
         picture: RGBImage | None
         try:
-            picture = error_map(sample.labels, job.store.read(stage, place))
+            picture = error_map(sample.labels, context.store.read(stage, place))
         except UpscoreError:
             picture = None
         shots.append((f"errors of {title}", picture))

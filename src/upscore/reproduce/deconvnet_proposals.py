@@ -1,4 +1,4 @@
-"""DeconvNet's answer as proposals are added, the best first or the largest (figure 6)."""
+"""DeconvNet's labels as proposals are added, best first or largest first (figure 6)."""
 
 from __future__ import annotations
 
@@ -6,15 +6,15 @@ from collections.abc import Mapping
 from typing import Any
 
 from upscore.report.document import Chart, Item, Row, Sheet, Table
-from upscore.report.reproduction_figures import Line, lines_chart
+from upscore.report.figures.reproduction import Line, lines_chart
+from upscore.reproduce.common_sections import picture_row
+from upscore.reproduce.context import Context
 from upscore.reproduce.differences import interval
-from upscore.reproduce.job import Job
-from upscore.reproduce.photos import spread
+from upscore.reproduce.example_selection import spread
 from upscore.reproduce.scores import by_stage
-from upscore.reproduce.shared_parts import picture_row
 
 COUNTS = (1, 5, 10, 20, 50)
-"""Proposals after which the answer is looked at, as in figure 6 of the paper."""
+"""Numbers of proposals after which labels are scored, as in figure 6 of the paper."""
 
 BY_SCORE = {f"boxes-{count:03d}": count for count in COUNTS}
 """Numbers of proposals by the name of the stage, the best proposals first."""
@@ -27,7 +27,7 @@ BY_SIZE = {f"largest-{count:03d}": count for count in COUNTS[:-1]} | {
 ORDERS = {"the best first": BY_SCORE, "the largest first": BY_SIZE}
 
 STEP_PHOTOS = 3
-"""In the figure."""
+"""Number of photos in the figure."""
 
 UNCONFIRMED = (
     "From memory, the paper's figure adds proposals from large to small; no copy was at hand to "
@@ -36,17 +36,19 @@ UNCONFIRMED = (
 
 
 def proposal_items(
-    job: Job, by_score: Mapping[str, Any], by_size: Mapping[str, Any]
+    context: Context, by_score: Mapping[str, Any], by_size: Mapping[str, Any]
 ) -> tuple[Item, ...]:
-    """Answers, mIoU and mIoU of small objects as proposals are added, in both orders.
+    """Labels, mIoU and mIoU of small objects as proposals are added, in both orders.
 
     Args:
         by_score, by_size: scores of the stages of ``BY_SCORE`` and of ``BY_SIZE``.
     """
     found = dict(zip(ORDERS, (by_stage(by_score), by_stage(by_size)), strict=True))
-    places = spread(job.shares(), STEP_PHOTOS)
-    if job.photo is not None:
-        places = [job.photo, *[place for place in places if place != job.photo]][:STEP_PHOTOS]
+    places = spread(context.shares(), STEP_PHOTOS)
+    if context.photo is not None:
+        places = [context.photo, *[place for place in places if place != context.photo]][
+            :STEP_PHOTOS
+        ]
     groups = by_score["contenders"][0]["sizes"]
     small = groups["by_group"][0]
     all_lines, small_lines = [], []
@@ -68,14 +70,14 @@ def proposal_items(
         Sheet(
             "figure-proposals",
             f"DeconvNet's answer as proposals are added. {UNCONFIRMED}",
-            tuple(_row(job, place, order, steps) for place in places
+            tuple(_row(context, place, order, steps) for place in places
                   for order, steps in ORDERS.items()),
-            job.dataset.labels,
+            context.dataset.labels,
         ),
         Chart(
             "figure-proposals-miou",
             f"mIoU of DeconvNet and its mIoU of small objects against the number of proposals, on "
-            f"{job.split.name}. The paper has no numbers for this; its text finds 50 enough.",
+            f"{context.split.name}. The paper has no numbers for this; its text finds 50 enough.",
             lambda theme: lines_chart(
                 panels, x_name="proposals of a photo", y_name="mIoU", theme=theme, whole=True
             ),
@@ -96,7 +98,7 @@ def _small(contender: Mapping[str, Any]) -> float | None:
     return value
 
 
-def _row(job: Job, place: int, order: str, steps: Mapping[str, int]) -> Row:
+def _row(context: Context, place: int, order: str, steps: Mapping[str, int]) -> Row:
     titles = {name: f"{count} proposal{'s' * (count > 1)}" for name, count in steps.items()}
-    row = picture_row(job, place, titles)
+    row = picture_row(context, place, titles)
     return Row(f"{row.title}, {order}", row.shots, of_data=row.of_data)

@@ -1,4 +1,4 @@
-"""How many crops DeconvNet's stages had, and how many samples they drew, beside the paper's."""
+"""Numbers of crops and drawn samples of DeconvNet's stages, beside the paper's."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ from pathlib import Path
 from upscore.core.run_folder import RunFolder
 from upscore.errors import UpscoreError
 from upscore.report.document import Cell, Table
+from upscore.reproduce.context import Context
 from upscore.reproduce.deconvnet_stages import DECONVNET, NO_NORM, ONE_STAGE
-from upscore.reproduce.job import Job
 from upscore.reproduce.published import PAPER_STAGES
-from upscore.reproduce.trainings import Planned
+from upscore.reproduce.trainings import PlannedTraining
 
 
-def samples_table(job: Job, plans: Sequence[Planned]) -> Table:
-    """A row a stage; dashes where a run was made before this was kept in its folder."""
+def samples_table(context: Context, plans: Sequence[PlannedTraining]) -> Table:
+    """One row a stage; dashes for runs of an upscore that did not record this yet."""
     published: list[tuple[Cell, ...]] = [
         ("the paper", stage.crops_of, None, stage.crops, None, stage.iterations * stage.batch)
         for stage in PAPER_STAGES
@@ -24,7 +24,7 @@ def samples_table(job: Job, plans: Sequence[Planned]) -> Table:
     for plan in plans:
         if plan.name not in (DECONVNET, NO_NORM, ONE_STAGE):
             continue
-        run = job.folder.run(plan.name)
+        run = context.folder.run(plan.name)
         stages = plan.recipe.stage_recipes() or [plan.recipe]
         folders = [run / "stages" / stage.name for stage in plan.recipe.stages[:-1]]
         for stage, folder in zip(stages, [*folders, run], strict=True):

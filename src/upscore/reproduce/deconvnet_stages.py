@@ -1,4 +1,4 @@
-"""The trainings of the DeconvNet paper, and the pipeline of everything that is made of them."""
+"""The trainings of the DeconvNet paper, and the pipeline of all stages built from them."""
 
 from __future__ import annotations
 
@@ -10,19 +10,20 @@ from typing import Any
 import yaml
 
 from upscore.core.files import write_text
+from upscore.core.progress import count_items
 from upscore.data.dataset import Pair
 from upscore.proposals import EdgeBoxes
-from upscore.proposals.make import Photo, make_store
-from upscore.reproduce.job import Job
-from upscore.reproduce.trainings import Planned, planned
+from upscore.proposals.build_store import Photo, make_store
+from upscore.reproduce.context import Context
+from upscore.reproduce.trainings import PlannedTraining, plan_training
 
 FCN, DECONVNET = "fcn8s", "deconvnet"
 NO_NORM, ONE_STAGE = "deconvnet-no-norm", "deconvnet-one-stage"
 WEIGHTS = {FCN: 1.0, DECONVNET: 2.0, NO_NORM: 2.0, ONE_STAGE: 2.0}
-"""Ratios of a shared budget; the three DeconvNets have the same, so that they compare."""
+"""Ratios of a shared budget; equal for the three DeconvNets, so that they can be compared."""
 
 PUBLISHED = {FCN: "fcn8s", DECONVNET: "deconvnet"}
-"""Recipes of the paper's own trainings, which a page's list of changes is measured against."""
+"""Recipes of the paper's own trainings; a page lists the differences from them."""
 
 TITLES = {
     FCN: "FCN-8s",
@@ -36,23 +37,23 @@ TITLES = {
     "fcn8s-crf": "FCN-8s+CRF",
 }
 METHODS = (FCN, DECONVNET, "deconvnet-crf", "edeconvnet", "edeconvnet-crf")
-"""Of the paper's table, in its order."""
+"""Stages of the paper's table, in its order."""
 
 BOXES = 2000
-"""A photo, as in the paper."""
+"""Number of proposals of a photo, as in the paper."""
 
 
-def trainings(job: Job) -> list[Planned]:
-    """FCN-8s, DeconvNet in two stages, and two ablations of it.
+def trainings(context: Context) -> list[PlannedTraining]:
+    """Plan FCN-8s, DeconvNet in two stages, and two ablations of it.
 
     Raises:
-        SettingsError: a budget that is too small, settings that cannot be.
+        SettingsError: a budget that is too small, or settings that do not fit.
     """
-    store = f"crops.store={json.dumps(str(_train_store(job)))}"
+    store = f"crops.store={json.dumps(str(_train_store(context)))}"
     chosen: list[tuple[str, str, str, list[str]]]
     no_norm = ["model.options.batch_norm=false", "model.options.decoder_init=he"]
-    if job.budget.papers:
-        at = job.folder.run
+    if context.budget.papers:
+        at = context.folder.run
         chosen = [
             ("fcn32s", "FCN-32s", "fcn32s", []),
             ("fcn16s", "FCN-16s", "fcn16s", [_start(at("fcn32s"))]),
@@ -63,7 +64,7 @@ def trainings(job: Job) -> list[Planned]:
         ]
         shares: dict[str, str] = {}
     else:
-        height, width = job.crop()
+        height, width = context.crop()
         crop = f"augment.crop=[{height}, {width}]"
         quick = "deconvnet-quick"
         chosen = [
@@ -72,15 +73,15 @@ def trainings(job: Job) -> list[Planned]:
             (NO_NORM, TITLES[NO_NORM], quick, [store, *no_norm]),
             (ONE_STAGE, TITLES[ONE_STAGE], quick, [store, "stages=[]"]),
         ]
-        shares = job.budget.share(WEIGHTS)
+        shares = context.budget.share(WEIGHTS)
     return [
-        planned(
+        plan_training(
             name,
             title,
             recipe,
-            [*changes, *job.assignments],
+            [*changes, *context.assignments],
             budget=shares.get(name),
-            split=job.split.name,
+            split=context.split.name,
             published=PUBLISHED.get(name),
         )
         for name, title, recipe, changes in chosen
@@ -91,48 +92,50 @@ def _start(run: Path) -> str:
     return f"init.weights={json.dumps(str(run))}"
 
 
-def _train_store(job: Job) -> Path:
-    return job.folder.path / f"proposals-{job.train_split}.parquet"
+def _train_store(context: Context) -> Path:
+    return context.folder.path / f"proposals-{context.train_split}.parquet"
 
 
-def _measured_store(job: Job) -> Path:
-    return job.folder.path / f"proposals-{job.split.name}.parquet"
+def _measured_store(context: Context) -> Path:
+    return context.folder.path / f"proposals-{context.split.name}.parquet"
 
 
-def prepare(job: Job) -> None:
-    """Boxes of both splits, into files that all trainings and stages share.
+def prepare(context: Context) -> None:
+    """Compute boxes of both splits into files that all trainings and stages share.
 
     Raises:
         WorkError: photos of the training split that cannot be read.
     """
-    for split, path in ((job.train, _train_store(job)), (job.split, _measured_store(job))):
-        _make(job, split.name, split.pairs, path, strict=split.name == job.train_split)
+    for split, path in (
+        (context.train, _train_store(context)),
+        (context.split, _measured_store(context)),
+    ):
+        _make(context, split.name, split.pairs, path, strict=split.name == context.train_split)
 
 
-def _make(job: Job, name: str, pairs: Sequence[Pair], path: Path, *, strict: bool) -> None:
+def _make(context: Context, name: str, pairs: Sequence[Pair], path: Path, *, strict: bool) -> None:
     if path.exists():
         return
-    with job.progress(f"boxes of {name}") as update:
-        summary = make_store(
-            [Photo(pair.name, pair.image) for pair in pairs],
-            EdgeBoxes(max_boxes=BOXES),
-            path,
-            data={
-                "layout": job.dataset.layout,
-                "split": name,
-                "fingerprint": job.dataset.fingerprint(),
-            },
-            progress=update,
-            max_pixels=job.dataset.max_pixels,
-        )
+    summary = make_store(
+        [Photo(pair.name, pair.image) for pair in pairs],
+        EdgeBoxes(max_boxes=BOXES),
+        path,
+        data={
+            "layout": context.dataset.layout,
+            "split": name,
+            "fingerprint": context.dataset.fingerprint(),
+        },
+        progress=count_items(context.on_progress, f"boxes of {name}"),
+        max_pixels=context.dataset.max_pixels,
+    )
     if strict:
         summary.check()
 
 
-def write_stages(job: Job, done: Sequence[Planned]) -> dict[str, dict[str, Any]]:
+def write_stages(context: Context, done: Sequence[PlannedTraining]) -> dict[str, dict[str, Any]]:
     """``pipeline.yaml`` of every stage whose trainings have finished; returns its stages."""
     names = {plan.name: plan for plan in done}
-    store = {"store": _measured_store(job).name}
+    store = {"store": _measured_store(context).name}
     stages: dict[str, dict[str, Any]] = {}
     if FCN in names:
         stages[FCN] = {"whole_image": {"run": f"runs/{FCN}"}}
@@ -142,9 +145,9 @@ def write_stages(job: Job, done: Sequence[Planned]) -> dict[str, dict[str, Any]]
             continue
         look: dict[str, Any] = {"run": f"runs/{name}", "proposals": store}
         crops = names[name].recipe.crop_geometry
-        if crops is not None:  # said in the file, so that other windows are other label maps
+        if crops is not None:  # in the file, so that other windows give other label maps
             look |= {"growth": crops.growth, "square": crops.square}
-        if job.background is None:  # or pixels outside all boxes would become class 0
+        if context.background is None:  # or pixels outside all boxes would become class 0
             look["whole_image"] = True
         stages[name] = {"instance_wise": look}
         if name == DECONVNET:
@@ -155,14 +158,14 @@ def write_stages(job: Job, done: Sequence[Planned]) -> dict[str, dict[str, Any]]
         stages["edeconvnet-crf"] = {"refine": {"of": "edeconvnet", "crf": "deconvnet"}}
     answer = next((n for n in ("edeconvnet-crf", DECONVNET, FCN) if n in stages), [*stages][-1])
     text = yaml.safe_dump({"answer": answer, "stages": stages}, sort_keys=False)
-    write_text(job.folder.path / "pipeline.yaml", "# Written by upscore reproduce.\n" + text)
+    write_text(context.folder.path / "pipeline.yaml", "# Written by upscore reproduce.\n" + text)
     return stages
 
 
 def identity(
     stage: str, stages: dict[str, dict[str, Any]], weights: dict[str, str]
 ) -> dict[str, Any]:
-    """Settings and weights of a stage and of all that it is made of, JSON values."""
+    """Settings and weights of a stage and of all its inputs, JSON values."""
     content = stages[stage]
     found: dict[str, Any] = {"settings": {stage: content}, "weights": {}}
     ((kind, settings),) = content.items()

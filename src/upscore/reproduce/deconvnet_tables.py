@@ -7,28 +7,28 @@ from typing import Any
 
 from upscore.core.labels import VOC_LABELS
 from upscore.report.document import Chart, Item, Table
-from upscore.report.reproduction_figures import Line, bars_chart, lines_chart
+from upscore.report.figures.reproduction import Line, bars_chart, lines_chart
+from upscore.reproduce.context import Context
 from upscore.reproduce.differences import interval
-from upscore.reproduce.job import Job
 from upscore.reproduce.published import PAPER_TABLE, VOC_COLUMNS
 
 
-def class_tables(job: Job, methods: Mapping[str, Any]) -> tuple[Item, ...]:
+def class_tables(context: Context, methods: Mapping[str, Any]) -> tuple[Item, ...]:
     """IoU in per cent by class, one row a method: with the paper's rows where classes are VOC's."""
-    voc = job.dataset.labels.names == VOC_LABELS.names
-    head = ("method", *(VOC_COLUMNS if voc else job.dataset.labels.names), "mean")
+    voc = context.dataset.labels.names == VOC_LABELS.names
+    head = ("method", *(VOC_COLUMNS if voc else context.dataset.labels.names), "mean")
     ours: list[tuple[Any, ...]] = []
     for one in methods["contenders"]:
         cells = [item["iou"] for item in one["per_class"]]
         ours.append((one["name"], *map(_percent, cells), _percent(one["scores"]["miou"])))
     paper: list[tuple[Any, ...]] = [
-        (row.name + ("" if row.seen else " *"), *row.cells, row.mean) for row in PAPER_TABLE
+        (row.name + ("" if row.verified else " *"), *row.cells, row.mean) for row in PAPER_TABLE
     ]
     star = "Cells of rows with * are from memory, and their means have been checked."
     absent = [
         name
         for name, item in zip(
-            job.dataset.labels.names, methods["contenders"][0]["per_class"], strict=True
+            context.dataset.labels.names, methods["contenders"][0]["per_class"], strict=True
         )
         if not item["pixels"]
     ]
@@ -39,7 +39,7 @@ def class_tables(job: Job, methods: Mapping[str, Any]) -> tuple[Item, ...]:
             Table(
                 "table1-classes",
                 "IoU in per cent by class, in the paper's order: its rows as published (VOC 2012 "
-                f"test), then ours ({job.split.name}). {star}{lost}",
+                f"test), then ours ({context.split.name}). {star}{lost}",
                 head,
                 (*paper, *ours),
                 published=frozenset(range(len(paper))),
@@ -50,7 +50,7 @@ def class_tables(job: Job, methods: Mapping[str, Any]) -> tuple[Item, ...]:
     return (
         Table(
             "table1-classes",
-            f"IoU in per cent by class, measured here on {job.split.name}.{lost}",
+            f"IoU in per cent by class, measured here on {context.split.name}.{lost}",
             head,
             tuple(ours),
             digits=1,
@@ -160,7 +160,7 @@ def trimap_items(methods: Mapping[str, Any]) -> tuple[Item, ...]:
 
 
 def ablation_table(content: Mapping[str, Any]) -> Table:
-    """DeconvNet, and what changing one thing did to it."""
+    """Scores of DeconvNet and of its ablations."""
     return Table(
         "ablations",
         "mIoU of ablations, and of the CRF on and off after each method; difference to DeconvNet "

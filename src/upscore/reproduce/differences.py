@@ -1,11 +1,11 @@
-"""What can be said of scores and their differences: as text, and whether it is sure."""
+"""Scores and their differences as text, and whether a difference is significant."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Any
 
-from upscore.evaluation.resample import spread_interval
+from upscore.metrics.bootstrap import spread_interval
 
 Contender = Mapping[str, Any]
 """One of ``contenders`` in :func:`upscore.reproduce.scores.score_stages`."""
@@ -34,8 +34,8 @@ def difference_text(difference: Mapping[str, Any] | None) -> str | None:
     return text
 
 
-def told(contender: Contender | None) -> str:
-    """Its interval, or that there is none."""
+def interval_or_missing(contender: Contender | None) -> str:
+    """The text of :func:`interval`, or ``missing``."""
     return interval(contender) or "missing"
 
 
@@ -58,14 +58,14 @@ def sign(difference: Mapping[str, Any] | None) -> int | None:
     return -1 if all(high < 0 for _, high in intervals) else 0
 
 
-def surely(contender: Contender | None, *, above: bool) -> bool | None:
-    """Whether a difference to the first is above (or below) 0; None where that is not sure."""
+def significant(contender: Contender | None, *, above: bool) -> bool | None:
+    """Whether a difference to the first is above (or below) 0; None where its interval holds 0."""
     found = direction(contender)
     return None if found in (None, 0) else (found == 1) == above
 
 
 def both(first: bool | None, second: bool | None) -> bool | None:
-    """Whether two things hold, of which either may be unknown."""
+    """Logical and of two values that may be unknown (None)."""
     if first is False or second is False:
         return False
     return None if first is None or second is None else True
@@ -76,15 +76,15 @@ def greater(value: float | None, other: float | None) -> bool | None:
     return None if value is None or other is None or value == other else value > other
 
 
-def surely_greater(values: Mapping[Any, float], others: Mapping[Any, float]) -> bool | None:
-    """Whether a number is above another one; None where that is not sure.
+def significantly_greater(values: Mapping[Any, float], others: Mapping[Any, float]) -> bool | None:
+    """Whether a number is above another one; None where the difference is not significant.
 
     Args:
-        values, others: of one training or of several, by seed. Of several, the interval of the mean
-            difference between trainings of the same seed must leave out 0.
+        values, others: of several trainings, by seed. The interval of the mean difference between
+            trainings of the same seed must leave out 0; one seed cannot tell.
     """
     common = [seed for seed in values if seed in others]
     spread = spread_interval([values[seed] - others[seed] for seed in common])
     if spread is None:
-        return greater(*(part[common[0]] for part in (values, others))) if common else None
+        return None
     return None if spread[0] <= 0 <= spread[1] else spread[0] > 0

@@ -1,12 +1,14 @@
-"""What makes FCN-8s better than the plain model: skips, learned upsampling, the two factors."""
+"""Ablation of FCN-8s: skips, learned upsampling, and the two factors."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from upscore.core.progress import count_items
 from upscore.report.document import Chart, Check, Section, Table
-from upscore.report.reproduction_figures import bars_chart
+from upscore.report.figures.reproduction import bars_chart
+from upscore.reproduce.context import Context
 from upscore.reproduce.differences import difference_text, sign
 from upscore.reproduce.fcn_scores import Pair, Scores
 from upscore.reproduce.fcn_trainings import (
@@ -18,10 +20,9 @@ from upscore.reproduce.fcn_trainings import (
     PLAIN,
     by_setting,
 )
-from upscore.reproduce.job import Job
 from upscore.reproduce.scores import measured
 from upscore.reproduce.skip_shares import mean_shares, skip_shares
-from upscore.reproduce.trainings import Planned
+from upscore.reproduce.trainings import PlannedTraining
 
 SCALED = "exp1"
 """Learned upsampling and the factors: the report's own FCN-8s."""
@@ -41,54 +42,58 @@ CHANGES: tuple[tuple[str, Pair], ...] = (
     ("the two factors, upsampling learned", (SCALED, LEARNED)),
     ("learned upsampling, with skips and factors", (SCALED, FIXED_SCALED)),
 )
-"""Settings that differ by one thing: what it is, with and without it."""
+"""Pairs of settings that differ in one part: the name of the part, with it, without it."""
 
 PAIRS: tuple[Pair, ...] = tuple(
     dict.fromkeys([*((name, PLAIN) for name in ORDER[1:]), *(pair for _, pair in CHANGES)])
 )
 PHOTOS = 50
-"""Of the split, evenly spread, that the parts of the scores are measured on."""
+"""Number of photos, evenly spread over the split, for the parts of the scores."""
 PART_NAMES = {"fc7": "deepest", "pool4": "pool4", "pool3": "pool3", "biases": "biases"}
 
 Shares = Mapping[str, Mapping[str, Mapping[str, float]]]
-"""By setting, part of the scores, and what was measured of it."""
+"""Setting -> part of the scores -> measured values."""
 
 
-def measure_shares(job: Job, done: Sequence[Planned]) -> dict[str, dict[str, dict[str, float]]]:
-    """Of each FCN-8s with final weights, the means over its seeds."""
+def measure_shares(
+    context: Context, done: Sequence[PlannedTraining]
+) -> dict[str, dict[str, dict[str, float]]]:
+    """Parts of the scores of each FCN-8s with final weights, as means over its seeds."""
     groups = by_setting(done)
     found = {}
     for name in ORDER[2:]:
         if name in groups:
-            found[name] = mean_shares([_shares(job, plan) for plan in groups[name]])
+            found[name] = mean_shares([_shares(context, plan) for plan in groups[name]])
     return found
 
 
-def _shares(job: Job, plan: Planned) -> dict[str, Any]:
-    model = job.model(plan, final=True)
-    read = [place for place in range(len(job.split)) if place not in job.unlabelled]
-    part = job.split.take(read).spread(PHOTOS)
+def _shares(context: Context, plan: PlannedTraining) -> dict[str, Any]:
+    model = context.model(plan, final=True)
+    read = [place for place in range(len(context.split)) if place not in context.unlabelled]
+    part = context.split.take(read).spread(PHOTOS)
 
     def count() -> dict[str, Any]:
-        with job.progress(f"parts of the scores: {plan.title}") as update:
-            return skip_shares(
-                model,
-                (part.read(place).image for place in range(len(part))),
-                job.runtime,
-                lambda done: update(done, len(part)),
-            )
+        update = count_items(context.on_progress, f"parts of the scores: {plan.title}")
+        return skip_shares(
+            model,
+            (part.read(place).image for place in range(len(part))),
+            context.runtime,
+            lambda done: update(done, len(part)),
+        )
 
     of = {
-        "weights": job.weights(plan, final=True),
+        "weights": context.weights(plan, final=True),
         "photos": [pair.name for pair in part.pairs],
-        "data": job.dataset.fingerprint(),
+        "data": context.dataset.fingerprint(),
     }
-    return measured(job.folder.measurement(f"skips-{plan.name}"), of, count)
+    return measured(context.folder.measurement(f"skips-{plan.name}"), of, count)
 
 
-def section(job: Job, plans: Sequence[Planned], scores: Scores, shares: Shares) -> Section:
+def section(
+    context: Context, plans: Sequence[PlannedTraining], scores: Scores, shares: Shares
+) -> Section:
     """Tables, chart and checks of ``--ablate``."""
-    several = len(job.seeds) > 1
+    several = len(context.seeds) > 1
     return Section(
         "What makes FCN-8s better",
         _about(plans),
@@ -102,9 +107,9 @@ def section(job: Job, plans: Sequence[Planned], scores: Scores, shares: Shares) 
     )
 
 
-def _about(plans: Sequence[Planned]) -> tuple[str, ...]:
+def _about(plans: Sequence[PlannedTraining]) -> tuple[str, ...]:
     recipe = next(plan.recipe for plan in plans if plan.setting == SCALED)
-    told = [
+    text = [
         "The report's plain model and its FCN-8s differ in three things at once: skips from pool4 "
         "and pool3, learned upsampling, and the factors 0.01 and 0.0001 on the two pools. Here "
         "each is changed by itself; everything else is that of Exp. 1. FCN-32s is the plain model "
@@ -117,12 +122,12 @@ def _about(plans: Sequence[Planned]) -> tuple[str, ...]:
     if recipe.optim.name == "adam" and steps is not None:
         lr = recipe.optim.lr
         most = lr * steps
-        told.append(
+        text.append(
             f"A step of Adam moves a weight by about the learning rate at most: at {lr:g} by "
             f"{most:g} in {steps:,} steps, and less where the rate falls. Of pool3 the factor "
             f"leaves {most * 1e-4:.2g} of that."
         )
-    return tuple(told)
+    return tuple(text)
 
 
 def _scores_table(scores: Scores, *, several: bool) -> Table:
@@ -224,8 +229,8 @@ def _checks(scores: Scores) -> list[Check]:
     def check(sentence: str, of: str, to: str) -> Check:
         found = scores.differences.get((of, to), {}).get("miou")
         sure = sign(found)
-        told = f"{TITLES[of]} against {TITLES[to]}: {difference_text(found) or 'not known'}"
-        return Check(sentence, told, None if sure in (None, 0) else sure == 1)
+        text = f"{TITLES[of]} against {TITLES[to]}: {difference_text(found) or 'not known'}"
+        return Check(sentence, text, None if sure in (None, 0) else sure == 1)
 
     return [
         check("Skips are why FCN-8s is better.", FIXED, PLAIN),

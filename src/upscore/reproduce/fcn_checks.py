@@ -1,4 +1,4 @@
-"""What the FCN-8s report says, and whether a reproduction bears it out."""
+"""Claims of the FCN-8s report, and whether a reproduction confirms them."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from upscore.reproduce.differences import (
     direction,
     interval,
     score_text,
-    surely_greater,
+    significantly_greater,
 )
 from upscore.reproduce.fcn_losses import Losses, mean_of
 from upscore.reproduce.fcn_trainings import NAMES, PLAIN
@@ -33,7 +33,7 @@ def checks(
     timed: bool,
     start: float | None,
 ) -> list[Check]:
-    """Each sentence of the report that can be counted.
+    """One check for each claim of the report that can be measured.
 
     Args:
         scores: of the settings, by name; differences are to Exp. 1.
@@ -52,7 +52,7 @@ def checks(
     }
     three = [miou[name] for name in NAMES]
     known = [value for value in three if value is not None]
-    told = ", ".join(
+    text = ", ".join(
         f"{e.name} {'missing' if value is None else f'{value:.4f}'}"
         for e, value in zip(REPORT, three, strict=True)
     )
@@ -65,7 +65,7 @@ def checks(
     return [
         Check(
             f"All three experiments reach an mIoU above {LEVEL}.",
-            told,
+            text,
             all(value > LEVEL for value in known) if complete else None,
         ),
         Check(
@@ -75,7 +75,7 @@ def checks(
         ),
         Check(
             "The order of mIoU is Exp. 3, Exp. 1, Exp. 2.",
-            f"{told}; Exp. 2 against Exp. 1: {interval(scores.get('exp2')) or 'not known'}",
+            f"{text}; Exp. 2 against Exp. 1: {interval(scores.get('exp2')) or 'not known'}",
             _order_holds(sure),
         ),
         Check(
@@ -95,12 +95,12 @@ def checks(
             f"loss at {mark:,} iterations: {_each(early, 'exp1', 'exp2')} (the report: 1.30 and "
             "1.32 at 500)"
             + ("; of trainings by the clock, whose warm-up is not the same" if timed else ""),
-            None if timed else surely_greater(early["exp2"], early["exp1"]),
+            None if timed else significantly_greater(early["exp2"], early["exp1"]),
         ),
         Check(
             "The loss of Exp. 3 ends lower (about 0.35) than those of Exp. 1 and 2 (about 0.45).",
             _each(last, *NAMES),
-            both(*(surely_greater(last[name], last["exp3"]) for name in ("exp1", "exp2")))
+            both(*(significantly_greater(last[name], last["exp3"]) for name in ("exp1", "exp2")))
             if len(ends) == len(NAMES)
             else None,
         ),

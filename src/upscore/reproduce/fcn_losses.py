@@ -7,18 +7,18 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from statistics import fmean
 
-from upscore.report.reproduction_figures import Line, at
+from upscore.report.figures.reproduction import Line, at
 from upscore.report.run_data import Curve
+from upscore.reproduce.context import Context
 from upscore.reproduce.fcn_scores import mean
-from upscore.reproduce.job import Job
 from upscore.reproduce.published import EARLY_SHARE
-from upscore.reproduce.trainings import Planned
+from upscore.reproduce.trainings import PlannedTraining
 from upscore.training.recipe import Recipe
 
 
 @dataclass(frozen=True)
 class Losses:
-    """Of one setting; values by seed, those that were logged.
+    """Logged losses of one setting, by seed.
 
     Attributes:
         line: mean over its seeds of the mean over 100 iterations.
@@ -33,18 +33,22 @@ class Losses:
     last: Mapping[int | None, float]
 
 
-def read_losses(job: Job, groups: Mapping[str, Sequence[Planned]]) -> tuple[dict[str, Losses], int]:
-    """Of each setting, and the iteration of the early mark.
+def read_losses(
+    context: Context, groups: Mapping[str, Sequence[PlannedTraining]]
+) -> tuple[dict[str, Losses], int]:
+    """Losses of each setting, and the iteration of the early mark.
 
     Args:
         groups: finished trainings by setting.
     """
-    curves = {name: [(plan, job.curve(plan)) for plan in plans] for name, plans in groups.items()}
+    curves = {
+        name: [(plan, context.curve(plan)) for plan in plans] for name, plans in groups.items()
+    }
     lines = {
         name: {plan.seed: line for plan, curve in part if (line := _line(plan, curve)).x}
         for name, part in curves.items()
     }
-    mark = _mark(job, groups, lines)
+    mark = _mark(context, groups, lines)
     found = {}
     for name, part in curves.items():
         of = lines[name]
@@ -65,15 +69,15 @@ def expected_start(recipe: Recipe, num_classes: int) -> float | None:
     return math.log(num_classes)
 
 
-def _line(plan: Planned, curve: Curve) -> Line:
-    """Empty where nothing but the first iteration was logged."""
+def _line(plan: PlannedTraining, curve: Curve) -> Line:
+    """The loss curve of one training; empty where only the first iteration was logged."""
     if curve.iterations == (1,) and plan.recipe.log_every > 1:
         return Line(plan.title, (), ())
     return Line(plan.title, curve.iterations, curve.hundred_iteration_mean())
 
 
-def _mean_line(plan: Planned, lines: Sequence[Line]) -> Line:
-    """Over iterations that all have logged."""
+def _mean_line(plan: PlannedTraining, lines: Sequence[Line]) -> Line:
+    """Mean curve over the iterations that all trainings have logged."""
     title = plan.title if plan.seed is None else plan.title.removesuffix(f", seed {plan.seed}")
     if len(lines) == 1:
         return Line(title, lines[0].x, lines[0].y)
@@ -83,19 +87,19 @@ def _mean_line(plan: Planned, lines: Sequence[Line]) -> Line:
 
 
 def _mark(
-    job: Job,
-    groups: Mapping[str, Sequence[Planned]],
+    context: Context,
+    groups: Mapping[str, Sequence[PlannedTraining]],
     lines: Mapping[str, Mapping[int | None, Line]],
 ) -> int:
-    """Iteration of the early look at the loss: 500 of 20,000, or as large a part."""
+    """Iteration of the early loss: 500 of 20,000, or the same fraction of other budgets."""
     ends = [line.x[-1] for of in lines.values() for line in of.values()]
     step = next(iter(groups.values()))[0].recipe.log_every
     share = round(EARLY_SHARE * min(ends, default=0))
-    if job.budget.papers and not share:
+    if context.budget.papers and not share:
         return 500
     return max(step, step * round(share / step))
 
 
 def mean_of(values: Mapping[int | None, float]) -> float | None:
-    """Over the seeds."""
+    """Mean over the seeds."""
     return fmean(values.values()) if values else None

@@ -1,4 +1,4 @@
-"""The FCN-8s report: three settings of one network, and a plain one beside them."""
+"""The page of the FCN-8s report: three settings of one network, and a plain network."""
 
 from __future__ import annotations
 
@@ -7,10 +7,19 @@ from dataclasses import replace
 from typing import Any
 
 from upscore.report.document import Chart, Document, Item, Section, Sheet, Table
-from upscore.report.reproduction_figures import loss_curves
+from upscore.report.figures.reproduction import loss_curves
 from upscore.reproduce import fcn_ablation
 from upscore.reproduce.changes import changes_table
+from upscore.reproduce.common_sections import (
+    class_table,
+    facts,
+    missing,
+    picture_row,
+    recipes,
+)
+from upscore.reproduce.context import Context
 from upscore.reproduce.differences import interval, score_text
+from upscore.reproduce.example_selection import large_objects, spread
 from upscore.reproduce.fcn_checks import checks
 from upscore.reproduce.fcn_losses import Losses, expected_start, mean_of, read_losses
 from upscore.reproduce.fcn_scores import Scores, measure
@@ -21,27 +30,18 @@ from upscore.reproduce.fcn_trainings import (
     by_setting,
     settings,
 )
-from upscore.reproduce.job import Job
-from upscore.reproduce.photos import large_objects, spread
 from upscore.reproduce.published import REPORT
-from upscore.reproduce.shared_parts import (
-    class_table,
-    facts,
-    missing,
-    picture_row,
-    recipes,
-)
-from upscore.reproduce.trainings import Planned
+from upscore.reproduce.trainings import PlannedTraining
 
 TITLE = "The FCN-8s report, reproduced"
 PHOTOS = 4
-"""In figure 2."""
+"""Number of photos in figure 2."""
 LARGE_PHOTOS = 2
-"""In figure 3."""
+"""Number of photos in figure 3."""
 
 
-def document(job: Job, plans: Sequence[Planned]) -> tuple[Document, dict[str, Any]]:
-    """Measure what is not measured, and put it together.
+def document(context: Context, plans: Sequence[PlannedTraining]) -> tuple[Document, dict[str, Any]]:
+    """Make the missing measurements, and build the page.
 
     Returns:
         What the page shows; and the scores, as JSON values.
@@ -50,88 +50,88 @@ def document(job: Job, plans: Sequence[Planned]) -> tuple[Document, dict[str, An
         WorkError: fewer than two trainings have finished.
         DataError: no photo that all networks have labelled.
     """
-    job.require_networks(plans, least=2)
-    done = job.finished(plans)
+    context.require_networks(plans, least=2)
+    done = context.finished(plans)
     pairs = [(name, "exp1") for name in (*NAMES[1:], PLAIN)]
-    if job.ablate:
+    if context.ablate:
         pairs += [pair for pair in fcn_ablation.PAIRS if pair not in pairs]
-    scores = measure(job, done, pairs)
+    scores = measure(context, done, pairs)
     content = scores.to_json()
     ablation: tuple[Section, ...] = ()
-    if job.ablate:
-        content["skips"] = shares = fcn_ablation.measure_shares(job, done)
-        ablation = (fcn_ablation.section(job, plans, scores, shares),)
+    if context.ablate:
+        content["skips"] = shares = fcn_ablation.measure_shares(context, done)
+        ablation = (fcn_ablation.section(context, plans, scores, shares),)
     groups = by_setting(done)
-    losses, mark = read_losses(job, {name: groups[name] for name in NAMES if name in groups})
-    start = expected_start(plans[0].recipe, len(job.dataset.labels))
+    losses, mark = read_losses(context, {name: groups[name] for name in NAMES if name in groups})
+    start = expected_start(plans[0].recipe, len(context.dataset.labels))
     # by their own budgets, which --set may have replaced
     timed = any(plan.recipe.budget.minutes is not None for plan in plans)
     published = [plan for plan in plans if plan.setting in REPORTED]
     first = [plan for plan in published if plan.seed == plans[0].seed]
     changes = changes_table(
         [replace(plan, title=REPORTED[plan.setting].title) for plan in first],
-        f"What the budget, {job.budget}, and --set change against the report's own trainings, "
+        f"What the budget, {context.budget}, and --set change against the report's own trainings, "
         "setting by setting. All others are those of the shipped recipes.",
     )
     sections = [
         Section(
             "What the report says, and what came out here",
-            (_what_counts(job),),
+            (_what_counts(context),),
             checks=tuple(checks(scores.settings, losses, mark, timed=timed, start=start)),
         ),
         Section(
             "Settings and scores",
-            _about(job, plans),
+            _about(context, plans),
             (
-                _table1(job, plans),
-                _table2(job, plans, scores, losses, mark),
+                _table1(context, plans),
+                _table2(context, plans, scores, losses, mark),
                 *((changes,) if changes else ()),
             ),
         ),
         Section("Training", items=(_early(losses, mark, start), _figure1(losses, mark))),
-        Section("Predictions", items=tuple(_pictures(job, first, done))),
-        Section("Class by class", items=(_classes(job, done, content),)),
+        Section("Predictions", items=tuple(_pictures(context, first, done))),
+        Section("Class by class", items=(_classes(context, done, content),)),
         *ablation,
     ]
     tiles = tuple(
         (_score(scores.settings, name), f"mIoU of {setting.title}")
-        for name, setting in settings(job).items()
+        for name, setting in settings(context).items()
     )
     return (
         Document(
             TITLE,
-            f"FCN-8s in the report's three settings and a plain model, on {job.data.name}: "
+            f"FCN-8s in the report's three settings and a plain model, on {context.data.name}: "
             "our measured numbers beside the published ones.",
             tuple(sections),
-            missing=(*missing(job, plans), *_without_losses(job, done)),
-            facts=tuple(facts(job)),
-            recipes=tuple(recipes(job, plans)),
+            missing=(*missing(context, plans), *_without_losses(context, done)),
+            facts=tuple(facts(context)),
+            recipes=tuple(recipes(context, plans)),
             tiles=tiles,
         ),
         content,
     )
 
 
-def _what_counts(job: Job) -> str:
-    told = (
+def _what_counts(context: Context) -> str:
+    text = (
         "Networks are measured with the weights at the end of their training, as in the report. A "
         "difference in mIoU counts where the 95 % interval of a paired bootstrap over the photos "
         "leaves out 0"
     )
-    if len(job.seeds) < 2:
-        return told + "; with one seed, that tells nothing of another training."
-    return told + (
+    if len(context.seeds) < 2:
+        return text + "; with one seed, that tells nothing of another training."
+    return text + (
         f", and where that between trainings does too: Student's t of the differences of the "
-        f"{len(job.seeds)} seeds. A difference in losses counts where the latter does."
+        f"{len(context.seeds)} seeds. A difference in losses counts where the latter does."
     )
 
 
-def _without_losses(job: Job, done: Sequence[Planned]) -> list[str]:
-    """A sentence on those that figure 1 lacks."""
+def _without_losses(context: Context, done: Sequence[PlannedTraining]) -> list[str]:
+    """A sentence on the trainings that figure 1 lacks."""
     short = [
         plan.title
         for plan in done
-        if plan.setting in NAMES and job.curve(plan).last_iteration < plan.recipe.log_every
+        if plan.setting in NAMES and context.curve(plan).last_iteration < plan.recipe.log_every
     ]
     if not short:
         return []
@@ -145,31 +145,38 @@ def _score(scores: Mapping[str, Any], name: str) -> str:
     return score_text(scores[name]["scores"]["miou"] if name in scores else None)
 
 
-def _about(job: Job, plans: Sequence[Planned]) -> tuple[str, ...]:
-    ours = f"{job.data.name} ({job.dataset.layout}, {len(job.split)} photos of {job.split.name})"
-    told = [
+def _about(context: Context, plans: Sequence[PlannedTraining]) -> tuple[str, ...]:
+    photos = f"{len(context.split)} photos of {context.split.name}"
+    ours = f"{context.data.name} ({context.dataset.layout}, {photos})"
+    text = [
         f"Published scores are on VOC 2012, ours on {ours}: their order can be compared, not their "
         "height."
     ]
-    if not job.budget.papers:
+    if not context.budget.papers:
         lr = plans[0].recipe.optim.lr
-        told.append(
-            f"The budget, {job.budget}, is shared among the trainings in the ratio of the report's "
-            "iterations, Exp. 3 twice as long as the others. Networks are small and begin from "
-            f"random weights, so the learning rate is {lr:g} instead of 1e-5, with a cosine "
-            "schedule that each training finishes. Adam, the weight decays, learned upsampling, "
-            "the factors 0.01 and 0.0001 on pool4 and pool3, and scores that start at zero are the "
-            "report's; the last table of this section has every setting that is not."
+        shared = (
+            f"The budget, {context.budget}, is shared among the trainings in the ratio of the "
+            "report's iterations, Exp. 3 twice as long as the others."
+            if context.given_budget is None
+            else f"Every training has {context.given_budget}, so Exp. 3 is not longer than the "
+            "others."
         )
-    return tuple(told)
+        text.append(
+            f"{shared} Networks are small and begin from random weights, so the learning rate is "
+            f"{lr:g} instead of 1e-5, with a cosine schedule that each training finishes. Adam, "
+            "the weight decays, learned upsampling, the factors 0.01 and 0.0001 on pool4 and "
+            "pool3, and scores that start at zero are the report's; the last table of this section "
+            "has every setting that is not."
+        )
+    return tuple(text)
 
 
-def _table1(job: Job, plans: Sequence[Planned]) -> Table:
+def _table1(context: Context, plans: Sequence[PlannedTraining]) -> Table:
     """A row for each training."""
     published = dict(zip(NAMES, REPORT, strict=True))
     rows: list[tuple[Any, ...]] = []
     for plan in plans:
-        e, curve = published.get(plan.setting), job.curve(plan)
+        e, curve = published.get(plan.setting), context.curve(plan)
         rows.append(
             (
                 plan.title,
@@ -196,18 +203,18 @@ def _table1(job: Job, plans: Sequence[Planned]) -> Table:
 
 
 def _table2(
-    job: Job,
-    plans: Sequence[Planned],
+    context: Context,
+    plans: Sequence[PlannedTraining],
     scores: Scores,
     losses: Mapping[str, Losses],
     mark: int,
 ) -> Table:
     published = dict(zip(NAMES, REPORT, strict=True))
-    several = len(job.seeds) > 1
+    several = len(context.seeds) > 1
     rows: list[tuple[Any, ...]] = []
     for name, setting in REPORTED.items():
         e, found, loss = published.get(name), scores.settings.get(name), losses.get(name)
-        of = [plan for plan in plans if plan.setting == name and plan.name not in job.failures]
+        of = [plan for plan in plans if plan.setting == name and plan.name not in context.failures]
         known = found["scores"] if found else {}
         final, best = (
             (value, *((found and found["deviation"][kind],) if several else ()))
@@ -222,7 +229,7 @@ def _table2(
                 None if e is None else e.miou,
                 *final,
                 *best,
-                _validations(job, of),
+                _validations(context, of),
                 interval(found),
                 known.get("pixel_accuracy"),
                 known.get("mean_accuracy"),
@@ -240,11 +247,11 @@ def _table2(
     best_columns = ("mIoU, final weights", "mIoU, best weights", "pixel accuracy", "mean accuracy")
     return Table(
         "table2-scores",
-        f"Validation mIoU of the report on VOC 2012 beside ours on {job.data.name}, with final "
+        f"Validation mIoU of the report on VOC 2012 beside ours on {context.data.name}, with final "
         "weights and with the best of so many validations on the same split, which flatters a "
         "little; difference of the final ones to the first row with its 95 % interval; training "
         f"loss (mean of 100 iterations) after {mark:,} iterations and at the end."
-        + (f" Means and standard deviations of {len(job.seeds)} seeds." if several else ""),
+        + (f" Means and standard deviations of {len(context.seeds)} seeds." if several else ""),
         header,
         tuple(rows),
         digits=4,
@@ -252,9 +259,9 @@ def _table2(
     )
 
 
-def _validations(job: Job, plans: Sequence[Planned]) -> int | str | None:
+def _validations(context: Context, plans: Sequence[PlannedTraining]) -> int | str | None:
     """Of each training; a range where seeds differ."""
-    counts = sorted({len(job.curve(plan).val_iterations) for plan in plans})
+    counts = sorted({len(context.curve(plan).val_iterations) for plan in plans})
     if len(counts) > 1:
         return f"{counts[0]} to {counts[-1]}"
     return counts[0] if counts else None
@@ -285,14 +292,16 @@ def _early(losses: Mapping[str, Losses], mark: int, start: float | None) -> Tabl
     )
 
 
-def _classes(job: Job, done: Sequence[Planned], content: Mapping[str, Any]) -> Table:
+def _classes(
+    context: Context, done: Sequence[PlannedTraining], content: Mapping[str, Any]
+) -> Table:
     """Of final weights; with several seeds of the first that has a network."""
     seed = done[0].seed
     names = {plan.name for plan in done if plan.seed == seed}
     kept = [one for one in content["contenders"] if one["stage"] in names]
     of = "" if seed is None else f", seed {seed}"
     caption = f"IoU of each class on the validation split, final weights{of}."
-    return class_table(job, {"contenders": kept}, caption)
+    return class_table(context, {"contenders": kept}, caption)
 
 
 def _figure1(losses: Mapping[str, Losses], mark: int) -> Chart:
@@ -306,12 +315,14 @@ def _figure1(losses: Mapping[str, Losses], mark: int) -> Chart:
     )
 
 
-def _pictures(job: Job, plans: Sequence[Planned], done: Sequence[Planned]) -> list[Item]:
-    shares = job.shares()
+def _pictures(
+    context: Context, plans: Sequence[PlannedTraining], done: Sequence[PlannedTraining]
+) -> list[Item]:
+    shares = context.shares()
     items: list[Item] = []
     places = spread(shares, PHOTOS)
-    if job.photo is not None:
-        places = [job.photo, *[place for place in places if place != job.photo]][:PHOTOS]
+    if context.photo is not None:
+        places = [context.photo, *[place for place in places if place != context.photo]][:PHOTOS]
     three = [plan for plan in plans if plan.setting in NAMES]
     items.append(
         Sheet(
@@ -319,17 +330,17 @@ def _pictures(job: Job, plans: Sequence[Planned], done: Sequence[Planned]) -> li
             "Photo, truth and the predictions of the three experiments. The photos stand evenly "
             "spread in the split, among those with two classes or more.",
             tuple(
-                picture_row(job, place, {plan.name: plan.title for plan in three})
+                picture_row(context, place, {plan.name: plan.title for plan in three})
                 for place in places
             ),
-            job.dataset.labels,
+            context.dataset.labels,
         )
     )
-    wanted = _cat(job, shares) if job.label is None else job.label
-    large = large_objects(shares, LARGE_PHOTOS, background=job.background, wanted=wanted)
-    if job.photo is not None:
-        chosen = job.label
-        large = [(job.photo, -1 if chosen is None else chosen)]
+    wanted = _cat(context, shares) if context.label is None else context.label
+    large = large_objects(shares, LARGE_PHOTOS, background=context.background, wanted=wanted)
+    if context.photo is not None:
+        chosen = context.label
+        large = [(context.photo, -1 if chosen is None else chosen)]
     there = [plan for plan in plans if plan in done] or list(done)
     first = next((plan for plan in there if plan.setting == "exp3"), None)
     first = first or next((plan for plan in there if plan.setting in NAMES), there[0])
@@ -340,21 +351,21 @@ def _pictures(job: Job, plans: Sequence[Planned], done: Sequence[Planned]) -> li
             "figure3-plain-and-fcn8s",
             f"{PLAIN} above {title}: does the plain model lose the outline? Photos with one large "
             "object, of the truth's largest"
-            + (" cats." if _cat(job, shares) is not None and job.label is None else "."),
+            + (" cats." if _cat(context, shares) is not None and context.label is None else "."),
             tuple(
-                picture_row(job, place, {stage: name})
+                picture_row(context, place, {stage: name})
                 for place, _ in large
                 for stage, name in ((plain.name, plain.title), (first.name, title))
             ),
-            job.dataset.labels,
+            context.dataset.labels,
         )
     )
     return items
 
 
-def _cat(job: Job, shares: Sequence[Mapping[str, float]]) -> int | None:
+def _cat(context: Context, shares: Sequence[Mapping[str, float]]) -> int | None:
     """The class of the report's own figure 3, where the data has one."""
-    names = job.dataset.labels.names
+    names = context.dataset.labels.names
     if "cat" in names and any(str(names.index("cat")) in of for of in shares):
         return names.index("cat")
     return None

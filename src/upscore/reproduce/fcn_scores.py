@@ -1,4 +1,4 @@
-"""What the networks of the FCN-8s report reach, by final and by best weights, over all seeds."""
+"""Scores of the FCN-8s report's networks, with final and best weights, over all seeds."""
 
 from __future__ import annotations
 
@@ -10,27 +10,28 @@ from typing import Any
 import numpy as np
 
 from upscore.core.labels import LabelMap, RGBImage
-from upscore.evaluation.boundary import BoundaryIoU
-from upscore.evaluation.confusion import count
-from upscore.evaluation.resample import (
+from upscore.core.progress import count_items
+from upscore.metrics.bootstrap import (
     Overlaps,
     mean_difference_interval,
     mean_iou_of,
     overlaps,
     spread_interval,
 )
+from upscore.metrics.boundary import BoundaryIoU
+from upscore.metrics.confusion import count
+from upscore.reproduce.context import Context
 from upscore.reproduce.fcn_trainings import by_setting
-from upscore.reproduce.job import Job
 from upscore.reproduce.scores import by_stage, measured, score_stages
-from upscore.reproduce.trainings import Planned
+from upscore.reproduce.trainings import PlannedTraining
 
 Pair = tuple[str, str]
-"""A setting, and the one that it is measured against."""
+"""A setting, and the setting that it is compared with."""
 
 
 @dataclass(frozen=True)
 class Scores:
-    """All that was measured; JSON values.
+    """All measured scores; JSON values.
 
     Attributes:
         networks: of every training, final weights, as ``upscore compare`` writes it.
@@ -55,8 +56,8 @@ class Scores:
         }
 
 
-def measure(job: Job, done: Sequence[Planned], pairs: Sequence[Pair]) -> Scores:
-    """Label the split by final and best weights of each training, and score what came of it.
+def measure(context: Context, done: Sequence[PlannedTraining], pairs: Sequence[Pair]) -> Scores:
+    """Label the split by final and best weights of each training, and score the label maps.
 
     Args:
         pairs: settings whose differences are wanted; those without a training are left out.
@@ -64,32 +65,31 @@ def measure(job: Job, done: Sequence[Planned], pairs: Sequence[Pair]) -> Scores:
     Raises:
         DataError: no photo that all networks have labelled.
     """
-    best = _label(job, done)
+    best = _label(context, done)
     groups = by_setting(done)
     titles = {plan.name: plan.title for plan in done}
-    with job.progress("scoring") as update:
-        networks = score_stages(
-            job.folder.measurement("scores"),
-            job.store,
-            titles,
-            identities={plan.name: _identity(job, plan, final=True) for plan in done},
-            dataset=job.dataset,
-            failures=job.unlabelled,
-            bins=job.bins(),
-            progress=update,
-        )
+    networks = score_stages(
+        context.folder.measurement("scores"),
+        context.store,
+        titles,
+        identities={plan.name: _identity(context, plan, final=True) for plan in done},
+        dataset=context.dataset,
+        failures=context.unlabelled,
+        bins=context.bins(),
+        progress=count_items(context.on_progress, "scoring"),
+    )
     wanted = [(of, to) for of, to in pairs if of in groups and to in groups]
     found = measured(
-        job.folder.measurement("differences"),
+        context.folder.measurement("differences"),
         {
-            "final": {plan.name: _identity(job, plan, final=True) for plan in done},
-            "best": {plan.name: _identity(job, plan, final=False) for plan in done},
+            "final": {plan.name: _identity(context, plan, final=True) for plan in done},
+            "best": {plan.name: _identity(context, plan, final=False) for plan in done},
             "pairs": [list(pair) for pair in wanted],
             "images": [image["name"] for image in networks["images"]],
-            "data": job.dataset.fingerprint(),
-            "split": job.split.name,
+            "data": context.dataset.fingerprint(),
+            "split": context.split.name,
         },
-        lambda: _differences(job, groups, best, wanted, networks),
+        lambda: _differences(context, groups, best, wanted, networks),
     )
     differences = dict(zip(wanted, found["differences"], strict=True))
     contenders = by_stage(networks)
@@ -104,11 +104,11 @@ def measure(job: Job, done: Sequence[Planned], pairs: Sequence[Pair]) -> Scores:
     return Scores(networks, settings, differences)
 
 
-def _identity(job: Job, plan: Planned, *, final: bool) -> dict[str, Any]:
-    return {"weights": job.weights(plan, final=final), "tile": "default"}
+def _identity(context: Context, plan: PlannedTraining, *, final: bool) -> dict[str, Any]:
+    return {"weights": context.weights(plan, final=final), "tile": "default"}
 
 
-def _label(job: Job, done: Sequence[Planned]) -> dict[str, str]:
+def _label(context: Context, done: Sequence[PlannedTraining]) -> dict[str, str]:
     """Label every photo, one network after another.
 
     Returns:
@@ -117,50 +117,50 @@ def _label(job: Job, done: Sequence[Planned]) -> dict[str, str]:
     """
     best = {}
     for plan in done:
-        same = job.weights(plan) == job.weights(plan, final=True)
+        same = context.weights(plan) == context.weights(plan, final=True)
         best[plan.name] = plan.name if same else f"{plan.name}-best"
         for stage in dict.fromkeys((plan.name, best[plan.name])):
             final = stage == plan.name
-            _label_by(job, plan, stage, final=final)
+            _label_by(context, plan, stage, final=final)
     return best
 
 
-def _label_by(job: Job, plan: Planned, stage: str, *, final: bool) -> None:
+def _label_by(context: Context, plan: PlannedTraining, stage: str, *, final: bool) -> None:
     network = None
 
     def predict(image: RGBImage, stages: Sequence[str]) -> Mapping[str, LabelMap]:
         nonlocal network
-        network = network or job.network(plan, final=final)
+        network = network or context.network(plan, final=final)
         return dict.fromkeys(stages, network.predict(image))
 
     weights = "final weights" if final else "best weights"
-    job.label_all({stage: _identity(job, plan, final=final)}, predict,
+    context.label_all({stage: _identity(context, plan, final=final)}, predict,
                   f"labelling photos: {plan.title}, {weights}")  # fmt: skip
 
 
 def _differences(
-    job: Job,
-    groups: Mapping[str, Sequence[Planned]],
+    context: Context,
+    groups: Mapping[str, Sequence[PlannedTraining]],
     best: Mapping[str, str],
     pairs: Sequence[Pair],
     networks: Mapping[str, Any],
 ) -> dict[str, Any]:
     """mIoU of best weights, and differences of pairs; see :class:`Scores`."""
     counted = {image["name"] for image in networks["images"]}
-    places = [place for place, pair in enumerate(job.split.pairs) if pair.name in counted]
+    places = [place for place, pair in enumerate(context.split.pairs) if pair.name in counted]
     names = [plan.name for plans in groups.values() for plan in plans]
     regions: dict[str, list[Any]] = {stage: [] for stage in {*names, *best.values()}}
     rims: dict[str, list[Any]] = {name: [] for name in names}
-    num = len(job.dataset.labels)
-    with job.progress("comparing") as update:
-        for done, place in enumerate(places, 1):
-            truth = job.split.read_labels(place)
-            for stage, rows in regions.items():
-                labels = job.store.read(stage, place)
-                rows.append(overlaps(count(truth, labels, num)))
-                if stage in rims:
-                    rims[stage].append(_rims(truth, labels, num))
-            update(done, len(places))
+    num = len(context.dataset.labels)
+    update = count_items(context.on_progress, "comparing")
+    for done, place in enumerate(places, 1):
+        truth = context.split.read_labels(place)
+        for stage, rows in regions.items():
+            labels = context.store.read(stage, place)
+            rows.append(overlaps(count(truth, labels, num)))
+            if stage in rims:
+                rims[stage].append(_rims(truth, labels, num))
+        update(done, len(places))
     of_regions = {stage: np.stack(rows) for stage, rows in regions.items()}
     of_rims = {stage: np.stack(rows) for stage, rows in rims.items()}
     return {
@@ -184,9 +184,11 @@ def _rims(truth: LabelMap, labels: LabelMap, num: int) -> Overlaps:
 
 
 def _difference(
-    plans: Sequence[Planned], others: Sequence[Planned], counts: Mapping[str, Overlaps]
+    plans: Sequence[PlannedTraining],
+    others: Sequence[PlannedTraining],
+    counts: Mapping[str, Overlaps],
 ) -> dict[str, Any] | None:
-    """Mean over the seeds that both have, of one less the other."""
+    """Mean difference over the seeds that both settings have."""
     mine, theirs = ({plan.seed: counts[plan.name] for plan in part} for part in (plans, others))
     seeds = [seed for seed in mine if seed in theirs]
     if not seeds:
@@ -206,7 +208,7 @@ def _difference(
 
 
 def _means(contenders: Sequence[Mapping[str, Any]], best: Sequence[float | None]) -> dict[str, Any]:
-    """Over the seeds of a setting; see :class:`Scores`."""
+    """Means over the seeds of a setting; see :class:`Scores`."""
     keys = ("miou", "pixel_accuracy", "mean_accuracy")
     scores = {key: [one["scores"][key] for one in contenders] for key in keys}
     rims = [one["boundary_iou"]["mean"] for one in contenders]
@@ -220,12 +222,12 @@ def _means(contenders: Sequence[Mapping[str, Any]], best: Sequence[float | None]
 
 
 def mean(values: Iterable[float | None]) -> float | None:
-    """Of those that are known; None where none is."""
+    """Mean of the known values; None where there is none."""
     known = [value for value in values if value is not None]
     return fmean(known) if known else None
 
 
 def deviation(values: Iterable[float | None]) -> float | None:
-    """Standard deviation of a sample; None of fewer than two."""
+    """Standard deviation of a sample; None for fewer than two values."""
     known = [value for value in values if value is not None]
     return stdev(known) if len(known) > 1 else None

@@ -1,4 +1,4 @@
-"""The trainings of the FCN-8s report, and those that take its network apart."""
+"""The trainings of the FCN-8s report and of its ablation."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from upscore.errors import SettingsError
-from upscore.reproduce.job import Job
+from upscore.reproduce.context import Context
 from upscore.reproduce.published import REPORT
-from upscore.reproduce.trainings import Planned, planned
+from upscore.reproduce.trainings import PlannedTraining, plan_training
 from upscore.training.recipe import load_recipe
 
 PLAIN = "conv-vgg-bilinear"
@@ -22,7 +22,7 @@ FCN32, FIXED, FIXED_SCALED, LEARNED = (
 
 @dataclass(frozen=True)
 class Setting:
-    """What is trained, for each seed once.
+    """One setting, trained once for each seed.
 
     Attributes:
         title: what tables call it.
@@ -63,14 +63,14 @@ PARTS = {
     ),
     LEARNED: _part("FCN-8s, learned upsampling", "fcn8s", at_once=False, upsampling="learned"),
 }
-"""What lies between the plain model and Exp. 1, trained as Exp. 1 is (``--ablate``)."""
+"""Networks between the plain model and Exp. 1, trained as Exp. 1 (``--ablate``)."""
 
 SMALL_OPTIONS = {
     "channels": [16, 32, 64, 128, 256], "fc_width": 256, "fc_kernel": 3, "batch_norm": True,
     "dropout": 0.1,
 }  # fmt: skip
 SMALL_LR = 1e-3
-"""In place of the report's 1e-5, which is for fine-tuning ImageNet's weights."""
+"""Learning rate of small networks; the report's 1e-5 is for fine-tuning ImageNet weights."""
 
 SMALL = (
     "init.weights=none",
@@ -85,26 +85,28 @@ SMALL = (
 """Changes for small networks from random weights, beside ``SMALL_OPTIONS``; all else is kept."""
 
 
-def settings(job: Job) -> dict[str, Setting]:
-    """Those that are trained, by name."""
-    return {**REPORTED, **(PARTS if job.ablate else {})}
+def settings(context: Context) -> dict[str, Setting]:
+    """The settings to train, by name."""
+    return {**REPORTED, **(PARTS if context.ablate else {})}
 
 
-def trainings(job: Job) -> list[Planned]:
-    """Every setting for every seed; small networks where a budget is shared.
+def trainings(context: Context) -> list[PlannedTraining]:
+    """Plan every setting for every seed; small networks where a budget is shared.
 
     Raises:
         SettingsError: a budget that is too small, settings that cannot be.
     """
-    chosen = settings(job)
-    if job.seeds and any(text.startswith("seed=") for text in job.assignments):
+    chosen = settings(context)
+    if context.seeds and any(text.startswith("seed=") for text in context.assignments):
         raise SettingsError("--set seed and --seeds both choose seeds; leave one of them out")
-    seeds: tuple[int | None, ...] = job.seeds or (None,)
+    seeds: tuple[int | None, ...] = context.seeds or (None,)
     names = [(name, seed) for seed in seeds for name in chosen]
     shares: Mapping[str, str] = {}
-    if not job.budget.papers:
-        shares = job.budget.share({_name(name, seed): chosen[name].length for name, seed in names})
-    return [_planned(job, name, chosen[name], seed, shares) for name, seed in names]
+    if not context.budget.papers:
+        shares = context.budget.share(
+            {_name(name, seed): chosen[name].length for name, seed in names}
+        )
+    return [_planned(context, name, chosen[name], seed, shares) for name, seed in names]
 
 
 def _name(name: str, seed: int | None) -> str:
@@ -112,33 +114,33 @@ def _name(name: str, seed: int | None) -> str:
 
 
 def _planned(
-    job: Job, name: str, setting: Setting, seed: int | None, shares: Mapping[str, str]
-) -> Planned:
+    context: Context, name: str, setting: Setting, seed: int | None, shares: Mapping[str, str]
+) -> PlannedTraining:
     network = load_recipe(setting.recipe).model
     options = {**network.options, **setting.options}
     changes: list[str] = [] if seed is None else [f"seed={seed}"]
-    if not job.budget.papers:
+    if not context.budget.papers:
         options |= SMALL_OPTIONS
-        height, width = job.crop()
+        height, width = context.crop()
         changes += [*SMALL, f"augment.crop=[{height}, {width}]"]
     changes += [f"model.name={setting.network or network.name}",
                 f"model.options={json.dumps(options)}"]  # fmt: skip
     whole = _name(name, seed)
-    plan = planned(
+    plan = plan_training(
         whole,
         setting.title if seed is None else f"{setting.title}, seed {seed}",
         setting.recipe,
-        [*changes, *job.assignments],
+        [*changes, *context.assignments],
         budget=shares.get(whole),
-        split=job.split.name,
+        split=context.split.name,
         published=setting.recipe if setting.published else None,
     )
     return replace(plan, setting=name, seed=seed)
 
 
-def by_setting(plans: Sequence[Planned]) -> dict[str, list[Planned]]:
+def by_setting(plans: Sequence[PlannedTraining]) -> dict[str, list[PlannedTraining]]:
     """Trainings of each setting, of one seed or several, in their order."""
-    found: dict[str, list[Planned]] = {}
+    found: dict[str, list[PlannedTraining]] = {}
     for plan in plans:
         found.setdefault(plan.setting, []).append(plan)
     return found

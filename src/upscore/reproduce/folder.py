@@ -1,4 +1,4 @@
-"""The folder of a reproduction: what it is of, and where everything lies in it."""
+"""The folder of a reproduction: its plan and its paths."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from upscore.core.files import make_folder, read_json, refuse_newer, write_json
 from upscore.core.settings import build
 from upscore.errors import SettingsError
 from upscore.training.recipe import Recipe
-from upscore.training.session import setting_differences
+from upscore.training.setup import setting_differences
 
 FORMAT_VERSION = 1
 TOLD = 3
@@ -19,7 +19,7 @@ TOLD = 3
 
 @dataclass(frozen=True)
 class Folder:
-    """Paths below ``--out``. What is there already is not made again."""
+    """Paths below ``--out``."""
 
     path: Path
 
@@ -34,15 +34,15 @@ class Folder:
 
     @property
     def labels(self) -> Path:
-        """What networks said of each photo, one PNG each."""
+        """Label maps, one PNG for each stage and photo."""
         return self.path / "labels"
 
     def measurement(self, name: str) -> Path:
-        """Numbers that were measured, JSON."""
+        """JSON file of a measurement."""
         return self.path / "measurements" / f"{name}.json"
 
     def refuse_other(self, plan: dict[str, Any]) -> None:
-        """See that the folder is free, or holds the reproduction of this plan.
+        """Check that the folder is free, or holds the reproduction of this plan.
 
         Raises:
             SettingsError: it holds another reproduction, or something else.
@@ -54,7 +54,7 @@ class Folder:
             kept["recipes"] = _with_defaults(kept.get("recipes"))
             other = [key for key in plan if kept.get(key) != plan[key]]
             if other:
-                found = "; ".join(f"{key}{_tell(kept.get(key), plan[key])}" for key in other)
+                found = "; ".join(f"{key}{_both_values(kept.get(key), plan[key])}" for key in other)
                 raise SettingsError(
                     f"{self.path}: holds a reproduction that was begun with other values of "
                     f"{found}; choose another --out, or type the same settings to go on with it "
@@ -66,14 +66,14 @@ class Folder:
             )
 
     def begin(self, plan: dict[str, Any]) -> None:
-        """Write the plan where there is none. Raises OutputError."""
+        """Write the plan into a new folder. Raises OutputError."""
         if not self.plan.exists():
             make_folder(self.path)
             write_json(self.plan, {"format_version": FORMAT_VERSION, **plan})
 
 
 def _with_defaults(recipes: Any) -> Any:
-    """Recipes of an older upscore with the settings that have come since."""
+    """Recipes of an older upscore, completed with the defaults of newer settings."""
     if not isinstance(recipes, dict):
         return recipes
     try:
@@ -81,11 +81,11 @@ def _with_defaults(recipes: Any) -> Any:
             name: build(Recipe, content, name).model_dump(mode="json", by_alias=True)
             for name, content in recipes.items()
         }
-    except SettingsError:  # settings that have gone: another reproduction
+    except SettingsError:  # settings that no longer exist: another reproduction
         return recipes
 
 
-def _tell(kept: Any, given: Any) -> str:
+def _both_values(kept: Any, given: Any) -> str:
     """Short values as they are; of recipes the first settings that differ."""
     if isinstance(kept, dict) and isinstance(given, dict):
         lines = setting_differences(kept, given)

@@ -1,4 +1,4 @@
-"""What an ensemble adds to a network, and what a CRF adds to the same one."""
+"""Gains in mIoU of an ensemble and of a CRF over the same network."""
 
 from __future__ import annotations
 
@@ -6,9 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from upscore.errors import UpscoreError
-from upscore.evaluation.confusion import count, mean_iou
-from upscore.evaluation.resample import difference_interval, overlaps
+from upscore.metrics.bootstrap import difference_interval, overlaps
+from upscore.metrics.confusion import count, mean_iou
 from upscore.reproduce.labelling import LabelStore
 
 
@@ -27,13 +26,8 @@ def gains(store: LabelStore, *, network: str, crf: str, ensemble: str) -> dict[s
     stages = {"network": network, "crf": crf, "ensemble": ensemble}
     num_classes = len(store.split.labels)
     matrices: dict[str, list[Any]] = {name: [] for name in stages}
-    for place in range(len(store.split)):
-        try:
-            truth = store.split.read_labels(place)
-            maps = {name: store.read(stage, place) for name, stage in stages.items()}
-        except UpscoreError:
-            continue
-        for name, map_ in maps.items():
+    for _, truth, maps in store.complete([*stages.values()]):
+        for name, map_ in zip(stages, maps, strict=True):
             matrices[name].append(count(truth, map_, num_classes))
 
     def gain(first: str, second: str) -> dict[str, Any]:

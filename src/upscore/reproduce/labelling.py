@@ -1,26 +1,27 @@
-"""What networks say of every photo of a split, on disk: said once, drawn and counted many times."""
+"""Label maps of a split by several networks, on disk: predicted once, then drawn and scored."""
 
 from __future__ import annotations
 
 import hashlib
 import shutil
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from upscore.core.failures import ITEM_ERRORS, failure_message
 from upscore.core.files import explain_os_error, make_folder, read_json, write_json
 from upscore.core.images import read_mask, write_label_map
 from upscore.core.labels import LabelMap, RGBImage
-from upscore.core.prefetch import prefetch
+from upscore.core.parallel.prefetch import prefetch
 from upscore.data.dataset import Sample, Split
 from upscore.errors import RunError, UpscoreError
-from upscore.evaluation.compare import Labelled, PackedLabels
+from upscore.metrics.comparison import PackedLabels, PredictedMaps
 
 Predict = Callable[[RGBImage, Sequence[str]], Mapping[str, LabelMap]]
-"""A photo and names of stages -> what each of them says, in the classes of the data set."""
+"""A photo and names of stages -> label map of each stage, in the classes of the data set."""
 
 
 @dataclass(frozen=True)
@@ -35,7 +36,7 @@ class LabelStore:
     split: Split
 
     def begin(self, stage: str, identity: Mapping[str, Any]) -> None:
-        """See that the files of a stage are of this identity. Raises OutputError."""
+        """Delete the files of a stage if they have another identity. Raises OutputError."""
         about = self.folder / stage / "stage.json"
         if about.exists():
             try:
@@ -51,6 +52,20 @@ class LabelStore:
         make_folder(self.folder / stage)
         write_json(about, dict(identity))
 
+    def complete(self, stages: Sequence[str]) -> Iterator[tuple[int, LabelMap, list[LabelMap]]]:
+        """Place, truth and label maps (H, W) of each photo that all of the stages have labelled.
+
+        Other errors than of missing or unreadable files are raised: what is measured here is kept,
+        so no photo may be left out for want of memory.
+        """
+        for place in range(len(self.split)):
+            try:
+                truth = self.split.read_labels(place)
+                maps = [self.read(stage, place) for stage in stages]
+            except UpscoreError:
+                continue
+            yield place, truth, maps
+
     def path(self, stage: str, place: int) -> Path:
         return self.folder / stage / f"{place:06d}.png"
 
@@ -59,7 +74,7 @@ class LabelStore:
         return [place for place in range(len(self.split)) if not self.path(stage, place).exists()]
 
     def read(self, stage: str, place: int) -> LabelMap:
-        """Raises DataError where there is none, or no image."""
+        """The label map of a photo. Raises DataError where it is missing or unreadable."""
         return np.asarray(read_mask(self.path(stage, place)), np.uint8)
 
     def label(
@@ -69,10 +84,13 @@ class LabelStore:
         *,
         progress: Callable[[int, int], None] = lambda _done, _total: None,
     ) -> dict[int, str]:
-        """Label what is missing, photo by photo, so that little is lost at any time.
+        """Label what is missing, photo by photo, so that an interruption loses one photo at most.
 
         Returns:
-            Why, by the place of photos that could not be read or labelled.
+            Error messages by the place of photos that could not be read or labelled.
+
+        Raises:
+            OutputError: a label map cannot be written.
         """
         lacking: dict[int, list[str]] = {}
         for stage in stages:
@@ -83,8 +101,8 @@ class LabelStore:
         def read(place: int) -> tuple[int, Sample | str]:
             try:
                 return place, self.split.read(place)
-            except UpscoreError as error:
-                return place, str(error)
+            except ITEM_ERRORS as error:
+                return place, self._message(place, error)
 
         for done, (place, sample) in enumerate(prefetch(read, sorted(lacking)), 1):
             if isinstance(sample, str):
@@ -92,19 +110,19 @@ class LabelStore:
                 continue
             try:
                 found = predict(sample.image, lacking[place])
-            except UpscoreError as error:
-                failures[place] = f"{sample.name}: {error}"
+            except ITEM_ERRORS as error:
+                failures[place] = self._message(place, error)
                 continue
             for stage in lacking[place]:
                 write_label_map(self.path(stage, place), found[stage], self.split.labels)
             progress(done, len(lacking))
         return failures
 
-    def labelled(self, stage: str, name: str, failures: Mapping[int, str]) -> Labelled:
-        """All of a stage, for :func:`upscore.evaluation.compare.compare`.
+    def labelled(self, stage: str, name: str, failures: Mapping[int, str]) -> PredictedMaps:
+        """All label maps of a stage, for :func:`upscore.metrics.comparison.compare`.
 
         Args:
-            name: what tables call it.
+            name: of the stage in tables.
             failures: of :meth:`label`.
         """
         maps: list[PackedLabels | str] = []
@@ -113,7 +131,10 @@ class LabelStore:
                 maps.append(PackedLabels.of(self.read(stage, place)))
             except UpscoreError as error:
                 maps.append(failures.get(place, str(error)))
-        return Labelled(name, tuple(maps))
+        return PredictedMaps(name, tuple(maps))
+
+    def _message(self, place: int, error: BaseException) -> str:
+        return failure_message(self.split.pairs[place].name, error, memory_hint="")
 
 
 def file_digest(path: Path) -> str:

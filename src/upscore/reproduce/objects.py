@@ -1,4 +1,4 @@
-"""An object as DeconvNet sees it in training: cut out, resized, with its mask."""
+"""Crops of objects with their masks, made as DeconvNet's training makes them."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from upscore.core.boxes import grow_boxes, square_boxes
 from upscore.core.labels import VOID, LabelMap, RGBImage
 from upscore.core.regions import connected_regions
 from upscore.data.dataset import Sample
-from upscore.inference.windows import see_windows
+from upscore.inference.crop_resize import extract_crops
 from upscore.proposals.deconvnet_boxes import LABEL_FILL, crop_with_padding, whole_pixels
 
 Box = npt.NDArray[np.float32]
@@ -21,7 +21,7 @@ Box = npt.NDArray[np.float32]
 
 @dataclass(frozen=True)
 class CropSettings:
-    """How a network's crops are made: growth of boxes, whether they are squares, size (h, w)."""
+    """Crops of a network: growth of boxes, whether they are squares, size (h, w)."""
 
     growth: float
     square: bool
@@ -29,7 +29,7 @@ class CropSettings:
 
     @classmethod
     def of_recipe(cls, recipe: dict[str, Any]) -> CropSettings:
-        """Those of a recipe of crops, as JSON values."""
+        """Crop settings of a recipe, given as JSON values."""
         crops, augment = recipe.get("crops", {}), recipe.get("augment", {})
         height, width = augment.get("crop") or augment.get("resize") or (224, 224)
         growth, square = float(crops.get("growth", 1.2)), bool(crops.get("square", False))
@@ -37,8 +37,8 @@ class CropSettings:
 
 
 @dataclass(frozen=True)
-class SeenObject:
-    """An object in a crop.
+class ObjectCrop:
+    """A crop around one object.
 
     Attributes:
         photo: its name.
@@ -74,15 +74,15 @@ def object_box(labels: LabelMap, label: int) -> Box:
     return np.array([columns.min(), rows.min(), columns.max() + 1, rows.max() + 1], np.float32)
 
 
-def see_object(sample: Sample, label: int, settings: CropSettings) -> SeenObject:
-    """The largest region of a class, which must occur in the photo."""
+def crop_object(sample: Sample, label: int, settings: CropSettings) -> ObjectCrop:
+    """The crop around the largest region of a class, which must occur in the photo."""
     boxes = grow_boxes(object_box(sample.labels, label)[None], settings.growth)
     if settings.square:
         boxes = square_boxes(boxes)
     window = whole_pixels(boxes[0])
     photo = np.ascontiguousarray(sample.image)
-    (crop,) = see_windows(photo, [window], settings.size, antialias=True)
+    (crop,) = extract_crops(photo, [window], settings.size, antialias=True)
     height, width = settings.size
     target = Image.fromarray(crop_with_padding(sample.labels, boxes[0], LABEL_FILL))
     labels = np.asarray(target.resize((width, height), Image.Resampling.NEAREST))
-    return SeenObject(sample.name, crop, labels, label)
+    return ObjectCrop(sample.name, crop, labels, label)

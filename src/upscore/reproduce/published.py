@@ -1,4 +1,4 @@
-"""Numbers of the two sources as they were published, with what is known of each.
+"""Published numbers of the two sources, with what is known of each.
 
 Sources: the FCN-8s report on VOC 2012 (its Table 1, Table 2 and text), and table 1 of the DeconvNet
 paper (Noh, Hong, Han 2015) with the rows it compares with.
@@ -34,7 +34,7 @@ REPORT = (
     Experiment("Exp. 3", 1e-5, 1e-6, 40_000, 0.5591, 0.35, None),
 )
 EARLY_SHARE = 500 / 20_000
-"""Of Exp. 1's iterations: where the text looks at the loss."""
+"""Fraction of Exp. 1's iterations after which the text gives an early loss."""
 
 VOC_COLUMNS = (
     "bkg aero bike bird boat bottle bus car cat chair cow table dog horse mbk person plant sheep "
@@ -45,20 +45,20 @@ VOC_COLUMNS = (
 
 @dataclass(frozen=True)
 class PaperRow:
-    """IoU in per cent on VOC 2012 test, by class in VOC's order; ``seen`` where cells were checked.
+    """A row of the paper's table: IoU in per cent on VOC 2012 test, by class in VOC's order.
 
     Attributes:
-        seen: read in a copy of the table; else remembered, with a mean that fits the cells.
+        verified: read in a copy of the table; else remembered, with a mean that fits the cells.
     """
 
     name: str
     cells: tuple[float, ...]
     mean: float
-    seen: bool = True
+    verified: bool = True
 
 
-def _row(name: str, cells: str, mean: float, *, seen: bool = True) -> PaperRow:
-    return PaperRow(name, tuple(map(float, cells.split())), mean, seen)
+def _row(name: str, cells: str, mean: float, *, verified: bool = True) -> PaperRow:
+    return PaperRow(name, tuple(map(float, cells.split())), mean, verified)
 
 
 PAPER_TABLE = (
@@ -97,21 +97,21 @@ PAPER_TABLE = (
         "92.7 85.9 42.6 78.9 62.5 66.6 87.4 77.8 79.5 26.3 73.4 "
         "60.2 70.8 76.5 79.6 77.7 58.2 77.4 52.9 75.2 59.8",
         69.6,
-        seen=False,
+        verified=False,
     ),
     _row(
         "DeconvNet+CRF",
         "92.9 87.8 41.9 80.6 63.9 67.3 88.1 78.4 81.3 25.9 73.7 "
         "61.2 72.0 77.0 79.9 78.7 59.5 78.3 55.0 75.2 61.5",
         70.5,
-        seen=False,
+        verified=False,
     ),
     _row(
         "EDeconvNet",
         "92.9 88.4 39.7 79.0 63.0 67.7 87.1 81.5 84.4 27.8 76.1 "
         "61.2 78.0 79.3 83.1 79.3 58.0 82.5 52.3 80.1 64.0",
         71.7,
-        seen=False,
+        verified=False,
     ),
     _row(
         "EDeconvNet+CRF",
@@ -124,14 +124,14 @@ PAPER_TABLE = (
         "93.2 85.3 36.2 84.8 61.2 67.5 84.7 81.4 81.0 30.8 73.8 "
         "53.8 77.5 76.5 82.3 81.6 56.3 78.9 52.3 76.6 63.3",
         70.4,
-        seen=False,
+        verified=False,
     ),
     _row(
         "BoxSup (with COCO)",
         "93.6 86.4 35.5 79.7 65.2 65.2 84.3 78.5 83.7 30.5 76.2 "
         "62.6 79.3 76.1 82.1 81.3 57.0 78.2 55.0 72.5 68.1",
         71.0,
-        seen=False,
+        verified=False,
     ),
 )
 """Table 1 of the paper, in its order; the last two are trained on COCO too."""

@@ -1,4 +1,4 @@
-"""Which pixels two networks get wrong, and what becomes of them in their ensemble."""
+"""Pixels that two networks label wrongly, and their labels in the ensemble."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ from typing import Any
 import numpy as np
 
 from upscore.core.labels import VOID, LabelMap
-from upscore.errors import UpscoreError
 from upscore.reproduce.labelling import LabelStore
 
 KINDS = ("both right", "only the first right", "only the second right", "both wrong")
@@ -33,7 +32,7 @@ def count_repairs(
 
 
 def repairs(store: LabelStore, first: str, second: str, ensemble: str) -> dict[str, Any]:
-    """Of all photos that the three have labelled.
+    """Counts over all photos that the three stages have labelled.
 
     Returns:
         ``kinds``, ``pixels`` [kind][ensemble right, wrong] summed up, and for each photo of
@@ -42,12 +41,7 @@ def repairs(store: LabelStore, first: str, second: str, ensemble: str) -> dict[s
     """
     total = np.zeros((len(KINDS), 2), np.int64)
     photos = []
-    for place in range(len(store.split)):
-        try:
-            truth = store.split.read_labels(place)
-            maps = [store.read(stage, place) for stage in (first, second, ensemble)]
-        except UpscoreError:
-            continue
+    for place, truth, maps in store.complete((first, second, ensemble)):
         found = count_repairs(truth, *maps)
         total += found
         photos.append(

@@ -1,4 +1,4 @@
-"""A whole reproduction: check, train, measure, write. What is there already is not done again."""
+"""A whole reproduction: check, train, measure, write. Finished parts are not repeated."""
 
 from __future__ import annotations
 
@@ -7,47 +7,46 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from upscore.core.failures import tell_failures
+from upscore.core.failures import format_failures
 from upscore.core.files import write_json, write_text
+from upscore.core.progress import OnProgress, ignore_progress
 from upscore.core.runtime import describe_start, select_runtime
 from upscore.core.settings import parse_assignment
-from upscore.data import open_data
+from upscore.data import open_dataset
 from upscore.errors import DataError, WorkError
 from upscore.report.document import Chart, Document, Sheet, Table, without_data
 from upscore.report.document_files import write_document
 from upscore.report.page import document_page
 from upscore.reproduce import deconvnet_paper, deconvnet_stages, fcn_report, fcn_trainings
 from upscore.reproduce.budget import Budget
+from upscore.reproduce.context import Context
 from upscore.reproduce.folder import Folder
-from upscore.reproduce.job import Job, Progress
-from upscore.reproduce.trainings import Planned, recipes_of, train_missing
-from upscore.training.loop import Status
-from upscore.training.session import MakeValidate
+from upscore.reproduce.trainings import PlannedTraining, recipes_of, train_missing
 
 FORMAT_VERSION = 1
 LARGEST_PAGE = 15_000_000
-"""Bytes."""
+"""Largest size of a page in bytes."""
 
 SourceName = Literal["fcn-report", "deconvnet-paper"]
 
 
 @dataclass(frozen=True)
 class Source:
-    """What is reproduced.
+    """A report or paper to reproduce.
 
     Attributes:
-        trainings: every one of them, with all settings.
-        prepare: makes what they need beside the data.
-        document: measures what they have made, and says what the page shows.
+        trainings: plans all trainings.
+        prepare: makes the files that they need beside the data.
+        document: measures the trained networks; returns the content of the page, and scores.
     """
 
-    trainings: Callable[[Job], list[Planned]]
-    prepare: Callable[[Job], None]
-    document: Callable[[Job, Sequence[Planned]], tuple[Document, dict[str, Any]]]
+    trainings: Callable[[Context], list[PlannedTraining]]
+    prepare: Callable[[Context], None]
+    document: Callable[[Context, Sequence[PlannedTraining]], tuple[Document, dict[str, Any]]]
 
 
 SOURCES: Mapping[str, Source] = {
-    "fcn-report": Source(fcn_trainings.trainings, lambda _job: None, fcn_report.document),
+    "fcn-report": Source(fcn_trainings.trainings, lambda _context: None, fcn_report.document),
     "deconvnet-paper": Source(
         deconvnet_stages.trainings, deconvnet_stages.prepare, deconvnet_paper.document
     ),
@@ -55,40 +54,37 @@ SOURCES: Mapping[str, Source] = {
 
 
 @dataclass(frozen=True)
-class Hooks:
-    """What comes from outside: training imports no metric, and no room prints.
+class ReproduceResult:
+    """The page of a reproduction, and what it lacks.
 
     Attributes:
-        make_validate: as :func:`upscore.training.session.train` takes it.
-        begin: called before each training; what it returns is called as that goes on.
-        progress: a bar with a description.
+        folder: where page, tables, figures, results.json and the runs are.
+        page: the HTML page in it.
+        missing: sentences on trainings and photos that the page lacks; empty when it is complete.
+        scores: the measured scores, as in results.json, JSON values.
     """
 
-    make_validate: MakeValidate
-    begin: Callable[[Planned], Callable[[Status], None]]
-    progress: Progress
-
-
-@dataclass(frozen=True)
-class Made:
-    """What came of it.
-
-    Attributes:
-        page: the page.
-        missing: what it lacks; empty when all is there.
-    """
-
+    folder: Path
     page: Path
     missing: tuple[str, ...]
+    scores: Mapping[str, Any]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Every field as JSON values."""
+        return {
+            "folder": str(self.folder),
+            "page": str(self.page),
+            "missing": list(self.missing),
+            "scores": dict(self.scores),
+        }
 
 
 def reproduce(
     source: SourceName,
     *,
-    data: Path,
-    out: Path,
+    data: str | Path,
+    out: str | Path,
     budget: str,
-    hooks: Hooks,
     split: str = "val",
     assignments: Sequence[str] = (),
     photo: str | None = None,
@@ -96,33 +92,38 @@ def reproduce(
     show_data: bool = True,
     seeds: Sequence[int] = (),
     ablate: bool = False,
-) -> Made:
+    on_progress: OnProgress = ignore_progress,
+) -> ReproduceResult:
     """Train, measure and write tables, figures, page and results.json below ``out``.
+
+    Trainings and measurements that are in ``out`` already are not repeated.
 
     Args:
         budget: ``papers``, or ``minutes=N`` or ``iterations=N`` for all trainings together.
-        split: what is validated and measured on.
-        assignments: ``KEY=VALUE`` settings of people's own for every training.
-        photo, class_name: what figures show; None chooses by the truth.
+        split: name of the split to validate and measure on.
+        assignments: ``KEY=VALUE`` settings for every training.
+        photo, class_name: photo and class that figures show; None chooses them by the truth.
         show_data: whether page and figures hold photos and true masks.
         seeds: of fcn-report: every setting is trained with each of them.
         ablate: of fcn-report: train the networks between the plain one and FCN-8s as well.
 
     Raises:
-        SettingsError: settings that cannot be, a data set of one class or without the splits, or
-            ``out`` is of something else.
+        SettingsError: settings that do not fit, a data set without the splits, or ``out`` holds
+            something else.
+        DataError: a data set of one class.
         InterruptedWorkError: a training was stopped; the same call goes on with it.
         WorkError: too few trainings have finished for any table.
         OutputError: ``out`` cannot be written.
     """
+    data, out = Path(data), Path(out)
     given = Budget.parse(budget)
-    dataset = open_data(data)
+    dataset = open_dataset(data)
     if len(dataset.labels) < 2:
         raise DataError(
             f"{dataset.root}: has one class, {dataset.labels.names[0]!r}, so that there is nothing "
             "to tell apart; a reproduction wants two or more"
         )
-    job = Job(
+    context = Context(
         data=data,
         dataset=dataset,
         split=dataset.split(split),
@@ -130,14 +131,14 @@ def reproduce(
         budget=given,
         assignments=tuple(assignments),
         runtime=select_runtime(*_device(assignments)),
-        progress=hooks.progress,
+        on_progress=on_progress,
         train_split=_train_split(assignments),
         seeds=tuple(seeds),
         ablate=ablate,
     )
-    dataset.split(job.train_split)
+    dataset.split(context.train_split)
     chosen = SOURCES[source]
-    plans = chosen.trainings(job)
+    plans = chosen.trainings(context)
     plan = {
         "source": source,
         "budget": str(given),
@@ -145,14 +146,12 @@ def reproduce(
         "data": {"layout": dataset.layout, "fingerprint": dataset.fingerprint()},
         "recipes": recipes_of(plans),
     }
-    job.folder.refuse_other(plan)
-    job.choose(photo, class_name)
-    job.folder.begin(plan)
-    chosen.prepare(job)
-    job.failures = train_missing(
-        plans, job.folder, data=data, make_validate=hooks.make_validate, begin=hooks.begin
-    )
-    document, scores = chosen.document(job, plans)
+    context.folder.refuse_other(plan)
+    context.choose(photo, class_name)
+    context.folder.begin(plan)
+    chosen.prepare(context)
+    context.failures = train_missing(plans, context.folder, data=data, on_progress=on_progress)
+    document, scores = chosen.document(context, plans)
     if not show_data:
         document = without_data(document)
     write_document(document, out)
@@ -161,20 +160,19 @@ def reproduce(
     if len(text.encode()) > LARGEST_PAGE:
         raise WorkError(f"{page}: would have {len(text.encode()):,} bytes, a fault of upscore")
     write_text(page, text)
-    write_json(out / "results.json", _results(source, job, plans, document, scores))
-    return Made(page, document.missing)
+    write_json(out / "results.json", _results(source, context, plans, document, scores))
+    return ReproduceResult(out, page, document.missing, scores)
 
 
-def check_complete(made: Made) -> None:
-    """Raise WorkError that says what the page lacks, if it lacks anything."""
-    if made.missing:
-        raise WorkError(
-            tell_failures(f"{made.page} is written, but not complete:", list(made.missing), rest="")
-        )
+def check_complete(result: ReproduceResult) -> None:
+    """Raises WorkError with all that the page lacks, if it lacks anything."""
+    if result.missing:
+        begin = f"{result.page} is written, but not complete:"
+        raise WorkError(format_failures(begin, list(result.missing)))
 
 
 def _train_split(assignments: Sequence[str]) -> str:
-    """What the settings say is trained on, or train."""
+    """Name of the training split in the settings; by default ``train``."""
     name = "train"
     for key, value in map(parse_assignment, assignments):
         if key == "data.train_split":
@@ -185,15 +183,15 @@ def _train_split(assignments: Sequence[str]) -> str:
 
 
 def _device(assignments: Sequence[str]) -> tuple[Any, Any]:
-    """Device and precision among the settings, for what comes after training."""
+    """Device and precision in the settings, for the measurements after training."""
     given = {key: value for key, _, value in (text.partition("=") for text in assignments)}
     return given.get("device", "auto"), given.get("precision", "auto")
 
 
 def _results(
     source: str,
-    job: Job,
-    plans: Sequence[Planned],
+    context: Context,
+    plans: Sequence[PlannedTraining],
     document: Document,
     scores: Mapping[str, Any],
 ) -> dict[str, Any]:
@@ -227,19 +225,19 @@ def _results(
         "scores": dict(scores),
         "manifest": {
             **describe_start(),
-            "device": job.runtime.device,
-            "precision": job.runtime.precision,
-            "budget": str(job.budget),
-            "settings": list(job.assignments),
-            "seeds": list(job.seeds),
+            "device": context.runtime.device,
+            "precision": context.runtime.precision,
+            "budget": str(context.budget),
+            "settings": list(context.assignments),
+            "seeds": list(context.seeds),
             "data": {
-                "path": str(job.data),
-                "layout": job.dataset.layout,
-                "fingerprint": job.dataset.fingerprint(),
-                "splits": {name: len(pairs) for name, pairs in job.dataset.splits.items()},
-                "classes": list(job.dataset.labels.names),
+                "path": str(context.data),
+                "layout": context.dataset.layout,
+                "fingerprint": context.dataset.fingerprint(),
+                "splits": {name: len(pairs) for name, pairs in context.dataset.splits.items()},
+                "classes": list(context.dataset.labels.names),
             },
-            "split": job.split.name,
+            "split": context.split.name,
             "recipes": recipes_of(plans),
         },
     }

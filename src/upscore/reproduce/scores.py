@@ -1,4 +1,4 @@
-"""Everything that is counted of stored label maps, as one JSON that is made once."""
+"""Scores of stored label maps, measured once and kept as JSON."""
 
 from __future__ import annotations
 
@@ -9,16 +9,16 @@ from typing import Any
 from upscore.core.files import read_json, write_json
 from upscore.data.dataset import DataSet
 from upscore.errors import UpscoreError
-from upscore.evaluation.compare import compare
-from upscore.evaluation.compare_files import to_json
-from upscore.evaluation.object_size import Bins
+from upscore.metrics.comparison import compare
+from upscore.metrics.comparison_files import to_json
+from upscore.metrics.object_size import Bins
 from upscore.reproduce.labelling import LabelStore
 
 
 def measured(
     path: Path, identity: Mapping[str, Any], measure: Callable[[], dict[str, Any]]
 ) -> dict[str, Any]:
-    """A measurement of ``path``, or made now and kept there.
+    """The measurement stored at ``path``, or a new one that is stored there.
 
     Args:
         identity: what it is of, JSON values; one of something else is made anew.

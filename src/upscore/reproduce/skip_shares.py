@@ -1,4 +1,4 @@
-"""How much of an FCN's scores comes from each of its skips."""
+"""The part of an FCN's scores that comes from each of its skips."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ def skip_shares(
 
 
 def mean_shares(found: list[dict[str, dict[str, float]]]) -> dict[str, dict[str, Any]]:
-    """Means of several networks of the same parts."""
+    """Means of the parts over several networks."""
     return {
         name: {key: sum(one[name][key] for one in found) / len(found) for key in values}
         for name, values in found[0].items()

@@ -18,23 +18,23 @@ from torch import Tensor
 
 from upscore.core.images import InputSpec
 from upscore.core.labels import Labels
-from upscore.evaluation.resample import mean_interval
+from upscore.metrics.bootstrap import mean_interval
 from upscore.models.checkpoint import SavedModel
 from upscore.models.deconvnet import DeconvNet
 from upscore.report.document import Row, Sheet, Table
 from upscore.reproduce.activations import enlarged, heat
-from upscore.reproduce.differences import told
-from upscore.reproduce.objects import SeenObject
+from upscore.reproduce.differences import interval_or_missing
+from upscore.reproduce.objects import ObjectCrop
 
 PAIRS = 20
-"""Of objects, at most, whose switches are exchanged for the number."""
+"""Largest number of pairs of objects whose switches are exchanged."""
 
 LETTERS = "AB"
 PLACES = ((0, 0), (1, 1), (0, 1), (1, 0))
-"""Whose features and whose switches: first each object's own."""
+"""Objects whose features and whose switches are used; first each object's own."""
 
 
-def decoded(model: DeconvNet, input_spec: InputSpec, pair: Sequence[SeenObject]) -> Tensor:
+def decoded(model: DeconvNet, input_spec: InputSpec, pair: Sequence[ObjectCrop]) -> Tensor:
     """Class probabilities of two objects by their own and by each other's switches.
 
     Returns:
@@ -50,21 +50,21 @@ def decoded(model: DeconvNet, input_spec: InputSpec, pair: Sequence[SeenObject])
     )  # other[1] has A's features and B's switches
 
 
-def overlap(map_: npt.NDArray[np.bool_], seen: SeenObject) -> float:
+def overlap(map_: npt.NDArray[np.bool_], example: ObjectCrop) -> float:
     """IoU of a map (h, w) and an object's mask, over the pixels that have a class."""
-    said = map_ & seen.valid
-    either = np.count_nonzero(said | seen.mask)
-    return float(np.count_nonzero(said & seen.mask) / either) if either else 0.0
+    predicted = map_ & example.valid
+    either = np.count_nonzero(predicted | example.mask)
+    return float(np.count_nonzero(predicted & example.mask) / either) if either else 0.0
 
 
-def overlaps_of(probabilities: Tensor, pair: Sequence[SeenObject]) -> list[list[list[float]]]:
+def overlaps_of(probabilities: Tensor, pair: Sequence[ObjectCrop]) -> list[list[list[float]]]:
     """IoU [features of][switches of][mask of] of where the network says the class."""
     maps = (probabilities.argmax(dim=2) == pair[0].label).numpy()
-    return [[[overlap(map_, seen) for seen in pair] for map_ in of] for of in maps]
+    return [[[overlap(map_, example) for example in pair] for map_ in of] for of in maps]
 
 
 def summary(pairs: Sequence[Sequence[Sequence[Sequence[float]]]]) -> dict[str, Any]:
-    """Of exchanged maps, whether they lie on the object of the switches or of the features.
+    """Whether exchanged maps cover the object of the switches or that of the features.
 
     Args:
         pairs: of :func:`overlaps_of`.
@@ -91,7 +91,7 @@ def summary(pairs: Sequence[Sequence[Sequence[Sequence[float]]]]) -> dict[str, A
 
 
 def exchange_items(
-    saved: SavedModel, pair: Sequence[SeenObject], labels: Labels
+    saved: SavedModel, pair: Sequence[ObjectCrop], labels: Labels
 ) -> tuple[Sheet, Table]:
     """A figure of two objects with their own and with each other's switches, and its IoU."""
     assert isinstance(saved.model, DeconvNet)
@@ -138,7 +138,7 @@ def _title(features: int, switches: int) -> str:
     return f"features of {LETTERS[features]}, switches of {LETTERS[switches]}"
 
 
-def measure_pairs(saved: SavedModel, pairs: Sequence[Sequence[SeenObject]]) -> dict[str, Any]:
+def measure_pairs(saved: SavedModel, pairs: Sequence[Sequence[ObjectCrop]]) -> dict[str, Any]:
     """:func:`summary` of pairs, JSON values, with ``iou`` of each pair."""
     assert isinstance(saved.model, DeconvNet)
     model = saved.model.eval()
@@ -146,12 +146,13 @@ def measure_pairs(saved: SavedModel, pairs: Sequence[Sequence[SeenObject]]) -> d
     return {**summary(found), "iou": found}
 
 
-def told_of(exchanged: Mapping[str, Any]) -> str:
-    """What came out, for a check."""
+def exchange_text(exchanged: Mapping[str, Any]) -> str:
+    """The result of the exchange as text, for a check."""
     if not exchanged["pairs"]:
         return "no two photos with objects of one class"
     return (
         f"{exchanged['pairs']} pairs of objects: mean IoU {exchanged['own']:.3f} with their own "
         f"switches; exchanged, with the object of the switches {exchanged['switches']:.3f}, with "
-        f"that of the features {exchanged['features']:.3f}, difference {told(exchanged)}"
+        f"that of the features {exchanged['features']:.3f}, difference "
+        f"{interval_or_missing(exchanged)}"
     )

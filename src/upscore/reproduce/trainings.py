@@ -2,27 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from upscore.core.failures import ITEM_ERRORS, failure_message
+from upscore.core.progress import Notice, OnProgress, Progress
 from upscore.core.run_folder import RunFolder
-from upscore.errors import InterruptedWorkError, SettingsError, UpscoreError
+from upscore.errors import InterruptedWorkError, SettingsError
 from upscore.reproduce.folder import Folder
-from upscore.training.loop import Status
 from upscore.training.recipe import Recipe, load_recipe
-from upscore.training.session import MakeValidate, is_finished, train
+from upscore.training.setup import is_finished
+from upscore.workflows.train import train
 
 
 @dataclass(frozen=True)
-class Planned:
-    """A training: the name of its run folder, what tables call it, and all of its settings.
+class PlannedTraining:
+    """A training: the name of its run folder, its title in tables, and all of its settings.
 
     Attributes:
         published: shipped recipe of the source's own training; None where the source has none.
-        setting: what it shares with the trainings of other seeds; by default its name.
-        seed: where several seeds are trained.
+        setting: name that the trainings of all seeds share; by default ``name``.
+        seed: None where one seed is trained.
     """
 
     name: str
@@ -37,7 +39,7 @@ class Planned:
             object.__setattr__(self, "setting", self.name)
 
 
-def planned(
+def plan_training(
     name: str,
     title: str,
     recipe: str,
@@ -46,16 +48,16 @@ def planned(
     budget: str | None,
     split: str,
     published: str | None = None,
-) -> Planned:
+) -> PlannedTraining:
     """A training by a shipped recipe with settings of it changed.
 
     Args:
-        budget: in place of the recipe's own, as in ``minutes=0.8``, or None.
-        split: what it validates on.
-        published: see :class:`Planned`.
+        budget: replaces the recipe's own, as in ``minutes=0.8``; None keeps that.
+        split: name of the validation split.
+        published: see :class:`PlannedTraining`.
 
     Raises:
-        SettingsError: settings that cannot be.
+        SettingsError: unknown settings, or values that do not fit.
     """
     if any(text.startswith("processes=") for text in assignments):
         raise SettingsError(
@@ -64,7 +66,7 @@ def planned(
         )
     own = any(text.startswith("budget.") for text in assignments)
     given = [] if budget is None or own else [f"budget.{budget}"]
-    return Planned(
+    return PlannedTraining(
         name,
         title,
         load_recipe(recipe, [*given, f"data.val_split={split}", *assignments]),
@@ -73,20 +75,12 @@ def planned(
 
 
 def train_missing(
-    plans: Sequence[Planned],
-    folder: Folder,
-    *,
-    data: Path,
-    make_validate: MakeValidate,
-    begin: Callable[[Planned], Callable[[Status], None]],
+    plans: Sequence[PlannedTraining], folder: Folder, *, data: Path, on_progress: OnProgress
 ) -> dict[str, str]:
-    """Train what is not finished; one that fails does not keep the others from their turn.
-
-    Args:
-        begin: called before each training; what it returns is called as that goes on.
+    """Train what is not finished; one that fails does not keep the others from being trained.
 
     Returns:
-        What went wrong, by the name of the training; empty when all are finished.
+        Error messages by the name of the training; empty when all are finished.
 
     Raises:
         InterruptedWorkError: Ctrl-C or SIGTERM; everything is saved.
@@ -96,26 +90,38 @@ def train_missing(
         path = folder.run(plan.name)
         if is_finished(RunFolder(path)):
             continue
+        on_progress(Progress(_stage(plan), 0, notices=(Notice(_begin_text(plan)),)))
         try:
-            outcome = train(
-                plan.recipe,
-                data=data,
-                out=path,
-                resume=True,
-                make_validate=make_validate,
-                show=begin(plan),
+            result = train(
+                plan.recipe, data=data, out=path, resume=True, on_progress=_named(on_progress, plan)
             )
-        except UpscoreError as error:
-            failures[plan.name] = str(error)
+        except ITEM_ERRORS as error:
+            hint = "--set a smaller batch.size or augment.crop"
+            failures[plan.name] = failure_message(str(path), error, memory_hint=hint)
             continue
-        if outcome.interrupted:
+        if result.interrupted:
             raise InterruptedWorkError(
-                f"stopped in {plan.title} at iteration {outcome.iteration}; everything is saved. "
+                f"stopped in {plan.title} at iteration {result.iterations}; everything is saved. "
                 "Go on with the same command"
             )
     return failures
 
 
-def recipes_of(plans: Sequence[Planned]) -> dict[str, Any]:
+def _stage(plan: PlannedTraining, stage: str = "training") -> str:
+    return f"{plan.name}: {stage}"
+
+
+def _begin_text(plan: PlannedTraining) -> str:
+    budget = plan.recipe.budget.model_dump(exclude_none=True)
+    amount = ", ".join(f"{amount:,g} {unit}" for unit, amount in budget.items())
+    return f"Training {plan.title} ({amount})"
+
+
+def _named(on_progress: OnProgress, plan: PlannedTraining) -> OnProgress:
+    """Names the stages of a training after it, so that those of different trainings differ."""
+    return lambda event: on_progress(replace(event, stage=_stage(plan, event.stage)))
+
+
+def recipes_of(plans: Sequence[PlannedTraining]) -> dict[str, Any]:
     """Every setting of every training, as JSON values."""
     return {plan.name: plan.recipe.model_dump(mode="json", by_alias=True) for plan in plans}

@@ -1,4 +1,4 @@
-"""How many samples a budget will see, beside those that a recipe's documented score took.
+"""Number of samples in a budget, compared with that of a recipe's documented score.
 
 Iterations and epochs are counted before the first step. Minutes need the rate of this machine: it
 is measured over the first iterations after a warm-up, which changes nothing in the training.
@@ -9,7 +9,8 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-from upscore.training.recipe import BudgetSettings, Measured, Recipe, StageSettings
+from upscore.core.progress import Notice
+from upscore.training.recipe import BudgetSettings, Measured, Recipe, TrainingStage
 
 WARM_UP = 3
 """Iterations before the rate is measured."""
@@ -19,14 +20,6 @@ SOON = 0.02
 """Part of a budget in minutes after which fewer iterations have to do."""
 FEW = 0.1
 """Part of the documented samples: a budget that sees less gets a warning."""
-
-
-@dataclass(frozen=True)
-class Notice:
-    """A line for the person who trains."""
-
-    text: str
-    warning: bool = False
 
 
 @dataclass(frozen=True)
@@ -44,7 +37,7 @@ class Documented:
     share: float = 1.0
 
     @classmethod
-    def of(cls, recipe: Recipe, stage: StageSettings | None = None) -> Documented:
+    def of(cls, recipe: Recipe, stage: TrainingStage | None = None) -> Documented:
         """Of the whole training, or of one stage of it."""
         score = recipe.measured[0] if recipe.measured else None
         return cls(score) if stage is None else cls(score, stage.name, stage.share)
@@ -94,7 +87,7 @@ def compare(documented: Documented, samples: float, wanted: str) -> list[Notice]
 def counted(
     budget: BudgetSettings, documented: Documented, *, iterations: int, step: int, epoch: int
 ) -> list[Notice]:
-    """What to say before the first step of a budget in iterations or epochs.
+    """Notices before the first step of a budget in iterations or epochs.
 
     Args:
         iterations: optimiser steps of the budget.
@@ -116,11 +109,11 @@ def counted(
 def timed(
     minutes: float, documented: Documented, *, samples: int, rate: float, busy: float
 ) -> list[Notice]:
-    """What to say of a budget in minutes once the rate is known.
+    """Notices about a budget in minutes once the rate is known.
 
     Args:
         minutes: of this part of the training.
-        samples: that it will see, as far as the rate tells.
+        samples: expected number, by the rate.
         rate: samples a second while it trains.
         busy: part of the minutes in which it trains; validations take the rest.
     """

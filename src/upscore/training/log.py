@@ -1,4 +1,4 @@
-"""log.csv and, where TensorBoard is installed, event files."""
+"""Training log: log.csv and, where TensorBoard is installed, event files."""
 
 from __future__ import annotations
 

@@ -14,7 +14,8 @@ from upscore.core.settings import Settings
 
 class LossSettings(Settings):
     reduction: Literal["mean", "sum"] = "mean"
-    """mean: over the valid pixels of the whole step; sum: the papers' heavy learning."""
+    """mean: over the valid pixels of the whole step; sum: over them, as in the papers (heavy
+    learning)."""
     class_weights: Literal["none", "median_frequency", "sqrt_median_frequency"] = "none"
     """Weights by class, from the training split's frequencies."""
 

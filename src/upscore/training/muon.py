@@ -1,4 +1,4 @@
-"""Muon: momentum whose update is made orthogonal, for the kernels of hidden convolutions."""
+"""The optimiser Muon: momentum with orthogonalised updates, for kernels of hidden convolutions."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ QUINTIC = (3.4445, -4.7750, 2.0315)
 
 
 LONG = 3
-"""Columns for each row from which products of small matrices are the cheaper way."""
+"""Ratio of columns to rows from which products of the small Gram matrices are faster."""
 
 
 def orthogonalize(matrix: Tensor, steps: int = 4) -> Tensor:
-    """The nearest (semi-)orthogonal matrix, roughly: Newton-Schulz iteration of degree five.
+    """Approximately the nearest (semi-)orthogonal matrix, by Newton-Schulz iteration of degree 5.
 
     Args:
         matrix: (rows, columns) float.

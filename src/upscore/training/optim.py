@@ -1,4 +1,4 @@
-"""Optimisers with the papers' parameter groups, and schedules over the used part of the budget."""
+"""Optimisers with the papers' parameter groups, and learning-rate schedules over the budget."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from pydantic import model_validator
 from torch import nn
 
 from upscore.core.settings import Settings
+from upscore.models.base import Network
 from upscore.models.layers import ScoreLayer
 from upscore.training.muon import Muon
 
 Fraction = Annotated[float, Ge(0), Le(1)]
-PHOTO_CHANNELS = 4  # a convolution with at most so many inputs sees the photo
 
 
 class OptimSettings(Settings):
@@ -35,8 +35,8 @@ class OptimSettings(Settings):
     bias_lr: Annotated[float, Gt(0)] = 1.0
     """Factor of the learning rate for biases; Caffe's networks use 2."""
     decay: Literal["all", "weights", "weights_and_norms"] = "weights"
-    """What weight decay acts on: all parameters, weights but no biases and norms, or weights and
-    norms but no biases (Caffe's defaults)."""
+    """Parameters with weight decay: all; weights without biases and norms; or weights and norms
+    without biases (Caffe's defaults)."""
     clip: Annotated[float, Gt(0)] | None = None
     """Upper limit of the gradient's norm, or null. Not with muon, whose updates have one size."""
 
@@ -76,7 +76,7 @@ def schedule_factor(settings: ScheduleSettings, fraction: float, cuts: int = 0) 
 
     Args:
         fraction: used part of the budget, in [0, 1].
-        cuts: how often a plateau was met so far.
+        cuts: number of plateaus so far.
     """
     if fraction < settings.warmup:
         return max(fraction / settings.warmup, 1e-3)
@@ -97,11 +97,16 @@ def schedule_factor(settings: ScheduleSettings, fraction: float, cuts: int = 0) 
 def make_optimizers(model: nn.Module, settings: OptimSettings) -> list[torch.optim.Optimizer]:
     """Optimisers over the trainable parameters: one, or for muon two.
 
+    Muon takes the hidden convolutions: all but the one that takes the image (of a network without
+    a backbone, the first one), score layers, and kernels of one output or of one input channel,
+    such as depthwise ones.
+
     Groups carry their learning rate at the top of the schedule as ``top_lr``.
     """
     kernels: list[nn.Parameter] = []
     transposed: list[nn.Parameter] = []
     weights, biases, norms = [], [], []
+    first = _first_convolution(model)
     for module in model.modules():
         for name, parameter in module.named_parameters(recurse=False):
             if not parameter.requires_grad:
@@ -110,7 +115,7 @@ def make_optimizers(model: nn.Module, settings: OptimSettings) -> list[torch.opt
                 norms.append(parameter)
             elif name == "bias":
                 biases.append(parameter)
-            elif settings.name == "muon" and _is_hidden(module):
+            elif settings.name == "muon" and module is not first and _is_hidden(module):
                 (transposed if isinstance(module, nn.ConvTranspose2d) else kernels).append(
                     parameter
                 )
@@ -148,13 +153,18 @@ def make_optimizers(model: nn.Module, settings: OptimSettings) -> list[torch.opt
             ]
 
 
+def _first_convolution(model: nn.Module) -> nn.Module | None:
+    if isinstance(model, Network) and model.has_backbone:
+        return model.backbone.first_block.conv
+    return next((module for module in model.modules() if isinstance(module, nn.Conv2d)), None)
+
+
 def _is_hidden(module: nn.Module) -> bool:
-    """A convolution or deconvolution that neither sees the photo nor gives scores."""
+    """Whether a kernel maps several channels to several, and none of them are scores."""
     return (
         isinstance(module, nn.Conv2d | nn.ConvTranspose2d)
-        and module.in_channels > PHOTO_CHANNELS
-        and module.out_channels > 1
         and not isinstance(module, ScoreLayer)
+        and min(module.in_channels, module.out_channels) > module.groups
     )
 
 

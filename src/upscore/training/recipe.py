@@ -11,14 +11,15 @@ import yaml
 from annotated_types import Ge, Gt, Le, Lt
 from pydantic import BeforeValidator, Field, StringConstraints, model_validator
 
+from upscore.core.builtin_configs import shipped_names, shipped_text
+from upscore.core.choices import is_path
 from upscore.core.crop_geometry import CropGeometry
 from upscore.core.images import INPUT_SPECS
 from upscore.core.settings import Settings, build, load_yaml, parse_assignment, set_dotted, set_key
-from upscore.core.shipped import shipped_names, shipped_text
 from upscore.data.transforms import Augment
 from upscore.errors import NotFoundError, SettingsError
-from upscore.training.crops import CropSettings
 from upscore.training.loss import LossSettings
+from upscore.training.object_crops import CropSettings
 from upscore.training.optim import OptimSettings, ScheduleSettings
 
 Count = Annotated[int, Ge(1)]
@@ -34,7 +35,7 @@ SAME_SCORE = (
 
 
 class ModelSettings(Settings):
-    """Which network. The number of classes comes from the data set."""
+    """The network. The number of classes comes from the data set."""
 
     name: str
     """Entry of the catalogue (see docs/models.md)."""
@@ -43,24 +44,25 @@ class ModelSettings(Settings):
 
 
 class InitSettings(Settings):
-    """Where the weights start."""
+    """Initial weights."""
 
     weights: str = "none"
     """none: from scratch; vgg16 or vgg16_bn: torchvision's ImageNet weights, downloaded once; or a
     path: a file of those weights, or a run folder to go on from (32s -> 16s -> 8s, fine-tuning).
-    Where they want photos prepared otherwise than `input` says, conv1_1 is converted to it."""
+    Where they were trained with another preparation than `input`, the first layer is converted."""
     input: Literal["imagenet", "caffe"] | None = None
     """Preparation that the weights of a file want: imagenet or caffe; null: imagenet. For a file
     only; the named weights and run folders know their own."""
 
 
 class DataSettings(Settings):
-    """Which photos, in which order."""
+    """Training and validation images and the order in which they are drawn."""
 
     train_split: str = "train"
     val_split: str = "val"
     sampling: Literal["shuffle", "replacement"] = "shuffle"
-    """A new order each epoch, or uniform draws with replacement as the FCN release did."""
+    """A new order in each epoch, or uniform draws with replacement as the FCN release did; of
+    photos or of crops."""
     workers: Count = 2
     """Threads that decode and augment ahead of the network."""
 
@@ -73,7 +75,7 @@ class BatchSettings(Settings):
 
 
 class BudgetSettings(Settings):
-    """How long to train: exactly one of the three."""
+    """Length of the training: exactly one of the three."""
 
     iterations: Count | None = None
     """Optimiser steps."""
@@ -135,22 +137,22 @@ def _read_share(value: Any) -> Any:
         raise ValueError("want a number above 0, at most 1, or a fraction as in 1/3") from None
 
 
-class StageSettings(Settings):
-    """A part of the training that goes on from the weights of the one before."""
+class TrainingStage(Settings):
+    """A part of the training that starts from the weights of the stage before."""
 
     name: Annotated[str, StringConstraints(pattern=r"^[a-z0-9-]+$")]
     """Its folder is stages/NAME in the run folder; the last stage's is the run folder itself."""
     share: Annotated[float, BeforeValidator(_read_share), Gt(0), Le(1)]
     """Part of the budget: a number, or a fraction as in 1/3, which divides 60,000 exactly."""
     set: dict[str, Any] = Field(default_factory=dict)
-    """Settings that are others in this stage, by dotted key as with --set."""
+    """Settings that differ in this stage, by dotted key as with --set."""
 
 
 class Measured(Settings):
-    """A score that this recipe came to, and what it took: it tells what to expect elsewhere."""
+    """A score that this recipe reached, with the number of samples and the time that it took."""
 
     data: str
-    """Data set that it was trained and scored on."""
+    """Data set of the training and of the score."""
     split: str = "val"
     miou: Annotated[float, Ge(0), Le(1)]
     iterations: Count | None = None
@@ -163,14 +165,14 @@ class Measured(Settings):
     """Wall time on that machine."""
     machine: str = ""
     note: str = ""
-    """What the score is of, where that is not the network on whole photos."""
+    """What was scored, if not the network on whole photos."""
 
 
 class Recipe(Settings):
     """A whole training. ``upscore train`` takes a shipped name or a YAML file of this form."""
 
     description: str = ""
-    """One line that `upscore recipes` style lists show."""
+    """One line for lists of recipes."""
     model: ModelSettings
     init: InitSettings = Field(default_factory=InitSettings)
     input: str = "imagenet"
@@ -183,7 +185,7 @@ class Recipe(Settings):
     optim: OptimSettings = Field(default_factory=OptimSettings)
     schedule: ScheduleSettings = Field(default_factory=ScheduleSettings)
     budget: BudgetSettings
-    stages: tuple[StageSettings, ...] = ()
+    stages: tuple[TrainingStage, ...] = ()
     """Stages one after another, as DeconvNet's two; none: one training of these settings."""
     average: Annotated[float, Ge(0), Lt(1)] = 0.0
     """Decay of the moving average of the weights that is validated and saved; 0: none."""
@@ -241,10 +243,10 @@ class Recipe(Settings):
         total = sum(stage.share for stage in self.stages)
         if abs(total - 1) > 1e-3:
             raise ValueError(f"the shares of the stages add up to {total:g}; want 1")
-        self.stage_recipes()  # says what is wrong in them
+        self.stage_recipes()  # raises for wrong settings in them
 
     def stage_recipes(self) -> list[Recipe]:
-        """What each stage does: this recipe with the stage's settings and part of the budget.
+        """One recipe per stage: this one with the stage's settings and part of the budget.
 
         Raises:
             SettingsError: settings of a stage that do not fit.
@@ -269,7 +271,7 @@ class Recipe(Settings):
 
     @property
     def crop_geometry(self) -> CropGeometry | None:
-        """What boxes show when training is over; None where it learns from whole photos."""
+        """How the last stage crops boxes; None where it trains on whole photos."""
         last = self.stage_recipes()[-1] if self.stages else self
         size = last.augment.crop or last.augment.resize
         if last.crops.kind == "photos" or size is None:
@@ -297,7 +299,7 @@ def load_recipe(name: str, assignments: Iterable[str] = ()) -> Recipe:
         NotFoundError: a file that is not there.
         SettingsError: no such shipped recipe, or wrong settings (all of them listed).
     """
-    if name.endswith((".yaml", ".yml")) or "/" in name:
+    if is_path(name):
         path = Path(name)
         if not path.exists():
             raise NotFoundError(f"{path}: no such recipe file")

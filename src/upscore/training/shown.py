@@ -1,4 +1,4 @@
-"""What a training draws its samples from, and whether its validation is of other photos."""
+"""Number of images and crops that a training draws from, and overlap of training and validation."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from upscore.training.recipe import Recipe
 
 @dataclass(frozen=True)
 class Shown:
-    """What one training (or stage) draws its samples from.
+    """Numbers of images, crops and samples of one training (or stage).
 
     Attributes:
         photos: of the training split.
@@ -31,7 +31,7 @@ class Shown:
         return batch.size * batch.accumulate * self.recipe.processes
 
     def __str__(self) -> str:
-        """One line for people."""
+        """One line of text."""
         text = f"{self.photos:,} photos"
         if self.crops is not None:
             kind = self.recipe.crops.kind
@@ -64,7 +64,7 @@ class Shown:
 
 
 def num_common(train: Split, val: Split) -> int:
-    """How many photos of ``val`` are in ``train``, too."""
+    """Number of photos of ``val`` that are in ``train``, too."""
     images = {pair.image for pair in train.pairs}
     return sum(pair.image in images for pair in val.pairs)
 

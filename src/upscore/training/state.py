@@ -16,7 +16,7 @@ from upscore.errors import RunError
 
 @dataclass
 class Position:
-    """Where a run stands; everything else is tensors."""
+    """Counters and best score of a run; the rest of its state is tensors."""
 
     iteration: int = 0
     """Optimiser steps done."""
@@ -27,7 +27,7 @@ class Position:
     """Best validation mIoU so far, in [0, 1]."""
     best_iteration: int = 0
     since_best: int = 0
-    """Validations since the best one or the last cut of the learning rate."""
+    """Validations since the best one or since the last cut of the learning rate."""
     cuts: int = 0
     """Plateaus met so far."""
     window_loss: float = 0.0

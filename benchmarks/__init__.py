@@ -1,0 +1,1 @@
+"""Measurements of upscore, each a script, and other programs to compare with (``peers``)."""

@@ -1,0 +1,90 @@
+"""Progress bars on the error stream, and log lines where it is no terminal."""
+
+from __future__ import annotations
+
+import os
+from types import TracebackType
+from typing import TYPE_CHECKING
+
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TaskID,
+    TaskProgressColumn,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
+
+from upscore.cli.console import errors
+from upscore.core.progress import Milestones, fraction
+
+if TYPE_CHECKING:
+    from upscore.core import progress as events
+
+
+class ProgressDisplay:
+    """Shows notices and the current stage of a job: a live bar on a terminal, notices above it.
+
+    Elsewhere (a log file, CI) only stages with text, such as trainings, print a line for each
+    twentieth. Further processes of one training (``LOCAL_RANK`` above 0) print nothing.
+    """
+
+    def __init__(self) -> None:
+        self.silent = os.environ.get("LOCAL_RANK", "0") != "0"
+        self._live = errors.is_terminal and not self.silent
+        self._stage: str | None = None
+        self._bar: Progress | None = None
+        self._task = TaskID(0)
+        self._milestones = Milestones()
+
+    def __enter__(self) -> ProgressDisplay:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._end()
+
+    def __call__(self, event: events.Progress) -> None:
+        if self.silent:
+            return
+        for notice in event.notices:
+            style = "bold yellow" if notice.warning else None
+            errors.print(notice.text, style=style, markup=False)
+        if event.notices and not event.text and event.total is None:
+            return
+        if not self._live:
+            if self._milestones.reached(event):
+                errors.print(f"{fraction(event):4.0%} {event.text}", markup=False)
+            return
+        if event.stage != self._stage:
+            self._end()
+            self._stage = event.stage
+            self._begin(event)
+        if self._bar is not None:
+            self._bar.update(self._task, completed=event.done, total=event.total, text=event.text)
+
+    def _begin(self, event: events.Progress) -> None:
+        columns = (
+            (BarColumn(), TaskProgressColumn(), TextColumn("{task.fields[text]}"))
+            if event.text
+            else (BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), TimeRemainingColumn())
+        )
+        self._bar = Progress(
+            TextColumn("{task.description}", markup=False),
+            *columns,
+            console=errors,
+            transient=not event.text,
+        )
+        self._bar.start()
+        self._task = self._bar.add_task(event.stage, total=event.total, text="")
+
+    def _end(self) -> None:
+        if self._bar is not None:
+            self._bar.stop()
+            self._bar = None

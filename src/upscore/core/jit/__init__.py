@@ -1,0 +1,1 @@
+"""Kernels compiled by numba: compilation, SIMD values and threads inside kernels."""

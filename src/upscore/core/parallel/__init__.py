@@ -1,0 +1,1 @@
+"""Work in several threads or processes: prefetching, worker processes, background writing."""

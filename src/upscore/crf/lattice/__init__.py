@@ -1,0 +1,1 @@
+"""The permutohedral lattice: construction, filtering, mean field steps."""

@@ -1,0 +1,74 @@
+"""Find out how a data set is laid out, from its path alone."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import NamedTuple, Protocol
+
+from upscore.core.limits import MAX_PIXELS
+from upscore.data.dataset import DataSet
+from upscore.data.formats.camvid import find_camvid, open_camvid
+from upscore.data.formats.folder import find_folder, open_folder
+from upscore.data.formats.sbd import find_sbd, find_voc_sbd, open_sbd, open_voc_sbd
+from upscore.data.formats.voc import find_voc, open_voc
+from upscore.data.formats.yaml_dataset import FILE, find_described, open_described
+from upscore.data.toy import find_toy, open_toy
+from upscore.errors import DataError, NotFoundError
+
+
+class Opener(Protocol):
+    def __call__(self, root: Path, *, max_pixels: int) -> DataSet: ...
+
+
+class Layout(NamedTuple):
+    """A layout: how it looks, where under a path it begins, and how it is read."""
+
+    looks: str
+    find: Callable[[Path], Path | None]
+    open: Opener
+
+
+LAYOUTS = (
+    Layout(f"a description: {FILE}", find_described, open_described),
+    Layout("the toy set: toy.json", find_toy, open_toy),
+    Layout("VOC and SBD side by side", find_voc_sbd, open_voc_sbd),
+    Layout("a VOC devkit: JPEGImages/ and SegmentationClass/", find_voc, open_voc),
+    Layout("SBD: img/ and cls/", find_sbd, open_sbd),
+    Layout("CamVid as SegNet released it: train/ and trainannot/", find_camvid, open_camvid),
+    Layout("a folder: images/ and masks/", find_folder, open_folder),
+)
+"""In the order in which they are tried."""
+
+
+def open_dataset(path: str | Path, *, max_pixels: int = MAX_PIXELS) -> DataSet:
+    """Find the layout of the data set at ``path`` and list its splits; no photo is read.
+
+    Args:
+        path: a folder of a known layout, or a dataset.yaml.
+        max_pixels: photos and masks above this many pixels are refused when they are read.
+
+    Raises:
+        NotFoundError: no such path.
+        DataError: no known layout, or one that is broken; the message says what to do.
+
+    Example:
+        >>> dataset = upscore.open_dataset(toy)
+        >>> dataset.labels.names[:2], len(dataset.split("val"))
+        (('background', 'disc'), 3)
+    """
+    path = Path(path)
+    if not path.exists():
+        raise NotFoundError(f"{path}: no such data set; give a folder or a dataset.yaml")
+    for layout in LAYOUTS:
+        root = layout.find(path)
+        if root is not None:
+            return layout.open(root, max_pixels=max_pixels)
+    if path.is_file():
+        raise DataError(f"{path}: is a file; give a folder or a dataset.yaml")
+    looked = "".join(f"\n  {layout.looks}" for layout in LAYOUTS)
+    raise DataError(
+        f"{path}: no known layout, there and in the usual folders below were looked for:{looked}\n"
+        f"Name the folder that holds one of them, or describe yours in {path / FILE} "
+        "(docs/data.md has examples)"
+    )

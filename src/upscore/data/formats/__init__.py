@@ -1,0 +1,1 @@
+"""Data set layouts on disk, one file each."""

@@ -1,0 +1,211 @@
+"""A plain folder: images/ beside masks/, with or without lists, subfolders and class names."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from upscore.core.images import read_mask
+from upscore.core.labels import VOID, Labels
+from upscore.core.limits import MAX_PIXELS
+from upscore.core.parallel.prefetch import prefetch
+from upscore.core.parallel.processes import num_cores
+from upscore.data.dataset import DataSet, Pair
+from upscore.data.formats.yaml_dataset import FILE, draw_splits
+from upscore.data.masks import MaskTable
+from upscore.data.pairing import (
+    SPLIT_NAMES,
+    Lister,
+    files_by_stem,
+    read_classes,
+    read_lines,
+    with_unique_names,
+)
+from upscore.data.problem import Problem
+from upscore.errors import DataError
+
+VAL_SHARE = 0.2
+NESTS = ("{kind}/{split}", "{split}/{kind}")  # images/train or train/images
+MAX_GUESSED = 32
+"""Masks with more different values than this hold no class numbers that could be guessed."""
+
+
+def find_folder(path: Path) -> Path | None:
+    """``path`` where it holds images/ and masks/, or train/images and train/masks."""
+    if (path / "images").is_dir() and (path / "masks").is_dir():
+        return path
+    train = path / "train"
+    return path if (train / "images").is_dir() and (train / "masks").is_dir() else None
+
+
+def open_folder(root: Path, *, max_pixels: int = MAX_PIXELS) -> DataSet:
+    """images/ and masks/ with equal names.
+
+    Splits, the first of these that is there: images/train/ and masks/train/ (val, test likewise);
+    train/images/ and train/masks/; train.txt and val.txt beside images/; else a fifth of the names
+    is drawn for val, always the same names.
+
+    Classes: classes.txt with one name a line, value i being line i and 255 void. Without it every
+    mask is read once and the classes are ``class_0``, ``class_1`` ... up to the largest value, or
+    ``background`` and ``foreground`` for masks of 0 and 255.
+
+    Raises:
+        DataError: the mask values cannot be told without being told; the message ends in a
+            dataset.yaml to fill in.
+    """
+    problems: list[Problem] = []
+    splits = _splits(root, problems)
+    if not any(splits.values()):
+        raise DataError(f"{root}: no photos in images/; see docs/data.md for the layouts")
+    classes = root / "classes.txt"
+    if classes.exists():
+        labels = read_classes(classes)
+        table = MaskTable.indices(len(labels))
+    else:
+        pairs = [pair for members in splits.values() for pair in members]
+        labels, table = _guess_classes(root, pairs, max_pixels)
+    return DataSet(
+        root=root,
+        layout="folder",
+        labels=labels,
+        splits=splits,
+        table=table,
+        max_pixels=max_pixels,
+        problems=tuple(problems),
+    )
+
+
+def _splits(root: Path, problems: list[Problem]) -> dict[str, tuple[Pair, ...]]:
+    for pattern in NESTS:
+        homes = {
+            split: (
+                root / pattern.format(kind="images", split=split),
+                root / pattern.format(kind="masks", split=split),
+            )
+            for split in SPLIT_NAMES
+        }
+        present = {split: both for split, both in homes.items() if both[0].is_dir()}
+        if present:
+            return with_unique_names(
+                {split: _all(_lister(*both), problems) for split, both in present.items()}
+            )
+    lister = _lister(root / "images", root / "masks")
+    lists = {split: root / f"{split}.txt" for split in SPLIT_NAMES}
+    lists = {split: path for split, path in lists.items() if path.is_file()}
+    if lists:
+        splits = {split: lister.pairs(read_lines(path), path) for split, path in lists.items()}
+    else:
+        drawn = draw_splits(list(lister.images), {"train": 1 - VAL_SHARE, "val": VAL_SHARE}, seed=0)
+        splits = {split: lister.pairs(names, root) for split, names in drawn.items()}
+        lister.partnerless_masks()
+    problems += lister.problems
+    return splits
+
+
+def _lister(images: Path, masks: Path) -> Lister:
+    return Lister(
+        files_by_stem(images),
+        files_by_stem(masks),
+        str(images / "{name}.jpg"),
+        str(masks / "{name}.png"),
+    )
+
+
+def _all(lister: Lister, problems: list[Problem]) -> tuple[Pair, ...]:
+    pairs = lister.pairs(list(lister.images), Path(lister.image_template).parent)
+    lister.partnerless_masks()
+    problems += lister.problems
+    return pairs
+
+
+def _guess_classes(root: Path, pairs: list[Pair], max_pixels: int) -> tuple[Labels, MaskTable]:
+    """Labels and table from the values that all masks hold; refuses what could mean two things."""
+    values: set[int] = set()
+    for found in _all_values((pair.mask for pair in pairs), max_pixels):
+        values.update(found)
+    if values and max(values) >= COLOR_BIT:
+        # a mask with nothing but black in it reads as grey; among colours it is one of them
+        values = {v if v >= COLOR_BIT else COLOR_BIT | v << 16 | v << 8 | v for v in values}
+        raise DataError(_ask(root, sorted(values), "RGB colours"))
+    if values == {0, 255}:
+        return Labels.of(("background", "foreground")), MaskTable(values={0: 0, 255: 1})
+    indices = sorted(values - {VOID})
+    largest = indices[-1] if indices else 0
+    # class numbers begin at 0 and leave few gaps; grey levels that stand for classes do not
+    if not (0 < largest < MAX_GUESSED and 2 * len(indices) >= largest + 1):
+        raise DataError(_ask(root, sorted(values), "values"))
+    return (
+        Labels.of(f"class_{index}" for index in range(largest + 1)),
+        MaskTable.indices(largest + 1),
+    )
+
+
+COLOR_BIT = 1 << 24
+"""Tells a colour, packed as r << 16 | g << 8 | b, from a single value."""
+
+
+def _all_values(masks: Iterable[Path], max_pixels: int) -> Iterable[list[int]]:
+    """The distinct values of each mask that can be read; colours as r << 16 | g << 8 | b plus a
+    bit that tells them from values. What cannot be read is left to `data check`."""
+
+    def values(path: Path) -> list[int]:
+        try:
+            raw = read_mask(path, max_pixels=max_pixels)
+        except (DataError, FileNotFoundError):
+            return []
+        if raw.ndim == 3:
+            if bool((raw == raw[..., :1]).all()):
+                raw = raw[..., 0]
+            else:
+                wide: npt.NDArray[np.int64] = raw.astype(np.int64)
+                codes = wide[..., 0] << 16 | wide[..., 1] << 8 | wide[..., 2]
+                return [int(code) | COLOR_BIT for code in np.unique(codes)[:256]]
+        if raw.dtype == np.uint8:
+            return [int(v) for v in np.flatnonzero(np.bincount(raw.ravel(), minlength=256))]
+        return [int(v) for v in np.unique(raw)[:256]]
+
+    return prefetch(values, masks, workers=num_cores())
+
+
+def _patterns(root: Path) -> str:
+    """The lines of a dataset.yaml that say where the files are and which split they are in."""
+    for pattern in NESTS:
+        present = [
+            s for s in SPLIT_NAMES if (root / pattern.format(kind="images", split=s)).is_dir()
+        ]
+        if present:
+            image, mask = (
+                pattern.format(kind=kind, split="{split}") + "/*" for kind in ("images", "masks")
+            )
+            return f"image: '{image}'\nmask: '{mask}'\nsplits: [{', '.join(present)}]"
+    return "image: images/*\nmask: masks/*\nsplits: {train: 0.8, val: 0.2}"
+
+
+def _ask(root: Path, values: list[int], what: str) -> str:
+    """An error that ends in the dataset.yaml which would settle the matter."""
+    if not values:
+        return f"{root}: no mask could be read; `upscore data check {root}` says why"
+    shown = values[:MAX_GUESSED]
+    keys = []
+    for value in shown:
+        code = value & 0xFFFFFF
+        packed = f'"{code >> 16},{code >> 8 & 255},{code & 255}"'
+        keys.append(packed if value & COLOR_BIT else str(value))
+    blurred = (
+        " So many come from lossy files: masks must be PNG, not JPEG."
+        if len(values) > MAX_GUESSED
+        else ""
+    )
+    classes = ", ".join(f"class_{i}" for i in range(len(shown)))
+    table = "\n".join(f"  {key}: class_{i}" for i, key in enumerate(keys))
+    return (
+        f"{root}: the masks hold {len(values)} different {what} and it cannot be told which class "
+        f"each is.{blurred} Add classes.txt where value i is line i, or save this as "
+        f"{root / FILE}, with names of your own and void for what does not count:\n"
+        f"{_patterns(root)}\n"
+        f"classes: [{classes}]\n"
+        f"masks:\n{table}"
+    )

@@ -1,0 +1,358 @@
+"""A data set described by a ``dataset.yaml``: nothing guessed, every mask value explained."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from annotated_types import Ge, Le
+from pydantic import Field, PlainValidator, model_validator
+
+from upscore.core.choices import unknown_choice
+from upscore.core.images import IMAGE_SUFFIXES
+from upscore.core.labels import VOID, Color, Labels
+from upscore.core.limits import MAX_PIXELS
+from upscore.core.settings import Settings, build, load_yaml
+from upscore.data.dataset import DataSet, Pair
+from upscore.data.masks import MaskTable
+from upscore.data.pairing import Lister, read_lines, with_unique_names
+from upscore.errors import DataError, NotFoundError, SettingsError
+
+FILE = "dataset.yaml"
+VOID_NAME = "void"
+Part = Annotated[int, Ge(0), Le(255)]
+Lists = dict[str, str]
+Shares = dict[str, float]
+Folders = list[str]
+Table = dict[int | str, str]
+
+
+def _read_splits(value: Any) -> Lists | Shares | Folders:
+    """Tell the three kinds apart by hand: a union's own messages name types, not what to write."""
+    if isinstance(value, list) and value:
+        if any(not isinstance(name, str) or not name for name in value):
+            raise ValueError("want names, as in [train, val]")
+        repeated = sorted({name for name in value if value.count(name) > 1})
+        if repeated:
+            raise ValueError(f"{', '.join(repeated)} is given twice")
+        return value
+    if not isinstance(value, dict) or not value:
+        raise ValueError(
+            "want list files (train: train.txt), shares (train: 0.8) or folder names ([train, val])"
+        )
+    entries = {str(name): entry for name, entry in value.items()}
+    if all(isinstance(entry, str) and entry for entry in entries.values()):
+        return entries
+    for name, entry in entries.items():
+        if isinstance(entry, str):
+            raise ValueError("list files and shares cannot be mixed; give one kind")
+        if isinstance(entry, bool) or not isinstance(entry, int | float) or not 0 < entry <= 1:
+            raise ValueError(f"{name} is {entry!r}; want a list file or a share above 0, up to 1")
+    shares = {name: float(entry) for name, entry in entries.items()}
+    if sum(shares.values()) > 1.0 + 1e-9:
+        raise ValueError(f"the shares add up to {sum(shares.values()):g}; want at most 1")
+    return shares
+
+
+def _read_masks(value: Any) -> Table | str:
+    if value in ("indices", "colors"):
+        return str(value)
+    if not isinstance(value, dict) or not value:
+        raise ValueError("want 'value: class' lines, or 'indices', or 'colors'")
+    for key, name in value.items():
+        if not isinstance(name, str):
+            raise ValueError(f"{key} stands for {name!r}; want a class name (in quotes) or void")
+    return {key if isinstance(key, int) else str(key): name for key, name in value.items()}
+
+
+class ClassEntry(Settings):
+    """A class with its own colour in label maps and pictures. A bare name is enough."""
+
+    name: str
+    color: tuple[Part, Part, Part] | None = None
+    """Red, green, blue; left out, it is the colour of PASCAL VOC's palette."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _bare_name(cls, value: Any) -> Any:
+        if isinstance(value, str):
+            return {"name": value}
+        if not isinstance(value, dict | ClassEntry):
+            raise ValueError("want a name (in quotes) or {name: sky, color: [128, 128, 128]}")
+        return value
+
+
+class Description(Settings):
+    """What a dataset.yaml says."""
+
+    root: str = "."
+    """Folder that every other path starts from; relative to the dataset.yaml."""
+    image: str
+    """Where the photos are, with one ``*`` or ``{name}`` for the name, as in ``photos/*.jpg``."""
+    mask: str
+    """Where the masks are, likewise; the names must be equal."""
+    splits: Annotated[Lists | Shares | Folders, PlainValidator(_read_splits)]
+    """``train: train.txt`` (a list file, one name a line), or ``train: 0.8`` (a seeded share of all
+    names), or a list of folder names that ``{split}`` in both patterns stands for."""
+    seed: Annotated[int, Ge(0)] = 0
+    """Changes which names go where when splits are shares."""
+    classes: list[ClassEntry] = Field(min_length=1, max_length=255)
+    """Class names in order: the first is class 0. Or ``{name: sky, color: [128, 128, 128]}``."""
+    masks: Annotated[Table | Literal["indices", "colors"], PlainValidator(_read_masks)]
+    """What a mask holds: ``value: class`` or ``"r,g,b": class`` or ``"#rrggbb": class``, with
+    ``void`` for pixels that do not count. ``indices``: value i is class i, 255 is void.
+    ``colors``: the colours of ``classes``."""
+
+    @model_validator(mode="after")
+    def _check(self) -> Description:
+        problems = [*_pattern_problems(self), *_class_problems(self), *_mask_problems(self)]
+        if problems:
+            raise ValueError("\n".join(problems))
+        return self
+
+    @property
+    def names(self) -> list[str]:
+        return [entry.name for entry in self.classes]
+
+    def labels(self) -> Labels:
+        """The classes with their colours; VOC's palette where none is given."""
+        plain = Labels.of(self.names)
+        return Labels.of(
+            self.names,
+            [entry.color or color for entry, color in zip(self.classes, plain.colors, strict=True)],
+        )
+
+    def table(self) -> MaskTable:
+        """Mask value or colour -> class index or 255."""
+        if self.masks == "indices":
+            return MaskTable.indices(len(self.classes))
+        if self.masks == "colors":
+            return MaskTable(colors={c: i for i, c in enumerate(self.labels().colors)})
+        assert isinstance(self.masks, dict)
+        target = {**{name: i for i, name in enumerate(self.names)}, VOID_NAME: VOID}
+        keys = {key: parse_color(key) for key in self.masks}
+        if all(color is None for color in keys.values()):
+            return MaskTable(values={int(key): target[name] for key, name in self.masks.items()})
+        return MaskTable(
+            colors={
+                color: target[self.masks[key]] for key, color in keys.items() if color is not None
+            }
+        )
+
+
+def parse_color(key: int | str) -> Color | None:
+    """``"128,0,0"``, ``"(128, 0, 0)"`` or ``"#800000"`` -> (128, 0, 0); None for anything else."""
+    text = str(key).strip()
+    if match := re.fullmatch(r"#([0-9a-fA-F]{6})", text):
+        code = int(match[1], 16)
+        return code >> 16, code >> 8 & 255, code & 255
+    if match := re.fullmatch(r"[(\[]?\s*(\d{1,3})\s*,\s*(\d{1,3})\s*,\s*(\d{1,3})\s*[)\]]?", text):
+        red, green, blue = (int(part) for part in match.groups())
+        return (red, green, blue) if max(red, green, blue) <= 255 else None
+    return None
+
+
+def _pattern_problems(d: Description) -> list[str]:
+    problems = []
+    for key, pattern in (("image", d.image), ("mask", d.mask)):
+        if pattern.count("*") + pattern.count("{name}") != 1:
+            problems.append(
+                f"{key}: want exactly one * or {{name}} where the name stands, as in "
+                f"photos/*.jpg (found {pattern!r})"
+            )
+        if ("{split}" in pattern) != isinstance(d.splits, list):
+            problems.append(
+                f"{key}: {{split}} in the patterns and a list under splits (splits: [train, val]) "
+                f"go together (found {pattern!r})"
+            )
+    if d.image == d.mask:
+        problems.append(f"mask: the same as image ({d.mask!r})")
+    return problems
+
+
+def _class_problems(d: Description) -> list[str]:
+    problems = []
+    if VOID_NAME in d.names:
+        problems.append(f"classes: {VOID_NAME!r} is no class; use it under masks only")
+    try:
+        d.labels()
+    except SettingsError as error:
+        problems.append(f"classes: {error}")
+    if d.masks == "colors":
+        bare = [entry.name for entry in d.classes if entry.color is None]
+        if bare:
+            problems.append(
+                f"masks: 'colors' needs a colour for every class; {', '.join(bare)} has none"
+            )
+        elif len(set(d.labels().colors)) < len(d.classes):
+            problems.append("masks: 'colors' needs different colours; two classes share one")
+    return problems
+
+
+def _mask_problems(d: Description) -> list[str]:
+    if not isinstance(d.masks, dict):
+        return []
+    problems = []
+    allowed = [*d.names, VOID_NAME]
+    kinds = set()
+    colors: dict[Color, int | str] = {}
+    for key, name in d.masks.items():
+        color = parse_color(key)
+        if color is not None:
+            kinds.add("colours")
+            if color in colors:
+                problems.append(f"masks.{key}: the same colour as {colors[color]!r}")
+            colors[color] = key
+        elif isinstance(key, int) and 0 <= key <= 65535:
+            kinds.add("values")
+        else:
+            problems.append(
+                f"masks.{key}: want a value of 0..65535 or a colour as 'r,g,b' of 0..255 or "
+                "'#rrggbb'"
+            )
+        if name not in allowed:
+            problems.append(f"masks.{key}: {unknown_choice('class', name, allowed)}")
+    if len(kinds) > 1:
+        problems.append("masks: single values and colours cannot be mixed; masks hold one kind")
+    unreached = [name for name in d.names if name not in d.masks.values()]
+    if unreached:
+        problems.append(f"masks: no value stands for {', '.join(unreached)}")
+    return problems
+
+
+def find_described(path: Path) -> Path | None:
+    """A dataset.yaml, given itself or by its folder. Any .yaml file is taken for one."""
+    if path.is_file() and path.suffix.lower() in (".yaml", ".yml"):
+        return path
+    inside = path / FILE
+    return inside if inside.is_file() else None
+
+
+def open_described(root: Path, *, max_pixels: int = MAX_PIXELS) -> DataSet:
+    """The data set that a dataset.yaml, the file ``root``, describes.
+
+    Raises:
+        SettingsError: the file is no description; one line per problem.
+        NotFoundError: its root or a list file does not exist.
+        DataError: no photo matches the pattern.
+    """
+    file = root
+    description = build(Description, load_yaml(file), str(file))
+    root = file.parent / Path(description.root).expanduser()
+    if not root.is_dir():
+        raise NotFoundError(
+            f"{file}: root: no such folder {root} (it is relative to {file.parent})"
+        )
+    problems = []
+    splits: dict[str, tuple[Pair, ...]] = {}
+    if isinstance(description.splits, list):
+        for split in description.splits:
+            lister = _lister(description, root, split)
+            splits[split] = lister.pairs(list(lister.images), root)
+            lister.partnerless_masks()
+            problems += lister.problems
+        splits = with_unique_names(splits)
+    else:
+        lister = _lister(description, root, None)
+        _expect_photos(lister.images, file, description.image, root)
+        if all(isinstance(value, str) for value in description.splits.values()):
+            for split, listed in description.splits.items():
+                path = root / str(listed)
+                if not path.is_file():
+                    raise NotFoundError(f"{file}: splits.{split}: no such list file {path}")
+                names = [_bare(line) for line in read_lines(path)]
+                splits[split] = lister.pairs(names, path)
+        else:
+            shares = {k: float(v) for k, v in description.splits.items()}
+            drawn = draw_splits(list(lister.images), shares, seed=description.seed)
+            splits = {split: lister.pairs(names, root) for split, names in drawn.items()}
+            lister.partnerless_masks()
+        problems += lister.problems
+    return DataSet(
+        root=root,
+        layout=FILE,
+        labels=description.labels(),
+        splits=splits,
+        table=description.table(),
+        max_pixels=max_pixels,
+        problems=tuple(problems),
+    )
+
+
+def draw_splits(
+    names: Sequence[str], shares: Mapping[str, float], *, seed: int
+) -> dict[str, list[str]]:
+    """Deal names to splits by a hash of (seed, name), so that the order of files and the machine
+    do not matter. Every split gets at least one name while there are enough; within a split the
+    names are sorted.
+
+    Args:
+        shares: split -> share in (0, 1]; what adds up to less than 1 leaves names out.
+    """
+
+    def rank(name: str) -> bytes:
+        return hashlib.sha256(f"{seed}:{name}".encode()).digest()
+
+    ranked = sorted(names, key=rank)
+    # small splits first, so that rounding takes from the large one
+    order = sorted(shares, key=lambda split: shares[split])
+    drawn: dict[str, list[str]] = {}
+    begin = 0
+    left_out = 1.0 - sum(shares.values())
+    for place, split in enumerate(order):
+        rest = len(ranked) - begin
+        last = place == len(order) - 1 and left_out < 1e-9
+        want = rest if last else min(rest, max(1, round(shares[split] * len(ranked))))
+        drawn[split] = sorted(ranked[begin : begin + want])
+        begin += want
+    return {split: drawn[split] for split in shares}
+
+
+def _lister(description: Description, root: Path, split: str | None) -> Lister:
+    image, mask = (
+        pattern.replace("{split}", split) if split is not None else pattern
+        for pattern in (description.image, description.mask)
+    )
+    return Lister(
+        _match(root, image), _match(root, mask), _template(root, image), _template(root, mask)
+    )
+
+
+def _template(root: Path, pattern: str) -> str:
+    named = str(root / pattern.replace("*", "{name}"))
+    return named if Path(named).suffix else f"{named}.png"
+
+
+def _match(root: Path, pattern: str) -> dict[str, tuple[Path, ...]]:
+    """Files that match a pattern, by the part that the placeholder stands for."""
+    before, _, after = pattern.replace("{name}", "*").partition("*")
+    # a name may have folders in it only where list files say so; here it is one part of a path
+    expression = re.compile(f"{re.escape(before)}([^/]+){re.escape(after)}")
+    found: dict[str, list[Path]] = {}
+    for path in sorted(root.glob(f"{_literal(before)}*{_literal(after)}")):
+        match = expression.fullmatch(path.relative_to(root).as_posix())
+        if not match or not path.is_file() or path.name.startswith("."):
+            continue
+        if not after and path.suffix.lower() not in IMAGE_SUFFIXES:
+            continue
+        name = match[1] if after else path.stem
+        found.setdefault(name, []).append(path)
+    return {name: tuple(paths) for name, paths in found.items()}
+
+
+def _literal(text: str) -> str:
+    return re.sub(r"([\[\]?])", r"[\1]", text)
+
+
+def _bare(line: str) -> str:
+    """A listed name without the suffix of an image, if it has one."""
+    stem, dot, suffix = line.rpartition(".")
+    return stem if dot and f".{suffix.lower()}" in IMAGE_SUFFIXES else line
+
+
+def _expect_photos(images: Mapping[str, Any], file: Path, pattern: str, root: Path) -> None:
+    if not images:
+        raise DataError(f"{file}: image: no file matches {pattern!r} under {root}")

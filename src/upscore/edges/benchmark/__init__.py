@@ -1,0 +1,1 @@
+"""The Berkeley edge benchmark (BSDS500): matching, scores and files."""

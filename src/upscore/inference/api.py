@@ -1,0 +1,132 @@
+"""Python interface for inference: ``upscore.load("RUN").segment("photo.jpg")``."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from PIL import Image, ImageOps
+
+from upscore.core.draw import overlay, with_legend
+from upscore.core.images import read_image, require_rgb, require_size, to_rgb, write_label_map
+from upscore.core.labels import LabelMap, Labels, RGBImage
+from upscore.core.limits import DEFAULT_TILE, MAX_PIXELS
+from upscore.core.runtime import DeviceName, Precision
+from upscore.errors import SettingsError
+from upscore.inference.load import load_segmenter
+from upscore.inference.segmenter import ScoreMap, Segmenter
+
+
+@dataclass(frozen=True)
+class Segmentation:
+    """A labelled photo.
+
+    Attributes:
+        image: the photo, (H, W, 3) uint8, upright.
+        labels: the class of every pixel, (H, W) uint8.
+        probabilities: (C, H, W) float32 in [0, 1].
+        label_set: names and colours of the C classes.
+    """
+
+    image: RGBImage
+    labels: LabelMap
+    probabilities: ScoreMap
+    label_set: Labels
+
+    def overlay(self, *, alpha: float = 0.5, legend: bool = True) -> Image.Image:
+        """The photo under the classes' colours, with a legend of the classes found below it.
+
+        Args:
+            alpha: share of the colours, 0..1.
+            legend: False gives a picture of exactly the photo's size.
+
+        Raises:
+            SettingsError: ``alpha`` out of range.
+        """
+        picture = overlay(self.image, self.labels, self.label_set, alpha=alpha)
+        if legend:
+            picture = with_legend(picture, self.label_set, np.unique(self.labels))
+        return Image.fromarray(picture)
+
+    def save(self, path: str | Path) -> None:
+        """The label map as a palette PNG: values are class indices, colours the classes'.
+
+        Raises:
+            SettingsError: a name that does not end in .png (JPEG would change the values).
+            OutputError: cannot write.
+        """
+        path = Path(path)
+        if path.suffix.lower() != ".png":
+            raise SettingsError(
+                f"{path}: label maps are saved as .png; for a picture to look at: "
+                ".overlay().save(...)"
+            )
+        write_label_map(path, self.labels, self.label_set)
+
+
+class Predictor:
+    """A segmenter for paths, Pillow pictures and arrays."""
+
+    def __init__(self, segmenter: Segmenter) -> None:
+        self.segmenter = segmenter
+
+    @property
+    def labels(self) -> Labels:
+        """Names and colours of the classes."""
+        return self.segmenter.labels
+
+    def segment(
+        self, image: str | Path | Image.Image | RGBImage, *, max_pixels: int = MAX_PIXELS
+    ) -> Segmentation:
+        """Label one photo.
+
+        Args:
+            image: a file, a Pillow picture of any mode, or an (H, W, 3) uint8 RGB array. Files and
+                pictures are rotated by their EXIF tag.
+            max_pixels: images with more pixels are refused, before they are decoded.
+
+        Raises:
+            NotFoundError: no such file.
+            DataError: a file that is no image, an array of another type or shape, or too many
+                pixels.
+        """
+        if isinstance(image, str | Path):
+            pixels = read_image(Path(image), max_pixels=max_pixels)
+        elif isinstance(image, Image.Image):
+            require_size(image.size, max_pixels, "an image of ")
+            pixels = to_rgb(ImageOps.exif_transpose(image))
+        else:
+            pixels = image
+            require_rgb(pixels)
+            require_size((pixels.shape[1], pixels.shape[0]), max_pixels, "an image of ")
+        probabilities = self.segmenter.probabilities(pixels)
+        labels = probabilities.argmax(axis=0).astype(np.uint8)
+        return Segmentation(pixels, labels, probabilities, self.labels)
+
+
+def load(
+    path: str | Path,
+    *,
+    device: DeviceName = "auto",
+    precision: Precision = "auto",
+    tile: int = DEFAULT_TILE,
+    flip: bool = False,
+    scales: Sequence[float] = (1.0,),
+    crf: str | Path | None = None,
+) -> Predictor:
+    """Load a run folder, a model folder or a pipeline file for inference.
+
+    Arguments and errors are those of :func:`upscore.inference.load.load_segmenter`.
+
+    Example:
+        >>> network = upscore.load(run)
+        >>> result = network.segment(toy / "JPEGImages" / "toy_000000.jpg")
+        >>> result.labels.shape == result.image.shape[:2]
+        True
+    """
+    segmenter = load_segmenter(
+        Path(path), device=device, precision=precision, tile=tile, flip=flip, scales=scales, crf=crf
+    )
+    return Predictor(segmenter)

@@ -1,0 +1,38 @@
+"""Numbers and failures of a batch of files."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from upscore.core.failures import format_failures
+from upscore.errors import WorkError
+
+
+@dataclass
+class Summary:
+    """Numbers and failures of a batch.
+
+    Attributes:
+        images: processed photos and frames of videos.
+        skipped: files whose results all existed (``resume``).
+        failures: (file, message) of files that could not be processed.
+        seconds: wall time of the batch.
+        verb: past participle for the message, as "labelled".
+        network_seconds: the part of ``seconds`` that the network took.
+    """
+
+    images: int = 0
+    skipped: int = 0
+    failures: list[tuple[Path, str]] = field(default_factory=list)
+    seconds: float = 0.0
+    verb: str = "labelled"
+    network_seconds: float = 0.0
+
+    def check(self) -> None:
+        """Raise WorkError with the list of failed files, if there are any."""
+        if not self.failures:
+            return
+        count = "1 file" if len(self.failures) == 1 else f"{len(self.failures)} files"
+        begin = f"{count} could not be {self.verb}; all others are done:"
+        raise WorkError(format_failures(begin, [message for _, message in self.failures]))

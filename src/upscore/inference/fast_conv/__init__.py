@@ -1,0 +1,1 @@
+"""Faster convolutions for inference on CPUs."""

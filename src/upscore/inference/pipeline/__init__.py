@@ -1,0 +1,1 @@
+"""Pipelines: networks, ensembles and CRFs that a YAML file joins into one segmenter."""

@@ -1,0 +1,48 @@
+"""Networks and class names of run folders."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from upscore.core.labels import Labels
+from upscore.core.limits import DEFAULT_TILE
+from upscore.core.runtime import Runtime
+from upscore.errors import RunError, SettingsError
+from upscore.inference.segmenter import Segmenter
+from upscore.inference.test_time_augmentation import TestTimeAugmentation
+from upscore.inference.tiles import Tiled, require_tile
+from upscore.inference.whole_image import WholeImage
+from upscore.models.checkpoint import CONFIG, find_model, load_model, read_config
+
+
+def load_network(
+    path: Path,
+    runtime: Runtime,
+    *,
+    tile: int = DEFAULT_TILE,
+    flip: bool = False,
+    scales: Sequence[float] = (1.0,),
+) -> Segmenter:
+    """A network for whole photos. Arguments and errors are those of ``load_segmenter``."""
+    require_tile(tile)
+    saved = load_model(find_model(path))
+    segmenter: Segmenter = WholeImage(saved.model, saved.labels, saved.input_spec, runtime)
+    if flip or tuple(scales) != (1.0,):
+        segmenter = TestTimeAugmentation(segmenter, flip=flip, scales=scales)
+    # tiles around all else, so that memory is in proportion to a tile at any scales
+    return Tiled(segmenter, tile=tile) if tile else segmenter
+
+
+def read_labels(path: Path) -> Labels:
+    """The classes of a run, without loading its weights.
+
+    Raises:
+        NotFoundError, RunError: as :func:`find_model`, or a model folder that is damaged.
+    """
+    folder = find_model(path)
+    content = read_config(folder)
+    try:
+        return Labels.from_json(content["classes"])
+    except (KeyError, TypeError, SettingsError) as error:
+        raise RunError(f"{folder / CONFIG}: damaged, no classes in it ({error})") from error

@@ -1,0 +1,168 @@
+"""Scores on disk: one JSON with everything, and CSV tables for people and spreadsheets."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from upscore.core.failures import Failure
+from upscore.core.files import read_json, refuse_newer, write_json
+from upscore.core.labels import Labels
+from upscore.core.tables import write_csv
+from upscore.errors import RunError, UpscoreError
+from upscore.metrics.confusion import Confusion, Scores
+from upscore.metrics.evaluate import Evaluation, ImageScore
+
+FORMAT_VERSION = 1
+"""Files with and without details are both of this version: readers of one can read the other."""
+
+DETAILS = ("boundary_iou", "boundary_f", "trimap", "sizes", "thinness")
+"""Where scores.json keeps the scores near boundaries and by object, as compare.json does."""
+
+
+def write_results(
+    evaluation: Evaluation, folder: Path, *, about: Mapping[str, Any] | None = None
+) -> None:
+    """Write scores.json, per_class.csv, images.csv and confusion.csv into ``folder``.
+
+    With details also trimap.csv and sizes.csv.
+
+    Args:
+        about: what else scores.json shall record: data set, command, settings. JSON values.
+
+    Raises:
+        OutputError: the folder cannot be written.
+    """
+    scores = evaluation.confusion.scores()
+    names = evaluation.labels.names
+    details = evaluation.details
+    write_json(
+        folder / "scores.json",
+        {
+            "format_version": FORMAT_VERSION,
+            "split": evaluation.split,
+            "scores": scores.to_json(),
+            "per_class": [
+                {"name": name, **asdict(item)}
+                for name, item in zip(names, scores.per_class, strict=True)
+            ],
+            "classes": evaluation.labels.to_json(),
+            "confusion": evaluation.confusion.to_json(),
+            **({} if details is None else details.to_json()),
+            "objects_from": evaluation.objects_from,
+            "images": [asdict(image) for image in evaluation.images],
+            "failures": [asdict(failure) for failure in evaluation.failures],
+            "seconds": evaluation.seconds,
+            "predict_seconds": evaluation.predict_seconds,
+            "about": dict(about or {}),
+        },
+    )
+    write_csv(
+        folder / "per_class.csv",
+        ("class", "iou", "precision", "recall", "pixels", "predicted"),
+        (
+            (name, item.iou, item.precision, item.recall, item.pixels, item.predicted)
+            for name, item in zip(names, scores.per_class, strict=True)
+        ),
+    )
+    write_csv(
+        folder / "images.csv",
+        ("name", "pixel_accuracy", "miou", "valid_pixels"),
+        ((i.name, i.pixel_accuracy, i.miou, i.valid_pixels) for i in evaluation.images),
+    )
+    write_csv(
+        folder / "confusion.csv",
+        ("truth \\ prediction", *names),
+        (
+            (name, *row)
+            for name, row in zip(names, evaluation.confusion.to_json(), strict=True)
+        ),
+    )  # fmt: skip
+    if details is not None:
+        write_csv(
+            folder / "trimap.csv",
+            ("width", "pixels", "pixel_accuracy", "miou"),
+            ((b.width, b.pixels, b.pixel_accuracy, b.miou) for b in details.trimap.scores()),
+        )
+        write_csv(
+            folder / "sizes.csv",
+            ("objects", "number", "miou", "mean_recall", "pixel_recall"),
+            (
+                (name, int(sizes.objects[group]), sizes.miou(group), sizes.mean_recall(group),
+                 sizes.accuracy(group))
+                for sizes in (details.sizes, details.thinness)
+                for group, name in enumerate(sizes.bins.names)
+            ),
+        )  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Results:
+    """A scores.json as read back. The scores are derived from the matrix again.
+
+    Attributes:
+        details: what :meth:`upscore.metrics.all_metrics.Details.to_json` gave, by the same keys;
+            empty for a file without. The evaluation has none: counts are not kept.
+    """
+
+    evaluation: Evaluation
+    about: dict[str, Any] = field(default_factory=dict)
+    details: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def scores(self) -> Scores:
+        return self.evaluation.confusion.scores()
+
+
+def read_results(folder: Path) -> Results:
+    """What :func:`write_results` wrote to ``folder``.
+
+    Raises:
+        NotFoundError: no scores.json there.
+        RunError: it is damaged or written by a newer upscore.
+    """
+    path = folder / "scores.json"
+    content = read_json(path)
+    refuse_newer(path, content, FORMAT_VERSION)
+    try:
+        labels = Labels.from_json(content["classes"])
+        confusion = Confusion.from_json(content["confusion"])
+        if confusion.num_classes != len(labels):
+            raise RunError(
+                f"{path}: damaged, {len(labels)} classes but a confusion matrix of "
+                f"{confusion.num_classes}; run `upscore evaluate` again"
+            )
+        evaluation = Evaluation(
+            split=str(content["split"]),
+            labels=labels,
+            confusion=confusion,
+            images=tuple(_image(item) for item in content["images"]),
+            failures=tuple(_failure(item) for item in content["failures"]),
+            seconds=float(content["seconds"]),
+            predict_seconds=float(content["predict_seconds"]),
+            objects_from=content.get("objects_from"),
+        )
+        details = {key: content[key] for key in DETAILS if key in content}
+        return Results(evaluation, dict(content.get("about", {})), details)
+    except RunError:
+        raise
+    except (KeyError, TypeError, ValueError, AttributeError, UpscoreError) as error:
+        raise RunError(
+            f"{path}: damaged ({type(error).__name__}: {error}); run `upscore evaluate` again"
+        ) from error
+
+
+def _image(item: Mapping[str, Any]) -> ImageScore:
+    return ImageScore(
+        index=int(item["index"]),
+        name=str(item["name"]),
+        pixel_accuracy=None if item["pixel_accuracy"] is None else float(item["pixel_accuracy"]),
+        miou=None if item["miou"] is None else float(item["miou"]),
+        valid_pixels=int(item["valid_pixels"]),
+    )
+
+
+def _failure(item: Mapping[str, Any]) -> Failure:
+    return Failure(index=int(item["index"]), name=str(item["name"]), message=str(item["message"]))

@@ -1,0 +1,95 @@
+"""Interface between networks and their backbones, so that decoders work on any backbone."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import ClassVar, NamedTuple
+
+from torch import Tensor, nn
+
+from upscore.core.settings import Settings
+from upscore.models.layers import ConvBlock
+
+
+class Stage(NamedTuple):
+    """One named feature map of a backbone."""
+
+    name: str
+    stride: int
+    """Pixels of the image per element; an image side n gives ceil(n / stride) elements."""
+    channels: int
+
+
+@dataclass(frozen=True)
+class ImageNetFile:
+    """A published file of ImageNet weights."""
+
+    url: str
+    expected: str
+    """``sha256:`` and the first digits of its hash."""
+    input_name: str = "imagenet"
+    """Name of the input specification that the weights were trained with."""
+
+
+class Backbone(nn.Module):
+    """Base class of backbones: images (N, in_channels, H, W) -> feature maps by name.
+
+    A new backbone is one file with a subclass and one row in ``backbones.BACKBONES``. Networks
+    build it as ``kind(options, in_channels=..., classifier=..., dropout=..., geometry=...)``:
+
+    - ``options``: an instance of ``classifier_options`` or, without ``classifier``, of
+      ``feature_options``;
+    - ``classifier``: whether to keep the layers between the last features and the ImageNet scores
+      (fc6 and fc7 of VGG16);
+    - ``dropout``: probability in these layers;
+    - ``geometry``: one of ``geometries``.
+    """
+
+    feature_options: ClassVar[type[Settings]]
+    """Model options of the feature layers."""
+    classifier_options: ClassVar[type[Settings]]
+    """Model options of the feature layers and the classifier's."""
+    imagenet_files: ClassVar[Mapping[str, ImageNetFile]] = {}
+    """Files of ImageNet weights by the names that ``init.weights`` takes."""
+    geometries: ClassVar[tuple[str, ...]] = ("same",)
+    """Paddings that it can be built with. With ``same`` the sizes are those of :class:`Stage`."""
+
+    stages: tuple[Stage, ...]
+    """Outputs after each downsampling, from fine to coarse. The last one of a stride is the one
+    that networks score."""
+    skips: tuple[Stage, ...]
+    """The last features of each stride before the next downsampling, from fine to coarse, each of
+    twice the stride of the one before: what U-Net concatenates."""
+
+    def forward(self, images: Tensor, outputs: Sequence[str]) -> dict[str, Tensor]:
+        """(N, in_channels, H, W) -> the feature maps (N, C, h, w) named in ``outputs``."""
+        raise NotImplementedError
+
+    @property
+    def first_block(self) -> ConvBlock:
+        """The block that takes the image; it is changed for another input specification."""
+        raise NotImplementedError
+
+    def load_imagenet(self, state: Mapping[str, Tensor], *, source: str) -> tuple[str, ...]:
+        """Copy published weights into this backbone as they are.
+
+        Args:
+            state: tensors by the publisher's keys.
+            source: file or name for messages.
+
+        Returns:
+            Keys of ``state`` for which this backbone has no place (the ImageNet scores).
+
+        Raises:
+            RunError: a key is missing, left over, not finite or of another shape; it is named.
+        """
+        raise NotImplementedError
+
+    def stage_at(self, stride: int) -> Stage:
+        """The last stage of ``stride``."""
+        return next(stage for stage in reversed(self.stages) if stage.stride == stride)
+
+    def num_features(self, name: str) -> int:
+        """Channels of the stage called ``name``."""
+        return next(stage.channels for stage in self.stages if stage.name == name)

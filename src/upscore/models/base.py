@@ -1,0 +1,151 @@
+"""Base class of the networks and of their options."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Set
+from typing import Annotated, Any, ClassVar, Literal
+
+import torch
+from annotated_types import Ge, Le
+from pydantic import ConfigDict
+from torch import Tensor, nn
+
+from upscore.core.choices import unknown_choice
+from upscore.core.labels import MAX_CLASSES
+from upscore.core.settings import Settings
+from upscore.errors import SettingsError
+from upscore.models.backbone import Backbone
+from upscore.models.layers import ScoreLayer
+
+BACKBONE_PREFIX = "trunk."
+"""Prefix of the keys of a backbone's weights in model folders."""
+
+ScoreInit = Literal["zero", "normal", "he"]
+"""Start of score layers, see :class:`ScoreLayer`."""
+
+Upsampling = Literal["fixed", "learned"]
+"""See :class:`BilinearUpsample`."""
+
+
+class NetworkOptions(Settings):
+    """Model options that every network has. Values are not converted: 2.0 is no whole number."""
+
+    model_config = ConfigDict(strict=True)
+
+    num_classes: Annotated[int, Ge(1), Le(MAX_CLASSES)]
+    """Classes to score, void not counted. It comes from the data set."""
+    in_channels: Annotated[int, Ge(1)] = 3
+    """Channels of the image."""
+
+
+class BackboneNetworkOptions(NetworkOptions):
+    """Options of a network that works on any backbone, whose own options join these."""
+
+    classifier: ClassVar[bool] = True
+    """Whether the network uses the backbone's classifier layers (fc6 and fc7 of VGG16)."""
+
+    backbone: str = "vgg16"
+    """Name in ``backbones.BACKBONES``."""
+
+
+class Network(nn.Module):
+    """Float images (N, in_channels, H, W) -> class scores (N, num_classes, H, W), H and W >= 1.
+
+    ``create_model(model.architecture, **model.options)`` builds the same network again with fresh
+    weights; ``create_model`` fills in both.
+
+    Args:
+        options: of this network.
+        backbone: its backbone, or None for a network without one, which takes no ImageNet weights.
+    """
+
+    architecture: str
+    options: dict[str, Any]
+    num_classes: int
+
+    def __init__(self, options: NetworkOptions, backbone: Backbone | None = None) -> None:
+        super().__init__()
+        self.num_classes = options.num_classes
+        if backbone is not None:
+            self.trunk = backbone  # under the name that keys of weight files begin with
+
+    @property
+    def backbone(self) -> Backbone:
+        """The backbone. Raises SettingsError where the network has none."""
+        found = self._modules.get(BACKBONE_PREFIX.rstrip("."))
+        if not isinstance(found, Backbone):
+            raise SettingsError(f"{self.architecture} has no backbone")
+        return found
+
+    @property
+    def has_backbone(self) -> bool:
+        return isinstance(self._modules.get(BACKBONE_PREFIX.rstrip(".")), Backbone)
+
+    def forward(self, images: Tensor) -> Tensor:
+        raise NotImplementedError
+
+    def added_score_layers(self, copied: Set[str]) -> Iterable[ScoreLayer]:
+        """Score layers that should start at zero when other weights were copied from a network.
+
+        A score layer whose output is added to that of a trained one would spoil what that one
+        scores; see ``pretrained.start_from``.
+
+        Args:
+            copied: keys of this network that have the weights of the other one.
+        """
+        del copied
+        return ()
+
+    def layer_outputs(self, images: Tensor, names: Iterable[str]) -> dict[str, Tensor]:
+        """Outputs of some layers in one pass over ``images``, for figures: name -> (N, ., h, w).
+
+        Args:
+            names: layers as in the class's docstring and in Caffe, such as ``conv1_1``, ``unpool5``
+                or ``fc6-deconv`` (- for _): the last parts of a module's path, as many as it takes
+                to distinguish it from others. A convolution's output is that after norm and ReLU,
+                as Caffe's blobs have it.
+
+        Returns:
+            Copies, without gradients, in the order of ``names``. A pool's is the pooled map.
+
+        Raises:
+            SettingsError: no such layer, or several.
+        """
+        modules = {name: self._layer(name) for name in names}
+        found: dict[str, Tensor] = {}
+
+        def keep(name: str) -> Callable[[nn.Module, Any, Any], None]:
+            def hook(_module: nn.Module, _inputs: Any, output: Any) -> None:
+                # copied, as a ReLU may be about to work in place
+                found[name] = (output if isinstance(output, Tensor) else output[0]).clone()
+
+            return hook
+
+        handles = [m.register_forward_hook(keep(name)) for name, m in modules.items()]
+        try:
+            with torch.no_grad():
+                self(images)
+        finally:
+            for handle in handles:
+                handle.remove()
+        return {name: found[name] for name in modules if name in found}
+
+    def _layer(self, name: str) -> nn.Module:
+        wanted = name.replace("-", "_")
+        paths = [path for path, _ in self.named_modules()]
+        matches = [path for path in paths if path == wanted] or [
+            path for path in paths if path.endswith(f".{wanted}")
+        ]
+        if len(matches) == 1 and wanted:
+            return self.get_submodule(matches[0])
+        if matches and wanted:
+            raise SettingsError(
+                f"layer {name!r} is one of {', '.join(matches)}; give enough of the path"
+            )
+        ends = sorted({path.rpartition(".")[2] for path in paths if path})
+        raise SettingsError(f"{self.architecture}: {unknown_choice('layer', name, ends)}")
+
+
+def count_parameters(model: nn.Module, *, trainable: bool = False) -> int:
+    """Number of parameters, all or only those that training changes (buffers never count)."""
+    return sum(p.numel() for p in model.parameters() if p.requires_grad or not trainable)

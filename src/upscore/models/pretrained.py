@@ -1,0 +1,258 @@
+"""Initial weights: published ImageNet weights, and networks trained before."""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import torch
+from safetensors.torch import load_file
+from torch import Tensor
+
+from upscore.core.choices import suggest, unknown_choice
+from upscore.core.files import download, verify
+from upscore.core.images import INPUT_SPECS, InputSpec
+from upscore.errors import NotFoundError, RunError, SettingsError, WorkError
+from upscore.models.backbones import BACKBONES
+from upscore.models.base import BACKBONE_PREFIX, Network
+from upscore.models.checkpoint import find_model, read_state
+from upscore.models.input_conversion import convert_first_layer
+
+logger = logging.getLogger(__name__)
+
+
+IMAGENET = {name: file for kind in BACKBONES.values() for name, file in kind.imagenet_files.items()}
+"""Files of ImageNet weights of all backbones, by name."""
+
+
+@dataclass(frozen=True)
+class Transfer:
+    """Keys of a network and of the weights that it was started from."""
+
+    copied: tuple[str, ...]
+    fresh: tuple[str, ...]
+    """Keys of the network that keep their own start."""
+    unused: tuple[str, ...]
+    """Keys of the source for which the network has no place."""
+    converted: bool = False
+    """Whether the first layer was converted to another input than that of the source."""
+
+
+def initialise(
+    model: Network,
+    weights: str,
+    *,
+    input_spec: InputSpec,
+    file_input: str | None = None,
+    cache: Path | None = None,
+    progress: Callable[[int, int | None], None] | None = None,
+) -> Transfer:
+    """Start ``model`` from weights by name or path.
+
+    If the weights were made for another input than ``input_spec``, the first layer is converted
+    to it (see :func:`convert_first_layer`), which the logger ``upscore.models.pretrained`` reports
+    (INFO).
+
+    Args:
+        weights: a name in ``IMAGENET`` of the network's backbone, such as ``vgg16`` (downloaded
+            once), or the path of such a file (.pth or .safetensors), a model folder, or a run
+            folder.
+        input_spec: how photos will be prepared for ``model``.
+        file_input: input specification of a weight file, ``imagenet`` (also for None) or
+            ``caffe``. Names and folders have their own.
+        cache: see :func:`imagenet_weights`.
+
+    Raises:
+        NotFoundError: neither a name that is known nor a path that exists.
+        SettingsError: ``file_input`` with weights that are no file, an unknown one, or weights of
+            another backbone.
+        RunError: damaged, a key does not fit (it is named), or weights for photos of other than
+            three channels.
+        WorkError: the download failed.
+    """
+    path = None if weights in IMAGENET else weights_path(weights)
+    if file_input is not None and (path is None or path.is_dir()):
+        raise SettingsError(
+            f"init.input is {file_input!r}, but init.weights is {weights}, which knows its own "
+            "input; leave init.input out (it is for weight files)"
+        )
+    if path is None:
+        known = model.backbone.imagenet_files
+        if weights not in known:
+            raise SettingsError(
+                f"init.weights is {weights}, which are weights of another backbone than that of "
+                f"this {model.architecture}; {suggest(weights, known)}"
+            )
+        given = InputSpec.named(IMAGENET[weights].input_name)
+        state = imagenet_weights(weights, cache=cache, progress=progress)
+        transfer = start_from_imagenet(model, state, source=weights)
+    elif path.is_dir():
+        state, given = read_state(find_model(path))
+        transfer = start_from(model, state, source=weights)
+    else:
+        given = InputSpec.named(file_input or "imagenet")
+        transfer = start_from_imagenet(model, read_weight_file(path), source=weights)
+    if given == input_spec:
+        return transfer
+    try:
+        convert_first_layer(model.backbone.first_block, given=given, wanted=input_spec)
+    except RunError as error:
+        raise RunError(f"{weights}: {error}") from error
+    logger.info(
+        "%s: its weights want photos as %s, this network gets them as %s; the first layer was "
+        "converted",
+        weights,
+        _described(given),
+        _described(input_spec),
+    )
+    return replace(transfer, converted=True)
+
+
+def _described(spec: InputSpec) -> str:
+    """The name of a specification, or its values."""
+    for name, known in INPUT_SPECS.items():
+        if spec == known:
+            return name
+    mean, std = (", ".join(f"{v:g}" for v in values) for values in (spec.mean, spec.std))
+    return f"{spec.channel_order}, mean {mean}, std {std}"
+
+
+def weights_path(weights: str) -> Path:
+    """The file or folder of weights that have no published name. Raises NotFoundError."""
+    path = Path(weights)
+    if not path.exists():
+        raise NotFoundError(
+            f"initial weights {weights!r}: no such file or folder; give {', '.join(IMAGENET)}, a "
+            "torchvision file, a model folder or a run folder"
+        )
+    return path
+
+
+def imagenet_weights(
+    name: str,
+    *,
+    cache: Path | None = None,
+    source: Path | None = None,
+    progress: Callable[[int, int | None], None] | None = None,
+) -> dict[str, Tensor]:
+    """Published weights by the publisher's keys.
+
+    Args:
+        name: one of ``IMAGENET``.
+        cache: folder that keeps downloads; by default $UPSCORE_CACHE or ~/.cache/upscore.
+        source: a file at hand, used (after the same check of its sha256) instead of a download.
+
+    Raises:
+        SettingsError: an unknown name.
+        NotFoundError: ``source`` does not exist.
+        WorkError: offline, or the file is not the published one.
+        RunError: the file cannot be read.
+    """
+    if name not in IMAGENET:
+        raise SettingsError(unknown_choice("ImageNet weights", name, IMAGENET))
+    entry = IMAGENET[name]
+    if source is not None:
+        if not source.exists():
+            raise NotFoundError(f"{source}: no such file")
+        verify(source, entry.expected)
+        return read_weight_file(source)
+    target = (cache or default_cache()) / entry.url.rpartition("/")[2]
+    try:
+        path = download(entry.url, target, expected=entry.expected, progress=progress)
+    except WorkError as error:
+        raise WorkError(
+            f"weights {name} cannot be downloaded: {error}. Or fetch {entry.url} elsewhere and "
+            f"put it at {target}"
+        ) from error
+    return read_weight_file(path)
+
+
+def default_cache() -> Path:
+    """$UPSCORE_CACHE, or ~/.cache/upscore."""
+    return Path(os.environ.get("UPSCORE_CACHE") or Path.home() / ".cache" / "upscore")
+
+
+def read_weight_file(path: Path) -> dict[str, Tensor]:
+    """Tensors by key from a .safetensors file or a PyTorch file (which may run no code).
+
+    Raises:
+        RunError: damaged, or something else than tensors by key.
+    """
+    try:
+        if path.suffix == ".safetensors":
+            return load_file(path)
+        state = torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:  # damaged pickles raise many kinds
+        reason = str(error).strip().partition("\n")[0] or type(error).__name__
+        raise RunError(f"{path}: cannot be read as weights ({reason})") from error
+    if not isinstance(state, Mapping) or not all(
+        isinstance(key, str) and isinstance(value, Tensor) for key, value in state.items()
+    ):
+        raise RunError(f"{path}: want tensors by key (a state dict), found something else")
+    return dict(state)
+
+
+def start_from_imagenet(model: Network, state: Mapping[str, Tensor], *, source: str) -> Transfer:
+    """Copy a published state into the backbone, see ``load_imagenet`` of the backbone.
+
+    Weights are copied as they are: the network then takes photos as the state does.
+    (``initialise`` converts.)
+
+    Raises:
+        SettingsError: the network has no backbone.
+        RunError: a key is missing, left over, not finite or of another shape; it is named.
+    """
+    try:
+        backbone = model.backbone
+    except SettingsError as error:
+        raise SettingsError(f"{error} to load {source} into") from error
+    unused = backbone.load_imagenet(state, source=source)
+    keys = model.state_dict().keys()
+    return Transfer(
+        copied=tuple(key for key in keys if key.startswith(BACKBONE_PREFIX)),
+        fresh=tuple(key for key in keys if not key.startswith(BACKBONE_PREFIX)),
+        unused=unused,
+    )
+
+
+def start_from(model: Network, state: Mapping[str, Tensor], *, source: str) -> Transfer:
+    """Start from another network: its whole backbone, and those of its other layers that fit.
+
+    This is the papers' staged training: FCN-16s from FCN-32s, FCN-8s from FCN-16s. Score layers
+    that the coarser network did not have become zero, so that training continues from its scores.
+    When the number of classes differs, the score layers keep their fresh start.
+
+    Raises:
+        RunError: a key of the backbone is missing, left over, or of another shape; it is named.
+    """
+    ours = model.state_dict()
+    for key, value in ours.items():
+        if not key.startswith(BACKBONE_PREFIX):
+            continue
+        if key not in state:
+            raise RunError(f"{source}: no weights {key}, which {model.architecture} needs")
+        if state[key].shape != value.shape:
+            raise RunError(
+                f"{source}: {key} is {tuple(state[key].shape)}, {model.architecture} wants "
+                f"{tuple(value.shape)}; give the new network the same options as the old one"
+            )
+    unused = [key for key in state if key not in ours]
+    for key in unused:
+        if key.startswith(BACKBONE_PREFIX):
+            raise RunError(
+                f"{source}: left-over weights {key}, for which {model.architecture} has no place; "
+                "give the new network the same options as the old one"
+            )
+    copied = [key for key in ours if key in state and state[key].shape == ours[key].shape]
+    fresh = [key for key in ours if key not in copied]
+    with torch.no_grad():
+        for key in copied:
+            ours[key].copy_(state[key])
+        for layer in model.added_score_layers(set(copied)):
+            for parameter in layer.parameters():
+                parameter.zero_()
+    unused += [key for key in fresh if key in state]
+    return Transfer(tuple(copied), tuple(fresh), tuple(unused))

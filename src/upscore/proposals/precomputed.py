@@ -1,0 +1,341 @@
+"""Boxes that were computed before: our store, DeconvNet's released caches, COCO's JSON."""
+
+from __future__ import annotations
+
+import json
+import re
+import zlib
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from upscore.core.files import checksum
+from upscore.core.images import require_rgb
+from upscore.core.json import JSONObject
+from upscore.core.labels import RGBImage
+from upscore.core.matlab import read_mat
+from upscore.errors import DataError, NotFoundError, SettingsError
+from upscore.proposals.base import Proposals, image_key
+from upscore.proposals.store import SUFFIX, ProposalStore
+
+
+@dataclass(frozen=True)
+class FromFile:
+    """A source that looks up the boxes of a photo in a file; how depends on what ``path`` is.
+
+    - A ``.parquet`` that ``upscore proposals make`` wrote finds a photo by its content (and among
+      photos of equal content by its name).
+    - A folder of ``NAME.mat``, the ``edgebox_cached`` that DeconvNet released, finds it by its
+      name: see :func:`read_deconvnet_boxes`.
+    - A ``.json`` as COCO has them finds it by its name: see :class:`CocoBoxes`.
+
+    Boxes may leave the image. Fewer than ``max_boxes`` are given where the file has fewer.
+
+    Attributes:
+        path: file or folder.
+        max_boxes: how many of the first are given; None for all.
+        images: for COCO results, which have no file names: the annotations that have them.
+
+    Raises:
+        SettingsError: ``max_boxes`` below 1, or ``images`` for something else than results.
+        NotFoundError: no such file or folder.
+    """
+
+    path: Path
+    max_boxes: int | None = None
+    images: Path | None = field(default=None, kw_only=True)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "path", Path(self.path))
+        if self.max_boxes is not None and self.max_boxes < 1:
+            raise SettingsError(f"max_boxes is {self.max_boxes}; allowed: 1 or more")
+        for path in (self.path, self.images):
+            if path is not None and not path.exists():
+                raise NotFoundError(f"{path}: no such file of boxes")
+        if self.images is not None and self.path.suffix.lower() != ".json":
+            raise SettingsError(f"{self.path}: only COCO results need annotations beside them")
+
+    def settings(self) -> JSONObject:
+        """Of a store, those of the source that made it: the boxes are the same."""
+        if self.max_boxes is None:
+            return self._reader.settings()
+        return {"kind": "FromFile", "of": self._reader.settings(), "max_boxes": self.max_boxes}
+
+    def __call__(self, image: RGBImage, *, name: str = "") -> Proposals:
+        """The boxes of an image (H, W, 3) uint8.
+
+        Args:
+            name: of the photo, without suffix; a store does without.
+
+        Raises:
+            DataError: not such an image, no boxes of this photo, or the file is damaged.
+        """
+        require_rgb(image)
+        found = self._reader.read(image, name)
+        return found if self.max_boxes is None else found.top(self.max_boxes)
+
+    @cached_property
+    def _reader(self) -> _Reader:
+        if self.path.is_dir():
+            return MatFolder(self.path)
+        suffix = self.path.suffix.lower()
+        if suffix == SUFFIX:
+            return _Store(ProposalStore.open(self.path))
+        if suffix == ".json":
+            return CocoBoxes(self.path, self.images)
+        raise SettingsError(
+            f"{self.path}: want a {SUFFIX} of `upscore proposals make`, a .json as COCO has them, "
+            "or the folder of DeconvNet's .mat files"
+        )
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Without what was read, which each process reads for itself."""
+        return {"path": self.path, "max_boxes": self.max_boxes, "images": self.images}
+
+
+class _Reader(Protocol):
+    def settings(self) -> JSONObject: ...
+
+    def read(self, image: RGBImage, name: str) -> Proposals: ...
+
+
+@dataclass(frozen=True)
+class _Store:
+    store: ProposalStore
+
+    def settings(self) -> JSONObject:
+        return self.store.settings
+
+    def read(self, image: RGBImage, name: str) -> Proposals:
+        key = image_key(image)
+        if name in self.store and self.store.find(name).key == key:
+            return self.store.read(name)
+        if key in self.store:
+            return self.store.read(key)
+        if name in self.store:
+            height, width = self.store.find(name).size
+            raise DataError(
+                f"{self.store.path}: the photo {name!r} had other pixels ({width}x{height}) when "
+                f"its boxes were made, now it is {image.shape[1]}x{image.shape[0]}; run `upscore "
+                "proposals make` again (it computes what has changed)"
+            )
+        return self.store.read(name or key)  # says what is missing, and for what it was made
+
+
+# -- DeconvNet's caches ----------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class MatFolder:
+    """A folder of DeconvNet's caches, one ``NAME.mat`` a photo."""
+
+    path: Path
+
+    def settings(self) -> JSONObject:
+        sizes = [(path.name, path.stat().st_size) for path in sorted(self.path.glob("*.mat"))]
+        digest = zlib.crc32(repr(sizes).encode())
+        return {"kind": "MatFolder", "files": len(sizes), "names_and_sizes": f"{digest:08x}"}
+
+    def read(self, image: RGBImage, name: str) -> Proposals:
+        if not name:
+            raise DataError(f"{self.path}: finds photos by their names; pass name=")
+        height, width, _ = image.shape
+        return read_deconvnet_boxes(self.path / f"{name}.mat", height=height, width=width)
+
+
+def read_deconvnet_boxes(path: Path, *, height: int, width: int) -> Proposals:
+    """The boxes of one photo in DeconvNet's ``edgebox_cached``, in the photo's own pixels.
+
+    ``boxes_padded`` there has rows of x1, y1, x2, y2, counted from 1, both ends inside, of the
+    photo padded by its width above and below and by its height left and right. The boxes have grown
+    already and leave the photo. There are no scores: the order is kept, and the score falls evenly
+    from 1 with the rank.
+
+    Args:
+        height: of the photo; the padding depends on it.
+        width: of the photo.
+
+    Raises:
+        NotFoundError: no such file.
+        DataError: not a MATLAB file, without ``boxes_padded``, of another shape, with boxes that
+            are empty or leave the padded photo.
+    """
+    rows = _read_mat(path)
+    if rows.size == 0:
+        return Proposals.none()
+    if rows.ndim != 2 or rows.shape[1] != 4 or rows.dtype.kind not in "fiu":
+        raise DataError(
+            f"{path}: boxes_padded has shape {rows.shape} and dtype {rows.dtype}; want (K, 4) "
+            "numbers x1, y1, x2, y2"
+        )
+    rows = rows.astype(np.float64)
+    limit = np.array([width + 2 * height, height + 2 * width] * 2)
+    bad = ~np.isfinite(rows).all(axis=1)
+    bad |= (rows[:, :2] < 1).any(axis=1) | (rows > limit).any(axis=1)
+    bad |= (rows[:, 2:] < rows[:, :2]).any(axis=1)
+    if bad.any():
+        row = int(bad.argmax())
+        raise DataError(
+            f"{path}: boxes_padded holds {rows[row].tolist()} in row {row + 1}; want 1 <= x1 <= x2 "
+            f"<= {limit[0]} and 1 <= y1 <= y2 <= {limit[1]}, as the photo is {width}x{height}. Are "
+            "these the boxes of this photo?"
+        )
+    padding = np.array([height, width] * 2)  # left and right by the height, above by the width
+    boxes = rows - padding - np.array([1, 1, 0, 0])
+    ranks = np.arange(len(boxes))
+    return Proposals(boxes.astype(np.float32), (1 - ranks / len(boxes)).astype(np.float32))
+
+
+def _read_mat(path: Path) -> npt.NDArray[Any]:
+    if not path.exists():
+        raise NotFoundError(
+            f"{path}: no such file; want one NAME.mat for each photo NAME, as in DeconvNet's "
+            "edgebox_cached"
+        )
+    boxes = read_mat(path, "boxes_padded")
+    if boxes is None:
+        raise DataError(f"{path}: has no boxes_padded; is it a file of DeconvNet's edgebox_cached?")
+    return np.asarray(boxes)
+
+
+# -- COCO ------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class CocoBoxes:
+    """A JSON as COCO has them, read whole.
+
+    Either results: a list of ``{"image_id", "bbox": [x, y, width, height], "score"}``. Or
+    annotations: an object with ``images`` and ``annotations``, whose boxes all have the score 1 and
+    keep their order; crowds are left out. Boxes without area are left out.
+
+    A photo is found by the stem of its ``file_name``. Results without ``images`` have none: there
+    the ``image_id`` must be the name, or the number that the name ends in (``COCO_val2014_..139``
+    is 139).
+
+    Raises:
+        DataError: not JSON, or not like that; the message names the entry.
+    """
+
+    path: Path
+    images: Path | None = None
+
+    def settings(self) -> JSONObject:
+        names = None if self.images is None else checksum(self.images, "sha256")
+        return {"kind": "CocoBoxes", "sha256": checksum(self.path, "sha256"), "images": names}
+
+    def read(self, image: RGBImage, name: str) -> Proposals:
+        if not name:
+            raise DataError(f"{self.path}: finds photos by their names; pass name=")
+        number = self._number(name)
+        if number is None:
+            hint = "; if its image_id is another, FromFile(..., images=FILE) takes annotations"
+            raise DataError(
+                f"{self.path}: has no boxes of a photo {name!r}{'' if self._stems else hint}"
+            )
+        self._require_size(number, image, name)
+        return self._boxes.get(number, Proposals.none())
+
+    def _number(self, name: str) -> str | None:
+        """The image_id of a photo, as text; None where there is none."""
+        if self._stems:
+            return self._stems.get(name)
+        digits = re.search(r"\d+$", name)
+        numbers = [name, str(int(digits.group()))] if digits else [name]
+        return next((number for number in numbers if number in self._boxes), None)
+
+    def _require_size(self, number: str, image: RGBImage, name: str) -> None:
+        size = self._sizes.get(number)
+        if size is not None and size != image.shape[:2]:
+            raise DataError(
+                f"{self.path}: the photo {name!r} is {size[1]}x{size[0]} there, but the one given "
+                f"is {image.shape[1]}x{image.shape[0]}; boxes are in the former's pixels"
+            )
+
+    @cached_property
+    def _content(self) -> tuple[list[Any], Mapping[str, Any]]:
+        """Entries with boxes, and the object that has ``images`` (or an empty one)."""
+        content = _read_json(self.path)
+        if isinstance(content, dict) and isinstance(content.get("annotations"), list):
+            return content["annotations"], content
+        if not isinstance(content, list):
+            raise DataError(
+                f"{self.path}: want COCO results (a list) or annotations (an object with images "
+                "and annotations)"
+            )
+        described = {} if self.images is None else _read_json(self.images)
+        if not isinstance(described, dict):
+            raise DataError(f"{self.images}: want COCO annotations: an object with images")
+        return content, described
+
+    @cached_property
+    def _described(self) -> tuple[dict[str, str], dict[str, tuple[int, int]]]:
+        """image_id of each stem; size of each image_id that has one."""
+        path = self.images or self.path
+        stems: dict[str, str] = {}
+        sizes: dict[str, tuple[int, int]] = {}
+        for place, item in enumerate(self._content[1].get("images", [])):
+            try:
+                number, file_name = str(item["id"]), str(item["file_name"])
+                if "height" in item and "width" in item:
+                    sizes[number] = int(item["height"]), int(item["width"])
+            except (KeyError, TypeError, ValueError) as error:
+                raise DataError(
+                    f"{path}: images[{place}] lacks id or file_name, or has a bad size ({error!r})"
+                ) from error
+            stem = Path(file_name).stem
+            if stems.setdefault(stem, number) != number:
+                raise DataError(f"{path}: two images are called {stem!r}; rename one")
+        return stems, sizes
+
+    @property
+    def _stems(self) -> dict[str, str]:
+        return self._described[0]
+
+    @property
+    def _sizes(self) -> dict[str, tuple[int, int]]:
+        return self._described[1]
+
+    @cached_property
+    def _boxes(self) -> dict[str, Proposals]:
+        rows: dict[str, list[tuple[float, ...]]] = {}
+        for number, row in self._rows(self._content[0]):
+            rows.setdefault(number, []).append(row)
+        found = {}
+        for number, of_one in rows.items():
+            x, y, width, height, score = np.array(of_one, np.float64).T
+            boxes = np.stack([x, y, x + width, y + height], axis=1).astype(np.float32)
+            no_area = (boxes[:, 2:] <= boxes[:, :2]).any(axis=1)
+            try:
+                found[number] = Proposals.sorted(boxes[~no_area], score[~no_area])
+            except DataError as error:
+                raise DataError(f"{self.path}: boxes of image_id {number}: {error}") from error
+        return found
+
+    def _rows(self, entries: Iterable[Any]) -> Iterator[tuple[str, tuple[float, ...]]]:
+        """(image_id, (x, y, width, height, score)) of each entry."""
+        for place, entry in enumerate(entries):
+            try:
+                if entry.get("iscrowd"):
+                    continue
+                x, y, width, height = (float(value) for value in entry["bbox"])
+                yield str(entry["image_id"]), (x, y, width, height, float(entry.get("score", 1)))
+            except (KeyError, TypeError, ValueError, AttributeError) as error:
+                raise DataError(
+                    f"{self.path}: entry {place} is not a box ({error!r}); want image_id, bbox: "
+                    "[x, y, width, height] and, in results, score"
+                ) from error
+
+
+def _read_json(path: Path) -> Any:
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        raise DataError(f"{path}: truncated or not JSON ({error})") from error
+    except OSError as error:
+        raise DataError(f"{path}: cannot be read ({error})") from error

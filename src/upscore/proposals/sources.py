@@ -1,0 +1,311 @@
+"""Sources of proposals by name, for command lines, pipelines and scripts.
+
+The modules of the sources are imported when one is made.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from upscore.errors import DataError, SettingsError
+from upscore.proposals.edge_boxes.parameters import SEARCH_PARAMETERS
+
+if TYPE_CHECKING:
+    from upscore.core.json import JSONObject
+    from upscore.core.labels import RGBImage
+    from upscore.core.runtime import DeviceName, Precision
+    from upscore.data import DataSet, Pair, Split
+    from upscore.edges.detectors import EdgeDetector
+    from upscore.proposals.base import Proposals, ProposalSource
+    from upscore.proposals.ground_truth import GroundTruth
+
+EDGES = ("learned", "gradient")
+"""Names of the edge detectors: our network, colour gradients."""
+
+SOURCES = ("edge-boxes", "grid", "ground-truth", "file")
+"""Names of the sources."""
+
+MAX_BOXES = 2000
+"""Boxes of a photo where nothing else is asked for."""
+
+_WRITE_BOXES = "python -m benchmarks.peers.write_boxes --data PATH --out boxes.parquet"
+
+REMOVED_SOURCES = {
+    "selective-search": f"{_WRITE_BOXES} --source selective-search",
+    "opencv-edge-boxes": f"{_WRITE_BOXES} --source opencv-edge-boxes",
+}
+"""OpenCV's sources, which are no part of upscore, and what writes their boxes to a file."""
+
+REMOVED_EDGES = {
+    "structured-forest": f"{_WRITE_BOXES} --edges structured-forest --model model.yml.gz",
+}
+"""The same of OpenCV's edge detector."""
+
+
+def make_edges(
+    name: str,
+    *,
+    model: Path | None = None,
+    device: DeviceName = "auto",
+    precision: Precision = "auto",
+) -> EdgeDetector:
+    """An edge detector by name, one of :data:`EDGES`.
+
+    Args:
+        model: other weights of the network than the shipped ones.
+        device, precision: of the network.
+
+    Raises:
+        SettingsError: another name, or a model for edges without one.
+        NotFoundError: no such model file.
+    """
+    if name == "learned":
+        from upscore.edges.learned import LearnedEdges
+
+        if model is not None:
+            from upscore.edges.weight_files import require_weights
+
+            require_weights(model)
+        return LearnedEdges(model, device=device, precision=precision)
+    if name in REMOVED_EDGES:
+        raise SettingsError(_removed(f"edges {name}", REMOVED_EDGES[name]))
+    if name != "gradient":
+        raise SettingsError(f"edges are {name!r}; allowed: {', '.join(EDGES)}")
+    if model is not None:
+        raise SettingsError(f"--model {model}: --edges gradient has no model; leave it out")
+    from upscore.edges.detectors import GradientEdges
+
+    return GradientEdges()
+
+
+def make_source(
+    name: str,
+    *,
+    max_boxes: int = MAX_BOXES,
+    edges: str = "learned",
+    model: Path | None = None,
+    file: Path | None = None,
+    data: DataSet | None = None,
+    device: DeviceName = "auto",
+    precision: Precision = "auto",
+    **parameters: Any,
+) -> ProposalSource:
+    """A source of boxes by name, one of :data:`SOURCES`. Nothing is loaded yet.
+
+    Args:
+        max_boxes: boxes of a photo that are kept, the best.
+        edges: edge map of edge-boxes, one of :data:`EDGES`.
+        model: other weights of the edge network.
+        file: of the source ``file``, see :class:`upscore.proposals.FromFile`.
+        data: what ground truth is read from.
+        device, precision: of the edge network.
+        parameters: of edge-boxes, such as ``beta`` (:class:`EdgeBoxesParameters`).
+
+    Raises:
+        SettingsError: another name, an option that the source does not know, or a bad value.
+        NotFoundError: no such model file.
+    """
+    if name in REMOVED_SOURCES:
+        raise SettingsError(_removed(f"source {name}", REMOVED_SOURCES[name]))
+    if name not in SOURCES:
+        raise SettingsError(f"source is {name!r}; allowed: {', '.join(SOURCES)}")
+    if name != "edge-boxes":
+        _refuse_options_of("edge-boxes", name, edges=edges, model=model, **parameters)
+    if name != "file" and file is not None:
+        raise SettingsError(f"--file is for --source file, not for {name}; leave it out")
+    if name == "edge-boxes":
+        from upscore.proposals.edge_boxes.edge_boxes import EdgeBoxes
+
+        detector = make_edges(edges, model=model, device=device, precision=precision)
+        return EdgeBoxes(detector, max_boxes=max_boxes, **parameters)
+    if name == "grid":
+        from upscore.proposals.sliding_window import SlidingWindows
+
+        return SlidingWindows(max_boxes=max_boxes)
+    if name == "file":
+        from upscore.proposals.precomputed import FromFile
+
+        if file is None:
+            raise SettingsError("--source file needs to know which; name it with --file PATH")
+        return FromFile(file, max_boxes=max_boxes)
+    if data is None:
+        raise SettingsError("boxes of the ground truth need a data set to take them from")
+    return true_boxes(data, max_boxes=max_boxes)
+
+
+def parse_source(
+    text: str,
+    *,
+    max_boxes: int = MAX_BOXES,
+    model: Path | None = None,
+    data: DataSet | None = None,
+) -> ProposalSource:
+    """The source that a short text names, as ``upscore proposals recall --sources`` takes them.
+
+    Args:
+        text: ``edge-boxes``, ``edge-boxes:EDGES`` or ``edge-boxes:EDGES,NAME=NUMBER,...``;
+            ``grid``; ``ground-truth``; or the path of a file or folder of boxes.
+        model: other weights of the edge network, for edge-boxes of learned edges.
+        data: what ground truth is read from.
+
+    Raises:
+        SettingsError: no such source, or an argument that it does not know.
+    """
+    if Path(text).exists():
+        return make_source("file", max_boxes=max_boxes, file=Path(text))
+    name, _, rest = text.partition(":")
+    edges, *assignments = rest.split(",")
+    if name in REMOVED_SOURCES:
+        return make_source(name)  # says where it is now
+    if name == "edge-boxes":
+        edges = edges or "learned"
+        if edges not in EDGES and edges not in REMOVED_EDGES:
+            allowed = ", ".join(f"{name}:{one}" for one in EDGES)
+            raise SettingsError(f"no source {text!r}; allowed: {allowed}")
+        return make_source(
+            name,
+            max_boxes=max_boxes,
+            edges=edges,
+            model=model if edges == "learned" else None,
+            **_numbers(text, assignments),
+        )
+    if text in ("grid", "ground-truth"):
+        return make_source(text, max_boxes=max_boxes, data=data)
+    raise SettingsError(
+        f"no source {text!r}, and no such file; allowed: edge-boxes:EDGES, grid, ground-truth, or "
+        "a path. After EDGES stand parameters, as in edge-boxes:learned,beta=0.9,eta=0.9996"
+    )
+
+
+def _numbers(text: str, assignments: list[str]) -> dict[str, Any]:
+    """Parameters of EdgeBoxes, as ``beta=0.9``."""
+    numbers: dict[str, Any] = {}
+    for assignment in assignments:
+        key, equals, value = assignment.partition("=")
+        name = key.strip().replace("-", "_")
+        if not equals or name not in SEARCH_PARAMETERS:
+            raise SettingsError(
+                f"{text!r}: {assignment!r} is no parameter; allowed: "
+                f"{', '.join(SEARCH_PARAMETERS)}, as in edge-boxes:learned,beta=0.9"
+            )
+        try:
+            numbers[name] = float(value)
+        except ValueError as error:
+            raise SettingsError(f"{text!r}: {name} is {value!r}; want a number") from error
+    return numbers
+
+
+def _refuse_options_of(
+    owner: str, name: str, *, edges: str, model: Path | None, **parameters: Any
+) -> None:
+    given = [f"--{parameter.replace('_', '-')}" for parameter in parameters]
+    if edges != "learned":
+        given.append(f"--edges {edges}")
+    if model is not None:
+        given.append("--model")
+    if given:
+        raise SettingsError(f"{given[0]} is for --source {owner}, not for {name}; leave it out")
+
+
+def _removed(what: str, command: str) -> str:
+    return (
+        f"{what}: OpenCV's, which is no part of upscore any more. Write its boxes to a file with "
+        f"the script in upscore's repository, `{command}`, then take them with --source file "
+        "--file boxes.parquet"
+    )
+
+
+@dataclass(frozen=True)
+class TrueBoxes:
+    """Boxes of the masks that belong to the photos of a data set, found by the photo's name.
+
+    Attributes:
+        places: split and index of every name.
+        fingerprint: of the data set, as the boxes depend on its masks.
+    """
+
+    truth: GroundTruth
+    splits: tuple[Split, ...]
+    places: Mapping[str, tuple[int, int]] = field(repr=False)
+    instances: Mapping[str, Path] = field(repr=False)
+    background: int | None
+    max_boxes: int
+    fingerprint: str
+
+    def settings(self) -> JSONObject:
+        return {
+            **self.truth.settings(),
+            "background": self.background,
+            "max_boxes": self.max_boxes,
+            "data": self.fingerprint,
+        }
+
+    def __call__(self, image: RGBImage, *, name: str = "") -> Proposals:
+        """Boxes of the photo ``name``.
+
+        Raises:
+            DataError: no such photo, a mask that cannot be read, or of another size than the photo.
+        """
+        from upscore.data.masks import read_instances
+
+        if name not in self.places:
+            raise DataError(f"no photo {name!r} in the data set that the boxes are taken from")
+        number, index = self.places[name]
+        split = self.splits[number]
+        labels = split.read_labels(index)
+        if labels.shape != image.shape[:2]:
+            raise DataError(
+                f"{split.pairs[index].mask}: mask is {labels.shape[1]}x{labels.shape[0]}, its "
+                f"photo {image.shape[1]}x{image.shape[0]}; they must be equal"
+            )
+        path = self.instances.get(name)
+        instances = None
+        if path is not None:
+            instances = read_instances(path, labels, max_pixels=split.max_pixels)
+        found = self.truth.from_masks(labels, instances, background=self.background)
+        return found.top(self.max_boxes)
+
+
+def true_boxes(data: DataSet, *, max_boxes: int = MAX_BOXES) -> ProposalSource:
+    """Boxes of the masks of all splits of a data set; the class "background" is no object."""
+    from upscore.data import Split
+    from upscore.proposals.ground_truth import GroundTruth
+
+    splits: list[Split] = []
+    places: dict[str, tuple[int, int]] = {}
+    for number, (title, pairs) in enumerate(data.splits.items()):
+        splits.append(Split(title, pairs, data.labels, data.table, data.max_pixels))
+        places |= {pair.name: (number, index) for index, pair in enumerate(pairs)}
+    return TrueBoxes(
+        GroundTruth(),
+        tuple(splits),
+        places,
+        dict(data.instances),
+        data.labels.background,
+        max_boxes,
+        data.fingerprint(),
+    )
+
+
+def photos_of(data: DataSet, split: str | None) -> list[Pair]:
+    """The pairs of a split, or of all splits, each once, in their order.
+
+    A photo that is missing is among them; reading it raises the error.
+
+    Raises:
+        SettingsError: no such split.
+        DataError: no pair at all, or two photos of one name.
+    """
+    names = list(data.splits) if split is None else [split]
+    found = [data.pairs(name) for name in names]
+    for problem in data.problems:
+        if problem.kind == "name collision":
+            raise DataError(problem.message)
+    pairs = list({pair.name: pair for part in found for pair in part}.values())
+    if not pairs:
+        what = "the data set" if split is None else f"split {split!r}"
+        raise DataError(f"{data.root}: {what} is empty; add photos to it")
+    return pairs

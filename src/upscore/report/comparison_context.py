@@ -1,0 +1,208 @@
+"""What the page that compares runs shows, as plain values for its template."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from upscore.core.run_folder import unique_names
+from upscore.report import html_helpers as parts
+from upscore.report.examples import Example
+from upscore.report.pictures import embed
+from upscore.report.run_data import RunData, SplitResults, flatten
+
+EXAMPLES = 12  # a split; each has two pictures and two more a run
+OVERALL = ("miou", "pixel_accuracy", "mean_accuracy", "frequency_weighted_iou")
+
+Scored = tuple[int, SplitResults]
+"""Place of the run, and its results on a split."""
+
+
+def comparison_view(runs: Sequence[RunData]) -> dict[str, Any]:
+    """Everything that compare.html.j2 names."""
+    names = unique_names([run.path for run in runs])
+    found = {split.name for run in runs for split in run.splits}
+    splits = [
+        _split(runs, names, name, place)
+        for place, name in enumerate(sorted(found, key=parts.split_order))
+    ]
+    return {
+        "title": f"Comparison of {len(runs)} runs",
+        "summary": ", ".join(names),
+        "names": names,
+        "tiles": _tiles(splits),
+        "notes": [
+            parts.note(f"{name} has not been evaluated.", *parts.evaluate_command(run))
+            for run, name in zip(runs, names, strict=True)
+            if not run.splits
+        ],
+        "splits": splits,
+        "charts": parts.charts([run.curve for run in runs]),
+        "lines": parts.line_styles(runs, names),
+        "differences": _differences(runs),
+    }
+
+
+def _tiles(splits: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    if not splits:
+        return []
+    first = splits[0]
+    return [
+        {
+            "value": parts.score(row["scores"][0]["value"]),
+            "name": f"mIoU on {first['name']}: {row['name']}",
+            "best": row["scores"][0]["best"],
+        }
+        for row in first["table"]
+    ]
+
+
+def _split(runs: Sequence[RunData], names: list[str], name: str, place: int) -> dict[str, Any]:
+    scored: list[Scored] = [
+        (i, split) for i, run in enumerate(runs) for split in run.splits if split.name == name
+    ]
+    columns = [
+        _best([getattr(split.results.scores, key) for _, split in scored]) for key in OVERALL
+    ]
+    first = scored[0][1].results.evaluation.labels
+    return {
+        "name": name,
+        "anchor": parts.anchor(place, name),
+        "notes": _split_notes(runs, names, name, scored),
+        "names": [names[i] for i, _ in scored],
+        "table": [
+            {
+                "name": names[i],
+                "scores": [column[row] for column in columns],
+                "numbers": _numbers(runs[i], split),
+            }
+            for row, (i, split) in enumerate(scored)
+        ],
+        "classes": _classes(scored),
+        "legend": parts.classes(first),
+        "examples": _examples(names, scored),
+    }
+
+
+def _best(values: Sequence[float | None]) -> list[dict[str, Any]]:
+    """Each value, and whether it is the highest of two or more."""
+    known = [value for value in values if value is not None]
+    top = max(known) if len(known) > 1 else None
+    return [{"value": value, "best": value is not None and value == top} for value in values]
+
+
+def _numbers(run: RunData, split: SplitResults) -> list[dict[str, Any]]:
+    curve = run.curve
+    minutes = None if curve.seconds is None else curve.seconds / 60
+    parameters = run.model.get("num_parameters")
+    scores = split.results.scores
+    return [
+        {"value": scores.classes_averaged, "text": str(scores.classes_averaged)},
+        _number(len(split.results.evaluation.images), "{:,}"),
+        _number(curve.last_iteration or None, "{:,}"),
+        _number(minutes, "{:.1f}"),
+        {
+            "value": parameters if isinstance(parameters, int) else None,
+            "text": parts.millions(parameters),
+        },
+    ]
+
+
+def _number(value: float | None, text: str) -> dict[str, Any]:
+    return {"value": value, "text": parts.NO_VALUE if value is None else text.format(value)}
+
+
+def _split_notes(
+    runs: Sequence[RunData], names: list[str], name: str, scored: list[Scored]
+) -> list[dict[str, str]]:
+    notes = []
+    have = {i for i, _ in scored}
+    for i, run in enumerate(runs):
+        if i not in have and run.splits:
+            command = parts.evaluate_command(run, name)
+            notes.append(parts.note(f"{names[i]} has no scores on {name}.", *command))
+    evaluations = [split.results.evaluation for _, split in scored]
+    if len({frozenset(evaluation.labels.names) for evaluation in evaluations}) > 1:
+        notes.append(parts.note(f"The runs' classes differ on {name}: means are not comparable."))
+    images = [frozenset(image.name for image in evaluation.images) for evaluation in evaluations]
+    if len(set(images)) > 1:
+        counts = ", ".join(
+            f"{names[i]} {len(some)}" for (i, _), some in zip(scored, images, strict=True)
+        )
+        text = f"The runs were scored on different images of {name} ({counts})"
+        notes.append(parts.note(text + ": their scores are not comparable."))
+    return notes
+
+
+def _classes(scored: list[Scored]) -> list[dict[str, Any]]:
+    """IoU by class name, over all classes of all runs, in the order of the first."""
+    colors: dict[str, Any] = {}
+    by_name: list[dict[str, float | None]] = []
+    for _, split in scored:
+        labels = split.results.evaluation.labels
+        for name, color in zip(labels.names, labels.colors, strict=True):
+            colors.setdefault(name, color)
+        ious = [item.iou for item in split.results.scores.per_class]
+        by_name.append(dict(zip(labels.names, ious, strict=True)))
+    rows = []
+    for name, color in colors.items():
+        values = [ious.get(name) for ious in by_name]
+        difference = None
+        if len(values) == 2 and values[0] is not None and values[1] is not None:
+            difference = values[1] - values[0]
+        rows.append(
+            {"name": name, "color": color, "scores": _best(values), "difference": difference}
+        )
+    return rows
+
+
+def _examples(names: list[str], scored: list[Scored]) -> list[dict[str, Any]]:
+    """Images that two or more runs have among their examples, worst first."""
+    by_name: dict[str, list[tuple[int, SplitResults, Example]]] = {}
+    for i, split in scored:
+        for example in split.examples:
+            by_name.setdefault(example.name, []).append((i, split, example))
+    shared = [(name, who) for name, who in by_name.items() if len(who) > 1]
+    shared.sort(key=lambda item: sum(example.miou for _, _, example in item[1]) / len(item[1]))
+    rows = []
+    for name, who in shared[:EXAMPLES]:
+        _, split, example = who[0]
+        folder = split.folder / "examples"
+        shots = [
+            {"picture": embed(folder / example.pictures["photo"]), "caption": "photo"},
+            {"picture": embed(folder / example.pictures["truth"]), "caption": "truth"},
+        ]
+        for i, split, example in who:
+            folder = split.folder / "examples"
+            caption = f"{names[i]}, mIoU {parts.score(example.miou)}"
+            shots += [
+                {"picture": embed(folder / example.pictures["prediction"]), "caption": caption},
+                {
+                    "picture": embed(folder / example.pictures["error"]),
+                    "caption": f"{names[i]}, error",
+                },
+            ]
+        rows.append({"name": name, "shots": shots})
+    return rows
+
+
+def _differences(runs: Sequence[RunData]) -> list[dict[str, Any]]:
+    """Settings and circumstances that are not the same in all runs."""
+    flats = []
+    for run in runs:
+        machine = run.told("machine")
+        circumstances = {
+            "data": {key: run.told("data", key) for key in ("path", "layout", "fingerprint")},
+            "device": run.told("device"),
+            "precision used": run.told("precision"),
+            "git commit": run.told("git_commit"),
+            "machine": machine if isinstance(machine, dict) else {},
+        }
+        flats.append({**run.settings(), **flatten(circumstances)})
+    keys = dict.fromkeys(key for flat in flats for key in flat)
+    rows = []
+    for key in keys:
+        values = [parts.plain(flat.get(key)) for flat in flats]
+        if len(set(values)) > 1:
+            rows.append({"key": key, "values": values})
+    return rows

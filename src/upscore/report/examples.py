@@ -1,0 +1,167 @@
+"""Which images are worth looking at, and their pictures."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import median
+from typing import Any, Literal, get_args
+
+from upscore.core.draw import error_map
+from upscore.core.files import make_folder, read_json, write_json
+from upscore.core.images import write_image, write_label_map
+from upscore.core.labels import LabelMap
+from upscore.data.dataset import Sample, Split
+from upscore.errors import RunError, UpscoreError
+from upscore.metrics.evaluate import ImageScore
+
+Kind = Literal["best", "typical", "worst"]
+Picture = Literal["photo", "truth", "prediction", "error"]
+PICTURES: tuple[Picture, ...] = get_args(Picture)
+
+OURS = re.compile(r"(best|typical|worst)-\d+-(photo|truth|prediction|error)\.png")
+"""Names of the pictures that this module writes, and so may clear away."""
+
+
+@dataclass(frozen=True)
+class Example:
+    """One image of the three groups; ``rank`` counts from 1, worst first among the worst.
+
+    ``pictures`` holds file names in the examples folder.
+    """
+
+    kind: Kind
+    rank: int
+    name: str
+    miou: float
+    pixel_accuracy: float
+    valid_pixels: int
+    pictures: dict[Picture, str]
+
+
+def choose(
+    images: Sequence[ImageScore], *, best: int = 3, typical: int = 3, worst: int = 10
+) -> dict[Kind, list[ImageScore]]:
+    """Group images by their own mIoU; typical ones are nearest to the median.
+
+    No image is in two groups. A split too small for all three gives each group a share. Images
+    that are all void have no score and are left out; ties go by place in the split.
+    """
+    scored = [image for image in images if image.miou is not None]
+    ranked = sorted(scored, key=lambda image: (-_known(image), image.index))
+    num = len(ranked)
+    few = max(1, num // 4)
+    num_best = min(best, few) if num >= 2 else 0
+    num_typical = min(typical, few) if num >= 3 else 0
+    num_worst = min(worst, num - num_best - num_typical)
+    best_images = ranked[:num_best]
+    worst_images = ranked[num - num_worst :][::-1]
+    middle = ranked[num_best : num - num_worst]
+    if middle:
+        centre = median(_known(image) for image in scored)
+        middle = sorted(middle, key=lambda image: (abs(_known(image) - centre), image.index))
+    return {"best": best_images, "typical": middle[:num_typical], "worst": worst_images}
+
+
+def _known(image: ImageScore) -> float:
+    assert image.miou is not None
+    return image.miou
+
+
+def write_examples(
+    predict: Callable[[Sample], LabelMap], split: Split, images: Sequence[ImageScore], folder: Path
+) -> list[Example]:
+    """Predict the chosen images once more and write their pictures and examples.json.
+
+    Photo and error map are RGB PNG; truth and prediction are palette PNG in the classes' colours,
+    so that they are label maps as well. Pictures of an earlier evaluation are removed. An image
+    that can no longer be read is skipped: its score stands in the tables.
+
+    Raises:
+        OutputError: the folder cannot be written.
+    """
+    make_folder(folder)
+    for old in folder.iterdir():
+        if OURS.fullmatch(old.name):
+            old.unlink(missing_ok=True)
+    examples: list[Example] = []
+    for kind, rank, image in _in_order(choose(images)):
+        try:
+            sample = split.read(image.index)
+            prediction = predict(sample)
+        except UpscoreError:
+            continue
+        names: dict[Picture, str] = {what: f"{kind}-{rank:02d}-{what}.png" for what in PICTURES}
+        write_image(folder / names["photo"], sample.image)
+        write_label_map(folder / names["truth"], sample.labels, split.labels)
+        write_label_map(folder / names["prediction"], prediction, split.labels)
+        write_image(folder / names["error"], error_map(sample.labels, prediction))
+        assert image.miou is not None
+        assert image.pixel_accuracy is not None
+        examples.append(
+            Example(
+                kind, rank, image.name, image.miou, image.pixel_accuracy, image.valid_pixels, names
+            )
+        )
+    write_json(folder / "examples.json", {"examples": [_to_json(item) for item in examples]})
+    return examples
+
+
+def _in_order(
+    groups: dict[Kind, list[ImageScore]],
+) -> Iterator[tuple[Kind, int, ImageScore]]:
+    for kind, images in groups.items():
+        for rank, image in enumerate(images, 1):
+            yield kind, rank, image
+
+
+def _to_json(example: Example) -> dict[str, Any]:
+    return {
+        "kind": example.kind,
+        "rank": example.rank,
+        "name": example.name,
+        "miou": example.miou,
+        "pixel_accuracy": example.pixel_accuracy,
+        "valid_pixels": example.valid_pixels,
+        "pictures": dict(example.pictures),
+    }
+
+
+def read_examples(folder: Path) -> list[Example]:
+    """What :func:`write_examples` wrote; empty when it did not run.
+
+    Raises:
+        RunError: examples.json is damaged.
+    """
+    path = folder / "examples.json"
+    if not path.exists():
+        return []
+    content = read_json(path)
+    try:
+        return [_from_json(item) for item in content["examples"]]
+    except (KeyError, TypeError, ValueError) as error:
+        raise RunError(
+            f"{path}: damaged ({type(error).__name__}: {error}); run `upscore evaluate` again"
+        ) from error
+
+
+def _from_json(item: dict[str, Any]) -> Example:
+    if item["kind"] not in get_args(Kind):
+        raise ValueError(f"kind is {item['kind']!r}")
+    pictures: dict[Picture, str] = {}
+    for what in PICTURES:
+        name = str(item["pictures"][what])
+        if not OURS.fullmatch(name):  # a name here is opened by the report
+            raise ValueError(f"picture is {name!r}")
+        pictures[what] = name
+    return Example(
+        kind=item["kind"],
+        rank=int(item["rank"]),
+        name=str(item["name"]),
+        miou=float(item["miou"]),
+        pixel_accuracy=float(item["pixel_accuracy"]),
+        valid_pixels=int(item["valid_pixels"]),
+        pictures=pictures,
+    )

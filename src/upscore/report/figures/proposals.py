@@ -1,0 +1,168 @@
+"""Figures of object proposals: recall against the number of boxes, and the boxes on a photo."""
+
+from __future__ import annotations
+
+from matplotlib import patheffects
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.patches import Rectangle
+from matplotlib.ticker import FixedLocator, NullLocator
+
+from upscore.core.labels import RGBImage
+from upscore.edges.maps import Map
+from upscore.errors import SettingsError
+from upscore.proposals.base import Proposals
+from upscore.proposals.recall import SIZES, THRESHOLDS, Recall, Row
+from upscore.report.figures.scores import DASHES, MARKERS, PAPER, plain_frame
+
+NUMBERED_UP_TO = 20
+"""Boxes; the ranks of more would hide the photo."""
+LONGEST_LABEL = 44
+"""Letters of a source's name in the legend; of a longer one the end is shown."""
+
+
+def recall_figure(result: Recall) -> Figure:
+    """Average recall and recall at each IoU against the number of boxes, then AR by object size.
+
+    Sources differ in colour, dash and marker, so that they can be told apart in grey too. Where a
+    source gives fewer boxes its line goes on flat.
+    """
+    figure = Figure(figsize=(13, 6.6), layout="constrained")
+    grid = figure.subplots(2, 4, sharey=True)
+    rows = result.rows()
+    everything = [row for row in rows if row.size == "all"]
+    _panel(grid[0, 0], result, everything, None, "average recall, IoU 0.5 to 1")
+    for place, threshold in enumerate(THRESHOLDS, start=1):
+        title = f"recall at IoU {threshold:g}"
+        _panel(grid[0, place], result, everything, place - 1, title)
+    for place, size in enumerate(size for size in SIZES if size != "all"):
+        chosen = [row for row in rows if row.size == size]
+        num = result.num_objects(size)
+        title = f"average recall, {num} {size} object{'s' if num != 1 else ''}"
+        _panel(grid[1, place], result, chosen, None, title)
+    grid[1, 0].set_ylabel("share of the objects")
+    grid[0, 0].set_ylabel("share of the objects")
+    for axes in (*grid[1, :3], grid[0, 3]):
+        axes.set_xlabel("boxes")
+    handles, names = grid[0, 0].get_legend_handles_labels()
+    grid[1, 3].set_axis_off()
+    grid[1, 3].legend(handles, names, loc="center", frameon=False, fontsize=10, handlelength=4)
+    num_photos = len(result.photos)
+    figure.suptitle(
+        f"{result.num_objects()} objects ({result.objects_from}) in {num_photos} "
+        f"photo{'s' if num_photos != 1 else ''}",
+        fontsize=11,
+    )
+    return figure
+
+
+def _panel(axes: Axes, result: Recall, rows: list[Row], threshold: int | None, title: str) -> None:
+    """One line a source: average recall, or recall at that threshold."""
+    for place, source in enumerate(result.sources):
+        own = [row for row in rows if row.source == source]
+        scores = [row.average_recall if threshold is None else row.recall[threshold] for row in own]
+        points = [
+            (row.boxes, score) for row, score in zip(own, scores, strict=True) if score is not None
+        ]
+        if not points:
+            continue
+        axes.plot(
+            [x for x, _ in points],
+            [y for _, y in points],
+            color=PAPER.series[place % len(PAPER.series)],
+            linestyle=DASHES[place % len(DASHES)],
+            marker=MARKERS[(place + place // len(MARKERS)) % len(MARKERS)],
+            linewidth=1.7,
+            markersize=5,
+            label=_short(source),
+            clip_on=False,
+            zorder=3,
+        )
+    if not axes.lines:
+        axes.text(0.5, 0.5, "no such object", ha="center", transform=axes.transAxes)
+    low, high = min(result.counts), max(result.counts)
+    if low < high:
+        axes.set_xscale("log")
+        axes.set_xlim(low / 1.1, high * 1.1)
+    axes.xaxis.set_major_locator(FixedLocator(result.counts))
+    axes.xaxis.set_major_formatter(lambda value, _place: f"{value:.0f}")
+    axes.xaxis.set_minor_locator(NullLocator())
+    axes.tick_params(axis="x", labelrotation=45)
+    axes.set_ylim(0, 1)
+    axes.set_title(title, fontsize=10)
+    plain_frame(axes)
+    axes.set_axisbelow(True)
+    axes.grid(color=PAPER.grid, linewidth=0.6)
+
+
+def _short(name: str) -> str:
+    """A name that matplotlib takes as it is: no leading _ (which would hide it), no formula."""
+    short = name if len(name) <= LONGEST_LABEL else "..." + name[3 - LONGEST_LABEL :]
+    return short.replace("$", r"\$").lstrip("_") or "-"
+
+
+def boxes_figure(
+    image: RGBImage, proposals: Proposals, *, title: str, strength: Map | None = None
+) -> Figure:
+    """The photo with its proposals, the better ones above the others, and the edge map beside it.
+
+    Up to 20 boxes bear their rank. Boxes may leave the photo.
+
+    Args:
+        image: (H, W, 3) uint8.
+        strength: (H, W) float32 in [0, 1] from which the boxes were made; None shows none.
+
+    Raises:
+        SettingsError: the edge map has another size than the photo.
+    """
+    height, width = image.shape[:2]
+    if strength is not None and strength.shape != (height, width):
+        raise SettingsError(
+            f"the photo is {width}x{height}, its edge map {strength.shape[1]}x{strength.shape[0]}; "
+            "they must be equal"
+        )
+    columns = 1 if strength is None else 2
+    shape = min(max(height / width, 0.25), 3.0)  # no figure of a strip is endless
+    figure = Figure(figsize=(6.2 * columns, 6.2 * shape + 0.7), layout="constrained")
+    axes = figure.subplots(1, columns, squeeze=False)[0]
+    axes[-1].imshow(image, extent=(0, width, height, 0))
+    axes[-1].set_title(title.replace("$", r"\$"), fontsize=10)
+    if strength is not None:
+        axes[0].imshow(
+            1 - strength, cmap="gray", vmin=0, vmax=1, extent=(0, width, height, 0)
+        )  # dark on white, as it is printed
+        axes[0].set_title("edge strength: black 1, white 0", fontsize=10)
+    for axis in axes:
+        axis.set_xticks([])
+        axis.set_yticks([])
+    _draw_boxes(axes[-1], proposals, height, width)
+    return figure
+
+
+def _draw_boxes(axes: Axes, proposals: Proposals, height: int, width: int) -> None:
+    halo: list[patheffects.AbstractPathEffect] = [
+        patheffects.withStroke(linewidth=4.2, foreground="white")
+    ]
+    numbered = len(proposals) <= NUMBERED_UP_TO
+    for rank in reversed(range(len(proposals))):
+        x1, y1, x2, y2 = (float(value) for value in proposals.boxes[rank])
+        color = PAPER.series[rank % len(PAPER.series)]
+        dash = DASHES[rank // len(PAPER.series) % len(DASHES)]
+        frame = Rectangle(
+            (x1, y1), x2 - x1, y2 - y1, fill=False, edgecolor=color, linestyle=dash, linewidth=2.2,
+            clip_on=False,
+        )  # fmt: skip
+        if numbered:
+            frame.set_path_effects(halo)
+        axes.add_patch(frame)
+    for rank in reversed(range(len(proposals) if numbered else 0)):
+        x1, y1 = (float(value) for value in proposals.boxes[rank, :2])
+        axes.text(
+            x1, y1, str(rank + 1), color="white", fontsize=8, ha="left", va="top",
+            bbox={"facecolor": PAPER.series[rank % len(PAPER.series)], "edgecolor": "white",
+                  "pad": 1.2, "linewidth": 0.6},
+        )  # fmt: skip
+    boxes = proposals.boxes
+    if len(boxes):
+        axes.set_xlim(min(0, boxes[:, 0].min()), max(width, boxes[:, 2].max()))
+        axes.set_ylim(max(height, boxes[:, 3].max()), min(0, boxes[:, 1].min()))

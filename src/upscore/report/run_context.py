@@ -1,0 +1,255 @@
+"""What the page about one run shows, as plain values for its template."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from upscore.core.labels import Labels
+from upscore.metrics.confusion import Matrix
+from upscore.report import html_helpers as parts
+from upscore.report.examples import PICTURES, Example
+from upscore.report.figures.scores import confusion_heat_map, png
+from upscore.report.pictures import Picture, embed, embed_png
+from upscore.report.run_data import RunData, SplitResults
+
+HEAT_TABLE_UP_TO = 40  # classes; above that the matrix is a picture
+LEGEND_UP_TO = 60
+MIX_UPS = 10
+TITLES = {
+    "worst": "Worst",
+    "typical": "Typical: nearest to the median",
+    "best": "Best",
+}
+
+
+def run_view(run: RunData) -> dict[str, Any]:
+    """Everything that run.html.j2 names."""
+    splits = sorted(run.splits, key=lambda item: parts.split_order(item.name))
+    return {
+        "run": run,
+        "summary": _summary(run),
+        "tiles": _tiles(run, splits),
+        "costs": _costs(run),
+        "notes": _notes(run),
+        "charts": parts.charts([run.curve]),
+        "splits": [_split(split, place) for place, split in enumerate(splits)],
+        "facts": _facts(run),
+        "versions": _versions(run),
+    }
+
+
+def _summary(run: RunData) -> str:
+    told = [str(run.recipe.get("description") or "").rstrip(".")]
+    architecture = run.model.get("architecture") or run.settings().get("model.name")
+    if architecture:
+        told.append(f"network {architecture}")
+    if started := run.told("started"):
+        told.append(f"begun {str(started).replace('T', ' ').removesuffix('+00:00')}")
+    return " \u00b7 ".join(part for part in told if part)
+
+
+def _tiles(run: RunData, splits: list[SplitResults]) -> list[dict[str, str]]:
+    """The headline: scores of the first split, mIoU of the others."""
+    tiles = []
+    if splits:
+        first = splits[0]
+        scores = first.results.scores
+        over = f"mIoU on {first.name}, {scores.classes_averaged} classes"
+        tiles += [
+            {"value": parts.score(scores.miou), "name": over},
+            {"value": parts.score(scores.pixel_accuracy), "name": "pixel accuracy"},
+            {"value": parts.score(scores.mean_accuracy), "name": "mean accuracy"},
+            {"value": parts.score(scores.frequency_weighted_iou), "name": "freq. weighted IoU"},
+        ]
+        for other in splits[1:]:
+            miou = other.results.scores.miou
+            tiles.append({"value": parts.score(miou), "name": f"mIoU on {other.name}"})
+    elif run.curve.val_miou:
+        best = max(run.curve.val_miou)
+        tiles.append({"value": parts.score(best), "name": "best validation mIoU so far"})
+    return tiles
+
+
+def _costs(run: RunData) -> list[dict[str, str]]:
+    """What the training took."""
+    tiles = []
+    if run.curve.last_iteration:
+        tiles.append({"value": f"{run.curve.last_iteration:,}", "name": "iterations"})
+    if run.curve.seconds is not None:
+        tiles.append({"value": parts.duration(run.curve.seconds), "name": "of training"})
+    if isinstance(parameters := run.model.get("num_parameters"), int):
+        tiles.append({"value": parts.millions(parameters), "name": "parameters"})
+    return tiles
+
+
+def _notes(run: RunData) -> list[dict[str, str]]:
+    notes = []
+    if not run.model:
+        recipe = str(run.path / "recipe.yaml") if run.recipe else "RECIPE"
+        data = run.told("data", "path") or "DATA"
+        notes.append(
+            parts.note(
+                "This run holds no network yet: its training has not reached a validation. Go on.",
+                *("upscore", "train", recipe, "--data", data, "--out", run.path, "--resume"),
+            )
+        )
+    if not run.splits:
+        notes.append(parts.note("This run has not been evaluated.", *parts.evaluate_command(run)))
+    if not run.recipe:
+        notes.append(
+            parts.note("There is no recipe.yaml in this run, so its settings are unknown.")
+        )
+    if not run.curve.losses and not run.curve.val_miou:
+        notes.append(parts.note("There is no learning curve: log.csv is missing or empty."))
+    return notes
+
+
+def _split(split: SplitResults, place: int) -> dict[str, Any]:
+    evaluation, scores = split.results.evaluation, split.results.scores
+    labels, matrix = evaluation.labels, evaluation.confusion.matrix
+    valid = max(1, scores.valid_pixels)
+    classes = parts.classes(labels)
+    as_table = len(labels) <= HEAT_TABLE_UP_TO
+    examples = [(example, _pictures(split, example)) for example in split.examples]
+    return {
+        "name": split.name,
+        "anchor": parts.anchor(place, split.name),
+        "summary": _about(split),
+        "notes": _split_notes(split),
+        "scores": scores,
+        "classes": classes,
+        "num_images": len(evaluation.images),
+        "rows": [
+            {
+                **item,
+                "iou": one.iou,
+                "precision": one.precision,
+                "recall": one.recall,
+                "share": one.pixels / valid,
+            }
+            for item, one in zip(classes, scores.per_class, strict=True)
+        ],
+        "heat": _heat(matrix, labels) if as_table else None,
+        "heat_picture": None if as_table else embed_png(png(confusion_heat_map(matrix, labels))),
+        "mix_ups": _mix_ups(matrix, classes),
+        "legend": classes if len(classes) <= LEGEND_UP_TO else [],
+        "groups": [
+            {
+                "title": title,
+                "examples": [
+                    {
+                        "name": example.name,
+                        "miou": example.miou,
+                        "pixel_accuracy": example.pixel_accuracy,
+                        "shots": [
+                            {"picture": picture, "caption": what}
+                            for what, picture in zip(PICTURES, pictures, strict=True)
+                        ],
+                    }
+                    for example, pictures in examples
+                    if example.kind == kind
+                ],
+            }
+            for kind, title in TITLES.items()
+            if any(example.kind == kind for example, _ in examples)
+        ],
+    }
+
+
+def _pictures(split: SplitResults, example: Example) -> list[Picture | None]:
+    folder = split.folder / "examples"
+    return [embed(folder / example.pictures[what]) for what in PICTURES]
+
+
+def _about(split: SplitResults) -> str:
+    evaluation, about = split.results.evaluation, split.results.about
+    told = [f"{len(evaluation.images)} images at their own resolution"]
+    seconds = f"evaluated in {parts.duration(evaluation.seconds)}"
+    if evaluation.overhead is not None:
+        seconds += f", {evaluation.overhead:.1%} of it outside the network"
+    told.append(seconds)
+    settings = about.get("settings")
+    if isinstance(settings, dict):
+        told += [f"{key} {parts.plain(value)}" for key, value in settings.items()]
+    return "; ".join(told) + "."
+
+
+def _split_notes(split: SplitResults) -> list[dict[str, str]]:
+    failures = split.results.evaluation.failures
+    notes = [parts.note(f"Not scored: {failure.message}") for failure in failures[:10]]
+    if len(failures) > 10:
+        notes.append(parts.note(f"{len(failures) - 10} more images were not scored."))
+    if not split.results.scores.valid_pixels:
+        notes.append(parts.note("No pixel of this split could be scored: all is void or unread."))
+    return notes
+
+
+def _heat(matrix: Matrix, labels: Labels) -> list[dict[str, Any]]:
+    rows = []
+    for place, name in enumerate(labels.names):
+        total = int(matrix[place].sum())
+        cells = [int(n) / total if total else None for n in matrix[place]]
+        rows.append({"name": name, "place": place, "cells": cells})
+    return rows
+
+
+def _mix_ups(matrix: Matrix, classes: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The largest entries off the diagonal."""
+    wrong = matrix.copy()
+    np.fill_diagonal(wrong, 0)
+    errors = int(wrong.sum())
+    order = np.argsort(-wrong, axis=None, kind="stable")[:MIX_UPS]
+    found = []
+    for flat in order:
+        row, column = divmod(int(flat), len(matrix))
+        count = int(wrong[row, column])
+        if count:
+            found.append(
+                {
+                    "truth": classes[row],
+                    "prediction": classes[column],
+                    "of_class": count / int(matrix[row].sum()),
+                    "of_errors": count / errors,
+                }
+            )
+    return found
+
+
+def _facts(run: RunData) -> list[tuple[str, str]]:
+    splits = run.told("data", "splits")
+    counts = ""
+    if isinstance(splits, dict):
+        counts = ", ".join(f"{name} {count}" for name, count in splits.items())
+    memory = run.curve.memory_mib
+    facts = [
+        ("command", run.told("command")),
+        ("begun", run.told("started")),
+        ("data", run.told("data", "path")),
+        ("layout", run.told("data", "layout")),
+        ("images", counts),
+        ("fingerprint", run.told("data", "fingerprint")),
+        ("network", run.model.get("architecture")),
+        ("parameters", parts.millions(run.model.get("num_parameters")) if run.model else None),
+        ("device", run.told("device")),
+        ("precision", run.told("precision")),
+        ("seed", run.told("seed")),
+        ("peak memory", f"{memory:,.0f} MiB" if memory else None),
+        ("run folder", str(run.path)),
+    ]
+    return [(name, parts.plain(value)) for name, value in facts if value not in (None, "")]
+
+
+def _versions(run: RunData) -> list[tuple[str, str]]:
+    machine = run.told("machine")
+    machine = machine if isinstance(machine, dict) else {}
+    versions = machine.get("versions")
+    versions = versions if isinstance(versions, dict) else {}
+    facts: list[tuple[str, Any]] = [
+        *((key, value) for key, value in machine.items() if key != "versions"),
+        ("threads", run.told("threads")),
+        ("git commit", run.told("git_commit")),
+        *versions.items(),
+    ]
+    return [(name, parts.plain(value)) for name, value in facts if value is not None]

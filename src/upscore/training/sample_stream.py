@@ -1,0 +1,107 @@
+"""The stream of training batches: a function of (seed, position), so that resuming is exact."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import count
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from upscore.core.parallel.prefetch import prefetch
+from upscore.data.dataset import Sample, Split
+from upscore.data.transforms import Augment
+from upscore.training.sample_order import Order
+
+
+@dataclass(frozen=True)
+class Batch:
+    """images uint8 (N, 3, H, W) in channels_last memory, labels int64 (N, H, W), N names."""
+
+    images: Tensor
+    labels: Tensor
+    names: tuple[str, ...]
+
+    def to(self, device: torch.device) -> Batch:
+        """The batch on a device, while the host goes on."""
+        images = self.images.to(device, non_blocking=True)
+        return Batch(images, self.labels.to(device, non_blocking=True), self.names)
+
+
+@dataclass(frozen=True)
+class Sampler:
+    """The endless stream of training samples.
+
+    Iteration ``i`` of a step of G = processes * accumulate * batch samples takes positions
+    ``i * G`` to ``(i + 1) * G - 1``; process ``rank`` takes its own consecutive part, so that two
+    processes draw the same samples as one process with twice the batch.
+    """
+
+    split: Split
+    augment: Augment
+    order: Order
+    seed: int
+    batch: int
+    accumulate: int = 1
+    processes: int = 1
+    rank: int = 0
+    workers: int = 2
+
+    @property
+    def step_size(self) -> int:
+        """Samples of one optimiser step, over all processes."""
+        return self.batch * self.accumulate * self.processes
+
+    @property
+    def num_samples(self) -> int:
+        """Samples of one epoch."""
+        return len(self.split)
+
+    def names(self, iteration: int) -> list[str]:
+        """Names of this process's samples in one step."""
+        positions = (position for part in self.positions(iteration) for position in part)
+        return [self.split.pairs[self.index(position)].name for position in positions]
+
+    def index(self, position: int) -> int:
+        """Index into the split of the sample at ``position``."""
+        return self.order(self.seed, position)
+
+    def sample(self, position: int) -> Sample:
+        """Read and augment the sample at ``position``."""
+        rng = np.random.default_rng([self.seed, 1, position])
+        return self.augment(self.split.read(self.index(position)), rng)
+
+    def positions(self, iteration: int) -> list[range]:
+        """This process's positions of one step, one range a forward pass."""
+        share = self.batch * self.accumulate
+        first = iteration * self.step_size + self.rank * share
+        return [
+            range(first + part * self.batch, first + (part + 1) * self.batch)
+            for part in range(self.accumulate)
+        ]
+
+    def steps(self, first_iteration: int) -> Iterator[list[Batch]]:
+        """Batches of each optimiser step from ``first_iteration`` on, without end."""
+        order = (
+            position
+            for iteration in count(first_iteration)
+            for part in self.positions(iteration)
+            for position in part
+        )
+        depth = max(2 * self.batch * self.accumulate, self.workers)
+        samples = prefetch(self.sample, order, workers=self.workers, depth=depth)
+        while True:
+            yield [
+                collate([next(samples) for _ in range(self.batch)]) for _ in range(self.accumulate)
+            ]
+
+
+def collate(samples: list[Sample]) -> Batch:
+    """Stack samples of one size."""
+    images = torch.from_numpy(np.stack([sample.image for sample in samples]))
+    labels = torch.from_numpy(np.stack([sample.labels for sample in samples]))
+    return Batch(
+        images.permute(0, 3, 1, 2), labels.long(), tuple(sample.name for sample in samples)
+    )

@@ -1,0 +1,477 @@
+"""From a recipe and a data set to a running training: checks first, then folders, then work."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from itertools import islice
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+import torch
+from torch import nn
+
+from upscore.core.files import make_folder, write_text
+from upscore.core.images import InputSpec
+from upscore.core.labels import Labels
+from upscore.core.run_folder import RunFolder
+from upscore.core.runtime import (
+    Runtime,
+    cpu_threads,
+    describe_start,
+    select_runtime,
+)
+from upscore.core.settings import build, load_yaml
+from upscore.data import DataSet, Split, open_dataset
+from upscore.data.stats import class_frequencies
+from upscore.errors import RunError, SettingsError
+from upscore.models.factory import create_model
+from upscore.models.pretrained import IMAGENET, initialise, weights_path
+from upscore.proposals import EdgeBoxes
+from upscore.proposals.build_store import Photo, make_store
+from upscore.proposals.store import ProposalStore
+from upscore.training.batchnorm import estimate_statistics
+from upscore.training.expected import Documented
+from upscore.training.loss import median_frequency_weights
+from upscore.training.object_crops import MAKE, CropSplit, balanced, object_crops, proposal_crops
+from upscore.training.recipe import Recipe, StatisticsSettings
+from upscore.training.sample_order import Order, grouped_by_image, random_order, with_replacement
+from upscore.training.sample_stream import Sampler
+from upscore.training.shown import Shown, num_common, overlap_warning
+from upscore.training.state import load_state
+from upscore.training.task import Segmentation
+from upscore.training.trainer import Outcome, Status, Training, Validate, ValidationPlan
+
+if TYPE_CHECKING:
+    from lightning_fabric import Fabric
+
+logger = logging.getLogger(__name__)
+
+FABRIC_PRECISION = {"fp32": "32-true", "bf16": "bf16-mixed", "fp16": "16-mixed"}
+
+MADE_BOXES = 2000
+"""Boxes of a photo in a store that the training makes for itself, as many as in the paper."""
+WEIGHED_CROPS = 2000
+"""Crops that class weights are counted on, spread over all."""
+
+MakeValidate = Callable[[Split, InputSpec, Runtime], Validate]
+"""Builds the validation from a split; given from outside, for training imports no metric."""
+
+
+def train(
+    recipe: Recipe,
+    *,
+    data: Path,
+    out: Path,
+    resume: bool,
+    make_validate: MakeValidate,
+    show: Callable[[Status], None] = lambda _: None,
+) -> Outcome:
+    """Train ``recipe`` on the data set at ``data`` into the run folder ``out``.
+
+    A recipe of stages trains each one from the best weights of the one before: the last into
+    ``out``, the others into run folders of their own, ``out/stages/NAME``.
+
+    Args:
+        resume: go on with the run in ``out``, or begin it where there is none yet.
+
+    Raises:
+        SettingsError: a split, device or recipe that does not fit, or ``out`` is taken.
+        RunError: ``out`` holds another run than this, or a damaged one.
+        DataError: photos, masks or stored boxes that cannot be trained on.
+        WorkError: the loss is not finite.
+    """
+    runtime = select_runtime(recipe.device, recipe.precision)
+    fabric = launch(runtime, processes=recipe.processes)
+    dataset = open_dataset(data)
+    run = RunFolder(out)
+    session = _Session(fabric, runtime, dataset, data, run, make_validate, show)
+    warning = overlap_warning(*_splits(recipe, dataset))
+    if warning is not None and fabric.is_global_zero:
+        logger.warning("%s", warning)
+    with cpu_threads(recipe.threads):
+        if recipe.stages:
+            return _train_stages(session, recipe, run, resume=resume)
+        return session.train(
+            recipe, run, kept=recipe, resume=resume, documented=Documented.of(recipe)
+        )
+
+
+def _train_stages(session: _Session, recipe: Recipe, run: RunFolder, *, resume: bool) -> Outcome:
+    show = session.show
+    stages = recipe.stage_recipes()
+    for stage in stages:  # all of them before the first one is trained
+        session.check(stage)
+    session.prepare(run, recipe, resume)
+    start, seconds = None, 0.0
+    for number, (named, stage) in enumerate(zip(recipe.stages, stages, strict=True), start=1):
+        last = number == len(stages)
+        folder = run if last else RunFolder(run.path / "stages" / named.name)
+        session.show = _of_stage(show, named.name)
+        if last or not is_finished(folder):
+            outcome = session.train(
+                stage,
+                folder,
+                kept=recipe if last else stage,
+                resume=True,
+                documented=Documented.of(recipe, named),
+                start=start,
+                stage=named.name,
+            )
+            seconds += outcome.seconds
+            if outcome.interrupted:
+                break
+        start = folder.path
+    return replace(outcome, seconds=seconds)
+
+
+@dataclass
+class _Session:
+    """Device, data set and callbacks that all stages of a training share."""
+
+    fabric: Fabric
+    runtime: Runtime
+    dataset: DataSet
+    data: Path
+    whole: RunFolder
+    make_validate: MakeValidate
+    show: Callable[[Status], None]
+
+    def check(self, recipe: Recipe) -> None:
+        """Raise the errors of this recipe's data before any stage is trained."""
+        _check_data(recipe, self.dataset, self.data)
+
+    def prepare(self, run: RunFolder, recipe: Recipe, resume: bool) -> None:
+        """Create the run folder, or check that its run is this one."""
+        if self.fabric.is_global_zero:
+            _prepare_folder(run, recipe, self.dataset, self.data, resume, self.runtime)
+        self.fabric.barrier()
+
+    def train(
+        self,
+        recipe: Recipe,
+        run: RunFolder,
+        *,
+        kept: Recipe,
+        resume: bool,
+        documented: Documented,
+        start: Path | None = None,
+        stage: str = "",
+    ) -> Outcome:
+        """One training into ``run``.
+
+        Args:
+            recipe: the settings of this training.
+            kept: the recipe that is written to the folder: for the last of several stages the
+                whole one.
+            documented: the score that it is compared with.
+            start: run folder of the stage before.
+            stage: name of the stage, where there are several.
+        """
+        if recipe.crops.store == MAKE:  # the store is written into the folder
+            self.prepare(run, kept, resume)
+            resume = True
+        train_split, val_split = _splits(recipe, self.dataset)
+        input_spec = InputSpec.named(recipe.input)
+        torch.manual_seed(recipe.seed)
+        model = create_model(
+            recipe.model.name, num_classes=len(self.dataset.labels), **recipe.model.options
+        )
+        weights = recipe.init.weights if start is None else str(start)
+        if weights != "none" and not (run.state / "resume.pt").exists():
+            initialise(
+                model,
+                weights,
+                input_spec=input_spec,
+                file_input=recipe.init.input if start is None else None,
+            )
+        samples, num_crops = train_split, None
+        if recipe.crops.kind != "photos":
+            val_split = self._validation_crops(recipe, val_split)
+            crops = self._crops(recipe, train_split)
+            num_crops = len(crops)
+            samples = balanced(crops, recipe.crops.balance, seed=recipe.seed)
+        class_weights = _class_weights(recipe, samples)
+        self.prepare(run, kept, resume)  # last: an error before leaves no folder behind
+        shown = Shown(recipe, photos=len(train_split), crops=num_crops, epoch=len(samples))
+        self._say_what_is_shown(run, shown, stage)
+
+        sampler = Sampler(
+            samples,
+            recipe.augment,
+            _order(recipe, samples),
+            seed=recipe.seed,
+            batch=recipe.batch.size,
+            accumulate=recipe.batch.accumulate,
+            processes=self.fabric.world_size,
+            rank=self.fabric.global_rank,
+            workers=recipe.data.workers,
+        )
+        training = Training(
+            recipe,
+            run=run,
+            fabric=self.fabric,
+            model=model,
+            task=Segmentation(
+                self.dataset.labels,
+                input_spec,
+                None if class_weights is None else class_weights.to(self.fabric.device),
+                mean=recipe.loss.reduction == "mean",
+                crops=recipe.crop_geometry,
+            ),
+            source=sampler,
+            model_folder=run.model,
+            validation=ValidationPlan(
+                self.make_validate(val_split, input_spec, self.runtime),
+                len(val_split),
+                every=recipe.validate_.every,
+                times=recipe.validate_.times,
+                limit=recipe.validate_.images,
+            ),
+            finish=lambda network: _measure_statistics(
+                network, recipe.statistics, sampler, input_spec, self.fabric.device
+            ),
+            documented=documented,
+            show=self.show,
+        )
+        outcome = training.fit()
+        if self.fabric.is_global_zero:
+            run.update_manifest(samples=shown.to_json(drawn=shown.step * outcome.iteration))
+        return outcome
+
+    def _say_what_is_shown(self, run: RunFolder, shown: Shown, stage: str) -> None:
+        if not self.fabric.is_global_zero:
+            return
+        logger.info("%s", f"{stage}: {shown}" if stage else shown)
+        old = run.read_manifest().get("samples", {}).get("drawn", 0)
+        run.update_manifest(samples=shown.to_json(drawn=old))
+
+    def _crops(self, recipe: Recipe, split: Split) -> CropSplit:
+        settings = recipe.crops
+        if settings.kind == "objects":
+            return object_crops(self.dataset, split, settings)
+        return proposal_crops(self.dataset, split, settings, self._store(recipe))
+
+    def _validation_crops(self, recipe: Recipe, split: Split) -> CropSplit:
+        """Crops of annotated objects for every kind of training crops: they need no store."""
+        settings = recipe.crops.model_copy(update={"kind": "objects"})
+        size = recipe.augment.crop or recipe.augment.resize
+        return object_crops(self.dataset, split, settings, size=size)
+
+    def _store(self, recipe: Recipe) -> ProposalStore:
+        """The store of boxes; it is made first where ``crops.store`` is ``make``."""
+        split = self.dataset.split(recipe.data.train_split)
+        if recipe.crops.store != MAKE:
+            return _given_store(recipe, split, self.data)
+        path = self.whole.path / "proposals.parquet"
+        if self.fabric.is_global_zero:
+            photos = [Photo(pair.name, pair.image) for pair in split.pairs]
+            make_store(photos, EdgeBoxes(max_boxes=MADE_BOXES), path).check()
+        self.fabric.barrier()
+        return _open_store(path, split)
+
+
+RunStatus = Literal["new", "begun", "finished"]
+"""Progress of a training."""
+
+
+def run_status(run: RunFolder, recipe: Recipe, dataset: DataSet) -> RunStatus:
+    """Whether the training of ``recipe`` into ``run`` is new, begun or finished.
+
+    Raises:
+        SettingsError: the folder is taken by something that is no run.
+        RunError: it holds another run than this, or a damaged one.
+    """
+    if not run.is_begun(resume=True):
+        return "new"
+    _check_same_settings(RunFolder.open(run.path), recipe, dataset)
+    return "finished" if is_finished(run) else "begun"
+
+
+def check_training(recipe: Recipe, dataset: DataSet, data: Path) -> None:
+    """Check that a training can begin, without beginning it; the network is built once.
+
+    Args:
+        data: path of ``dataset``, for messages.
+
+    Raises:
+        SettingsError: an unknown device, split, network or option.
+        NotFoundError, RunError, DataError: initial weights or stored boxes are missing.
+    """
+    select_runtime(recipe.device, recipe.precision)
+    for one in recipe.stage_recipes() or [recipe]:
+        _check_data(one, dataset, data)
+    if recipe.init.weights not in ("none", *IMAGENET):
+        weights_path(recipe.init.weights)
+    create_model(recipe.model.name, num_classes=len(dataset.labels), **recipe.model.options)
+
+
+def _splits(recipe: Recipe, dataset: DataSet) -> tuple[Split, Split]:
+    """The splits for training and for validation."""
+    return dataset.split(recipe.data.train_split), dataset.split(recipe.data.val_split)
+
+
+def _check_data(recipe: Recipe, dataset: DataSet, data: Path) -> None:
+    split, _ = _splits(recipe, dataset)
+    if recipe.crops.kind == "proposals" and recipe.crops.store != MAKE:
+        _given_store(recipe, split, data)
+
+
+def _given_store(recipe: Recipe, split: Split, data: Path) -> ProposalStore:
+    """The store of boxes that the recipe names."""
+    if recipe.crops.store is None:
+        raise SettingsError(
+            "crops.store is not set, and crops of proposals need one: upscore proposals make "
+            f"--data {data} --split {split.name} --out FILE.parquet, then --set "
+            "crops.store=FILE.parquet (or crops.store=make)"
+        )
+    return _open_store(Path(recipe.crops.store), split)
+
+
+def _open_store(path: Path, split: Split) -> ProposalStore:
+    store = ProposalStore.open(path)
+    store.require_photos(pair.name for pair in split.pairs)
+    return store
+
+
+def _of_stage(show: Callable[[Status], None], name: str) -> Callable[[Status], None]:
+    return lambda status: show(replace(status, stage=name))
+
+
+def is_finished(run: RunFolder) -> bool:
+    """Whether a training in this folder has used its whole budget. Raises RunError."""
+    state = run.state / "resume.pt"
+    return state.exists() and load_state(state)[0].finished
+
+
+def _order(recipe: Recipe, samples: Split) -> Order:
+    """The order in which samples are drawn."""
+    if recipe.data.sampling == "replacement":
+        return with_replacement(len(samples))
+    if isinstance(samples, CropSplit):
+        return grouped_by_image(samples.crops.photos, recipe.crops.per_read)
+    return random_order(len(samples))
+
+
+def _measure_statistics(
+    network: nn.Module,
+    settings: StatisticsSettings,
+    sampler: Sampler,
+    input_spec: InputSpec,
+    device: torch.device,
+) -> None:
+    """Measure the batch norms' statistics anew, where the recipe asks for it."""
+    if not settings.batches:
+        return
+    sampler = replace(sampler, batch=settings.size, accumulate=1, processes=1, rank=0)
+    steps = sampler.steps(0)
+    try:
+        estimate_statistics(
+            network,
+            (
+                input_spec.apply(batch.images.to(device))
+                for (batch,) in islice(steps, settings.batches)
+            ),
+        )
+    finally:
+        steps.close()  # type: ignore[attr-defined]
+
+
+def launch(runtime: Runtime, *, processes: int = 1) -> Fabric:
+    """Lightning Fabric on the device and in the precision of ``runtime``."""
+    from lightning_fabric import Fabric
+
+    fabric = Fabric(
+        accelerator=runtime.device,
+        devices=processes,
+        strategy="ddp" if processes > 1 else "auto",
+        precision=FABRIC_PRECISION[runtime.precision],  # type: ignore[arg-type]
+    )
+    fabric.launch()
+    return fabric
+
+
+def _class_weights(recipe: Recipe, split: Split) -> torch.Tensor | None:
+    kind = recipe.loss.class_weights
+    if kind == "none":
+        return None
+    if isinstance(split, CropSplit):
+        split = split.spread(WEIGHED_CROPS)
+    pixels, present = class_frequencies(split)
+    weights = median_frequency_weights(torch.from_numpy(pixels), torch.from_numpy(present))
+    return weights.sqrt() if kind == "sqrt_median_frequency" else weights
+
+
+def _prepare_folder(
+    run: RunFolder, recipe: Recipe, dataset: DataSet, data: Path, resume: bool, runtime: Runtime
+) -> None:
+    if run.is_begun(resume=resume):
+        _check_same_run(RunFolder.open(run.path), recipe, dataset)
+        return
+    make_folder(run.path)
+    write_text(run.recipe, recipe.to_yaml())
+    run.write_manifest(_manifest(recipe, dataset, data, runtime))
+
+
+def _check_same_run(run: RunFolder, recipe: Recipe, dataset: DataSet) -> None:
+    _check_same_settings(run, recipe, dataset)
+    if is_finished(run):
+        raise RunError(
+            f"{run.path}: this training is finished; evaluate it, or train into another --out"
+        )
+
+
+def _check_same_settings(run: RunFolder, recipe: Recipe, dataset: DataSet) -> None:
+    kept = build(Recipe, load_yaml(run.recipe), str(run.recipe))
+    different = setting_differences(
+        kept.model_dump(mode="json", by_alias=True), recipe.model_dump(mode="json", by_alias=True)
+    )
+    if different:
+        raise RunError(
+            f"{run.path}: was begun with other settings; a resumed run keeps its own, which "
+            f"`upscore train {run.recipe} --resume` with the same --data and --out takes. "
+            "Different: " + "; ".join(different)
+        )
+    manifest = run.read_manifest()
+    trained_on = manifest.get("data", {}).get("fingerprint")
+    if trained_on != dataset.fingerprint():
+        raise RunError(
+            f"{run.path}: was begun on another data set ({manifest.get('data', {}).get('path')}, "
+            f"fingerprint {trained_on}) than {dataset.root} (fingerprint {dataset.fingerprint()})"
+        )
+
+
+def setting_differences(kept: dict[str, Any], given: dict[str, Any], prefix: str = "") -> list[str]:
+    """The settings that differ between two recipes as JSON, a line each, in dotted keys."""
+    lines = []
+    for key in kept:
+        ours, theirs = kept[key], given.get(key)
+        if isinstance(ours, dict) and isinstance(theirs, dict):
+            every = {**dict.fromkeys(theirs), **ours}
+            lines += setting_differences(every, theirs, f"{prefix}{key}.")
+        elif ours != theirs:
+            before, now = ("null" if value is None else value for value in (ours, theirs))
+            lines.append(f"{prefix}{key} is {before} in the run, {now} now")
+    return lines
+
+
+def _manifest(recipe: Recipe, dataset: DataSet, data: Path, runtime: Runtime) -> dict[str, Any]:
+    labels: Labels = dataset.labels
+    return {
+        **describe_start(),
+        "device": runtime.device,
+        "precision": runtime.precision,
+        "threads": torch.get_num_threads(),
+        "seed": recipe.seed,
+        "data": {
+            "path": str(data),
+            "layout": dataset.layout,
+            "fingerprint": dataset.fingerprint(),
+            "splits": {name: len(pairs) for name, pairs in dataset.splits.items()},
+            "train_split": recipe.data.train_split,
+            "val_split": recipe.data.val_split,
+            "num_trained_and_validated": num_common(*_splits(recipe, dataset)),
+            "classes": list(labels.names),
+        },
+    }

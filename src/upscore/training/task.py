@@ -1,0 +1,105 @@
+"""What the training loop is given: settings, a source of batches, and what is learnt from them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+from torch import Tensor, nn
+
+from upscore.core.crop_geometry import CropGeometry
+from upscore.core.images import InputSpec
+from upscore.core.labels import VOID, Labels
+from upscore.models.checkpoint import save_model
+from upscore.training.loss import cross_entropy_sum
+from upscore.training.optim import OptimSettings, ScheduleSettings
+from upscore.training.recipe import BudgetSettings
+from upscore.training.sample_stream import Batch
+
+
+class TrainerSettings(Protocol):
+    """The settings of a training that its loop uses; a :class:`Recipe` has them."""
+
+    @property
+    def optim(self) -> OptimSettings: ...
+    @property
+    def schedule(self) -> ScheduleSettings: ...
+    @property
+    def budget(self) -> BudgetSettings: ...
+    @property
+    def average(self) -> float: ...
+    @property
+    def log_every(self) -> int: ...
+    @property
+    def save_every(self) -> int: ...
+    @property
+    def seed(self) -> int: ...
+
+
+class BatchSource(Protocol):
+    """An endless stream of batches; those of an iteration are always the same."""
+
+    @property
+    def step_size(self) -> int:
+        """Samples of one optimiser step, over all processes."""
+        ...
+
+    @property
+    def num_samples(self) -> int:
+        """Samples of one epoch."""
+        ...
+
+    def steps(self, first_iteration: int) -> Iterator[list[Batch]]:
+        """A generator of this process's batches of each step from ``first_iteration`` on."""
+        ...
+
+    def names(self, iteration: int) -> list[str]:
+        """Names of this process's samples in one step."""
+        ...
+
+
+class Task(Protocol):
+    """What a network learns."""
+
+    def num_targets(self, batch: Batch) -> int:
+        """What the loss of a step is divided by, summed over its batches; 0: not divided."""
+        ...
+
+    def loss(self, network: nn.Module, batch: Batch) -> Tensor:
+        """Loss of a batch on the network's device: a scalar, summed over its targets."""
+        ...
+
+    def save(self, folder: Path, network: nn.Module) -> None:
+        """Write the weights so that prediction can load them."""
+        ...
+
+
+@dataclass(frozen=True)
+class Segmentation:
+    """Semantic segmentation by pixel cross-entropy, void pixels ignored.
+
+    Attributes:
+        class_weights: (C,) float32 on the network's device, or None.
+        mean: divide the loss by the valid pixels of the step, else it is their sum.
+        crops: geometry of the crops that the network is trained on, for its config.json.
+    """
+
+    labels: Labels
+    input_spec: InputSpec
+    class_weights: Tensor | None
+    mean: bool
+    crops: CropGeometry | None = None
+
+    def num_targets(self, batch: Batch) -> int:
+        return int((batch.labels != VOID).sum()) if self.mean else 0
+
+    def loss(self, network: nn.Module, batch: Batch) -> Tensor:
+        scores = network(self.input_spec.apply(batch.images))
+        return cross_entropy_sum(scores, batch.labels, self.class_weights)
+
+    def save(self, folder: Path, network: nn.Module) -> None:
+        save_model(
+            folder, network, labels=self.labels, input_spec=self.input_spec, crops=self.crops
+        )

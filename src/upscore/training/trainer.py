@@ -1,0 +1,554 @@
+"""The training loop. It reads like the papers': zero_grad, forward, backward, step."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor, nn
+
+from upscore.core.files import write_json
+from upscore.core.progress import Notice
+from upscore.core.run_folder import RunFolder
+from upscore.core.runtime import peak_memory_bytes
+from upscore.errors import WorkError
+from upscore.training.expected import Documented, Rate, counted, timed
+from upscore.training.graceful_stop import GracefulStop
+from upscore.training.log import RunLog
+from upscore.training.optim import make_optimizers, schedule_factor, set_learning_rate
+from upscore.training.sample_stream import Batch
+from upscore.training.state import Clock, Position, load_state, save_state
+from upscore.training.task import BatchSource, Task, TrainerSettings
+from upscore.training.weight_average import WeightAverage
+
+if TYPE_CHECKING:
+    from lightning_fabric import Fabric
+
+VALIDATIONS = 5  # over the budget, where the recipe does not say
+VALIDATED_SHARE = 0.1  # of a budget in minutes that validations may take, all together
+SANITY_IMAGES = 2  # of the validation, before the first step: a broken validation fails at once
+
+
+@dataclass(frozen=True)
+class Validation:
+    """Scores of one validation, each in [0, 1] or None where nothing was valid."""
+
+    miou: float | None
+    pixel_accuracy: float | None
+    seconds: float
+    images: int
+
+
+Validate = Callable[[nn.Module, int | None], Validation]
+"""(network, use only so many photos) -> scores. Given from outside: training imports no metric."""
+
+
+@dataclass(frozen=True)
+class ValidationPlan:
+    """How a training is validated.
+
+    Attributes:
+        validate: gives the scores of a network.
+        num_images: photos of the validation.
+        every: iterations between validations; None: five times over the budget.
+        times: validations over the whole budget, evenly spread; None: ``every`` or five.
+        limit: use only so many photos; None: all.
+    """
+
+    validate: Validate
+    num_images: int
+    every: int | None = None
+    times: int | None = None
+    limit: int | None = None
+
+
+@dataclass(frozen=True)
+class Status:
+    """What a display shows."""
+
+    iteration: int
+    fraction: float
+    loss: float | None
+    lr: float
+    images_per_second: float
+    seconds_left: float | None
+    memory_mib: int
+    best: float | None
+    phase: str
+    stage: str = ""
+    notices: tuple[Notice, ...] = ()
+    """Said once, such as what the budget will come to."""
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How a session of training ended."""
+
+    iteration: int
+    seconds: float
+    best: float | None
+    best_iteration: int
+    last: float | None
+    interrupted: bool
+
+
+class Training:
+    """One run: network, data, optimiser, and their state in a run folder.
+
+    Args:
+        settings: optimiser, schedule, budget and so on.
+        task: loss of a batch, and how weights are saved.
+        source: where batches come from.
+        model_folder: of the weights to use: the best on validation, or the last without one.
+        validation: None: the training is not validated.
+        documented: the score that the budget is compared with.
+        finish: called with the network to keep when the budget is used up, before the last
+            validation.
+        show: called with the progress after each step.
+    """
+
+    def __init__(
+        self,
+        settings: TrainerSettings,
+        *,
+        run: RunFolder,
+        fabric: Fabric,
+        model: nn.Module,
+        task: Task,
+        source: BatchSource,
+        model_folder: Path,
+        validation: ValidationPlan | None = None,
+        finish: Callable[[nn.Module], None] = lambda _: None,
+        documented: Documented = Documented(),  # noqa: B008 - frozen
+        show: Callable[[Status], None] = lambda _: None,
+    ) -> None:
+        self.settings, self.run, self.fabric, self.show = settings, run, fabric, show
+        self.task, self.source, self.model_folder = task, source, model_folder
+        self.validation, self._finish = validation, finish
+        self.device = fabric.device
+        self.model = model.to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.average = WeightAverage(self.model, settings.average) if settings.average else None
+        optimizers = make_optimizers(model, settings.optim)
+        self.network, *self.optimizers = fabric.setup(self.model, *optimizers)
+        self._scaler = getattr(fabric.strategy.precision, "scaler", None)  # of fp16
+        self.position = Position()
+        self.documented = documented
+        self._rate = None if settings.budget.minutes is None else Rate()  # until it is known
+        self.validation_seconds = 0.0  # what one takes, as far as is known
+        self.bad_iteration = torch.full((), -1, dtype=torch.int64, device=self.device)
+        self.last_score: float | None = None
+        self._window: Tensor | None = None  # sum of losses that the position does not hold yet
+        self._shown_loss: float | None = None
+        self._stop = GracefulStop()
+
+    # -- budget ---------------------------------------------------------------------------------
+
+    @property
+    def total_iterations(self) -> int | None:
+        """Optimiser steps of the whole budget; None for a budget in minutes."""
+        budget = self.settings.budget
+        if budget.iterations is not None:
+            return budget.iterations
+        if budget.epochs is not None:
+            samples = budget.epochs * self.source.num_samples
+            return max(1, math.ceil(samples / self.source.step_size))
+        return None
+
+    def fraction(self, clock: Clock) -> float:
+        """Used part of the budget, in [0, 1]. Every process gets that of the first."""
+        total = self.total_iterations
+        if total is not None:
+            return min(1.0, self.position.iteration / total)
+        assert self.settings.budget.minutes is not None
+        whole = 60.0 * self.settings.budget.minutes  # of which the last validation is kept back
+        usable = max(1.0, whole - min(self.validation_seconds, VALIDATED_SHARE * whole))
+        seconds = clock.seconds
+        if self.fabric.world_size > 1:
+            seconds = float(self.fabric.broadcast(seconds))
+        return min(1.0, seconds / usable)
+
+    # -- the loop -------------------------------------------------------------------------------
+
+    def fit(self) -> Outcome:
+        """Train to the end of the budget, or until Ctrl-C; resumes from the folder's state.
+
+        Raises:
+            WorkError: the loss is not finite; names the iteration and the files of the batch.
+        """
+        self._restore()
+        clock = Clock(self.position.seconds)
+        log = RunLog(self.run.log, after_iteration=self.position.iteration) if self._first else None
+        self._sanity_check(clock)
+        steps = self.source.steps(self.position.iteration)
+        session_start, session_iteration = clock.seconds, self.position.iteration
+        at = self.position
+        try:
+            with self._stop.listening():
+                fraction, lr = self.fraction(clock), 0.0
+                while fraction < 1.0 and not self._stopping():
+                    begin = clock.seconds
+                    batches = next(steps)
+                    factor = schedule_factor(self.settings.schedule, fraction, at.cuts)
+                    lr = self.settings.optim.lr * factor
+                    set_learning_rate(self.optimizers, factor)
+                    loss = self._step(batches)
+                    at.iteration += 1
+                    if self.average is not None:
+                        self.average.update(self.model, at.iteration)
+                    self._add_loss(loss)
+                    fraction = self.fraction(clock)
+                    notices = self._expect(clock, fraction, begin)
+                    # the first step has a row of its own: the loss before anything is learned
+                    if at.iteration == 1 or at.iteration % self.settings.log_every == 0:
+                        self._write_row(log, clock, fraction, lr)
+                    if fraction < 1.0 and self._validation_due(fraction):
+                        self._validate_and_keep(log, clock, fraction, lr)
+                    elif at.iteration % self.settings.save_every == 0:
+                        self._save(clock)
+                    self._display(
+                        clock, fraction, lr, session_start, session_iteration, "train", notices
+                    )
+                at.finished = fraction >= 1.0
+                if at.finished:
+                    self._keep_last(log, clock, fraction, lr)
+                else:
+                    self._save(clock)
+        finally:
+            steps.close()  # type: ignore[attr-defined]
+            if log is not None:
+                log.close()
+        return Outcome(
+            at.iteration,
+            clock.seconds,
+            at.best,
+            at.best_iteration,
+            self.last_score,
+            not at.finished,
+        )
+
+    def _step(self, batches: list[Batch]) -> Tensor:
+        """One optimiser step over all batches; returns its loss (detached, on the device)."""
+        iteration = self.position.iteration
+        # dropout, too, is a function of (seed, iteration): there is no random state to save
+        torch.manual_seed(hash((self.settings.seed, iteration, self.fabric.global_rank)) % 2**63)
+        targets = sum(self.task.num_targets(batch) for batch in batches)
+        processes = self.fabric.world_size
+        if processes > 1:
+            targets = int(self._sum_over_processes(torch.tensor(targets)))
+        divisor = max(1, targets)
+
+        self.network.train()
+        for optimizer in self.optimizers:
+            optimizer.zero_grad()
+        total = torch.zeros((), device=self.device)
+        for number, batch in enumerate(batches, 1):
+            waiting = number < len(batches)
+            with self.fabric.no_backward_sync(self.network, enabled=waiting and processes > 1):
+                loss = self.task.loss(self.network, batch.to(self.device)) / divisor
+                # data-parallel gradients are averaged over processes; the loss is a sum over them
+                self.fabric.backward(loss * processes)
+            total += loss.detach()
+        if processes > 1:
+            total = self._sum_over_processes(total)
+        self._check_finite(total, iteration, batches)
+        if self.settings.optim.clip is not None:
+            (optimizer,) = self.optimizers  # muon, which has two, takes no clip
+            self.fabric.clip_gradients(self.network, optimizer, max_norm=self.settings.optim.clip)
+        self._step_optimizers()
+        return total
+
+    def _step_optimizers(self) -> None:
+        if self._scaler is None:
+            for optimizer in self.optimizers:
+                optimizer.step()
+            return
+        # Fabric would change the scale after the first of two optimisers
+        for optimizer in self.optimizers:
+            self._scaler.step(optimizer.optimizer)
+        self._scaler.update()
+
+    def _sum_over_processes(self, value: Tensor) -> Tensor:
+        total = self.fabric.all_reduce(value, reduce_op="sum")
+        assert isinstance(total, Tensor)
+        return total
+
+    # -- losses that are not finite ---------------------------------------------------------------
+
+    def _check_finite(self, loss: Tensor, iteration: int, batches: list[Batch]) -> None:
+        if self.device.type != "cpu":  # a look would wait for the GPU: note it, look when logging
+            bad = ~torch.isfinite(loss) & (self.bad_iteration < 0)
+            self.bad_iteration = torch.where(
+                bad, torch.full_like(self.bad_iteration, iteration), self.bad_iteration
+            )
+        elif not bool(torch.isfinite(loss)):
+            self._save_position_before_failure()
+            self._fail(iteration, [name for batch in batches for name in batch.names])
+
+    def _look_for_bad_loss(self) -> None:
+        if self.device.type != "cpu" and (bad := int(self.bad_iteration)) >= 0:
+            self._fail(bad, self.source.names(bad))
+
+    def _save_position_before_failure(self) -> None:
+        """On a CPU the weights are still those before the bad step: keep them."""
+        if self._first:
+            self._write_state()
+
+    def _fail(self, iteration: int, names: list[str]) -> None:
+        report = self.run.state / "not-finite.json"
+        if self._first:
+            write_json(report, {"iteration": iteration, "files": names})
+        raise WorkError(
+            f"the loss is not finite at iteration {iteration}; files of the batch: "
+            f"{', '.join(names)}. The last good state is kept in {self.run.state}; try a lower "
+            f"rate, as in --set optim.lr={self.settings.optim.lr / 10:g}, or --set precision=fp32"
+        )
+
+    # -- log, validation, state -------------------------------------------------------------------
+
+    def _add_loss(self, loss: Tensor) -> None:
+        self._window = loss.double() if self._window is None else self._window + loss.double()
+        self.position.window_count += 1
+
+    def _window_sum(self) -> float:
+        """Sum of the losses since the last row; waits for the device."""
+        if self._window is not None:
+            self.position.window_loss += float(self._window)
+            self._window = None
+        return self.position.window_loss
+
+    def _write_row(self, log: RunLog | None, clock: Clock, fraction: float, lr: float) -> None:
+        self._look_for_bad_loss()
+        at = self.position
+        self._shown_loss = self._window_sum() / max(1, at.window_count)
+        at.window_loss, at.window_count = 0.0, 0
+        if log is not None:
+            log.write({**self._columns(clock, fraction, lr), "loss": self._shown_loss})
+
+    def _columns(self, clock: Clock, fraction: float, lr: float) -> dict[str, Any]:
+        at = self.position
+        return {
+            "iteration": at.iteration,
+            "fraction": round(fraction, 6),
+            "seconds": round(clock.seconds, 3),
+            "images": at.iteration * self.source.step_size,
+            "lr": lr,
+            "memory_mib": self._memory_mib(),
+        }
+
+    def _memory_mib(self) -> int:
+        if self.device.type == "cuda":
+            return torch.cuda.max_memory_allocated(self.device) >> 20
+        return peak_memory_bytes() >> 20
+
+    def _validation_due(self, fraction: float) -> bool:
+        if self.validation is None:
+            return False
+        every = self.validation.every
+        if every is not None:
+            return self.position.iteration % every == 0
+        times = self._validations
+        before = self.position.validations  # counted in parts of the budget
+        if int(fraction * times) <= before:
+            return False
+        minutes = self.settings.budget.minutes
+        if minutes is None or self.validation.times is not None:
+            return True
+        share = self.validation_seconds / (60.0 * minutes)
+        return share <= VALIDATED_SHARE * min(fraction - before / times, 1.0 - fraction)
+
+    @property
+    def _validations(self) -> int:
+        times = None if self.validation is None else self.validation.times
+        return times or VALIDATIONS
+
+    @property
+    def _candidate(self) -> nn.Module:
+        """The weights that count: the average where there is one."""
+        return self.model if self.average is None else self.average.model
+
+    def _keep_last(self, log: RunLog | None, clock: Clock, fraction: float, lr: float) -> None:
+        """Finish, validate and save the network at the end of the budget."""
+        if self._first:
+            self._finish(self._candidate)
+        if self.validation is not None:
+            self._validate_and_keep(log, clock, fraction, lr)
+            return
+        self._look_for_bad_loss()
+        self._save_model(self.model_folder)
+        self._save(clock)
+
+    def _validate_and_keep(
+        self, log: RunLog | None, clock: Clock, fraction: float, lr: float
+    ) -> None:
+        self._look_for_bad_loss()
+        at = self.position
+        assert self.validation is not None
+        result = self._run_validation(self.validation, self.validation.limit)
+        self._note_time(result)
+        score = result.miou
+        self.last_score = score
+        at.validations = max(at.validations + 1, int(fraction * self._validations))
+        if score is not None and (at.best is None or score > at.best):
+            at.best, at.best_iteration, at.since_best = score, at.iteration, 0
+            self._save_model(self.model_folder)
+        else:
+            at.since_best += 1
+            if at.since_best >= self.settings.schedule.patience:
+                at.cuts, at.since_best = at.cuts + 1, 0
+        if at.best is None:  # nothing valid to score, yet a run must end with a model
+            self._save_model(self.model_folder)
+        if log is not None:
+            log.write(
+                {
+                    **self._columns(clock, fraction, lr),
+                    "val_miou": score,
+                    "val_pixel_accuracy": result.pixel_accuracy,
+                }
+            )
+        self._save(clock)
+
+    def _run_validation(self, plan: ValidationPlan, limit: int | None) -> Validation:
+        """Scores of the candidate on the first process; the others wait for them."""
+        result = None
+        if self._first:
+            self.model.eval()
+            result = plan.validate(self._candidate, limit)
+        if self.fabric.world_size > 1:
+            result = self.fabric.broadcast(result)
+        assert result is not None
+        return result
+
+    def _sanity_check(self, clock: Clock) -> None:
+        """Some photos through validation before the first step; tells how long it will take."""
+        if self.validation is not None:
+            for _ in range(2):  # the first time holds the network's warm-up
+                result = self._run_validation(self.validation, SANITY_IMAGES)
+            self._note_time(result)
+        notices: list[Notice] = []
+        if (total := self.total_iterations) is not None:
+            notices = counted(
+                self.settings.budget,
+                self.documented,
+                iterations=total,
+                step=self.source.step_size,
+                epoch=self.source.num_samples,
+            )
+        first = self.position.iteration  # no step of this session yet
+        self._display(clock, self.fraction(clock), 0.0, clock.seconds, first, "start", notices)
+
+    def _note_time(self, result: Validation) -> None:
+        if result.images and self.validation is not None:
+            total = self.validation.num_images
+            count = min(self.validation.limit or total, total)
+            self.validation_seconds = result.seconds / result.images * count
+
+    @property
+    def _first(self) -> bool:
+        return bool(self.fabric.is_global_zero)
+
+    def _save_model(self, folder: Path) -> None:
+        if self._first:
+            self.task.save(folder, self._candidate)
+
+    def _save(self, clock: Clock) -> None:
+        self._look_for_bad_loss()
+        self._window_sum()
+        self.position.seconds = clock.seconds
+        self._save_model(self.run.last)
+        if self._first:
+            self._write_state()
+        self.fabric.barrier()
+
+    def _write_state(self) -> None:
+        tensors: dict[str, Any] = {
+            "model": self.model.state_dict(),
+            "optimizers": [optimizer.state_dict() for optimizer in self.optimizers],
+        }
+        if self.average is not None:
+            tensors["average"] = self.average.model.state_dict()
+        if self._scaler is not None:
+            tensors["scaler"] = self._scaler.state_dict()
+        save_state(self.run.state / "resume.pt", self.position, tensors)
+
+    def _restore(self) -> None:
+        path = self.run.state / "resume.pt"
+        if not path.exists():
+            return
+        self.position, tensors = load_state(path)
+        # "network" is what states of edge networks had before they were trained by this loop
+        self.model.load_state_dict(tensors["model"] if "model" in tensors else tensors["network"])
+        for optimizer, state in zip(self.optimizers, tensors["optimizers"], strict=True):
+            optimizer.load_state_dict(state)
+        if self.average is not None:
+            self.average.model.load_state_dict(tensors["average"])
+        if self._scaler is not None and "scaler" in tensors:
+            self._scaler.load_state_dict(tensors["scaler"])
+
+    # -- display and signals ----------------------------------------------------------------------
+
+    def _expect(self, clock: Clock, fraction: float, begin: float) -> list[Notice]:
+        """What a budget in minutes will come to, once the rate is known; else nothing.
+
+        Args:
+            begin: when the iteration that has just been done began, in seconds of ``clock``.
+        """
+        minutes = self.settings.budget.minutes
+        if self._rate is None or minutes is None:
+            return []
+        if self.device.type == "cuda":
+            torch.cuda.synchronize(self.device)  # the step may still be running there
+        now = clock.seconds
+        seconds = self._rate.add(now - begin, fraction)
+        if seconds is None:
+            return []
+        self._rate = None
+        seconds = max(1e-9, seconds)
+        step, whole = self.source.step_size, 60.0 * minutes
+        every = None if self.validation is None else self.validation.every
+        if every is None:
+            validations = min(VALIDATIONS * self.validation_seconds, VALIDATED_SHARE * whole)
+            busy = 1.0 - validations / whole
+        else:
+            busy = every * seconds / (every * seconds + self.validation_seconds)
+        seconds_left = max(0.0, whole - now) if fraction < 1.0 else 0.0
+        samples = step * (self.position.iteration + round(busy * seconds_left / seconds))
+        return timed(minutes, self.documented, samples=samples, rate=step / seconds, busy=busy)
+
+    def _display(
+        self,
+        clock: Clock,
+        fraction: float,
+        lr: float,
+        start: float,
+        first: int,
+        phase: str,
+        notices: Sequence[Notice] = (),
+    ) -> None:
+        if not self._first:
+            return
+        spent = max(1e-9, clock.seconds - start)
+        images = (self.position.iteration - first) * self.source.step_size
+        left = clock.seconds / fraction * (1.0 - fraction) if fraction > 0 else None
+        self.show(
+            Status(
+                iteration=self.position.iteration,
+                fraction=fraction,
+                loss=self._shown_loss,
+                lr=lr,
+                images_per_second=images / spent,
+                seconds_left=left,
+                memory_mib=self._memory_mib(),
+                best=self.position.best,
+                phase=phase,
+                notices=tuple(notices),
+            )
+        )
+
+    def _stopping(self) -> bool:
+        if self.fabric.world_size > 1:
+            return bool(self.fabric.broadcast(self._stop.wanted))
+        return self._stop.wanted

@@ -1,0 +1,277 @@
+"""Compare several networks, pipelines or folders of label maps on the same images."""
+
+from __future__ import annotations
+
+import functools
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, TypeVar
+
+from upscore.core.failures import ITEM_ERRORS, Failure, failure_message
+from upscore.core.files import make_folder
+from upscore.core.memory import limit_onednn_cache, tune_malloc
+from upscore.core.parallel.processes import in_processes
+from upscore.core.progress import OnProgress, Progress, count_items, ignore_progress
+from upscore.core.run_folder import unique_names
+from upscore.core.runtime import cpu_name, describe_result, peak_memory_bytes
+from upscore.data import open_dataset
+from upscore.data.dataset import Split
+from upscore.errors import SettingsError, WorkError
+from upscore.inference.pipeline.settings import is_pipeline
+from upscore.metrics import comparison
+from upscore.metrics.comparison import Comparison, PackedLabels, PredictedMaps
+from upscore.metrics.comparison_files import to_json, write_comparison
+from upscore.report.figures.comparison import (
+    class_differences,
+    sizes_figure,
+    trimap_figure,
+    write_pictures,
+)
+from upscore.report.figures.scores import write_png
+from upscore.workflows.evaluate import SIZES, Sizes
+from upscore.workflows.options import DEFAULTS, SegmenterOptions
+from upscore.workflows.predictions import Predictions, open_predictions
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+
+
+@dataclass(frozen=True)
+class CompareResult:
+    """Scores of every model and their differences to the first one.
+
+    Attributes:
+        folder: where tables, figures and pictures are; None where none were written.
+    """
+
+    comparison: Comparison
+    folder: Path | None
+
+    @property
+    def failures(self) -> tuple[Failure, ...]:
+        """Images that count for no model."""
+        return self.comparison.failures
+
+    def to_dict(self) -> dict[str, Any]:
+        """Scores, differences, images and failures as JSON values."""
+        return to_json(self.comparison, {}, {})
+
+
+def compare(
+    sources: Sequence[str | Path],
+    *,
+    data: str | Path,
+    split: str = "val",
+    out: str | Path | None = None,
+    sizes: Sizes = "coco",
+    pictures: int = 10,
+    seed: int = 0,
+    options: SegmenterOptions = DEFAULTS,
+    on_progress: OnProgress = ignore_progress,
+) -> CompareResult:
+    """Score two or more sources of predictions on the same images.
+
+    Each source labels the split in a process of its own, which measures its time and memory.
+
+    Args:
+        sources: run folders, model folders, pipeline files (``pipeline.yaml:STAGE`` for one of its
+            stages) or folders of label maps. The first is the reference of all differences.
+        out: where tables, figures and pictures go; None writes nothing.
+        pictures: how many of the images with the largest differences are drawn.
+        seed: of the bootstrap.
+
+    Raises:
+        SettingsError: fewer than two sources, or options out of range.
+        WorkError: the process of a source died.
+        UpscoreError: whatever cannot be opened.
+
+    Example:
+        >>> result = upscore.compare([run, run], data=toy)
+        >>> result.comparison.differences[0].miou
+        0.0
+    """
+    data = Path(data)
+    if len(sources) < 2:
+        raise SettingsError(
+            f"a comparison needs two or more runs or pipelines, found {len(sources)}, as in: "
+            "upscore compare runs/first runs/second --data PATH"
+        )
+    if pictures < 0:
+        raise SettingsError(f"--pictures is {pictures}; allowed: 0 or more")
+    if seed < 0:
+        raise SettingsError(f"--seed is {seed}; allowed: 0 or more")
+    dataset = open_dataset(data, max_pixels=options.max_pixels)
+    part = dataset.split(split)
+    parsed = [_parse(str(source)) for source in sources]
+    names = unique_names([path if stage is None else path / stage for path, stage in parsed])
+    of_pipelines = _pipeline_options(options, [path for path, _ in parsed])
+    jobs = [
+        _Job(path, stage, data, split, of_pipelines if is_pipeline(path) else options)
+        for path, stage in parsed
+    ]
+    for done, _ in enumerate(_in_one_process(_check, jobs, "opening them"), 1):
+        on_progress(Progress("opening", done, len(jobs)))
+    if out is not None:
+        make_folder(Path(out))
+    labelled = []
+    for place, (name, job) in enumerate(zip(names, jobs, strict=True), 1):
+        stage = f"labelling {split} by {name} ({place} of {len(jobs)})"
+        labelled.append(_label(name, job, part, count_items(on_progress, stage)))
+    result = comparison.compare(
+        labelled,
+        part,
+        instances=dataset.instances,
+        bins=SIZES[sizes],
+        seed=seed,
+        progress=count_items(on_progress, "scoring"),
+    )
+    if out is None:
+        return CompareResult(result, None)
+    about = {
+        "contenders": [
+            {"path": str(job.path), "stage": job.stage, "options": job.options.to_dict()}
+            for job in jobs
+        ],
+        "data": {
+            "path": str(data),
+            "layout": dataset.layout,
+            "fingerprint": dataset.fingerprint(),
+        },
+        "machine": cpu_name(),
+        **describe_result(),
+    }
+    _write(result, labelled, part, Path(out), pictures=pictures, about=about)
+    return CompareResult(result, Path(out))
+
+
+def _parse(text: str) -> tuple[Path, str | None]:
+    """The path of a source, and the stage of a pipeline that is named after it."""
+    path = Path(text)
+    head, colon, stage = text.rpartition(":")
+    if not path.exists() and colon and Path(head).is_file():
+        return Path(head), stage
+    return path, None
+
+
+def _pipeline_options(options: SegmenterOptions, paths: Sequence[Path]) -> SegmenterOptions:
+    """Options for pipelines, without those (tile, flip, ...) that apply to runs alone.
+
+    Where all sources are pipelines the options stay, so that they are refused.
+    """
+    if all(map(is_pipeline, paths)):
+        return options
+    return replace(
+        DEFAULTS,
+        device=options.device,
+        precision=options.precision,
+        max_pixels=options.max_pixels,
+    )
+
+
+@dataclass(frozen=True)
+class _Labels:
+    """Labels of one image or an error message, seconds, and peak memory so far."""
+
+    labels: PackedLabels | str
+    seconds: float
+    peak_bytes: int
+
+
+@dataclass(frozen=True)
+class _Job:
+    """Labels images of a split by their index; runs in a process that opens the source once."""
+
+    path: Path
+    stage: str | None
+    data: Path
+    split: str
+    options: SegmenterOptions
+
+    def open(self) -> tuple[Predictions, Split]:
+        """The predictions and the split. Raises UpscoreError for what does not fit."""
+        if self.stage is not None and not is_pipeline(self.path):
+            raise SettingsError(f"{self.path}:{self.stage}: only pipeline files have stages")
+        dataset = open_dataset(self.data, max_pixels=self.options.max_pixels)
+        stages = None
+        if is_pipeline(self.path):
+            stages = () if self.stage is None else (self.stage,)
+        found = open_predictions(
+            self.path, dataset, data=self.data, stages=stages, options=self.options
+        )
+        return found, dataset.split(self.split)
+
+    def __call__(self, place: int) -> _Labels:
+        found, part = _open_once(self)
+        try:
+            sample = part.read(place)
+            begin = time.perf_counter()
+            labels = found.predict(sample, found.stages)[found.stages[0]]
+            seconds = time.perf_counter() - begin
+        except ITEM_ERRORS as error:
+            name = part.pairs[place].name
+            return _Labels(failure_message(name, error), 0.0, peak_memory_bytes())
+        return _Labels(PackedLabels.of(labels), seconds, peak_memory_bytes())
+
+
+@functools.cache
+def _open_once(job: _Job) -> tuple[Predictions, Split]:
+    limit_onednn_cache()
+    tune_malloc()
+    return job.open()
+
+
+def _check(job: _Job) -> None:
+    """Open a source, so that a missing one fails before the first one works for an hour."""
+    job.open()
+
+
+def _in_one_process(
+    work: Callable[[Item], Result], items: Iterable[Item], what: str
+) -> Iterator[tuple[Item, Result]]:
+    """One item after another in a new process, so that memory of this one stays small.
+
+    Raises:
+        WorkError: the process died. And what ``work`` raises.
+    """
+    try:
+        yield from in_processes(work, items, processes=1)
+    except WorkError as error:
+        raise WorkError(
+            f"{what}: the process died, most likely of too little memory; try a smaller --tile"
+        ) from error
+
+
+def _label(
+    name: str, job: _Job, part: Split, progress: Callable[[int, int], None]
+) -> PredictedMaps:
+    """All images of the split, in a new process."""
+    found: dict[int, _Labels] = {}
+    progress(0, len(part))
+    for place, labels in _in_one_process(job, range(len(part)), f"labelling by {name}"):
+        found[place] = labels
+        progress(len(found), len(part))
+    in_order = [found[place] for place in range(len(part))]
+    return PredictedMaps(
+        name=name,
+        maps=tuple(item.labels for item in in_order),
+        seconds=tuple(item.seconds for item in in_order if not isinstance(item.labels, str)),
+        peak_bytes=max(item.peak_bytes for item in in_order),
+    )
+
+
+def _write(
+    result: Comparison,
+    labelled: Sequence[PredictedMaps],
+    part: Split,
+    out: Path,
+    *,
+    pictures: int,
+    about: dict[str, Any],
+) -> None:
+    drawn = write_pictures(result, labelled, part, out, num=pictures)
+    write_comparison(result, out, pictures=drawn, about=about)
+    write_png(out / "per_class.png", class_differences(result))
+    write_png(out / "trimap.png", trimap_figure(result))
+    write_png(out / "sizes.png", sizes_figure(result))

@@ -1,0 +1,242 @@
+"""What the verbs of ``upscore edges`` do: train the edge network, score edge maps."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from upscore.core.failures import Failure, first_line
+from upscore.core.files import make_folder
+from upscore.core.progress import OnProgress, count_items, ignore_progress
+from upscore.core.runtime import describe_start, installed_version
+from upscore.data.formats.bsds import BSDSImage, find_bsds
+from upscore.edges.benchmark.files import (
+    edge_scores_to_dict,
+    find_edge_map,
+    read_edge_map,
+    write_edge_scores,
+)
+from upscore.edges.benchmark.score import EdgeScores, Item, Strength
+from upscore.edges.benchmark.score import evaluate_edges as score_edges
+from upscore.errors import DataError, NotFoundError, SettingsError, UpscoreError
+from upscore.proposals.sources import EDGES, REMOVED_EDGES, make_edges
+from upscore.report.figures.edges import edge_figure
+from upscore.report.figures.scores import write_png
+from upscore.training.progress import report_status
+from upscore.workflows.edge_training import EdgeRecipe, train_edge_network
+
+StrengthOf = Callable[[BSDSImage], Strength]
+"""Makes or reads the edge map of an image."""
+
+
+@dataclass(frozen=True)
+class TrainedEdges:
+    """Result of :func:`train_edges`.
+
+    Attributes:
+        iteration: optimiser steps done.
+        seconds: wall time over all sessions.
+        interrupted: stopped by Ctrl-C; the same call with ``resume`` goes on.
+        weights: ``model.safetensors``, there when the training is finished.
+    """
+
+    iteration: int
+    seconds: float
+    interrupted: bool
+    weights: Path
+
+    def to_dict(self) -> dict[str, Any]:
+        return {
+            "iteration": self.iteration,
+            "seconds": round(self.seconds, 2),
+            "interrupted": self.interrupted,
+            "weights": str(self.weights),
+        }
+
+
+def train_edges(
+    recipe: EdgeRecipe,
+    data: Path,
+    out: Path,
+    *,
+    resume: bool = False,
+    on_progress: OnProgress = ignore_progress,
+) -> TrainedEdges:
+    """Train the edge network on BSDS500 into the run folder ``out``, from random weights.
+
+    A killed training goes on from its last state and ends with the same weights. Ctrl-C saves and
+    stops.
+
+    Args:
+        data: BSDS500: folders of photos and boundaries, one a split.
+        resume: go on with the run in ``out``, or begin it.
+
+    Raises:
+        SettingsError: a split that is not there, or ``out`` is taken.
+        RunError: ``out`` holds another run than this.
+        WorkError: the loss is not finite.
+    """
+    outcome = train_edge_network(
+        recipe, data=data, out=out, resume=resume, show=report_status(on_progress)
+    )
+    return TrainedEdges(
+        outcome.iteration, outcome.seconds, outcome.interrupted, out / "model.safetensors"
+    )
+
+
+@dataclass(frozen=True)
+class EvaluatedEdges:
+    """Result of :func:`evaluate_edges`.
+
+    Attributes:
+        scores: ODS, OIS, AP, the curve, every image, failures.
+        about: data set, edges, command, seconds.
+        out: folder of scores.json, images.csv, curve.csv and precision_recall.png; None: nothing
+            was written.
+    """
+
+    scores: EdgeScores
+    about: Mapping[str, Any]
+    out: Path | None
+
+    def to_dict(self) -> dict[str, Any]:
+        return edge_scores_to_dict(self.scores, about=self.about)
+
+
+def evaluate_edges(
+    data: Path,
+    edges: str = "learned",
+    *,
+    split: str = "val",
+    model: Path | None = None,
+    out: Path | None = None,
+    thresholds: int = 99,
+    thinned: bool = False,
+    workers: int = 2,
+    on_progress: OnProgress = ignore_progress,
+) -> EvaluatedEdges:
+    """Score edge maps on BSDS500 as its benchmark does: ODS, OIS, AP.
+
+    Args:
+        data: BSDS500: folders of photos and boundaries, one a split.
+        edges: name of a detector, or a folder of edge maps of any tool.
+        model: other weights of the edge network.
+        out: folder to write to; it is made before the work.
+        thresholds: how many; 99 are customary.
+        thinned: the maps of the folder had their non-maximum suppression already.
+        workers: processes that match pixels.
+
+    Raises:
+        SettingsError: no such split, detector or folder, or an option that does not belong to it.
+        NotFoundError, DataError: the data set, or no image could be scored.
+        OutputError: cannot write.
+        WorkError: a process died.
+    """
+    if thresholds < 1:
+        raise SettingsError(f"--thresholds is {thresholds}; allowed: 1 or more")
+    if workers < 1:
+        raise SettingsError(f"--workers is {workers}; allowed: 1 or more")
+    splits = find_bsds(data)
+    if split not in splits:
+        raise SettingsError(f"{data}: no split {split!r}; it has {', '.join(splits)}")
+    images = splits[split]
+    strength_of, settings = _edge_maps(edges, model, thinned, images)
+    about = {
+        **describe_start(),
+        "upscore": installed_version("upscore"),
+        "data": str(data),
+        "split": split,
+        "edges": settings,
+    }
+    if out is not None:
+        make_folder(out)
+    begin = time.perf_counter()
+    scores = score_edges(
+        _items(images, strength_of),
+        thresholds=thresholds,
+        workers=min(workers, len(images)),
+        thinned=thinned,
+        progress=count_items(on_progress, f"edges of {split}"),
+        total=len(images),
+    )
+    about["seconds"] = round(time.perf_counter() - begin, 2)
+    if out is not None:
+        write_edge_scores(scores, out, about=about)
+        name = edges if edges in EDGES else Path(edges).resolve().name
+        write_png(out / "precision_recall.png", edge_figure({name: scores}))
+    return EvaluatedEdges(scores, about, out)
+
+
+def _edge_maps(
+    edges: str, model: Path | None, thinned: bool, images: Sequence[BSDSImage]
+) -> tuple[StrengthOf, dict[str, Any]]:
+    """What makes the edge map of an image, and its settings, for the record.
+
+    Raises:
+        SettingsError: no such detector or folder, an option that does not belong to it, or a
+            folder without a map of any of the photos.
+    """
+    if edges not in EDGES:
+        return _folder(edges, model, thinned, images)
+    if thinned:
+        raise SettingsError(
+            "--thinned is for a folder of edge maps that were thinned before; leave it out"
+        )
+    detector = make_edges(edges, model=model)
+
+    def detected(image: BSDSImage) -> Strength:
+        try:
+            strength: Strength = detector(image.read_image())[0]
+        except DataError as error:
+            path = str(image.image_path)
+            raise error if path in str(error) else DataError(f"{path}: {error}") from error
+        return strength
+
+    return detected, dict(detector.settings())
+
+
+def _folder(
+    edges: str, model: Path | None, thinned: bool, images: Sequence[BSDSImage]
+) -> tuple[StrengthOf, dict[str, Any]]:
+    folder = Path(edges)
+    if not folder.is_dir():
+        if edges in REMOVED_EDGES:
+            raise SettingsError(
+                f"--edges {edges}: OpenCV's, which is no part of upscore any more. Write its edge "
+                "maps to a folder with the script in upscore's repository, `python -m "
+                "benchmarks.peers.write_edges --model model.yml.gz --images DIR --out maps`, then "
+                "give --edges maps"
+            )
+        raise SettingsError(
+            f"--edges {edges}: no such detector and no such folder; allowed: "
+            f"{', '.join(EDGES)}, or a folder of edge maps"
+        )
+    if model is not None:
+        raise SettingsError(f"--model {model}: a folder of edge maps has no model; leave it out")
+    names = {path.stem for path in folder.iterdir()}
+    if not any(image.name in names for image in images):
+        raise SettingsError(
+            f"{folder}: no edge map of any photo; want {images[0].name}.png (grey, 8 or 16 bits) "
+            f"or {images[0].name}.npy, and so on for all {len(images)}"
+        )
+
+    def read(image: BSDSImage) -> Strength:
+        return read_edge_map(find_edge_map(folder, image.name))
+
+    return read, {"kind": "folder", "path": str(folder), "thinned": thinned}
+
+
+def _items(images: Sequence[BSDSImage], strength_of: StrengthOf) -> Iterator[Item | Failure]:
+    for index, image in enumerate(images):
+        try:
+            yield image.name, strength_of(image), image.read_boundaries()
+        except (DataError, NotFoundError) as error:
+            yield Failure(index, image.name, str(error))
+        except UpscoreError:
+            raise  # a package is missing, or a setting is wrong: so for all photos
+        except Exception as error:  # MemoryError among them
+            text = f"{image.image_path}: no edge map ({type(error).__name__}: {first_line(error)})"
+            yield Failure(index, image.name, text)

@@ -1,0 +1,157 @@
+"""Score predictions on a split of a data set: tables, figures and examples in a folder."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from upscore.core.failures import Failure
+from upscore.core.files import make_folder
+from upscore.core.progress import OnProgress, count_items, ignore_progress
+from upscore.core.runtime import describe_result
+from upscore.data import open_dataset
+from upscore.errors import SettingsError
+from upscore.metrics.evaluate import Evaluation, evaluate_stages
+from upscore.metrics.object_size import COCO_SIZES, RELATIVE_SIZES, Bins
+from upscore.metrics.score_files import write_results
+from upscore.metrics.stage_files import write_stages
+from upscore.report.examples import write_examples
+from upscore.report.figures.scores import confusion_heat_map, per_class_bars, write_png
+from upscore.workflows.options import DEFAULTS, SegmenterOptions
+from upscore.workflows.predictions import open_predictions
+
+Sizes = Literal["coco", "relative"]
+"""Small, medium and large objects as COCO has them, or by their share of the image."""
+
+SIZES: Mapping[Sizes, Bins] = {"coco": COCO_SIZES, "relative": RELATIVE_SIZES}
+
+
+@dataclass(frozen=True)
+class EvaluateResult:
+    """Scores of one network or folder of label maps, or of each stage of a pipeline.
+
+    Attributes:
+        stages: evaluations by stage; a single network has one of the name "".
+        output: the main stage.
+        own_seconds: time of each stage of a pipeline, without the stages that it builds on.
+        folder: where tables, figures and examples are.
+        is_pipeline: whether ``stages`` are those of a pipeline.
+    """
+
+    stages: Mapping[str, Evaluation]
+    output: str
+    own_seconds: Mapping[str, float]
+    folder: Path
+    is_pipeline: bool
+
+    @property
+    def main(self) -> Evaluation:
+        """The evaluation of the main stage."""
+        return self.stages[self.output]
+
+    @property
+    def miou(self) -> float | None:
+        """mIoU of the main stage in [0, 1]; None where no pixel counts."""
+        return self.main.confusion.scores().miou
+
+    @property
+    def failures(self) -> tuple[Failure, ...]:
+        """Images that could not be scored."""
+        return self.main.failures
+
+    def to_dict(self) -> dict[str, Any]:
+        """Scores by stage, failures and the folder as JSON values."""
+        return {
+            "output": self.output,
+            "stages": {
+                name: item.confusion.scores().to_json() for name, item in self.stages.items()
+            },
+            "failures": [failure.message for failure in self.failures],
+            "folder": str(self.folder),
+        }
+
+
+def evaluate(
+    source: str | Path,
+    *,
+    data: str | Path,
+    split: str = "val",
+    out: str | Path | None = None,
+    stages: Sequence[str] | None = None,
+    sizes: Sizes = "coco",
+    workers: int = 2,
+    options: SegmenterOptions = DEFAULTS,
+    on_progress: OnProgress = ignore_progress,
+) -> EvaluateResult:
+    """Score a network, every stage of a pipeline, or label maps of any tool on a split.
+
+    Args:
+        source: a run folder, a model folder, a pipeline file (.yaml), or a folder of label maps
+            (index PNG, npz, npy) named as the photos.
+        data: the data set: a folder of a known layout, or a dataset.yaml.
+        out: where results go; by default into the run folder, under ``evaluation/SPLIT``, or beside
+            the pipeline file or label folder, as ``NAME-evaluation/SPLIT``.
+        stages: of a pipeline, the stages to score; None for all, in one pass.
+        workers: threads that decode photos ahead.
+        options: how the network is used.
+
+    Returns:
+        The scores; images that could not be scored are in ``failures``.
+
+    Raises:
+        SettingsError: no such split, stages of something that is no pipeline, a bad option.
+        RunError: class names of the network and the data set differ.
+        DataError, NotFoundError, OutputError: what is missing, unreadable or cannot be written.
+
+    Example:
+        >>> result = upscore.evaluate(run, data=toy, split="val")
+        >>> 0 <= result.miou <= 1
+        True
+    """
+    source, data = Path(source), Path(data)
+    if workers < 1:
+        raise SettingsError(f"--workers is {workers}; allowed: 1 or more")
+    dataset = open_dataset(data, max_pixels=options.max_pixels)
+    part = dataset.split(split)
+    found = open_predictions(source, dataset, data=data, stages=stages, options=options)
+    folder = (found.folder if out is None else Path(out)) / (split if out is None else "")
+    make_folder(folder)  # before the work: an --out that cannot be written fails at once
+    results = evaluate_stages(
+        lambda sample: found.predict(sample, found.stages),
+        found.stages,
+        part,
+        progress=count_items(on_progress, f"evaluating {split}"),
+        workers=workers,
+        details=True,
+        instances=dataset.instances,
+        bins=SIZES[sizes],
+    )
+    own_seconds = dict(found.seconds)  # before the examples
+    about = {
+        "run": str(source),
+        "data": {
+            "path": str(data),
+            "layout": dataset.layout,
+            "fingerprint": dataset.fingerprint(),
+        },
+        "settings": found.settings,
+        **describe_result(),
+    }
+    for name, one in results.items():
+        write_results(one, folder / name, about=about | ({"stage": name} if name else {}))
+        matrix = one.confusion.matrix
+        write_png(folder / name / "confusion.png", confusion_heat_map(matrix, part.labels))
+        bars = per_class_bars(one.confusion.scores(), part.labels)
+        write_png(folder / name / "per_class.png", bars)
+    write_examples(
+        lambda sample: found.predict(sample, [found.output])[found.output],
+        part,
+        results[found.output].images,
+        folder / found.output / "examples",
+    )
+    is_pipeline = found.stages != ("",)
+    if is_pipeline:
+        write_stages(results, folder, output=found.output, seconds=own_seconds, about=about)
+    return EvaluateResult(results, found.output, own_seconds, folder, is_pipeline)

@@ -1,0 +1,89 @@
+"""Options of a trained network when it labels photos; this module imports nothing heavy."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from upscore.core.limits import DEFAULT_TILE, MAX_PIXELS
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from upscore.inference.pipeline.run import Pipeline
+    from upscore.inference.segmenter import Segmenter
+
+
+@dataclass(frozen=True)
+class NetworkOptions:
+    """How the network of a run is used."""
+
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    """Where to compute; auto takes a GPU if there is one."""
+    precision: Literal["auto", "fp32", "bf16", "fp16"] = "auto"
+    """Number format; auto takes bf16 where the hardware has it."""
+    tile: int = DEFAULT_TILE
+    """Photos with a longer side are done in overlapping tiles of this side, a multiple of 32; 0
+    for never."""
+    flip: bool = False
+    """Average over the mirrored photo too; takes twice the time."""
+    scales: tuple[float, ...] = (1.0,)
+    """Average over these sizes of the photo, as in --scales 0.75 1 1.25."""
+    max_pixels: int = MAX_PIXELS
+    """Photos with more pixels are refused."""
+
+    def load(self, run: Path) -> Segmenter:
+        """The segmenter of a run; see :func:`upscore.inference.load.load_segmenter`."""
+        from upscore.inference.load import load_segmenter
+
+        options = asdict(self)
+        del options["max_pixels"]  # an option of reading photos, not of the network
+        return load_segmenter(run, **options)
+
+    def load_pipeline(self, path: Path, stages: Sequence[str] | None) -> Pipeline:
+        """The pipeline of a file with some of its stages, or all (None).
+
+        Raises:
+            SettingsError: an option that a pipeline file sets itself (tile, flip, scales, crf).
+            UpscoreError: as :func:`upscore.inference.pipeline.run.load_pipeline`.
+        """
+        from upscore.inference.load import refuse_network_options
+        from upscore.inference.pipeline.run import load_pipeline
+
+        options = asdict(self)
+        del options["max_pixels"]
+        device, precision = options.pop("device"), options.pop("precision")
+        refuse_network_options(path, **options)
+        return load_pipeline(path, device=device, precision=precision, stages=stages)
+
+    def to_dict(self) -> dict[str, Any]:
+        """The options as JSON values for scores.json, with ``auto`` resolved."""
+        from upscore.core.runtime import select_runtime
+
+        runtime = select_runtime(self.device, self.precision)
+        return {
+            "device": runtime.device,
+            "precision": runtime.precision,
+            "tile": self.tile,
+            "flip": self.flip,
+            "scales": list(self.scales),
+        }
+
+
+@dataclass(frozen=True)
+class SegmenterOptions(NetworkOptions):
+    """The same, with a CRF around the network."""
+
+    crf: str | None = None
+    """Refine with a dense CRF: deconvnet, released, deeplab, or a YAML file of settings."""
+
+    def to_dict(self) -> dict[str, Any]:
+        if self.crf is None:
+            return super().to_dict()
+        from upscore.crf.settings import load_crf
+
+        return super().to_dict() | {"crf": load_crf(self.crf).to_json()}
+
+
+DEFAULTS = SegmenterOptions()

@@ -1,0 +1,96 @@
+"""Label photos and videos with a trained network or a pipeline."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from upscore.core.progress import OnProgress, count_items, ignore_progress
+from upscore.inference.batch_summary import Summary
+from upscore.inference.outputs import require_formats
+from upscore.inference.pipeline.settings import is_pipeline
+from upscore.inference.predict_files import predict_files
+from upscore.inference.proposal_steps import FOLDER
+from upscore.workflows.options import DEFAULTS, SegmenterOptions
+
+
+@dataclass(frozen=True)
+class PredictResult:
+    """Results of a batch of files, by kind.
+
+    Attributes:
+        summary: numbers of images, skipped files, failures, and seconds.
+        folders: the folder of each kind of result, as ``labels``.
+        is_pipeline: whether a pipeline made them.
+    """
+
+    summary: Summary
+    folders: dict[str, Path]
+    is_pipeline: bool = False
+
+    @property
+    def failures(self) -> list[tuple[Path, str]]:
+        """Files that could not be processed, each with its message."""
+        return self.summary.failures
+
+    def to_dict(self) -> dict[str, Any]:
+        """Counts, failures and folders as JSON values."""
+        return {
+            "images": self.summary.images,
+            "skipped": self.summary.skipped,
+            "failures": [message for _, message in self.failures],
+            "seconds": self.summary.seconds,
+            "folders": {name: str(path) for name, path in self.folders.items()},
+        }
+
+
+def predict(
+    run: str | Path,
+    inputs: Sequence[str | Path],
+    *,
+    out: str | Path,
+    save: Sequence[str] = ("labels", "overlay"),
+    resume: bool = False,
+    proposal_steps: Sequence[int] = (),
+    options: SegmenterOptions = DEFAULTS,
+    on_progress: OnProgress = ignore_progress,
+) -> PredictResult:
+    """Label photos, folders, patterns and videos; results go to files below ``out``.
+
+    Args:
+        run: a run folder, a model folder, or a pipeline file (.yaml).
+        save: which of labels, overlay, probabilities.
+        resume: skip files whose results are all there.
+        proposal_steps: for a pipeline with an instance_wise stage, also save its result after so
+            many boxes.
+
+    Returns:
+        Files that failed are in ``failures``; all others are done.
+
+    Raises:
+        UpscoreError: as :func:`upscore.inference.predict_files.predict_files`, or a run that
+            cannot be loaded.
+
+    Example:
+        >>> result = upscore.predict(run, [toy / "JPEGImages"], out=folder, save=["labels"])
+        >>> result.failures
+        []
+    """
+    run, out = Path(run), Path(out)
+    formats = require_formats(save)
+    summary = predict_files(
+        options.load(run),
+        inputs,
+        out,
+        save=formats,
+        resume=resume,
+        progress=count_items(on_progress, "labelling"),
+        max_pixels=options.max_pixels,
+        steps=proposal_steps,
+    )
+    folders: dict[str, Path] = {name: out / name for name in formats}
+    if proposal_steps:
+        folders["steps"] = out / FOLDER
+    return PredictResult(summary, folders, is_pipeline(run))

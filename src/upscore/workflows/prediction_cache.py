@@ -1,0 +1,93 @@
+"""Cache of a network's predictions on disk, to refine and score them many times."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from upscore.core.files import explain_os_error
+from upscore.core.labels import LabelMap, RGBImage
+from upscore.core.parallel.prefetch import prefetch
+from upscore.crf.validation import MIN_PROBABILITY
+from upscore.data.dataset import Sample
+from upscore.metrics.confusion import Matrix, count
+
+Probabilities = npt.NDArray[np.float32]
+"""(C, H, W) float32 in [0, 1] that sum to 1 over the classes."""
+
+Energies = npt.NDArray[np.float32]
+"""(C, H, W) float32, -log(probabilities)."""
+
+Refine = Callable[[RGBImage, Energies], Probabilities]
+"""A photo and its energies -> refined probabilities of the same shape."""
+
+
+class StoredPredictions:
+    """Photos, their true labels and a network's probabilities on disk, four files an image.
+
+    Memory holds two or three images, whatever their number. Probabilities are stored as float16
+    energies -log(p), which keep three digits of the smallest ones; float16 probabilities end at
+    6e-8. The network's own labels are stored too, so that rounding does not affect its score.
+
+    Args:
+        folder: an empty folder; the caller removes it.
+        table: (C,) uint8, from the network's class index to the data set's (``match_classes``).
+    """
+
+    def __init__(self, folder: Path, table: npt.NDArray[np.uint8]) -> None:
+        self.folder = folder
+        self.table = table
+        self.num_bytes = 0
+        self._num = 0
+
+    def __len__(self) -> int:
+        return self._num
+
+    def add(self, sample: Sample, probabilities: Probabilities) -> None:
+        """Store one image; its index is the number of images before it. Raises OutputError."""
+        energies = -np.log(np.maximum(probabilities, MIN_PROBABILITY))
+        arrays = {
+            "photo": sample.image,
+            "truth": sample.labels,
+            "labels": probabilities.argmax(axis=0).astype(np.uint8),
+            "energies": energies.astype(np.float16),
+        }
+        for name, array in arrays.items():
+            path = self._path(self._num, name)
+            try:
+                np.save(path, array, allow_pickle=False)
+            except OSError as error:
+                raise explain_os_error(error, path) from error
+            self.num_bytes += array.nbytes
+        self._num += 1
+
+    def matrices(self, places: Sequence[int], refine: Refine | None) -> Iterator[Matrix]:
+        """The confusion matrix (C, C) of each image in ``places``, in the data set's classes.
+
+        Args:
+            refine: applied to each image; None scores the network's own labels.
+        """
+
+        def read(place: int) -> tuple[RGBImage, Energies]:
+            energies = np.load(self._path(place, "energies"))
+            return np.load(self._path(place, "photo")), energies.astype(np.float32)
+
+        if refine is None:
+            for place in places:
+                yield self._count(place, np.load(self._path(place, "labels")))
+            return
+        # the next image is read while this one is refined
+        for place, (photo, energies) in zip(
+            places, prefetch(read, places, workers=1, depth=1), strict=True
+        ):
+            yield self._count(place, refine(photo, energies).argmax(axis=0).astype(np.uint8))
+
+    def _count(self, place: int, labels: LabelMap) -> Matrix:
+        truth: LabelMap = np.load(self._path(place, "truth"))
+        return count(truth, self.table[labels], len(self.table))
+
+    def _path(self, place: int, name: str) -> Path:
+        return self.folder / f"{place}-{name}.npy"

@@ -1,0 +1,244 @@
+"""What the verbs of ``upscore proposals`` do: make a store of boxes, measure recall, show boxes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from upscore.core.files import make_folder, write_json, write_text
+from upscore.core.images import read_image
+from upscore.core.labels import RGBImage
+from upscore.core.limits import MAX_PIXELS
+from upscore.core.parallel.processes import num_cores
+from upscore.core.progress import OnProgress, count_items, ignore_progress
+from upscore.core.runtime import describe_start, installed_version
+from upscore.data import DataSet, open_dataset
+from upscore.edges.maps import Map
+from upscore.errors import DataError, SettingsError
+from upscore.proposals.base import Proposals, ProposalSource
+from upscore.proposals.build_store import MakeSummary, Photo, make_store
+from upscore.proposals.recall import COUNTS, MIN_AREA, Recall
+from upscore.proposals.recall import measure_recall as recall_of_sources
+from upscore.proposals.sources import parse_source, photos_of
+from upscore.report.figures.proposals import boxes_figure, recall_figure
+from upscore.report.figures.scores import write_png
+
+MakeSource = Callable[[DataSet | None], ProposalSource]
+"""Makes the source of boxes; given the data set, which the boxes of the ground truth come from."""
+
+
+@dataclass(frozen=True)
+class MadeProposals:
+    """Result of :func:`make_proposals`.
+
+    Attributes:
+        path: of the store.
+        summary: photos, boxes, failures, seconds.
+    """
+
+    path: Path
+    summary: MakeSummary
+
+    def to_dict(self) -> dict[str, Any]:
+        return {
+            "path": str(self.path),
+            "photos": self.summary.photos,
+            "boxes": self.summary.boxes,
+            "computed": self.summary.computed,
+            "seconds": round(self.summary.seconds, 2),
+            "file_bytes": self.summary.file_bytes,
+            "failures": [message for _, message in self.summary.failures],
+        }
+
+
+def make_proposals(
+    data: Path,
+    make_source: MakeSource,
+    out: Path,
+    *,
+    split: str | None = None,
+    workers: int | None = None,
+    overwrite: bool = False,
+    max_pixels: int = MAX_PIXELS,
+    on_progress: OnProgress = ignore_progress,
+) -> MadeProposals:
+    """Compute the boxes of a data set once, into the store ``out``.
+
+    Boxes that are in ``out`` already are not computed again; after an interruption the same call
+    goes on from where it stopped. See :func:`upscore.proposals.build_store.make_store`.
+
+    Args:
+        data: folder of a known layout, or a dataset.yaml.
+        split: of the data set; None: all, each photo once.
+        workers: processes of one core each; None: one a core, fewer for few photos.
+        overwrite: replace a store of other settings or photos.
+
+    Raises:
+        NotFoundError, DataError, SettingsError: the data set, the source or ``out``.
+        OutputError: cannot write; what was finished stays.
+        WorkError: a process died; likewise.
+    """
+    dataset = open_dataset(data, max_pixels=max_pixels)
+    pairs = photos_of(dataset, split)
+    summary = make_store(
+        [Photo(pair.name, pair.image) for pair in pairs],
+        make_source(dataset),
+        out,
+        data={"layout": dataset.layout, "split": split, "fingerprint": dataset.fingerprint()},
+        workers=workers,
+        overwrite=overwrite,
+        progress=count_items(on_progress, "boxes"),
+        max_pixels=max_pixels,
+    )
+    return MadeProposals(out, summary)
+
+
+@dataclass(frozen=True)
+class MeasuredRecall:
+    """Result of :func:`measure_recall`.
+
+    Attributes:
+        recall: of every source.
+        about: data set and command.
+        out: folder of recall.json, recall.csv and recall.png; None: nothing was written.
+    """
+
+    recall: Recall
+    about: Mapping[str, Any]
+    out: Path | None
+
+    def to_dict(self) -> dict[str, Any]:
+        return {**self.about, **self.recall.to_json()}
+
+
+def measure_recall(
+    data: Path,
+    sources: Sequence[str],
+    *,
+    split: str = "val",
+    out: Path | None = None,
+    counts: Sequence[int] = COUNTS,
+    min_area: int = MIN_AREA,
+    model: Path | None = None,
+    workers: int | None = None,
+    max_pixels: int = MAX_PIXELS,
+    on_progress: OnProgress = ignore_progress,
+) -> MeasuredRecall:
+    """Measure how many annotated objects the boxes of several sources find.
+
+    Args:
+        data: folder of a known layout, or a dataset.yaml.
+        sources: as :func:`upscore.proposals.sources.parse_source` reads them.
+        out: folder to write to; it is made before the work.
+        counts: numbers of boxes; sources are asked for the largest.
+        min_area: objects with fewer pixels are left out.
+        model: other weights of the edge network.
+        workers: processes of one core each; None: one a core.
+
+    Raises:
+        NotFoundError, DataError, SettingsError: the data set, a source or a number.
+        OutputError: cannot write.
+        WorkError: every photo with objects failed, or a process died.
+    """
+    if workers is not None and workers < 1:
+        raise SettingsError(f"--workers is {workers}; allowed: 1 or more")
+    if not counts or min(counts) < 1:
+        raise SettingsError(
+            f"--counts are {tuple(counts)}; want one or more numbers of 1 or more boxes"
+        )
+    if model is not None and not any(_takes_model(text) for text in sources):
+        raise SettingsError(f"--model {model}: no source needs it; name one, as edge-boxes:learned")
+    about = {**describe_start(), "upscore": installed_version("upscore")}
+    dataset = open_dataset(data, max_pixels=max_pixels)
+    chosen = {
+        text: parse_source(text, max_boxes=max(counts), model=model, data=dataset)
+        for text in sources
+    }
+    if out is not None:
+        make_folder(out)
+    result = recall_of_sources(
+        dataset,
+        split,
+        chosen,
+        counts=counts,
+        min_area=min_area,
+        processes=workers or num_cores(),
+        progress=count_items(on_progress, "finding objects"),
+    )
+    about["data"] = {"path": str(data), "split": split, "fingerprint": dataset.fingerprint()}
+    measured = MeasuredRecall(result, about, out)
+    if out is not None:
+        write_json(out / "recall.json", measured.to_dict())
+        write_text(out / "recall.csv", result.to_csv())
+        write_png(out / "recall.png", recall_figure(result))
+    return measured
+
+
+def _takes_model(text: str) -> bool:
+    name, _, rest = text.partition(":")
+    return name == "edge-boxes" and rest.split(",")[0] in ("", "learned")
+
+
+@dataclass(frozen=True)
+class ShownProposals:
+    """Result of :func:`show_proposals`.
+
+    Attributes:
+        path: of the picture.
+        shown: boxes that it shows.
+        found: boxes that the source found.
+    """
+
+    path: Path
+    shown: int
+    found: int
+
+    def to_dict(self) -> dict[str, Any]:
+        return {"path": str(self.path), "shown": self.shown, "found": self.found}
+
+
+def show_proposals(
+    image: Path,
+    source: ProposalSource,
+    out: Path,
+    *,
+    title: str,
+    boxes: int = 10,
+    max_pixels: int = MAX_PIXELS,
+) -> ShownProposals:
+    """Draw the best boxes of a photo to a PNG, beside the edge map where the source has one.
+
+    Args:
+        title: name of the source, for the title of the picture.
+        boxes: how many, the best.
+
+    Raises:
+        SettingsError: ``boxes`` below 1.
+        NotFoundError, DataError: no such photo, or no boxes of it.
+        OutputError: cannot write.
+    """
+    if boxes < 1:
+        raise SettingsError(f"--boxes is {boxes}; allowed: 1 or more")
+    photo = read_image(image, max_pixels=max_pixels)
+    try:
+        found, strength = _boxes_and_edges(source, photo, image.stem)
+    except DataError as error:
+        raise DataError(f"{image}: {error}") from error
+    best = found.top(boxes)
+    title = f"{image.name}: {title}, best {len(best)} of {len(found)} boxes"
+    write_png(out, boxes_figure(photo, best, title=title, strength=strength))
+    return ShownProposals(out, len(best), len(found))
+
+
+def _boxes_and_edges(
+    source: ProposalSource, photo: RGBImage, name: str
+) -> tuple[Proposals, Map | None]:
+    """The boxes, and the edge map of a source that has one."""
+    from upscore.proposals.edge_boxes.edge_boxes import EdgeBoxes
+
+    if not isinstance(source, EdgeBoxes):
+        return source(photo, name=name), None
+    strength, orientation = source.edges(photo)
+    return source.from_edges(strength, orientation), strength

@@ -1,0 +1,53 @@
+"""Write one self-contained HTML page about a run, or comparing several."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from upscore.core.files import write_text
+from upscore.core.run_folder import RunFolder
+from upscore.errors import SettingsError
+from upscore.report.page import comparison_page, run_page
+from upscore.report.run_data import read_run
+
+
+@dataclass(frozen=True)
+class ReportResult:
+    """The page that was written, and its size in bytes."""
+
+    page: Path
+    size: int
+
+    def to_dict(self) -> dict[str, Any]:
+        """The path and size as JSON values."""
+        return {"page": str(self.page), "size": self.size}
+
+
+def report(runs: Sequence[str | Path], *, out: str | Path | None = None) -> ReportResult:
+    """Write the page of one run folder, or one that compares several.
+
+    Args:
+        out: the page; None for ``report.html`` in the run folder. A comparison needs it.
+
+    Raises:
+        SettingsError: no run, or no place for a comparison.
+        NotFoundError, RunError: a folder that is no run, or damaged.
+        OutputError: the page cannot be written.
+    """
+    folders = [Path(run) for run in runs]
+    if not folders:
+        raise SettingsError("name a run folder, as in: upscore report runs/first")
+    if out is None and len(folders) > 1:
+        raise SettingsError(
+            f"a comparison of {len(folders)} runs needs a place to go: add --out comparison.html"
+        )
+    target = RunFolder(folders[0]).report if out is None else Path(out)
+    if target.is_dir():
+        raise SettingsError(f"--out {target} is a folder; name a file, as in {target}/report.html")
+    data = [read_run(folder) for folder in folders]
+    page = run_page(data[0]) if len(data) == 1 else comparison_page(data)
+    write_text(target, page)
+    return ReportResult(target, len(page.encode()))

@@ -1,0 +1,340 @@
+"""Train a recipe once for each combination of settings, each in a process of its own."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import IO, Any
+
+from upscore.core.files import make_folder, read_json, refuse_newer
+from upscore.core.parallel.processes import num_cores
+from upscore.core.progress import Notice, OnProgress, Progress, ignore_progress
+from upscore.core.run_folder import RunFolder
+from upscore.core.runtime import command_line, installed_version
+from upscore.data import DataSet, open_dataset
+from upscore.errors import InterruptedWorkError, SettingsError, UpscoreError
+from upscore.report.sweep_tables import (
+    FILE,
+    FORMAT_VERSION,
+    Group,
+    SweptRun,
+    grouped,
+    read_swept,
+    write_sweep,
+)
+from upscore.training.setup import RunStatus, check_training, run_status, setting_differences
+from upscore.workflows.sweep_grid import SweepConfig, SweepGrid, make_grid
+
+TRAIN = (sys.executable, "-m", "upscore.workflows.train_process", "train")
+"""The command of a training; its arguments follow."""
+
+
+@dataclass(frozen=True)
+class SweepResult:
+    """The trainings of a sweep.
+
+    Attributes:
+        runs: all trainings, the last swept setting changing fastest.
+        num_finished_before: how many were finished when the sweep began.
+        folder: run folders, tables and logs.
+    """
+
+    runs: tuple[SweptRun, ...]
+    num_finished_before: int
+    folder: Path
+
+    @property
+    def groups(self) -> list[Group]:
+        """Means over seeds, one group for each combination of the other settings."""
+        return grouped(self.runs)
+
+    @property
+    def failed(self) -> tuple[SweptRun, ...]:
+        """Trainings that failed; ``message`` says why."""
+        return tuple(run for run in self.runs if run.status == "failed")
+
+    def to_dict(self) -> dict[str, Any]:
+        """Runs, means over seeds and the folder as JSON values."""
+        return {
+            "runs": [asdict(run) for run in self.runs],
+            "groups": [asdict(group) for group in self.groups],
+            "folder": str(self.folder),
+        }
+
+
+def sweep(
+    recipe: str | Path,
+    *,
+    data: str | Path,
+    out: str | Path,
+    assignments: Sequence[str],
+    processes: int = 1,
+    on_progress: OnProgress = ignore_progress,
+) -> SweepResult:
+    """Train a recipe once for each combination of settings, and compare the runs.
+
+    The same call continues a stopped sweep: finished trainings stay, failed ones are tried again.
+    What the trainings print goes to files in ``out/logs``.
+
+    Args:
+        recipe: name of a shipped recipe, or a YAML file.
+        data: the data set: a folder of a known layout, or a dataset.yaml.
+        out: folder for a run folder of each training, tables and logs.
+        assignments: ``KEY=VALUE,VALUE`` settings, as in :func:`make_grid`.
+        processes: trainings at the same time, each on its part of the cores.
+        on_progress: counts finished trainings; notices are lines of single trainings. Called from
+            several threads, one call at a time.
+
+    Raises:
+        SettingsError: settings that do not fit, nothing to sweep, or ``out`` holds something else.
+        RunError: a run folder in ``out`` holds another training, or is damaged.
+        DataError, NotFoundError: the data set, weights or boxes cannot be read.
+        InterruptedWorkError: Ctrl-C; everything is saved.
+        OutputError: ``out`` cannot be written.
+    """
+    if processes < 1:
+        raise SettingsError(f"--processes is {processes}; allowed: 1 or more")
+    recipe, data, out = str(recipe), Path(data), Path(out)
+    grid = make_grid(recipe, assignments)
+    dataset = open_dataset(data)
+    _check_recipes(grid, dataset, data)
+    about = _about(recipe, grid, data, dataset)
+    _check_folder(out, about)
+    statuses = _run_statuses(out, grid, dataset)
+    make_folder(out)
+
+    runs: dict[str, SweptRun] = {}
+    for config in grid.configs:
+        runs[config.name] = (
+            read_swept(out / config.name, config.settings)
+            if statuses[config.name] == "finished"
+            else SweptRun(config.name, config.settings, "waiting")
+        )
+    write_sweep(list(runs.values()), out, about=about)
+    waiting = [config for config in grid.configs if statuses[config.name] != "finished"]
+    num_before = len(grid.configs) - len(waiting)
+    lock = threading.Lock()
+
+    def report(*lines: str) -> None:
+        with lock:
+            done = sum(run.status != "waiting" for run in runs.values())
+            on_progress(Progress("trainings", done, len(runs), notices=tuple(map(Notice, lines))))
+
+    def ended(config: SweepConfig, problem: str | None) -> None:
+        runs[config.name] = (
+            read_swept(out / config.name, config.settings)
+            if problem is None
+            else SweptRun(config.name, config.settings, "failed", message=problem)
+        )
+        write_sweep(list(runs.values()), out, about=about)
+        report()
+
+    report()
+    try:
+        _Trainings(recipe, data, out, processes, report).run_all(waiting, ended)
+    except KeyboardInterrupt as error:
+        raise InterruptedWorkError(
+            "stopped; everything is saved. Go on with the same command"
+        ) from error
+    return SweepResult(tuple(runs.values()), num_before, out)
+
+
+def _check_recipes(grid: SweepGrid, dataset: DataSet, data: Path) -> None:
+    """All checks that need no training. Raises SettingsError with every problem."""
+    problems: dict[str, None] = {}
+    checked: set[str] = set()
+    for config in grid.configs:
+        content = config.recipe.model_dump(mode="json", by_alias=True)
+        used = {key: content[key] for key in
+                ("model", "init", "data", "crops", "stages", "device", "precision")}  # fmt: skip
+        key = json.dumps(used, sort_keys=True, default=str)
+        if key in checked:
+            continue
+        checked.add(key)
+        try:
+            check_training(config.recipe, dataset, data)
+        except UpscoreError as error:
+            problems[f"{config.name}: {error}"] = None
+    if problems:
+        raise SettingsError("\n".join(problems))
+
+
+def _about(recipe: str, grid: SweepGrid, data: Path, dataset: DataSet) -> dict[str, Any]:
+    return {
+        "recipe": recipe,
+        "swept": {key: list(values) for key, values in grid.swept.items()},
+        "base": grid.base(),
+        "data": {
+            "path": str(data),
+            "layout": dataset.layout,
+            "fingerprint": dataset.fingerprint(),
+        },
+        "command": command_line(),
+        "upscore": installed_version("upscore"),
+    }
+
+
+def _check_folder(out: Path, about: dict[str, Any]) -> None:
+    """Refuse a folder of another sweep; the same sweep may have more values than before.
+
+    Raises:
+        SettingsError: the folder holds another sweep, or something else.
+    """
+    path = out / FILE
+    if not path.exists():
+        if out.exists() and (not out.is_dir() or any(out.iterdir())):
+            raise SettingsError(f"{out}: exists and is no sweep; choose another --out")
+        return
+    kept = read_json(path)
+    refuse_newer(path, kept, FORMAT_VERSION)
+    before = list(kept.get("swept") or ())
+    if before != list(about["swept"]):
+        raise SettingsError(
+            f"{out}: holds another sweep, of {', '.join(before)} and not of "
+            f"{', '.join(about['swept'])}; choose another --out"
+        )
+    different = setting_differences(kept.get("base") or {}, about["base"])
+    fingerprint = (kept.get("data") or {}).get("fingerprint")
+    if fingerprint != about["data"]["fingerprint"]:
+        different.append(
+            f"data set {(kept.get('data') or {}).get('path')} (fingerprint {fingerprint}) in the "
+            f"run, {about['data']['path']} ({about['data']['fingerprint']}) now"
+        )
+    if different:
+        raise SettingsError(
+            f"{out}: holds another sweep; choose another --out. Different: {'; '.join(different)}"
+        )
+
+
+def _run_statuses(out: Path, grid: SweepGrid, dataset: DataSet) -> dict[str, RunStatus]:
+    """State of each training. Raises SettingsError or RunError where its folder is another's."""
+    return {
+        config.name: run_status(RunFolder(out / config.name), config.recipe, dataset)
+        for config in grid.configs
+    }
+
+
+class _Trainings:
+    """Trainings in processes of their own, some at a time.
+
+    Each process has its own memory, and one that dies takes no other along. They are in sessions of
+    their own, so that Ctrl-C reaches this process alone, which then closes their standard input
+    (see :mod:`upscore.workflows.train_process`) and waits until they have saved.
+
+    ``report`` is called with each line of progress; logs are in ``out/logs``.
+    """
+
+    def __init__(
+        self, recipe: str, data: Path, out: Path, processes: int, report: Callable[[str], None]
+    ) -> None:
+        self.recipe, self.data, self.out, self.processes = recipe, data, out, processes
+        self._report = report
+        self._lock = threading.Lock()
+        self._stopped = False
+        self._running: list[subprocess.Popen[str]] = []
+
+    def run_all(
+        self, configs: Sequence[SweepConfig], ended: Callable[[SweepConfig, str | None], None]
+    ) -> None:
+        """Train all; calls ``ended`` in this thread with each, and its error message or None."""
+        with ThreadPoolExecutor(self.processes, thread_name_prefix="sweep") as pool:
+            futures = {pool.submit(self._run, config): config for config in configs}
+            try:
+                for future in as_completed(futures):
+                    ended(futures[future], future.result())
+            except BaseException:
+                self._stop()
+                pool.shutdown(wait=False, cancel_futures=True)
+                raise
+
+    def _stop(self) -> None:
+        with self._lock:
+            self._stopped = True
+            for child in self._running:
+                assert child.stdin is not None
+                child.stdin.close()
+
+    def _run(self, config: SweepConfig) -> str | None:
+        log = self.out / "logs" / f"{config.name}.txt"
+        make_folder(log.parent)
+        with log.open("a", encoding="utf-8") as stream:
+            begin = stream.tell()
+            child = self._begin(config, stream)
+            if child is None:
+                return "stopped"
+            error = None
+            with child:
+                assert child.stdout is not None
+                for line in child.stdout:
+                    event = json.loads(line)
+                    error = event.get("error", error)
+                    text = event_text(event)
+                    stream.write(f"{text}\n")
+                    stream.flush()
+                    if "error" not in event:
+                        self._report(f"{config.name}: {text}")
+                code = child.wait()
+                with self._lock:
+                    self._running.remove(child)
+        if code == 0:
+            return None
+        with log.open("rb") as written:
+            written.seek(begin)
+            lines = written.read().decode("utf-8", "replace").splitlines()
+        return failure_reason(error, lines, code)
+
+    def _begin(self, config: SweepConfig, log: IO[str]) -> subprocess.Popen[str] | None:
+        command = [
+            *TRAIN, self.recipe, "--data", str(self.data), "--out", str(self.out / config.name),
+            "--resume", "--set", *config.assignments,
+        ]  # fmt: skip
+        with self._lock:
+            if self._stopped:
+                return None
+            child = subprocess.Popen(
+                command,
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=log,
+                text=True,
+                encoding="utf-8",
+                errors="replace",
+                env=os.environ | self._cores(),
+                start_new_session=True,
+            )
+            self._running.append(child)
+        return child
+
+    def _cores(self) -> dict[str, str]:
+        """The thread counts of each training, unless the user has set them."""
+        if self.processes == 1:
+            return {}
+        part = str(max(1, num_cores() // self.processes))
+        names = ("OMP_NUM_THREADS", "NUMBA_NUM_THREADS")
+        return {name: part for name in names if name not in os.environ}
+
+
+def event_text(event: dict[str, Any]) -> str:
+    """An event of a training process as a line."""
+    if "progress" in event:
+        return f"{event['progress']:.0%} {event['text']}"
+    return str(event.get("notice", event.get("error")))
+
+
+def failure_reason(error: str | None, lines: Sequence[str], code: int) -> str:
+    """Why a training failed: its error, the signal that ended it, or the last line of its log."""
+    if code < 0:
+        name = signal.Signals(-code).name
+        return f"ended by {name}" + (", most likely of too little memory" if code == -9 else "")
+    if error is not None:
+        return " ".join(line.strip() for line in error.splitlines() if line.strip())
+    written = [line for line in lines if line.strip()]
+    return f"exit status {code}" + (f": {written[-1].strip()}" if written else "")

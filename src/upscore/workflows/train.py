@@ -1,0 +1,134 @@
+"""Train a network on a data set into a run folder, validated by the ordinary evaluation."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from torch import nn
+
+from upscore.core.images import InputSpec
+from upscore.core.progress import OnProgress, ignore_progress
+from upscore.core.runtime import Runtime
+from upscore.data import Split
+from upscore.errors import DataError, SettingsError
+from upscore.inference.whole_image import WholeImage
+from upscore.metrics.evaluate import evaluate
+from upscore.training import setup
+from upscore.training.progress import report_status
+from upscore.training.recipe import Recipe, load_recipe
+from upscore.training.trainer import Validate, Validation
+
+
+@dataclass(frozen=True)
+class TrainResult:
+    """How a training ended.
+
+    Attributes:
+        iterations: optimiser steps so far, those before it was resumed included; of a recipe of
+            stages, those of the stage that was trained last.
+        seconds: wall time so far, validations included; of a recipe of stages, of all of them.
+        best, best_iteration: highest validation mIoU in [0, 1], and where it was reached.
+        last: mIoU of the last validation. Scores are None where no pixel counts.
+        interrupted: whether Ctrl-C or SIGTERM ended it; ``resume=True`` continues it.
+        run: the run folder.
+    """
+
+    iterations: int
+    seconds: float
+    best: float | None
+    best_iteration: int
+    last: float | None
+    interrupted: bool
+    run: Path
+
+    def to_dict(self) -> dict[str, Any]:
+        """Every field as JSON values."""
+        return {**vars(self), "run": str(self.run)}
+
+
+def train(
+    recipe: str | Path | Recipe,
+    *,
+    data: str | Path,
+    out: str | Path,
+    assignments: Sequence[str] = (),
+    resume: bool = False,
+    on_progress: OnProgress = ignore_progress,
+) -> TrainResult:
+    """Train a network on labelled photos into the run folder ``out``.
+
+    Ctrl-C or SIGTERM ends the training after the current step with everything saved, where this is
+    called in the main thread.
+
+    Args:
+        recipe: name of a shipped recipe, a YAML file, or a :class:`Recipe`.
+        data: the data set: a folder of a known layout, or a dataset.yaml.
+        assignments: ``KEY=VALUE`` changes of a named recipe, as ``budget.minutes=12``.
+        resume: continue the training in ``out``, or begin it where there is none yet.
+        on_progress: gets a :class:`~upscore.training.progress.TrainingProgress` after each step.
+
+    Raises:
+        SettingsError: a setting, split, device or network option that is not there, or ``out`` is
+            taken.
+        RunError: ``out`` holds another run than this, a finished or a damaged one.
+        DataError, NotFoundError: photos, masks, weights or boxes that cannot be read.
+        WorkError: the loss is not finite.
+        OutputError: ``out`` cannot be written.
+
+    Example:
+        >>> result = upscore.train(
+        ...     "fcn8s-quick", data=toy, out=folder,
+        ...     assignments=["budget.iterations=2", "augment.crop=[32,32]"],
+        ... )
+        >>> result.iterations
+        2
+    """
+    if not isinstance(recipe, Recipe):
+        recipe = load_recipe(str(recipe), assignments)
+    elif assignments:
+        raise SettingsError("assignments change a recipe by name or file; change this one itself")
+    outcome = setup.train(
+        recipe,
+        data=Path(data),
+        out=Path(out),
+        resume=resume,
+        make_validate=make_validate,
+        show=report_status(on_progress),
+    )
+    return TrainResult(
+        outcome.iteration,
+        outcome.seconds,
+        outcome.best,
+        outcome.best_iteration,
+        outcome.last,
+        outcome.interrupted,
+        Path(out),
+    )
+
+
+def make_validate(split: Split, input_spec: InputSpec, runtime: Runtime) -> Validate:
+    """The validation of a training: the network on whole photos of ``split``, scored.
+
+    This is the only place where training meets evaluation.
+
+    Returns:
+        A function of the network and a number of photos (None for all) that gives their scores. It
+        raises DataError where a photo cannot be read.
+    """
+
+    def validate(model: nn.Module, limit: int | None) -> Validation:
+        part = split if limit is None else split.spread(limit)
+        start = time.monotonic()
+        segmenter = WholeImage(model, split.labels, input_spec, runtime)
+        result = evaluate(segmenter.predict, part)
+        if result.failures:
+            raise DataError(f"validation failed: {result.failures[0].message}")
+        scores = result.confusion.scores()
+        seconds = time.monotonic() - start
+        return Validation(scores.miou, scores.pixel_accuracy, seconds, len(part))
+
+    return validate
