@@ -6,12 +6,10 @@ import numpy as np
 import pytest
 
 from upscore.core.boxes import (
-    box_areas,
     clip_boxes,
     grow_boxes,
     iou_matrix,
     largest_first,
-    non_maximum_suppression,
     require_boxes,
     square_boxes,
 )
@@ -34,7 +32,7 @@ def by_counting(a: np.ndarray, b: np.ndarray) -> float:
     return (painted[0] & painted[1]).sum() / either if either else 0.0
 
 
-def test_iou_and_areas_are_those_of_painted_boxes():
+def test_iou_is_that_of_painted_boxes():
     a, b = random_boxes(25, 1), random_boxes(20, 2)
     expected = np.array([[by_counting(x, y) for y in b] for x in a])
     found = iou_matrix(a, b)
@@ -42,7 +40,6 @@ def test_iou_and_areas_are_those_of_painted_boxes():
     assert found.shape == (25, 20)
     np.testing.assert_allclose(found, expected, atol=1e-6)
     assert (expected > 0).sum() > 50
-    np.testing.assert_array_equal(box_areas(a), [(x2 - x1) * (y2 - y1) for x1, y1, x2, y2 in a])
 
 
 def test_iou_at_a_threshold_is_exact():
@@ -92,30 +89,6 @@ def test_square():
     np.testing.assert_array_equal(squares, [[0, -3, 10, 7], [-3, 0, 7, 10], [3, 3, 5, 5]])
 
 
-def slow_nms(boxes: np.ndarray, scores: np.ndarray, iou: float) -> list[int]:
-    kept: list[int] = []
-    for index in sorted(range(len(boxes)), key=lambda i: (-scores[i], i)):
-        if all(by_counting(boxes[index], boxes[other]) <= iou for other in kept):
-            kept.append(index)
-    return kept
-
-
-@pytest.mark.parametrize("iou", [0, 0.3, 0.5, 1])
-def test_suppression_against_a_loop(iou):
-    boxes = random_boxes(80, 3)
-    scores = np.random.default_rng(4).integers(0, 20, 80).astype(np.float32)  # with ties
-    kept = non_maximum_suppression(boxes, scores, iou)
-    assert kept.dtype == np.int64
-    assert kept.tolist() == slow_nms(boxes, scores, iou)
-
-
-def test_suppression_keeps_an_overlap_of_just_the_threshold():
-    boxes = [[0, 0, 10, 10], [0, 0, 10, 5], [0, 0, 10, 6]]
-    assert non_maximum_suppression(boxes, [3, 2, 1], 0.5).tolist() == [0, 1]
-    assert non_maximum_suppression(boxes, [1, 2, 3], 0.5).tolist() == [2]
-    assert non_maximum_suppression(np.zeros((0, 4)), [], 0.5).tolist() == []
-
-
 @pytest.mark.parametrize(
     ("boxes", "message"),
     [
@@ -130,15 +103,3 @@ def test_suppression_keeps_an_overlap_of_just_the_threshold():
 def test_what_is_no_boxes(boxes, message):
     with pytest.raises(DataError, match=message):
         require_boxes(boxes)
-
-
-@pytest.mark.parametrize("scores", [[1], [[1, 2]], [1, np.nan], ["a", "b"]])
-def test_scores_that_do_not_fit(scores):
-    with pytest.raises(DataError, match="one real number for each of 2 boxes"):
-        non_maximum_suppression([[0, 0, 1, 1], [0, 0, 2, 2]], scores, 0.5)
-
-
-@pytest.mark.parametrize("iou", [-0.1, 1.1, np.nan])
-def test_thresholds_that_are_none(iou):
-    with pytest.raises(SettingsError, match="allowed: 0 to 1"):
-        non_maximum_suppression([[0, 0, 1, 1]], [1], iou)

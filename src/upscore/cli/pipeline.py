@@ -27,10 +27,9 @@ def pipeline(
         store: Boxes of `upscore proposals make`; without it they are computed for each photo.
         out: The file to make, as edeconvnet-crf.yaml. Edit it as you like.
     """
-    from upscore.cli.console import console, show_messages
+    from upscore.cli.console import console
     from upscore.inference.pipeline.templates import write_pipeline
 
-    show_messages("upscore.inference")
     settings = write_pipeline(name, out, runs=_runs(run), store=store)
     stages = ", ".join(settings.stages)
     console.print(f"Wrote {out}: stages {stages}; the answer is {settings.output}.", markup=False)

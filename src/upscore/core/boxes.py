@@ -45,11 +45,6 @@ def require_boxes(boxes: object, name: str = "boxes") -> Boxes:
     return np.ascontiguousarray(array, np.float32)
 
 
-def box_areas(boxes: object) -> npt.NDArray[np.float32]:
-    """Areas (K,) float32 in square pixels. Raises DataError as :func:`require_boxes`."""
-    return _areas(require_boxes(boxes))
-
-
 def _areas(boxes: Boxes) -> npt.NDArray[np.float32]:
     areas: npt.NDArray[np.float32] = (boxes[:, 2] - boxes[:, 0]) * (boxes[:, 3] - boxes[:, 1])
     return areas
@@ -127,39 +122,6 @@ def square_boxes(boxes: object) -> Boxes:
 def _around_centre(boxes: Boxes, size: npt.NDArray[np.float32]) -> Boxes:
     centre = (boxes[:, :2] + boxes[:, 2:]) / 2
     return np.concatenate([centre - size / 2, centre + size / 2], axis=1)
-
-
-def non_maximum_suppression(boxes: object, scores: object, iou: float) -> npt.NDArray[np.int64]:
-    """Indices of the boxes that stay, best first: none overlaps a better one by more than ``iou``.
-
-    Greedy: boxes are visited by falling score, the earlier of equals first, and one stays unless
-    its IoU with one that stayed is above ``iou``. Linear memory.
-
-    Args:
-        boxes: (K, 4), xyxy.
-        scores: (K,) real numbers.
-        iou: 0 to 1; 1 keeps all.
-
-    Raises:
-        DataError: as :func:`require_boxes`; scores of another shape, or NaN.
-        SettingsError: ``iou`` outside [0, 1].
-    """
-    if not 0 <= iou <= 1:
-        raise SettingsError(f"iou is {iou}; allowed: 0 to 1")
-    array = require_boxes(boxes)
-    values: npt.NDArray[Any] = np.asarray(scores)
-    if values.shape != (len(array),) or values.dtype.kind not in "fiu" or np.isnan(values).any():
-        raise DataError(
-            f"scores have shape {values.shape} and dtype {values.dtype}; want one real number for "
-            f"each of {len(array)} boxes"
-        )
-    rest = np.argsort(-values.astype(np.float64), kind="stable")
-    kept = []
-    while len(rest):
-        best, rest = rest[0], rest[1:]
-        kept.append(int(best))
-        rest = rest[_iou(array[best][None], array[rest])[0] <= iou]
-    return np.array(kept, np.int64)
 
 
 def _show(box: npt.NDArray[Any]) -> str:
