@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 JOBS ?= auto
 STAMP := $(VENV)/.installed
 
-.PHONY: install test coverage demo lint types contracts docs clean
+.PHONY: install test test-fast wheel coverage demo lint types contracts docs clean
 
 install: $(STAMP)
 
@@ -18,6 +18,28 @@ $(STAMP): pyproject.toml constraints.txt
 
 test: install
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(JOBS)
+
+# the inner loop: no trainings, browsers, real photos or compiled lattices
+test-fast: install
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(JOBS) -m "not slow and not browser and not real" \
+	  tests/core tests/data tests/evaluation/test_confusion.py tests/models/test_catalog.py \
+	  tests/models/test_fixed_weights.py tests/training/test_recipe.py tests/cli/test_command.py
+
+# wheel and sdist; the wheel in an environment of its own, with the README's quick start
+wheel: install
+	rm -rf dist build/wheel-env build/quick-start
+	$(BIN)/python -m hatchling build -d dist
+	$(PYTHON) -m venv build/wheel-env
+	build/wheel-env/bin/python -m pip install --quiet --disable-pip-version-check \
+	  --constraint constraints.txt dist/*.whl
+	cd build && wheel-env/bin/upscore data toy --out quick-start/toy --num 12 --size 64 80
+	cd build && wheel-env/bin/upscore train fcn8s-toy --data quick-start/toy --out quick-start/run \
+	  --set budget.iterations=3
+	cd build && wheel-env/bin/upscore evaluate quick-start/run --data quick-start/toy
+	cd build && wheel-env/bin/upscore predict quick-start/run quick-start/toy/JPEGImages/*_00000?.jpg \
+	  --out quick-start/labelled
+	cd build && wheel-env/bin/upscore report quick-start/run
+	cd build && wheel-env/bin/python -c "import upscore; assert 'site-packages' in upscore.__file__"
 
 # by itself, for counting lines makes the tests take half as long again
 coverage: install
@@ -45,4 +67,4 @@ docs: install
 	$(BIN)/python docs/generate.py
 
 clean:
-	rm -rf $(VENV) demo .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .coverage
+	rm -rf $(VENV) demo dist build .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .coverage
