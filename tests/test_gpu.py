@@ -1,4 +1,4 @@
-"""What the CPU's tests show, on a CUDA GPU: forward passes, training in half precision, prediction."""
+"""Twins of the CPU tests on a CUDA GPU: forward passes, half precision, prediction."""
 
 from __future__ import annotations
 
