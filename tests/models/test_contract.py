@@ -1,4 +1,4 @@
-"""What every network of the catalogue promises. A new network is one line in CASES."""
+"""What every network of the catalogue must do. CASES holds one line for each network."""
 
 from __future__ import annotations
 

@@ -16,9 +16,9 @@ def test_whole_run(run):
     data = read_run(run.path)
     assert data.name == "first run"
     assert data.settings()["optim.lr"] == 0.002
-    assert data.told("data", "layout") == "camvid"
-    assert data.told("data", "layout", "deeper") is None
-    assert data.told("nothing") is None
+    assert data.recorded("data", "layout") == "camvid"
+    assert data.recorded("data", "layout", "deeper") is None
+    assert data.recorded("nothing") is None
     assert [split.name for split in data.splits] == ["val"]
     assert len(data.splits[0].examples) == 16
     assert len(data.curve.losses) == 60

@@ -1,4 +1,4 @@
-"""Names chosen from a closed list: the message for an unknown one, and names told from paths."""
+"""Names chosen from a closed list: the message for an unknown one; is it a name or a path?"""
 
 from __future__ import annotations
 

@@ -176,7 +176,7 @@ def _split_problems(dataset: DataSet) -> list[Problem]:
 
 
 def roles(split: str) -> set[str]:
-    """What a split is for, told from its name: splits that share a role may share photos.
+    """What a split is for, by its name: splits that share a role may share photos.
 
     ``trainval`` trains and validates, so it may hold the photos of both; ``trainaug`` trains, so
     it must not hold those of ``val``.

@@ -1,10 +1,10 @@
 """How far each pixel of a label map is from the next other label, exactly and for all at once.
 
-The labels need not be told apart: the distance of a pixel to the nearest one with another label is
-the distance transform of its own label's mask. Columns first, then rows, as Meijster, Roerdink and
-Hesselink (2000) and Felzenszwalb and Huttenlocher (2012) do for one mask; within a row, what lies
-beyond the next other label cannot be nearer than that label itself, so each stretch of one label is
-done by itself.
+Which label the next one is does not matter: the distance of a pixel to the nearest one with another
+label is the distance transform of its own label's mask. Columns first, then rows, as Meijster,
+Roerdink and Hesselink (2000) and Felzenszwalb and Huttenlocher (2012) do for one mask; within a
+row, what lies beyond the next other label cannot be nearer than that label itself, so each stretch
+of one label is done by itself.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ def squared_distances(
 
     Args:
         labels: (H, W) uint8 or int32; all values are labels, void as well.
-        limit: distances of a pixel more than this (1 to 46339) are not told apart.
+        limit: distances of a pixel more than this (1 to 46339) count as equal.
         border: whether what lies outside the image counts as another label.
 
     Returns:

@@ -190,12 +190,12 @@ def _differences(runs: Sequence[RunData]) -> list[dict[str, Any]]:
     """Settings and circumstances that are not the same in all runs."""
     flats = []
     for run in runs:
-        machine = run.told("machine")
+        machine = run.recorded("machine")
         circumstances = {
-            "data": {key: run.told("data", key) for key in ("path", "layout", "fingerprint")},
-            "device": run.told("device"),
-            "precision used": run.told("precision"),
-            "git commit": run.told("git_commit"),
+            "data": {key: run.recorded("data", key) for key in ("path", "layout", "fingerprint")},
+            "device": run.recorded("device"),
+            "precision used": run.recorded("precision"),
+            "git commit": run.recorded("git_commit"),
             "machine": machine if isinstance(machine, dict) else {},
         }
         flats.append({**run.settings(), **flatten(circumstances)})

@@ -48,7 +48,7 @@ def write_document(document: Document, out: Path) -> None:
 
 
 def table_markdown(number: str, table: Table) -> str:
-    """The table below its number and caption; published rows are told in a column."""
+    """The table below its number and caption; a column says which rows are published."""
     header, rows = table.header, table.rows
     if table.published:
         header = (*header, "from")

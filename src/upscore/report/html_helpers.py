@@ -82,7 +82,7 @@ def note(text: str, *command: str | Path) -> dict[str, str]:
 
 
 def evaluate_command(run: RunData, split: str = "val") -> tuple[str, ...]:
-    data = run.told("data", "path") or "DATA"
+    data = run.recorded("data", "path") or "DATA"
     return ("upscore", "evaluate", str(run.path), "--data", str(data), "--split", split)
 
 

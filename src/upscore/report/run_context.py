@@ -41,13 +41,13 @@ def run_view(run: RunData) -> dict[str, Any]:
 
 
 def _summary(run: RunData) -> str:
-    told = [str(run.recipe.get("description") or "").rstrip(".")]
+    facts = [str(run.recipe.get("description") or "").rstrip(".")]
     architecture = run.model.get("architecture") or run.settings().get("model.name")
     if architecture:
-        told.append(f"network {architecture}")
-    if started := run.told("started"):
-        told.append(f"begun {str(started).replace('T', ' ').removesuffix('+00:00')}")
-    return " \u00b7 ".join(part for part in told if part)
+        facts.append(f"network {architecture}")
+    if started := run.recorded("started"):
+        facts.append(f"begun {str(started).replace('T', ' ').removesuffix('+00:00')}")
+    return " \u00b7 ".join(part for part in facts if part)
 
 
 def _tiles(run: RunData, splits: list[SplitResults]) -> list[dict[str, str]]:
@@ -88,7 +88,7 @@ def _notes(run: RunData) -> list[dict[str, str]]:
     notes = []
     if not run.model:
         recipe = str(run.path / "recipe.yaml") if run.recipe else "RECIPE"
-        data = run.told("data", "path") or "DATA"
+        data = run.recorded("data", "path") or "DATA"
         notes.append(
             parts.note(
                 "This run holds no network yet: its training has not reached a validation. Go on.",
@@ -165,15 +165,15 @@ def _pictures(split: SplitResults, example: Example) -> list[Picture | None]:
 
 def _about(split: SplitResults) -> str:
     evaluation, about = split.results.evaluation, split.results.about
-    told = [f"{len(evaluation.images)} images at their own resolution"]
+    facts = [f"{len(evaluation.images)} images at their own resolution"]
     seconds = f"evaluated in {parts.duration(evaluation.seconds)}"
     if evaluation.overhead is not None:
         seconds += f", {evaluation.overhead:.1%} of it outside the network"
-    told.append(seconds)
+    facts.append(seconds)
     settings = about.get("settings")
     if isinstance(settings, dict):
-        told += [f"{key} {parts.plain(value)}" for key, value in settings.items()]
-    return "; ".join(told) + "."
+        facts += [f"{key} {parts.plain(value)}" for key, value in settings.items()]
+    return "; ".join(facts) + "."
 
 
 def _split_notes(split: SplitResults) -> list[dict[str, str]]:
@@ -218,23 +218,23 @@ def _mix_ups(matrix: Matrix, classes: list[dict[str, Any]]) -> list[dict[str, An
 
 
 def _facts(run: RunData) -> list[tuple[str, str]]:
-    splits = run.told("data", "splits")
+    splits = run.recorded("data", "splits")
     counts = ""
     if isinstance(splits, dict):
         counts = ", ".join(f"{name} {count}" for name, count in splits.items())
     memory = run.curve.memory_mib
     facts = [
-        ("command", run.told("command")),
-        ("begun", run.told("started")),
-        ("data", run.told("data", "path")),
-        ("layout", run.told("data", "layout")),
+        ("command", run.recorded("command")),
+        ("begun", run.recorded("started")),
+        ("data", run.recorded("data", "path")),
+        ("layout", run.recorded("data", "layout")),
         ("images", counts),
-        ("fingerprint", run.told("data", "fingerprint")),
+        ("fingerprint", run.recorded("data", "fingerprint")),
         ("network", run.model.get("architecture")),
         ("parameters", parts.millions(run.model.get("num_parameters")) if run.model else None),
-        ("device", run.told("device")),
-        ("precision", run.told("precision")),
-        ("seed", run.told("seed")),
+        ("device", run.recorded("device")),
+        ("precision", run.recorded("precision")),
+        ("seed", run.recorded("seed")),
         ("peak memory", f"{memory:,.0f} MiB" if memory else None),
         ("run folder", str(run.path)),
     ]
@@ -242,14 +242,14 @@ def _facts(run: RunData) -> list[tuple[str, str]]:
 
 
 def _versions(run: RunData) -> list[tuple[str, str]]:
-    machine = run.told("machine")
+    machine = run.recorded("machine")
     machine = machine if isinstance(machine, dict) else {}
     versions = machine.get("versions")
     versions = versions if isinstance(versions, dict) else {}
     facts: list[tuple[str, Any]] = [
         *((key, value) for key, value in machine.items() if key != "versions"),
-        ("threads", run.told("threads")),
-        ("git commit", run.told("git_commit")),
+        ("threads", run.recorded("threads")),
+        ("git commit", run.recorded("git_commit")),
         *versions.items(),
     ]
     return [(name, parts.plain(value)) for name, value in facts if value is not None]

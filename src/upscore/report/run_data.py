@@ -98,7 +98,7 @@ class RunData:
         """The recipe in dotted keys."""
         return flatten(self.recipe)
 
-    def told(self, *keys: str) -> Any:
+    def recorded(self, *keys: str) -> Any:
         """A value of the manifest by its path of keys, None where it is not there."""
         value: Any = self.manifest
         for key in keys:

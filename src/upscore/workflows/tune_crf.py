@@ -126,11 +126,11 @@ class TuneResult:
         elif low <= 0:
             lines.append(
                 "Whether the CRF helps is open: the interval reaches down to no gain. More "
-                "--images tell more."
+                "--images say more."
             )
         elif self.num_held < FEW:
             lines.append(
-                f"The CRF helps there, but {_images(self.num_held)} are few: more --images tell "
+                f"The CRF helps there, but {_images(self.num_held)} are few: more --images say "
                 "more."
             )
         else:

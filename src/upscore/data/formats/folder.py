@@ -53,7 +53,7 @@ def open_folder(root: Path, *, max_pixels: int = MAX_PIXELS) -> DataSet:
     ``background`` and ``foreground`` for masks of 0 and 255.
 
     Raises:
-        DataError: the mask values cannot be told without being told; the message ends in a
+        DataError: the meaning of the mask values is not given; the message ends in a
             dataset.yaml to fill in.
     """
     problems: list[Problem] = []

@@ -201,7 +201,7 @@ def average_precision(precision: Values, recall: Values) -> float:
 
     As the benchmark takes it (``collect_eval_bdry``): precision at the recalls 0, 0.01, ..., 1,
     linear between the curve's points and 0 outside of them, so that a curve that ends early is
-    not rewarded for what it does not tell; the sum of the 101 values, times 0.01. Of points with
+    not rewarded for the missing part; the sum of the 101 values, times 0.01. Of points with
     the same recall the one with the lowest threshold counts. A curve of one recall has no area.
 
     Args:

@@ -21,7 +21,7 @@ MIN_CHANNELS = 64
 """On both sides. Below, moving the tiles costs more than the products that are saved."""
 
 FEW_THREADS = 4
-"""Tiles are moved by one thread (a team of them would wait for torch's own, which spin after each
+"""Tiles are moved by one thread (several would wait for torch's own, which spin after each
 product), so with more threads it pays for twice as many channels only."""
 
 BLOCK_BYTES = 8 << 20

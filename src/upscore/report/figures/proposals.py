@@ -24,7 +24,7 @@ LONGEST_LABEL = 44
 def recall_figure(result: Recall) -> Figure:
     """Average recall and recall at each IoU against the number of boxes, then AR by object size.
 
-    Sources differ in colour, dash and marker, so that they can be told apart in grey too. Where a
+    Sources differ in colour, dash and marker, so that they differ in grey too. Where a
     source gives fewer boxes its line goes on flat.
     """
     figure = Figure(figsize=(13, 6.6), layout="constrained")
