@@ -20,18 +20,22 @@ test: install
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(JOBS)
 
 # the inner loop: no trainings, browsers, real photos or compiled lattices
+FAST := -m "not slow and not browser and not real" tests/core tests/data \
+  tests/evaluation/test_confusion.py tests/models/test_catalog.py tests/models/test_fixed_weights.py \
+  tests/training/test_recipe.py tests/cli/test_command.py
 test-fast: install
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(JOBS) -m "not slow and not browser and not real" \
-	  tests/core tests/data tests/evaluation/test_confusion.py tests/models/test_catalog.py \
-	  tests/models/test_fixed_weights.py tests/training/test_recipe.py tests/cli/test_command.py
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(JOBS) $(FAST)
 
-# wheel and sdist; the wheel in an environment of its own, with the README's quick start
+# wheel and sdist; the wheel in an environment of its own, with the lowest versions that pyproject.toml
+# names: the README's quick start and the fast tests
+WHEEL_PYTHON := build/wheel-env/bin/python
 wheel: install
 	rm -rf dist build/wheel-env build/quick-start
 	$(BIN)/python -m hatchling build -d dist
 	$(PYTHON) -m venv build/wheel-env
-	build/wheel-env/bin/python -m pip install --quiet --disable-pip-version-check \
-	  --constraint constraints.txt dist/*.whl
+	$(BIN)/python .ci/lowest.py > build/lowest.txt
+	$(WHEEL_PYTHON) -m pip install --quiet --disable-pip-version-check dist/*.whl \
+	  --requirement build/lowest.txt pytest pytest-xdist hypothesis scikit-learn
 	cd build && wheel-env/bin/upscore data toy --out quick-start/toy --num 12 --size 64 80
 	cd build && wheel-env/bin/upscore train fcn8s-toy --data quick-start/toy --out quick-start/run \
 	  --set budget.iterations=3
@@ -39,7 +43,8 @@ wheel: install
 	cd build && wheel-env/bin/upscore predict quick-start/run quick-start/toy/JPEGImages/*_00000?.jpg \
 	  --out quick-start/labelled
 	cd build && wheel-env/bin/upscore report quick-start/run
-	cd build && wheel-env/bin/python -c "import upscore; assert 'site-packages' in upscore.__file__"
+	$(WHEEL_PYTHON) -c "import upscore; assert 'site-packages' in upscore.__file__"
+	OMP_NUM_THREADS=1 $(WHEEL_PYTHON) -m pytest -n $(JOBS) $(FAST)
 
 # by itself, for counting lines makes the tests take half as long again
 coverage: install
