@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -16,10 +17,13 @@ from upscore.cli.evaluate import evaluate
 from upscore.cli.segmenter_options import SegmenterOptions
 from upscore.core.labels import Labels
 from upscore.data import open_dataset
-from upscore.errors import SettingsError, WorkError
+from upscore.data.dataset import Sample
+from upscore.data.pairing import Pair
+from upscore.errors import DataError, NotFoundError, RunError, SettingsError, WorkError
 from upscore.inference.foreign_predictions import read_prediction
 from upscore.inference.load import load_segmenter
 from upscore.workflows.predict import predict
+from upscore.workflows.predictions import open_predictions, read_label_map
 
 CPU = SegmenterOptions(device="cpu", precision="fp32")
 
@@ -112,12 +116,105 @@ def test_stages_are_for_pipelines(data, tmp_path):
 
 def test_compare_takes_folders_beside_runs(run, data, tmp_path, capsys):
     predict(run, photos(data), out=tmp_path / "out", save=["labels"], options=CPU)
-    compare((str(run), str(tmp_path / "out")), data=data, out=tmp_path / "c", options=CPU)
+    tiles = SegmenterOptions(device="cpu", precision="fp32", tile=256)  # larger than the photos
+    compare((str(run), str(tmp_path / "out")), data=data, out=tmp_path / "c", options=tiles)
     content = json.loads((tmp_path / "c" / "compare.json").read_text(encoding="utf-8"))
     first, second = content["contenders"]
     assert first["confusion"] == second["confusion"]
     assert second["difference"]["miou"] == 0
+    of_run, of_folder = content["about"]["contenders"]
+    assert of_run["options"]["tile"] == 256 != of_folder["options"]["tile"]
     assert "cannot be told apart" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("option", [{"flip": True}, {"crf": "deconvnet"}, {"scales": (0.5, 1.0)}])
+def test_options_of_networks_are_refused_for_folders(data, tmp_path, option):
+    Image.fromarray(np.zeros((3, 4), np.uint8)).save(_below(tmp_path / "maps", "a.png"))
+    name = next(iter(option))
+    with pytest.raises(SettingsError, match=rf"--{name}: .* is a folder of label maps"):
+        evaluate(tmp_path / "maps", data=data, options=SegmenterOptions(**option))
+
+
+def test_results_of_the_current_folder_go_beside_it(run, data, tmp_path, monkeypatch):
+    predict(run, photos(data), out=tmp_path / "out", save=["labels"], options=CPU)
+    monkeypatch.chdir(tmp_path / "out")
+    evaluate(Path(), data=data)
+    assert scores(tmp_path / "out-evaluation" / "val")["scores"]["miou"] is not None
+
+
+def test_a_folder_of_nothing_says_what_is_wanted(data, tmp_path):
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(RunError, match=r"nor a folder of label maps \(no .npz, .npy, .png files"):
+        evaluate(tmp_path / "empty", data=data)
+
+
+def _blank(name: str) -> Sample:
+    return Sample(np.zeros((8, 9, 3), np.uint8), np.zeros((8, 9), np.uint8), name)
+
+
+def test_a_photo_never_takes_the_label_map_of_another_of_the_same_file_name(data, tmp_path):
+    pairs = [Pair(f"{sub}/a", Path(sub, "a.jpg"), Path(sub, "a.png")) for sub in ("x", "y")]
+    dataset = replace(open_dataset(data), splits={"val": tuple(pairs)})
+    path = tmp_path / "maps" / "labels" / "x" / "a.png"
+    path.parent.mkdir(parents=True)
+    Image.fromarray(np.ones((8, 9), np.uint8)).save(path)
+    found = open_predictions(tmp_path / "maps", dataset, data=data)
+    assert found.predict(_blank("x/a"), [""])[""].all()
+    with pytest.raises(NotFoundError, match="no file for photo 'y/a'"):
+        found.predict(_blank("y/a"), [""])
+
+
+def test_label_maps_are_named_as_photo_files_where_splits_share_names(data, tmp_path):
+    splits = {
+        name: (Pair(f"{name}-a", Path(name, "a.jpg"), Path(name, "a.png")),)
+        for name in ("train", "val")
+    }
+    dataset = replace(open_dataset(data), splits=splits)
+    Image.fromarray(np.ones((8, 9), np.uint8)).save(_below(tmp_path / "maps", "a.png"))
+    found = open_predictions(tmp_path / "maps", dataset, data=data)
+    assert found.predict(_blank("val-a"), [""])[""].all()
+
+
+def test_the_file_of_the_exact_name_comes_first(data, tmp_path):
+    dataset = open_dataset(data)
+    name = dataset.split("val").pairs[0].name
+    for folder, value in (("maps", 1), ("maps/other", 2)):
+        Image.fromarray(np.full((8, 9), value, np.uint8)).save(
+            _below(tmp_path / folder, f"{name}.png")
+        )
+    found = open_predictions(tmp_path / "maps", dataset, data=data)
+    assert (found.predict(_blank(name), [""])[""] == 1).all()
+
+
+@pytest.mark.parametrize(
+    ("array", "message"),
+    [
+        (np.full((3, 8, 9), np.nan, np.float32), "holds NaN"),
+        (np.zeros((2, 8, 9), np.float32), "probabilities of 2 classes, but there are 3 classes"),
+        (np.zeros((5, 8, 9), np.float32), "probabilities of 5 classes, but there are 3 classes"),
+        (np.zeros((8, 9, 3), np.float32), r"classes last; want \(C, H, W\)"),
+        (np.full((8, 9), -1, np.int64), "holds class -1, but there are 3 classes"),
+        (np.full((8, 9), 255, np.uint8), "holds class 255, but there are 3 classes"),
+    ],
+)
+def test_arrays_that_are_no_prediction_are_refused(tmp_path, array, message):
+    np.save(tmp_path / "a.npy", array)
+    with pytest.raises(DataError, match=message):
+        read_label_map(tmp_path / "a.npy", Labels.of(NAMES), (8, 9))
+
+
+def test_an_npz_of_labels_may_name_its_classes(tmp_path):
+    labels = np.tile(np.array([0, 1, 2], np.uint8), (4, 1))
+    turned = [NAMES[index] for index in (2, 0, 1)]
+    np.savez(tmp_path / "a.npz", labels=labels, classes=np.array(turned))
+    found = read_label_map(tmp_path / "a.npz", Labels.of(NAMES), (4, 3))
+    np.testing.assert_array_equal(found, np.tile([2, 0, 1], (4, 1)))
+
+
+def test_where_all_images_fail_there_are_no_others(data, tmp_path):
+    Image.fromarray(np.zeros((3, 4), np.uint8)).save(_below(tmp_path / "maps", "zzz.png"))
+    with pytest.raises(WorkError, match=r"^6 of 6 images could not be scored:\n"):
+        evaluate(tmp_path / "maps", data=data)
 
 
 def _below(folder: Path, name: str) -> Path:

@@ -50,6 +50,11 @@ def test_the_folder_is_two_files_that_anybody_can_read(folder: Path) -> None:
     assert input_spec == SPEC
 
 
+def test_the_folder_may_be_text(tmp_path: Path) -> None:
+    save_model(str(tmp_path / "model"), tiny(), labels=LABELS, input_spec=SPEC)
+    assert (tmp_path / "model" / CONFIG).exists()
+
+
 def test_saving_again_replaces(folder: Path) -> None:
     model = tiny(width=1 / 32)
     save_model(folder, model, labels=LABELS, input_spec=SPEC)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 from tyro.conf import UseAppendAction, arg
 
-from upscore.core.failures import format_failures
+from upscore.core.failures import failures_begin, format_failures
 from upscore.errors import InterruptedWorkError, WorkError
 from upscore.proposals.sources import EDGES
 
@@ -132,5 +132,5 @@ def scores_table(scores: EdgeScores) -> Table:
 
 
 def _complaint(failures: Sequence[Failure], num_images: int) -> str:
-    begin = f"{len(failures)} of {num_images} photos could not be scored; all others are:"
+    begin = failures_begin(len(failures), num_images, "photos")
     return format_failures(begin, [failure.message for failure in failures], rest="see scores.json")

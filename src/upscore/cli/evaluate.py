@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 from tyro.conf import Positional, arg
 
 from upscore.cli.segmenter_options import SEGMENTER_DEFAULTS, SegmenterOptions
-from upscore.core.failures import format_failures
+from upscore.core.failures import failures_begin, format_failures
 from upscore.errors import SettingsError, WorkError
 
 if TYPE_CHECKING:
@@ -70,7 +70,7 @@ def evaluate(
         console.print(f"Next: upscore report {source}", markup=False)
     if result.failures:
         num = len(result.failures) + len(result.main.images)
-        begin = f"{len(result.failures)} of {num} images could not be scored; all others are:"
+        begin = failures_begin(len(result.failures), num, "images")
         messages = [failure.message for failure in result.failures]
         raise WorkError(format_failures(begin, messages, rest="see scores.json"))
 

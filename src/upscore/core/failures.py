@@ -47,6 +47,12 @@ def first_line(error: BaseException) -> str:
     return (str(error).strip().splitlines() or [type(error).__name__])[0]
 
 
+def failures_begin(failed: int, num: int, items: str) -> str:
+    """How many of ``num`` items failed, to begin :func:`format_failures` with."""
+    rest = "; all others are" if failed < num else ""
+    return f"{failed} of {num} {items} could not be scored{rest}:"
+
+
 def format_failures(begin: str, messages: Sequence[str], *, rest: str = "") -> str:
     """``begin``, then a line for each of the first ``LISTED`` messages.
 

@@ -23,6 +23,9 @@ PREDICTION_SUFFIXES = (*ARRAY_SUFFIXES, *LABEL_SUFFIXES)
 KEY = "probabilities"
 """Key of the array in an npz that holds several."""
 
+DESCRIPTIONS = ("classes", "colors")
+"""Keys in an npz that describe the array beside them."""
+
 
 @dataclass(frozen=True)
 class StoredPrediction:
@@ -120,6 +123,7 @@ def _read_labels(path: Path, max_pixels: int) -> StoredPrediction:
 def _only_key(keys: list[str], path: Path) -> str:
     if KEY in keys:
         return KEY
+    keys = [key for key in keys if key not in DESCRIPTIONS]
     if len(keys) == 1:
         return keys[0]
     found = ", ".join(repr(key) for key in keys) or "nothing"

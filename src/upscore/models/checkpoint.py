@@ -46,7 +46,7 @@ class SavedModel:
 
 
 def save_model(
-    folder: Path,
+    folder: str | Path,
     model: nn.Module,
     *,
     labels: Labels,
@@ -80,6 +80,7 @@ def save_model(
             "(folded for inference?); save the network that it was made from"
         )
     identity = {"architecture": model.architecture, "options": model.options}
+    folder = Path(folder)
     make_folder(folder)
     with atomic_path(folder / WEIGHTS) as temporary:
         try:

@@ -32,7 +32,7 @@ from upscore.report.figures.comparison import (
 from upscore.report.figures.scores import write_png
 from upscore.workflows.evaluate import SIZES, Sizes
 from upscore.workflows.options import DEFAULTS, SegmenterOptions
-from upscore.workflows.predictions import Predictions, open_predictions
+from upscore.workflows.predictions import Predictions, is_label_folder, open_predictions
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -106,9 +106,9 @@ def compare(
     part = dataset.split(split)
     parsed = [_parse(str(source)) for source in sources]
     names = unique_names([path if stage is None else path / stage for path, stage in parsed])
-    of_pipelines = _pipeline_options(options, [path for path, _ in parsed])
+    without_network = _options_without_network(options, [path for path, _ in parsed])
     jobs = [
-        _Job(path, stage, data, split, of_pipelines if is_pipeline(path) else options)
+        _Job(path, stage, data, split, without_network if _has_no_network(path) else options)
         for path, stage in parsed
     ]
     for done, _ in enumerate(_in_one_process(_check, jobs, "opening them"), 1):
@@ -155,12 +155,17 @@ def _parse(text: str) -> tuple[Path, str | None]:
     return path, None
 
 
-def _pipeline_options(options: SegmenterOptions, paths: Sequence[Path]) -> SegmenterOptions:
-    """Options for pipelines, without those (tile, flip, ...) that apply to runs alone.
+def _has_no_network(path: Path) -> bool:
+    """Whether options of a network (tile, flip, ...) do not apply."""
+    return is_pipeline(path) or is_label_folder(path)
 
-    Where all sources are pipelines the options stay, so that they are refused.
+
+def _options_without_network(options: SegmenterOptions, paths: Sequence[Path]) -> SegmenterOptions:
+    """Options for pipelines and label maps, without those that apply to runs alone.
+
+    Where no source is a run the options stay, so that they are refused.
     """
-    if all(map(is_pipeline, paths)):
+    if all(map(_has_no_network, paths)):
         return options
     return replace(
         DEFAULTS,

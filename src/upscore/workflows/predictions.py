@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,7 +16,11 @@ from upscore.core.limits import MAX_PIXELS
 from upscore.data.class_mapping import match_classes
 from upscore.data.dataset import DataSet, Sample
 from upscore.errors import DataError, NotFoundError, RunError, SettingsError
-from upscore.inference.foreign_predictions import PREDICTION_SUFFIXES, read_prediction
+from upscore.inference.foreign_predictions import (
+    PREDICTION_SUFFIXES,
+    StoredPrediction,
+    read_prediction,
+)
 from upscore.inference.pipeline.settings import is_pipeline
 from upscore.workflows.options import DEFAULTS, SegmenterOptions
 
@@ -52,8 +57,8 @@ def open_predictions(
     """The predictions of a run folder, a model folder, a pipeline file or a folder of label maps.
 
     Args:
-        path: a folder of label maps holds index PNG, npz or npy files, named as the photos, in it,
-            below it, or in its subfolder ``labels`` (as `upscore predict` writes them).
+        path: a folder of label maps holds index PNG, npz or npy files, named as the photos, in it
+            or in its subfolder ``labels`` (as `upscore predict` writes them), and below these.
         data: path of ``dataset``, for messages.
         stages: of a pipeline, the stages to score; None for all, () for the output alone.
 
@@ -69,7 +74,14 @@ def open_predictions(
             f"--stages {','.join(stages)}: {path} is no pipeline file; leave it out"
         )
     if is_label_folder(path):
-        return _of_folder(path, dataset.labels, options.max_pixels)
+        return _of_folder(path, dataset, options)
+    if path.is_dir() and not _is_network(path):
+        raise RunError(
+            f"{path}: neither a run folder (no manifest.json in it), nor a model folder (no "
+            f"config.json), nor a folder of label maps (no {', '.join(PREDICTION_SUFFIXES)} files "
+            "in it, no subfolder 'labels'); name the folder given to `upscore train --out`, or the "
+            "one that holds the label maps"
+        )
     segmenter = options.load(path)
     convert = _Conversion.between(segmenter.labels, dataset.labels, run=path, data=data)
     return Predictions(
@@ -144,29 +156,37 @@ def is_label_folder(path: Path) -> bool:
 
     Run folders, model folders and data sets, whose masks are in folders of other names, are none.
     """
-    if not path.is_dir() or (path / "config.json").exists() or (path / "manifest.json").exists():
+    if not path.is_dir() or _is_network(path):
         return False
     if (path / "labels").is_dir():
         return True
     return any(file.suffix.lower() in PREDICTION_SUFFIXES for file in path.iterdir())
 
 
-def _label_files(path: Path) -> list[Path]:
-    root = path / "labels" if (path / "labels").is_dir() else path
+def _is_network(path: Path) -> bool:
+    return (path / "config.json").exists() or (path / "manifest.json").exists()
+
+
+def _label_files(root: Path) -> list[Path]:
     files = (file for file in root.rglob("*") if file.suffix.lower() in PREDICTION_SUFFIXES)
     return sorted(file for file in files if file.is_file())
 
 
-def _of_folder(path: Path, labels: Labels, max_pixels: int) -> Predictions:
+def _of_folder(path: Path, dataset: DataSet, options: SegmenterOptions) -> Predictions:
+    _refuse_options(path, options)
     root = path / "labels" if (path / "labels").is_dir() else path
     by_name: dict[str, list[Path]] = {}
-    for file in _label_files(path):
-        for key in {file.stem, file.relative_to(root).with_suffix("").as_posix()}:
-            by_name.setdefault(key, []).append(file)
+    by_stem: dict[str, list[Path]] = {}
+    for file in _label_files(root):
+        by_name.setdefault(file.relative_to(root).with_suffix("").as_posix(), []).append(file)
+        by_stem.setdefault(file.stem, []).append(file)
+    pairs = (pair for pairs in dataset.splits.values() for pair in pairs)
+    stems = {pair.name: pair.image.stem for pair in pairs}
+    ambiguous = _shared_stems(dataset)
 
     def predict(sample: Sample, _: Sequence[str]) -> dict[str, LabelMap]:
-        name = sample.name
-        files = by_name.get(name) or by_name.get(name.rsplit("/", 1)[-1], [])
+        name, stem = sample.name, stems[sample.name]
+        files = by_name.get(name) or ([] if stem in ambiguous else by_stem.get(stem, []))
         if len(files) != 1:
             found = "no file" if not files else "several files: " + ", ".join(map(str, files[:3]))
             raise NotFoundError(
@@ -174,11 +194,35 @@ def _of_folder(path: Path, labels: Labels, max_pixels: int) -> Predictions:
                 f"({', '.join(PREDICTION_SUFFIXES)})"
             )
         shape = sample.labels.shape
-        return {"": read_label_map(files[0], labels, shape, max_pixels=max_pixels)}
+        return {"": read_label_map(files[0], dataset.labels, shape, max_pixels=options.max_pixels)}
 
+    beside = path if path.name not in ("", "..") else path.resolve()
     return Predictions(
-        ("",), "", predict, path.with_name(f"{path.name}-evaluation"), {"label_maps": str(path)}
+        ("",),
+        "",
+        predict,
+        beside.with_name(f"{beside.name}-evaluation"),
+        {"label_maps": str(path)},
     )
+
+
+def _refuse_options(path: Path, options: SegmenterOptions) -> None:
+    names = ("tile", "flip", "scales", "crf")
+    given = [name for name in names if getattr(options, name) != getattr(DEFAULTS, name)]
+    if given:
+        raise SettingsError(
+            f"--{', --'.join(given)}: for networks, but {path} is a folder of label maps; leave it "
+            "out (`upscore refine` applies a CRF to label maps)"
+        )
+
+
+def _shared_stems(dataset: DataSet) -> set[str]:
+    """File names that several photos of a split have, in different folders."""
+    shared: set[str] = set()
+    for pairs in dataset.splits.values():
+        counts = Counter(pair.image.stem for pair in pairs)
+        shared.update(stem for stem, count in counts.items() if count > 1)
+    return shared
 
 
 def read_label_map(
@@ -196,22 +240,46 @@ def read_label_map(
         RunError: an npz of other class names.
     """
     prediction = read_prediction(path, max_pixels=max_pixels)
-    if prediction.size != shape:
-        raise DataError(
-            f"{path}: is {prediction.size[1]}x{prediction.size[0]}, its photo and mask {shape[1]}x"
-            f"{shape[0]}; resize it (nearest neighbour) to the photo first"
-        )
-    array = prediction.array if prediction.is_labels else prediction.array.argmax(axis=0)
+    _refuse_size(path, prediction, shape)
     num = len(labels) if prediction.names is None else len(prediction.names)
-    if prediction.is_labels or len(prediction.array) != num:
-        highest = int(array.max()) if prediction.is_labels else len(prediction.array) - 1
-        if highest >= num or (prediction.is_labels and int(array.min()) < 0):
+    array = prediction.array
+    if prediction.is_labels:
+        _refuse_values(path, array, num)
+    else:
+        if len(array) != num:
             raise DataError(
-                f"{path}: holds class {highest}, but there are {num} classes, 0 to {num - 1}; a "
-                "prediction has a class for every pixel, in the order of the data set's classes"
+                f"{path}: has probabilities of {len(array)} classes, but there are {num} classes; "
+                "want one map for each class, in the order of the data set's classes"
             )
+        if np.isnan(array).any():
+            raise DataError(f"{path}: holds NaN; want a probability for every pixel and class")
+        array = array.argmax(axis=0)
     indices: LabelMap = array.astype(np.uint8)
     if prediction.names is None:
         return indices
     table = match_classes(Labels.of(prediction.names), labels, run=str(path), data="the data set")
     return table[indices]
+
+
+def _refuse_size(path: Path, prediction: StoredPrediction, shape: tuple[int, ...]) -> None:
+    if prediction.size == shape:
+        return
+    if not prediction.is_labels and prediction.array.shape[:2] == shape:
+        raise DataError(
+            f"{path}: has the shape {prediction.array.shape}, classes last; want (C, H, W), as "
+            "from array.transpose(2, 0, 1)"
+        )
+    raise DataError(
+        f"{path}: is {prediction.size[1]}x{prediction.size[0]}, its photo and mask {shape[1]}x"
+        f"{shape[0]}; resize it (nearest neighbour) to the photo first"
+    )
+
+
+def _refuse_values(path: Path, array: npt.NDArray[Any], num: int) -> None:
+    """Refuse label maps with a value that is no class; void is none for a prediction."""
+    wrong = array[(array < 0) | (array >= num)]
+    if wrong.size:
+        raise DataError(
+            f"{path}: holds class {wrong.max()}, but there are {num} classes, 0 to {num - 1}; a "
+            "prediction has a class for every pixel, in the order of the data set's classes"
+        )
