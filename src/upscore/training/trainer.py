@@ -15,7 +15,7 @@ from upscore.core.files import write_json
 from upscore.core.progress import Notice
 from upscore.core.run_folder import RunFolder
 from upscore.core.runtime import peak_memory_bytes
-from upscore.errors import WorkError
+from upscore.errors import RunError, WorkError
 from upscore.training.expected import Documented, Rate, counted, timed
 from upscore.training.graceful_stop import GracefulStop
 from upscore.training.log import RunLog
@@ -482,7 +482,16 @@ class Training:
         # "network" is what states of edge networks had before they were trained by this loop
         self.model.load_state_dict(tensors["model"] if "model" in tensors else tensors["network"])
         for optimizer, state in zip(self.optimizers, tensors["optimizers"], strict=True):
-            optimizer.load_state_dict(state)
+            try:
+                optimizer.load_state_dict(state)
+            except ValueError as error:
+                raise RunError(
+                    f"{path}: the state of {type(optimizer).__name__} does not fit the network's "
+                    f"parameters ({error}). Another version of upscore grouped them differently: "
+                    "train again in a new folder (--out), from these weights with "
+                    f"--set init.weights={self.run.path}, or resume with the version that "
+                    f"{self.run.path / 'manifest.json'} names"
+                ) from error
         if self.average is not None:
             self.average.model.load_state_dict(tensors["average"])
         if self._scaler is not None and "scaler" in tensors:
