@@ -1,7 +1,7 @@
 """One root exception, and children that are also the built-in error a caller would expect.
 
 The command line prints the message of any :class:`UpscoreError` without a traceback and exits with
-``exit_code``: 2 when what was asked for cannot be done as asked, 1 when work was begun and failed.
+``exit_code``: 2 when what was asked for cannot be done as asked, 1 when work started and failed.
 A message names the file, setting or key, what was found, what is allowed, and what to do.
 """
 
@@ -35,7 +35,7 @@ class MissingExtraError(UpscoreError, ImportError):
 
 
 class WorkError(UpscoreError, RuntimeError):
-    """Work was begun and failed, wholly or for some of its files."""
+    """Work was started and failed, wholly or for some of its files."""
 
     exit_code = 1
 

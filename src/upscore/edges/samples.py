@@ -22,7 +22,7 @@ FAR = 4.0
 
 
 class EdgeViews(Settings):
-    """Random views of a photo, all drawn anew each time."""
+    """Random views of a photo, all drawn again each time."""
 
     crop: Annotated[int, Ge(32)] = 256
     """Side of the square crop, pixels."""

@@ -102,7 +102,7 @@ class Sheet:
 
 @dataclass(frozen=True)
 class Check:
-    """A sentence of the source, and whether ours bears it out; None where that cannot be told."""
+    """A sentence of the source, and whether our results agree; None where that is undecided."""
 
     sentence: str
     found: str

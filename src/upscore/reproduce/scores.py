@@ -21,7 +21,7 @@ def measured(
     """The measurement stored at ``path``, or a new one that is stored there.
 
     Args:
-        identity: what it is of, JSON values; one of something else is made anew.
+        identity: what it is of, JSON values; one of something else is made again.
         measure: makes it, JSON values.
     """
     wanted = dict(identity)

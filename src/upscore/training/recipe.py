@@ -115,7 +115,7 @@ class ValidateSettings(Settings):
 
 
 class StatisticsSettings(Settings):
-    """Batch norm's statistics for inference, measured anew at the end of the training."""
+    """Batch norm's statistics for inference, measured again at the end of the training."""
 
     batches: Annotated[int, Ge(0)] = 0
     """Training batches that they are the mean of, as in DeconvNet's release (501); 0: the running

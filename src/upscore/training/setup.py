@@ -361,7 +361,7 @@ def _measure_statistics(
     input_spec: InputSpec,
     device: torch.device,
 ) -> None:
-    """Measure the batch norms' statistics anew, where the recipe asks for it."""
+    """Measure the batch norms' statistics again, where the recipe asks for it."""
     if not settings.batches:
         return
     sampler = replace(sampler, batch=settings.size, accumulate=1, processes=1, rank=0)

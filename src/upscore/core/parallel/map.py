@@ -32,7 +32,7 @@ def map_items(
     cannot be done at all, and compiles (and logs that it does) what each of the others would
     compile for itself. The others are spawned, so a script that comes here needs
     ``if __name__ == "__main__":``; results then come in no fixed order. Close the generator to
-    drop what has not begun.
+    drop what has not started.
 
     Args:
         work: must pickle if there are several processes, and so must ``name``, items and results.

@@ -20,7 +20,7 @@ def prefetch(
     Order is kept and at most ``depth`` results wait, so memory stays flat over any number of
     items; decoding and PNG writing release the interpreter, so they overlap with the network.
     An exception of ``work`` is raised where its result would have come. Closing the iterator
-    early cancels what has not begun.
+    early cancels what has not started.
     """
     source = iter(items)
     pool = ThreadPoolExecutor(workers, thread_name_prefix="prefetch")

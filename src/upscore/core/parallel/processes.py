@@ -36,8 +36,8 @@ def in_processes(
     """(item, ``work(item)``) as they are finished, in no fixed order.
 
     Processes are spawned, so a script that comes here needs ``if __name__ == "__main__":``. When
-    the iterator is left early, by Ctrl-C too, what has begun is finished and the rest dropped. They
-    end when this process is killed.
+    the iterator is left early, by Ctrl-C too, what has started is finished and the rest dropped.
+    They end when this process is killed.
 
     Args:
         work: goes to each process once; must pickle, and so must items, results and exceptions.

@@ -13,7 +13,7 @@ class Writer:
     """Threads that write. ``put`` waits while ``depth`` results are unfinished, so memory is flat.
 
     The first error of a write is raised by a later ``put`` or at the end of the block. When the
-    block is left by an error or Ctrl-C, what has begun is finished and the rest is dropped. With
+    block is left by an error or Ctrl-C, what has started is finished and the rest is dropped. With
     one worker, work is done in the order in which it was put.
     """
 
@@ -34,7 +34,7 @@ class Writer:
             self._waiting.popleft().result()
 
     def drain(self) -> None:
-        """Drop what has not begun, wait for the rest and forget its errors."""
+        """Drop what has not started, wait for the rest and forget its errors."""
         for future in self._waiting:
             future.cancel()
         wait(self._waiting)

@@ -9,7 +9,7 @@ the largest matchings it is a shortest one.
 The algorithm is that of successive shortest paths with prices (Jonker and Volgenant, Computing 38,
 1987), kept up to date while edge pixels come and go: from one threshold of an edge map to the next
 few do. Scipy solves the same problem (``min_weight_full_bipartite_matching``), and the tests
-compare with it, but begins anew at each threshold and takes hours for a split that takes us seconds
+compare with it, but starts again at each threshold and takes hours where this takes seconds
 (benchmarks/edge_matching.py).
 """
 

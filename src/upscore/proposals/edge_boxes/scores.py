@@ -44,7 +44,7 @@ class Tables(NamedTuple):
 
     Attributes:
         places: (H, W, 4) int32, what is known of each pixel, in one place of the memory:
-            twice the number of runs that have begun up to it, rows one after the other,
+            twice the number of runs that have started up to it, rows one after the other,
             and 1 more where it is part of a run; the same for columns; the mass of groups whose
             last pixel is not right of it or below; the strength not right of it or below.
         starts: (R + 1, 2) int64, of each run of pixels in a row, then in a column: where its
@@ -220,7 +220,7 @@ def _sums(strength: Map, groups: Groups, least: float, unit: float, places: Int3
 @jit
 def _runs(ids: Int32s, code: Int32s) -> Int32s:
     """(N, 2) int32: group and row of each run along the second axis; ``code`` (H, W) becomes twice
-    the number of runs that have begun, and 1 more in a run."""
+    the number of runs that have started, and 1 more in a run."""
     height, width = ids.shape
     count = 0
     for y in range(height):
