@@ -27,7 +27,7 @@ test-fast: install
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(JOBS) $(FAST)
 
 # wheel and sdist; the wheel in an environment of its own, with the lowest versions that pyproject.toml
-# names: the README's quick start and the fast tests
+# names: the README's quick start and the fast tests (generated docs are those of constraints.txt)
 WHEEL_PYTHON := build/wheel-env/bin/python
 wheel: install
 	rm -rf dist build/wheel-env build/quick-start
@@ -44,7 +44,8 @@ wheel: install
 	  --out quick-start/labelled
 	cd build && wheel-env/bin/upscore report quick-start/run
 	$(WHEEL_PYTHON) -c "import upscore; assert 'site-packages' in upscore.__file__"
-	OMP_NUM_THREADS=1 $(WHEEL_PYTHON) -m pytest -n $(JOBS) $(FAST)
+	OMP_NUM_THREADS=1 $(WHEEL_PYTHON) -m pytest -n $(JOBS) $(FAST) \
+	  --deselect tests/cli/test_command.py::test_generated_docs_are_up_to_date
 
 # by itself, for counting lines makes the tests take half as long again
 coverage: install
