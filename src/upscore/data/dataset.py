@@ -156,6 +156,10 @@ class DataSet:
             if problem.kind == "name collision":
                 raise DataError(problem.message)
 
+    def describe(self, path: Path) -> dict[str, str]:
+        """The path it was opened with, layout and fingerprint, for records of what came from it."""
+        return {"path": str(path), "layout": self.layout, "fingerprint": self.fingerprint()}
+
     def fingerprint(self) -> str:
         """Hex digest over names and file sizes of every split: tells data sets apart cheaply."""
         digest = hashlib.sha256()

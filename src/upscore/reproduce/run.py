@@ -231,9 +231,7 @@ def _results(
             "settings": list(context.assignments),
             "seeds": list(context.seeds),
             "data": {
-                "path": str(context.data),
-                "layout": context.dataset.layout,
-                "fingerprint": context.dataset.fingerprint(),
+                **context.dataset.describe(context.data),
                 "splits": {name: len(pairs) for name, pairs in context.dataset.splits.items()},
                 "classes": list(context.dataset.labels.names),
             },

@@ -471,9 +471,7 @@ def _manifest(recipe: Recipe, dataset: DataSet, data: Path, runtime: Runtime) ->
         "threads": torch.get_num_threads(),
         "seed": recipe.seed,
         "data": {
-            "path": str(data),
-            "layout": dataset.layout,
-            "fingerprint": dataset.fingerprint(),
+            **dataset.describe(data),
             "splits": {name: len(pairs) for name, pairs in dataset.splits.items()},
             "train_split": recipe.data.train_split,
             "val_split": recipe.data.val_split,

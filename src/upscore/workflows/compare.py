@@ -134,11 +134,7 @@ def compare(
             {"path": str(job.path), "stage": job.stage, "options": job.options.to_dict()}
             for job in jobs
         ],
-        "data": {
-            "path": str(data),
-            "layout": dataset.layout,
-            "fingerprint": dataset.fingerprint(),
-        },
+        "data": dataset.describe(data),
         "machine": cpu_name(),
         **describe_result(),
     }

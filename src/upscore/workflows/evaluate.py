@@ -131,11 +131,7 @@ def evaluate(
     own_seconds = dict(found.seconds)  # before the examples
     about = {
         "run": str(source),
-        "data": {
-            "path": str(data),
-            "layout": dataset.layout,
-            "fingerprint": dataset.fingerprint(),
-        },
+        "data": dataset.describe(data),
         "settings": found.settings,
         **describe_result(),
     }

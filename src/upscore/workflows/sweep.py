@@ -172,11 +172,7 @@ def _about(recipe: str, grid: SweepGrid, data: Path, dataset: DataSet) -> dict[s
         "recipe": recipe,
         "swept": {key: list(values) for key, values in grid.swept.items()},
         "base": grid.base(),
-        "data": {
-            "path": str(data),
-            "layout": dataset.layout,
-            "fingerprint": dataset.fingerprint(),
-        },
+        "data": dataset.describe(data),
         "command": command_line(),
         "upscore": installed_version("upscore"),
     }
