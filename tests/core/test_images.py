@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import concurrent.futures
 import io
-import subprocess
-import sys
 import warnings
 from pathlib import Path
 
@@ -14,6 +12,7 @@ import PIL
 import pytest
 from PIL import Image
 
+from new_process import run_python
 from upscore.core.images import (
     INPUT_SPECS,
     InputSpec,
@@ -223,12 +222,7 @@ def test_importing_changes_nothing_in_the_process() -> None:
         "import upscore.core.images, upscore.core.memory, upscore.core.parallel.processes; "
         "print(before == (Image.MAX_IMAGE_PIXELS, list(warnings.filters)))"
     )
-    source = str(Path(__file__).resolve().parents[2] / "src")
-    done = subprocess.run(
-        [sys.executable, "-c", code], env={"PYTHONPATH": source},
-        capture_output=True, text=True, check=True,
-    )  # fmt: skip
-    assert done.stdout.strip() == "True"
+    assert run_python(code) == "True"
 
 
 @pytest.mark.parametrize("suffix", ["jpg", "png", "bmp", "tif", "webp"])

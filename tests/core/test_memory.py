@@ -1,22 +1,11 @@
 from __future__ import annotations
 
 import platform
-import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 
-SOURCE = Path(__file__).resolve().parents[2] / "src"
-
-
-def run(code: str, **env: str) -> str:
-    done = subprocess.run(
-        [sys.executable, "-c", code], env={"PYTHONPATH": str(SOURCE), **env},
-        capture_output=True, text=True, check=True,
-    )  # fmt: skip
-    return done.stdout.strip()
-
+from new_process import run_python
 
 SHOW = (
     "import os; from upscore.core.memory import limit_onednn_cache; limit_onednn_cache(); "
@@ -25,16 +14,16 @@ SHOW = (
 
 
 def test_set_before_torch():
-    assert run(SHOW) == "64 64"
+    assert run_python(SHOW) == "64 64"
 
 
 def test_the_users_setting_is_kept():
-    assert run(SHOW, LRU_CACHE_CAPACITY="9") == "64 9"
+    assert run_python(SHOW, LRU_CACHE_CAPACITY="9") == "64 9"
 
 
 def test_too_late_after_torch():
     """It would do nothing, so nothing is changed."""
-    assert run("import sys; sys.modules['torch'] = sys; " + SHOW) == "None None"
+    assert run_python("import sys; sys.modules['torch'] = sys; " + SHOW) == "None None"
 
 
 KEEP = "from upscore.core.memory import tune_malloc; print(tune_malloc())"
@@ -53,16 +42,16 @@ def test_large_blocks_are_reused():
         "use(); use(); before = resource.getrusage(0).ru_minflt; use(); "
         "print(resource.getrusage(0).ru_minflt - before)"
     )
-    default = int(run(faults))
-    done, kept = run(KEEP + "; " + faults).split()
+    default = int(run_python(faults))
+    done, kept = run_python(KEEP + "; " + faults).split()
     assert done == "True"
     assert int(kept) < 100 < default
 
 
 def test_the_users_allocator_settings_are_kept():
-    assert run(KEEP, MALLOC_ARENA_MAX="2") == "False"
-    assert run(KEEP, GLIBC_TUNABLES="glibc.malloc.hugetlb=1") == "False"
+    assert run_python(KEEP, MALLOC_ARENA_MAX="2") == "False"
+    assert run_python(KEEP, GLIBC_TUNABLES="glibc.malloc.hugetlb=1") == "False"
 
 
 def test_other_systems_are_left_alone():
-    assert run("import sys; sys.platform = 'darwin'; " + KEEP) == "False"
+    assert run_python("import sys; sys.platform = 'darwin'; " + KEEP) == "False"

@@ -2,8 +2,6 @@ from __future__ import annotations
 
 import json
 import shutil
-import subprocess
-import sys
 import tomllib
 from pathlib import Path
 
@@ -13,6 +11,7 @@ from PIL import Image
 
 import upscore
 from inference.support import random_photo, save_photo
+from new_process import run_python
 from upscore.errors import DataError, NotFoundError, RunError, SettingsError
 from upscore.inference import test_time_augmentation as tta
 from upscore.inference.load import load_segmenter
@@ -175,12 +174,7 @@ def test_the_package_imports_nothing_heavy():
         "import sys, upscore; heavy = {'torch', 'numpy', 'PIL', 'matplotlib'} & set(sys.modules); "
         "assert not heavy, heavy; assert 'load' in upscore.__all__"
     )
-    subprocess.run(
-        [sys.executable, "-c", code],
-        check=True,
-        cwd=SOURCE,
-        env={"PYTHONPATH": str(SOURCE / "src")},
-    )
+    run_python(code)
 
 
 def test_version_is_that_of_the_project():

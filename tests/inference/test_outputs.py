@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
-from pathlib import Path
-
 import numpy as np
 import pytest
 from PIL import Image
 
 from inference.support import THREE, random_photo, save_photo
+from new_process import run_python
 from upscore.crf.settings import load_crf
 from upscore.errors import SettingsError
 from upscore.inference.outputs import FORMATS, SAVE_HELP, OutputFormat
@@ -108,10 +105,5 @@ def test_the_help_lists_what_is_in_the_table():
         "outputs.FORMATS['areas'] = outputs.FORMATS['labels']; "
         "import sys; print('numpy' in sys.modules)"
     )
-    source = str(Path(__file__).resolve().parents[2] / "src")
-    done = subprocess.run(
-        [sys.executable, "-c", code], env={"PYTHONPATH": source},
-        capture_output=True, text=True, check=True,
-    )  # fmt: skip
-    assert done.stdout.strip() == "False"
+    assert run_python(code) == "False"
     assert all(name in SAVE_HELP for name in ("labels", "overlay", "probabilities"))

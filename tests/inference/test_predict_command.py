@@ -1,17 +1,12 @@
 from __future__ import annotations
 
-import subprocess
-import sys
-from pathlib import Path
-
 import pytest
 
 from inference.support import random_photo, save_photo
+from new_process import run_python
 from upscore.cli import predict as verb
 from upscore.cli.segmenter_options import SegmenterOptions
 from upscore.errors import NotFoundError, SettingsError, WorkError
-
-SOURCE = Path(__file__).resolve().parents[2] / "src"
 
 
 def test_labels_a_folder_and_says_where(model_folder, tmp_path, capsys):
@@ -58,4 +53,4 @@ def test_the_module_imports_nothing_heavy():
         "heavy = {'torch', 'numpy', 'PIL', 'matplotlib'} & set(sys.modules); "
         "assert not heavy, heavy"
     )
-    subprocess.run([sys.executable, "-c", code], check=True, env={"PYTHONPATH": str(SOURCE)})
+    run_python(code)
