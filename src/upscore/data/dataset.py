@@ -152,6 +152,10 @@ class DataSet:
                 f"the files or take them out of the split; `upscore data check {self.root}` lists "
                 "all"
             )
+        self.require_unique_names()
+
+    def require_unique_names(self) -> None:
+        """Raise DataError where two photos share a name."""
         for problem in self.problems:
             if problem.kind == "name collision":
                 raise DataError(problem.message)

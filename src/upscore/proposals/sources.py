@@ -301,9 +301,7 @@ def photos_of(data: DataSet, split: str | None) -> list[Pair]:
     """
     names = list(data.splits) if split is None else [split]
     found = [data.pairs(name) for name in names]
-    for problem in data.problems:
-        if problem.kind == "name collision":
-            raise DataError(problem.message)
+    data.require_unique_names()
     pairs = list({pair.name: pair for part in found for pair in part}.values())
     if not pairs:
         what = "the data set" if split is None else f"split {split!r}"
