@@ -291,6 +291,20 @@ def test_an_image_that_the_network_refuses(split, out):
     assert [(failure.name, failure.message) for failure in result.failures] == [("p2", "too dark")]
 
 
+@pytest.mark.parametrize("error", [MemoryError(), RuntimeError("CUDA out of memory")])
+def test_an_image_that_memory_is_too_small_for(split, out, error):
+    large = split.read(2).image
+
+    def small(image):
+        if np.array_equal(image, large):
+            raise error
+        return noisy(image)
+
+    (failure,) = run(split, out, network=small, num_trials=1).failures
+    assert failure.name == "p2"
+    assert failure.message.startswith(f"p2: {type(error).__name__}: ")
+
+
 def test_nothing_can_be_read(split, out):
     for pair in split.pairs[1:]:
         pair.mask.write_bytes(b"broken")

@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 from pydantic import TypeAdapter
 
-from upscore.core.failures import Failure
+from upscore.core.failures import ITEM_ERRORS, Failure, failure_message
 from upscore.core.files import explain_os_error, make_folder, write_text
 from upscore.core.labels import RGBImage
 from upscore.core.parallel.prefetch import prefetch
@@ -439,8 +439,9 @@ def _label(
     def read(place: int) -> Sample | Failure:
         try:
             return images.read(place)
-        except UpscoreError as error:
-            return Failure(place, images.pairs[place].name, str(error))
+        except ITEM_ERRORS as error:
+            name = images.pairs[place].name
+            return Failure(place, name, failure_message(name, error))
 
     failures: list[Failure] = []
     for place, item in enumerate(prefetch(read, range(len(images)), workers=1, depth=2)):
@@ -449,8 +450,8 @@ def _label(
         else:
             try:
                 output = probabilities(item.image)
-            except UpscoreError as error:
-                failures.append(Failure(place, item.name, str(error)))
+            except ITEM_ERRORS as error:
+                failures.append(Failure(place, item.name, failure_message(item.name, error)))
             else:
                 stored.add(item, output)
         update(place + 1, len(images))
