@@ -19,7 +19,6 @@ from upscore.data.masks import MaskTable
 from upscore.data.pairing import (
     SPLIT_NAMES,
     Lister,
-    files_by_stem,
     read_classes,
     read_lines,
     with_unique_names,
@@ -89,10 +88,11 @@ def _splits(root: Path, problems: list[Problem]) -> dict[str, tuple[Pair, ...]]:
         }
         present = {split: both for split, both in homes.items() if both[0].is_dir()}
         if present:
-            return with_unique_names(
-                {split: _all(_lister(*both), problems) for split, both in present.items()}
-            )
-    lister = _lister(root / "images", root / "masks")
+            listers = {split: Lister.of_folders(*both) for split, both in present.items()}
+            splits = {split: lister.all_pairs() for split, lister in listers.items()}
+            problems += [problem for one in listers.values() for problem in one.problems]
+            return with_unique_names(splits)
+    lister = Lister.of_folders(root / "images", root / "masks")
     lists = {split: root / f"{split}.txt" for split in SPLIT_NAMES}
     lists = {split: path for split, path in lists.items() if path.is_file()}
     if lists:
@@ -103,22 +103,6 @@ def _splits(root: Path, problems: list[Problem]) -> dict[str, tuple[Pair, ...]]:
         lister.partnerless_masks()
     problems += lister.problems
     return splits
-
-
-def _lister(images: Path, masks: Path) -> Lister:
-    return Lister(
-        files_by_stem(images),
-        files_by_stem(masks),
-        str(images / "{name}.jpg"),
-        str(masks / "{name}.png"),
-    )
-
-
-def _all(lister: Lister, problems: list[Problem]) -> tuple[Pair, ...]:
-    pairs = lister.pairs(list(lister.images), Path(lister.image_template).parent)
-    lister.partnerless_masks()
-    problems += lister.problems
-    return pairs
 
 
 def _guess_classes(root: Path, pairs: list[Pair], max_pixels: int) -> tuple[Labels, MaskTable]:

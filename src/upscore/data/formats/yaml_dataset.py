@@ -251,8 +251,7 @@ def open_described(root: Path, *, max_pixels: int = MAX_PIXELS) -> DataSet:
     if isinstance(description.splits, list):
         for split in description.splits:
             lister = _lister(description, root, split)
-            splits[split] = lister.pairs(list(lister.images), root)
-            lister.partnerless_masks()
+            splits[split] = lister.all_pairs()
             problems += lister.problems
         splits = with_unique_names(splits)
     else:
