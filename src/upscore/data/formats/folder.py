@@ -6,7 +6,6 @@ from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
 
 from upscore.core.images import read_mask
 from upscore.core.labels import VOID, Labels
@@ -15,7 +14,7 @@ from upscore.core.parallel.prefetch import prefetch
 from upscore.core.parallel.processes import num_cores
 from upscore.data.dataset import DataSet, Pair
 from upscore.data.formats.yaml_dataset import FILE, draw_splits
-from upscore.data.masks import MaskTable
+from upscore.data.masks import MaskTable, pack_colors
 from upscore.data.pairing import (
     SPLIT_NAMES,
     Lister,
@@ -118,7 +117,7 @@ def _guess_classes(root: Path, pairs: list[Pair], max_pixels: int) -> tuple[Labe
         return Labels.of(("background", "foreground")), MaskTable(values={0: 0, 255: 1})
     indices = sorted(values - {VOID})
     largest = indices[-1] if indices else 0
-    # class numbers begin at 0 and leave few gaps; grey levels that stand for classes do not
+    # class numbers start at 0 and leave few gaps; grey levels that stand for classes do not
     if not (0 < largest < MAX_GUESSED and 2 * len(indices) >= largest + 1):
         raise DataError(_ask(root, sorted(values), "values"))
     return (
@@ -128,12 +127,12 @@ def _guess_classes(root: Path, pairs: list[Pair], max_pixels: int) -> tuple[Labe
 
 
 COLOR_BIT = 1 << 24
-"""Tells a colour, packed as r << 16 | g << 8 | b, from a single value."""
+"""Marks a packed colour, in contrast to a single value."""
 
 
 def _all_values(masks: Iterable[Path], max_pixels: int) -> Iterable[list[int]]:
-    """The distinct values of each mask that can be read; colours as r << 16 | g << 8 | b plus a
-    bit that tells them from values. What cannot be read is left to `data check`."""
+    """The distinct values of each mask; packed colours with ``COLOR_BIT``. A mask that cannot be
+    read has none (`data check` reports it)."""
 
     def values(path: Path) -> list[int]:
         try:
@@ -144,11 +143,9 @@ def _all_values(masks: Iterable[Path], max_pixels: int) -> Iterable[list[int]]:
             if bool((raw == raw[..., :1]).all()):
                 raw = raw[..., 0]
             else:
-                wide: npt.NDArray[np.int64] = raw.astype(np.int64)
-                codes = wide[..., 0] << 16 | wide[..., 1] << 8 | wide[..., 2]
-                return [int(code) | COLOR_BIT for code in np.unique(codes)[:256]]
+                return [int(code) | COLOR_BIT for code in np.unique(pack_colors(raw))[:256]]
         if raw.dtype == np.uint8:
-            return [int(v) for v in np.flatnonzero(np.bincount(raw.ravel(), minlength=256))]
+            return np.flatnonzero(np.bincount(raw.ravel(), minlength=256)).tolist()
         return [int(v) for v in np.unique(raw)[:256]]
 
     return prefetch(values, masks, workers=num_cores())
@@ -169,21 +166,21 @@ def _patterns(root: Path) -> str:
 
 
 def _ask(root: Path, values: list[int], what: str) -> str:
-    """An error that ends in the dataset.yaml which would settle the matter."""
+    """An error that ends in a dataset.yaml to fill in."""
     if not values:
         return f"{root}: no mask could be read; `upscore data check {root}` says why"
-    shown = values[:MAX_GUESSED]
-    keys = []
-    for value in shown:
-        code = value & 0xFFFFFF
-        packed = f'"{code >> 16},{code >> 8 & 255},{code & 255}"'
-        keys.append(packed if value & COLOR_BIT else str(value))
+    keys = [
+        f'"{value >> 16 & 255},{value >> 8 & 255},{value & 255}"'
+        if value & COLOR_BIT
+        else str(value)
+        for value in values[:MAX_GUESSED]
+    ]
     blurred = (
         " So many come from lossy files: masks must be PNG, not JPEG."
         if len(values) > MAX_GUESSED
         else ""
     )
-    classes = ", ".join(f"class_{i}" for i in range(len(shown)))
+    classes = ", ".join(f"class_{i}" for i in range(len(keys)))
     table = "\n".join(f"  {key}: class_{i}" for i, key in enumerate(keys))
     return (
         f"{root}: the masks hold {len(values)} different {what} and it cannot be told which class "
