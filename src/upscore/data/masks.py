@@ -133,14 +133,18 @@ def read_stored_mask(path: Path, *, max_pixels: int = MAX_PIXELS) -> npt.NDArray
 
 
 def read_instances(
-    path: Path, labels: LabelMap, *, max_pixels: int
-) -> npt.NDArray[np.integer[Any]]:
+    path: Path | None, labels: LabelMap, *, max_pixels: int
+) -> npt.NDArray[np.integer[Any]] | None:
     """(H, W) integers of an instance mask, 0 no object and 255 void: an image, or SBD's ``.mat``.
+
+    None without a path, for images that have no such mask.
 
     Raises:
         NotFoundError: no such file.
         DataError: unreadable, too large, or of another size than ``labels``, the photo's label map.
     """
+    if path is None:
+        return None
     if path.suffix.lower() == ".mat":
         instances: npt.NDArray[np.integer[Any]] = _read_sbd(path, "GTinst", max_pixels)
     else:

@@ -147,9 +147,9 @@ def _measure_split(split: Split, dataset: DataSet, progress: Progress) -> SplitS
         """The labels of a photo, and (class, size) of every object in it."""
         labels = split.read_labels(index)
         path = dataset.instances.get(split.pairs[index].name)
-        if path is None:
-            return labels, _region_sizes(labels, split.labels.background)
         instances = read_instances(path, labels, max_pixels=split.max_pixels)
+        if instances is None:
+            return labels, _region_sizes(labels, split.labels.background)
         return labels, _instance_sizes(labels, instances, num_classes)
 
     measured = prefetch(one, range(len(split)), workers=num_cores())

@@ -1,14 +1,13 @@
 """The confusion matrix, and the scores that are ratios of its entries.
 
-Pure functions of an int64 matrix (C, C), rows truth and columns prediction, below; the thin
-:class:`Confusion` that accumulates one, above. Formulas: FCN paper section 5, definitions in
-docs/evaluation.md. A ratio without a denominator is None, never NaN.
+Formulas: FCN paper section 5; definitions in docs/evaluation.md. A ratio without a denominator is
+None, never NaN.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
@@ -26,8 +25,7 @@ class Confusion:
 
     def __init__(self, num_classes: int) -> None:
         """An empty matrix. Raises SettingsError unless 1 <= num_classes <= 255."""
-        if not 1 <= num_classes <= MAX_CLASSES:
-            raise SettingsError(f"num_classes is {num_classes}; allowed: 1 to {MAX_CLASSES}")
+        require_num_classes(num_classes)
         self.matrix: Matrix = np.zeros((num_classes, num_classes), dtype=np.int64)
 
     @classmethod
@@ -75,25 +73,29 @@ class Confusion:
         parts = list(parts)
         if not parts:
             raise SettingsError("nothing to merge: no confusion matrix given")
-        total = parts[0]
-        for part in parts[1:]:
-            total = total + part
-        return cls.of(total.matrix)
+        return sum(parts, cls(parts[0].num_classes))
 
     def scores(self) -> Scores:
         return score(self.matrix)
 
     def to_json(self) -> list[list[int]]:
-        return [[int(value) for value in row] for row in self.matrix]
+        rows: list[list[int]] = self.matrix.tolist()
+        return rows
 
     @classmethod
     def from_json(cls, rows: Sequence[Sequence[int]]) -> Confusion:
-        """What :meth:`to_json` gave. Raises DataError for anything that is no count matrix."""
+        """The inverse of :meth:`to_json`. Raises DataError for anything that is no count matrix."""
         try:
             array = np.array(rows)
         except (ValueError, TypeError, OverflowError) as error:
             raise DataError(f"not a confusion matrix: {error}") from error
         return cls.of(array)
+
+
+def require_num_classes(num_classes: int) -> None:
+    """Raise SettingsError unless 1 <= num_classes <= 255."""
+    if not 1 <= num_classes <= MAX_CLASSES:
+        raise SettingsError(f"num_classes is {num_classes}; allowed: 1 to {MAX_CLASSES}")
 
 
 def count(truth: LabelMap, prediction: LabelMap, num_classes: int) -> Matrix:
@@ -114,7 +116,7 @@ def count(truth: LabelMap, prediction: LabelMap, num_classes: int) -> Matrix:
         return np.zeros((num_classes, num_classes), dtype=np.int64)
     if int(prediction.max()) >= num_classes:
         raise DataError(_outside("prediction", prediction, num_classes))
-    # One pass without masks: 255 * C + C - 1 still fits uint16, and void gets rows of its own.
+    # One pass without masks: 255 * C + C - 1 still fits uint16, and void has its own row.
     codes = truth.astype(np.uint16)
     codes *= np.uint16(num_classes)
     codes += prediction
@@ -126,7 +128,7 @@ def count(truth: LabelMap, prediction: LabelMap, num_classes: int) -> Matrix:
 
 
 def require_maps(truth: LabelMap, prediction: LabelMap, num_classes: int) -> None:
-    """Refuse what :func:`count` refuses, for scores that do not come from a confusion matrix."""
+    """Raise DataError as :func:`count` does, for scores without a confusion matrix."""
     _require_alike(truth, prediction)
     for name, array in (("prediction", prediction), ("truth", truth)):
         known = array[array != VOID] if name == "truth" else array
@@ -178,14 +180,7 @@ class Scores:
 
     def to_json(self) -> dict[str, Any]:
         """The overall scores, without the classes."""
-        return {
-            "pixel_accuracy": self.pixel_accuracy,
-            "mean_accuracy": self.mean_accuracy,
-            "miou": self.miou,
-            "frequency_weighted_iou": self.frequency_weighted_iou,
-            "classes_averaged": self.classes_averaged,
-            "valid_pixels": self.valid_pixels,
-        }
+        return {key: value for key, value in asdict(self).items() if key != "per_class"}
 
 
 def score(matrix: Matrix) -> Scores:
@@ -253,13 +248,13 @@ def class_precision(matrix: Matrix) -> list[float | None]:
     return ratios(np.diagonal(matrix), matrix.sum(axis=0))
 
 
-def ratios(above: Matrix, below: Matrix) -> list[float | None]:
-    """Place by place; None where nothing is below."""
+def ratios(above: npt.NDArray[Any], below: npt.NDArray[Any]) -> list[float | None]:
+    """Element by element; None where the denominator is 0."""
     pairs = zip(above.tolist(), below.tolist(), strict=True)
     return [a / b if b else None for a, b in pairs]
 
 
 def mean_of_known(values: Sequence[float | None]) -> float | None:
-    """Over what is not None; None where nothing is left."""
+    """The mean of the values that are not None; None without any."""
     known = [value for value in values if value is not None]
     return sum(known) / len(known) if known else None
