@@ -82,7 +82,7 @@ def evaluate(
         progress: called with (images done, images of this shard).
         shard: (index, count): take images index, index + count, ...; the shards together are the
             split, each image once. :func:`merge` combines them.
-        details: score boundaries and objects too, which takes some 30 ms of one core for an image
+        details: score boundaries and objects too, which takes some 20 ms of one core for an image
             of 500x375, in the counting thread.
         instances: for the details, instance masks by the image's name; without, and for images
             that have none, connected regions.

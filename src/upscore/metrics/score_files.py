@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, astuple, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -62,10 +62,7 @@ def write_results(
     write_csv(
         folder / "per_class.csv",
         ("class", "iou", "precision", "recall", "pixels", "predicted"),
-        (
-            (name, item.iou, item.precision, item.recall, item.pixels, item.predicted)
-            for name, item in zip(names, scores.per_class, strict=True)
-        ),
+        ((name, *astuple(item)) for name, item in zip(names, scores.per_class, strict=True)),
     )
     write_csv(
         folder / "images.csv",
