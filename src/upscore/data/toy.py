@@ -15,7 +15,6 @@ from scipy import ndimage
 from upscore.core.files import atomic_path, make_folder, read_json, write_json, write_text
 from upscore.core.images import write_label_map
 from upscore.core.labels import VOID, LabelMap, Labels, RGBImage
-from upscore.core.limits import MAX_PIXELS
 from upscore.core.parallel.prefetch import prefetch
 from upscore.data.dataset import DataSet
 from upscore.data.formats.voc import open_voc
@@ -340,7 +339,7 @@ def find_toy(path: Path) -> Path | None:
     return path if (path / MARKER).exists() else None
 
 
-def open_toy(root: Path, *, max_pixels: int = MAX_PIXELS) -> DataSet:
+def open_toy(root: Path, *, max_pixels: int) -> DataSet:
     """A toy set. Raises DataError where its generation was not finished."""
     if not (root / "ImageSets" / "Segmentation" / "val.txt").exists():
         raise DataError(

@@ -153,7 +153,8 @@ def _outside(name: str, array: LabelMap, num_classes: int) -> str:
 
 @dataclass(frozen=True)
 class ClassScores:
-    """One class. ``pixels`` is its truth; the ratios are in [0, 1] or None where undefined."""
+    """One class: its IoU, the share of its predicted pixels that are right (precision) and of its
+    true pixels that were found (recall), in [0, 1] or None where undefined; ``pixels`` are true."""
 
     iou: float | None
     precision: float | None
@@ -167,7 +168,8 @@ class Scores:
     """All scores of one confusion matrix, in [0, 1]; None where there is nothing to score.
 
     ``classes_averaged`` is the number of classes with any pixel in truth or prediction, over which
-    ``miou`` is the mean; ``mean_accuracy`` is over those in the truth.
+    ``miou`` is the mean; ``mean_accuracy`` is the mean recall of those in the truth, and
+    ``frequency_weighted_iou`` weighs each IoU by the class's share of the true pixels.
     """
 
     pixel_accuracy: float | None
@@ -185,21 +187,23 @@ class Scores:
 
 def score(matrix: Matrix) -> Scores:
     """Every score of a matrix (C, C) int64."""
-    iou = class_iou(matrix)
-    precision, recall = class_precision(matrix), class_recall(matrix)
-    truth, predicted = matrix.sum(axis=1), matrix.sum(axis=0)
-    per_class = tuple(
-        ClassScores(iou[i], precision[i], recall[i], int(truth[i]), int(predicted[i]))
-        for i in range(len(matrix))
-    )
+    hits, truth, predicted = np.diagonal(matrix), matrix.sum(axis=1), matrix.sum(axis=0)
+    iou, precision, recall = class_iou(matrix), ratios(hits, predicted), ratios(hits, truth)
+    total = int(matrix.sum())
+    weighted = [
+        int(n) / total * value for n, value in zip(truth, iou, strict=True) if value is not None
+    ]
     return Scores(
         pixel_accuracy=pixel_accuracy(matrix),
-        mean_accuracy=mean_accuracy(matrix),
-        miou=mean_iou(matrix),
-        frequency_weighted_iou=frequency_weighted_iou(matrix),
+        mean_accuracy=mean_of_known(recall),
+        miou=mean_of_known(iou),
+        frequency_weighted_iou=sum(weighted) if total else None,
         classes_averaged=sum(value is not None for value in iou),
-        valid_pixels=int(matrix.sum()),
-        per_class=per_class,
+        valid_pixels=total,
+        per_class=tuple(
+            ClassScores(iou[i], precision[i], recall[i], int(truth[i]), int(predicted[i]))
+            for i in range(len(matrix))
+        ),
     )
 
 
@@ -209,43 +213,15 @@ def pixel_accuracy(matrix: Matrix) -> float | None:
     return int(np.trace(matrix)) / total if total else None
 
 
-def mean_accuracy(matrix: Matrix) -> float | None:
-    """Mean recall of the classes that occur in the truth."""
-    return mean_of_known(class_recall(matrix))
-
-
 def mean_iou(matrix: Matrix) -> float | None:
     """Mean IoU of the classes that occur in truth or prediction."""
     return mean_of_known(class_iou(matrix))
-
-
-def frequency_weighted_iou(matrix: Matrix) -> float | None:
-    """IoU weighted by each class's share of the true pixels."""
-    total = int(matrix.sum())
-    if not total:
-        return None
-    truth = matrix.sum(axis=1)
-    return sum(
-        int(n) / total * value
-        for n, value in zip(truth, class_iou(matrix), strict=True)
-        if value is not None
-    )
 
 
 def class_iou(matrix: Matrix) -> list[float | None]:
     """Intersection over union by class; None for a class in neither truth nor prediction."""
     hits = np.diagonal(matrix)
     return ratios(hits, matrix.sum(axis=0) + matrix.sum(axis=1) - hits)
-
-
-def class_recall(matrix: Matrix) -> list[float | None]:
-    """Share of a class's true pixels that were found; None for a class not in the truth."""
-    return ratios(np.diagonal(matrix), matrix.sum(axis=1))
-
-
-def class_precision(matrix: Matrix) -> list[float | None]:
-    """Share of a class's predicted pixels that are right; None for one never predicted."""
-    return ratios(np.diagonal(matrix), matrix.sum(axis=0))
 
 
 def ratios(above: npt.NDArray[Any], below: npt.NDArray[Any]) -> list[float | None]:

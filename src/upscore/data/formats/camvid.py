@@ -5,7 +5,6 @@ from __future__ import annotations
 from pathlib import Path, PurePosixPath
 
 from upscore.core.labels import CAMVID_LABELS, VOID
-from upscore.core.limits import MAX_PIXELS
 from upscore.data.dataset import DataSet, Pair
 from upscore.data.masks import MaskTable
 from upscore.data.pairing import SPLIT_NAMES, Lister, classes_or, count_problems, read_lines
@@ -24,7 +23,7 @@ def find_camvid(path: Path) -> Path | None:
     return None
 
 
-def open_camvid(root: Path, *, max_pixels: int = MAX_PIXELS) -> DataSet:
+def open_camvid(root: Path, *, max_pixels: int) -> DataSet:
     """CamVid's SegNet release, with or without its list files, photos PNG or JPEG.
 
     List lines are "photo mask" with absolute paths of the authors' machine; only the last two

@@ -9,7 +9,6 @@ import numpy as np
 
 from upscore.core.images import read_mask
 from upscore.core.labels import VOID, Labels
-from upscore.core.limits import MAX_PIXELS
 from upscore.core.parallel.prefetch import prefetch
 from upscore.core.parallel.processes import num_cores
 from upscore.data.dataset import DataSet, Pair
@@ -39,7 +38,7 @@ def find_folder(path: Path) -> Path | None:
     return path if (train / "images").is_dir() and (train / "masks").is_dir() else None
 
 
-def open_folder(root: Path, *, max_pixels: int = MAX_PIXELS) -> DataSet:
+def open_folder(root: Path, *, max_pixels: int) -> DataSet:
     """images/ and masks/ with equal names.
 
     Splits, the first of these that is there: images/train/ and masks/train/ (val, test likewise);

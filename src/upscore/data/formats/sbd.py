@@ -5,7 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 
 from upscore.core.labels import VOC_LABELS
-from upscore.core.limits import MAX_PIXELS
 from upscore.data.dataset import DataSet
 from upscore.data.formats.voc import find_voc, open_voc, voc_lister
 from upscore.data.masks import MaskTable
@@ -19,18 +18,15 @@ NESTS = ("", "dataset", "benchmark_RELEASE/dataset", "sbd/benchmark_RELEASE/data
 
 def find_sbd(path: Path) -> Path | None:
     """The folder with cls/ and img/ at ``path`` or where the archive has it below."""
-    for nest in NESTS:
-        root = path / nest
-        if (root / "cls").is_dir() and (root / "img").is_dir():
-            return root
-    return None
+    roots = (path / nest for nest in NESTS)
+    return next((r for r in roots if (r / "cls").is_dir() and (r / "img").is_dir()), None)
 
 
 def _lister(root: Path) -> Lister:
     return Lister.of_folders(root / "img", root / "cls", mask_suffix=".mat")
 
 
-def open_sbd(root: Path, *, max_pixels: int = MAX_PIXELS) -> DataSet:
+def open_sbd(root: Path, *, max_pixels: int) -> DataSet:
     """SBD alone: the folder with cls/, img/, train.txt and val.txt; every list is a split.
 
     Raises:
@@ -63,7 +59,7 @@ def find_voc_sbd(path: Path) -> Path | None:
     return path if find_sbd(path) and find_voc(path) else None
 
 
-def open_voc_sbd(root: Path, *, max_pixels: int = MAX_PIXELS) -> DataSet:
+def open_voc_sbd(root: Path, *, max_pixels: int) -> DataSet:
     """VOC's splits, and ``trainaug``: VOC train and all of SBD without VOC val.
 
     A name that VOC has a mask for uses VOC's (finer, with a void border), else SBD's.

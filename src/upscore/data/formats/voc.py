@@ -5,7 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 
 from upscore.core.labels import VOC_LABELS
-from upscore.core.limits import MAX_PIXELS
 from upscore.data.dataset import DataSet
 from upscore.data.masks import MaskTable
 from upscore.data.pairing import Lister, classes_or, count_problems, files_by_stem, read_lines
@@ -43,7 +42,7 @@ def find_voc(path: Path) -> Path | None:
     return roots[0] if roots else None
 
 
-def open_voc(root: Path, *, max_pixels: int = MAX_PIXELS, layout: str = "voc") -> DataSet:
+def open_voc(root: Path, *, max_pixels: int, layout: str = "voc") -> DataSet:
     """A VOC devkit folder (that with JPEGImages in it).
 
     Every list in ``ImageSets/Segmentation`` is a split. A name's mask is looked for in

@@ -14,7 +14,6 @@ from pydantic import Field, PlainValidator, model_validator
 from upscore.core.choices import unknown_choice
 from upscore.core.images import IMAGE_SUFFIXES
 from upscore.core.labels import VOID, Color, Labels
-from upscore.core.limits import MAX_PIXELS
 from upscore.core.settings import Settings, build, load_yaml
 from upscore.data.dataset import DataSet, Pair
 from upscore.data.masks import MaskTable
@@ -231,7 +230,7 @@ def find_described(path: Path) -> Path | None:
     return inside if inside.is_file() else None
 
 
-def open_described(root: Path, *, max_pixels: int = MAX_PIXELS) -> DataSet:
+def open_described(root: Path, *, max_pixels: int) -> DataSet:
     """The data set that a dataset.yaml, the file ``root``, describes.
 
     Raises:
