@@ -34,8 +34,8 @@ def guess(split, wrong: float, seed: int = 0, *, name: str | None = None) -> Pre
     for place in range(len(split)):
         truth = split.read_labels(place)
         noise = rng.integers(0, 3, truth.shape, dtype=np.uint8)
-        said = np.where(rng.random(truth.shape) < wrong, noise, truth)
-        maps.append(PackedLabels.of(np.where(said == VOID, 0, said).astype(np.uint8)))
+        predicted = np.where(rng.random(truth.shape) < wrong, noise, truth)
+        maps.append(PackedLabels.of(np.where(predicted == VOID, 0, predicted).astype(np.uint8)))
     return PredictedMaps(name or f"wrong {wrong:g}", tuple(maps), (0.2, 0.1, 0.9), 3 * 2**20)
 
 
@@ -74,7 +74,7 @@ def test_counts_are_those_of_each_alone(split):
     assert found.objects_from == "connected regions"
 
 
-def test_an_equal_one_is_not_told_apart(split):
+def test_an_equal_model_is_not_different(split):
     one = guess(split, 0.2)
     found = compare([one, replace(one, name="again")], split)
     (difference,) = found.differences

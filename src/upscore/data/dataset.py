@@ -164,7 +164,7 @@ class DataSet:
                 raise DataError(problem.message)
 
     def describe(self, path: Path) -> dict[str, str]:
-        """The path it was opened with, layout and fingerprint, for records of what came from it."""
+        """``path`` (with which it was opened), layout and fingerprint, for records of results."""
         return {"path": str(path), "layout": self.layout, "fingerprint": self.fingerprint()}
 
     def fingerprint(self) -> str:

@@ -1,4 +1,4 @@
-"""Fetch a public data set: resumable, checked, unpacked without trusting the archive."""
+"""Download of public data sets: resumable, with checksums, safe against hostile archives."""
 
 from __future__ import annotations
 
@@ -20,21 +20,21 @@ from upscore.errors import NotFoundError, UpscoreError, WorkError
 
 Name = Literal["voc2012", "sbd", "camvid"]
 Report = Callable[[str, int, int | None], None]
-"""Called with (what is being done, bytes so far, bytes in all or None)."""
+"""Called with (name of the step, bytes so far, total bytes or None)."""
 
 DAMAGE = (
     tarfile.TarError, zipfile.BadZipFile, zlib.error, lzma.LZMAError, EOFError,
-    OSError,  # gzip's and bz2's complaints about their content
-    RuntimeError,  # zipfile's about encrypted members
+    OSError,  # of gzip and bz2, for broken content
+    RuntimeError,  # of zipfile, for encrypted members
 )  # fmt: skip
-"""What reading a broken archive raises."""
+"""Exceptions of reading a broken archive."""
 
 
 @dataclass(frozen=True)
 class Source:
-    """Where a set comes from, and which folder of its archive ends up where.
+    """The address of a data set, and where a folder of its archive is unpacked.
 
-    ``inside`` is the folder in the archive (one ``*`` stands for a part that varies), ``becomes``
+    ``inside`` is the folder in the archive (``*`` for a part that varies), ``becomes``
     the folder below DIR. ``checksum`` is None where the publisher gives none.
     """
 
@@ -75,11 +75,11 @@ SOURCES: dict[Name, Source] = {
 def get(name: Name, to: Path, *, archive: Path | None = None, report: Report | None = None) -> Path:
     """Have data set ``name`` unpacked below ``to``; returns its folder.
 
-    A folder that is there already is left alone. An interrupted download goes on where it
-    stopped; an interrupted unpacking leaves nothing behind.
+    An existing folder is not changed. An interrupted download continues where it stopped; an
+    interrupted unpacking leaves no files.
 
     Args:
-        archive: a file at hand, instead of a download; its checksum is compared all the same.
+        archive: a local file in place of a download; its checksum is compared too.
 
     Raises:
         NotFoundError: no such archive.

@@ -15,7 +15,7 @@ from upscore.errors import DataError
 def number_objects(
     labels: LabelMap, instances: npt.NDArray[np.integer[Any]] | None = None, *, void: int = VOID
 ) -> npt.NDArray[np.int32]:
-    """(H, W) int32: the pixels of each object, or connected region, have a number from 1 on.
+    """(H, W) int32: the number, from 1 on, of the object or connected region of each pixel.
 
     Args:
         labels: (H, W) uint8.

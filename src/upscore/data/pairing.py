@@ -73,11 +73,11 @@ def files_by_stem(
 
 @dataclass
 class Lister:
-    """Makes the pairs of a data set and notes what is wrong on the way.
+    """Makes the pairs of a data set and collects the problems of their files.
 
-    ``images`` and ``masks`` say where a name's files are. A name that they lack gets the path that
-    ``image_template`` and ``mask_template`` make (``{name}`` stands for it), so that the error can
-    name the file that should be there.
+    ``images`` and ``masks`` map a name to its files. A missing name gets the path of
+    ``image_template`` or ``mask_template`` with the name for ``{name}``, so that the error can name
+    the file that is missing.
     """
 
     images: Mapping[str, Sequence[Path]]

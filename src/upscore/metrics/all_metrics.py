@@ -1,4 +1,4 @@
-"""The scores beside mIoU, together: near boundaries, and by the size and thinness of objects."""
+"""All scores in addition to mIoU: near boundaries, and by the size and thinness of objects."""
 
 from __future__ import annotations
 

@@ -34,7 +34,7 @@ def difference_interval(
 
     Args:
         first, second: (N, 2, C) of the same images in the same order.
-        level: share of the draws that lie inside, in (0, 1).
+        level: share of the draws inside the interval, in (0, 1).
 
     Raises:
         SettingsError: no image, or not as many of both.

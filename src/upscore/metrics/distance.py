@@ -32,7 +32,7 @@ def squared_distances(
     Args:
         labels: (H, W) uint8 or int32; all values are labels, void as well.
         limit: distances of a pixel more than this (1 to 46339) count as equal.
-        border: whether what lies outside the image counts as another label.
+        border: whether the outside of the image counts as another label.
 
     Returns:
         (H, W) int32: at least 1, and at most ``(limit + 1) ** 2``.

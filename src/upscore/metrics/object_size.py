@@ -207,8 +207,8 @@ def inner_widths(regions: Regions, num: int) -> npt.NDArray[np.float64]:
     """Diameter of the largest disc within each region, in pixels: 1 for a line of one pixel.
 
     Twice the largest distance from a pixel's centre to that of one outside, less one: a strip of
-    an odd number of pixels has that number, of an even number, one less. What lies outside the
-    image is outside the region.
+    an odd number of pixels has that number, of an even number, one less. The outside of the image
+    is outside the region.
 
     Args:
         regions: (H, W) int32.

@@ -64,7 +64,7 @@ def _read_npz(path: Path) -> npt.NDArray[np.bool_]:
 def find_bsds(root: Path) -> Mapping[str, tuple[BSDSImage, ...]]:
     """The splits of a BSDS500 folder, photos in the order of their names.
 
-    Takes a folder of splits (``train/1.jpg`` beside ``train/1.npz``), or Berkeley's archive
+    Takes a folder of splits (``train/1.jpg`` and ``train/1.npz``), or Berkeley's archive
     (``BSDS500/data/images/train`` and ``BSDS500/data/groundTruth/train``).
 
     Raises:

@@ -1,4 +1,4 @@
-"""CamVid as released with SegNet: train/ beside trainannot/, 11 classes, 11 is void."""
+"""CamVid as released with SegNet: train/ and trainannot/, 11 classes, 11 is void."""
 
 from __future__ import annotations
 

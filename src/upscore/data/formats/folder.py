@@ -1,4 +1,4 @@
-"""A plain folder: images/ beside masks/, with or without lists, subfolders and class names."""
+"""A plain folder: images/ and masks/, with or without lists, subfolders and class names."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def open_folder(root: Path, *, max_pixels: int) -> DataSet:
     """images/ and masks/ with equal names.
 
     Splits, the first of these that is there: images/train/ and masks/train/ (val, test likewise);
-    train/images/ and train/masks/; train.txt and val.txt beside images/; else a fifth of the names
+    train/images/ and train/masks/; train.txt and val.txt next to images/; else a fifth of the names
     is drawn for val, always the same names.
 
     Classes: classes.txt with one name a line, value i being line i and 255 void. Without it every
