@@ -67,7 +67,7 @@ def test_train_and_val_together_where_there_is_no_list(layout, tmp_path: Path) -
     assert list(both.pairs) == parts
     assert both.read(2).labels.shape == (8, 9)
     assert dataset.split_names == ("train", "val", "trainval")
-    assert dataset.fingerprint() == before  # runs that were begun earlier are of the same data
+    assert dataset.fingerprint() == before  # unfinished runs still fit
     assert photos_of(dataset, "trainval") == parts  # for boxes of it
 
 
@@ -90,7 +90,7 @@ def test_without_val_there_is_none(tmp_path: Path) -> None:
         dataset.split("trainvalaug")
 
 
-def test_a_photo_in_both_comes_once_and_a_missing_file_is_told(tmp_path: Path) -> None:
+def test_a_photo_in_both_comes_once_and_a_missing_file_is_reported(tmp_path: Path) -> None:
     plain(tmp_path)
     (tmp_path / "val.txt").write_text("b\nc\nd")
     dataset = open_dataset(tmp_path)

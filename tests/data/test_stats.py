@@ -55,9 +55,9 @@ def test_measure(two: Path) -> None:
     ground, cat, dog, cow = split.classes
     assert (ground.images, ground.objects) == (1, 0)  # the ground is no object
     assert cat.share == pytest.approx(400 / 850)
-    assert (cat.objects, cat.sizes) == (1, (1.0,) * 5)  # as high as the photo
-    assert (dog.objects, dog.sizes) == (1, (0.25,) * 5)  # 10 of 40 wide, 5 of 20 high
-    assert (cow.pixels, cow.images, cow.objects, cow.sizes) == (0, 0, 0, ())
+    assert (cat.objects, cat.object_sizes) == (1, (1.0,) * 5)  # as high as the photo
+    assert (dog.objects, dog.object_sizes) == (1, (0.25,) * 5)  # 10 of 40 wide, 5 of 20 high
+    assert (cow.pixels, cow.images, cow.objects, cow.object_sizes) == (0, 0, 0, ())
 
 
 def test_specks_are_no_objects(two: Path) -> None:
@@ -80,7 +80,7 @@ def test_instance_masks_part_touching_objects(two: Path) -> None:
     assert stats.objects_from == "instance masks"
     _, cat, dog, _ = stats.splits[0].classes
     assert cat.objects == 2
-    assert cat.sizes[2] == pytest.approx(0.5)
+    assert cat.object_sizes[2] == pytest.approx(0.5)
     assert dog.objects == 1  # b has no instance mask: its regions count
 
 
@@ -93,10 +93,10 @@ def test_instance_mask_of_another_size(two: Path) -> None:
 
 def test_toy_sizes_span_the_documented_range(tmp_path: Path) -> None:
     stats = measure(open_dataset(make_toy(tmp_path, num=40)))
-    objects = [item for split in stats.splits for item in split.classes if item.sizes]
+    objects = [item for split in stats.splits for item in split.classes if item.object_sizes]
     assert stats.objects_from == "instance masks"
-    assert min(item.sizes[0] for item in objects) < 0.08
-    assert max(item.sizes[-1] for item in objects) > 0.5
+    assert min(item.object_sizes[0] for item in objects) < 0.08
+    assert max(item.object_sizes[-1] for item in objects) > 0.5
 
 
 def test_json_and_figure(two: Path, tmp_path: Path) -> None:

@@ -91,7 +91,7 @@ def test_contents() -> None:
     assert sum(len(np.unique(t.instances)) - 2 >= 2 for t in toys) > 30  # most have several
 
 
-def test_void_lies_between_all_neighbours() -> None:
+def test_void_separates_all_neighbours() -> None:
     for index in range(5):
         instances = toy_image(0, index).instances.astype(int)
         for a, b in ((instances[1:], instances[:-1]), (instances[:, 1:], instances[:, :-1])):

@@ -12,7 +12,7 @@ from upscore.errors import SettingsError
 
 
 def checker(height: int = 40, width: int = 56) -> Sample:
-    """Blocks of 8 pixels: class k is painted with grey 60 * k, so the photo tells the mask."""
+    """Blocks of 8 pixels: class k is painted with grey 60 * k, which determines the mask."""
     rows, columns = np.mgrid[:height, :width] // 8
     labels = ((rows + 2 * columns) % 4).astype(np.uint8)
     return Sample(np.repeat((labels * 60)[..., None], 3, axis=2), labels, "checker")

@@ -25,7 +25,7 @@ def make_network(folder: Path, names: tuple[str, ...] = NAMES, *, seed: int = 3)
     run.path.mkdir(parents=True)
     run.write_manifest({})
     model = create_model("fcn32s", num_classes=len(names), width=1 / 16, fc_width=8)
-    for parameter in model.parameters():  # far from the zeros that score layers begin with
+    for parameter in model.parameters():  # far from the zeros that score layers start with
         torch.nn.init.normal_(parameter, std=0.3)
     save_model(run.model, model, labels=Labels.of(names), input_spec=InputSpec.named("imagenet"))
     return folder

@@ -34,8 +34,8 @@ def guess(split, wrong: float, seed: int = 0, *, name: str | None = None) -> Pre
     for place in range(len(split)):
         truth = split.read_labels(place)
         noise = rng.integers(0, 3, truth.shape, dtype=np.uint8)
-        said = np.where(rng.random(truth.shape) < wrong, noise, truth)
-        maps.append(PackedLabels.of(np.where(said == VOID, 0, said).astype(np.uint8)))
+        predicted = np.where(rng.random(truth.shape) < wrong, noise, truth)
+        maps.append(PackedLabels.of(np.where(predicted == VOID, 0, predicted).astype(np.uint8)))
     return PredictedMaps(name or f"wrong {wrong:g}", tuple(maps), (0.2, 0.1, 0.9), 3 * 2**20)
 
 
@@ -59,9 +59,9 @@ def test_counts_are_those_of_each_alone(split):
             for score in (confusion, trimap, sizes, boundary):
                 score.update(split.read_labels(place), packed.unpack())
         assert one.confusion == confusion
-        assert one.trimap.scores() == trimap.scores()
-        np.testing.assert_array_equal(one.sizes.counts, sizes.counts)
-        assert one.boundary_f.mean_f() == boundary.mean_f()
+        assert one.details.trimap.scores() == trimap.scores()
+        np.testing.assert_array_equal(one.details.sizes.counts, sizes.counts)
+        assert one.details.boundary_f.mean_f() == boundary.mean_f()
         assert one.seconds == 0.2  # the median
         assert one.peak_bytes == 3 * 2**20
     difference = found.differences[0]
@@ -74,7 +74,7 @@ def test_counts_are_those_of_each_alone(split):
     assert found.objects_from == "connected regions"
 
 
-def test_an_equal_one_is_not_told_apart(split):
+def test_an_equal_model_is_not_different(split):
     one = guess(split, 0.2)
     found = compare([one, replace(one, name="again")], split)
     (difference,) = found.differences
@@ -133,7 +133,7 @@ def test_a_truth_that_cannot_be_read(split):
     split.pairs[3].mask.write_bytes(b"broken")
     found = compare(pair, split)
     assert [failure.index for failure in found.failures] == [3]
-    assert len(found.models[0].overlaps) == 5
+    assert len(found.models[0].image_overlaps) == 5
 
 
 def test_instance_masks(split, tmp_path):
@@ -147,7 +147,7 @@ def test_instance_masks(split, tmp_path):
         paths[pair.name] = path
     found = compare([guess(split, 0.1), guess(split, 0.2, 1)], split, instances=paths)
     assert found.objects_from == "instance masks"
-    assert found.models[0].sizes.objects.sum() == 2 * len(split)
+    assert found.models[0].details.sizes.objects.sum() == 2 * len(split)
 
 
 def test_files(split, tmp_path):

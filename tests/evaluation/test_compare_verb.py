@@ -103,7 +103,7 @@ def test_other_order_of_the_same_classes(runs, data, tmp_path):
 
 
 @pytest.mark.usefixtures("here")
-def test_bad_photos_are_told_last(runs, data, tmp_path):
+def test_bad_photos_are_reported_last(runs, data, tmp_path):
     (data.parent / "images" / "p1.png").write_bytes(b"broken")
     with pytest.raises(WorkError, match=r"1 of 6 images count for none(.|\n)*p1\.png"):
         verb.compare(words(runs), data=data, out=tmp_path / "out", options=CPU)

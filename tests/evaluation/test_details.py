@@ -1,4 +1,4 @@
-"""Scores near boundaries and by object beside the matrix: in the same pass, and on disk."""
+"""Scores near boundaries and by object: computed in the same pass, and on disk."""
 
 from __future__ import annotations
 

@@ -113,7 +113,7 @@ def test_other_errors_of_the_network_come_through(split):
         evaluate(lambda _image: 1 / 0, split)
 
 
-def test_network_time_is_told_apart(split, monkeypatch):
+def test_network_time_is_measured_separately(split, monkeypatch):
     """A second for each of seven predictions, and half a one for what comes after each."""
     now = 100.0
 

@@ -92,7 +92,7 @@ def test_long_differences_are_cut():
         match_classes(of_run, of_data, run="run", data="data")
 
 
-def test_bad_files_are_told_last(run, data):
+def test_bad_files_are_reported_last(run, data):
     (data.parent / "images" / "p1.png").write_bytes(b"broken")
     with pytest.raises(WorkError, match=r"1 of 6 images could not be scored(.|\n)*p1\.png"):
         evaluate(run, data=data)

@@ -82,7 +82,7 @@ def test_all_groups_together_are_the_confusion_matrix(bins, with_instances):
             assert not found.counts[:, :, :first].any()
 
 
-def test_sizes_are_told_apart():
+def test_sizes_are_distinguished():
     """A square of 31 is small and found, one of 40 is medium and half found, one of 100 is lost."""
     truth = np.zeros((200, 300), np.uint8)
     truth[5:36, 5:36] = 1

@@ -56,11 +56,11 @@ def test_figures_of_any_number_of_contenders(split, num):
         assert 300 < height < 900, draw
     curves = trimap_figure(found).axes[0].lines
     assert len(curves) == num
-    wanted = [band.pixel_accuracy for band in found.models[1].trimap.scores()]
+    wanted = [band.pixel_accuracy for band in found.models[1].details.trimap.scores()]
     assert list(curves[1].get_ydata()) == wanted
     bars = sizes_figure(found).axes[0].patches
     assert len(bars) == 3 * num
-    assert bars[0].get_height() == found.models[0].sizes.miou(0)
+    assert bars[0].get_height() == found.models[0].details.sizes.miou(0)
 
 
 def test_differences_are_drawn_best_on_top(split):

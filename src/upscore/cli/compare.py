@@ -116,8 +116,8 @@ def cost_table(result: Comparison) -> Table:
             table,
             one.name,
             _show(one.scores.pixel_accuracy),
-            _show(one.boundary_iou.miou()),
-            _show(one.boundary_f.mean_f()),
+            _show(one.details.boundary_iou.miou()),
+            _show(one.details.boundary_f.mean_f()),
             "-" if one.seconds is None else f"{one.seconds:.3f}",
             f"{one.peak_bytes / 2**20:,.0f}" if one.peak_bytes else "-",
         )

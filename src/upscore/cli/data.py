@@ -104,7 +104,7 @@ def _print_stats(result: DataStats) -> None:
         for column in ("pixels %", "photos", "objects", "size 5 %", "median", "95 %"):
             table.add_column(column, justify="right")
         for item in split.classes:
-            quantiles = [item.sizes[i] for i in (0, 2, 4)] if item.sizes else []
+            quantiles = [item.object_sizes[i] for i in (0, 2, 4)] if item.object_sizes else []
             table.add_row(
                 escape(item.name),
                 f"{100 * item.share:.2f}",

@@ -15,10 +15,13 @@ from upscore.core.images import read_image
 from upscore.core.labels import VOID
 from upscore.core.parallel.prefetch import prefetch
 from upscore.core.parallel.processes import num_cores
-from upscore.data.dataset import DataSet, Pair
+from upscore.data.dataset import DataSet, Pair, unequal_sizes
 from upscore.data.masks import read_stored_mask
-from upscore.data.problem import Kind, Problem
+from upscore.data.problem import Problem
 from upscore.errors import DataError, NotFoundError
+
+Present = npt.NDArray[np.bool_]
+"""(C,) bool: which classes a mask shows."""
 
 
 @dataclass(frozen=True)
@@ -42,14 +45,6 @@ class CheckResult:
         }
 
 
-@dataclass(frozen=True)
-class _Finding:
-    """One pair: what is wrong, and which classes it shows (C,) bool; None if its mask is bad."""
-
-    problems: list[Problem]
-    present: npt.NDArray[np.bool_] | None = None
-
-
 def check(dataset: DataSet, *, progress: Callable[[int, int], None] | None = None) -> CheckResult:
     """Read every photo and mask of ``dataset`` once, in threads.
 
@@ -57,16 +52,16 @@ def check(dataset: DataSet, *, progress: Callable[[int, int], None] | None = Non
     """
     pairs = list(dict.fromkeys(pair for members in dataset.splits.values() for pair in members))
     problems = [*dataset.problems, *_split_problems(dataset)]
-    present: dict[Pair, npt.NDArray[np.bool_]] = {}
+    present: dict[Pair, Present] = {}
 
-    def look(pair: Pair) -> _Finding:
+    def look(pair: Pair) -> tuple[list[Problem], Present | None]:
         return _inspect(pair, dataset)
 
-    found = prefetch(look, pairs, workers=num_cores(), depth=32)
-    for done, (pair, finding) in enumerate(zip(pairs, found, strict=True), start=1):
-        problems += finding.problems
-        if finding.present is not None:
-            present[pair] = finding.present
+    results = prefetch(look, pairs, workers=num_cores(), depth=32)
+    for done, (pair, (found, classes)) in enumerate(zip(pairs, results, strict=True), start=1):
+        problems += found
+        if classes is not None:
+            present[pair] = classes
         if progress:
             progress(done, len(pairs))
     problems += _absent_classes(dataset, present)
@@ -81,94 +76,74 @@ def check(dataset: DataSet, *, progress: Callable[[int, int], None] | None = Non
     )
 
 
-def _inspect(pair: Pair, dataset: DataSet) -> _Finding:
+def _inspect(pair: Pair, dataset: DataSet) -> tuple[list[Problem], Present | None]:
+    """What is wrong with one pair, and the classes that it shows; None if its mask is bad."""
     problems: list[Problem] = []
-    image = _try(
-        problems, pair.image, "photo", pair.mask,
-        lambda: read_image(pair.image, max_pixels=dataset.max_pixels),
-    )  # fmt: skip
-    stored = _try(
-        problems, pair.mask, "mask", pair.image,
-        lambda: read_stored_mask(pair.mask, max_pixels=dataset.max_pixels),
-    )  # fmt: skip
+    image = _read(problems, dataset, "photo", pair.image, pair.mask, read_image)
+    stored = _read(problems, dataset, "mask", pair.mask, pair.image, read_stored_mask)
     if stored is None:
-        return _Finding(problems)
+        return problems, None
     if image is not None and image.shape[:2] != stored.shape[:2]:
-        problems.append(
-            Problem(
-                "size mismatch",
-                pair.mask,
-                f"{pair.mask}: mask is {stored.shape[1]}x{stored.shape[0]}, its photo "
-                f"{pair.image.name} is {image.shape[1]}x{image.shape[0]}; they must be equal. "
-                "Replace one of them (a mask may be resized with nearest neighbour only)",
-            )
+        text = (
+            f"{unequal_sizes(pair, image, stored)}. Replace one of them (a mask may be resized "
+            "with nearest neighbour only)"
         )
+        problems.append(Problem("size mismatch", pair.mask, text))
     try:
         labels = dataset.table.decode(stored, pair.mask)
     except DataError as error:
         problems.append(Problem("unknown value", pair.mask, str(error)))
-        return _Finding(problems)
+        return problems, None
     counts = np.bincount(labels.ravel(), minlength=256)
     if counts[VOID] == labels.size:
-        problems.append(
-            Problem(
-                "all void",
-                pair.mask,
-                f"{pair.mask}: every pixel is void, so nothing can be learned or scored; label it "
-                "or take it out of the split",
-            )
+        text = (
+            "every pixel is void, so nothing can be learned or scored; label it or take it out of "
+            "the split"
         )
-    return _Finding(problems, counts[: len(dataset.labels)] > 0)
+        problems.append(Problem.at("all void", pair.mask, text))
+    return problems, counts[: len(dataset.labels)] > 0
 
 
-def _try(
+def _read(
     problems: list[Problem],
-    path: Path,
+    dataset: DataSet,
     what: str,
+    path: Path,
     partner: Path,
-    read: Callable[[], npt.NDArray[np.integer[Any]]],
+    read: Callable[..., npt.NDArray[np.integer[Any]]],
 ) -> npt.NDArray[np.integer[Any]] | None:
     try:
-        return read()
+        return read(path, max_pixels=dataset.max_pixels)
     except NotFoundError:
-        problems.append(
-            Problem(
-                "missing partner",
-                path,
-                f"{path}: no such {what}, though it is listed or {partner.name} is there; add it "
-                f"or take {partner.stem} out of the split",
-            )
+        text = (
+            f"no such {what}, though it is listed or {partner.name} is there; add it or take "
+            f"{partner.stem} out of the split"
         )
+        problems.append(Problem.at("missing partner", path, text))
     except DataError as error:
         problems.append(Problem("unreadable", path, str(error)))
     return None
 
 
 def _split_problems(dataset: DataSet) -> list[Problem]:
+    root = dataset.root
     problems = [
-        Problem(
-            "empty split",
-            dataset.root,
-            f"{dataset.root}: split {name!r} is empty; add photos to it or remove it",
-        )
+        Problem.at("empty split", root, f"split {name!r} is empty; add photos to it or remove it")
         for name, pairs in dataset.splits.items()
         if not pairs
     ]
     if not dataset.splits:
-        problems.append(
-            Problem("empty split", dataset.root, f"{dataset.root}: there are no splits")
-        )
+        problems.append(Problem.at("empty split", root, "there are no splits"))
     for first, second in itertools.combinations(dataset.splits, 2):
         if roles(first) & roles(second):
             continue
-        images = {pair.image: pair for pair in dataset.splits[first]}
+        images = {pair.image for pair in dataset.splits[first]}
+        text = (
+            f"in split {first!r} and in {second!r}, so the score on one is flattered by the other; "
+            "take it out of one"
+        )
         problems += [
-            Problem(
-                "in two splits",
-                pair.image,
-                f"{pair.image}: in split {first!r} and in {second!r}, so the score on one is "
-                "flattered by the other; take it out of one",
-            )
+            Problem.at("in two splits", pair.image, text)
             for pair in dataset.splits[second]
             if pair.image in images
         ]
@@ -187,18 +162,15 @@ def roles(split: str) -> set[str]:
     return {role for role in ("train", "val", "test") if role in name} or {split}
 
 
-def _absent_classes(
-    dataset: DataSet, present: Mapping[Pair, npt.NDArray[np.bool_]]
-) -> list[Problem]:
+def _absent_classes(dataset: DataSet, present: Mapping[Pair, Present]) -> list[Problem]:
     """Classes that no mask shows, and classes that only other splits than ``train`` show."""
-    train_pairs = [pair for pair in dataset.splits.get("train", ()) if pair in present]
     if not present:
-        return []  # no mask could be read, and that has been said
+        return []  # no mask could be read, which is reported for each
     anywhere = np.any(list(present.values()), axis=0)
-    train = np.any([present[pair] for pair in train_pairs], axis=0) if train_pairs else anywhere
+    in_train = [present[pair] for pair in dataset.splits.get("train", ()) if pair in present]
+    train = np.any(in_train, axis=0) if in_train else anywhere
     problems = []
     for index, name in enumerate(dataset.labels.names):
-        kind: Kind = "absent class"
         if not anywhere[index]:
             text = f"class {index} {name!r} occurs in no mask; remove it, or check the mask table"
         elif not train[index]:
@@ -208,5 +180,5 @@ def _absent_classes(
             )
         else:
             continue
-        problems.append(Problem(kind, dataset.root, f"{dataset.root}: {text}"))
+        problems.append(Problem.at("absent class", dataset.root, text))
     return problems

@@ -1,4 +1,4 @@
-"""Bring the classes of a network and of a data set together by name."""
+"""Matching the classes of a network and of a data set by name."""
 
 from __future__ import annotations
 
@@ -12,14 +12,10 @@ LISTED = 8  # how many names a message lists
 
 
 def match_classes(of_run: Labels, of_data: Labels, *, run: str, data: str) -> npt.NDArray[np.uint8]:
-    """Table from the network's class index to the data set's, matched by name.
+    """Table (C,) uint8 from the network's class index to the data set's.
 
-    Args:
-        run, data: what the message calls the two.
-
-    Returns:
-        (C,) uint8; the identity when the order is the same. ``table[prediction]`` is a prediction
-        in the data set's numbering.
+    ``table[prediction]`` is a prediction in the data set's numbering. ``run`` and ``data`` are the
+    names of the two for messages.
 
     Raises:
         RunError: a name that only one of them has.

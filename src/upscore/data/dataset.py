@@ -6,7 +6,7 @@ import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -19,7 +19,7 @@ from upscore.data.problem import Problem
 from upscore.errors import DataError, SettingsError
 
 JOINED = {"trainval": ("train", "val"), "trainvalaug": ("trainaug", "val")}
-"""Splits that any data set has where it has their parts; a list of that name goes before."""
+"""Splits that any data set has where it has their parts, unless it lists them itself."""
 
 
 @dataclass(frozen=True)
@@ -31,9 +31,19 @@ class Pair:
     mask: Path
 
 
+def unequal_sizes(
+    pair: Pair, image: npt.NDArray[np.integer[Any]], mask: npt.NDArray[np.integer[Any]]
+) -> str:
+    """The message for a mask of another size than its photo."""
+    return (
+        f"{pair.mask}: mask is {mask.shape[1]}x{mask.shape[0]}, its photo "
+        f"{pair.image.name} is {image.shape[1]}x{image.shape[0]}; they must be equal"
+    )
+
+
 @dataclass(frozen=True)
 class Sample:
-    """What a data set yields: RGB uint8 (H, W, 3), labels uint8 (H, W) with 255 void, a name."""
+    """One image of a data set: RGB uint8 (H, W, 3), labels uint8 (H, W) with 255 void, a name."""
 
     image: RGBImage
     labels: LabelMap
@@ -63,10 +73,7 @@ class Split:
         image = read_image(pair.image, max_pixels=self.max_pixels)
         labels = self.read_labels(index)
         if image.shape[:2] != labels.shape:
-            raise DataError(
-                f"{pair.mask}: mask is {labels.shape[1]}x{labels.shape[0]}, its photo "
-                f"{pair.image.name} is {image.shape[1]}x{image.shape[0]}; they must be equal"
-            )
+            raise DataError(unequal_sizes(pair, image, labels))
         return Sample(image, labels, pair.name)
 
     def read_labels(self, index: int) -> LabelMap:
@@ -95,7 +102,7 @@ class DataSet:
     ``layout`` says how it was recognised; ``instances`` maps a pair's name to its instance mask
     where the layout has such masks. ``problems`` is what was wrong when the files were listed;
     a data set with problems can be opened, so that ``upscore data check`` can list all of them,
-    but a split with missing or ambiguous files cannot be had.
+    but :meth:`split` refuses a split with missing or ambiguous files.
     """
 
     root: Path
@@ -109,7 +116,7 @@ class DataSet:
 
     @property
     def split_names(self) -> tuple[str, ...]:
-        """Those on disk, and of :data:`JOINED` those that can be had though they are not there."""
+        """Those on disk, and those of :data:`JOINED` whose parts are."""
         joined = (name for name, parts in JOINED.items() if self.splits.keys() >= set(parts))
         return tuple(dict.fromkeys([*self.splits, *joined]))
 
@@ -139,11 +146,6 @@ class DataSet:
         pairs = self.pairs(name)
         if not pairs:
             raise DataError(f"{self.root}: split {name!r} is empty")
-        self._refuse_incomplete(name, pairs)
-        return Split(name, pairs, self.labels, self.table, self.max_pixels)
-
-    def _refuse_incomplete(self, name: str, pairs: tuple[Pair, ...]) -> None:
-        """Better before training than in the middle of it."""
         missing = [p for pair in pairs for p in (pair.image, pair.mask) if not p.exists()]
         if missing:
             more = f" and {len(missing) - 3} more" if len(missing) > 3 else ""
@@ -153,6 +155,7 @@ class DataSet:
                 "all"
             )
         self.require_unique_names()
+        return Split(name, pairs, self.labels, self.table, self.max_pixels)
 
     def require_unique_names(self) -> None:
         """Raise DataError where two photos share a name."""
@@ -161,16 +164,17 @@ class DataSet:
                 raise DataError(problem.message)
 
     def describe(self, path: Path) -> dict[str, str]:
-        """The path it was opened with, layout and fingerprint, for records of what came from it."""
+        """``path`` (with which it was opened), layout and fingerprint, for records of results."""
         return {"path": str(path), "layout": self.layout, "fingerprint": self.fingerprint()}
 
     def fingerprint(self) -> str:
-        """Hex digest over names and file sizes of every split: tells data sets apart cheaply."""
+        """16 hex digits of names and file sizes of every split."""
         digest = hashlib.sha256()
         for split in sorted(self.splits):
             digest.update(f"[{split}]\n".encode())
             for pair in self.splits[split]:
-                sizes = [path.stat().st_size if path.exists() else -1
-                         for path in (pair.image, pair.mask)]  # fmt: skip
-                digest.update(f"{pair.name} {sizes[0]} {sizes[1]}\n".encode())
+                image, mask = (
+                    path.stat().st_size if path.exists() else -1 for path in (pair.image, pair.mask)
+                )
+                digest.update(f"{pair.name} {image} {mask}\n".encode())
         return digest.hexdigest()[:16]

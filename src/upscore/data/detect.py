@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import NamedTuple, Protocol
+from typing import NamedTuple
 
 from upscore.core.limits import MAX_PIXELS
 from upscore.data.dataset import DataSet
@@ -17,16 +17,12 @@ from upscore.data.toy import find_toy, open_toy
 from upscore.errors import DataError, NotFoundError
 
 
-class Opener(Protocol):
-    def __call__(self, root: Path, *, max_pixels: int) -> DataSet: ...
-
-
 class Layout(NamedTuple):
-    """A layout: how it looks, where under a path it begins, and how it is read."""
+    """How a layout looks, its root folder at or below a path (or None), and how it is opened."""
 
     looks: str
     find: Callable[[Path], Path | None]
-    open: Opener
+    open: Callable[..., DataSet]
 
 
 LAYOUTS = (

@@ -1,4 +1,4 @@
-"""Fetch a public data set: resumable, checked, unpacked without trusting the archive."""
+"""Download of public data sets: resumable, with checksums, safe against hostile archives."""
 
 from __future__ import annotations
 
@@ -6,35 +6,35 @@ import lzma
 import shutil
 import stat
 import tarfile
-import tempfile
 import zipfile
 import zlib
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
+from fnmatch import fnmatchcase
 from pathlib import Path, PurePosixPath
+from tempfile import TemporaryDirectory
 from typing import IO, Literal
 
-from upscore.core.files import download, explain_os_error, make_folder, verify
+from upscore.core.files import atomic_path, download, explain_os_error, make_folder, verify
 from upscore.errors import NotFoundError, UpscoreError, WorkError
 
 Name = Literal["voc2012", "sbd", "camvid"]
 Report = Callable[[str, int, int | None], None]
-"""Called with (what is being done, bytes so far, bytes in all or None)."""
+"""Called with (name of the step, bytes so far, total bytes or None)."""
 
 DAMAGE = (
     tarfile.TarError, zipfile.BadZipFile, zlib.error, lzma.LZMAError, EOFError,
-    OSError,  # gzip's and bz2's complaints about their content
-    RuntimeError,  # zipfile's about encrypted members
+    OSError,  # of gzip and bz2, for broken content
+    RuntimeError,  # of zipfile, for encrypted members
 )  # fmt: skip
-"""What reading a broken archive raises."""
+"""Exceptions of reading a broken archive."""
 
 
 @dataclass(frozen=True)
 class Source:
-    """Where a set comes from, and which folder of its archive ends up where.
+    """The address of a data set, and where a folder of its archive is unpacked.
 
-    ``inside`` is the folder in the archive (one ``*`` stands for a part that varies), ``becomes``
+    ``inside`` is the folder in the archive (``*`` for a part that varies), ``becomes``
     the folder below DIR. ``checksum`` is None where the publisher gives none.
     """
 
@@ -75,11 +75,11 @@ SOURCES: dict[Name, Source] = {
 def get(name: Name, to: Path, *, archive: Path | None = None, report: Report | None = None) -> Path:
     """Have data set ``name`` unpacked below ``to``; returns its folder.
 
-    A folder that is there already is left alone. An interrupted download goes on where it
-    stopped; an interrupted unpacking leaves nothing behind.
+    An existing folder is not changed. An interrupted download continues where it stopped; an
+    interrupted unpacking leaves no files.
 
     Args:
-        archive: a file at hand, instead of a download; its checksum is compared all the same.
+        archive: a local file in place of a download; its checksum is compared too.
 
     Raises:
         NotFoundError: no such archive.
@@ -104,9 +104,13 @@ def get(name: Name, to: Path, *, archive: Path | None = None, report: Report | N
             raise NotFoundError(f"{archive}: no such file; --from names the archive of {name}")
         if source.checksum:
             verify(archive, source.checksum)
-    with _scratch(to) as scratch:
-        unpack(archive, scratch, below=source.inside, report=report)
-        found = sorted(scratch.glob(source.inside))
+    try:
+        scratch = TemporaryDirectory(prefix=".unpacking-", dir=to, ignore_cleanup_errors=True)
+    except OSError as error:
+        raise explain_os_error(error, to) from error
+    with scratch:
+        unpack(archive, Path(scratch.name), pattern=f"{source.inside}/*", report=report)
+        found = sorted(Path(scratch.name).glob(source.inside))
         if not found:
             raise WorkError(
                 f"{archive}: holds no {source.inside}/; is it the archive of {name} ({source.url})?"
@@ -116,39 +120,29 @@ def get(name: Name, to: Path, *, archive: Path | None = None, report: Report | N
     return folder
 
 
-@contextmanager
-def _scratch(to: Path) -> Iterator[Path]:
-    """A folder on the disk of ``to``, gone afterwards."""
-    try:
-        scratch = Path(tempfile.mkdtemp(prefix=".unpacking-", dir=to))
-    except OSError as error:
-        raise explain_os_error(error, to) from error
-    try:
-        yield scratch
-    finally:
-        shutil.rmtree(scratch, ignore_errors=True)
-
-
-def unpack(archive: Path, to: Path, *, below: str = "*", report: Report | None = None) -> None:
+def unpack(archive: Path, to: Path, *, pattern: str = "*", report: Report | None = None) -> None:
     """Unpack the regular files of a tar (plain or compressed) or zip archive into ``to``.
 
+    Archives with links, devices or paths that leave ``to`` are refused, and nothing is written
+    outside ``to``. (``tarfile``'s filter "data" allows links and silently changes absolute paths,
+    and Python before 3.11.4 lacks it.)
+
     Args:
-        below: only files below this folder of the archive; ``*`` stands for one part of a path.
+        pattern: only files with such a path in the archive; ``*`` stands for anything.
 
     Raises:
-        WorkError: damaged, or a member is a link, a device, or leaves ``to``; nothing outside
-            ``to`` is ever written.
+        WorkError: damaged or refused.
         OutputError: cannot write.
     """
     total = archive.stat().st_size
-    wanted = PurePosixPath(below).parts
     try:
         with archive.open("rb") as stream:
             for name, content in _members(archive, stream):
-                parts = PurePosixPath(name).parts
-                if not _is_below(parts, wanted):
+                path = PurePosixPath(name)
+                if not fnmatchcase(str(path), pattern):
                     continue
-                _write(to.joinpath(*parts), content)
+                with atomic_path(to / path) as temporary, temporary.open("wb") as file:
+                    shutil.copyfileobj(content, file)
                 if report:
                     report("unpacking", min(stream.tell(), total), total)
     except UpscoreError:
@@ -165,8 +159,7 @@ def _members(archive: Path, stream: IO[bytes]) -> Iterator[tuple[str, IO[bytes]]
     if zipfile.is_zipfile(archive):
         with zipfile.ZipFile(stream) as packed:
             for item in packed.infolist():
-                mode = item.external_attr >> 16
-                if stat.S_ISLNK(mode):
+                if stat.S_ISLNK(item.external_attr >> 16):
                     raise _refusal(archive, item.filename, "a link")
                 _check_path(archive, item.filename)
                 if not item.is_dir():
@@ -198,25 +191,3 @@ def _refusal(archive: Path, member: str, what: str) -> WorkError:
         f"{archive}: member {member!r} is {what}, which a data set needs not have; nothing was "
         "unpacked. Get the archive from its publisher"
     )
-
-
-def _is_below(parts: tuple[str, ...], wanted: tuple[str, ...]) -> bool:
-    if wanted == ("*",):
-        return True
-    return len(parts) > len(wanted) and all(
-        want in ("*", part) for want, part in zip(wanted, parts, strict=False)
-    )
-
-
-def _write(path: Path, content: IO[bytes]) -> None:
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        stream = path.open("wb")
-    except OSError as error:
-        raise explain_os_error(error, path) from error
-    with stream:
-        while piece := content.read(1 << 20):
-            try:
-                stream.write(piece)
-            except OSError as error:
-                raise explain_os_error(error, path) from error

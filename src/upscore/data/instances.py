@@ -15,7 +15,7 @@ from upscore.errors import DataError
 def number_objects(
     labels: LabelMap, instances: npt.NDArray[np.integer[Any]] | None = None, *, void: int = VOID
 ) -> npt.NDArray[np.int32]:
-    """(H, W) int32: the pixels of each object, or connected region, have a number from 1 on.
+    """(H, W) int32: the number, from 1 on, of the object or connected region of each pixel.
 
     Args:
         labels: (H, W) uint8.
@@ -27,13 +27,6 @@ def number_objects(
         DataError: not a label map, instances of another shape, of a type without integers, or
             negative.
     """
-    _require_labels(labels)
-    if instances is None:
-        return connected_regions(labels, void=void)
-    return _instances(instances, labels, void)
-
-
-def _require_labels(labels: object) -> None:
     if not isinstance(labels, np.ndarray) or labels.dtype != np.uint8 or labels.ndim != 2:
         found = (
             f"shape {labels.shape} and dtype {labels.dtype}"
@@ -43,12 +36,8 @@ def _require_labels(labels: object) -> None:
         raise DataError(f"a label map has {found}; want (H, W) uint8 class indices")
     if labels.size == 0:
         raise DataError(f"a label map has shape {labels.shape}: it has no pixels")
-
-
-def _instances(
-    instances: npt.NDArray[np.integer[Any]], labels: LabelMap, void: int
-) -> npt.NDArray[np.int32]:
-    """Instances as consecutive int32 from 1 on, so that large or sparse numbers cost nothing."""
+    if instances is None:
+        return connected_regions(labels, void=void)
     array: npt.NDArray[Any] = np.asarray(instances)
     if array.shape != labels.shape or array.dtype.kind not in "iu":
         raise DataError(
@@ -57,6 +46,7 @@ def _instances(
         )
     if int(array.min()) < 0:
         raise DataError(f"instances hold {int(array.min())}; want 0 for no object, and 1, 2, ...")
+    # consecutive numbers, so that large or sparse ones cost nothing later
     numbers, places = np.unique(array, return_inverse=True)
     is_object = (numbers != 0) & (numbers != void)
     table = np.where(is_object, np.cumsum(is_object), 0).astype(np.int32)

@@ -22,7 +22,7 @@ TRUNCATE = 8  # how many offending values a message lists
 
 @dataclass(frozen=True)
 class MaskTable:
-    """The explicit table from what a mask holds to a class index or void (255).
+    """The explicit table from stored values to class indices or void (255).
 
     Exactly one of the two is given: ``values`` for masks of single numbers (index, palette, grey),
     ``colors`` for RGB masks.
@@ -67,7 +67,7 @@ class MaskTable:
         if self.colors is not None:
             if raw.ndim == 2:
                 codes = np.repeat(codes[..., None], 3, axis=2)
-            codes = (codes[..., 0] << 16) | (codes[..., 1] << 8) | codes[..., 2]
+            codes = pack_colors(codes)
             table = {(r << 16) | (g << 8) | b: label for (r, g, b), label in self.colors.items()}
         keys = np.array(sorted(table), dtype=np.int64)
         targets = np.array([table[int(key)] for key in keys], dtype=np.uint8)
@@ -114,6 +114,12 @@ class MaskTable:
         )
 
 
+def pack_colors(rgb: npt.NDArray[np.integer[Any]]) -> npt.NDArray[np.int64]:
+    """(..., 3) uint8 -> (...) int64: red << 16 | green << 8 | blue."""
+    wide: npt.NDArray[np.int64] = rgb.astype(np.int64)
+    return wide[..., 0] << 16 | wide[..., 1] << 8 | wide[..., 2]
+
+
 def read_stored_mask(path: Path, *, max_pixels: int = MAX_PIXELS) -> npt.NDArray[np.integer[Any]]:
     """A mask as stored, before its values are looked up: an image file, or SBD's ``cls/*.mat``.
 
@@ -127,14 +133,18 @@ def read_stored_mask(path: Path, *, max_pixels: int = MAX_PIXELS) -> npt.NDArray
 
 
 def read_instances(
-    path: Path, labels: LabelMap, *, max_pixels: int
-) -> npt.NDArray[np.integer[Any]]:
+    path: Path | None, labels: LabelMap, *, max_pixels: int
+) -> npt.NDArray[np.integer[Any]] | None:
     """(H, W) integers of an instance mask, 0 no object and 255 void: an image, or SBD's ``.mat``.
+
+    None without a path, for images that have no such mask.
 
     Raises:
         NotFoundError: no such file.
         DataError: unreadable, too large, or of another size than ``labels``, the photo's label map.
     """
+    if path is None:
+        return None
     if path.suffix.lower() == ".mat":
         instances: npt.NDArray[np.integer[Any]] = _read_sbd(path, "GTinst", max_pixels)
     else:

@@ -1,4 +1,4 @@
-"""Names in list files, files in folders, and pairs made of both."""
+"""Names from list files, files in folders, and the pairs that they make."""
 
 from __future__ import annotations
 
@@ -44,6 +44,13 @@ def read_classes(path: Path) -> Labels:
         raise DataError(f"{path}: {error}; want one class name a line") from error
 
 
+def classes_or(default: Labels, root: Path) -> Labels:
+    """The classes of ``root/classes.txt``; ``default`` without the file or for the same names."""
+    path = root / "classes.txt"
+    labels = read_classes(path) if path.exists() else default
+    return default if labels.names == default.names else labels
+
+
 def files_by_stem(
     folder: Path, suffixes: Sequence[str] = IMAGE_SUFFIXES
 ) -> dict[str, tuple[Path, ...]]:
@@ -66,11 +73,11 @@ def files_by_stem(
 
 @dataclass
 class Lister:
-    """Makes the pairs of a data set and notes what is wrong on the way.
+    """Makes the pairs of a data set and collects the problems of their files.
 
-    ``images`` and ``masks`` say where a name's files are. A name that they lack gets the path that
-    ``image_template`` and ``mask_template`` make (``{name}`` stands for it), so that the error can
-    name the file that should be there.
+    ``images`` and ``masks`` map a name to its files. A missing name gets the path of
+    ``image_template`` or ``mask_template`` with the name for ``{name}``, so that the error can name
+    the file that is missing.
     """
 
     images: Mapping[str, Sequence[Path]]
@@ -80,54 +87,61 @@ class Lister:
     problems: list[Problem] = field(default_factory=list)
     _collided: set[str] = field(default_factory=set)
 
-    def pair(self, name: str, *, title: str | None = None) -> Pair:
-        """The pair of a name; ``title`` is its name in the data set where that differs."""
+    @classmethod
+    def of_folders(
+        cls, images: Path, masks: Path, *, image_suffix: str = ".jpg", mask_suffix: str = ".png"
+    ) -> Lister:
+        """For the files of two folders; the suffixes are those of files that are missing."""
+        mask_suffixes = (mask_suffix,) if mask_suffix == ".mat" else IMAGE_SUFFIXES
+        return cls(
+            files_by_stem(images),
+            files_by_stem(masks, mask_suffixes),
+            str(images / f"{{name}}{image_suffix}"),
+            str(masks / f"{{name}}{mask_suffix}"),
+        )
+
+    def pair(self, name: str) -> Pair:
+        """The pair of a name."""
         image = self._one(name, self.images) or _fill(self.image_template, name)
         mask = self._one(name, self.masks) or _fill(self.mask_template, name)
-        return Pair(title or name, image, mask)
+        return Pair(name, image, mask)
+
+    def all_pairs(self) -> tuple[Pair, ...]:
+        """The pairs of all photos; every mask without a photo becomes a problem."""
+        pairs = tuple(map(self.pair, self.images))
+        self.partnerless_masks()
+        return pairs
 
     def pairs(self, names: Sequence[str], source: Path) -> tuple[Pair, ...]:
         """Pairs of listed names, each once; a name listed twice becomes a problem."""
         once = dict.fromkeys(names)
         if len(once) < len(names):
             for name in sorted({name for name in names if names.count(name) > 1}):
-                self.problems.append(
-                    Problem(
-                        "listed twice",
-                        source,
-                        f"{source}: lists {name!r} {names.count(name)} times; it is used once, "
-                        "remove the other lines",
-                    )
+                text = (
+                    f"lists {name!r} {names.count(name)} times; it is used once, remove the other "
+                    "lines"
                 )
-        return tuple(self.pair(name) for name in once)
+                self.problems.append(Problem.at("listed twice", source, text))
+        return tuple(map(self.pair, once))
 
     def partnerless_masks(self) -> None:
-        """Note every mask that has no photo; a photo without mask is a pair that
-        lacks a file."""
+        """Note every mask without a photo. (A photo without a mask is a pair that lacks a file.)"""
         for name, paths in self.masks.items():
             if name not in self.images:
-                self.problems.append(
-                    Problem(
-                        "missing partner",
-                        paths[0],
-                        f"{paths[0]}: mask without a photo; add "
-                        f"{_fill(self.image_template, name)} or remove the mask",
-                    )
-                )
+                photo = _fill(self.image_template, name)
+                text = f"mask without a photo; add {photo} or remove the mask"
+                self.problems.append(Problem.at("missing partner", paths[0], text))
 
     def _one(self, name: str, where: Mapping[str, Sequence[Path]]) -> Path | None:
         paths = where.get(name, ())
         if len(paths) > 1 and str(paths[0]) not in self._collided:
             self._collided.add(str(paths[0]))
             others = ", ".join(path.name for path in paths)
-            self.problems.append(
-                Problem(
-                    "name collision",
-                    paths[0],
-                    f"{paths[0].parent}: {others} share the name {name!r}, so it is unclear which "
-                    "belongs to the pair; keep one",
-                )
+            text = (
+                f"{paths[0].parent}: {others} share the name {name!r}, so it is unclear which "
+                "belongs to the pair; keep one"
             )
+            self.problems.append(Problem("name collision", paths[0], text))
         return paths[0] if paths else None
 
 
@@ -146,11 +160,17 @@ def with_unique_names(splits: Mapping[str, tuple[Pair, ...]]) -> dict[str, tuple
     }
 
 
-def count_problem(path: Path, what: str, found: int, expected: int) -> Problem:
-    """A released set of another size than its publisher documents."""
-    return Problem(
-        "wrong count",
-        path,
-        f"{path}: {what} has {found} pairs, the release has {expected}; the set is incomplete or "
-        "edited, get it again with `upscore data get`",
-    )
+def count_problems(
+    root: Path, splits: Mapping[str, Sequence[Pair]], expected: Mapping[str, int]
+) -> list[Problem]:
+    """Splits of a released set with another number of pairs than its publisher documents."""
+    return [
+        Problem.at(
+            "wrong count",
+            root,
+            f"split {name!r} has {len(splits[name])} pairs, the release has {count}; the set is "
+            "incomplete or edited, get it again with `upscore data get`",
+        )
+        for name, count in expected.items()
+        if name in splits and len(splits[name]) != count
+    ]

@@ -32,5 +32,10 @@ class Problem:
     path: Path
     message: str
 
+    @classmethod
+    def at(cls, kind: Kind, path: Path, text: str) -> Problem:
+        """A problem of ``path``, with which the message begins."""
+        return cls(kind, path, f"{path}: {text}")
+
     def to_json(self) -> dict[str, str]:
         return {"kind": self.kind, "path": str(self.path), "message": self.message}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -60,16 +60,16 @@ def _class_pixels(labels: LabelMap, num_classes: int) -> Counts:
 
 @dataclass(frozen=True)
 class ClassStats:
-    """One class in one split. ``share`` is of the valid pixels. ``sizes`` are the quantiles
-    (``QUANTILES``) of its objects' sizes, empty where it has none. An object's size is the longer
-    side of its box, as a share of the photo's side along it, in (0, 1]."""
+    """One class in one split. ``share`` is of the valid pixels. ``object_sizes`` are the
+    quantiles (``QUANTILES``) of its objects' sizes, empty where it has none. An object's size is
+    the longer side of its box, as a share of the photo's side along it, in (0, 1]."""
 
     name: str
     pixels: int
     share: float
     images: int
     objects: int
-    sizes: tuple[float, ...]
+    object_sizes: tuple[float, ...]
 
 
 @dataclass(frozen=True)
@@ -82,6 +82,18 @@ class SplitStats:
     void_share: float
     image_sizes: tuple[tuple[int, int, int], ...]
     classes: tuple[ClassStats, ...]
+
+    def to_dict(self) -> dict[str, Any]:
+        sizes = [{"height": h, "width": w, "images": n} for h, w, n in self.image_sizes]
+        return {
+            "images": self.images,
+            "valid_pixels": self.valid_pixels,
+            "void_share": self.void_share,
+            "image_sizes": sizes,
+            "classes": [
+                asdict(item) | {"object_sizes": list(item.object_sizes)} for item in self.classes
+            ],
+        }
 
 
 @dataclass(frozen=True)
@@ -99,39 +111,8 @@ class DataStats:
             "layout": self.layout,
             "objects_from": self.objects_from,
             "size_quantiles": list(QUANTILES),
-            "splits": {
-                split.name: {
-                    "images": split.images,
-                    "valid_pixels": split.valid_pixels,
-                    "void_share": split.void_share,
-                    "image_sizes": [
-                        {"height": h, "width": w, "images": n} for h, w, n in split.image_sizes
-                    ],
-                    "classes": [
-                        {
-                            "name": item.name,
-                            "pixels": item.pixels,
-                            "share": item.share,
-                            "images": item.images,
-                            "objects": item.objects,
-                            "object_sizes": list(item.sizes),
-                        }
-                        for item in split.classes
-                    ],
-                }
-                for split in self.splits
-            },
+            "splits": {split.name: split.to_dict() for split in self.splits},
         }
-
-
-@dataclass(frozen=True)
-class _One:
-    """What one mask contributes: pixels by class, void, (class, size) of every object."""
-
-    counts: Counts
-    void: int
-    shape: tuple[int, int]
-    objects: tuple[tuple[int, float], ...]
 
 
 def measure(dataset: DataSet, *, progress: Progress | None = None) -> DataStats:
@@ -162,28 +143,23 @@ def _measure_split(split: Split, dataset: DataSet, progress: Progress) -> SplitS
     shapes: Counter[tuple[int, int]] = Counter()
     sizes: list[list[float]] = [[] for _ in range(num_classes)]
 
-    def one(index: int) -> _One:
+    def one(index: int) -> tuple[LabelMap, list[tuple[int, float]]]:
+        """The labels of a photo, and (class, size) of every object in it."""
         labels = split.read_labels(index)
         path = dataset.instances.get(split.pairs[index].name)
-        if path is not None:
-            instances = read_instances(path, labels, max_pixels=split.max_pixels)
-            objects = _instance_sizes(labels, instances, num_classes)
-        else:
-            objects = _region_sizes(labels, split.labels.background)
-        height, width = labels.shape
-        return _One(
-            _class_pixels(labels, num_classes),
-            int((labels == VOID).sum()),
-            (height, width),
-            tuple(objects),
-        )
+        instances = read_instances(path, labels, max_pixels=split.max_pixels)
+        if instances is None:
+            return labels, _region_sizes(labels, split.labels.background)
+        return labels, _instance_sizes(labels, instances, num_classes)
 
-    for done, found in enumerate(prefetch(one, range(len(split)), workers=num_cores()), start=1):
-        pixels += found.counts
-        images += found.counts > 0
-        void += found.void
-        shapes[found.shape] += 1
-        for index, size in found.objects:
+    measured = prefetch(one, range(len(split)), workers=num_cores())
+    for done, (labels, objects) in enumerate(measured, start=1):
+        counts = _class_pixels(labels, num_classes)
+        pixels += counts
+        images += counts > 0
+        void += int((labels == VOID).sum())
+        shapes[labels.shape[0], labels.shape[1]] += 1
+        for index, size in objects:
             sizes[index].append(size)
         progress(done, len(split))
     valid = int(pixels.sum())
@@ -194,7 +170,7 @@ def _measure_split(split: Split, dataset: DataSet, progress: Progress) -> SplitS
             share=float(pixels[i] / max(valid, 1)),
             images=int(images[i]),
             objects=len(sizes[i]),
-            sizes=tuple(float(q) for q in np.quantile(sizes[i], QUANTILES)) if sizes[i] else (),
+            object_sizes=tuple(np.quantile(sizes[i], QUANTILES).tolist()) if sizes[i] else (),
         )
         for i, name in enumerate(split.labels.names)
     )
@@ -208,15 +184,12 @@ def _measure_split(split: Split, dataset: DataSet, progress: Progress) -> SplitS
     )
 
 
-def _boxes(
-    regions: npt.NDArray[np.integer[Any]],
-) -> list[tuple[int, float, tuple[slice, slice]]]:
-    """(number, size, window) of every numbered region of an (H, W) map, 0 left out."""
+def _boxes(regions: npt.NDArray[np.integer[Any]]) -> list[tuple[int, float, tuple[slice, slice]]]:
+    """(number, size, window) of every region with a number from 1 on in an (H, W) map."""
     height, width = regions.shape
     found = []
-    for number, window in enumerate(
-        ndimage.find_objects(regions.astype(np.int32, copy=False)), start=1
-    ):
+    windows = ndimage.find_objects(regions.astype(np.int32, copy=False))
+    for number, window in enumerate(windows, start=1):
         if window is not None:
             rows, columns = window
             size = max((rows.stop - rows.start) / height, (columns.stop - columns.start) / width)
@@ -239,7 +212,7 @@ def _instance_sizes(
 
 
 def _region_sizes(labels: LabelMap, background: int | None) -> list[tuple[int, float]]:
-    """(class, size) of every connected region; the ground ("background") is no object."""
+    """(class, size) of every connected region; the background is no object."""
     regions = connected_regions(labels)
     areas = np.bincount(regions.ravel())
     found = []

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import colorsys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,30 +15,27 @@ from scipy import ndimage
 from upscore.core.files import atomic_path, make_folder, read_json, write_json, write_text
 from upscore.core.images import write_label_map
 from upscore.core.labels import VOID, LabelMap, Labels, RGBImage
-from upscore.core.limits import MAX_PIXELS
 from upscore.core.parallel.prefetch import prefetch
 from upscore.data.dataset import DataSet
 from upscore.data.formats.voc import open_voc
 from upscore.errors import DataError, OutputError, RunError, SettingsError
 
 TOY_LABELS = Labels.of("background disc ring square triangle star cross bar".split())
-"""Class 0 is the ground, 1 to 7 are the shapes."""
+"""Class 0 is the background, 1 to 7 are the shapes."""
 
-FORMAT_VERSION = 1
 MARKER = "toy.json"
 SMALLEST, LARGEST = 0.04, 0.8  # an object's diameter over the shorter side of its image
 VAL_EVERY = 4  # every fourth image is for validation, so a longer set keeps its splits
 MIN_SIDE = 16
 
 Plane = npt.NDArray[np.float64]
-"""(H, W) float64."""
-Progress = Callable[[int, int], None]
+"""(H, W) or (H, W, 3) float64."""
 
 
 @dataclass(frozen=True)
 class ToyImage:
     """A generated photo (H, W, 3) uint8, its labels (H, W) uint8 with a void border of 255 around
-    every object, and its instances (H, W) uint8: 0 ground, 1..n objects, 255 void."""
+    every object, and its instances (H, W) uint8: 0 background, 1..n objects, 255 void."""
 
     image: RGBImage
     labels: LabelMap
@@ -126,7 +123,7 @@ def _rings(u: Plane, v: Plane, p: float) -> Plane:
 
 
 def _grain(u: Plane, v: Plane, p: float) -> Plane:
-    """Irregular speckle: three waves that never fall in step."""
+    """Irregular speckle: three waves of incommensurable periods."""
     k = 2 * np.pi / p
     return _soft(
         np.sin(k * (1.31 * u + 0.47 * v))
@@ -161,11 +158,11 @@ def toy_image(seed: int, index: int, size: tuple[int, int] = (128, 160)) -> ToyI
     count = int(rng.integers(2, 7))
     diameters = SMALLEST * np.exp(rng.random(count) * np.log(LARGEST / SMALLEST))
     classes = rng.integers(1, len(TOY_LABELS), count)
-    # One object is plainly to be seen, and its class goes round, so that small sets have them all.
+    # One object is large, and its class changes from image to image, so small sets have them all.
     diameters[0] = rng.uniform(0.3, LARGEST)
     step, place = divmod(index, VAL_EVERY)
     classes[0] = 1 + (step + 2 * place) % len(SHAPES)
-    order = np.argsort(-diameters)  # large ones first, so that none is buried
+    order = np.argsort(-diameters)  # large ones first, so that none is hidden
     diameters, classes = diameters[order] * short, classes[order]
     for number, (diameter, kind) in enumerate(zip(diameters, classes, strict=True), start=1):
         _paint(rng, canvas, instances, float(diameter), int(kind), number)
@@ -173,8 +170,8 @@ def toy_image(seed: int, index: int, size: tuple[int, int] = (128, 160)) -> ToyI
     return _finish(canvas, instances, classes)
 
 
-def _ground(rng: np.random.Generator, height: int, width: int) -> npt.NDArray[np.float64]:
-    """(H, W, 3) float64 in 0..255: two dull colours, mixed by clouds and by one of three weaves."""
+def _ground(rng: np.random.Generator, height: int, width: int) -> Plane:
+    """(H, W, 3) float64 in 0..255: two dull colours, mixed by clouds, and waves or noise."""
     y, x = np.mgrid[0:height, 0:width].astype(np.float64)
     clouds = rng.random((5, 5), dtype=np.float32)
     mix = np.asarray(
@@ -190,17 +187,16 @@ def _ground(rng: np.random.Generator, height: int, width: int) -> npt.NDArray[np
     hue = rng.random()
     low = _rgb(hue, rng.uniform(0.05, 0.3), rng.uniform(0.25, 0.6))
     high = _rgb(hue + rng.normal(0, 0.1), rng.uniform(0.05, 0.3), rng.uniform(0.45, 0.85))
-    result: npt.NDArray[np.float64] = low + (high - low) * mix[..., None]
-    return result
+    return low + (high - low) * mix[..., None]
 
 
-def _rgb(hue: float, saturation: float, value: float) -> npt.NDArray[np.float64]:
+def _rgb(hue: float, saturation: float, value: float) -> Plane:
     return 255.0 * np.array(colorsys.hsv_to_rgb(hue % 1.0, saturation, value))
 
 
 def _paint(
     rng: np.random.Generator,
-    canvas: npt.NDArray[np.float64],
+    canvas: Plane,
     instances: LabelMap,
     diameter: float,
     kind: int,
@@ -238,15 +234,12 @@ def _paint(
     share = TEXTURES[kind - 1](u, v, period)
     shade = np.clip(1 - 0.18 * (x + y) / max(radius, 1.0), 0.6, 1.25)  # light from the upper left
     color = np.clip((dark + (light - dark) * share[..., None]) * shade[..., None], 0, 255)
-    cover = np.clip(0.5 - distance, 0.0, 1.0)[..., None]
-    window += cover * (color - window)
+    window += np.clip(0.5 - distance, 0, 1)[..., None] * (color - window)
     instances[top:bottom, left:right][distance < 0] = number
 
 
-def _finish(
-    canvas: npt.NDArray[np.float64], instances: LabelMap, classes: npt.NDArray[np.int64]
-) -> ToyImage:
-    """Number the visible objects 1..n, and lay a void border over every outline."""
+def _finish(canvas: Plane, instances: LabelMap, classes: npt.NDArray[np.int64]) -> ToyImage:
+    """Number the visible objects 1..n, and draw a void border over every outline."""
     width = 3 + 2 * (min(instances.shape) // 300)
     border = ndimage.maximum_filter(instances, width) != ndimage.minimum_filter(instances, width)
     visible = np.unique(instances[(instances > 0) & ~border])
@@ -268,7 +261,7 @@ def make_toy(
     seed: int = 0,
     size: tuple[int, int] = (128, 160),
     workers: int = 2,
-    progress: Progress | None = None,
+    progress: Callable[[int, int], None] | None = None,
 ) -> Path:
     """Write a toy set of ``num`` images to ``out`` in VOC's layout and return ``out``.
 
@@ -305,10 +298,8 @@ def make_toy(
             progress(done, num)
     names = [toy_name(index) for index in range(num)]
     train = [name for index, name in enumerate(names) if index % VAL_EVERY != 1]
-    val = names[1::VAL_EVERY]
-    for split, members in (("train", train), ("val", val), ("trainval", names)):
-        path = out / "ImageSets" / "Segmentation" / f"{split}.txt"
-        write_text(path, "".join(f"{name}\n" for name in members))
+    for split, members in (("train", train), ("val", names[1::VAL_EVERY]), ("trainval", names)):
+        _write_lines(out / "ImageSets" / "Segmentation" / f"{split}.txt", members)
     return out
 
 
@@ -319,7 +310,7 @@ def toy_name(index: int) -> str:
 
 def _claim(out: Path, seed: int, size: tuple[int, int]) -> None:
     """Mark ``out`` as a toy set, or refuse to touch what is there."""
-    settings = {"format_version": FORMAT_VERSION, "seed": seed, "size": list(size)}
+    settings = {"format_version": 1, "seed": seed, "size": list(size)}
     make_folder(out)
     marker = out / MARKER
     if marker.exists():
@@ -335,8 +326,12 @@ def _claim(out: Path, seed: int, size: tuple[int, int]) -> None:
     elif any(out.iterdir()):
         raise OutputError(f"{out}: is not empty and no toy set; choose another --out")
     else:
-        write_text(out / "classes.txt", "".join(f"{name}\n" for name in TOY_LABELS.names))
+        _write_lines(out / "classes.txt", TOY_LABELS.names)
         write_json(marker, settings)
+
+
+def _write_lines(path: Path, lines: Iterable[str]) -> None:
+    write_text(path, "".join(f"{line}\n" for line in lines))
 
 
 def find_toy(path: Path) -> Path | None:
@@ -344,7 +339,7 @@ def find_toy(path: Path) -> Path | None:
     return path if (path / MARKER).exists() else None
 
 
-def open_toy(root: Path, *, max_pixels: int = MAX_PIXELS) -> DataSet:
+def open_toy(root: Path, *, max_pixels: int) -> DataSet:
     """A toy set. Raises DataError where its generation was not finished."""
     if not (root / "ImageSets" / "Segmentation" / "val.txt").exists():
         raise DataError(

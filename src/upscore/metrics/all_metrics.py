@@ -1,4 +1,4 @@
-"""The scores beside mIoU, together: near boundaries, and by the size and thinness of objects."""
+"""All scores in addition to mIoU: near boundaries, and by the size and thinness of objects."""
 
 from __future__ import annotations
 
@@ -51,12 +51,9 @@ class Details:
             sizes.update(truth, prediction, instances)
 
     def __iadd__(self, other: Self) -> Self:
-        """Take in the counts of other images. Raises SettingsError for other classes or sizes."""
-        self.trimap += other.trimap
-        self.boundary_iou += other.boundary_iou
-        self.boundary_f += other.boundary_f
-        self.sizes += other.sizes
-        self.thinness += other.thinness
+        """Add the counts of other images. Raises SettingsError for other classes or sizes."""
+        for name, score in vars(self).items():
+            score += getattr(other, name)
         return self
 
     def to_json(self) -> dict[str, Any]:

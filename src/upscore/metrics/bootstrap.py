@@ -1,4 +1,4 @@
-"""How sure a difference of two mIoU is, given the images that happened to be scored."""
+"""Intervals of a difference of two mIoU, given the images or the trainings that were scored."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ Overlaps = npt.NDArray[np.int64]
 
 
 def overlaps(matrix: Matrix) -> npt.NDArray[np.int64]:
-    """The row of :data:`Overlaps`, (2, C), of an image with the confusion matrix (C, C)."""
+    """The row of :data:`Overlaps`, (2, C), for an image's confusion matrix (C, C)."""
     hits = np.diagonal(matrix)
     return np.stack([hits, matrix.sum(axis=0) + matrix.sum(axis=1) - hits])
 
@@ -34,7 +34,7 @@ def difference_interval(
 
     Args:
         first, second: (N, 2, C) of the same images in the same order.
-        level: share of the draws that lie inside, in (0, 1).
+        level: share of the draws inside the interval, in (0, 1).
 
     Raises:
         SettingsError: no image, or not as many of both.

@@ -10,9 +10,9 @@ import numpy as np
 import numpy.typing as npt
 
 from upscore.core.jit.compile import jit, log_compilation
-from upscore.core.labels import MAX_CLASSES, VOID, LabelMap
+from upscore.core.labels import VOID, LabelMap
 from upscore.errors import SettingsError
-from upscore.metrics.confusion import mean_of_known, require_maps
+from upscore.metrics.confusion import mean_of_known, ratios, require_maps, require_num_classes
 from upscore.metrics.distance import KERNELS, near_other_label
 from upscore.metrics.stratified import GroupedCounts
 
@@ -31,11 +31,11 @@ class BoundaryIoU(GroupedCounts):
 
         boundary IoU = |G_d and P_d| / |G_d or P_d|
 
-    Large objects, whose interiors rule their mask IoU, are judged by their edges. As in the paper's
-    released code, d is 2 % of the image's diagonal, rounded, at least one pixel; distance is
-    counted in erosions by a 3x3 square (the larger of rows and columns); and where a mask meets the
-    image border, that is contour. Here a mask is all pixels of a class in an image, and sums go
-    over all images before the ratio is taken, as for mIoU.
+    So large objects, whose mask IoU depends on their interiors, are judged by their edges. As in
+    the paper's released code, d is 2 % of the image's diagonal, rounded, at least one pixel;
+    distance is counted in erosions by a 3x3 square (the larger of rows and columns); and where a
+    mask meets the image border, that is contour. Here a mask is all pixels of a class in an image,
+    and sums go over all images before the ratio is taken, as for mIoU.
 
     Where the truth is void, the prediction is void as well, so both end there, and the void pixels
     are in no mask.
@@ -62,11 +62,10 @@ class BoundaryIoU(GroupedCounts):
         distance = max(1, round(self.ratio * math.hypot(*truth.shape)))
         rims = []
         for labels in (truth, _without_void(truth, prediction)):
-            near = near_other_label(labels, distance=distance, border=True)
+            near = near_other_label(labels, distance=distance)
             rims.append(np.where(near, labels, np.uint8(VOID)))
-        true, said = rims
-        parts = (true[true == said], true, said)
-        for place, part in enumerate(parts):
+        true, predicted = rims
+        for place, part in enumerate((true[true == predicted], true, predicted)):
             self.counts[0, place] += np.bincount(part.ravel(), minlength=256)[: self.num_classes]
 
 
@@ -102,8 +101,7 @@ class BoundaryF:
     """
 
     def __init__(self, num_classes: int, *, tolerance: float = TOLERANCE) -> None:
-        if not 1 <= num_classes <= MAX_CLASSES:
-            raise SettingsError(f"num_classes is {num_classes}; allowed: 1 to {MAX_CLASSES}")
+        require_num_classes(num_classes)
         _require_share("tolerance", tolerance)
         self.tolerance = tolerance
         self.sums = np.zeros(num_classes, np.float64)
@@ -120,16 +118,16 @@ class BoundaryF:
         require_maps(truth, prediction, self.num_classes)
         near = _offsets(self.tolerance * math.hypot(*truth.shape))
         true = boundary_pixels(truth)
-        said = boundary_pixels(_without_void(truth, prediction))
+        predicted = boundary_pixels(_without_void(truth, prediction))
         with log_compilation(KERNELS):
-            found, there = _matched(true, said, near)
-            right, claimed = _matched(said, true, near)
-        occurs = (there + claimed)[: self.num_classes] > 0
+            found, in_truth = _matched(true, predicted, near)
+            right, in_prediction = _matched(predicted, true, near)
+        occurs = (in_truth + in_prediction)[: self.num_classes] > 0
         if not occurs.any():
             return
         # 2 P R / (P + R), and 0 where nothing matches or one of them has no boundary
         with np.errstate(invalid="ignore", divide="ignore"):
-            precision, recall = right / claimed, found / there
+            precision, recall = right / in_prediction, found / in_truth
             f = np.nan_to_num(2 * precision * recall / (precision + recall))[: self.num_classes]
         self.sums += f
         self.images += occurs
@@ -137,7 +135,7 @@ class BoundaryF:
         self.num += 1
 
     def __iadd__(self, other: Self) -> Self:
-        """Take in the scores of other images.
+        """Add the scores of other images.
 
         Raises:
             SettingsError: scored with other classes or another tolerance.
@@ -156,8 +154,7 @@ class BoundaryF:
 
     def class_f(self) -> list[float | None]:
         """Mean over the images that have the class; None for one without a boundary anywhere."""
-        pairs = zip(self.sums.tolist(), self.images.tolist(), strict=True)
-        return [total / num if num else None for total, num in pairs]
+        return ratios(self.sums, self.images)
 
     def mean_f(self) -> float | None:
         """The data set's score: the mean over images of their means over classes."""

@@ -5,12 +5,12 @@ from __future__ import annotations
 import zlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from statistics import median
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from upscore.core.failures import ITEM_ERRORS, Failure, failure_message
 from upscore.core.labels import LabelMap, Labels
@@ -19,17 +19,15 @@ from upscore.data.dataset import Split
 from upscore.data.masks import read_instances
 from upscore.errors import DataError, SettingsError
 from upscore.metrics.all_metrics import Details
-from upscore.metrics.bootstrap import difference_interval, overlaps
-from upscore.metrics.boundary import BoundaryF, BoundaryIoU
+from upscore.metrics.bootstrap import Overlaps, difference_interval, overlaps
 from upscore.metrics.confusion import Confusion, Scores, class_iou, count, mean_iou
 from upscore.metrics.evaluate import objects_from
-from upscore.metrics.object_size import COCO_SIZES, Bins, ObjectSizes
-from upscore.metrics.trimap import Trimap
+from upscore.metrics.object_size import COCO_SIZES, Bins
 
 
 @dataclass(frozen=True)
 class PackedLabels:
-    """A label map, compressed to some per cent: thousands of them fit into memory.
+    """A label map, compressed to a few per cent, so that thousands of them fit into memory.
 
     Attributes:
         shape: height and width.
@@ -73,42 +71,30 @@ class ModelScores:
     """Scores of one model over the images that all of them labelled.
 
     Attributes:
-        overlaps: (N, 2, C) int64, see :data:`upscore.metrics.bootstrap.Overlaps`.
+        image_overlaps: (2, C) int64 of each image, see :data:`upscore.metrics.bootstrap.Overlaps`.
         image_miou: of each image alone; None where it is all void.
         seconds: median time an image; None where not measured.
     """
 
     name: str
     confusion: Confusion
-    overlaps: npt.NDArray[np.int64]
-    image_miou: tuple[float | None, ...]
     details: Details
     seconds: float | None
     peak_bytes: int
+    image_overlaps: list[Overlaps] = field(default_factory=list)
+    image_miou: list[float | None] = field(default_factory=list)
 
     @property
     def scores(self) -> Scores:
         return self.confusion.scores()
 
-    @property
-    def trimap(self) -> Trimap:
-        return self.details.trimap
-
-    @property
-    def boundary_iou(self) -> BoundaryIoU:
-        return self.details.boundary_iou
-
-    @property
-    def boundary_f(self) -> BoundaryF:
-        return self.details.boundary_f
-
-    @property
-    def sizes(self) -> ObjectSizes:
-        return self.details.sizes
-
-    @property
-    def thinness(self) -> ObjectSizes:
-        return self.details.thinness
+    def update(self, truth: LabelMap, labels: LabelMap, objects: Any) -> None:
+        """Count one image; see :meth:`upscore.metrics.all_metrics.Details.update`."""
+        matrix = count(truth, labels, self.confusion.num_classes)
+        self.confusion.matrix += matrix
+        self.image_overlaps.append(overlaps(matrix))
+        self.image_miou.append(mean_iou(matrix))
+        self.details.update(truth, labels, objects)
 
 
 @dataclass(frozen=True)
@@ -153,20 +139,17 @@ class Comparison:
     objects_from: str
     failures: tuple[Failure, ...]
     seed: int = 0
-    _differences: list[Difference] = field(default_factory=list, repr=False, compare=False)
 
-    @property
+    @cached_property
     def differences(self) -> Sequence[Difference]:
         """One for each model after the first."""
-        if not self._differences:
-            first, *others = self.models
-            self._differences.extend(_difference(first, one, self.seed) for one in others)
-        return self._differences
+        first, *others = self.models
+        return [_difference(first, one, self.seed) for one in others]
 
     def winners(self) -> list[list[int]]:
         """For each class, the models with the highest IoU; several where they are equal.
 
-        None where all are equal, or where the class is not in the truth.
+        Empty where all are equal, or where the class is not in the truth.
         """
         found: list[list[int]] = []
         in_truth = self.models[0].confusion.matrix.sum(axis=1) > 0
@@ -225,12 +208,21 @@ def compare(
                 f"{len(split)}"
             )
     instances = instances or {}
-    tallies = [_Tally(item, split.labels, bins) for item in labelled]
+    models = [
+        ModelScores(
+            item.name,
+            Confusion(len(split.labels)),
+            Details(split.labels, bins=bins),
+            median(item.seconds) if item.seconds else None,
+            item.peak_bytes,
+        )
+        for item in labelled
+    ]
     places: list[int] = []
     failures: list[Failure] = []
 
     def read(place: int) -> tuple[int, list[PackedLabels], LabelMap, Any] | Failure:
-        """Everything known of an image, or why it does not count."""
+        """Everything about an image, or why it does not count."""
         name = split.pairs[place].name
         maps = []
         for item in labelled:
@@ -240,10 +232,7 @@ def compare(
             maps.append(packed)
         try:
             truth = split.read_labels(place)
-            path = instances.get(name)
-            objects = (
-                None if path is None else read_instances(path, truth, max_pixels=split.max_pixels)
-            )
+            objects = read_instances(instances.get(name), truth, max_pixels=split.max_pixels)
         except ITEM_ERRORS as error:
             return Failure(place, name, failure_message(name, error))
         return place, maps, truth, objects
@@ -253,12 +242,12 @@ def compare(
             failures.append(known)
         else:
             place, maps, truth, objects = known
-            for tally, packed in zip(tallies, maps, strict=True):
+            for model, packed in zip(models, maps, strict=True):
                 try:
-                    tally.update(truth, packed.unpack(), objects)
+                    model.update(truth, packed.unpack(), objects)
                 except DataError as error:
                     name = split.pairs[place].name
-                    raise DataError(f"{tally.labelled.name}, {name}: {error}") from error
+                    raise DataError(f"{model.name}, {name}: {error}") from error
             places.append(place)
         if progress:
             progress(done, len(split))
@@ -270,7 +259,7 @@ def compare(
     return Comparison(
         split=split.name,
         labels=split.labels,
-        models=tuple(tally.scores() for tally in tallies),
+        models=tuple(models),
         images=tuple(split.pairs[place].name for place in places),
         places=tuple(places),
         objects_from=objects_from(instances),
@@ -279,42 +268,14 @@ def compare(
     )
 
 
-class _Tally:
-    """Counts of one model while images come in."""
-
-    def __init__(self, labelled: PredictedMaps, labels: Labels, bins: Bins) -> None:
-        self.labelled = labelled
-        self.confusion = Confusion(len(labels))
-        self.overlaps: list[npt.NDArray[np.int64]] = []
-        self.image_miou: list[float | None] = []
-        self.details = Details(labels, bins=bins)
-
-    def update(self, truth: LabelMap, labels: LabelMap, objects: Any) -> None:
-        matrix = count(truth, labels, self.confusion.num_classes)
-        self.confusion.matrix += matrix
-        self.overlaps.append(overlaps(matrix))
-        self.image_miou.append(mean_iou(matrix))
-        self.details.update(truth, labels, objects)
-
-    def scores(self) -> ModelScores:
-        seconds = self.labelled.seconds
-        return ModelScores(
-            name=self.labelled.name,
-            confusion=self.confusion,
-            overlaps=np.stack(self.overlaps),
-            image_miou=tuple(self.image_miou),
-            details=self.details,
-            seconds=median(seconds) if seconds else None,
-            peak_bytes=self.labelled.peak_bytes,
-        )
-
-
 def _difference(first: ModelScores, other: ModelScores, seed: int) -> Difference:
     before, after = first.scores.miou, other.scores.miou
-    low, high = difference_interval(first.overlaps, other.overlaps, seed=seed)
+    low, high = difference_interval(
+        np.stack(first.image_overlaps), np.stack(other.image_overlaps), seed=seed
+    )
     pairs = zip(
         class_iou(first.confusion.matrix), class_iou(other.confusion.matrix), strict=True
-    )  # None for a class that one of them has invented
+    )  # None for a class that only the other one predicts
     known = [(a, b) for a, b in pairs if a is not None and b is not None]
     return Difference(
         miou=None if before is None or after is None else after - before,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, astuple
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +28,7 @@ def write_comparison(
 
     Args:
         pictures: file of the picture of a row of ``comparison.images``.
-        about: what else compare.json shall record. JSON values.
+        about: further content of compare.json. JSON values.
 
     Raises:
         OutputError: the folder cannot be written.
@@ -107,18 +107,19 @@ def model_rows(comparison: Comparison) -> list[Row]:
          "seconds_an_image", "peak_memory_mib")
     ]  # fmt: skip
     for one, difference in zip(comparison.models, [None, *comparison.differences], strict=True):
-        scores, d = one.scores, difference
-        against: Row = (d.miou, d.low, d.high, d.better, d.worse) if d else (None,) * 5
+        scores, details = one.scores, one.details
+        against: Row = astuple(difference) if difference else (None,) * 5
+        boundaries = details.boundary_iou.miou(), details.boundary_f.mean_f()
         rows.append(
             (one.name, scores.miou, scores.classes_averaged, *against, scores.pixel_accuracy,
-             scores.mean_accuracy, one.boundary_iou.miou(), one.boundary_f.mean_f(), one.seconds,
+             scores.mean_accuracy, *boundaries, one.seconds,
              round(one.peak_bytes / 2**20) or None)
         )  # fmt: skip
     return rows
 
 
 def class_rows(comparison: Comparison) -> list[Row]:
-    """A header, and one row a class: IoU of each model, and who has the highest."""
+    """A header, and one row a class: IoU of each model, and the model with the highest."""
     names = [one.name for one in comparison.models]
     scores = [one.scores.per_class for one in comparison.models]
     rows: list[Row] = [("class", *names, "best", "pixels")]
@@ -136,7 +137,7 @@ def size_rows(comparison: Comparison) -> list[Row]:
     names = [one.name for one in comparison.models]
     rows: list[Row] = [("objects", "number", "score", *names)]
     for of in ("sizes", "thinness"):
-        counted: list[ObjectSizes] = [getattr(one, of) for one in comparison.models]
+        counted: list[ObjectSizes] = [getattr(one.details, of) for one in comparison.models]
         for group, name in enumerate(counted[0].bins.names):
             number = int(counted[0].objects[group])
             rows.append((name, number, "mIoU", *(one.miou(group) for one in counted)))
@@ -146,7 +147,7 @@ def size_rows(comparison: Comparison) -> list[Row]:
 
 def sizes_note(comparison: Comparison) -> str:
     """What small, large and thin mean."""
-    first = comparison.models[0]
+    first = comparison.models[0].details
     return (
         f"{first.sizes.bins.describe()}. {first.thinness.bins.describe()}. Means are over the "
         "classes with objects in the group."
@@ -158,7 +159,7 @@ def trimap_rows(comparison: Comparison) -> list[Row]:
     names = [one.name for one in comparison.models]
     header = ("width", "pixels", *(f"accuracy {n}" for n in names), *(f"miou {n}" for n in names))
     rows: list[Row] = [header]
-    for bands in zip(*(one.trimap.scores() for one in comparison.models), strict=True):
+    for bands in zip(*(one.details.trimap.scores() for one in comparison.models), strict=True):
         accuracies = (band.pixel_accuracy for band in bands)
         rows.append((bands[0].width, bands[0].pixels, *accuracies, *(b.miou for b in bands)))
     return rows

@@ -1,14 +1,13 @@
 """The confusion matrix, and the scores that are ratios of its entries.
 
-Pure functions of an int64 matrix (C, C), rows truth and columns prediction, below; the thin
-:class:`Confusion` that accumulates one, above. Formulas: FCN paper section 5, definitions in
-docs/evaluation.md. A ratio without a denominator is None, never NaN.
+Formulas: FCN paper section 5; definitions in docs/evaluation.md. A ratio without a denominator is
+None, never NaN.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
@@ -26,8 +25,7 @@ class Confusion:
 
     def __init__(self, num_classes: int) -> None:
         """An empty matrix. Raises SettingsError unless 1 <= num_classes <= 255."""
-        if not 1 <= num_classes <= MAX_CLASSES:
-            raise SettingsError(f"num_classes is {num_classes}; allowed: 1 to {MAX_CLASSES}")
+        require_num_classes(num_classes)
         self.matrix: Matrix = np.zeros((num_classes, num_classes), dtype=np.int64)
 
     @classmethod
@@ -75,25 +73,29 @@ class Confusion:
         parts = list(parts)
         if not parts:
             raise SettingsError("nothing to merge: no confusion matrix given")
-        total = parts[0]
-        for part in parts[1:]:
-            total = total + part
-        return cls.of(total.matrix)
+        return sum(parts, cls(parts[0].num_classes))
 
     def scores(self) -> Scores:
         return score(self.matrix)
 
     def to_json(self) -> list[list[int]]:
-        return [[int(value) for value in row] for row in self.matrix]
+        rows: list[list[int]] = self.matrix.tolist()
+        return rows
 
     @classmethod
     def from_json(cls, rows: Sequence[Sequence[int]]) -> Confusion:
-        """What :meth:`to_json` gave. Raises DataError for anything that is no count matrix."""
+        """The inverse of :meth:`to_json`. Raises DataError for anything that is no count matrix."""
         try:
             array = np.array(rows)
         except (ValueError, TypeError, OverflowError) as error:
             raise DataError(f"not a confusion matrix: {error}") from error
         return cls.of(array)
+
+
+def require_num_classes(num_classes: int) -> None:
+    """Raise SettingsError unless 1 <= num_classes <= 255."""
+    if not 1 <= num_classes <= MAX_CLASSES:
+        raise SettingsError(f"num_classes is {num_classes}; allowed: 1 to {MAX_CLASSES}")
 
 
 def count(truth: LabelMap, prediction: LabelMap, num_classes: int) -> Matrix:
@@ -114,7 +116,7 @@ def count(truth: LabelMap, prediction: LabelMap, num_classes: int) -> Matrix:
         return np.zeros((num_classes, num_classes), dtype=np.int64)
     if int(prediction.max()) >= num_classes:
         raise DataError(_outside("prediction", prediction, num_classes))
-    # One pass without masks: 255 * C + C - 1 still fits uint16, and void gets rows of its own.
+    # One pass without masks: 255 * C + C - 1 still fits uint16, and void has its own row.
     codes = truth.astype(np.uint16)
     codes *= np.uint16(num_classes)
     codes += prediction
@@ -126,7 +128,7 @@ def count(truth: LabelMap, prediction: LabelMap, num_classes: int) -> Matrix:
 
 
 def require_maps(truth: LabelMap, prediction: LabelMap, num_classes: int) -> None:
-    """Refuse what :func:`count` refuses, for scores that do not come from a confusion matrix."""
+    """Raise DataError as :func:`count` does, for scores without a confusion matrix."""
     _require_alike(truth, prediction)
     for name, array in (("prediction", prediction), ("truth", truth)):
         known = array[array != VOID] if name == "truth" else array
@@ -151,7 +153,8 @@ def _outside(name: str, array: LabelMap, num_classes: int) -> str:
 
 @dataclass(frozen=True)
 class ClassScores:
-    """One class. ``pixels`` is its truth; the ratios are in [0, 1] or None where undefined."""
+    """One class: its IoU, the share of its predicted pixels that are right (precision) and of its
+    true pixels that were found (recall), in [0, 1] or None where undefined; ``pixels`` are true."""
 
     iou: float | None
     precision: float | None
@@ -165,7 +168,8 @@ class Scores:
     """All scores of one confusion matrix, in [0, 1]; None where there is nothing to score.
 
     ``classes_averaged`` is the number of classes with any pixel in truth or prediction, over which
-    ``miou`` is the mean; ``mean_accuracy`` is over those in the truth.
+    ``miou`` is the mean; ``mean_accuracy`` is the mean recall of those in the truth, and
+    ``frequency_weighted_iou`` weighs each IoU by the class's share of the true pixels.
     """
 
     pixel_accuracy: float | None
@@ -178,33 +182,28 @@ class Scores:
 
     def to_json(self) -> dict[str, Any]:
         """The overall scores, without the classes."""
-        return {
-            "pixel_accuracy": self.pixel_accuracy,
-            "mean_accuracy": self.mean_accuracy,
-            "miou": self.miou,
-            "frequency_weighted_iou": self.frequency_weighted_iou,
-            "classes_averaged": self.classes_averaged,
-            "valid_pixels": self.valid_pixels,
-        }
+        return {key: value for key, value in asdict(self).items() if key != "per_class"}
 
 
 def score(matrix: Matrix) -> Scores:
     """Every score of a matrix (C, C) int64."""
-    iou = class_iou(matrix)
-    precision, recall = class_precision(matrix), class_recall(matrix)
-    truth, predicted = matrix.sum(axis=1), matrix.sum(axis=0)
-    per_class = tuple(
-        ClassScores(iou[i], precision[i], recall[i], int(truth[i]), int(predicted[i]))
-        for i in range(len(matrix))
-    )
+    hits, truth, predicted = np.diagonal(matrix), matrix.sum(axis=1), matrix.sum(axis=0)
+    iou, precision, recall = class_iou(matrix), ratios(hits, predicted), ratios(hits, truth)
+    total = int(matrix.sum())
+    weighted = [
+        int(n) / total * value for n, value in zip(truth, iou, strict=True) if value is not None
+    ]
     return Scores(
         pixel_accuracy=pixel_accuracy(matrix),
-        mean_accuracy=mean_accuracy(matrix),
-        miou=mean_iou(matrix),
-        frequency_weighted_iou=frequency_weighted_iou(matrix),
+        mean_accuracy=mean_of_known(recall),
+        miou=mean_of_known(iou),
+        frequency_weighted_iou=sum(weighted) if total else None,
         classes_averaged=sum(value is not None for value in iou),
-        valid_pixels=int(matrix.sum()),
-        per_class=per_class,
+        valid_pixels=total,
+        per_class=tuple(
+            ClassScores(iou[i], precision[i], recall[i], int(truth[i]), int(predicted[i]))
+            for i in range(len(matrix))
+        ),
     )
 
 
@@ -214,27 +213,9 @@ def pixel_accuracy(matrix: Matrix) -> float | None:
     return int(np.trace(matrix)) / total if total else None
 
 
-def mean_accuracy(matrix: Matrix) -> float | None:
-    """Mean recall of the classes that occur in the truth."""
-    return mean_of_known(class_recall(matrix))
-
-
 def mean_iou(matrix: Matrix) -> float | None:
     """Mean IoU of the classes that occur in truth or prediction."""
     return mean_of_known(class_iou(matrix))
-
-
-def frequency_weighted_iou(matrix: Matrix) -> float | None:
-    """IoU weighted by each class's share of the true pixels."""
-    total = int(matrix.sum())
-    if not total:
-        return None
-    truth = matrix.sum(axis=1)
-    return sum(
-        int(n) / total * value
-        for n, value in zip(truth, class_iou(matrix), strict=True)
-        if value is not None
-    )
 
 
 def class_iou(matrix: Matrix) -> list[float | None]:
@@ -243,23 +224,13 @@ def class_iou(matrix: Matrix) -> list[float | None]:
     return ratios(hits, matrix.sum(axis=0) + matrix.sum(axis=1) - hits)
 
 
-def class_recall(matrix: Matrix) -> list[float | None]:
-    """Share of a class's true pixels that were found; None for a class not in the truth."""
-    return ratios(np.diagonal(matrix), matrix.sum(axis=1))
-
-
-def class_precision(matrix: Matrix) -> list[float | None]:
-    """Share of a class's predicted pixels that are right; None for one never predicted."""
-    return ratios(np.diagonal(matrix), matrix.sum(axis=0))
-
-
-def ratios(above: Matrix, below: Matrix) -> list[float | None]:
-    """Place by place; None where nothing is below."""
+def ratios(above: npt.NDArray[Any], below: npt.NDArray[Any]) -> list[float | None]:
+    """Element by element; None where the denominator is 0."""
     pairs = zip(above.tolist(), below.tolist(), strict=True)
     return [a / b if b else None for a, b in pairs]
 
 
 def mean_of_known(values: Sequence[float | None]) -> float | None:
-    """Over what is not None; None where nothing is left."""
+    """The mean of the values that are not None; None without any."""
     known = [value for value in values if value is not None]
     return sum(known) / len(known) if known else None

@@ -1,10 +1,9 @@
-"""How far each pixel of a label map is from the next other label, exactly and for all at once.
+"""The exact distance of each pixel of a label map to the nearest other label.
 
-Which label the next one is does not matter: the distance of a pixel to the nearest one with another
-label is the distance transform of its own label's mask. Columns first, then rows, as Meijster,
-Roerdink and Hesselink (2000) and Felzenszwalb and Huttenlocher (2012) do for one mask; within a
-row, what lies beyond the next other label cannot be nearer than that label itself, so each stretch
-of one label is done by itself.
+It is the distance transform of the mask of the pixel's own label, computed for all labels at once:
+columns first, then rows, as Meijster, Roerdink and Hesselink (2000) and Felzenszwalb and
+Huttenlocher (2012) do for one mask. In a row, no pixel beyond the next other label can be nearer
+than that label, so each run of one label is processed alone.
 """
 
 from __future__ import annotations
@@ -13,14 +12,16 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+from scipy import ndimage
 
 from upscore.core.jit.compile import jit, jit_inline, log_compilation
+from upscore.core.labels import LabelMap
 
 Distances = npt.NDArray[np.int32]
 """(H, W) int32, squared Euclidean distances between centres of pixels."""
 
 KERNELS = "the boundary scores"
-"""What the message calls them while they are compiled."""
+"""Their name in the message that they are compiled."""
 
 
 def squared_distances(
@@ -31,7 +32,7 @@ def squared_distances(
     Args:
         labels: (H, W) uint8 or int32; all values are labels, void as well.
         limit: distances of a pixel more than this (1 to 46339) count as equal.
-        border: whether what lies outside the image counts as another label.
+        border: whether the outside of the image counts as another label.
 
     Returns:
         (H, W) int32: at least 1, and at most ``(limit + 1) ** 2``.
@@ -44,27 +45,24 @@ def squared_distances(
     return out
 
 
-def near_other_label(
-    labels: npt.NDArray[np.integer[Any]], *, distance: int, border: bool = False
-) -> npt.NDArray[np.bool_]:
+def near_other_label(labels: LabelMap, *, distance: int) -> npt.NDArray[np.bool_]:
     """Whether a pixel with another label is at most ``distance`` rows and columns away.
 
-    What ``distance`` erosions by a square of 3x3 pixels take away from the mask of each label.
+    These pixels are what ``distance`` erosions by a square of 3x3 pixels remove from the mask of
+    each label. Void is a label here, and so is the outside of the image.
 
     Args:
-        labels: (H, W) uint8 or int32; all values are labels, void as well.
+        labels: (H, W) uint8.
         distance: 1 or more pixels.
-        border: whether what lies outside the image counts as another label.
 
     Returns:
         (H, W) bool.
     """
     assert distance >= 1
-    out = np.empty(labels.shape, np.bool_)
-    if labels.size:
-        with log_compilation(KERNELS):
-            _near_other_label(np.ascontiguousarray(labels), distance, border, out)
-    return out
+    wide = labels.astype(np.int16)
+    lowest = ndimage.minimum_filter(wide, 2 * distance + 1, mode="constant", cval=-1)
+    near: npt.NDArray[np.bool_] = ndimage.maximum_filter(wide, 2 * distance + 1) != lowest
+    return near
 
 
 @jit_inline
@@ -95,7 +93,7 @@ def _squared_distances(labels: npt.NDArray[Any], limit: int, border: bool, out: 
     # the parabolas (x - site)^2 + low of which one is the lowest at each x, from the left
     sites = np.empty(width + 2, np.int64)
     lows = np.empty(width + 2, np.int64)
-    begins = np.empty(width + 2, np.int64)  # where each of them begins to be the lowest
+    begins = np.empty(width + 2, np.int64)  # the first x where each of them is the lowest
     for y in range(height):
         left = 0
         while left < width:
@@ -134,29 +132,3 @@ def _squared_distances(labels: npt.NDArray[Any], limit: int, border: bool, out: 
                         num -= 1
                 out[y, x] = value
             left = right
-
-
-@jit
-def _near_other_label(
-    labels: npt.NDArray[Any], distance: int, border: bool, out: npt.NDArray[np.bool_]
-) -> None:
-    height, width = labels.shape
-    never = -distance - 1
-    steps = np.empty((height, width), np.int32)
-    _along_columns(labels, np.int32(distance + 1), border, steps)
-    for y in range(height):
-        last = -1 if border else never  # column of the last one seen that is near, or other
-        for x in range(width):
-            if x > 0 and labels[y, x] != labels[y, x - 1]:
-                last = x - 1
-            if steps[y, x] <= distance:
-                last = x
-            out[y, x] = x - last <= distance
-        last = width if border else width + distance
-        for x in range(width - 1, -1, -1):
-            if x < width - 1 and labels[y, x] != labels[y, x + 1]:
-                last = x + 1
-            if steps[y, x] <= distance:
-                last = x
-            if last - x <= distance:
-                out[y, x] = True

@@ -39,11 +39,11 @@ class ImageScore:
 
 @dataclass(frozen=True)
 class Evaluation:
-    """What came of a split, or of one shard of it.
+    """The result for a split, or for one shard of it.
 
     ``seconds`` is wall time, ``predict_seconds`` the part of it spent inside ``predict``.
     ``images`` and ``failures`` are in the order of the split. ``details`` is None where they were
-    not asked for; ``objects_from`` says what objects are there.
+    not requested; ``objects_from`` is "instance masks" or "connected regions".
     """
 
     split: str
@@ -58,7 +58,7 @@ class Evaluation:
 
     @property
     def overhead(self) -> float | None:
-        """Share of the wall time that was not the network; None when no time was taken."""
+        """Share of the wall time outside ``predict``; None when no time was measured."""
         return 1 - self.predict_seconds / self.seconds if self.seconds > 0 else None
 
 
@@ -75,21 +75,21 @@ def evaluate(
 ) -> Evaluation:
     """One confusion matrix over a split, at the photos' own resolution.
 
-    Photos are decoded ahead in ``workers`` threads and counted in a thread behind, so that
-    ``predict`` (called in this thread, one photo at a time) hardly waits.
+    ``workers`` threads decode photos ahead and one thread counts predictions, so that ``predict``
+    (called in this thread, one photo at a time) hardly waits.
 
     Args:
         progress: called with (images done, images of this shard).
         shard: (index, count): take images index, index + count, ...; the shards together are the
-            split, each image once. :func:`merge` puts them together again.
-        details: score boundaries and objects too, which takes some 25 ms of one core for an image
-            of 500x375, in the thread behind.
-        instances: for them, instance masks by the image's name; without, and for images that have
-            none, connected regions.
-        bins: for them, the sizes of objects.
+            split, each image once. :func:`merge` combines them.
+        details: score boundaries and objects too, which takes some 20 ms of one core for an image
+            of 500x375, in the counting thread.
+        instances: for the details, instance masks by the image's name; without, and for images
+            that have none, connected regions.
+        bins: for the details, the sizes of objects.
 
-    An image that cannot be read or on which ``predict`` fails goes to ``failures`` and the rest is
-    done; a prediction that is no label map of the photo's size is an error at once.
+    An image that cannot be read or on which ``predict`` fails is added to ``failures`` and the
+    others are scored; a prediction that is no label map of the photo's size is an error.
 
     Raises:
         SettingsError: a shard outside its count.
@@ -110,7 +110,7 @@ def evaluate(
 
 
 def objects_from(instances: Mapping[str, Path] | None) -> str:
-    """What the objects of the scores by size are, in words."""
+    """The kind of objects in the scores by size, for messages and files."""
     return "instance masks" if instances else "connected regions"
 
 
@@ -129,15 +129,11 @@ def evaluate_stages(
     """:func:`evaluate` for several predictions of each photo, made by one call.
 
     Args:
-        stages: names of the predictions, which ``predict`` must give for each photo. A photo that
-            it refuses fails for all of them.
-        details, instances, bins: as for :func:`evaluate`, for each stage.
+        stages: names of the predictions, which ``predict`` must return for each photo. A photo on
+            which it fails counts for none of them.
 
     Returns:
         An evaluation by name, in the order of ``stages``. Times are those of the whole pass.
-
-    Raises:
-        SettingsError, DataError: as :func:`evaluate`.
     """
     index, num_shards = shard
     if num_shards < 1 or not 0 <= index < num_shards:
@@ -145,29 +141,25 @@ def evaluate_stages(
     places = range(index, len(split), num_shards)
     num_classes = len(split.labels)
     predict_seconds = 0.0
-
     masks = instances if details and instances else {}
-
-    def _instances(name: str, sample: Sample) -> Any:
-        return read_instances(masks[name], sample.labels, max_pixels=split.max_pixels)
 
     def read(place: int) -> _Known | Failure:
         name = split.pairs[place].name
         try:
             sample = split.read(place)
-            objects = _instances(name, sample) if name in masks else None
+            objects = read_instances(masks.get(name), sample.labels, max_pixels=split.max_pixels)
         except ITEM_ERRORS as error:
             return Failure(place, name, failure_message(name, error))
         return _Known(place, sample, objects)
 
-    def predicted() -> Iterator[tuple[_Known, Mapping[str, LabelMap]] | Failure]:
+    def predicted() -> Iterator[_Predicted | Failure]:
         nonlocal predict_seconds
         for known in prefetch(read, places, workers=workers):
             if isinstance(known, Failure):
                 yield known
                 continue
             begin = time.perf_counter()
-            result: tuple[_Known, Mapping[str, LabelMap]] | Failure
+            result: _Predicted | Failure
             try:
                 result = known, predict(known.sample)
             except ITEM_ERRORS as error:
@@ -176,14 +168,12 @@ def evaluate_stages(
             predict_seconds += time.perf_counter() - begin
             yield result
 
-    def tally(
-        item: tuple[_Known, Mapping[str, LabelMap]] | Failure,
-    ) -> dict[str, tuple[ImageScore, Matrix]] | Failure:
+    def tally(item: _Predicted | Failure) -> dict[str, tuple[ImageScore, Matrix]] | Failure:
         if isinstance(item, Failure):
             return item
         known, predictions = item
         scores = {stage: _score(known, predictions[stage], num_classes) for stage in stages}
-        for stage, one in counted.items():  # only this thread touches them until the last image
+        for stage, one in counted.items():  # only this thread uses them until the last image
             one.update(known.sample.labels, predictions[stage], known.objects)
         return scores
 
@@ -220,11 +210,15 @@ def evaluate_stages(
 
 @dataclass(frozen=True)
 class _Known:
-    """What is read of an image: its place in the split, and its instance mask, if wanted."""
+    """An image with its place in the split, and its instance mask, if needed."""
 
     place: int
     sample: Sample
     objects: Any
+
+
+_Predicted = tuple[_Known, Mapping[str, LabelMap]]
+"""An image and its predictions by stage."""
 
 
 def _score(known: _Known, labels: LabelMap, num_classes: int) -> tuple[ImageScore, Matrix]:
@@ -261,14 +255,19 @@ def merge(shards: Sequence[Evaluation]) -> Evaluation:
             )
     seen: set[int] = set()
     for shard in shards:
-        entries = [(image.index, image.name) for image in shard.images]
-        entries += [(failure.index, failure.name) for failure in shard.failures]
-        for index, name in entries:
-            if index in seen:
+        items: tuple[ImageScore | Failure, ...] = (*shard.images, *shard.failures)
+        for item in items:
+            if item.index in seen:
                 raise SettingsError(
-                    f"image {name!r} is in two shards; give every process another shard"
+                    f"image {item.name!r} is in two shards; give every process another shard"
                 )
-            seen.add(index)
+            seen.add(item.index)
+    details = None
+    for shard in shards:
+        if details is None:
+            details = copy.deepcopy(shard.details)  # the shards stay as they are
+        elif shard.details is not None:
+            details += shard.details
     images = sorted((i for shard in shards for i in shard.images), key=lambda item: item.index)
     failures = sorted((f for shard in shards for f in shard.failures), key=lambda item: item.index)
     return Evaluation(
@@ -279,16 +278,6 @@ def merge(shards: Sequence[Evaluation]) -> Evaluation:
         failures=tuple(failures),
         seconds=sum(shard.seconds for shard in shards),
         predict_seconds=sum(shard.predict_seconds for shard in shards),
-        details=_merged([shard.details for shard in shards if shard.details is not None]),
+        details=details,
         objects_from=first.objects_from,
     )
-
-
-def _merged(parts: Sequence[Details]) -> Details | None:
-    """Their sum; the parts stay as they are."""
-    if not parts:
-        return None
-    total = copy.deepcopy(parts[0])
-    for part in parts[1:]:
-        total += part
-    return total

@@ -8,13 +8,12 @@ from typing import Any, Self
 import numpy as np
 import numpy.typing as npt
 
-from upscore.core.jit.compile import jit, log_compilation
 from upscore.core.labels import VOID, LabelMap
 from upscore.core.regions import connected_regions
 from upscore.data.instances import number_objects
 from upscore.errors import SettingsError
 from upscore.metrics.confusion import mean_of_known, require_maps
-from upscore.metrics.distance import KERNELS, Distances, squared_distances
+from upscore.metrics.distance import squared_distances
 from upscore.metrics.stratified import GroupedCounts, tally
 
 Regions = npt.NDArray[np.int32]
@@ -23,15 +22,15 @@ Regions = npt.NDArray[np.int32]
 
 @dataclass(frozen=True)
 class Bins:
-    """How objects are put into groups.
+    """The groups of objects of one measure.
 
     Attributes:
-        measure: what is measured: ``area`` in pixels, ``share`` of the image's pixels, or
-            ``thinness``: the area over the square of the width, which is the diameter of the
-            largest disc inside, in whole pixels (1 for a square, 0.8 for a disc, n for a strip n
-            times as long as wide). What leaves the image is cut off there.
+        measure: ``area`` in pixels, ``share`` of the image's pixels, or ``thinness``: the area over
+            the square of the width, which is the diameter of the largest disc inside, in whole
+            pixels (1 for a square, 0.8 for a disc, n for a strip n times as long as wide). Objects
+            end at the image border.
         names: of the groups, from the lowest on.
-        limits: where the next group begins, rising, one fewer than names.
+        limits: the lower limits of all groups but the first, rising.
 
     Raises:
         SettingsError: limits that do not rise or are not one fewer than the names.
@@ -90,15 +89,15 @@ class ObjectSizes(GroupedCounts):
     :class:`upscore.proposals.ground_truth.GroundTruth`. Background is no object. An object's size
     is the number of its pixels that are neither void nor background; the class of each pixel is
     always that of the label map, also where an instance mask holds pixels of several.
-    Means over classes are over those with objects in the group, as in COCO's evaluation, so that
-    they are over the same classes for every prediction.
+    Means over classes are over those with objects in the group, as in COCO's evaluation, and so
+    over the same classes for every prediction.
 
-    Recall of a group is the share of its objects' pixels that got their class. Its IoU needs to
-    know to which group a pixel belongs that was wrongly given a class, which no object holds. It
-    goes, as unmatched detections do in COCO's evaluation, with what it is part of: each connected
-    region of a predicted class counts in the group with most of its right pixels (the smaller group
-    of equals), and one without a right pixel in the group of its own size. So every pixel is in one
-    group, and over all groups the counts are those of the confusion matrix.
+    Recall of a group is the share of its objects' pixels that got their class. For the IoU, pixels
+    that wrongly got a class, which are part of no object, need a group too. As unmatched detections
+    in COCO's evaluation, they are grouped by what they are part of: each connected region of a
+    predicted class counts in the group with most of its right pixels (the smaller group of equals),
+    and one without a right pixel in the group of its own size. So every pixel is in one group, and
+    over all groups the counts are those of the confusion matrix.
 
     Args:
         num_classes: 1 to 255.
@@ -170,10 +169,12 @@ class ObjectSizes(GroupedCounts):
             wrong &= prediction != self.background
         if wrong.any():
             regions = self._regions(np.where(valid, prediction, np.uint8(VOID)))
-            votes = np.zeros((int(regions.max()) + 1, num_groups), np.int64)
-            right = prediction == truth
-            with log_compilation(KERNELS):
-                _vote(regions.ravel(), right.ravel(), of_truth.ravel(), votes)
+            # the right pixels of each region in each group; those of no group are left out
+            right = (prediction == truth) & (of_truth < num_groups)
+            num_regions = int(regions.max()) + 1
+            codes = regions[right] * np.int64(num_groups) + of_truth[right]
+            votes = np.bincount(codes, minlength=num_regions * num_groups)
+            votes = votes.reshape(num_regions, num_groups)
             of_regions = votes.argmax(axis=1)
             missed = votes.max(axis=1) == 0
             if missed[1:].any():
@@ -206,8 +207,8 @@ def inner_widths(regions: Regions, num: int) -> npt.NDArray[np.float64]:
     """Diameter of the largest disc within each region, in pixels: 1 for a line of one pixel.
 
     Twice the largest distance from a pixel's centre to that of one outside, less one: a strip of
-    an odd number of pixels has that number, of an even number, one less. What lies outside the
-    image is outside the region.
+    an odd number of pixels has that number, of an even number, one less. The outside of the image
+    is outside the region.
 
     Args:
         regions: (H, W) int32.
@@ -218,27 +219,6 @@ def inner_widths(regions: Regions, num: int) -> npt.NDArray[np.float64]:
     """
     squares = squared_distances(regions, limit=min(regions.shape), border=True)
     largest = np.ones(num, np.int32)
-    with log_compilation(KERNELS):
-        _largest(regions.ravel(), squares.ravel(), largest)
+    np.maximum.at(largest, regions.ravel(), squares.ravel())
     widths: npt.NDArray[np.float64] = 2 * np.sqrt(largest.astype(np.float64)) - 1
     return widths
-
-
-@jit
-def _largest(regions: Regions, values: Distances, largest: npt.NDArray[np.int32]) -> None:
-    for i in range(len(regions)):
-        if values[i] > largest[regions[i]]:
-            largest[regions[i]] = values[i]
-
-
-@jit
-def _vote(
-    regions: Regions,
-    right: npt.NDArray[np.bool_],
-    groups: npt.NDArray[np.int64],
-    votes: npt.NDArray[np.int64],
-) -> None:
-    """Count the right pixels of each region in each group; those of no group are left out."""
-    for i in range(len(regions)):
-        if right[i] and groups[i] < votes.shape[1]:
-            votes[regions[i], groups[i]] += 1

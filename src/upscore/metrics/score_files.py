@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, astuple, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +19,7 @@ FORMAT_VERSION = 1
 """Files with and without details are both of this version: readers of one can read the other."""
 
 DETAILS = ("boundary_iou", "boundary_f", "trimap", "sizes", "thinness")
-"""Where scores.json keeps the scores near boundaries and by object, as compare.json does."""
+"""The keys of the scores near boundaries and by object, in scores.json as in compare.json."""
 
 
 def write_results(
@@ -30,7 +30,7 @@ def write_results(
     With details also trimap.csv and sizes.csv.
 
     Args:
-        about: what else scores.json shall record: data set, command, settings. JSON values.
+        about: further content of scores.json: data set, command, settings. JSON values.
 
     Raises:
         OutputError: the folder cannot be written.
@@ -62,10 +62,7 @@ def write_results(
     write_csv(
         folder / "per_class.csv",
         ("class", "iou", "precision", "recall", "pixels", "predicted"),
-        (
-            (name, item.iou, item.precision, item.recall, item.pixels, item.predicted)
-            for name, item in zip(names, scores.per_class, strict=True)
-        ),
+        ((name, *astuple(item)) for name, item in zip(names, scores.per_class, strict=True)),
     )
     write_csv(
         folder / "images.csv",
@@ -75,11 +72,8 @@ def write_results(
     write_csv(
         folder / "confusion.csv",
         ("truth \\ prediction", *names),
-        (
-            (name, *row)
-            for name, row in zip(names, evaluation.confusion.to_json(), strict=True)
-        ),
-    )  # fmt: skip
+        ((n, *row) for n, row in zip(names, evaluation.confusion.to_json(), strict=True)),
+    )
     if details is not None:
         write_csv(
             folder / "trimap.csv",
@@ -100,11 +94,11 @@ def write_results(
 
 @dataclass(frozen=True)
 class Results:
-    """A scores.json as read back. The scores are derived from the matrix again.
+    """The content of a scores.json. The scores are computed from the matrix again.
 
     Attributes:
-        details: what :meth:`upscore.metrics.all_metrics.Details.to_json` gave, by the same keys;
-            empty for a file without. The evaluation has none: counts are not kept.
+        details: the content of :meth:`upscore.metrics.all_metrics.Details.to_json`; empty for a
+            file without. The evaluation has none, as the file holds no counts for them.
     """
 
     evaluation: Evaluation
@@ -117,7 +111,7 @@ class Results:
 
 
 def read_results(folder: Path) -> Results:
-    """What :func:`write_results` wrote to ``folder``.
+    """Read the scores.json that :func:`write_results` wrote to ``folder``.
 
     Raises:
         NotFoundError: no scores.json there.
@@ -139,7 +133,10 @@ def read_results(folder: Path) -> Results:
             labels=labels,
             confusion=confusion,
             images=tuple(_image(item) for item in content["images"]),
-            failures=tuple(_failure(item) for item in content["failures"]),
+            failures=tuple(
+                Failure(int(item["index"]), str(item["name"]), str(item["message"]))
+                for item in content["failures"]
+            ),
             seconds=float(content["seconds"]),
             predict_seconds=float(content["predict_seconds"]),
             objects_from=content.get("objects_from"),
@@ -162,7 +159,3 @@ def _image(item: Mapping[str, Any]) -> ImageScore:
         miou=None if item["miou"] is None else float(item["miou"]),
         valid_pixels=int(item["valid_pixels"]),
     )
-
-
-def _failure(item: Mapping[str, Any]) -> Failure:
-    return Failure(index=int(item["index"]), name=str(item["name"]), message=str(item["message"]))

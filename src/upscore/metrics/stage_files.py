@@ -1,4 +1,4 @@
-"""The scores of several predictions side by side, such as the stages of a pipeline, on disk."""
+"""Files with the scores of several predictions, such as the stages of a pipeline."""
 
 from __future__ import annotations
 

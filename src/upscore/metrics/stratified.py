@@ -8,9 +8,9 @@ import numpy as np
 import numpy.typing as npt
 
 from upscore.core.jit.compile import jit, log_compilation
-from upscore.core.labels import MAX_CLASSES, VOID, LabelMap
+from upscore.core.labels import VOID, LabelMap
 from upscore.errors import SettingsError
-from upscore.metrics.confusion import mean_of_known, ratios
+from upscore.metrics.confusion import mean_of_known, ratios, require_num_classes
 from upscore.metrics.distance import KERNELS
 
 Counts = npt.NDArray[np.int64]
@@ -25,8 +25,7 @@ class GroupedCounts:
     """
 
     def __init__(self, num_classes: int, num_groups: int) -> None:
-        if not 1 <= num_classes <= MAX_CLASSES:
-            raise SettingsError(f"num_classes is {num_classes}; allowed: 1 to {MAX_CLASSES}")
+        require_num_classes(num_classes)
         self.counts: Counts = np.zeros((num_groups, 3, num_classes), np.int64)
 
     @property
@@ -34,11 +33,11 @@ class GroupedCounts:
         return int(self.counts.shape[2])
 
     def settings(self) -> dict[str, Any]:
-        """What must be equal in two counts that are added: name -> JSON value."""
+        """The settings that two counts must share to be added: name -> JSON value."""
         return {"classes": self.num_classes}
 
     def __iadd__(self, other: Self) -> Self:
-        """Take in the counts of other images.
+        """Add the counts of other images.
 
         Raises:
             SettingsError: counted with other classes or settings.
@@ -110,10 +109,10 @@ def _tally(
     groups: npt.NDArray[Any], truth: LabelMap, prediction: LabelMap, void: int, counts: Counts
 ) -> None:
     for i in range(len(truth)):
-        group, true, said = groups[i], truth[i], prediction[i]
+        group, true, predicted = groups[i], truth[i], prediction[i]
         if true == void or group >= len(counts):
             continue
         counts[group, 1, true] += 1
-        counts[group, 2, said] += 1
-        if true == said:
+        counts[group, 2, predicted] += 1
+        if true == predicted:
             counts[group, 0, true] += 1

@@ -34,10 +34,10 @@ class Trimap(GroupedCounts):
 
     Kohli, Ladický and Torr (2009, section 5) and Krähenbühl and Koltun (2011, figure 5) count the
     pixels near the boundaries of accurate annotations, for growing widths, so that the interiors,
-    which are most of an image and easy, do not hide what happens at edges. Here, exactly: the band
-    of width w holds the pixels of the truth with a pixel of another label at a Euclidean distance
-    of at most w between their centres. So w = 1 is one pixel on both sides of a boundary. The band
-    lies around the truth; the prediction has no part in it. Image borders are no boundaries.
+    which are most of an image and easy, do not hide errors at edges. Here the band of width w holds
+    the pixels of the truth with a pixel of another label at a Euclidean distance of at most w
+    between their centres. So w = 1 is one pixel on both sides of a boundary. The prediction does
+    not change the band. Image borders are no boundaries.
 
     Void is another label: a labelled region ends where void begins. That is DeepLab's trimap (Chen
     et al. 2015, section 5.2) on VOC, whose void outlines the objects, five pixels wide, so that
@@ -74,14 +74,10 @@ class Trimap(GroupedCounts):
 
     def scores(self) -> tuple[BandScores, ...]:
         """One entry a width, from 1 on."""
+        bands = [(width, slice(width)) for width in range(1, self.widths + 1)]
         return tuple(
-            BandScores(
-                width,
-                self.accuracy(slice(width)),
-                self.miou(slice(width)),
-                self.pixels(slice(width)),
-            )
-            for width in range(1, self.widths + 1)
+            BandScores(width, self.accuracy(band), self.miou(band), self.pixels(band))
+            for width, band in bands
         )
 
 

@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from upscore.core.images import read_image
+from upscore.core.matlab import read_mat
 from upscore.errors import DataError, NotFoundError
 
 LAYOUT = "train/*.jpg and val/*.jpg, each with an .npz or .mat of the same name"
@@ -39,10 +40,11 @@ class BSDSImage:
         """
         try:
             if self.truth_path.suffix == ".mat":
-                maps = _read_mat(self.truth_path)
+                cells = read_mat(self.truth_path, "groundTruth").ravel()
+                maps = np.stack([cell["Boundaries"][0, 0].astype(bool) for cell in cells])
             else:
                 maps = _read_npz(self.truth_path)
-        except (OSError, KeyError, ValueError, IndexError, TypeError, BadZipFile) as error:
+        except (OSError, LookupError, ValueError, TypeError, AttributeError, BadZipFile) as error:
             raise DataError(
                 f"{self.truth_path}: cannot be read as boundaries of BSDS500 ({error}); copy it "
                 "anew, or take the photo out"
@@ -59,17 +61,10 @@ def _read_npz(path: Path) -> npt.NDArray[np.bool_]:
     return bits.reshape(annotators, height, width).astype(bool)
 
 
-def _read_mat(path: Path) -> npt.NDArray[np.bool_]:
-    from scipy.io import loadmat
-
-    cells = loadmat(path)["groundTruth"].ravel()
-    return np.stack([cell["Boundaries"][0, 0].astype(bool) for cell in cells])
-
-
 def find_bsds(root: Path) -> Mapping[str, tuple[BSDSImage, ...]]:
     """The splits of a BSDS500 folder, photos in the order of their names.
 
-    Takes a folder of splits (``train/1.jpg`` beside ``train/1.npz``), or Berkeley's archive
+    Takes a folder of splits (``train/1.jpg`` and ``train/1.npz``), or Berkeley's archive
     (``BSDS500/data/images/train`` and ``BSDS500/data/groundTruth/train``).
 
     Raises:

@@ -1,21 +1,13 @@
-"""CamVid as released with SegNet: train/ beside trainannot/, 11 classes, 11 is void."""
+"""CamVid as released with SegNet: train/ and trainannot/, 11 classes, 11 is void."""
 
 from __future__ import annotations
 
 from pathlib import Path, PurePosixPath
 
-from upscore.core.labels import CAMVID_LABELS, VOID, Labels
-from upscore.core.limits import MAX_PIXELS
+from upscore.core.labels import CAMVID_LABELS, VOID
 from upscore.data.dataset import DataSet, Pair
 from upscore.data.masks import MaskTable
-from upscore.data.pairing import (
-    SPLIT_NAMES,
-    Lister,
-    count_problem,
-    files_by_stem,
-    read_classes,
-    read_lines,
-)
+from upscore.data.pairing import SPLIT_NAMES, Lister, classes_or, count_problems, read_lines
 from upscore.errors import DataError
 
 COUNTS = {"train": 367, "val": 101, "test": 233}
@@ -31,7 +23,7 @@ def find_camvid(path: Path) -> Path | None:
     return None
 
 
-def open_camvid(root: Path, *, max_pixels: int = MAX_PIXELS) -> DataSet:
+def open_camvid(root: Path, *, max_pixels: int) -> DataSet:
     """CamVid's SegNet release, with or without its list files, photos PNG or JPEG.
 
     List lines are "photo mask" with absolute paths of the authors' machine; only the last two
@@ -42,30 +34,17 @@ def open_camvid(root: Path, *, max_pixels: int = MAX_PIXELS) -> DataSet:
     Raises:
         DataError: a list line that is not a photo and a mask, or a bad classes.txt.
     """
-    labels = _labels(root)
+    labels = classes_or(CAMVID_LABELS, root)
     splits, problems = {}, []
     for name in SPLIT_NAMES:
         listed = root / f"{name}.txt"
         if not (root / name).is_dir():
             continue
-        lister = Lister(
-            files_by_stem(root / name),
-            files_by_stem(root / f"{name}annot"),
-            str(root / name / "{name}.png"),
-            str(root / f"{name}annot" / "{name}.png"),
-        )
-        if listed.exists():
-            splits[name] = _listed(listed, root, lister)
-        else:
-            splits[name] = lister.pairs(list(lister.images), root / name)
-            lister.partnerless_masks()
+        lister = Lister.of_folders(root / name, root / f"{name}annot", image_suffix=".png")
+        splits[name] = _listed(listed, root, lister) if listed.exists() else lister.all_pairs()
         problems += lister.problems
     if len(splits.get("train", ())) > 300 and labels.names == CAMVID_LABELS.names:
-        problems += [
-            count_problem(root, f"split {name!r}", len(splits[name]), count)
-            for name, count in COUNTS.items()
-            if name in splits and len(splits[name]) != count
-        ]
+        problems += count_problems(root, splits, COUNTS)
     return DataSet(
         root=root,
         layout="camvid",
@@ -75,14 +54,6 @@ def open_camvid(root: Path, *, max_pixels: int = MAX_PIXELS) -> DataSet:
         max_pixels=max_pixels,
         problems=tuple(problems),
     )
-
-
-def _labels(root: Path) -> Labels:
-    classes = root / "classes.txt"
-    if not classes.exists():
-        return CAMVID_LABELS
-    labels = read_classes(classes)
-    return CAMVID_LABELS if labels.names == CAMVID_LABELS.names else labels
 
 
 def _listed(path: Path, root: Path, lister: Lister) -> tuple[Pair, ...]:

@@ -1,4 +1,4 @@
-"""A plain folder: images/ beside masks/, with or without lists, subfolders and class names."""
+"""A plain folder: images/ and masks/, with or without lists, subfolders and class names."""
 
 from __future__ import annotations
 
@@ -6,20 +6,17 @@ from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
 
 from upscore.core.images import read_mask
 from upscore.core.labels import VOID, Labels
-from upscore.core.limits import MAX_PIXELS
 from upscore.core.parallel.prefetch import prefetch
 from upscore.core.parallel.processes import num_cores
 from upscore.data.dataset import DataSet, Pair
 from upscore.data.formats.yaml_dataset import FILE, draw_splits
-from upscore.data.masks import MaskTable
+from upscore.data.masks import MaskTable, pack_colors
 from upscore.data.pairing import (
     SPLIT_NAMES,
     Lister,
-    files_by_stem,
     read_classes,
     read_lines,
     with_unique_names,
@@ -41,11 +38,11 @@ def find_folder(path: Path) -> Path | None:
     return path if (train / "images").is_dir() and (train / "masks").is_dir() else None
 
 
-def open_folder(root: Path, *, max_pixels: int = MAX_PIXELS) -> DataSet:
+def open_folder(root: Path, *, max_pixels: int) -> DataSet:
     """images/ and masks/ with equal names.
 
     Splits, the first of these that is there: images/train/ and masks/train/ (val, test likewise);
-    train/images/ and train/masks/; train.txt and val.txt beside images/; else a fifth of the names
+    train/images/ and train/masks/; train.txt and val.txt next to images/; else a fifth of the names
     is drawn for val, always the same names.
 
     Classes: classes.txt with one name a line, value i being line i and 255 void. Without it every
@@ -89,10 +86,11 @@ def _splits(root: Path, problems: list[Problem]) -> dict[str, tuple[Pair, ...]]:
         }
         present = {split: both for split, both in homes.items() if both[0].is_dir()}
         if present:
-            return with_unique_names(
-                {split: _all(_lister(*both), problems) for split, both in present.items()}
-            )
-    lister = _lister(root / "images", root / "masks")
+            listers = {split: Lister.of_folders(*both) for split, both in present.items()}
+            splits = {split: lister.all_pairs() for split, lister in listers.items()}
+            problems += [problem for one in listers.values() for problem in one.problems]
+            return with_unique_names(splits)
+    lister = Lister.of_folders(root / "images", root / "masks")
     lists = {split: root / f"{split}.txt" for split in SPLIT_NAMES}
     lists = {split: path for split, path in lists.items() if path.is_file()}
     if lists:
@@ -103,22 +101,6 @@ def _splits(root: Path, problems: list[Problem]) -> dict[str, tuple[Pair, ...]]:
         lister.partnerless_masks()
     problems += lister.problems
     return splits
-
-
-def _lister(images: Path, masks: Path) -> Lister:
-    return Lister(
-        files_by_stem(images),
-        files_by_stem(masks),
-        str(images / "{name}.jpg"),
-        str(masks / "{name}.png"),
-    )
-
-
-def _all(lister: Lister, problems: list[Problem]) -> tuple[Pair, ...]:
-    pairs = lister.pairs(list(lister.images), Path(lister.image_template).parent)
-    lister.partnerless_masks()
-    problems += lister.problems
-    return pairs
 
 
 def _guess_classes(root: Path, pairs: list[Pair], max_pixels: int) -> tuple[Labels, MaskTable]:
@@ -134,7 +116,7 @@ def _guess_classes(root: Path, pairs: list[Pair], max_pixels: int) -> tuple[Labe
         return Labels.of(("background", "foreground")), MaskTable(values={0: 0, 255: 1})
     indices = sorted(values - {VOID})
     largest = indices[-1] if indices else 0
-    # class numbers begin at 0 and leave few gaps; grey levels that stand for classes do not
+    # class numbers start at 0 and leave few gaps; grey levels that stand for classes do not
     if not (0 < largest < MAX_GUESSED and 2 * len(indices) >= largest + 1):
         raise DataError(_ask(root, sorted(values), "values"))
     return (
@@ -144,12 +126,12 @@ def _guess_classes(root: Path, pairs: list[Pair], max_pixels: int) -> tuple[Labe
 
 
 COLOR_BIT = 1 << 24
-"""Tells a colour, packed as r << 16 | g << 8 | b, from a single value."""
+"""Marks a packed colour, in contrast to a single value."""
 
 
 def _all_values(masks: Iterable[Path], max_pixels: int) -> Iterable[list[int]]:
-    """The distinct values of each mask that can be read; colours as r << 16 | g << 8 | b plus a
-    bit that tells them from values. What cannot be read is left to `data check`."""
+    """The distinct values of each mask; packed colours with ``COLOR_BIT``. A mask that cannot be
+    read has none (`data check` reports it)."""
 
     def values(path: Path) -> list[int]:
         try:
@@ -160,11 +142,9 @@ def _all_values(masks: Iterable[Path], max_pixels: int) -> Iterable[list[int]]:
             if bool((raw == raw[..., :1]).all()):
                 raw = raw[..., 0]
             else:
-                wide: npt.NDArray[np.int64] = raw.astype(np.int64)
-                codes = wide[..., 0] << 16 | wide[..., 1] << 8 | wide[..., 2]
-                return [int(code) | COLOR_BIT for code in np.unique(codes)[:256]]
+                return [int(code) | COLOR_BIT for code in np.unique(pack_colors(raw))[:256]]
         if raw.dtype == np.uint8:
-            return [int(v) for v in np.flatnonzero(np.bincount(raw.ravel(), minlength=256))]
+            return np.flatnonzero(np.bincount(raw.ravel(), minlength=256)).tolist()
         return [int(v) for v in np.unique(raw)[:256]]
 
     return prefetch(values, masks, workers=num_cores())
@@ -185,21 +165,21 @@ def _patterns(root: Path) -> str:
 
 
 def _ask(root: Path, values: list[int], what: str) -> str:
-    """An error that ends in the dataset.yaml which would settle the matter."""
+    """An error that ends in a dataset.yaml to fill in."""
     if not values:
         return f"{root}: no mask could be read; `upscore data check {root}` says why"
-    shown = values[:MAX_GUESSED]
-    keys = []
-    for value in shown:
-        code = value & 0xFFFFFF
-        packed = f'"{code >> 16},{code >> 8 & 255},{code & 255}"'
-        keys.append(packed if value & COLOR_BIT else str(value))
+    keys = [
+        f'"{value >> 16 & 255},{value >> 8 & 255},{value & 255}"'
+        if value & COLOR_BIT
+        else str(value)
+        for value in values[:MAX_GUESSED]
+    ]
     blurred = (
         " So many come from lossy files: masks must be PNG, not JPEG."
         if len(values) > MAX_GUESSED
         else ""
     )
-    classes = ", ".join(f"class_{i}" for i in range(len(shown)))
+    classes = ", ".join(f"class_{i}" for i in range(len(keys)))
     table = "\n".join(f"  {key}: class_{i}" for i, key in enumerate(keys))
     return (
         f"{root}: the masks hold {len(values)} different {what} and it cannot be told which class "

@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from pathlib import Path
 
 from upscore.core.labels import VOC_LABELS
-from upscore.core.limits import MAX_PIXELS
-from upscore.data.dataset import DataSet, Pair
+from upscore.data.dataset import DataSet
 from upscore.data.formats.voc import find_voc, open_voc, voc_lister
 from upscore.data.masks import MaskTable
-from upscore.data.pairing import Lister, count_problem, files_by_stem, read_lines
-from upscore.data.problem import Problem
+from upscore.data.pairing import Lister, count_problems, files_by_stem, read_lines
 from upscore.errors import DataError
 
 COUNTS = {"train": 8498, "val": 2857}
@@ -21,23 +18,15 @@ NESTS = ("", "dataset", "benchmark_RELEASE/dataset", "sbd/benchmark_RELEASE/data
 
 def find_sbd(path: Path) -> Path | None:
     """The folder with cls/ and img/ at ``path`` or where the archive has it below."""
-    for nest in NESTS:
-        root = path / nest
-        if (root / "cls").is_dir() and (root / "img").is_dir():
-            return root
-    return None
+    roots = (path / nest for nest in NESTS)
+    return next((r for r in roots if (r / "cls").is_dir() and (r / "img").is_dir()), None)
 
 
 def _lister(root: Path) -> Lister:
-    return Lister(
-        files_by_stem(root / "img"),
-        files_by_stem(root / "cls", suffixes=(".mat",)),
-        str(root / "img" / "{name}.jpg"),
-        str(root / "cls" / "{name}.mat"),
-    )
+    return Lister.of_folders(root / "img", root / "cls", mask_suffix=".mat")
 
 
-def open_sbd(root: Path, *, max_pixels: int = MAX_PIXELS) -> DataSet:
+def open_sbd(root: Path, *, max_pixels: int) -> DataSet:
     """SBD alone: the folder with cls/, img/, train.txt and val.txt; every list is a split.
 
     Raises:
@@ -49,6 +38,10 @@ def open_sbd(root: Path, *, max_pixels: int = MAX_PIXELS) -> DataSet:
     }
     if not splits:
         raise DataError(f"{root}: no train.txt and val.txt beside cls/; unpack SBD's archive again")
+    problems = lister.problems
+    released = {name: splits.get(name, ()) for name in COUNTS}
+    if sum(map(len, released.values())) >= 5000:  # the release and not a part of it
+        problems += count_problems(root, released, COUNTS)
     return DataSet(
         root=root,
         layout="sbd",
@@ -57,7 +50,7 @@ def open_sbd(root: Path, *, max_pixels: int = MAX_PIXELS) -> DataSet:
         table=MaskTable.indices(len(VOC_LABELS)),
         max_pixels=max_pixels,
         instances={n: p[0] for n, p in files_by_stem(root / "inst", suffixes=(".mat",)).items()},
-        problems=(*lister.problems, *_count_problems(root, splits)),
+        problems=tuple(problems),
     )
 
 
@@ -66,7 +59,7 @@ def find_voc_sbd(path: Path) -> Path | None:
     return path if find_sbd(path) and find_voc(path) else None
 
 
-def open_voc_sbd(root: Path, *, max_pixels: int = MAX_PIXELS) -> DataSet:
+def open_voc_sbd(root: Path, *, max_pixels: int) -> DataSet:
     """VOC's splits, and ``trainaug``: VOC train and all of SBD without VOC val.
 
     A name that VOC has a mask for uses VOC's (finer, with a void border), else SBD's.
@@ -95,8 +88,8 @@ def open_voc_sbd(root: Path, *, max_pixels: int = MAX_PIXELS) -> DataSet:
     splits = {**voc.splits, "trainaug": merged.pairs(names, root)}
     problems = [*voc.problems, *sbd.problems]
     is_release = len(own["train"]) > 1000 and len(extra) > 10000
-    if is_release and len(names) != TRAINAUG_COUNT:
-        problems.append(count_problem(root, "split 'trainaug'", len(names), TRAINAUG_COUNT))
+    if is_release:
+        problems += count_problems(root, splits, {"trainaug": TRAINAUG_COUNT})
     return DataSet(
         root=root,
         layout="voc+sbd",
@@ -107,14 +100,3 @@ def open_voc_sbd(root: Path, *, max_pixels: int = MAX_PIXELS) -> DataSet:
         instances={**sbd.instances, **voc.instances},
         problems=tuple(problems),
     )
-
-
-def _count_problems(root: Path, splits: Mapping[str, tuple[Pair, ...]]) -> list[Problem]:
-    """The release's counts, where the folder is plainly the release and not a part of it."""
-    if sum(len(splits.get(name, ())) for name in COUNTS) < 5000:
-        return []
-    return [
-        count_problem(root, f"split {name!r}", len(splits.get(name, ())), count)
-        for name, count in COUNTS.items()
-        if len(splits.get(name, ())) != count
-    ]

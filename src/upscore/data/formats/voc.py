@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Mapping
 from pathlib import Path
 
-from upscore.core.labels import VOC_LABELS, Labels
-from upscore.core.limits import MAX_PIXELS
-from upscore.data.dataset import DataSet, Pair
+from upscore.core.labels import VOC_LABELS
+from upscore.data.dataset import DataSet
 from upscore.data.masks import MaskTable
-from upscore.data.pairing import Lister, count_problem, files_by_stem, read_classes, read_lines
-from upscore.data.problem import Problem
+from upscore.data.pairing import Lister, classes_or, count_problems, files_by_stem, read_lines
 from upscore.errors import DataError
 
 VOC2012_COUNTS = {"train": 1464, "val": 1449, "trainval": 2913}
@@ -46,7 +42,7 @@ def find_voc(path: Path) -> Path | None:
     return roots[0] if roots else None
 
 
-def open_voc(root: Path, *, max_pixels: int = MAX_PIXELS, layout: str = "voc") -> DataSet:
+def open_voc(root: Path, *, max_pixels: int, layout: str = "voc") -> DataSet:
     """A VOC devkit folder (that with JPEGImages in it).
 
     Every list in ``ImageSets/Segmentation`` is a split. A name's mask is looked for in
@@ -56,30 +52,6 @@ def open_voc(root: Path, *, max_pixels: int = MAX_PIXELS, layout: str = "voc") -
     Raises:
         DataError: no split lists, or a bad classes.txt.
     """
-    lists = voc_lists(root)
-    labels = voc_labels(root)
-    lister = voc_lister(root)
-    splits = {}
-    for name, path in lists.items():
-        pairs = lister.pairs(read_lines(path), path)
-        if name == "test" and pairs and not any(pair.mask.exists() for pair in pairs):
-            continue  # VOC keeps the test masks on its server
-        splits[name] = pairs
-    problems = [*lister.problems, *_count_problems(root, splits)]
-    return DataSet(
-        root=root,
-        layout=layout,
-        labels=labels,
-        splits=splits,
-        table=MaskTable.indices(len(labels)),
-        max_pixels=max_pixels,
-        instances=voc_instances(root),
-        problems=tuple(problems),
-    )
-
-
-def voc_lists(root: Path) -> dict[str, Path]:
-    """Split name -> list file. Raises DataError where there is none."""
     folder = root / "ImageSets" / "Segmentation"
     lists = {path.stem: path for path in sorted(folder.glob("*.txt"))}
     if not lists:
@@ -87,13 +59,27 @@ def voc_lists(root: Path) -> dict[str, Path]:
             f"{folder}: no split lists; want train.txt and val.txt there with one image name "
             "(without suffix) a line, or describe the splits in a dataset.yaml (see docs/data.md)"
         )
-    return lists
-
-
-def voc_labels(root: Path) -> Labels:
-    """The classes.txt of ``root``, else VOC's 21 classes."""
-    classes = root / "classes.txt"
-    return read_classes(classes) if classes.exists() else VOC_LABELS
+    labels = classes_or(VOC_LABELS, root)
+    lister = voc_lister(root)
+    splits = {}
+    for name, path in lists.items():
+        pairs = lister.pairs(read_lines(path), path)
+        if name == "test" and pairs and not any(pair.mask.exists() for pair in pairs):
+            continue  # VOC keeps the test masks on its server
+        splits[name] = pairs
+    problems = lister.problems
+    if root.name == "VOC2012" and len(splits.get("trainval", ())) > 2000:  # the release, not a part
+        problems += count_problems(root, splits, VOC2012_COUNTS)
+    return DataSet(
+        root=root,
+        layout=layout,
+        labels=labels,
+        splits=splits,
+        table=MaskTable.indices(len(labels)),
+        max_pixels=max_pixels,
+        instances={n: p[0] for n, p in files_by_stem(root / "SegmentationObject").items()},
+        problems=tuple(problems),
+    )
 
 
 def voc_lister(root: Path) -> Lister:
@@ -108,20 +94,3 @@ def voc_lister(root: Path) -> Lister:
         str(root / "JPEGImages" / "{name}.jpg"),
         str(home / "{name}.png"),
     )
-
-
-def voc_instances(root: Path) -> dict[str, Path]:
-    """Name -> instance mask, for all that exist."""
-    return {name: paths[0] for name, paths in files_by_stem(root / "SegmentationObject").items()}
-
-
-def _count_problems(root: Path, splits: Mapping[str, tuple[Pair, ...]]) -> list[Problem]:
-    """The release's counts, where the folder is plainly the release and not a part of it."""
-    is_release = re.fullmatch("VOC2012", root.name) and len(splits.get("trainval", ())) > 2000
-    if not is_release:
-        return []
-    return [
-        count_problem(root, f"split {name!r}", len(splits[name]), count)
-        for name, count in VOC2012_COUNTS.items()
-        if name in splits and len(splits[name]) != count
-    ]

@@ -1,4 +1,4 @@
-"""A data set described by a ``dataset.yaml``: nothing guessed, every mask value explained."""
+"""A data set described by a ``dataset.yaml``, which gives the meaning of every mask value."""
 
 from __future__ import annotations
 
@@ -14,7 +14,6 @@ from pydantic import Field, PlainValidator, model_validator
 from upscore.core.choices import unknown_choice
 from upscore.core.images import IMAGE_SUFFIXES
 from upscore.core.labels import VOID, Color, Labels
-from upscore.core.limits import MAX_PIXELS
 from upscore.core.settings import Settings, build, load_yaml
 from upscore.data.dataset import DataSet, Pair
 from upscore.data.masks import MaskTable
@@ -31,7 +30,7 @@ Table = dict[int | str, str]
 
 
 def _read_splits(value: Any) -> Lists | Shares | Folders:
-    """Tell the three kinds apart by hand: a union's own messages name types, not what to write."""
+    """One of the three kinds. (The messages of a pydantic union name types, not what to write.)"""
     if isinstance(value, list) and value:
         if any(not isinstance(name, str) or not name for name in value):
             raise ValueError("want names, as in [train, val]")
@@ -86,7 +85,7 @@ class ClassEntry(Settings):
 
 
 class Description(Settings):
-    """What a dataset.yaml says."""
+    """The content of a dataset.yaml."""
 
     root: str = "."
     """Folder that every other path starts from; relative to the dataset.yaml."""
@@ -133,14 +132,14 @@ class Description(Settings):
             return MaskTable(colors={c: i for i, c in enumerate(self.labels().colors)})
         assert isinstance(self.masks, dict)
         target = {**{name: i for i, name in enumerate(self.names)}, VOID_NAME: VOID}
-        keys = {key: parse_color(key) for key in self.masks}
-        if all(color is None for color in keys.values()):
-            return MaskTable(values={int(key): target[name] for key, name in self.masks.items()})
-        return MaskTable(
-            colors={
-                color: target[self.masks[key]] for key, color in keys.items() if color is not None
-            }
-        )
+        colors: dict[Color, int] = {}
+        values: dict[int, int] = {}
+        for key, name in self.masks.items():
+            if color := parse_color(key):
+                colors[color] = target[name]
+            else:
+                values[int(key)] = target[name]
+        return MaskTable(colors=colors) if colors else MaskTable(values=values)
 
 
 def parse_color(key: int | str) -> Color | None:
@@ -224,14 +223,14 @@ def _mask_problems(d: Description) -> list[str]:
 
 
 def find_described(path: Path) -> Path | None:
-    """A dataset.yaml, given itself or by its folder. Any .yaml file is taken for one."""
+    """A dataset.yaml, given itself (any .yaml file) or by its folder."""
     if path.is_file() and path.suffix.lower() in (".yaml", ".yml"):
         return path
     inside = path / FILE
     return inside if inside.is_file() else None
 
 
-def open_described(root: Path, *, max_pixels: int = MAX_PIXELS) -> DataSet:
+def open_described(root: Path, *, max_pixels: int) -> DataSet:
     """The data set that a dataset.yaml, the file ``root``, describes.
 
     Raises:
@@ -251,19 +250,19 @@ def open_described(root: Path, *, max_pixels: int = MAX_PIXELS) -> DataSet:
     if isinstance(description.splits, list):
         for split in description.splits:
             lister = _lister(description, root, split)
-            splits[split] = lister.pairs(list(lister.images), root)
-            lister.partnerless_masks()
+            splits[split] = lister.all_pairs()
             problems += lister.problems
         splits = with_unique_names(splits)
     else:
-        lister = _lister(description, root, None)
-        _expect_photos(lister.images, file, description.image, root)
+        lister = _lister(description, root)
+        if not lister.images:
+            raise DataError(f"{file}: image: no file matches {description.image!r} under {root}")
         if all(isinstance(value, str) for value in description.splits.values()):
             for split, listed in description.splits.items():
                 path = root / str(listed)
                 if not path.is_file():
                     raise NotFoundError(f"{file}: splits.{split}: no such list file {path}")
-                names = [_bare(line) for line in read_lines(path)]
+                names = [_without_suffix(line) for line in read_lines(path)]
                 splits[split] = lister.pairs(names, path)
         else:
             shares = {k: float(v) for k, v in description.splits.items()}
@@ -285,9 +284,9 @@ def open_described(root: Path, *, max_pixels: int = MAX_PIXELS) -> DataSet:
 def draw_splits(
     names: Sequence[str], shares: Mapping[str, float], *, seed: int
 ) -> dict[str, list[str]]:
-    """Deal names to splits by a hash of (seed, name), so that the order of files and the machine
-    do not matter. Every split gets at least one name while there are enough; within a split the
-    names are sorted.
+    """Assign names to splits by a hash of (seed, name), whatever the order of files or the machine.
+
+    Every split gets at least one name while there are enough; within a split the names are sorted.
 
     Args:
         shares: split -> share in (0, 1]; what adds up to less than 1 leaves names out.
@@ -297,7 +296,7 @@ def draw_splits(
         return hashlib.sha256(f"{seed}:{name}".encode()).digest()
 
     ranked = sorted(names, key=rank)
-    # small splits first, so that rounding takes from the large one
+    # small splits first, so that rounding takes names from the large one
     order = sorted(shares, key=lambda split: shares[split])
     drawn: dict[str, list[str]] = {}
     begin = 0
@@ -311,10 +310,9 @@ def draw_splits(
     return {split: drawn[split] for split in shares}
 
 
-def _lister(description: Description, root: Path, split: str | None) -> Lister:
+def _lister(description: Description, root: Path, split: str = "") -> Lister:
     image, mask = (
-        pattern.replace("{split}", split) if split is not None else pattern
-        for pattern in (description.image, description.mask)
+        pattern.replace("{split}", split) for pattern in (description.image, description.mask)
     )
     return Lister(
         _match(root, image), _match(root, mask), _template(root, image), _template(root, mask)
@@ -332,7 +330,8 @@ def _match(root: Path, pattern: str) -> dict[str, tuple[Path, ...]]:
     # a name may have folders in it only where list files say so; here it is one part of a path
     expression = re.compile(f"{re.escape(before)}([^/]+){re.escape(after)}")
     found: dict[str, list[Path]] = {}
-    for path in sorted(root.glob(f"{_literal(before)}*{_literal(after)}")):
+    literal = [re.sub(r"([\[\]?])", r"[\1]", text) for text in (before, after)]
+    for path in sorted(root.glob("*".join(literal))):
         match = expression.fullmatch(path.relative_to(root).as_posix())
         if not match or not path.is_file() or path.name.startswith("."):
             continue
@@ -343,16 +342,7 @@ def _match(root: Path, pattern: str) -> dict[str, tuple[Path, ...]]:
     return {name: tuple(paths) for name, paths in found.items()}
 
 
-def _literal(text: str) -> str:
-    return re.sub(r"([\[\]?])", r"[\1]", text)
-
-
-def _bare(line: str) -> str:
+def _without_suffix(line: str) -> str:
     """A listed name without the suffix of an image, if it has one."""
     stem, dot, suffix = line.rpartition(".")
     return stem if dot and f".{suffix.lower()}" in IMAGE_SUFFIXES else line
-
-
-def _expect_photos(images: Mapping[str, Any], file: Path, pattern: str, root: Path) -> None:
-    if not images:
-        raise DataError(f"{file}: image: no file matches {pattern!r} under {root}")

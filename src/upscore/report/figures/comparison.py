@@ -121,7 +121,7 @@ def trimap_figure(comparison: Comparison) -> Figure:
     figure = Figure(figsize=(9.0, 3.9), layout="constrained")
     left, right = figure.subplots(1, 2)
     for place, one in enumerate(comparison.models):
-        bands = one.trimap.scores()
+        bands = one.details.trimap.scores()
         for axes, values in (
             (left, [band.pixel_accuracy for band in bands]),
             (right, [band.miou for band in bands]),
@@ -152,13 +152,13 @@ def sizes_figure(comparison: Comparison) -> Figure:
     for axes, which, title in zip(
         panels, ("sizes", "thinness"), ("by size", "by thinness"), strict=True
     ):
-        groups = getattr(comparison.models[0], which)
+        groups = getattr(comparison.models[0].details, which)
         names = [
             f"{name}\n{number:,} {'object' if number == 1 else 'objects'}"
             for name, number in zip(groups.bins.names, groups.objects.tolist(), strict=True)
         ]
         values = [
-            [getattr(one, which).miou(group) for group in range(len(names))]
+            [getattr(one.details, which).miou(group) for group in range(len(names))]
             for one in comparison.models
         ]
         _bars(axes, names, values, comparison.models, labelled=axes is panels[0])

@@ -59,9 +59,9 @@ def _draw_numbers(figure: SubFigure, stats: DataStats, labels: Labels) -> None:
     shares.set_title(f"{stats.root.name}: {splits} pairs (bars in this order)", fontsize=10)
     low, quarter, middle, three_quarters, high = range(len(QUANTILES))
     for row, item in enumerate(stats.splits[0].classes):
-        if not item.sizes:
+        if not item.object_sizes:
             continue
-        q = [100 * value for value in item.sizes]
+        q = [100 * value for value in item.object_sizes]
         sizes.plot([q[low], q[high]], [row, row], color="0.4", linewidth=1)
         sizes.barh(
             row, q[three_quarters] - q[quarter], 0.6, left=q[quarter], color=colors[row],
