@@ -75,6 +75,18 @@ def require_orientation(orientation: object, shape: tuple[int, ...]) -> Map:
     return np.where(plain >= PI, np.float32(0), plain) if high >= PI else plain
 
 
+def require_edges(strength: object, orientation: object = None) -> tuple[Map, Map]:
+    """A strength and its orientation, checked; the orientation is computed where it is None.
+
+    Raises:
+        DataError: as :func:`require_strength` and :func:`require_orientation`.
+    """
+    plain = require_strength(strength)
+    if orientation is None:
+        return plain, edge_orientation(plain)
+    return plain, require_orientation(orientation, plain.shape)
+
+
 def edge_orientation(strength: object, *, radius: int = 4) -> Map:
     """Orientation of the normal of the edges in a strength map (H, W), float32 in [0, pi).
 

@@ -19,6 +19,7 @@ import numpy.typing as npt
 
 from upscore.core.jit.compile import jit, jit_inline
 from upscore.edges.maps import PI, Map
+from upscore.proposals.edge_boxes.parameters import EdgeBoxesParameters
 
 Int32s = npt.NDArray[np.int32]
 Float32s = npt.NDArray[np.float32]
@@ -53,31 +54,20 @@ class Groups(NamedTuple):
     affinity: Float32s
 
 
-def find_groups(
-    strength: Map,
-    orientation: Map,
-    *,
-    edge_min_magnitude: float,
-    edge_merge_threshold: float,
-    cluster_min_magnitude: float,
-    gamma: float,
-) -> Groups:
+def find_groups(strength: Map, orientation: Map, parameters: EdgeBoxesParameters) -> Groups:
     """Groups of a thinned edge map (H, W) and their affinities.
 
-    Args:
-        edge_min_magnitude: weaker pixels, and those at the image's border, are in no group.
-        edge_merge_threshold: a group grows until its orientation has changed by so many times pi.
-        cluster_min_magnitude: groups with no more mass are dissolved among their neighbours.
-        gamma: affinities are |cos cos| to this power (equation 1).
+    Weak pixels, and those at the image's border, are in no group.
     """
     ids, count, xs, ys = _grow(
         strength,
         orientation,
-        np.float32(edge_min_magnitude),
-        np.float32(edge_merge_threshold),
-        cluster_min_magnitude,
+        np.float32(parameters.edge_min_magnitude),
+        np.float32(parameters.edge_merge_threshold),
+        parameters.cluster_min_magnitude,
     )
-    return Groups(ids, *_describe(strength, orientation, ids, count, xs, ys, gamma))
+    description = _describe(strength, orientation, ids, count, xs, ys, parameters.gamma)
+    return Groups(ids, *description)
 
 
 @jit_inline
@@ -250,8 +240,8 @@ def _describe(
                     continue
                 if pairs == capacity:
                     capacity *= 2
-                    other, after = _longer(other, capacity), _longer(after, capacity)
-                    affinity = _longer(affinity, capacity)
+                    other, after = longer(other, capacity), longer(after, capacity)
+                    affinity = longer(affinity, capacity)
                 along = math.atan2(mean_y[g] - mean_y[near], mean_x[g] - mean_x[near])
                 # normals against a direction: cosines of the angle to the direction's normal
                 straight = abs(math.sin(normal[g] - along) * math.sin(normal[near] - along))
@@ -292,7 +282,8 @@ def _insert(
 
 
 @jit_inline
-def _longer(values: npt.NDArray[np.generic], capacity: int) -> npt.NDArray[np.generic]:
+def longer(values: npt.NDArray[np.generic], capacity: int) -> npt.NDArray[np.generic]:
+    """A copy with room for more."""
     result = np.empty(capacity, values.dtype)
     result[: values.size] = values
     return result
