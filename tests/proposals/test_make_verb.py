@@ -15,7 +15,7 @@ from upscore.core.images import read_image
 from upscore.data import open_dataset
 from upscore.errors import DataError, NotFoundError, SettingsError
 from upscore.proposals.sliding_window import Grid
-from upscore.proposals.sources import make_edges, make_source, photos_of, true_boxes
+from upscore.proposals.sources import make_edges, make_source, photos_of
 from upscore.proposals.store import ProposalStore
 
 
@@ -142,7 +142,7 @@ def test_ground_truth_of_instances(voc, tmp_path):
 def test_ground_truth_without_instances(voc):
     for path in (voc / "SegmentationObject").iterdir():
         path.unlink()
-    source = true_boxes(open_dataset(voc), max_boxes=1)
+    source = make_source("ground-truth", data=open_dataset(voc), max_boxes=1)
     image = read_image(voc / "JPEGImages/c.jpg")
     assert source(image, name="c").boxes.tolist() == [[20, 10, 30, 14]]
     with pytest.raises(DataError, match="no photo 'x' in the data set"):

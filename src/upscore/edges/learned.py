@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -63,7 +64,9 @@ class LearnedEdges:
             image: (H, W, 3) uint8 RGB of any size.
         """
         require_rgb(image)
-        strength = _network(self).strength(image, self.scales)
+        with _loading:  # one thread loads, the others wait for it
+            network = _load(self.weights, self.device, self.precision)
+        strength = network.strength(image, self.scales)
         return strength, edge_orientation(strength)
 
     def settings(self) -> dict[str, Any]:
@@ -115,30 +118,19 @@ class _LoadedNetwork:
         return strength[0, 0]
 
 
-_loaded: dict[tuple[Path | None, DeviceName, Precision], _LoadedNetwork] = {}
 _loading = threading.Lock()
 
 
-def _network(edges: LearnedEdges) -> _LoadedNetwork:
-    """Loaded once for each way to use it, and shared by all objects that say the same.
-
-    A file of weights that changes meanwhile is not looked at again.
-    """
-    with _loading:
-        way = (edges.weights, edges.device, edges.precision)
-        if way not in _loaded:
-            _loaded[way] = _load(edges)
-        return _loaded[way]
-
-
-def _load(edges: LearnedEdges) -> _LoadedNetwork:
+@cache
+def _load(path: Path | None, device: DeviceName, precision: Precision) -> _LoadedNetwork:
+    """Loaded once for each way to use it; a file that changes meanwhile is not read again."""
     import torch
 
     from upscore.core.runtime import select_runtime
     from upscore.edges.weight_files import load_edge_network, shipped_edge_weights
 
-    runtime = select_runtime(edges.device, edges.precision)
-    model = load_edge_network(edges.weights or shipped_edge_weights()).fold()
+    runtime = select_runtime(device, precision)
+    model = load_edge_network(path or shipped_edge_weights()).fold()
     model.to(device=runtime.torch_device, dtype=runtime.dtype)
     model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     return _LoadedNetwork(model, runtime)

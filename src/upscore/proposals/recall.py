@@ -8,8 +8,6 @@ more. One box may find several objects, and boxes that find nothing cost nothing
 from __future__ import annotations
 
 import contextlib
-import csv
-import io
 import statistics
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -22,8 +20,8 @@ import numpy.typing as npt
 
 from upscore.core.boxes import iou_matrix
 from upscore.core.failures import Failure
-from upscore.core.labels import VOID
 from upscore.core.parallel.map import map_items
+from upscore.core.tables import write_csv
 from upscore.data.dataset import DataSet, Sample, Split
 from upscore.data.masks import read_instances
 from upscore.errors import DataError, SettingsError, UpscoreError, WorkError
@@ -36,6 +34,7 @@ Overlaps = npt.NDArray[np.float32]
 COUNTS = (10, 20, 50, 100, 200, 500, 1000, 2000)
 THRESHOLDS = (0.5, 0.7, 0.9)
 """IoU at which recall is given; average recall is over all from 0.5 to 1."""
+_RECALLS = [f"recall_at_{threshold:g}" for threshold in THRESHOLDS]
 
 SIZES: dict[str, tuple[float, float]] = {
     "all": (0, float("inf")),
@@ -205,41 +204,32 @@ class Recall:
             "objects_below_min_area": self.left_out,
             "average_recall": "mean over objects of 2 * max(0, IoU - 0.5)",
             "counts": list(self.counts),
-            "sources": {
-                source: {
-                    "settings": self.settings[source],
-                    "boxes_a_photo": self.boxes_a_photo(source),
-                    "seconds_a_photo": self.seconds_a_photo(source),
-                    "sizes": {
-                        size: {
-                            **{
-                                f"recall_at_{threshold:g}": [row.recall[place] for row in rows]
-                                for place, threshold in enumerate(THRESHOLDS)
-                            },
-                            "average_recall": [row.average_recall for row in rows],
-                        }
-                        for size in SIZES
-                        for rows in [
-                            [row for row in self.rows(size) if row.source == source],
-                        ]
-                    },
-                }
-                for source in self.sources
-            },
+            "sources": {source: self._source_to_json(source) for source in self.sources},
             "failures": list(self.failures),
         }
 
-    def to_csv(self) -> str:
+    def _source_to_json(self, source: str) -> dict[str, Any]:
+        sizes = {}
+        for size in SIZES:
+            rows = [row for row in self.rows(size) if row.source == source]
+            sizes[size] = {
+                name: [row.recall[place] for row in rows] for place, name in enumerate(_RECALLS)
+            } | {"average_recall": [row.average_recall for row in rows]}
+        return {
+            "settings": self.settings[source],
+            "boxes_a_photo": self.boxes_a_photo(source),
+            "seconds_a_photo": self.seconds_a_photo(source),
+            "sizes": sizes,
+        }
+
+    def write_csv(self, path: Path) -> None:
         """One row for each source, size and count; an empty cell where there is no object."""
-        text = io.StringIO()
-        writer = csv.writer(text, lineterminator="\n")
-        recalls = [f"recall_at_{threshold:g}" for threshold in THRESHOLDS]
-        writer.writerow(["source", "size", "boxes", "objects", *recalls, "average_recall"])
+        rows = []
         for row in self.rows():
             scores = [*row.recall, row.average_recall]
-            shown = ["" if score is None else f"{score:.6f}" for score in scores]
-            writer.writerow([row.source, row.size, row.boxes, row.objects, *shown])
-        return text.getvalue()
+            shown = [score if score is None else f"{score:.6f}" for score in scores]
+            rows.append([row.source, row.size, row.boxes, row.objects, *shown])
+        write_csv(path, ["source", "size", "boxes", "objects", *_RECALLS, "average_recall"], rows)
 
 
 def _number(value: np.float64) -> float | None:
@@ -250,9 +240,8 @@ def _number(value: np.float64) -> float | None:
 class _Measurement:
     """Compares one photo after another; goes to each process once."""
 
+    data: DataSet
     split: Split
-    instances: Mapping[str, Path]
-    background: int | None
     sources: Mapping[str, ProposalSource]
     counts: tuple[int, ...]
     min_area: int
@@ -269,17 +258,16 @@ class _Measurement:
             UpscoreError: a source cannot work, on no photo at all.
         """
         pair = self.split.pairs[index]
-        path = self.instances.get(pair.name)
+        path = self.data.instances.get(pair.name)
         try:
             sample = self.split.read(index)
             instances = None
             if path is not None:
                 instances = read_instances(path, sample.labels, max_pixels=self.split.max_pixels)
-            every = GroundTruth().objects(
-                sample.labels, instances, void=VOID, background=self.background
-            )
+            background = self.data.labels.background
+            every = GroundTruth().objects(sample.labels, instances, background=background)
         except UpscoreError as error:
-            text = _in_a_line(error)
+            text = " ".join(str(error).split())
             named = any(str(file) in text for file in (pair.image, pair.mask, path))
             return Failure(index, pair.name, text if named else f"{pair.image}: {text}")
         objects = tuple(item for item in every if item.area >= self.min_area)
@@ -306,10 +294,6 @@ class _Measurement:
         result.num_boxes[name] = len(found)
         truth = np.array([item.box for item in result.objects], np.float32)
         result.overlaps[name] = best_overlaps(truth, found.boxes, self.counts)
-
-
-def _in_a_line(error: BaseException) -> str:
-    return " ".join(str(error).split()) or type(error).__name__
 
 
 def measure_recall(
@@ -351,14 +335,7 @@ def measure_recall(
     if processes < 1:
         raise SettingsError(f"processes is {processes}; allowed: 1 or more")
     part = data.split(split)
-    work = _Measurement(
-        part,
-        data.instances,
-        data.labels.background,
-        dict(sources),
-        tuple(sorted(set(counts))),
-        min_area,
-    )
+    work = _Measurement(data, part, dict(sources), tuple(sorted(set(counts))), min_area)
     outcomes = map_items(
         work,
         range(len(part)),

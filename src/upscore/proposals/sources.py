@@ -5,8 +5,8 @@ The modules of the sources are imported when one is made.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -133,7 +133,7 @@ def make_source(
         return FromFile(file, max_boxes=max_boxes)
     if data is None:
         raise SettingsError("boxes of the ground truth need a data set to take them from")
-    return true_boxes(data, max_boxes=max_boxes)
+    return TrueBoxes(data, max_boxes)
 
 
 def parse_source(
@@ -220,27 +220,38 @@ def _removed(what: str, command: str) -> str:
 
 @dataclass(frozen=True)
 class TrueBoxes:
-    """Boxes of the masks that belong to the photos of a data set, found by the photo's name.
+    """Boxes of the masks of a data set, found by the photo's name; "background" is no object."""
 
-    Attributes:
-        places: split and index of every name.
-        fingerprint: of the data set, as the boxes depend on its masks.
-    """
-
-    truth: GroundTruth
-    splits: tuple[Split, ...]
-    places: Mapping[str, tuple[int, int]] = field(repr=False)
-    instances: Mapping[str, Path] = field(repr=False)
-    background: int | None
+    data: DataSet
     max_boxes: int
-    fingerprint: str
 
     def settings(self) -> JSONObject:
+        """With the data set's fingerprint, as the boxes depend on its masks."""
         return {
-            **self.truth.settings(),
-            "background": self.background,
+            **self._truth.settings(),
+            "background": self.data.labels.background,
             "max_boxes": self.max_boxes,
-            "data": self.fingerprint,
+            "data": self.data.fingerprint(),
+        }
+
+    @cached_property
+    def _truth(self) -> GroundTruth:
+        from upscore.proposals.ground_truth import GroundTruth
+
+        return GroundTruth()
+
+    @cached_property
+    def _places(self) -> dict[str, tuple[Split, int]]:
+        """Split and index of every photo, whether its files are there or not."""
+        from upscore.data import Split
+
+        data = self.data
+        splits = [
+            Split(name, pairs, data.labels, data.table, data.max_pixels)
+            for name, pairs in data.splits.items()
+        ]
+        return {
+            pair.name: (split, index) for split in splits for index, pair in enumerate(split.pairs)
         }
 
     def __call__(self, image: RGBImage, *, name: str = "") -> Proposals:
@@ -251,43 +262,21 @@ class TrueBoxes:
         """
         from upscore.data.masks import read_instances
 
-        if name not in self.places:
+        if name not in self._places:
             raise DataError(f"no photo {name!r} in the data set that the boxes are taken from")
-        number, index = self.places[name]
-        split = self.splits[number]
+        split, index = self._places[name]
         labels = split.read_labels(index)
         if labels.shape != image.shape[:2]:
             raise DataError(
                 f"{split.pairs[index].mask}: mask is {labels.shape[1]}x{labels.shape[0]}, its "
                 f"photo {image.shape[1]}x{image.shape[0]}; they must be equal"
             )
-        path = self.instances.get(name)
+        path = self.data.instances.get(name)
         instances = None
         if path is not None:
             instances = read_instances(path, labels, max_pixels=split.max_pixels)
-        found = self.truth.from_masks(labels, instances, background=self.background)
+        found = self._truth.from_masks(labels, instances, background=self.data.labels.background)
         return found.top(self.max_boxes)
-
-
-def true_boxes(data: DataSet, *, max_boxes: int = MAX_BOXES) -> ProposalSource:
-    """Boxes of the masks of all splits of a data set; the class "background" is no object."""
-    from upscore.data import Split
-    from upscore.proposals.ground_truth import GroundTruth
-
-    splits: list[Split] = []
-    places: dict[str, tuple[int, int]] = {}
-    for number, (title, pairs) in enumerate(data.splits.items()):
-        splits.append(Split(title, pairs, data.labels, data.table, data.max_pixels))
-        places |= {pair.name: (number, index) for index, pair in enumerate(pairs)}
-    return TrueBoxes(
-        GroundTruth(),
-        tuple(splits),
-        places,
-        dict(data.instances),
-        data.labels.background,
-        max_boxes,
-        data.fingerprint(),
-    )
 
 
 def photos_of(data: DataSet, split: str | None) -> list[Pair]:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from upscore.core.files import make_folder, write_json, write_text
+from upscore.core.files import make_folder, write_json
 from upscore.core.images import read_image
 from upscore.core.labels import RGBImage
 from upscore.core.limits import MAX_PIXELS
@@ -171,7 +171,7 @@ def measure_recall(
     measured = MeasuredRecall(result, about, out)
     if out is not None:
         write_json(out / "recall.json", measured.to_dict())
-        write_text(out / "recall.csv", result.to_csv())
+        result.write_csv(out / "recall.csv")
         write_png(out / "recall.png", recall_figure(result))
     return measured
 
