@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from dataclasses import dataclass
-from importlib import resources
 from itertools import count
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import torch
 import yaml
@@ -25,12 +24,12 @@ from upscore.core.settings import Settings, build, load_yaml, set_dotted
 from upscore.data.formats.bsds import find_bsds
 from upscore.edges.network import EdgeNetwork
 from upscore.edges.samples import EdgeSamples, EdgeViews
-from upscore.edges.weight_files import save_edge_network
+from upscore.edges.weight_files import save_edge_network, shipped_edge_weights
 from upscore.errors import RunError, SettingsError
 from upscore.training.optim import OptimSettings, ScheduleSettings
 from upscore.training.recipe import BudgetSettings
 from upscore.training.sample_stream import Batch
-from upscore.training.setup import is_finished, launch
+from upscore.training.setup import is_finished, launch, require_same_settings
 from upscore.training.trainer import Outcome, Status, Training
 
 WEIGHTS = "model.safetensors"
@@ -85,12 +84,8 @@ def load_edge_recipe(path: Path | None, assignments: tuple[str, ...] = ()) -> Ed
         NotFoundError: a file that is not there.
         SettingsError: wrong settings, all of them listed.
     """
-    if path is None:
-        shipped = resources.files("upscore") / "edges" / "weights" / "learned-edges.yaml"
-        content: dict[str, Any] = yaml.safe_load(shipped.read_text("utf-8"))
-        source = "the shipped recipe of edges"
-    else:
-        content, source = load_yaml(path), str(path)
+    source = "the shipped recipe of edges" if path is None else str(path)
+    content = load_yaml(path or shipped_edge_weights().with_suffix(".yaml"))
     for assignment in assignments:
         set_dotted(content, assignment)
     return build(EdgeRecipe, content, source)
@@ -166,12 +161,7 @@ class EdgeBatches:
 
 
 def train_edge_network(
-    recipe: EdgeRecipe,
-    *,
-    data: Path,
-    out: Path,
-    resume: bool = False,
-    show: Callable[[Status], None] = lambda _: None,
+    recipe: EdgeRecipe, *, data: Path, out: Path, resume: bool, show: Callable[[Status], None]
 ) -> Outcome:
     """Train into the run folder ``out``; see :func:`upscore.workflows.edges.train_edges`."""
     runtime = select_runtime(recipe.device, recipe.precision)
@@ -215,11 +205,8 @@ def _prepare_folder(run: RunFolder, recipe: EdgeRecipe, *, resume: bool, names: 
         )
         return
     manifest = RunFolder.open(run.path).read_manifest()
-    if build(EdgeRecipe, load_yaml(run.recipe), str(run.recipe)) != recipe:
-        raise RunError(
-            f"{run.path}: was begun with other settings (see {run.recipe}); resume with the same, "
-            "or choose another --out"
-        )
+    command = f"upscore edges train --recipe {run.recipe} --resume"
+    require_same_settings(run, recipe, command=command)
     if manifest.get("photos") != names:
         raise RunError(f"{run.path}: was begun on other photos; choose another --out")
     if is_finished(run):
