@@ -20,7 +20,7 @@ import numpy.typing as npt
 
 from upscore.core.boxes import iou_matrix
 from upscore.core.failures import Failure
-from upscore.core.parallel.map import map_items
+from upscore.core.parallel.map import map_items, num_processes
 from upscore.core.tables import write_csv
 from upscore.data.dataset import DataSet, Sample, Split
 from upscore.data.masks import read_instances
@@ -52,17 +52,14 @@ search."""
 def best_overlaps(truth: object, boxes: object, counts: Sequence[int]) -> Overlaps:
     """The IoU of each true box (N, 4) with the best among the first ``counts[i]`` boxes (K, 4).
 
-    A count above K takes all; where there is no box it is 0. Repeated boxes change nothing.
+    Counts are 1 or more; one above K takes all. Where there is no box, the IoU is 0.
 
     Returns:
         (N, len(counts)) float32 in [0, 1].
 
     Raises:
         DataError: boxes of another shape, or NaN in them.
-        SettingsError: a count below 1.
     """
-    if any(count < 1 for count in counts):
-        raise SettingsError(f"counts are {tuple(counts)}; allowed: 1 or more boxes")
     overlaps = iou_matrix(truth, boxes)
     num_objects, num_boxes = overlaps.shape
     if not num_boxes:
@@ -303,7 +300,7 @@ def measure_recall(
     *,
     counts: Sequence[int] = COUNTS,
     min_area: int = MIN_AREA,
-    processes: int = 1,
+    workers: int | None = 1,
     progress: Callable[[int, int], None] | None = None,
 ) -> Recall:
     """Proposals of every photo of a split against its objects.
@@ -315,13 +312,13 @@ def measure_recall(
         sources: by the name that they get in the results.
         counts: numbers of boxes, each 1 or more.
         min_area: objects of fewer pixels are left out, and counted.
-        processes: with 1, all is done in this process; others are spawned, so a script needs
-            ``if __name__ == "__main__":``.
+        workers: processes of one core each; None for one a core. With more than 1 they are
+            spawned, so a script that calls this needs ``if __name__ == "__main__":``.
         progress: called with (done, of how many photos).
 
     Raises:
-        SettingsError: no source, no or bad counts, no such split, ``min_area`` or ``processes``
-            below 1.
+        SettingsError: no source, no or bad counts, no such split, ``min_area`` or ``workers`` below
+            1.
         DataError: a broken split, or no object in any photo.
         WorkError: every photo with objects failed, or a process died.
         UpscoreError: of a source that cannot work at all, such as MissingExtraError.
@@ -332,8 +329,6 @@ def measure_recall(
         raise SettingsError(f"counts are {tuple(counts)}; want one or more, each 1 or more boxes")
     if min_area < 1:
         raise SettingsError(f"min_area is {min_area}; allowed: 1 or more pixels")
-    if processes < 1:
-        raise SettingsError(f"processes is {processes}; allowed: 1 or more")
     part = data.split(split)
     work = _Measurement(data, part, dict(sources), tuple(sorted(set(counts))), min_area)
     outcomes = map_items(
@@ -341,7 +336,7 @@ def measure_recall(
         range(len(part)),
         name=work.name,
         doing="measure its boxes",
-        processes=min(processes, len(part)),
+        processes=num_processes(workers, len(part), worth=1),
         one_core=True,
     )
     measured: dict[int, PhotoRecall | Failure] = {}

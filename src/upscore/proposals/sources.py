@@ -31,18 +31,9 @@ SOURCES = ("edge-boxes", "grid", "ground-truth", "file")
 MAX_BOXES = 2000
 """Boxes of a photo where nothing else is asked for."""
 
-_WRITE_BOXES = "python -m benchmarks.peers.write_boxes --data PATH --out boxes.parquet"
-
-REMOVED_SOURCES = {
-    "selective-search": f"{_WRITE_BOXES} --source selective-search",
-    "opencv-edge-boxes": f"{_WRITE_BOXES} --source opencv-edge-boxes",
-}
-"""OpenCV's sources, which are no part of upscore, and what writes their boxes to a file."""
-
-REMOVED_EDGES = {
-    "structured-forest": f"{_WRITE_BOXES} --edges structured-forest --model model.yml.gz",
-}
-"""The same of OpenCV's edge detector."""
+REMOVED_SOURCES = ("selective-search", "opencv-edge-boxes")
+REMOVED_EDGES = ("structured-forest",)
+"""OpenCV's, which scripts in ``benchmarks/peers`` write to files."""
 
 
 def make_edges(
@@ -71,7 +62,8 @@ def make_edges(
             require_weights(model)
         return LearnedEdges(model, device=device, precision=precision)
     if name in REMOVED_EDGES:
-        raise SettingsError(_removed(f"edges {name}", REMOVED_EDGES[name]))
+        options = f"--edges {name} --model model.yml.gz"
+        raise SettingsError(_removed_boxes(f"edges {name}", options))
     if name != "gradient":
         raise SettingsError(f"edges are {name!r}; allowed: {', '.join(EDGES)}")
     if model is not None:
@@ -109,11 +101,19 @@ def make_source(
         NotFoundError: no such model file.
     """
     if name in REMOVED_SOURCES:
-        raise SettingsError(_removed(f"source {name}", REMOVED_SOURCES[name]))
+        raise SettingsError(_removed_boxes(f"source {name}", f"--source {name}"))
     if name not in SOURCES:
         raise SettingsError(f"source is {name!r}; allowed: {', '.join(SOURCES)}")
     if name != "edge-boxes":
-        _refuse_options_of("edge-boxes", name, edges=edges, model=model, **parameters)
+        given = [f"--{parameter.replace('_', '-')}" for parameter in parameters]
+        if edges != "learned":
+            given.append(f"--edges {edges}")
+        if model is not None:
+            given.append("--model")
+        if given:
+            raise SettingsError(
+                f"{given[0]} is for --source edge-boxes, not for {name}; leave it out"
+            )
     if name != "file" and file is not None:
         raise SettingsError(f"--file is for --source file, not for {name}; leave it out")
     if name == "edge-boxes":
@@ -198,23 +198,18 @@ def _numbers(text: str, assignments: list[str]) -> dict[str, Any]:
     return numbers
 
 
-def _refuse_options_of(
-    owner: str, name: str, *, edges: str, model: Path | None, **parameters: Any
-) -> None:
-    given = [f"--{parameter.replace('_', '-')}" for parameter in parameters]
-    if edges != "learned":
-        given.append(f"--edges {edges}")
-    if model is not None:
-        given.append("--model")
-    if given:
-        raise SettingsError(f"{given[0]} is for --source {owner}, not for {name}; leave it out")
-
-
-def _removed(what: str, command: str) -> str:
+def removed(what: str, results: str, command: str, use: str) -> str:
+    """The message for what was OpenCV's: which script writes its results, and how to use them."""
     return (
-        f"{what}: OpenCV's, which is no part of upscore any more. Write its boxes to a file with "
-        f"the script in upscore's repository, `{command}`, then take them with --source file "
-        "--file boxes.parquet"
+        f"{what}: OpenCV's, which is no part of upscore any more. Write its {results} with the "
+        f"script in upscore's repository, `python -m benchmarks.peers.{command}`, then {use}"
+    )
+
+
+def _removed_boxes(what: str, options: str) -> str:
+    command = f"write_boxes --data PATH --out boxes.parquet {options}"
+    return removed(
+        what, "boxes to a file", command, "take them with --source file --file boxes.parquet"
     )
 
 

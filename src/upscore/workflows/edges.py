@@ -22,7 +22,7 @@ from upscore.edges.benchmark.files import (
 from upscore.edges.benchmark.score import EdgeScores, Item, Strength
 from upscore.edges.benchmark.score import evaluate_edges as score_edges
 from upscore.errors import DataError, NotFoundError, SettingsError, UpscoreError
-from upscore.proposals.sources import EDGES, REMOVED_EDGES, make_edges
+from upscore.proposals.sources import EDGES, REMOVED_EDGES, make_edges, removed
 from upscore.report.figures.edges import edge_figure
 from upscore.report.figures.scores import write_png
 from upscore.training.progress import report_status
@@ -135,10 +135,6 @@ def evaluate_edges(
         OutputError: cannot write.
         WorkError: a process died.
     """
-    if thresholds < 1:
-        raise SettingsError(f"--thresholds is {thresholds}; allowed: 1 or more")
-    if workers < 1:
-        raise SettingsError(f"--workers is {workers}; allowed: 1 or more")
     splits = find_bsds(data)
     if split not in splits:
         raise SettingsError(f"{data}: no split {split!r}; it has {', '.join(splits)}")
@@ -204,11 +200,9 @@ def _folder(
     folder = Path(edges)
     if not folder.is_dir():
         if edges in REMOVED_EDGES:
+            command = "write_edges --model model.yml.gz --images DIR --out maps"
             raise SettingsError(
-                f"--edges {edges}: OpenCV's, which is no part of upscore any more. Write its edge "
-                "maps to a folder with the script in upscore's repository, `python -m "
-                "benchmarks.peers.write_edges --model model.yml.gz --images DIR --out maps`, then "
-                "give --edges maps"
+                removed(f"--edges {edges}", "edge maps to a folder", command, "give --edges maps")
             )
         raise SettingsError(
             f"--edges {edges}: no such detector and no such folder; allowed: "

@@ -11,7 +11,6 @@ from upscore.core.files import make_folder, write_json
 from upscore.core.images import read_image
 from upscore.core.labels import RGBImage
 from upscore.core.limits import MAX_PIXELS
-from upscore.core.parallel.processes import num_cores
 from upscore.core.progress import OnProgress, count_items, ignore_progress
 from upscore.core.runtime import describe_start, installed_version
 from upscore.data import DataSet, open_dataset
@@ -142,8 +141,6 @@ def measure_recall(
         OutputError: cannot write.
         WorkError: every photo with objects failed, or a process died.
     """
-    if workers is not None and workers < 1:
-        raise SettingsError(f"--workers is {workers}; allowed: 1 or more")
     if not counts or min(counts) < 1:
         raise SettingsError(
             f"--counts are {tuple(counts)}; want one or more numbers of 1 or more boxes"
@@ -164,7 +161,7 @@ def measure_recall(
         chosen,
         counts=counts,
         min_area=min_area,
-        processes=workers or num_cores(),
+        workers=workers,
         progress=count_items(on_progress, "finding objects"),
     )
     about["data"] = {"path": str(data), "split": split, "fingerprint": dataset.fingerprint()}
