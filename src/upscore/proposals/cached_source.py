@@ -105,14 +105,11 @@ def edge_boxes_of(
 def _edges_of(
     settings: Mapping[str, Any], device: DeviceName, precision: Precision
 ) -> EdgeDetector:
-    kind = settings["kind"]
-    if kind == "LearnedEdges":
-        from upscore.edges.learned import LearnedEdges
+    from upscore.edges import GradientEdges, LearnedEdges
 
+    if settings["kind"] == "LearnedEdges":
         scales = tuple(settings["scales"])
         return LearnedEdges(scales=scales, device=device, precision=precision)
-    if kind == "GradientEdges":
-        from upscore.edges.detectors import GradientEdges
-
+    if settings["kind"] == "GradientEdges":
         return GradientEdges(scales=tuple(settings["scales"]))
-    raise SettingsError(f"edges of {kind}")
+    raise SettingsError(f"edges of {settings['kind']}")
