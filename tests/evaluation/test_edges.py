@@ -274,7 +274,7 @@ BAD = {
 
 
 @pytest.mark.parametrize("what", BAD)
-def test_bad_items_are_told_and_the_rest_is_scored(what):
+def test_bad_items_are_listed_and_the_rest_is_scored(what):
     strength, boundaries, message = BAD[what]
     good = item(1)
     scores = evaluate_edges([("bad", strength, boundaries), good], thresholds=9)

@@ -237,7 +237,7 @@ def test_bad_image() -> None:
         SOURCE(np.zeros((9, 9, 3), np.float32))
 
 
-def test_pickles_and_tells_its_settings() -> None:
+def test_pickles_and_has_settings() -> None:
     copy = pickle.loads(pickle.dumps(SOURCE))
     assert copy == SOURCE
     settings = copy.settings()

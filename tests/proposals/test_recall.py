@@ -166,7 +166,7 @@ def test_all_photos_fail(data):
         measure_recall(open_dataset(data), "val", {"f": Failing((), names=("a", "b"))})
 
 
-def test_what_a_source_should_not_raise_is_told_with_its_kind(data):
+def test_an_unexpected_error_of_a_source_is_reported_with_its_type(data):
     with pytest.raises(WorkError, match=r"a\.jpg: odd: KeyError: 'a'"):
         measure_recall(open_dataset(data), "val", {"odd": Odd(())})
 
@@ -189,7 +189,7 @@ def test_a_missing_package_ends_it(data):
             measure_recall(open_dataset(data), "val", {"m": Missing(())}, workers=workers)
 
 
-def test_a_process_that_dies_is_told(data):
+def test_a_process_that_dies_is_reported(data):
     with pytest.raises(WorkError, match="a process died"):
         measure_recall(open_dataset(data), "val", {"d": Dying(())}, workers=2)
 

@@ -22,7 +22,7 @@ from upscore.core.boxes import iou_matrix
 from upscore.core.failures import Failure
 from upscore.core.parallel.map import map_items, num_processes
 from upscore.core.tables import write_csv
-from upscore.data.dataset import DataSet, Sample, Split
+from upscore.data.dataset import DataSet, Split
 from upscore.data.masks import read_instances
 from upscore.errors import DataError, SettingsError, UpscoreError, WorkError
 from upscore.proposals.base import ProposalSource
@@ -272,25 +272,21 @@ class _Measurement:
         result = PhotoRecall(pair.name, objects, left_out, {}, {}, {})
         if not objects:
             return result
-        for name in self.sources:
+        truth = np.array([item.box for item in objects], np.float32)
+        for name, source in self.sources.items():
+            begin = time.perf_counter()
             try:
-                self._ask(name, sample, result)
+                found = source(sample.image, name=sample.name).top(max(self.counts))
             except DataError as error:
                 raise DataError(f"{name}: {error}") from error
             except (UpscoreError, MemoryError):
                 raise
-            except Exception as error:  # a source of someone else's may raise anything
+            except Exception as error:  # other people's sources may raise anything
                 raise DataError(f"{name}: {type(error).__name__}: {error}") from error
+            result.seconds[name] = time.perf_counter() - begin
+            result.num_boxes[name] = len(found)
+            result.overlaps[name] = best_overlaps(truth, found.boxes, self.counts)
         return result
-
-    def _ask(self, name: str, sample: Sample, result: PhotoRecall) -> None:
-        """Add what one source finds."""
-        begin = time.perf_counter()
-        found = self.sources[name](sample.image, name=sample.name).top(max(self.counts))
-        result.seconds[name] = time.perf_counter() - begin
-        result.num_boxes[name] = len(found)
-        truth = np.array([item.box for item in result.objects], np.float32)
-        result.overlaps[name] = best_overlaps(truth, found.boxes, self.counts)
 
 
 def measure_recall(

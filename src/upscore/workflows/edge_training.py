@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import dataclass
 from itertools import count
@@ -19,18 +19,15 @@ from torch.nn import functional as F
 from upscore.core.files import make_folder, write_text
 from upscore.core.parallel.prefetch import prefetch
 from upscore.core.run_folder import RunFolder
-from upscore.core.runtime import DeviceName, Precision, describe_start, select_runtime
+from upscore.core.runtime import DeviceName, Precision, describe_start
 from upscore.core.settings import Settings, build, load_yaml, set_dotted
-from upscore.data.formats.bsds import find_bsds
-from upscore.edges.network import EdgeNetwork
 from upscore.edges.samples import EdgeSamples, EdgeViews
 from upscore.edges.weight_files import save_edge_network, shipped_edge_weights
-from upscore.errors import RunError, SettingsError
+from upscore.errors import RunError
 from upscore.training.optim import OptimSettings, ScheduleSettings
 from upscore.training.recipe import BudgetSettings
 from upscore.training.sample_stream import Batch
-from upscore.training.setup import is_finished, launch, require_same_settings
-from upscore.training.trainer import Outcome, Status, Training
+from upscore.training.setup import is_finished, require_same_settings
 
 WEIGHTS = "model.safetensors"
 """File in the run folder."""
@@ -160,43 +157,8 @@ class EdgeBatches:
         return Batch(photos, targets, tuple(self.names(iteration)))
 
 
-def train_edge_network(
-    recipe: EdgeRecipe, *, data: Path, out: Path, resume: bool, show: Callable[[Status], None]
-) -> Outcome:
-    """Train into the run folder ``out``; see :func:`upscore.workflows.edges.train_edges`."""
-    runtime = select_runtime(recipe.device, recipe.precision)
-    splits = find_bsds(data)
-    missing = [name for name in recipe.splits if name not in splits]
-    if missing:
-        raise SettingsError(
-            f"{data}: no split {', '.join(missing)}; there are {', '.join(splits)} "
-            "(choose with --set 'splits=[train]')"
-        )
-    images = [image for name in recipe.splits for image in splits[name]]
-    run = RunFolder(out)
-    _prepare_folder(run, recipe, resume=resume, names=[image.name for image in images])
-    samples = EdgeSamples(
-        images,
-        recipe.views,
-        deviation=recipe.deviation,
-        anyone=recipe.anyone,
-        seed=recipe.seed,
-    )
-    torch.manual_seed(recipe.seed)
-    return Training(
-        recipe,
-        run=run,
-        fabric=launch(runtime),
-        model=EdgeNetwork(),
-        task=EdgeTask(recipe.boost, recipe.sides),
-        source=EdgeBatches(samples, recipe.batch, recipe.workers),
-        model_folder=run.path,
-        show=show,
-    ).fit()
-
-
-def _prepare_folder(run: RunFolder, recipe: EdgeRecipe, *, resume: bool, names: list[str]) -> None:
-    """Begin the folder, or check that its run is this one and not finished."""
+def prepare_run(run: RunFolder, recipe: EdgeRecipe, *, resume: bool, names: list[str]) -> None:
+    """Begin the run folder, or check that its run is this one and not finished."""
     if not run.is_begun(resume=resume):
         make_folder(run.path)
         write_text(run.recipe, recipe.to_yaml())

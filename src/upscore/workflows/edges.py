@@ -8,10 +8,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from upscore.core.failures import Failure, first_line
 from upscore.core.files import make_folder
 from upscore.core.progress import OnProgress, count_items, ignore_progress
-from upscore.core.runtime import describe_start, installed_version
+from upscore.core.run_folder import RunFolder
+from upscore.core.runtime import describe_start, installed_version, select_runtime
 from upscore.data.formats.bsds import BSDSImage, find_bsds
 from upscore.edges.benchmark.files import (
     edge_scores_to_dict,
@@ -21,12 +24,22 @@ from upscore.edges.benchmark.files import (
 )
 from upscore.edges.benchmark.score import EdgeScores, Item, Strength
 from upscore.edges.benchmark.score import evaluate_edges as score_edges
+from upscore.edges.network import EdgeNetwork
+from upscore.edges.samples import EdgeSamples
 from upscore.errors import DataError, NotFoundError, SettingsError, UpscoreError
 from upscore.proposals.sources import EDGES, REMOVED_EDGES, make_edges, removed
 from upscore.report.figures.edges import edge_figure
 from upscore.report.figures.scores import write_png
 from upscore.training.progress import report_status
-from upscore.workflows.edge_training import EdgeRecipe, train_edge_network
+from upscore.training.setup import launch
+from upscore.training.trainer import Training
+from upscore.workflows.edge_training import (
+    WEIGHTS,
+    EdgeBatches,
+    EdgeRecipe,
+    EdgeTask,
+    prepare_run,
+)
 
 StrengthOf = Callable[[BSDSImage], Strength]
 """Makes or reads the edge map of an image."""
@@ -79,12 +92,36 @@ def train_edges(
         RunError: ``out`` holds another run than this.
         WorkError: the loss is not finite.
     """
-    outcome = train_edge_network(
-        recipe, data=data, out=out, resume=resume, show=report_status(on_progress)
+    runtime = select_runtime(recipe.device, recipe.precision)
+    splits = find_bsds(data)
+    missing = [name for name in recipe.splits if name not in splits]
+    if missing:
+        raise SettingsError(
+            f"{data}: no split {', '.join(missing)}; there are {', '.join(splits)} "
+            "(choose with --set 'splits=[train]')"
+        )
+    images = [image for name in recipe.splits for image in splits[name]]
+    run = RunFolder(out)
+    prepare_run(run, recipe, resume=resume, names=[image.name for image in images])
+    samples = EdgeSamples(
+        images,
+        recipe.views,
+        deviation=recipe.deviation,
+        anyone=recipe.anyone,
+        seed=recipe.seed,
     )
-    return TrainedEdges(
-        outcome.iteration, outcome.seconds, outcome.interrupted, out / "model.safetensors"
-    )
+    torch.manual_seed(recipe.seed)
+    outcome = Training(
+        recipe,
+        run=run,
+        fabric=launch(runtime),
+        model=EdgeNetwork(),
+        task=EdgeTask(recipe.boost, recipe.sides),
+        source=EdgeBatches(samples, recipe.batch, recipe.workers),
+        model_folder=run.path,
+        show=report_status(on_progress),
+    ).fit()
+    return TrainedEdges(outcome.iteration, outcome.seconds, outcome.interrupted, out / WEIGHTS)
 
 
 @dataclass(frozen=True)
