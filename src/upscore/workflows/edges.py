@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -62,12 +62,7 @@ class TrainedEdges:
     weights: Path
 
     def to_dict(self) -> dict[str, Any]:
-        return {
-            "iteration": self.iteration,
-            "seconds": round(self.seconds, 2),
-            "interrupted": self.interrupted,
-            "weights": str(self.weights),
-        }
+        return asdict(self) | {"seconds": round(self.seconds, 2), "weights": str(self.weights)}
 
 
 def train_edges(
@@ -140,7 +135,7 @@ class EvaluatedEdges:
     out: Path | None
 
     def to_dict(self) -> dict[str, Any]:
-        return edge_scores_to_dict(self.scores, about=self.about)
+        return edge_scores_to_dict(self.scores, self.about)
 
 
 def evaluate_edges(
@@ -197,7 +192,7 @@ def evaluate_edges(
     )
     about["seconds"] = round(time.perf_counter() - begin, 2)
     if out is not None:
-        write_edge_scores(scores, out, about=about)
+        write_edge_scores(scores, out, about)
         name = edges if edges in EDGES else Path(edges).resolve().name
         write_png(out / "precision_recall.png", edge_figure({name: scores}))
     return EvaluatedEdges(scores, about, out)

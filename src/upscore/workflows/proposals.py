@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -43,11 +43,8 @@ class MadeProposals:
     def to_dict(self) -> dict[str, Any]:
         return {
             "path": str(self.path),
-            "photos": self.summary.photos,
-            "boxes": self.summary.boxes,
-            "computed": self.summary.computed,
+            **asdict(self.summary),
             "seconds": round(self.summary.seconds, 2),
-            "file_bytes": self.summary.file_bytes,
             "failures": [message for _, message in self.summary.failures],
         }
 
@@ -193,7 +190,7 @@ class ShownProposals:
     found: int
 
     def to_dict(self) -> dict[str, Any]:
-        return {"path": str(self.path), "shown": self.shown, "found": self.found}
+        return asdict(self) | {"path": str(self.path)}
 
 
 def show_proposals(
