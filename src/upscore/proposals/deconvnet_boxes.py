@@ -80,7 +80,7 @@ PAPER = BoxRule()
 
 RELEASED = BoxRule(square=True, min_side=112)
 """What was released. Its inference passes over boxes, grown already, whose shorter side is below
-112. That boxes become squares is not said anywhere: all training windows that are publicly quoted
+112. No text states that boxes become squares: all training windows that are publicly quoted
 are squares, of about 1.2 times the longer side. Boxes of the release's own cache have grown and
 are squares already: ``dataclasses.replace(RELEASED, growth=1.0, square=False)``."""
 

@@ -78,7 +78,7 @@ last box that met it times 2 ** 32, plus the mass that it lost there; and, to ha
 ``last``. The first number of group 0 is that of the last box of all."""
 
 GUARD = (1 << 62) + (1 << 31)
-"""The bits above x and y in ``last``, which tell whether a difference of either is negative."""
+"""The bits above x and y in ``last``; a negative difference of either clears its bit."""
 
 
 def build_tables(strength: Map, groups: Groups, parameters: EdgeBoxesParameters) -> Tables:
