@@ -28,15 +28,15 @@ DATA = Path(os.environ.get("UPSCORE_DATA", Path(__file__).parents[2] / "shared" 
 
 def by_scipy(matching: Matching, rows: Ints) -> tuple[int, int, float]:
     """Cost and number of pairs of the best assignment of ``rows``, and CPU seconds."""
-    near = matching.near
+    near = matching.rows.near
     lengths = np.diff(near.starts)[rows]
     pairs = np.concatenate([np.arange(near.starts[row], near.starts[row + 1]) for row in rows])
-    num, columns = len(rows), len(matching.back.starts) - 1
+    num, columns = len(rows), len(matching.columns.partners)
     own = np.arange(num)  # a column for each row to be left over in
     costs = csr_array(
         (
             # one more each: scipy takes 0 for no pair
-            np.r_[near.costs[pairs] + 1, np.full(num, matching.left_over + 1)],
+            np.r_[near.costs[pairs] + 1, np.full(num, matching.rows.left_over + 1)],
             (np.r_[np.repeat(own, lengths), own], np.r_[near.others[pairs], columns + own]),
         ),
         shape=(num, columns + num),
@@ -53,8 +53,8 @@ def by_us(matching: Matching, rows: Ints) -> tuple[int, int, float]:
     begin = time.process_time()
     matched = matching.update(rows)
     seconds = time.process_time() - begin
-    near = matching.near
-    cost = matching.left_over * int(np.count_nonzero(~matched))
+    near = matching.rows.near
+    cost = int(matching.rows.left_over) * int(np.count_nonzero(~matched))
     for row in rows[matched]:
         part = slice(near.starts[row], near.starts[row + 1])
         cost += int(near.costs[part][near.others[part] == matching.partners[row]][0])

@@ -11,12 +11,7 @@ from benchmarks.peers.opencv import require_opencv
 from upscore.core.json import JSONObject
 from upscore.core.labels import RGBImage
 from upscore.edges.detectors import EdgeDetector
-from upscore.edges.maps import (
-    edge_orientation,
-    require_orientation,
-    require_strength,
-    thin_edges,
-)
+from upscore.edges.maps import require_edges, thin_edges
 from upscore.proposals.base import Proposals
 from upscore.proposals.edge_boxes.edge_boxes import THINNING_RADIUS
 from upscore.proposals.edge_boxes.parameters import EdgeBoxesParameters
@@ -67,11 +62,7 @@ def edge_boxes_opencv(strength: object, orientation: object = None, **settings: 
         SettingsError: a parameter that is out of range.
     """
     p = EdgeBoxesParameters(**settings)
-    plain = require_strength(strength)
-    if orientation is None:
-        normal = edge_orientation(plain)
-    else:
-        normal = require_orientation(orientation, plain.shape)
+    plain, normal = require_edges(strength, orientation)
     cv2 = require_opencv()
     if min(plain.shape) < 3:  # reads beyond the image
         return Proposals.none()

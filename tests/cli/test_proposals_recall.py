@@ -162,7 +162,7 @@ def test_unknown_words(toy, word, message):
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"workers": 0}, "--workers is 0"),
+        ({"workers": 0}, "workers is 0"),
         ({"counts": (0,)}, r"--counts are \(0,\)"),
         ({"min_area": 0}, "min_area is 0"),
         ({"split": "test"}, "no split 'test'"),

@@ -151,8 +151,8 @@ def test_a_map_like_the_annotators_finds_all():
         [("a", 0.9 * lines.astype(np.float32), lines[None])], thinned=True, workers=1
     )
     assert (scores.ods, scores.ois) == (1, 1)
-    assert scores.ods_threshold == pytest.approx(0.01)
-    assert (scores.ods_precision, scores.ods_recall) == (1, 1)
+    assert scores.best.threshold == pytest.approx(0.01)
+    assert (scores.best.precision, scores.best.recall) == (1, 1)
     assert scores.precision.tolist() == [1] * 90 + [0] * 9
     # the benchmark's area: linear from (0, 0), where nothing is detected, to (1, 1)
     assert scores.ap == pytest.approx(0.505)
@@ -162,8 +162,8 @@ def test_one_of_two_annotators_is_enough_for_precision_but_not_for_recall():
     ours = ruled(10)
     both = np.stack([ruled(10), ruled(10, 40)])
     scores = evaluate_edges([("a", ours.astype(np.float32), both)], thresholds=3, thinned=True)
-    assert scores.ods_precision == 1
-    assert scores.ods_recall == pytest.approx(2 / 3)
+    assert scores.best.precision == 1
+    assert scores.best.recall == pytest.approx(2 / 3)
     assert scores.ods == pytest.approx(0.8)
 
 
@@ -274,7 +274,7 @@ BAD = {
 
 
 @pytest.mark.parametrize("what", BAD)
-def test_bad_items_are_told_and_the_rest_is_scored(what):
+def test_bad_items_are_listed_and_the_rest_is_scored(what):
     strength, boundaries, message = BAD[what]
     good = item(1)
     scores = evaluate_edges([("bad", strength, boundaries), good], thresholds=9)

@@ -58,7 +58,7 @@ def run(data: Path, edges: Path | str, **options) -> None:
     evaluate(data=data, edges=str(edges), workers=1, thresholds=9, **options)
 
 
-def test_everything_is_written_and_told(data, maps, tmp_path, capsys):
+def test_everything_is_written_and_printed(data, maps, tmp_path, capsys):
     out = tmp_path / "out"
     run(data, maps, out=out)
     images = find_bsds(data)["val"]
@@ -154,7 +154,7 @@ def test_maps_of_other_kinds_are_refused(tmp_path):
         find_edge_map(tmp_path, "whole")
 
 
-def test_bad_files_are_told_at_the_end_and_the_rest_is_scored(data, maps, tmp_path):
+def test_bad_files_are_listed_at_the_end_and_the_rest_is_scored(data, maps, tmp_path):
     """A missing map, one of another size, NaN, a truncated photo's truth."""
     for number in range(3, 7):
         for suffix in (".png", ".npz"):
@@ -209,8 +209,8 @@ def test_gradient_edges(data, capsys):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"thresholds": 0}, "--thresholds is 0"),
-        ({"workers": 0}, "--workers is 0"),
+        ({"thresholds": 0}, "thresholds is 0"),
+        ({"workers": 0}, "workers is 0"),
         ({"split": "test"}, "no split 'test'; it has val"),
         ({"edges": "nowhere"}, "no such detector and no such folder; allowed: learned, gradient"),
         ({"edges": "structured-forest"}, r"write_edges --model .* then give --edges maps"),
@@ -232,7 +232,7 @@ def test_a_folder_without_any_map(data, tmp_path):
         run(data, tmp_path / "empty")
 
 
-def test_out_that_cannot_be_written_is_told_before_the_work(data, maps, tmp_path, monkeypatch):
+def test_out_that_cannot_be_written_fails_before_the_work(data, maps, tmp_path, monkeypatch):
     (tmp_path / "file").write_text("")
     monkeypatch.setattr(workflow, "_items", lambda *_: pytest.fail("work was begun"))
     with pytest.raises(OutputError, match="a file stands where a folder is needed"):

@@ -99,7 +99,7 @@ def test_drop_small_has_its_limit_inside():
     assert len(drop_small(given, 0)) == 3
 
 
-def test_settings_tell_the_presets_apart():
+def test_settings_of_the_presets_differ():
     assert PAPER.settings() != RELEASED.settings()
     assert PAPER.settings()["growth"] == RELEASED.settings()["growth"] == 1.2
     assert (PAPER.top, RELEASED.top, RELEASED.min_side) == (50, 50, 112)

@@ -20,6 +20,7 @@ from upscore.proposals.edge_boxes import scores as edge_scores
 from upscore.proposals.edge_boxes import search as box_search
 from upscore.proposals.edge_boxes.edge_boxes import EdgeBoxes
 from upscore.proposals.edge_boxes.groups import find_groups
+from upscore.proposals.edge_boxes.parameters import SearchParameters
 
 SOURCE = EdgeBoxes(GradientEdges(), threads=1)
 
@@ -31,21 +32,9 @@ def rectangle_image(box: tuple[int, int, int, int], height: int = 120, width: in
     return image
 
 
-def grouped(strength, orientation):
-    return find_groups(
-        strength,
-        orientation,
-        edge_min_magnitude=0.1,
-        edge_merge_threshold=0.5,
-        cluster_min_magnitude=0.5,
-        gamma=2.0,
-    )
-
-
 def scores_of(strength, orientation, boxes: np.ndarray, least: float = 1e-9) -> np.ndarray:
-    tables = edge_scores.build_tables(
-        strength, grouped(strength, orientation), edge_min_magnitude=0.1, kappa=1.5
-    )
+    groups = find_groups(strength, orientation, SOURCE)
+    tables = edge_scores.build_tables(strength, groups, SOURCE)
     scores = np.zeros(len(boxes), np.float32)
     workspaces = edge_scores.new_workspaces(tables, 1)
     run_parallel(box_search._score, 1, tables, workspaces, boxes, scores, np.float32(least))
@@ -55,7 +44,7 @@ def scores_of(strength, orientation, boxes: np.ndarray, least: float = 1e-9) -> 
 @pytest.mark.parametrize("seed", range(3))
 def test_groups_are_the_slow_twins(seed: int) -> None:
     strength, orientation = blobs(60, 80, seed)
-    ours, slow = grouped(strength, orientation), BruteForce(strength, orientation)
+    ours, slow = find_groups(strength, orientation, SOURCE), BruteForce(strength, orientation)
     assert ours.mass.size - 1 == len(slow.groups) > 10
     ids = np.zeros(strength.shape, int)
     for number, group in enumerate(slow.groups):
@@ -96,9 +85,7 @@ def test_no_score_at_or_below_the_least() -> None:
 
 def test_windows_are_the_slow_twins() -> None:
     for height, width in ((60, 80), (213, 320), (375, 500), (20, 1000)):
-        ours = box_search.sliding_windows(
-            height, width, alpha=0.65, max_aspect_ratio=3.0, min_box_area=1000.0
-        )
+        ours = box_search.sliding_windows(height, width, SOURCE)
         assert ours.tolist() == [list(w) for w in windows(height, width)]
 
 
@@ -242,9 +229,7 @@ def test_bad_settings(settings: dict[str, float], message: str) -> None:
 
 def test_too_many_windows() -> None:
     with pytest.raises(SettingsError, match="smaller alpha"):
-        box_search.sliding_windows(
-            3000, 4000, alpha=0.95, max_aspect_ratio=3.0, min_box_area=1000.0
-        )
+        box_search.sliding_windows(3000, 4000, SearchParameters(alpha=0.95))
 
 
 def test_bad_image() -> None:
@@ -252,7 +237,7 @@ def test_bad_image() -> None:
         SOURCE(np.zeros((9, 9, 3), np.float32))
 
 
-def test_pickles_and_tells_its_settings() -> None:
+def test_pickles_and_has_settings() -> None:
     copy = pickle.loads(pickle.dumps(SOURCE))
     assert copy == SOURCE
     settings = copy.settings()

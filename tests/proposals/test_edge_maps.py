@@ -60,6 +60,13 @@ def test_orientation_and_thinning_of_few_pixels(shape: tuple[int, int]) -> None:
     assert ((thin == 0) | (thin == strength)).all()
 
 
+def test_orientation_in_an_image_of_one_column() -> None:
+    strength = np.random.default_rng(0).random((9, 1)).astype(np.float32)
+    second = np.gradient(np.gradient(strength, axis=0), axis=0)
+    expected = np.mod(np.arctan(second / np.float32(1e-5)), np.pi)
+    np.testing.assert_allclose(edge_orientation(strength, radius=0), expected, rtol=1e-5)
+
+
 @pytest.mark.parametrize("angle", [0, np.pi / 2])
 def test_thinning_leaves_the_middle_of_a_line(angle: float) -> None:
     strength = ridge(angle)

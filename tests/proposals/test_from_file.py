@@ -123,7 +123,7 @@ def test_no_boxes_in_a_cache(tmp_path):
     assert len(FromFile(tmp_path)(photo(), name="a")) == 0
 
 
-def test_settings_of_a_folder_tell_its_files_apart(tmp_path):
+def test_settings_of_a_folder_depend_on_its_files(tmp_path):
     savemat(tmp_path / "a.mat", {"boxes_padded": np.ones((1, 4))})
     before = FromFile(tmp_path).settings()
     assert before["files"] == 1

@@ -49,7 +49,7 @@ def test_any_size_one_map_of_each_scale(size: tuple[int, int]) -> None:
         assert random_network()(torch.rand(2, 3, *size)).shape == (2, 6, *size)
 
 
-def test_fold_keeps_the_answer(tmp_path: Path) -> None:
+def test_fold_keeps_the_output(tmp_path: Path) -> None:
     network = random_network()
     photo = torch.rand(1, 3, 37, 41)
     with torch.no_grad():
@@ -109,7 +109,7 @@ def test_threads_share_one_and_it_travels_without_weights() -> None:
     assert pickle.loads(pickle.dumps(edges)) == edges
 
 
-def test_settings_tell_weights_apart(tmp_path: Path) -> None:
+def test_settings_differ_for_other_weights(tmp_path: Path) -> None:
     save_edge_network(random_network().state_dict(), tmp_path / "w.safetensors")
     own = LearnedEdges(weights=tmp_path / "w.safetensors").settings()
     assert own["kind"] == "LearnedEdges"

@@ -15,7 +15,7 @@ from upscore.core.images import read_image
 from upscore.data import open_dataset
 from upscore.errors import DataError, NotFoundError, SettingsError
 from upscore.proposals.sliding_window import Grid
-from upscore.proposals.sources import make_edges, make_source, photos_of, true_boxes
+from upscore.proposals.sources import make_edges, make_source, photos_of
 from upscore.proposals.store import ProposalStore
 
 
@@ -47,11 +47,11 @@ def make(voc: Path, out: Path, *more: str) -> None:
     main(["proposals", "make", "--data", str(voc), "--out", str(out), "--workers", "1", *more])
 
 
-def test_the_verb_makes_a_store_and_says_so(voc, tmp_path, capsys):
+def test_the_verb_makes_a_store_and_prints_counts(voc, tmp_path, capsys):
     out = tmp_path / "grid.parquet"
     make(voc, out, "--source", "grid", "--max-boxes", "30")
-    told = capsys.readouterr().out
-    assert re.search(r"^90 boxes of 3 photos in \d+\.\d s: .*grid\.parquet, 0\.\d MB$", told)
+    printed = capsys.readouterr().out
+    assert re.search(r"^90 boxes of 3 photos in \d+\.\d s: .*grid\.parquet, 0\.\d MB$", printed)
     store = ProposalStore.open(out, Grid(max_boxes=30).settings())
     assert store.names == ("a", "b", "c")  # once, though they are in two splits
     dataset = open_dataset(voc)
@@ -79,12 +79,12 @@ def failing(capsys: pytest.CaptureFixture[str], status: int, *arguments) -> str:
     return capsys.readouterr().err
 
 
-def test_bad_photos_are_told_last(voc, tmp_path, capsys):
+def test_bad_photos_are_listed_last(voc, tmp_path, capsys):
     (voc / "JPEGImages/b.jpg").write_bytes(b"broken")
     out = tmp_path / "grid.parquet"
-    told = failing(capsys, 1, voc, out, "--source", "grid")
-    assert "1 photo has no boxes; all others are done" in told
-    assert "b.jpg: is not an image that can be read" in told
+    printed = failing(capsys, 1, voc, out, "--source", "grid")
+    assert "1 photo has no boxes; all others are done" in printed
+    assert "b.jpg: is not an image that can be read" in printed
     assert ProposalStore.open(out).names == ("a", "c")
 
 
@@ -92,8 +92,8 @@ def test_other_settings_are_refused(voc, tmp_path, capsys):
     out = tmp_path / "grid.parquet"
     make(voc, out, "--source", "grid")
     more = ("--source", "grid", "--max-boxes", "7")
-    told = failing(capsys, 2, voc, out, *more)
-    assert "boxes of other settings: max_boxes 2000 there, 7 here" in told
+    printed = failing(capsys, 2, voc, out, *more)
+    assert "boxes of other settings: max_boxes 2000 there, 7 here" in printed
     make(voc, out, *more, "--overwrite")
     assert len(ProposalStore.open(out).read("a")) == 7
 
@@ -101,13 +101,13 @@ def test_other_settings_are_refused(voc, tmp_path, capsys):
 def test_what_cannot_be_asked(voc, tmp_path, capsys):
     out = tmp_path / "x.parquet"
     assert "no split 'none'" in failing(capsys, 2, voc, out, "--source", "grid", "--split", "none")
-    told = failing(capsys, 2, tmp_path / "none", out)
-    assert "no such data set" in told
-    told = failing(capsys, 2, voc, out, "--source", "grid", "--beta", "0.9")
-    assert "--beta is for --source edge-boxes, not for grid; leave it out" in told
+    printed = failing(capsys, 2, tmp_path / "none", out)
+    assert "no such data set" in printed
+    printed = failing(capsys, 2, voc, out, "--source", "grid", "--beta", "0.9")
+    assert "--beta is for --source edge-boxes, not for grid; leave it out" in printed
     assert "name it with --file PATH" in failing(capsys, 2, voc, out, "--source", "file")
-    told = failing(capsys, 2, voc, tmp_path / "x.npz", "--source", "grid")
-    assert "want a name that ends in .parquet" in told
+    printed = failing(capsys, 2, voc, tmp_path / "x.npz", "--source", "grid")
+    assert "want a name that ends in .parquet" in printed
     assert not out.exists()
 
 
@@ -142,7 +142,7 @@ def test_ground_truth_of_instances(voc, tmp_path):
 def test_ground_truth_without_instances(voc):
     for path in (voc / "SegmentationObject").iterdir():
         path.unlink()
-    source = true_boxes(open_dataset(voc), max_boxes=1)
+    source = make_source("ground-truth", data=open_dataset(voc), max_boxes=1)
     image = read_image(voc / "JPEGImages/c.jpg")
     assert source(image, name="c").boxes.tolist() == [[20, 10, 30, 14]]
     with pytest.raises(DataError, match="no photo 'x' in the data set"):
@@ -185,13 +185,13 @@ def test_options_that_do_not_fit_a_source(tmp_path):
     ],
 )  # fmt: skip
 def test_sources_that_are_no_part_of_upscore_any_more(voc, tmp_path, capsys, options, message):
-    told = failing(capsys, 2, voc, tmp_path / "x.parquet", *options)
-    assert re.search(message, told)
+    printed = failing(capsys, 2, voc, tmp_path / "x.parquet", *options)
+    assert re.search(message, printed)
 
 
 def test_values_out_of_range_are_usage_errors(voc, tmp_path, capsys):
-    told = failing(capsys, 2, voc, tmp_path / "x.parquet", "--beta", "2", "--eta", "0")
-    assert "EdgeBoxes: beta is 2, want 1e-06..1; eta is 0, want 1e-06..1" in told
+    printed = failing(capsys, 2, voc, tmp_path / "x.parquet", "--beta", "2", "--eta", "0")
+    assert "EdgeBoxes: beta is 2, want 1e-06..1; eta is 0, want 1e-06..1" in printed
 
 
 def test_options_reach_the_source(tmp_path):

@@ -35,7 +35,7 @@ def test_what_the_store_holds_comes_from_it(tmp_path, caplog):
     assert not caplog.records
 
 
-def test_what_it_lacks_is_computed_alike_and_said_once(tmp_path, caplog):
+def test_what_it_lacks_is_computed_alike_and_logged_once(tmp_path, caplog):
     source = StoredOrMade(stored(tmp_path))
     with caplog.at_level(logging.INFO, "upscore.proposals"):
         found = source(ELSEWHERE, name="é")  # the name does not matter

@@ -35,7 +35,7 @@ def test_a_curve_and_its_best_point():
     result = scores(0.5)
     figure = edge_figure({"learned": result})
     (dot,) = lines(figure, named=True)
-    assert dot.get_xydata().tolist() == [[result.ods_recall, result.ods_precision]]
+    assert dot.get_xydata().tolist() == [[result.best.recall, result.best.precision]]
     *equal, curve = lines(figure, named=False)
     assert len(equal) == 9
     # the last threshold detects nothing: no precision, no point

@@ -161,7 +161,7 @@ def test_a_stopped_run_goes_on_to_the_same_weights(
     assert all(torch.equal(whole[name], cut[name]) for name in whole)
 
 
-def test_a_state_of_the_former_loop_is_gone_on_with(bsds: Path, tmp_path: Path) -> None:
+def test_a_state_of_the_former_loop_is_resumed(bsds: Path, tmp_path: Path) -> None:
     """Edge networks had a loop of their own, whose states call the network "network"."""
     first = SMALL.model_copy(update={"iterations": 4})
     train_edges(first, bsds, tmp_path / "run")
@@ -210,7 +210,7 @@ def test_taken_folders_and_other_runs_are_refused(bsds: Path, tmp_path: Path) ->
     with pytest.raises(RunError, match="finished"):
         train_edges(SMALL, bsds, tmp_path / "run", resume=True)
     other = SMALL.model_copy(update={"seed": 1})
-    with pytest.raises(RunError, match="other settings"):
+    with pytest.raises(RunError, match=r"other settings.* --recipe .*seed is 0 in the run, 1 now"):
         train_edges(other, bsds, tmp_path / "run", resume=True)
     (bsds / "train" / "0.png").unlink()
     with pytest.raises(RunError, match="other photos"):

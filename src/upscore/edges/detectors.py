@@ -16,13 +16,7 @@ from scipy import ndimage
 from upscore.core.images import require_rgb
 from upscore.core.json import JSONObject
 from upscore.core.labels import RGBImage
-from upscore.edges.maps import (
-    PI,
-    Map,
-    edge_orientation,
-    require_orientation,
-    require_strength,
-)
+from upscore.edges.maps import PI, Map, require_edges
 from upscore.errors import DataError, SettingsError
 
 STRONG = 0.99
@@ -121,13 +115,9 @@ class FromArray:
     _orientation: Map = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
-        strength = require_strength(self.strength)
+        strength, orientation = require_edges(self.strength, self.orientation)
         object.__setattr__(self, "strength", strength)
-        if self.orientation is None:
-            found = edge_orientation(strength)
-        else:
-            found = require_orientation(self.orientation, strength.shape)
-        object.__setattr__(self, "_orientation", found)
+        object.__setattr__(self, "_orientation", orientation)
 
     def __call__(self, image: RGBImage) -> tuple[Map, Map]:
         """The edges that were given.

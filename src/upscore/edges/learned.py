@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import threading
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import numpy.typing as npt
 
 from upscore.core.files import checksum
 from upscore.core.images import require_rgb
+from upscore.core.labels import RGBImage
 from upscore.core.runtime import DeviceName, Precision
-from upscore.edges.maps import edge_orientation
+from upscore.edges.maps import Map, edge_orientation
 from upscore.errors import SettingsError
 
 if TYPE_CHECKING:
@@ -54,16 +55,26 @@ class LearnedEdges:
                 "(1.25, 0.5)"
             )
 
-    def __call__(
-        self, image: npt.NDArray[np.uint8]
-    ) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
+    def __call__(self, image: RGBImage) -> tuple[Map, Map]:
         """Strength (H, W) float32 in [0, 1], orientation (H, W) float32 in [0, pi) of the normal.
 
         Args:
             image: (H, W, 3) uint8 RGB of any size.
         """
+        import torch
+
         require_rgb(image)
-        strength = _network(self).strength(image, self.scales)
+        with _loading:  # one thread loads, the others wait for it
+            model, runtime = _load(self.weights, self.device, self.precision)
+        with torch.inference_mode():
+            array = np.require(image, requirements=["C", "W"])  # torch warns of read-only memory
+            pixels = torch.from_numpy(array).to(runtime.torch_device)
+            # (H, W, 3) in memory is (1, 3, H, W) channels last: no copy
+            photo = pixels.permute(2, 0, 1).unsqueeze(0).float() / 255.0
+            total = torch.zeros(image.shape[:2], device=runtime.torch_device)
+            for scale in self.scales:
+                total += _strength_at(model, runtime, photo, scale)
+            strength: Map = (total / len(self.scales)).cpu().numpy()
         return strength, edge_orientation(strength)
 
     def settings(self) -> dict[str, Any]:
@@ -76,69 +87,38 @@ class LearnedEdges:
         return {"kind": "LearnedEdges", "weights": digest[:16], "scales": list(self.scales)}
 
 
-class _LoadedNetwork:
-    """The network on its device, batch norm folded; only read, so threads share it."""
+def _strength_at(model: nn.Module, runtime: Runtime, photo: Tensor, scale: float) -> Tensor:
+    """(1, 3, H, W) -> strength (H, W) of the photo at ``scale`` times its size."""
+    import torch
+    from torch.nn import functional as F
 
-    def __init__(self, model: nn.Module, runtime: Runtime) -> None:
-        self.model = model
-        self.runtime = runtime
-
-    def strength(
-        self, image: npt.NDArray[np.uint8], scales: tuple[float, ...]
-    ) -> npt.NDArray[np.float32]:
-        import torch
-
-        with torch.inference_mode():
-            array = np.require(image, requirements=["C", "W"])  # torch warns of read-only memory
-            pixels = torch.from_numpy(array).to(self.runtime.torch_device)
-            # (H, W, 3) in memory is (1, 3, H, W) channels last: no copy
-            photo = pixels.permute(2, 0, 1).unsqueeze(0).float() / 255.0
-            total = torch.zeros(image.shape[:2], device=self.runtime.torch_device)
-            for scale in scales:
-                total += self._at(photo, scale)
-            strength: npt.NDArray[np.float32] = (total / len(scales)).cpu().numpy()
-        return strength
-
-    def _at(self, photo: Tensor, scale: float) -> Tensor:
-        """(1, 3, H, W) -> strength (H, W) as seen at ``scale``."""
-        import torch
-        from torch.nn import functional as F
-
-        seen, size = photo, photo.shape[-2:]
-        if scale != 1.0:
-            height, width = (max(1, round(side * scale)) for side in size)
-            seen = F.interpolate(photo, (height, width), mode="bilinear", antialias=True)
-        x = seen.to(self.runtime.dtype, memory_format=torch.channels_last)
-        strength: Tensor = self.model(x)[:, :1].float().sigmoid()
-        if scale != 1.0:
-            strength = F.interpolate(strength, size, mode="bilinear")
-        return strength[0, 0]
+    seen, size = photo, photo.shape[-2:]
+    if scale != 1.0:
+        height, width = (max(1, round(side * scale)) for side in size)
+        seen = F.interpolate(photo, (height, width), mode="bilinear", antialias=True)
+    x = seen.to(runtime.dtype, memory_format=torch.channels_last)
+    strength: Tensor = model(x)[:, :1].float().sigmoid()
+    if scale != 1.0:
+        strength = F.interpolate(strength, size, mode="bilinear")
+    return strength[0, 0]
 
 
-_loaded: dict[tuple[Path | None, DeviceName, Precision], _LoadedNetwork] = {}
 _loading = threading.Lock()
 
 
-def _network(edges: LearnedEdges) -> _LoadedNetwork:
-    """Loaded once for each way to use it, and shared by all objects that say the same.
+@cache
+def _load(path: Path | None, device: DeviceName, precision: Precision) -> tuple[nn.Module, Runtime]:
+    """The network on its device, batch norm folded; only read, so threads share it.
 
-    A file of weights that changes meanwhile is not looked at again.
+    A file that changes meanwhile is not read again.
     """
-    with _loading:
-        way = (edges.weights, edges.device, edges.precision)
-        if way not in _loaded:
-            _loaded[way] = _load(edges)
-        return _loaded[way]
-
-
-def _load(edges: LearnedEdges) -> _LoadedNetwork:
     import torch
 
     from upscore.core.runtime import select_runtime
     from upscore.edges.weight_files import load_edge_network, shipped_edge_weights
 
-    runtime = select_runtime(edges.device, edges.precision)
-    model = load_edge_network(edges.weights or shipped_edge_weights()).fold()
+    runtime = select_runtime(device, precision)
+    model = load_edge_network(path or shipped_edge_weights()).fold()
     model.to(device=runtime.torch_device, dtype=runtime.dtype)
     model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    return _LoadedNetwork(model, runtime)
+    return model, runtime

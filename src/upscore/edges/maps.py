@@ -26,7 +26,6 @@ PI = np.float32(np.pi)
 ROUNDING = 1e-4
 """How far above 1 a strength may lie and count as 1: resizing and float16 lead there."""
 
-
 LEVEL = np.float32(1 + 1e-6)
 """A neighbour that is stronger by rounding alone is as strong."""
 
@@ -76,6 +75,18 @@ def require_orientation(orientation: object, shape: tuple[int, ...]) -> Map:
     return np.where(plain >= PI, np.float32(0), plain) if high >= PI else plain
 
 
+def require_edges(strength: object, orientation: object = None) -> tuple[Map, Map]:
+    """A strength and its orientation, checked; the orientation is computed where it is None.
+
+    Raises:
+        DataError: as :func:`require_strength` and :func:`require_orientation`.
+    """
+    plain = require_strength(strength)
+    if orientation is None:
+        return plain, edge_orientation(plain)
+    return plain, require_orientation(orientation, plain.shape)
+
+
 def edge_orientation(strength: object, *, radius: int = 4) -> Map:
     """Orientation of the normal of the edges in a strength map (H, W), float32 in [0, pi).
 
@@ -87,15 +98,21 @@ def edge_orientation(strength: object, *, radius: int = 4) -> Map:
         DataError: as :func:`require_strength`.
         SettingsError: a radius below 0.
     """
-    _require_radius(radius, least=0)
+    if radius < 0:
+        raise SettingsError(f"radius is {radius}; want 0 or more pixels")
     plain = require_strength(strength)
     with log_compilation("edge maps"):
         smooth = _smooth(np.pad(plain, radius, mode="symmetric"), radius)
-        across = np.empty_like(smooth)
-        _derivative_x(smooth, across)
-        down = np.ascontiguousarray(smooth.T)
-        _derivative_x(np.ascontiguousarray(smooth.T), down)
-        return _orientation(across, np.ascontiguousarray(down.T))
+        across, down = _gradient(smooth, 1), _gradient(smooth, 0)
+        return _orientation(_gradient(across, 1), _gradient(down, 1), _gradient(down, 0))
+
+
+def _gradient(values: Map, axis: int) -> Map:
+    """Central differences, one-sided at the ends; 0 along an axis of one pixel."""
+    if values.shape[axis] == 1:
+        return np.zeros_like(values)
+    result: Map = np.gradient(values, axis=axis)
+    return result
 
 
 def thin_edges(
@@ -121,7 +138,8 @@ def thin_edges(
         DataError: as :func:`require_strength` and :func:`require_orientation`.
         SettingsError: a radius below 1, a border below 0, a multiplier below 1.
     """
-    _require_radius(radius, least=1)
+    if radius < 1:
+        raise SettingsError(f"radius is {radius}; want 1 or more pixels")
     if border < 0:
         raise SettingsError(f"border is {border}; want 0 or more pixels")
     if not (math.isfinite(multiplier) and multiplier >= 1):
@@ -157,38 +175,13 @@ def _smooth(padded: Map, radius: int) -> Map:
 
 
 @jit
-def _derivative_x(values: Map, result: Map) -> None:
-    """Central differences along rows, one-sided at their ends."""
-    height, width = values.shape
-    half = np.float32(0.5)
-    for y in range(height):
-        source, line = values[y], result[y]
-        if width == 1:
-            line[0] = 0
-            continue
-        line[0] = source[1] - source[0]
-        line[width - 1] = source[width - 1] - source[width - 2]
-        for x in range(1, width - 1):
-            line[x] = half * (source[x + 1] - source[x - 1])
-
-
-@jit
-def _orientation(across: Map, down: Map) -> Map:
-    """From the first derivatives along x and y."""
-    height, width = across.shape
-    result = np.empty((height, width), np.float32)
-    for y in range(height):
-        above, below = max(y - 1, 0), min(y + 1, height - 1)
-        rise = np.float32(max(below - above, 1))
-        for x in range(width):
-            left, right = max(x - 1, 0), min(x + 1, width - 1)
-            run = np.float32(max(right - left, 1))
-            xx = (across[y, right] - across[y, left]) / run
-            xy = (down[y, right] - down[y, left]) / run
-            yy = (down[below, x] - down[above, x]) / rise
-            if xy > 0:
-                yy = -yy
-            angle = math.atan(yy / (xx + np.float32(1e-5)))
+def _orientation(xx: Map, xy: Map, yy: Map) -> Map:
+    """From the second derivatives."""
+    result = np.empty(xx.shape, np.float32)
+    for y in range(xx.shape[0]):
+        for x in range(xx.shape[1]):
+            along_y = -yy[y, x] if xy[y, x] > 0 else yy[y, x]
+            angle = math.atan(along_y / (xx[y, x] + np.float32(1e-5)))
             if angle < 0:
                 angle += PI
             result[y, x] = angle if angle < PI else np.float32(0)
@@ -249,11 +242,6 @@ def _require_map(values: object, what: str, fix: str) -> npt.NDArray[np.floating
     if values.size == 0:
         raise DataError(f"an {what} has shape {values.shape}, no pixel; want at least one")
     return values
-
-
-def _require_radius(radius: int, *, least: int) -> None:
-    if radius < least:
-        raise SettingsError(f"radius is {radius}; want {least} or more pixels")
 
 
 def _where(bad: npt.NDArray[np.bool_]) -> str:

@@ -13,13 +13,18 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from upscore.edges import EdgeDetector, FromArray, GradientEdges, LearnedEdges
-    from upscore.proposals.base import Proposals, ProposalSource
-    from upscore.proposals.edge_boxes.edge_boxes import EdgeBoxes
-    from upscore.proposals.ground_truth import GroundTruth
-    from upscore.proposals.precomputed import FromFile
-    from upscore.proposals.sliding_window import Grid, SlidingWindows
-    from upscore.proposals.store import ProposalStore
+    from upscore.edges import EdgeDetector as EdgeDetector
+    from upscore.edges import FromArray as FromArray
+    from upscore.edges import GradientEdges as GradientEdges
+    from upscore.edges import LearnedEdges as LearnedEdges
+    from upscore.proposals.base import Proposals as Proposals
+    from upscore.proposals.base import ProposalSource as ProposalSource
+    from upscore.proposals.edge_boxes.edge_boxes import EdgeBoxes as EdgeBoxes
+    from upscore.proposals.ground_truth import GroundTruth as GroundTruth
+    from upscore.proposals.precomputed import FromFile as FromFile
+    from upscore.proposals.sliding_window import Grid as Grid
+    from upscore.proposals.sliding_window import SlidingWindows as SlidingWindows
+    from upscore.proposals.store import ProposalStore as ProposalStore
 
 _MODULES = {
     "EdgeBoxes": "proposals.edge_boxes.edge_boxes",
@@ -38,20 +43,7 @@ _MODULES = {
 """Where each public name is defined; imported on first use, as torch, numba and pyarrow are slow to
 import and few callers need all three."""
 
-__all__ = [
-    "EdgeBoxes",
-    "EdgeDetector",
-    "FromArray",
-    "FromFile",
-    "GradientEdges",
-    "Grid",
-    "GroundTruth",
-    "LearnedEdges",
-    "ProposalSource",
-    "ProposalStore",
-    "Proposals",
-    "SlidingWindows",
-]
+__all__ = list(_MODULES)
 
 
 def __getattr__(name: str) -> Any:

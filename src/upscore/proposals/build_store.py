@@ -129,7 +129,7 @@ def make_store(
     """
     begin = time.perf_counter()
     _require_photos(photos)
-    num_processes(workers, len(photos), worth=WORTH)  # refuses a bad number before the work
+    processes = num_processes(workers, len(photos), worth=WORTH)
     if out.suffix.lower() != SUFFIX:
         raise SettingsError(f"{out}: want a name that ends in {SUFFIX}, as in boxes{SUFFIX}")
     if out.is_dir():
@@ -137,46 +137,11 @@ def make_store(
     partial = _PartialStore(out, plain_settings(source.settings()), plain_settings(data or {}))
     partial.find({photo.name for photo in photos}, overwrite=overwrite)
     make_folder(partial.folder)  # before the work: an out that cannot be written fails at once
-    summary = MakeSummary()
-    try:
-        keys, messages = _fill(
-            partial, photos, _Work(source, max_pixels), workers, progress, summary
-        )
-        rows = [(photo.name, keys[photo.name]) for photo in photos if photo.name in keys]
-        if rows:
-            partial.finish(rows)
-    finally:
-        partial.leave()
-    if rows:
-        store = ProposalStore.open(out)
-        summary.photos, summary.boxes = len(store), store.num_boxes
-        summary.file_bytes = out.stat().st_size
-    summary.failures = [(p.path, messages[p.name]) for p in photos if p.name in messages]
-    summary.seconds = time.perf_counter() - begin
-    return summary
-
-
-def _fill(
-    partial: _PartialStore,
-    photos: Sequence[Photo],
-    work: _Work,
-    workers: int | None,
-    progress: Callable[[int, int], None] | None,
-    summary: MakeSummary,
-) -> tuple[dict[str, str], dict[str, str]]:
-    """Compute the boxes that are not there yet and add them to the partial store.
-
-    Returns:
-        The key of each photo that is done, and the message of each one that failed, by name.
-    """
-    keys: dict[str, str] = {}
-    messages: dict[str, str] = {}
     tasks = [_Task(photo, partial.keys(photo.name)) for photo in photos]
-    processes = num_processes(workers, len(tasks), worth=WORTH)
     if processes > 1:  # the first is done in this process, to compile what all need
         tasks.sort(key=lambda task: bool(task.known))
     found = map_items(
-        work,
+        _Work(source, max_pixels),
         tasks,
         name=_path,
         doing="find its boxes",
@@ -185,6 +150,9 @@ def _fill(
         if_died="what was finished is kept: the same command goes on from there; try it with fewer "
         "--workers",
     )
+    summary = MakeSummary()
+    keys: dict[str, str] = {}
+    messages: dict[str, str] = {}
     try:
         with contextlib.closing(found):
             for number, (task, result) in enumerate(found, start=1):
@@ -198,14 +166,25 @@ def _fill(
                         partial.add(name, result)
                 if progress:
                     progress(number, len(tasks))
+        rows = [(photo.name, keys[photo.name]) for photo in photos if photo.name in keys]
+        if rows:
+            partial.finish(rows)
     except OutputError:  # nor could the rest be written
         raise
     except BaseException:  # Ctrl-C among them
         with contextlib.suppress(OutputError):
             partial.flush()
         raise
-    partial.flush()
-    return keys, messages
+    finally:
+        with contextlib.suppress(OSError):
+            partial.folder.rmdir()  # where it is empty
+    if rows:
+        store = ProposalStore.open(out)
+        summary.photos, summary.boxes = len(store), store.num_boxes
+        summary.file_bytes = out.stat().st_size
+    summary.failures = [(p.path, messages[p.name]) for p in photos if p.name in messages]
+    summary.seconds = time.perf_counter() - begin
+    return summary
 
 
 def _require_photos(photos: Sequence[Photo]) -> None:
@@ -243,7 +222,7 @@ class _Result:
 
 @dataclass(frozen=True)
 class _Work:
-    """Does one photo after another; it goes to each process once."""
+    """Finds the boxes of one photo after another; it goes to each process once."""
 
     source: ProposalSource
     max_pixels: int
@@ -360,6 +339,7 @@ class _PartialStore:
             OutputError: cannot write.
             DataError: a part is damaged.
         """
+        self.flush()
         if not self._is_finished(rows):
             opened = functools.lru_cache(OPEN_PARTS)(ProposalStore.open)
             joined = self.folder / "joined"  # what a kill leaves of it goes with the parts
@@ -379,8 +359,3 @@ class _PartialStore:
         store = ProposalStore.open(self.out)
         there = [(photo.name, photo.key) for photo in store.photos]
         return there == list(rows) and store.data == self.data
-
-    def leave(self) -> None:
-        """Take the folder of the parts away where it is empty."""
-        with contextlib.suppress(OSError):
-            self.folder.rmdir()

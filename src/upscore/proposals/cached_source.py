@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping
+from dataclasses import KW_ONLY, dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from upscore.core.json import JSONObject
@@ -19,30 +21,24 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 
+@dataclass(eq=False)
 class StoredOrMade:
     """A source that looks a photo up in a store by its content, whatever its name.
 
     A photo that the store lacks, as a new one or one of another data set, gets its boxes computed
     with the store's settings, so that all boxes are of one kind. That is possible where EdgeBoxes
     made the store, with colour gradients or with the learned edges of this version of upscore. The
-    first time it happens, the log says so.
+    first time is logged.
 
-    Args:
+    Attributes:
         store: opened.
         device, precision: of the edge network, for boxes that are computed.
     """
 
-    def __init__(
-        self,
-        store: ProposalStore,
-        *,
-        device: DeviceName = "auto",
-        precision: Precision = "auto",
-    ) -> None:
-        self.store = store
-        self.device: DeviceName = device
-        self.precision: Precision = precision
-        self._maker: ProposalSource | None = None
+    store: ProposalStore
+    _: KW_ONLY
+    device: DeviceName = "auto"
+    precision: Precision = "auto"
 
     def settings(self) -> JSONObject:
         """Those of the store."""
@@ -58,24 +54,25 @@ class StoredOrMade:
         key = image_key(image)
         if key in self.store:
             return self.store.read(key)
-        if self._maker is None:
-            self._maker = self._make_maker()
-            logger.info(
-                "%s: lacks a photo; its boxes, and those of others that it lacks, are computed "
-                "with the store's settings",
-                self.store.path,
-            )
         return self._maker(image)
 
-    def _make_maker(self) -> ProposalSource:
+    @cached_property
+    def _maker(self) -> ProposalSource:
+        settings = self.store.settings
         try:
-            return edge_boxes_of(self.store.settings, device=self.device, precision=self.precision)
+            maker = edge_boxes_of(settings, device=self.device, precision=self.precision)
         except SettingsError as error:
             raise DataError(
                 f"{self.store.path}: has no boxes of this photo, it was made for "
                 f"{self.store.made_for()}; and they cannot be computed alike: {error}. Run "
                 "`upscore proposals make` for the data set of this photo"
             ) from error
+        logger.info(
+            "%s: lacks a photo; its boxes, and those of others that it lacks, are computed with "
+            "the store's settings",
+            self.store.path,
+        )
+        return maker
 
 
 def edge_boxes_of(
@@ -105,14 +102,11 @@ def edge_boxes_of(
 def _edges_of(
     settings: Mapping[str, Any], device: DeviceName, precision: Precision
 ) -> EdgeDetector:
-    kind = settings["kind"]
-    if kind == "LearnedEdges":
-        from upscore.edges.learned import LearnedEdges
+    from upscore.edges import GradientEdges, LearnedEdges
 
+    if settings["kind"] == "LearnedEdges":
         scales = tuple(settings["scales"])
         return LearnedEdges(scales=scales, device=device, precision=precision)
-    if kind == "GradientEdges":
-        from upscore.edges.detectors import GradientEdges
-
+    if settings["kind"] == "GradientEdges":
         return GradientEdges(scales=tuple(settings["scales"]))
-    raise SettingsError(f"edges of {kind}")
+    raise SettingsError(f"edges of {settings['kind']}")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
@@ -57,14 +57,7 @@ class BoxRule:
             raise SettingsError(f"top is {self.top}; allowed: 1 or more")
 
     def settings(self) -> JSONObject:
-        return {
-            "kind": "BoxRule",
-            "growth": self.growth,
-            "square": self.square,
-            "leave_image": self.leave_image,
-            "min_side": self.min_side,
-            "top": self.top,
-        }
+        return {"kind": "BoxRule", **asdict(self)}
 
     def __call__(self, proposals: Proposals, *, height: int, width: int) -> Proposals:
         """The boxes to look at, best first, of an image of ``height`` x ``width``.
@@ -87,7 +80,7 @@ PAPER = BoxRule()
 
 RELEASED = BoxRule(square=True, min_side=112)
 """What was released. Its inference passes over boxes, grown already, whose shorter side is below
-112. That boxes become squares is not said anywhere: all training windows that are publicly quoted
+112. No text states that boxes become squares: all training windows that are publicly quoted
 are squares, of about 1.2 times the longer side. Boxes of the release's own cache have grown and
 are squares already: ``dataclasses.replace(RELEASED, growth=1.0, square=False)``."""
 

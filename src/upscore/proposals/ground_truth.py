@@ -15,9 +15,6 @@ from upscore.data.instances import number_objects
 from upscore.errors import SettingsError
 from upscore.proposals.base import Proposals
 
-Window = tuple[slice, slice]
-"""Rows and columns."""
-
 
 @dataclass(frozen=True)
 class TrueObject:
@@ -108,13 +105,10 @@ class GroundTruth:
             area = int(np.count_nonzero(inside))
             label = _label(labels[window][inside], void, background)
             if label is not None and area >= self.min_area:
-                found.append(TrueObject(_box(window), label, area, number))
+                rows, columns = window
+                box = columns.start, rows.start, columns.stop, rows.stop
+                found.append(TrueObject(box, label, area, number))
         return sorted(found, key=lambda item: (-item.area, item.box[1], item.box[0], item.label))
-
-
-def _box(window: Window) -> tuple[int, int, int, int]:
-    rows, columns = window
-    return columns.start, rows.start, columns.stop, rows.stop
 
 
 def _label(inside: npt.NDArray[np.uint8], void: int, background: int | None) -> int | None:

@@ -5,11 +5,11 @@ from __future__ import annotations
 import json
 import re
 import zlib
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -165,7 +165,15 @@ def read_deconvnet_boxes(path: Path, *, height: int, width: int) -> Proposals:
         DataError: not a MATLAB file, without ``boxes_padded``, of another shape, with boxes that
             are empty or leave the padded photo.
     """
-    rows = _read_mat(path)
+    if not path.exists():
+        raise NotFoundError(
+            f"{path}: no such file; want one NAME.mat for each photo NAME, as in DeconvNet's "
+            "edgebox_cached"
+        )
+    content = read_mat(path, "boxes_padded")
+    if content is None:
+        raise DataError(f"{path}: has no boxes_padded; is it a file of DeconvNet's edgebox_cached?")
+    rows: npt.NDArray[Any] = np.asarray(content)
     if rows.size == 0:
         return Proposals.none()
     if rows.ndim != 2 or rows.shape[1] != 4 or rows.dtype.kind not in "fiu":
@@ -189,18 +197,6 @@ def read_deconvnet_boxes(path: Path, *, height: int, width: int) -> Proposals:
     boxes = rows - padding - np.array([1, 1, 0, 0])
     ranks = np.arange(len(boxes))
     return Proposals(boxes.astype(np.float32), (1 - ranks / len(boxes)).astype(np.float32))
-
-
-def _read_mat(path: Path) -> npt.NDArray[Any]:
-    if not path.exists():
-        raise NotFoundError(
-            f"{path}: no such file; want one NAME.mat for each photo NAME, as in DeconvNet's "
-            "edgebox_cached"
-        )
-    boxes = read_mat(path, "boxes_padded")
-    if boxes is None:
-        raise DataError(f"{path}: has no boxes_padded; is it a file of DeconvNet's edgebox_cached?")
-    return np.asarray(boxes)
 
 
 # -- COCO ------------------------------------------------------------------------------------------
@@ -232,104 +228,102 @@ class CocoBoxes:
     def read(self, image: RGBImage, name: str) -> Proposals:
         if not name:
             raise DataError(f"{self.path}: finds photos by their names; pass name=")
-        number = self._number(name)
+        content = self._content
+        if content.stems:
+            number = content.stems.get(name)
+        else:
+            digits = re.search(r"\d+$", name)
+            numbers = [name, str(int(digits.group()))] if digits else [name]
+            number = next((number for number in numbers if number in content.boxes), None)
         if number is None:
             hint = "; if its image_id is another, FromFile(..., images=FILE) takes annotations"
             raise DataError(
-                f"{self.path}: has no boxes of a photo {name!r}{'' if self._stems else hint}"
+                f"{self.path}: has no boxes of a photo {name!r}{'' if content.stems else hint}"
             )
-        self._require_size(number, image, name)
-        return self._boxes.get(number, Proposals.none())
-
-    def _number(self, name: str) -> str | None:
-        """The image_id of a photo, as text; None where there is none."""
-        if self._stems:
-            return self._stems.get(name)
-        digits = re.search(r"\d+$", name)
-        numbers = [name, str(int(digits.group()))] if digits else [name]
-        return next((number for number in numbers if number in self._boxes), None)
-
-    def _require_size(self, number: str, image: RGBImage, name: str) -> None:
-        size = self._sizes.get(number)
+        size = content.sizes.get(number)
         if size is not None and size != image.shape[:2]:
             raise DataError(
                 f"{self.path}: the photo {name!r} is {size[1]}x{size[0]} there, but the one given "
                 f"is {image.shape[1]}x{image.shape[0]}; boxes are in the former's pixels"
             )
+        return content.boxes.get(number, Proposals.none())
 
     @cached_property
-    def _content(self) -> tuple[list[Any], Mapping[str, Any]]:
-        """Entries with boxes, and the object that has ``images`` (or an empty one)."""
+    def _content(self) -> _CocoContent:
         content = _read_json(self.path)
         if isinstance(content, dict) and isinstance(content.get("annotations"), list):
-            return content["annotations"], content
-        if not isinstance(content, list):
+            entries, described = content["annotations"], content
+        elif isinstance(content, list):
+            entries, described = content, {} if self.images is None else _read_json(self.images)
+        else:
             raise DataError(
                 f"{self.path}: want COCO results (a list) or annotations (an object with images "
                 "and annotations)"
             )
-        described = {} if self.images is None else _read_json(self.images)
         if not isinstance(described, dict):
             raise DataError(f"{self.images}: want COCO annotations: an object with images")
-        return content, described
+        stems, sizes = _coco_images(described.get("images", []), self.images or self.path)
+        return _CocoContent(stems, sizes, _coco_boxes(entries, self.path))
 
-    @cached_property
-    def _described(self) -> tuple[dict[str, str], dict[str, tuple[int, int]]]:
-        """image_id of each stem; size of each image_id that has one."""
-        path = self.images or self.path
-        stems: dict[str, str] = {}
-        sizes: dict[str, tuple[int, int]] = {}
-        for place, item in enumerate(self._content[1].get("images", [])):
-            try:
-                number, file_name = str(item["id"]), str(item["file_name"])
-                if "height" in item and "width" in item:
-                    sizes[number] = int(item["height"]), int(item["width"])
-            except (KeyError, TypeError, ValueError) as error:
-                raise DataError(
-                    f"{path}: images[{place}] lacks id or file_name, or has a bad size ({error!r})"
-                ) from error
-            stem = Path(file_name).stem
-            if stems.setdefault(stem, number) != number:
-                raise DataError(f"{path}: two images are called {stem!r}; rename one")
-        return stems, sizes
 
-    @property
-    def _stems(self) -> dict[str, str]:
-        return self._described[0]
+class _CocoContent(NamedTuple):
+    """What a file of COCO's holds.
 
-    @property
-    def _sizes(self) -> dict[str, tuple[int, int]]:
-        return self._described[1]
+    Attributes:
+        stems: image_id of each file name without suffix.
+        sizes: height and width of each image_id that has them.
+        boxes: of each image_id that has some.
+    """
 
-    @cached_property
-    def _boxes(self) -> dict[str, Proposals]:
-        rows: dict[str, list[tuple[float, ...]]] = {}
-        for number, row in self._rows(self._content[0]):
-            rows.setdefault(number, []).append(row)
-        found = {}
-        for number, of_one in rows.items():
-            x, y, width, height, score = np.array(of_one, np.float64).T
-            boxes = np.stack([x, y, x + width, y + height], axis=1).astype(np.float32)
-            no_area = (boxes[:, 2:] <= boxes[:, :2]).any(axis=1)
-            try:
-                found[number] = Proposals.sorted(boxes[~no_area], score[~no_area])
-            except DataError as error:
-                raise DataError(f"{self.path}: boxes of image_id {number}: {error}") from error
-        return found
+    stems: dict[str, str]
+    sizes: dict[str, tuple[int, int]]
+    boxes: dict[str, Proposals]
 
-    def _rows(self, entries: Iterable[Any]) -> Iterator[tuple[str, tuple[float, ...]]]:
-        """(image_id, (x, y, width, height, score)) of each entry."""
-        for place, entry in enumerate(entries):
-            try:
-                if entry.get("iscrowd"):
-                    continue
-                x, y, width, height = (float(value) for value in entry["bbox"])
-                yield str(entry["image_id"]), (x, y, width, height, float(entry.get("score", 1)))
-            except (KeyError, TypeError, ValueError, AttributeError) as error:
-                raise DataError(
-                    f"{self.path}: entry {place} is not a box ({error!r}); want image_id, bbox: "
-                    "[x, y, width, height] and, in results, score"
-                ) from error
+
+def _coco_images(
+    images: Iterable[Any], path: Path
+) -> tuple[dict[str, str], dict[str, tuple[int, int]]]:
+    stems: dict[str, str] = {}
+    sizes: dict[str, tuple[int, int]] = {}
+    for place, item in enumerate(images):
+        try:
+            number, file_name = str(item["id"]), str(item["file_name"])
+            if "height" in item and "width" in item:
+                sizes[number] = int(item["height"]), int(item["width"])
+        except (KeyError, TypeError, ValueError) as error:
+            raise DataError(
+                f"{path}: images[{place}] lacks id or file_name, or has a bad size ({error!r})"
+            ) from error
+        stem = Path(file_name).stem
+        if stems.setdefault(stem, number) != number:
+            raise DataError(f"{path}: two images are called {stem!r}; rename one")
+    return stems, sizes
+
+
+def _coco_boxes(entries: Iterable[Any], path: Path) -> dict[str, Proposals]:
+    rows: dict[str, list[tuple[float, ...]]] = {}
+    for place, entry in enumerate(entries):
+        try:
+            if entry.get("iscrowd"):
+                continue
+            x, y, width, height = (float(value) for value in entry["bbox"])
+            row = x, y, x + width, y + height, float(entry.get("score", 1))
+            rows.setdefault(str(entry["image_id"]), []).append(row)
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
+            raise DataError(
+                f"{path}: entry {place} is not a box ({error!r}); want image_id, bbox: "
+                "[x, y, width, height] and, in results, score"
+            ) from error
+    found = {}
+    for number, of_one in rows.items():
+        table = np.array(of_one, np.float64)
+        boxes, scores = table[:, :4].astype(np.float32), table[:, 4]
+        no_area = (boxes[:, 2:] <= boxes[:, :2]).any(axis=1)
+        try:
+            found[number] = Proposals.sorted(boxes[~no_area], scores[~no_area])
+        except DataError as error:
+            raise DataError(f"{path}: boxes of image_id {number}: {error}") from error
+    return found
 
 
 def _read_json(path: Path) -> Any:

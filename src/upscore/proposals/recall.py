@@ -8,8 +8,6 @@ more. One box may find several objects, and boxes that find nothing cost nothing
 from __future__ import annotations
 
 import contextlib
-import csv
-import io
 import statistics
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -22,9 +20,9 @@ import numpy.typing as npt
 
 from upscore.core.boxes import iou_matrix
 from upscore.core.failures import Failure
-from upscore.core.labels import VOID
-from upscore.core.parallel.map import map_items
-from upscore.data.dataset import DataSet, Sample, Split
+from upscore.core.parallel.map import map_items, num_processes
+from upscore.core.tables import write_csv
+from upscore.data.dataset import DataSet, Split
 from upscore.data.masks import read_instances
 from upscore.errors import DataError, SettingsError, UpscoreError, WorkError
 from upscore.proposals.base import ProposalSource
@@ -36,6 +34,7 @@ Overlaps = npt.NDArray[np.float32]
 COUNTS = (10, 20, 50, 100, 200, 500, 1000, 2000)
 THRESHOLDS = (0.5, 0.7, 0.9)
 """IoU at which recall is given; average recall is over all from 0.5 to 1."""
+_RECALLS = [f"recall_at_{threshold:g}" for threshold in THRESHOLDS]
 
 SIZES: dict[str, tuple[float, float]] = {
     "all": (0, float("inf")),
@@ -53,17 +52,14 @@ search."""
 def best_overlaps(truth: object, boxes: object, counts: Sequence[int]) -> Overlaps:
     """The IoU of each true box (N, 4) with the best among the first ``counts[i]`` boxes (K, 4).
 
-    A count above K takes all; where there is no box it is 0. Repeated boxes change nothing.
+    Counts are 1 or more; one above K takes all. Where there is no box, the IoU is 0.
 
     Returns:
         (N, len(counts)) float32 in [0, 1].
 
     Raises:
         DataError: boxes of another shape, or NaN in them.
-        SettingsError: a count below 1.
     """
-    if any(count < 1 for count in counts):
-        raise SettingsError(f"counts are {tuple(counts)}; allowed: 1 or more boxes")
     overlaps = iou_matrix(truth, boxes)
     num_objects, num_boxes = overlaps.shape
     if not num_boxes:
@@ -205,41 +201,32 @@ class Recall:
             "objects_below_min_area": self.left_out,
             "average_recall": "mean over objects of 2 * max(0, IoU - 0.5)",
             "counts": list(self.counts),
-            "sources": {
-                source: {
-                    "settings": self.settings[source],
-                    "boxes_a_photo": self.boxes_a_photo(source),
-                    "seconds_a_photo": self.seconds_a_photo(source),
-                    "sizes": {
-                        size: {
-                            **{
-                                f"recall_at_{threshold:g}": [row.recall[place] for row in rows]
-                                for place, threshold in enumerate(THRESHOLDS)
-                            },
-                            "average_recall": [row.average_recall for row in rows],
-                        }
-                        for size in SIZES
-                        for rows in [
-                            [row for row in self.rows(size) if row.source == source],
-                        ]
-                    },
-                }
-                for source in self.sources
-            },
+            "sources": {source: self._source_to_json(source) for source in self.sources},
             "failures": list(self.failures),
         }
 
-    def to_csv(self) -> str:
+    def _source_to_json(self, source: str) -> dict[str, Any]:
+        sizes = {}
+        for size in SIZES:
+            rows = [row for row in self.rows(size) if row.source == source]
+            sizes[size] = {
+                name: [row.recall[place] for row in rows] for place, name in enumerate(_RECALLS)
+            } | {"average_recall": [row.average_recall for row in rows]}
+        return {
+            "settings": self.settings[source],
+            "boxes_a_photo": self.boxes_a_photo(source),
+            "seconds_a_photo": self.seconds_a_photo(source),
+            "sizes": sizes,
+        }
+
+    def write_csv(self, path: Path) -> None:
         """One row for each source, size and count; an empty cell where there is no object."""
-        text = io.StringIO()
-        writer = csv.writer(text, lineterminator="\n")
-        recalls = [f"recall_at_{threshold:g}" for threshold in THRESHOLDS]
-        writer.writerow(["source", "size", "boxes", "objects", *recalls, "average_recall"])
+        rows = []
         for row in self.rows():
             scores = [*row.recall, row.average_recall]
-            shown = ["" if score is None else f"{score:.6f}" for score in scores]
-            writer.writerow([row.source, row.size, row.boxes, row.objects, *shown])
-        return text.getvalue()
+            shown = [score if score is None else f"{score:.6f}" for score in scores]
+            rows.append([row.source, row.size, row.boxes, row.objects, *shown])
+        write_csv(path, ["source", "size", "boxes", "objects", *_RECALLS, "average_recall"], rows)
 
 
 def _number(value: np.float64) -> float | None:
@@ -250,9 +237,8 @@ def _number(value: np.float64) -> float | None:
 class _Measurement:
     """Compares one photo after another; goes to each process once."""
 
+    data: DataSet
     split: Split
-    instances: Mapping[str, Path]
-    background: int | None
     sources: Mapping[str, ProposalSource]
     counts: tuple[int, ...]
     min_area: int
@@ -269,17 +255,16 @@ class _Measurement:
             UpscoreError: a source cannot work, on no photo at all.
         """
         pair = self.split.pairs[index]
-        path = self.instances.get(pair.name)
+        path = self.data.instances.get(pair.name)
         try:
             sample = self.split.read(index)
             instances = None
             if path is not None:
                 instances = read_instances(path, sample.labels, max_pixels=self.split.max_pixels)
-            every = GroundTruth().objects(
-                sample.labels, instances, void=VOID, background=self.background
-            )
+            background = self.data.labels.background
+            every = GroundTruth().objects(sample.labels, instances, background=background)
         except UpscoreError as error:
-            text = _in_a_line(error)
+            text = " ".join(str(error).split())
             named = any(str(file) in text for file in (pair.image, pair.mask, path))
             return Failure(index, pair.name, text if named else f"{pair.image}: {text}")
         objects = tuple(item for item in every if item.area >= self.min_area)
@@ -287,29 +272,21 @@ class _Measurement:
         result = PhotoRecall(pair.name, objects, left_out, {}, {}, {})
         if not objects:
             return result
-        for name in self.sources:
+        truth = np.array([item.box for item in objects], np.float32)
+        for name, source in self.sources.items():
+            begin = time.perf_counter()
             try:
-                self._ask(name, sample, result)
+                found = source(sample.image, name=sample.name).top(max(self.counts))
             except DataError as error:
                 raise DataError(f"{name}: {error}") from error
             except (UpscoreError, MemoryError):
                 raise
-            except Exception as error:  # a source of someone else's may raise anything
+            except Exception as error:  # other people's sources may raise anything
                 raise DataError(f"{name}: {type(error).__name__}: {error}") from error
+            result.seconds[name] = time.perf_counter() - begin
+            result.num_boxes[name] = len(found)
+            result.overlaps[name] = best_overlaps(truth, found.boxes, self.counts)
         return result
-
-    def _ask(self, name: str, sample: Sample, result: PhotoRecall) -> None:
-        """Add what one source finds."""
-        begin = time.perf_counter()
-        found = self.sources[name](sample.image, name=sample.name).top(max(self.counts))
-        result.seconds[name] = time.perf_counter() - begin
-        result.num_boxes[name] = len(found)
-        truth = np.array([item.box for item in result.objects], np.float32)
-        result.overlaps[name] = best_overlaps(truth, found.boxes, self.counts)
-
-
-def _in_a_line(error: BaseException) -> str:
-    return " ".join(str(error).split()) or type(error).__name__
 
 
 def measure_recall(
@@ -319,7 +296,7 @@ def measure_recall(
     *,
     counts: Sequence[int] = COUNTS,
     min_area: int = MIN_AREA,
-    processes: int = 1,
+    workers: int | None = 1,
     progress: Callable[[int, int], None] | None = None,
 ) -> Recall:
     """Proposals of every photo of a split against its objects.
@@ -331,13 +308,13 @@ def measure_recall(
         sources: by the name that they get in the results.
         counts: numbers of boxes, each 1 or more.
         min_area: objects of fewer pixels are left out, and counted.
-        processes: with 1, all is done in this process; others are spawned, so a script needs
-            ``if __name__ == "__main__":``.
+        workers: processes of one core each; None for one a core. With more than 1 they are
+            spawned, so a script that calls this needs ``if __name__ == "__main__":``.
         progress: called with (done, of how many photos).
 
     Raises:
-        SettingsError: no source, no or bad counts, no such split, ``min_area`` or ``processes``
-            below 1.
+        SettingsError: no source, no or bad counts, no such split, ``min_area`` or ``workers`` below
+            1.
         DataError: a broken split, or no object in any photo.
         WorkError: every photo with objects failed, or a process died.
         UpscoreError: of a source that cannot work at all, such as MissingExtraError.
@@ -348,23 +325,14 @@ def measure_recall(
         raise SettingsError(f"counts are {tuple(counts)}; want one or more, each 1 or more boxes")
     if min_area < 1:
         raise SettingsError(f"min_area is {min_area}; allowed: 1 or more pixels")
-    if processes < 1:
-        raise SettingsError(f"processes is {processes}; allowed: 1 or more")
     part = data.split(split)
-    work = _Measurement(
-        part,
-        data.instances,
-        data.labels.background,
-        dict(sources),
-        tuple(sorted(set(counts))),
-        min_area,
-    )
+    work = _Measurement(data, part, dict(sources), tuple(sorted(set(counts))), min_area)
     outcomes = map_items(
         work,
         range(len(part)),
         name=work.name,
         doing="measure its boxes",
-        processes=min(processes, len(part)),
+        processes=num_processes(workers, len(part), worth=1),
         one_core=True,
     )
     measured: dict[int, PhotoRecall | Failure] = {}

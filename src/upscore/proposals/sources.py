@@ -5,8 +5,8 @@ The modules of the sources are imported when one is made.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -31,18 +31,9 @@ SOURCES = ("edge-boxes", "grid", "ground-truth", "file")
 MAX_BOXES = 2000
 """Boxes of a photo where nothing else is asked for."""
 
-_WRITE_BOXES = "python -m benchmarks.peers.write_boxes --data PATH --out boxes.parquet"
-
-REMOVED_SOURCES = {
-    "selective-search": f"{_WRITE_BOXES} --source selective-search",
-    "opencv-edge-boxes": f"{_WRITE_BOXES} --source opencv-edge-boxes",
-}
-"""OpenCV's sources, which are no part of upscore, and what writes their boxes to a file."""
-
-REMOVED_EDGES = {
-    "structured-forest": f"{_WRITE_BOXES} --edges structured-forest --model model.yml.gz",
-}
-"""The same of OpenCV's edge detector."""
+REMOVED_SOURCES = ("selective-search", "opencv-edge-boxes")
+REMOVED_EDGES = ("structured-forest",)
+"""OpenCV's, which scripts in ``benchmarks/peers`` write to files."""
 
 
 def make_edges(
@@ -71,7 +62,8 @@ def make_edges(
             require_weights(model)
         return LearnedEdges(model, device=device, precision=precision)
     if name in REMOVED_EDGES:
-        raise SettingsError(_removed(f"edges {name}", REMOVED_EDGES[name]))
+        options = f"--edges {name} --model model.yml.gz"
+        raise SettingsError(_removed_boxes(f"edges {name}", options))
     if name != "gradient":
         raise SettingsError(f"edges are {name!r}; allowed: {', '.join(EDGES)}")
     if model is not None:
@@ -109,11 +101,19 @@ def make_source(
         NotFoundError: no such model file.
     """
     if name in REMOVED_SOURCES:
-        raise SettingsError(_removed(f"source {name}", REMOVED_SOURCES[name]))
+        raise SettingsError(_removed_boxes(f"source {name}", f"--source {name}"))
     if name not in SOURCES:
         raise SettingsError(f"source is {name!r}; allowed: {', '.join(SOURCES)}")
     if name != "edge-boxes":
-        _refuse_options_of("edge-boxes", name, edges=edges, model=model, **parameters)
+        given = [f"--{parameter.replace('_', '-')}" for parameter in parameters]
+        if edges != "learned":
+            given.append(f"--edges {edges}")
+        if model is not None:
+            given.append("--model")
+        if given:
+            raise SettingsError(
+                f"{given[0]} is for --source edge-boxes, not for {name}; leave it out"
+            )
     if name != "file" and file is not None:
         raise SettingsError(f"--file is for --source file, not for {name}; leave it out")
     if name == "edge-boxes":
@@ -133,7 +133,7 @@ def make_source(
         return FromFile(file, max_boxes=max_boxes)
     if data is None:
         raise SettingsError("boxes of the ground truth need a data set to take them from")
-    return true_boxes(data, max_boxes=max_boxes)
+    return TrueBoxes(data, max_boxes)
 
 
 def parse_source(
@@ -198,49 +198,55 @@ def _numbers(text: str, assignments: list[str]) -> dict[str, Any]:
     return numbers
 
 
-def _refuse_options_of(
-    owner: str, name: str, *, edges: str, model: Path | None, **parameters: Any
-) -> None:
-    given = [f"--{parameter.replace('_', '-')}" for parameter in parameters]
-    if edges != "learned":
-        given.append(f"--edges {edges}")
-    if model is not None:
-        given.append("--model")
-    if given:
-        raise SettingsError(f"{given[0]} is for --source {owner}, not for {name}; leave it out")
-
-
-def _removed(what: str, command: str) -> str:
+def removed(what: str, results: str, command: str, use: str) -> str:
+    """The message for what was OpenCV's: which script writes its results, and how to use them."""
     return (
-        f"{what}: OpenCV's, which is no part of upscore any more. Write its boxes to a file with "
-        f"the script in upscore's repository, `{command}`, then take them with --source file "
-        "--file boxes.parquet"
+        f"{what}: OpenCV's, which is no part of upscore any more. Write its {results} with the "
+        f"script in upscore's repository, `python -m benchmarks.peers.{command}`, then {use}"
+    )
+
+
+def _removed_boxes(what: str, options: str) -> str:
+    command = f"write_boxes --data PATH --out boxes.parquet {options}"
+    return removed(
+        what, "boxes to a file", command, "take them with --source file --file boxes.parquet"
     )
 
 
 @dataclass(frozen=True)
 class TrueBoxes:
-    """Boxes of the masks that belong to the photos of a data set, found by the photo's name.
+    """Boxes of the masks of a data set, found by the photo's name; "background" is no object."""
 
-    Attributes:
-        places: split and index of every name.
-        fingerprint: of the data set, as the boxes depend on its masks.
-    """
-
-    truth: GroundTruth
-    splits: tuple[Split, ...]
-    places: Mapping[str, tuple[int, int]] = field(repr=False)
-    instances: Mapping[str, Path] = field(repr=False)
-    background: int | None
+    data: DataSet
     max_boxes: int
-    fingerprint: str
 
     def settings(self) -> JSONObject:
+        """With the data set's fingerprint, as the boxes depend on its masks."""
         return {
-            **self.truth.settings(),
-            "background": self.background,
+            **self._truth.settings(),
+            "background": self.data.labels.background,
             "max_boxes": self.max_boxes,
-            "data": self.fingerprint,
+            "data": self.data.fingerprint(),
+        }
+
+    @cached_property
+    def _truth(self) -> GroundTruth:
+        from upscore.proposals.ground_truth import GroundTruth
+
+        return GroundTruth()
+
+    @cached_property
+    def _places(self) -> dict[str, tuple[Split, int]]:
+        """Split and index of every photo, whether its files are there or not."""
+        from upscore.data import Split
+
+        data = self.data
+        splits = [
+            Split(name, pairs, data.labels, data.table, data.max_pixels)
+            for name, pairs in data.splits.items()
+        ]
+        return {
+            pair.name: (split, index) for split in splits for index, pair in enumerate(split.pairs)
         }
 
     def __call__(self, image: RGBImage, *, name: str = "") -> Proposals:
@@ -251,43 +257,21 @@ class TrueBoxes:
         """
         from upscore.data.masks import read_instances
 
-        if name not in self.places:
+        if name not in self._places:
             raise DataError(f"no photo {name!r} in the data set that the boxes are taken from")
-        number, index = self.places[name]
-        split = self.splits[number]
+        split, index = self._places[name]
         labels = split.read_labels(index)
         if labels.shape != image.shape[:2]:
             raise DataError(
                 f"{split.pairs[index].mask}: mask is {labels.shape[1]}x{labels.shape[0]}, its "
                 f"photo {image.shape[1]}x{image.shape[0]}; they must be equal"
             )
-        path = self.instances.get(name)
+        path = self.data.instances.get(name)
         instances = None
         if path is not None:
             instances = read_instances(path, labels, max_pixels=split.max_pixels)
-        found = self.truth.from_masks(labels, instances, background=self.background)
+        found = self._truth.from_masks(labels, instances, background=self.data.labels.background)
         return found.top(self.max_boxes)
-
-
-def true_boxes(data: DataSet, *, max_boxes: int = MAX_BOXES) -> ProposalSource:
-    """Boxes of the masks of all splits of a data set; the class "background" is no object."""
-    from upscore.data import Split
-    from upscore.proposals.ground_truth import GroundTruth
-
-    splits: list[Split] = []
-    places: dict[str, tuple[int, int]] = {}
-    for number, (title, pairs) in enumerate(data.splits.items()):
-        splits.append(Split(title, pairs, data.labels, data.table, data.max_pixels))
-        places |= {pair.name: (number, index) for index, pair in enumerate(pairs)}
-    return TrueBoxes(
-        GroundTruth(),
-        tuple(splits),
-        places,
-        dict(data.instances),
-        data.labels.background,
-        max_boxes,
-        data.fingerprint(),
-    )
 
 
 def photos_of(data: DataSet, split: str | None) -> list[Pair]:

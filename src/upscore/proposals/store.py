@@ -148,18 +148,15 @@ class ProposalStore:
             SettingsError: made with other settings; the message lists what differs.
         """
         store = cls(Path(path))
-        if settings is not None:
-            store.require_settings(settings)
-        return store
-
-    def require_settings(self, settings: Mapping[str, Any]) -> None:
-        """Refuse boxes of other settings. Raises SettingsError that lists what differs."""
-        differences = settings_differences(self.settings, plain_settings(settings))
+        if settings is None:
+            return store
+        differences = settings_differences(store.settings, plain_settings(settings))
         if differences:
             raise SettingsError(
-                f"{self.path}: made with other settings: {'; '.join(differences)}. Take those, or "
+                f"{store.path}: made with other settings: {'; '.join(differences)}. Take those, or "
                 "make another store with `upscore proposals make`"
             )
+        return store
 
     def require_photos(self, names: Iterable[str]) -> None:
         """Refuse a store that lacks some of the photos, as one of another data set does.
@@ -278,14 +275,13 @@ def _about(file: pq.ParquetFile, path: Path) -> dict[str, Any]:
         about = json.loads(stored)
     except ValueError as error:
         raise DataError(_damaged(path, error)) from error
+    good = file.schema_arrow.equals(_SCHEMA)
     if isinstance(about, dict):
         refuse_newer(path, about, FORMAT_VERSION)
-    good = isinstance(about, dict) and all(
-        isinstance(about.get(key), dict) for key in ("settings", "data")
-    )
-    if not good or not file.schema_arrow.equals(_SCHEMA):
+        good &= all(isinstance(about.get(key), dict) for key in ("settings", "data"))
+    if not good or not isinstance(about, dict):
         raise DataError(_damaged(path, "columns or metadata are not those of a store"))
-    return dict(about)
+    return about
 
 
 def _damaged(path: Path, reason: object) -> str:
@@ -348,16 +344,16 @@ class StoreWriter:
         if not self._rows:
             return
         photos = [photo for photo, _ in self._rows]
-        arrays = [
-            pa.array([photo.name for photo in photos], pa.string()),
-            pa.array([photo.key for photo in photos], pa.string()),
-            pa.array([photo.size[0] for photo in photos], pa.int32()),
-            pa.array([photo.size[1] for photo in photos], pa.int32()),
-            pa.array([photo.num_boxes for photo in photos], pa.int32()),
-            _lists([proposals.boxes.ravel() for _, proposals in self._rows]),
-            _lists([proposals.scores for _, proposals in self._rows]),
-        ]
-        table = pa.Table.from_arrays(arrays, schema=_SCHEMA)
+        columns = {
+            "name": [photo.name for photo in photos],
+            "key": [photo.key for photo in photos],
+            "height": [photo.size[0] for photo in photos],
+            "width": [photo.size[1] for photo in photos],
+            "count": [photo.num_boxes for photo in photos],
+            "boxes": _lists([proposals.boxes.ravel() for _, proposals in self._rows]),
+            "scores": _lists([proposals.scores for _, proposals in self._rows]),
+        }
+        table = pa.table(columns, schema=_SCHEMA)
         self._writer.write_table(table, row_group_size=len(photos))
         self._rows.clear()
         self._boxes = 0

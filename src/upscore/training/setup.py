@@ -22,7 +22,7 @@ from upscore.core.runtime import (
     describe_start,
     select_runtime,
 )
-from upscore.core.settings import build, load_yaml
+from upscore.core.settings import Settings, build, load_yaml
 from upscore.data import DataSet, Split, open_dataset
 from upscore.data.stats import class_frequencies
 from upscore.errors import RunError, SettingsError
@@ -429,22 +429,26 @@ def _check_same_run(run: RunFolder, recipe: Recipe, dataset: DataSet) -> None:
 
 
 def _check_same_settings(run: RunFolder, recipe: Recipe, dataset: DataSet) -> None:
-    kept = build(Recipe, load_yaml(run.recipe), str(run.recipe))
-    different = setting_differences(
-        kept.model_dump(mode="json", by_alias=True), recipe.model_dump(mode="json", by_alias=True)
-    )
-    if different:
-        raise RunError(
-            f"{run.path}: was begun with other settings; a resumed run keeps its own, which "
-            f"`upscore train {run.recipe} --resume` with the same --data and --out takes. "
-            "Different: " + "; ".join(different)
-        )
+    require_same_settings(run, recipe, command=f"upscore train {run.recipe} --resume")
     manifest = run.read_manifest()
     trained_on = manifest.get("data", {}).get("fingerprint")
     if trained_on != dataset.fingerprint():
         raise RunError(
             f"{run.path}: was begun on another data set ({manifest.get('data', {}).get('path')}, "
             f"fingerprint {trained_on}) than {dataset.root} (fingerprint {dataset.fingerprint()})"
+        )
+
+
+def require_same_settings(run: RunFolder, given: Settings, *, command: str) -> None:
+    """Raise RunError that lists the settings of a run that differ from ``given``."""
+    kept = build(type(given), load_yaml(run.recipe), str(run.recipe))
+    different = setting_differences(
+        kept.model_dump(mode="json", by_alias=True), given.model_dump(mode="json", by_alias=True)
+    )
+    if different:
+        raise RunError(
+            f"{run.path}: was begun with other settings; a resumed run keeps its own, which "
+            f"`{command}` with the same --data and --out takes. Different: {'; '.join(different)}"
         )
 
 

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import dataclass
-from importlib import resources
 from itertools import count
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import torch
 import yaml
@@ -20,18 +19,15 @@ from torch.nn import functional as F
 from upscore.core.files import make_folder, write_text
 from upscore.core.parallel.prefetch import prefetch
 from upscore.core.run_folder import RunFolder
-from upscore.core.runtime import DeviceName, Precision, describe_start, select_runtime
+from upscore.core.runtime import DeviceName, Precision, describe_start
 from upscore.core.settings import Settings, build, load_yaml, set_dotted
-from upscore.data.formats.bsds import find_bsds
-from upscore.edges.network import EdgeNetwork
 from upscore.edges.samples import EdgeSamples, EdgeViews
-from upscore.edges.weight_files import save_edge_network
-from upscore.errors import RunError, SettingsError
+from upscore.edges.weight_files import save_edge_network, shipped_edge_weights
+from upscore.errors import RunError
 from upscore.training.optim import OptimSettings, ScheduleSettings
 from upscore.training.recipe import BudgetSettings
 from upscore.training.sample_stream import Batch
-from upscore.training.setup import is_finished, launch
-from upscore.training.trainer import Outcome, Status, Training
+from upscore.training.setup import is_finished, require_same_settings
 
 WEIGHTS = "model.safetensors"
 """File in the run folder."""
@@ -85,12 +81,8 @@ def load_edge_recipe(path: Path | None, assignments: tuple[str, ...] = ()) -> Ed
         NotFoundError: a file that is not there.
         SettingsError: wrong settings, all of them listed.
     """
-    if path is None:
-        shipped = resources.files("upscore") / "edges" / "weights" / "learned-edges.yaml"
-        content: dict[str, Any] = yaml.safe_load(shipped.read_text("utf-8"))
-        source = "the shipped recipe of edges"
-    else:
-        content, source = load_yaml(path), str(path)
+    source = "the shipped recipe of edges" if path is None else str(path)
+    content = load_yaml(path or shipped_edge_weights().with_suffix(".yaml"))
     for assignment in assignments:
         set_dotted(content, assignment)
     return build(EdgeRecipe, content, source)
@@ -165,48 +157,8 @@ class EdgeBatches:
         return Batch(photos, targets, tuple(self.names(iteration)))
 
 
-def train_edge_network(
-    recipe: EdgeRecipe,
-    *,
-    data: Path,
-    out: Path,
-    resume: bool = False,
-    show: Callable[[Status], None] = lambda _: None,
-) -> Outcome:
-    """Train into the run folder ``out``; see :func:`upscore.workflows.edges.train_edges`."""
-    runtime = select_runtime(recipe.device, recipe.precision)
-    splits = find_bsds(data)
-    missing = [name for name in recipe.splits if name not in splits]
-    if missing:
-        raise SettingsError(
-            f"{data}: no split {', '.join(missing)}; there are {', '.join(splits)} "
-            "(choose with --set 'splits=[train]')"
-        )
-    images = [image for name in recipe.splits for image in splits[name]]
-    run = RunFolder(out)
-    _prepare_folder(run, recipe, resume=resume, names=[image.name for image in images])
-    samples = EdgeSamples(
-        images,
-        recipe.views,
-        deviation=recipe.deviation,
-        anyone=recipe.anyone,
-        seed=recipe.seed,
-    )
-    torch.manual_seed(recipe.seed)
-    return Training(
-        recipe,
-        run=run,
-        fabric=launch(runtime),
-        model=EdgeNetwork(),
-        task=EdgeTask(recipe.boost, recipe.sides),
-        source=EdgeBatches(samples, recipe.batch, recipe.workers),
-        model_folder=run.path,
-        show=show,
-    ).fit()
-
-
-def _prepare_folder(run: RunFolder, recipe: EdgeRecipe, *, resume: bool, names: list[str]) -> None:
-    """Begin the folder, or check that its run is this one and not finished."""
+def prepare_run(run: RunFolder, recipe: EdgeRecipe, *, resume: bool, names: list[str]) -> None:
+    """Begin the run folder, or check that its run is this one and not finished."""
     if not run.is_begun(resume=resume):
         make_folder(run.path)
         write_text(run.recipe, recipe.to_yaml())
@@ -215,11 +167,8 @@ def _prepare_folder(run: RunFolder, recipe: EdgeRecipe, *, resume: bool, names: 
         )
         return
     manifest = RunFolder.open(run.path).read_manifest()
-    if build(EdgeRecipe, load_yaml(run.recipe), str(run.recipe)) != recipe:
-        raise RunError(
-            f"{run.path}: was begun with other settings (see {run.recipe}); resume with the same, "
-            "or choose another --out"
-        )
+    command = f"upscore edges train --recipe {run.recipe} --resume"
+    require_same_settings(run, recipe, command=command)
     if manifest.get("photos") != names:
         raise RunError(f"{run.path}: was begun on other photos; choose another --out")
     if is_finished(run):

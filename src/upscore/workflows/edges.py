@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
+
+import torch
 
 from upscore.core.failures import Failure, first_line
 from upscore.core.files import make_folder
 from upscore.core.progress import OnProgress, count_items, ignore_progress
-from upscore.core.runtime import describe_start, installed_version
+from upscore.core.run_folder import RunFolder
+from upscore.core.runtime import describe_start, installed_version, select_runtime
 from upscore.data.formats.bsds import BSDSImage, find_bsds
 from upscore.edges.benchmark.files import (
     edge_scores_to_dict,
@@ -21,12 +24,22 @@ from upscore.edges.benchmark.files import (
 )
 from upscore.edges.benchmark.score import EdgeScores, Item, Strength
 from upscore.edges.benchmark.score import evaluate_edges as score_edges
+from upscore.edges.network import EdgeNetwork
+from upscore.edges.samples import EdgeSamples
 from upscore.errors import DataError, NotFoundError, SettingsError, UpscoreError
-from upscore.proposals.sources import EDGES, REMOVED_EDGES, make_edges
+from upscore.proposals.sources import EDGES, REMOVED_EDGES, make_edges, removed
 from upscore.report.figures.edges import edge_figure
 from upscore.report.figures.scores import write_png
 from upscore.training.progress import report_status
-from upscore.workflows.edge_training import EdgeRecipe, train_edge_network
+from upscore.training.setup import launch
+from upscore.training.trainer import Training
+from upscore.workflows.edge_training import (
+    WEIGHTS,
+    EdgeBatches,
+    EdgeRecipe,
+    EdgeTask,
+    prepare_run,
+)
 
 StrengthOf = Callable[[BSDSImage], Strength]
 """Makes or reads the edge map of an image."""
@@ -49,12 +62,7 @@ class TrainedEdges:
     weights: Path
 
     def to_dict(self) -> dict[str, Any]:
-        return {
-            "iteration": self.iteration,
-            "seconds": round(self.seconds, 2),
-            "interrupted": self.interrupted,
-            "weights": str(self.weights),
-        }
+        return asdict(self) | {"seconds": round(self.seconds, 2), "weights": str(self.weights)}
 
 
 def train_edges(
@@ -79,12 +87,36 @@ def train_edges(
         RunError: ``out`` holds another run than this.
         WorkError: the loss is not finite.
     """
-    outcome = train_edge_network(
-        recipe, data=data, out=out, resume=resume, show=report_status(on_progress)
+    runtime = select_runtime(recipe.device, recipe.precision)
+    splits = find_bsds(data)
+    missing = [name for name in recipe.splits if name not in splits]
+    if missing:
+        raise SettingsError(
+            f"{data}: no split {', '.join(missing)}; there are {', '.join(splits)} "
+            "(choose with --set 'splits=[train]')"
+        )
+    images = [image for name in recipe.splits for image in splits[name]]
+    run = RunFolder(out)
+    prepare_run(run, recipe, resume=resume, names=[image.name for image in images])
+    samples = EdgeSamples(
+        images,
+        recipe.views,
+        deviation=recipe.deviation,
+        anyone=recipe.anyone,
+        seed=recipe.seed,
     )
-    return TrainedEdges(
-        outcome.iteration, outcome.seconds, outcome.interrupted, out / "model.safetensors"
-    )
+    torch.manual_seed(recipe.seed)
+    outcome = Training(
+        recipe,
+        run=run,
+        fabric=launch(runtime),
+        model=EdgeNetwork(),
+        task=EdgeTask(recipe.boost, recipe.sides),
+        source=EdgeBatches(samples, recipe.batch, recipe.workers),
+        model_folder=run.path,
+        show=report_status(on_progress),
+    ).fit()
+    return TrainedEdges(outcome.iteration, outcome.seconds, outcome.interrupted, out / WEIGHTS)
 
 
 @dataclass(frozen=True)
@@ -103,7 +135,7 @@ class EvaluatedEdges:
     out: Path | None
 
     def to_dict(self) -> dict[str, Any]:
-        return edge_scores_to_dict(self.scores, about=self.about)
+        return edge_scores_to_dict(self.scores, self.about)
 
 
 def evaluate_edges(
@@ -135,10 +167,6 @@ def evaluate_edges(
         OutputError: cannot write.
         WorkError: a process died.
     """
-    if thresholds < 1:
-        raise SettingsError(f"--thresholds is {thresholds}; allowed: 1 or more")
-    if workers < 1:
-        raise SettingsError(f"--workers is {workers}; allowed: 1 or more")
     splits = find_bsds(data)
     if split not in splits:
         raise SettingsError(f"{data}: no split {split!r}; it has {', '.join(splits)}")
@@ -164,7 +192,7 @@ def evaluate_edges(
     )
     about["seconds"] = round(time.perf_counter() - begin, 2)
     if out is not None:
-        write_edge_scores(scores, out, about=about)
+        write_edge_scores(scores, out, about)
         name = edges if edges in EDGES else Path(edges).resolve().name
         write_png(out / "precision_recall.png", edge_figure({name: scores}))
     return EvaluatedEdges(scores, about, out)
@@ -204,11 +232,9 @@ def _folder(
     folder = Path(edges)
     if not folder.is_dir():
         if edges in REMOVED_EDGES:
+            command = "write_edges --model model.yml.gz --images DIR --out maps"
             raise SettingsError(
-                f"--edges {edges}: OpenCV's, which is no part of upscore any more. Write its edge "
-                "maps to a folder with the script in upscore's repository, `python -m "
-                "benchmarks.peers.write_edges --model model.yml.gz --images DIR --out maps`, then "
-                "give --edges maps"
+                removed(f"--edges {edges}", "edge maps to a folder", command, "give --edges maps")
             )
         raise SettingsError(
             f"--edges {edges}: no such detector and no such folder; allowed: "

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from upscore.core.files import make_folder, write_json, write_text
+from upscore.core.files import make_folder, write_json
 from upscore.core.images import read_image
 from upscore.core.labels import RGBImage
 from upscore.core.limits import MAX_PIXELS
-from upscore.core.parallel.processes import num_cores
 from upscore.core.progress import OnProgress, count_items, ignore_progress
 from upscore.core.runtime import describe_start, installed_version
 from upscore.data import DataSet, open_dataset
@@ -44,11 +43,8 @@ class MadeProposals:
     def to_dict(self) -> dict[str, Any]:
         return {
             "path": str(self.path),
-            "photos": self.summary.photos,
-            "boxes": self.summary.boxes,
-            "computed": self.summary.computed,
+            **asdict(self.summary),
             "seconds": round(self.summary.seconds, 2),
-            "file_bytes": self.summary.file_bytes,
             "failures": [message for _, message in self.summary.failures],
         }
 
@@ -142,8 +138,6 @@ def measure_recall(
         OutputError: cannot write.
         WorkError: every photo with objects failed, or a process died.
     """
-    if workers is not None and workers < 1:
-        raise SettingsError(f"--workers is {workers}; allowed: 1 or more")
     if not counts or min(counts) < 1:
         raise SettingsError(
             f"--counts are {tuple(counts)}; want one or more numbers of 1 or more boxes"
@@ -164,14 +158,14 @@ def measure_recall(
         chosen,
         counts=counts,
         min_area=min_area,
-        processes=workers or num_cores(),
+        workers=workers,
         progress=count_items(on_progress, "finding objects"),
     )
     about["data"] = {"path": str(data), "split": split, "fingerprint": dataset.fingerprint()}
     measured = MeasuredRecall(result, about, out)
     if out is not None:
         write_json(out / "recall.json", measured.to_dict())
-        write_text(out / "recall.csv", result.to_csv())
+        result.write_csv(out / "recall.csv")
         write_png(out / "recall.png", recall_figure(result))
     return measured
 
@@ -196,7 +190,7 @@ class ShownProposals:
     found: int
 
     def to_dict(self) -> dict[str, Any]:
-        return {"path": str(self.path), "shown": self.shown, "found": self.found}
+        return asdict(self) | {"path": str(self.path)}
 
 
 def show_proposals(

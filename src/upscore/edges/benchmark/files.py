@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict
+from dataclasses import asdict, astuple
 from pathlib import Path
 from typing import Any
 
@@ -84,9 +84,7 @@ def _scaled(values: npt.NDArray[Any]) -> Strength:
     return strength
 
 
-def edge_scores_to_dict(
-    scores: EdgeScores, *, about: Mapping[str, Any] | None = None
-) -> dict[str, Any]:
+def edge_scores_to_dict(scores: EdgeScores, about: Mapping[str, Any]) -> dict[str, Any]:
     """The content of scores.json: JSON values.
 
     Args:
@@ -110,31 +108,22 @@ def edge_scores_to_dict(
         },
         "images": [{"name": image.name, **asdict(image.best)} for image in scores.images],
         "failures": [asdict(failure) for failure in scores.failures],
-        "about": dict(about or {}),
+        "about": dict(about),
     }
 
 
-def write_edge_scores(
-    scores: EdgeScores, folder: Path, *, about: Mapping[str, Any] | None = None
-) -> None:
+def write_edge_scores(scores: EdgeScores, folder: Path, about: Mapping[str, Any]) -> None:
     """Write scores.json, images.csv and curve.csv into ``folder``.
-
-    Args:
-        about: as of :func:`edge_scores_to_dict`.
 
     Raises:
         OutputError: the folder cannot be written.
     """
-    write_json(folder / "scores.json", edge_scores_to_dict(scores, about=about))
+    write_json(folder / "scores.json", edge_scores_to_dict(scores, about))
     write_csv(
         folder / "images.csv",
         ("name", "f", "threshold", "precision", "recall"),
-        (
-            (image.name, image.best.f, image.best.threshold, image.best.precision,
-             image.best.recall)
-            for image in scores.images
-        ),
-    )  # fmt: skip
+        ((image.name, *astuple(image.best)) for image in scores.images),
+    )
     columns = (scores.thresholds, scores.precision, scores.recall, scores.counts.f)
     write_csv(
         folder / "curve.csv",

@@ -15,7 +15,7 @@ compare with it, but starts again at each threshold and takes hours where this t
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -35,8 +35,7 @@ LEFT_OVER = 100
 _FAR = np.int32(2**31 - 1)
 
 
-@dataclass(frozen=True)
-class Near:
+class Near(NamedTuple):
     """For each pixel of one map the pixels of another that lie near enough.
 
     ``others[starts[i] : starts[i + 1]]`` are those near pixel i, and ``costs`` how far they are.
@@ -45,6 +44,41 @@ class Near:
     starts: Ints
     others: Ints
     costs: Ints
+
+
+class Side(NamedTuple):
+    """The pixels of one of the two maps, as the algorithm sees them.
+
+    Attributes:
+        near: the pixels of the other map that each of these may be paired with.
+        taking_part: bool (N,).
+        prices: int32 (N,), see below.
+        partners: int32 (N,): the pixel of the other map that each is paired with; -1 for none.
+        left_over: what one without a partner costs.
+    """
+
+    near: Near
+    taking_part: Flags
+    prices: Ints
+    partners: Ints
+    left_over: np.int32
+
+    @classmethod
+    def begin(cls, near: Near, left_over: int, *, taking_part: bool) -> Side:
+        """Without any pair."""
+        num = len(near.starts) - 1
+        flags = np.full(num, taking_part)
+        prices, partners = np.zeros(num, np.int32), np.full(num, -1, np.int32)
+        return cls(near, flags, prices, partners, np.int32(left_over))
+
+
+class Scratch(NamedTuple):
+    """Memory that :func:`_settle` works in; ``distances`` are all _FAR before and after."""
+
+    distances: Ints
+    came_from: Ints
+    touched: Ints
+    heap: Places
 
 
 class Matching:
@@ -58,16 +92,12 @@ class Matching:
     """
 
     def __init__(self, places: Places, truth: Flags, distance: float) -> None:
-        self.near = _near_pixels(places, truth, distance)
-        num, columns = len(places), int(np.count_nonzero(truth))
-        self.back = Near(*_turned(*_arrays(self.near), columns))
-        self.left_over = round(UNIT * LEFT_OVER * distance)
-        self.partners: Ints = np.full(num, -1, np.int32)
+        near = _near_pixels(places, truth, distance)
+        back = _turned(near, int(np.count_nonzero(truth)))
+        self.rows = Side.begin(near, round(UNIT * LEFT_OVER * distance), taking_part=False)
+        self.columns = Side.begin(back, 0, taking_part=True)
+        self.partners = self.rows.partners
         """(N,): the true pixel of each edge pixel; -1 for none, and for those not in the map."""
-        self._of_columns = np.full(columns, -1, np.int32)
-        self._taking_part = np.zeros(num, np.bool_)
-        self._prices = np.zeros(num, np.int32)
-        self._column_prices = np.zeros(columns, np.int32)
 
     def update(self, rows: Ints) -> Flags:
         """Let the edge pixels ``rows``, and no others, take part.
@@ -78,22 +108,8 @@ class Matching:
         Returns:
             bool (n,): which of them have a partner.
         """
-        _update(
-            rows,
-            *_arrays(self.near),
-            *_arrays(self.back),
-            self._taking_part,
-            self._prices,
-            self.partners,
-            np.int32(self.left_over),
-            self._column_prices,
-            self._of_columns,
-        )
+        _update(rows, self.rows, self.columns)
         return self.partners[rows] >= 0
-
-
-def _arrays(near: Near) -> tuple[Ints, Ints, Ints]:
-    return near.starts, near.others, near.costs
 
 
 def _near_pixels(places: Places, truth: Flags, distance: float) -> Near:
@@ -101,21 +117,18 @@ def _near_pixels(places: Places, truth: Flags, distance: float) -> Near:
     rows, columns = np.mgrid[-reach : reach + 1, -reach : reach + 1].reshape(2, -1)
     squares = rows**2 + columns**2
     inside = squares <= distance**2
-    height, width = truth.shape
+    numbers = np.full(truth.shape, -1, np.int32)
+    numbers[truth] = np.arange(np.count_nonzero(truth), dtype=np.int32)
+    numbers = np.pad(numbers, reach, constant_values=-1)
+    width = truth.shape[1]
     wide = width + 2 * reach
-    numbers = np.full((height + 2 * reach, wide), -1, np.int32)
-    numbers[reach : reach + height, reach : reach + width][truth] = np.arange(
-        np.count_nonzero(truth), dtype=np.int32
-    )
     ringed = (places // width + reach) * wide + places % width + reach
     costs = np.rint(UNIT * np.sqrt(squares[inside])).astype(np.int32)
-    return Near(*_look_around(ringed, numbers.reshape(-1), (rows * wide + columns)[inside], costs))
+    return _look_around(ringed, numbers.reshape(-1), (rows * wide + columns)[inside], costs)
 
 
 @jit
-def _look_around(
-    places: Places, numbers: Ints, steps: Places, costs: Ints
-) -> tuple[Ints, Ints, Ints]:
+def _look_around(places: Places, numbers: Ints, steps: Places, costs: Ints) -> Near:
     starts = np.zeros(len(places) + 1, np.int32)
     for i in range(len(places)):
         count = 0
@@ -133,12 +146,13 @@ def _look_around(
                 others[at] = number
                 found_costs[at] = costs[j]
                 at += 1
-    return starts, others, found_costs
+    return Near(starts, others, found_costs)
 
 
 @jit
-def _turned(starts: Ints, others: Ints, costs: Ints, num: int) -> tuple[Ints, Ints, Ints]:
+def _turned(near: Near, num: int) -> Near:
     """The same pairs by the other pixel, of which there are ``num``."""
+    starts, others, costs = near
     turned = np.zeros(num + 1, np.int32)
     for k in range(len(others)):
         turned[others[k] + 1] += 1
@@ -153,7 +167,7 @@ def _turned(starts: Ints, others: Ints, costs: Ints, num: int) -> tuple[Ints, In
             back[place] = i
             back_costs[place] = costs[k]
             at[others[k]] += 1
-    return turned, back, back_costs
+    return Near(turned, back, back_costs)
 
 
 # Prices: price(row) + price(column) <= cost of every pair, with equality for those matched. A row's
@@ -163,89 +177,56 @@ def _turned(starts: Ints, others: Ints, costs: Ints, num: int) -> tuple[Ints, In
 
 
 @jit
-def _update(
-    rows: Ints,
-    starts: Ints,
-    others: Ints,
-    costs: Ints,
-    back_starts: Ints,
-    back_others: Ints,
-    back_costs: Ints,
-    taking_part: Flags,
-    prices: Ints,
-    partners: Ints,
-    left_over: np.int32,
-    column_prices: Ints,
-    of_columns: Ints,
-) -> None:
-    num, num_columns = len(taking_part), len(of_columns)
-    most = max(num, num_columns)
-    distances = np.full(most, _FAR, np.int32)
-    came_from = np.empty(most, np.int32)
-    touched = np.empty(most, np.int32)
-    heap = np.empty(len(others) + 1, np.int64)
-    all_columns = np.ones(num_columns, np.bool_)
+def _update(rows: Ints, own: Side, columns: Side) -> None:
+    num = len(own.partners)
+    most = max(num, len(columns.partners))
+    scratch = Scratch(
+        np.full(most, _FAR, np.int32),
+        np.empty(most, np.int32),
+        np.empty(most, np.int32),
+        np.empty(len(own.near.others) + 1, np.int64),
+    )
     wanted = np.zeros(num, np.bool_)
     for k in range(len(rows)):
         wanted[rows[k]] = True
 
     for row in range(num):
-        if not taking_part[row] or wanted[row]:
+        if not own.taking_part[row] or wanted[row]:
             continue
-        taking_part[row] = False
-        column = partners[row]
+        own.taking_part[row] = False
+        column = own.partners[row]
         if column < 0:
             continue
-        partners[row] = -1
-        of_columns[column] = -1
-        if column_prices[column] < 0:  # it was in demand: others may want it
-            _settle(
-                column, back_starts, back_others, back_costs,
-                column_prices, of_columns, np.int32(0),
-                taking_part, prices, partners,
-                distances, came_from, touched, heap,
-            )  # fmt: skip
+        own.partners[row] = -1
+        columns.partners[column] = -1
+        if columns.prices[column] < 0:  # it was in demand: others may want it
+            _settle(column, columns, own, scratch)
 
     for k in range(len(rows)):
         row = rows[k]
-        if taking_part[row]:
+        if own.taking_part[row]:
             continue
-        taking_part[row] = True
-        price = left_over
-        for place in range(starts[row], starts[row + 1]):
-            price = min(price, costs[place] - column_prices[others[place]])
-        prices[row] = price
-        _settle(
-            row, starts, others, costs,
-            prices, partners, left_over,
-            all_columns, column_prices, of_columns,
-            distances, came_from, touched, heap,
-        )  # fmt: skip
+        own.taking_part[row] = True
+        price = own.left_over
+        for place in range(own.near.starts[row], own.near.starts[row + 1]):
+            price = min(price, own.near.costs[place] - columns.prices[own.near.others[place]])
+        own.prices[row] = price
+        _settle(row, own, columns, scratch)
 
 
 @jit
-def _settle(
-    root: int,
-    starts: Ints,
-    others: Ints,
-    costs: Ints,
-    prices: Ints,
-    partners: Ints,
-    limit: np.int32,
-    taking_part: Flags,
-    other_prices: Ints,
-    other_partners: Ints,
-    distances: Ints,
-    came_from: Ints,
-    touched: Ints,
-    heap: Places,
-) -> None:
+def _settle(root: int, own: Side, other_side: Side, scratch: Scratch) -> None:
     """Give ``root``, a pixel without partner whose price is within bounds, its due.
 
     Along the cheapest chain from it, over a pixel of the other side and its partner and so on: to a
     free pixel of the other side, or to a partner that is left over instead. Dijkstra's algorithm
-    over what is missing to equality. ``distances`` are all _FAR before and after.
+    over what is missing to equality.
     """
+    starts, others, costs = own.near
+    prices, partners, limit = own.prices, own.partners, own.left_over
+    taking_part = other_side.taking_part
+    other_prices, other_partners = other_side.prices, other_side.partners
+    distances, came_from, touched, heap = scratch
     best = limit - prices[root]  # when it is left over itself
     left, goal = root, -1
     num_touched, size = 0, 0

@@ -48,20 +48,14 @@ class EdgeCounts:
 
     @classmethod
     def zeros(cls, num: int) -> EdgeCounts:
-        return cls(*(np.zeros(num, np.int64) for _ in range(4)))
+        return cls(*np.zeros((4, num), np.int64))
 
     def __add__(self, other: EdgeCounts) -> EdgeCounts:
-        return EdgeCounts(
-            self.found + other.found,
-            self.true + other.true,
-            self.right + other.right,
-            self.detected + other.detected,
-        )
+        return EdgeCounts(*map(np.add, vars(self).values(), vars(other).values()))
 
     def at(self, place: int) -> EdgeCounts:
         """Those of one threshold."""
-        part = slice(place, place + 1)
-        return EdgeCounts(self.found[part], self.true[part], self.right[part], self.detected[part])
+        return EdgeCounts(*(values[place : place + 1] for values in vars(self).values()))
 
     @property
     def recall(self) -> Values:
@@ -128,18 +122,6 @@ class EdgeScores:
     @property
     def ods(self) -> float:
         return self.best.f
-
-    @property
-    def ods_threshold(self) -> float:
-        return self.best.threshold
-
-    @property
-    def ods_precision(self) -> float:
-        return self.best.precision
-
-    @property
-    def ods_recall(self) -> float:
-        return self.best.recall
 
     @property
     def own_best(self) -> Best:
@@ -314,7 +296,7 @@ class _Scoring:
 
     def __call__(self, task: tuple[int, Item]) -> EdgeCounts:
         _, (_, strength, boundaries) = task
-        plain = require_item(strength, boundaries)
+        plain = _require_item(strength, boundaries)
         thinned = plain if self.thinned else thin_along_normal(plain)
         with log_compilation("the edge evaluation"):
             return count_edges(thinned, boundaries, self.thresholds, tolerance=self.tolerance)
@@ -324,12 +306,8 @@ def _name(task: tuple[int, Item]) -> str:
     return task[1][0]
 
 
-def require_item(strength: object, boundaries: Boundaries) -> Strength:
-    """The strength, checked and as float32; refuses what cannot be scored.
-
-    Raises:
-        DataError: says what is wrong.
-    """
+def _require_item(strength: object, boundaries: Boundaries) -> Strength:
+    """The strength, checked and as float32. Raises DataError for what cannot be scored."""
     if boundaries.ndim != 3 or boundaries.dtype != np.bool_:
         raise DataError(
             f"boundaries of shape {boundaries.shape}, {boundaries.dtype}; want bool (A, H, W)"

@@ -14,13 +14,7 @@ import numpy as np
 from upscore.core.images import require_rgb
 from upscore.core.json import JSONObject
 from upscore.core.labels import RGBImage
-from upscore.edges.maps import (
-    Map,
-    edge_orientation,
-    require_orientation,
-    require_strength,
-    thin_edges,
-)
+from upscore.edges.maps import require_edges, thin_edges
 from upscore.errors import SettingsError
 from upscore.proposals.base import Proposals
 from upscore.proposals.edge_boxes.parameters import EdgeBoxesParameters
@@ -88,52 +82,24 @@ class EdgeBoxes(EdgeBoxesParameters):
             DataError: NaN, other ranges or shapes.
             SettingsError: as above.
         """
-        plain = require_strength(strength)
-        if orientation is None:
-            normal = edge_orientation(plain)
-        else:
-            normal = require_orientation(orientation, plain.shape)
-        return self._search(thin_edges(plain, normal, radius=THINNING_RADIUS), normal)
-
-    def _search(self, thin: Map, normal: Map) -> Proposals:
         from upscore.core.jit.compile import log_compilation
         from upscore.core.jit.threads import num_threads
         from upscore.proposals.edge_boxes.groups import find_groups
         from upscore.proposals.edge_boxes.scores import build_tables
         from upscore.proposals.edge_boxes.search import search, sliding_windows
 
+        plain, normal = require_edges(strength, orientation)
+        thin = thin_edges(plain, normal, radius=THINNING_RADIUS)
         if min(thin.shape) < 3:  # nothing but border
             return Proposals.none()
         with log_compilation("EdgeBoxes"):
-            groups = find_groups(
-                thin,
-                normal,
-                edge_min_magnitude=self.edge_min_magnitude,
-                edge_merge_threshold=self.edge_merge_threshold,
-                cluster_min_magnitude=self.cluster_min_magnitude,
-                gamma=self.gamma,
-            )
+            groups = find_groups(thin, normal, self)
             if groups.mass.size == 1:  # number 0, which is none
                 return Proposals.none()
-            tables = build_tables(
-                thin, groups, edge_min_magnitude=self.edge_min_magnitude, kappa=self.kappa
-            )
-            windows = sliding_windows(
-                *thin.shape,
-                alpha=self.alpha,
-                max_aspect_ratio=self.max_aspect_ratio,
-                min_box_area=self.min_box_area,
-            )
-            boxes, scores = search(
-                tables,
-                windows,
-                alpha=self.alpha,
-                beta=self.beta,
-                eta=self.eta,
-                min_score=self.min_score,
-                wanted=self.max_boxes,
-                threads=num_threads(self.threads),
-            )
+            tables = build_tables(thin, groups, self)
+            height, width = thin.shape
+            windows = sliding_windows(height, width, self)
+            boxes, scores = search(tables, windows, self, threads=num_threads(self.threads))
         return Proposals(boxes.astype(np.float32), scores)
 
     def settings(self) -> JSONObject:

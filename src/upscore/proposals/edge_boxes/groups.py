@@ -19,6 +19,7 @@ import numpy.typing as npt
 
 from upscore.core.jit.compile import jit, jit_inline
 from upscore.edges.maps import PI, Map
+from upscore.proposals.edge_boxes.parameters import EdgeBoxesParameters
 
 Int32s = npt.NDArray[np.int32]
 Float32s = npt.NDArray[np.float32]
@@ -53,31 +54,35 @@ class Groups(NamedTuple):
     affinity: Float32s
 
 
-def find_groups(
-    strength: Map,
-    orientation: Map,
-    *,
-    edge_min_magnitude: float,
-    edge_merge_threshold: float,
-    cluster_min_magnitude: float,
-    gamma: float,
-) -> Groups:
+def find_groups(strength: Map, orientation: Map, parameters: EdgeBoxesParameters) -> Groups:
     """Groups of a thinned edge map (H, W) and their affinities.
 
-    Args:
-        edge_min_magnitude: weaker pixels, and those at the image's border, are in no group.
-        edge_merge_threshold: a group grows until its orientation has changed by so many times pi.
-        cluster_min_magnitude: groups with no more mass are dissolved among their neighbours.
-        gamma: affinities are |cos cos| to this power (equation 1).
+    Weak pixels, and those at the image's border, are in no group.
     """
-    ids, count, xs, ys = _grow(
+    ids, xs, ys = _grow(
         strength,
         orientation,
-        np.float32(edge_min_magnitude),
-        np.float32(edge_merge_threshold),
-        cluster_min_magnitude,
+        np.float32(parameters.edge_min_magnitude),
+        np.float32(parameters.edge_merge_threshold),
+        parameters.cluster_min_magnitude,
     )
-    return Groups(ids, *_describe(strength, orientation, ids, count, xs, ys, gamma))
+    is_group = np.bincount(np.maximum(ids, 0).ravel()) > 0  # some groups were dissolved
+    is_group[0] = False
+    ids = np.where(is_group, np.cumsum(is_group), 0).astype(np.int32)[np.maximum(ids, 0)]
+    count = 1 + int(is_group.sum())
+    mass, last_x, last_y, own, other, affinity = _describe(
+        strength, orientation, ids, count, xs, ys, parameters.gamma
+    )
+    # both ways, and for each group the strongest first; of equals those of the smaller group, and
+    # of its pairs the newest
+    order = np.lexsort((-np.arange(len(own)), own))
+    order = order[affinity[order] >= LEAST_AFFINITY]
+    origin = np.stack([own[order], other[order]], axis=1).ravel()
+    linked = np.stack([other[order], own[order]], axis=1).ravel()
+    affinity = affinity[order].repeat(2)
+    order = np.lexsort((-affinity, origin))
+    first_link = np.searchsorted(origin[order], np.arange(count + 1))
+    return Groups(ids, mass, last_x, last_y, first_link, linked[order], affinity[order])
 
 
 @jit_inline
@@ -90,8 +95,8 @@ def _turn(a: float, b: float) -> float:
 @jit
 def _grow(
     strength: Map, orientation: Map, least: float, most_turn: float, least_mass: float
-) -> tuple[Int32s, int, Int32s, Int32s]:
-    """Ids (H, W), the number of groups and one, and the edge pixels, columns one after the other.
+) -> tuple[Int32s, Int32s, Int32s]:
+    """Ids (H, W), 0 or less for none, and the edge pixels, columns one after the other.
 
     A group starts at the first pixel that is free and takes, again and again, that of the pixels
     beside it which turns least from the pixel that met it first.
@@ -157,19 +162,7 @@ def _grow(
             num_free += 1
     _share_out(ids, orientation, edge_x, edge_y, num_free)
 
-    number = np.zeros(group, np.int32)
-    for k in range(num_pixels):
-        number[ids[ys[k], xs[k]]] = 1
-    number[0] = 0
-    count = 1
-    for g in range(1, group):
-        if number[g] > 0:
-            number[g] = count
-            count += 1
-    for y in range(height):
-        for x in range(width):
-            ids[y, x] = number[ids[y, x]] if ids[y, x] > 0 else 0
-    return ids, count, xs, ys
+    return ids, xs, ys
 
 
 @jit_inline
@@ -200,8 +193,8 @@ def _share_out(ids: Int32s, orientation: Map, xs: Int32s, ys: Int32s, num_free: 
 @jit
 def _describe(
     strength: Map, orientation: Map, ids: Int32s, count: int, xs: Int32s, ys: Int32s, gamma: float
-) -> tuple[Float64s, Int32s, Int32s, npt.NDArray[np.int64], Int32s, Float32s]:
-    """Everything of :class:`Groups` but the ids."""
+) -> tuple[Float64s, Int32s, Int32s, Int32s, Int32s, Float32s]:
+    """Mass and last pixel of each group, and pairs of near groups with their affinities."""
     height, width = ids.shape
     mass = np.zeros(count, np.float64)
     mean_x, mean_y = np.zeros(count, np.float64), np.zeros(count, np.float64)
@@ -228,10 +221,9 @@ def _describe(
     # pairs of near groups, each once: a chain of pairs for the smaller number of the two. As in the
     # released code, its pixels in the image's outermost rows and columns do not look for others
     capacity = 4 * count + 16
-    other, after = np.empty(capacity, np.int32), np.empty(capacity, np.int32)
-    affinity = np.empty(capacity, np.float32)
+    own, other = np.empty(capacity, np.int32), np.empty(capacity, np.int32)
+    after, affinity = np.empty(capacity, np.int32), np.empty(capacity, np.float32)
     newest = np.full(count, -1, np.int32)
-    first = np.zeros(count + 1, np.int64)
     pairs = 0
     for k in range(xs.size):
         x, y = xs[k], ys[k]
@@ -250,49 +242,20 @@ def _describe(
                     continue
                 if pairs == capacity:
                     capacity *= 2
-                    other, after = _longer(other, capacity), _longer(after, capacity)
-                    affinity = _longer(affinity, capacity)
+                    own, other = longer(own, capacity), longer(other, capacity)
+                    after, affinity = longer(after, capacity), longer(affinity, capacity)
                 along = math.atan2(mean_y[g] - mean_y[near], mean_x[g] - mean_x[near])
                 # normals against a direction: cosines of the angle to the direction's normal
                 straight = abs(math.sin(normal[g] - along) * math.sin(normal[near] - along))
-                other[pairs], after[pairs], newest[g] = near, newest[g], pairs
-                affinity[pairs] = straight**gamma
-                if affinity[pairs] >= LEAST_AFFINITY:
-                    first[g + 1] += 1
-                    first[near + 1] += 1
+                own[pairs], other[pairs], affinity[pairs] = g, near, straight**gamma
+                after[pairs], newest[g] = newest[g], pairs
                 pairs += 1
-    for g in range(count):
-        first[g + 1] += first[g]
-
-    linked = np.empty(first[count], np.int32)
-    strongest = np.empty(first[count], np.float32)
-    end = first.copy()
-    for g in range(1, count):
-        pair = newest[g]
-        while pair >= 0:
-            if affinity[pair] >= LEAST_AFFINITY:
-                _insert(linked, strongest, first, end, g, other[pair], affinity[pair])
-                _insert(linked, strongest, first, end, other[pair], g, affinity[pair])
-            pair = after[pair]
-    return mass, last_x, last_y, first, linked, strongest
+    return mass, last_x, last_y, own[:pairs], other[:pairs], affinity[:pairs]
 
 
 @jit_inline
-def _insert(
-    linked: Int32s, affinity: Float32s, first: npt.NDArray[np.int64], end: npt.NDArray[np.int64],
-    group: int, other: int, value: float,
-) -> None:  # fmt: skip
-    """Among the group's links, the strongest first."""
-    at = end[group]
-    end[group] += 1
-    while at > first[group] and affinity[at - 1] < value:
-        linked[at], affinity[at] = linked[at - 1], affinity[at - 1]
-        at -= 1
-    linked[at], affinity[at] = other, value
-
-
-@jit_inline
-def _longer(values: npt.NDArray[np.generic], capacity: int) -> npt.NDArray[np.generic]:
+def longer(values: npt.NDArray[np.generic], capacity: int) -> npt.NDArray[np.generic]:
+    """A copy with room for more."""
     result = np.empty(capacity, values.dtype)
     result[: values.size] = values
     return result

@@ -25,7 +25,14 @@ import numpy.typing as npt
 
 from upscore.core.jit.compile import jit, jit_inline
 from upscore.edges.maps import Map
-from upscore.proposals.edge_boxes.groups import LEAST_AFFINITY, Float32s, Groups, Int32s
+from upscore.proposals.edge_boxes.groups import (
+    LEAST_AFFINITY,
+    Float32s,
+    Groups,
+    Int32s,
+    longer,
+)
+from upscore.proposals.edge_boxes.parameters import EdgeBoxesParameters
 
 NOTHING = np.float32(0)
 
@@ -71,12 +78,10 @@ last box that met it times 2 ** 32, plus the mass that it lost there; and, to ha
 ``last``. The first number of group 0 is that of the last box of all."""
 
 GUARD = (1 << 62) + (1 << 31)
-"""The bits above x and y in ``last``, which tell whether a difference of either is negative."""
+"""The bits above x and y in ``last``; a negative difference of either clears its bit."""
 
 
-def build_tables(
-    strength: Map, groups: Groups, *, edge_min_magnitude: float, kappa: float
-) -> Tables:
+def build_tables(strength: Map, groups: Groups, parameters: EdgeBoxesParameters) -> Tables:
     """Tables of a thinned edge map (H, W) and its groups."""
     height, width = strength.shape
     total = float(strength.sum(dtype=np.float64))
@@ -87,7 +92,7 @@ def build_tables(
     rows = _runs(groups.ids, places[..., 0])
     columns = _runs(groups.ids.T, places[..., 1].T)
     places[..., 1] += 2 * len(rows)
-    mass = _sums(strength, groups, np.float32(edge_min_magnitude), unit, places)
+    mass = _sums(strength, groups, np.float32(parameters.edge_min_magnitude), unit, places)
     first, to, weight = _paths(groups)
     value = np.floor(weight * mass[to].astype(np.float64) + 0.5).astype(np.int32)
     starts = np.zeros((len(rows) + len(columns) + 1, 2), np.int64)
@@ -99,7 +104,8 @@ def build_tables(
     _write_paths(rows, first, to, value, groups.last_y, starts, paths)
     _write_paths(columns, first, to, value, groups.last_x, starts[len(rows) :], paths)
     last = (groups.last_x.astype(np.int64) << 32) + groups.last_y
-    return Tables(places, starts, paths, last, (unit / half**kappa).astype(np.float32))
+    norm = (unit / half**parameters.kappa).astype(np.float32)
+    return Tables(places, starts, paths, last, norm)
 
 
 def new_workspaces(tables: Tables, threads: int) -> Workspace:
@@ -156,9 +162,7 @@ def _paths(groups: Groups) -> tuple[Int64s, Int32s, Float32s]:
     for start in range(1, count):
         if end + MOST_PATHS > capacity:
             capacity *= 2
-            longer_to, longer_weight = np.empty(capacity, np.int32), np.empty(capacity, np.float32)
-            longer_to[:end], longer_weight[:end] = path_to[:end], path_weight[:end]
-            path_to, path_weight = longer_to, longer_weight
+            path_to, path_weight = longer(path_to, capacity), longer(path_weight, capacity)
         begin = end
         open_groups[0], best[start] = start, 1
         num_open = 1

@@ -20,6 +20,7 @@ from upscore.core.jit.compile import jit, jit_inline
 from upscore.core.jit.threads import Barrier, run_parallel
 from upscore.errors import SettingsError
 from upscore.proposals.edge_boxes.groups import Float32s, Int32s
+from upscore.proposals.edge_boxes.parameters import EdgeBoxesParameters, SearchParameters
 from upscore.proposals.edge_boxes.scores import (
     NOTHING,
     Tables,
@@ -45,9 +46,7 @@ SHARE = 32
 """Windows that a thread takes at once, of many more: every thread gets easy and hard ones."""
 
 
-def sliding_windows(
-    height: int, width: int, *, alpha: float, max_aspect_ratio: float, min_box_area: float
-) -> Int32s:
+def sliding_windows(height: int, width: int, parameters: SearchParameters) -> Int32s:
     """(N, 4) int32: neighbours in position, scale or aspect ratio overlap with an IoU of alpha.
 
     Windows that leave the image on the right or below are cut there.
@@ -55,14 +54,15 @@ def sliding_windows(
     Raises:
         SettingsError: there would be more than ``MOST_WINDOWS``.
     """
+    alpha, most_aspect = parameters.alpha, parameters.max_aspect_ratio
     kinds = []
     num_windows = 0
     # float32 as in the released code: sizes that fall on a whole number stay there
-    smallest, pace = np.float32(math.sqrt(min_box_area)), float(step(alpha))
+    smallest, pace = np.float32(math.sqrt(parameters.min_box_area)), float(step(alpha))
     scale_step = np.float32(math.sqrt(1 / alpha))
     aspect_step = np.float32((1 + alpha) / (2 * alpha))
     num_scales = math.ceil(math.log(max(height, width) / smallest) / math.log(scale_step))
-    num_aspects = int(math.log(max_aspect_ratio) / (2 * math.log(aspect_step)))
+    num_aspects = int(math.log(most_aspect) / (2 * math.log(aspect_step)))
     for scale in range(num_scales):
         for aspect in range(-num_aspects, num_aspects + 1):
             size = smallest * scale_step ** np.float32(scale)
@@ -76,7 +76,7 @@ def sliding_windows(
             num_windows += ys.size * xs.size
             if num_windows > MOST_WINDOWS:
                 raise SettingsError(
-                    f"alpha {alpha:g} and max_aspect_ratio {max_aspect_ratio:g} make more than "
+                    f"alpha {alpha:g} and max_aspect_ratio {most_aspect:g} make more than "
                     f"{MOST_WINDOWS} windows of a {width}x{height} image; take a smaller alpha"
                 )
     windows = np.empty((num_windows, 4), np.int32)
@@ -99,55 +99,39 @@ def step(alpha: float) -> np.float32:
 
 
 def search(
-    tables: Tables,
-    windows: Int32s,
-    *,
-    alpha: float,
-    beta: float,
-    eta: float,
-    min_score: float,
-    wanted: int,
-    threads: int,
+    tables: Tables, windows: Int32s, parameters: EdgeBoxesParameters, *, threads: int
 ) -> tuple[Int32s, Float32s]:
-    """At most ``wanted`` boxes (K, 4) int32 and their scores (K,) float32, best first.
+    """At most ``max_boxes`` boxes (K, 4) int32 and their scores (K,) float32, best first.
 
     Windows that score above ``min_score`` are refined, the best first, and boxes that overlap with
-    a better one by more than ``beta`` are left out. Once ``wanted`` boxes are there, windows that
+    a better one by more than ``beta`` are left out. Once ``max_boxes`` are there, windows that
     score less than ``HOPELESS`` times the last of them are not refined any more.
     """
+    wanted, pace = parameters.max_boxes, step(parameters.alpha)
     workspaces = new_workspaces(tables, threads)
-    first_scores = np.zeros(len(windows), np.float32)
-    run_parallel(_score, threads, tables, workspaces, windows, first_scores, np.float32(min_score))
-    good = np.flatnonzero(first_scores)
-    order = good[np.argsort(-first_scores[good], kind="stable")]
-    boxes, scores = windows[order], first_scores[order]
-    pace = step(alpha)
+    scores = np.zeros(len(windows), np.float32)
+    least = np.float32(parameters.min_score)
+    run_parallel(_score, threads, tables, workspaces, windows, scores, least)
+    good = np.flatnonzero(scores)
+    order = good[np.argsort(-scores[good], kind="stable")]
+    boxes, scores = windows[order], scores[order]
+
+    def refine(begin: int, end: int, last: np.float32) -> npt.NDArray[np.int64]:
+        """Refine some boxes and choose among all up to them."""
+        lost = last * np.array(LOST, np.float32)
+        part = slice(begin, end)
+        run_parallel(_refine, threads, tables, workspaces, boxes[part], scores[part], pace, lost)
+        order = np.argsort(-scores[:end], kind="stable")
+        beta, eta = np.float32(parameters.beta), np.float32(parameters.eta)
+        return order[choose(boxes[order], beta, eta, wanted)]
+
     end = min(FIRST_ROUND * wanted, len(order))
-    lost = np.array(LOST, np.float32)
-    run_parallel(_refine, threads, tables, workspaces, boxes[:end], scores[:end], pace, 0 * lost)
-    kept = _choose_best(boxes[:end], scores[:end], beta, eta, wanted)
+    kept = refine(0, end, NOTHING)
     if end < len(order):
         last = scores[kept[-1]] if len(kept) == wanted else NOTHING
         more = end + int((scores[end:] >= last * np.float32(HOPELESS)).sum())
-        run_parallel(
-            _refine,
-            threads,
-            tables,
-            workspaces,
-            boxes[end:more],
-            scores[end:more],
-            pace,
-            last * lost,
-        )
-        kept = _choose_best(boxes[:more], scores[:more], beta, eta, wanted)
+        kept = refine(end, more, last)
     return boxes[kept], scores[kept]
-
-
-def _choose_best(
-    boxes: Int32s, scores: Float32s, beta: float, eta: float, wanted: int
-) -> npt.NDArray[np.int64]:
-    order = np.argsort(-scores, kind="stable")
-    return order[choose(boxes[order], np.float32(beta), np.float32(eta), wanted)]
 
 
 @jit
