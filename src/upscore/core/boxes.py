@@ -64,16 +64,12 @@ def iou_matrix(a: object, b: object) -> npt.NDArray[np.float32]:
     Raises:
         DataError: as :func:`require_boxes`.
     """
-    return _iou(require_boxes(a), require_boxes(b))
-
-
-def _iou(a: Boxes, b: Boxes) -> npt.NDArray[np.float32]:
-    low = np.maximum(a[:, None, :2], b[None, :, :2])
-    size = np.minimum(a[:, None, 2:], b[None, :, 2:])
-    size -= low
+    first, second = require_boxes(a), require_boxes(b)
+    size = np.minimum(first[:, None, 2:], second[None, :, 2:])
+    size -= np.maximum(first[:, None, :2], second[None, :, :2])
     np.maximum(size, 0, out=size)
     both = size[..., 0] * size[..., 1]
-    either = _areas(a)[:, None] + _areas(b)[None] - both
+    either = _areas(first)[:, None] + _areas(second)[None] - both
     result = np.zeros_like(both)
     np.divide(both, either, out=result, where=either > 0)
     return result

@@ -19,6 +19,7 @@ from upscore.crf.terms import (
     Normalization,
     Term,
     require_normalization,
+    require_weight,
 )
 from upscore.crf.validation import (
     Energies,
@@ -41,10 +42,7 @@ class Potts:
     weight: float = 1.0
 
     def __post_init__(self) -> None:
-        if isinstance(self.weight, bool) or not isinstance(self.weight, int | float | np.number):
-            raise SettingsError(f"Potts: weight is {self.weight!r}; want a number")
-        if not math.isfinite(self.weight):
-            raise SettingsError(f"Potts: weight is {self.weight!r}; want a finite number")
+        require_weight(self.weight, "Potts")
 
 
 @dataclass(frozen=True)
