@@ -15,7 +15,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from upscore.crf.mean_field import DenseCRF
-from upscore.crf.terms import Bilateral, Term
+from upscore.crf.terms import Term
 from upscore.crf.torch_mean_field import Smoother, mean_field
 from upscore.errors import DataError, SettingsError
 
@@ -127,16 +127,10 @@ class CRFLayer(nn.Module):
         """One for each image; on the device and of the type of ``like`` (B, C, H, W)."""
         how = term.normalization or self.crf.normalization
         shape = tuple(like.shape[2:])
-        if not isinstance(term, Bilateral):
-            rows = torch.from_numpy(term.rows(shape, None)).to(like)
-            return [Smoother(rows, how)] * len(like)
-        assert images is not None
-        # positions from a blank image; the colours stay on the device
-        blank = np.zeros((*shape, 1), np.float32)
-        positions = dataclasses.replace(term, srgb=1.0).rows(shape, blank)[:, :-1]
-        rows = torch.from_numpy(positions).to(like)
-        colours = images.flatten(2).mT / _deviations(term, like, images.shape[1])
-        return [Smoother(torch.cat([rows, colour], dim=1), how) for colour in colours]
+        if images is None or not term.needs_image:
+            return [Smoother(torch.from_numpy(term.rows(shape, None)).to(like), how)] * len(like)
+        photos = images.permute(0, 2, 3, 1).float().cpu().numpy()
+        return [Smoother(torch.from_numpy(term.rows(shape, p)).to(like), how) for p in photos]
 
     def _require(self, images: Tensor | None, scores: Tensor) -> None:
         if not scores.dtype.is_floating_point:
@@ -167,14 +161,3 @@ class CRFLayer(nn.Module):
             )
         if images.device != scores.device:
             raise DataError(f"images are on {images.device}, scores on {scores.device}; move one")
-
-
-def _deviations(term: Bilateral, like: Tensor, channels: int) -> Tensor:
-    """One deviation a channel, or one for all, as (channels,) or (1,)."""
-    srgb = term.srgb if isinstance(term.srgb, tuple) else (term.srgb,)
-    if len(srgb) not in (1, channels):
-        raise SettingsError(
-            f"Bilateral: srgb has {len(srgb)} numbers {srgb} and the images {channels} channels; "
-            f"want one number or {channels}"
-        )
-    return like.new_tensor(srgb)

@@ -67,8 +67,8 @@ class DenseCRF:
         crf = DenseCRF(gaussian=Gaussian(sxy=3, weight=3), bilateral=Bilateral(20, 3, 5))
         marginals = crf(image, probabilities=probabilities)
 
-    The first use on a machine compiles kernels for some ten seconds, keeps them on disk, and says
-    so to the logger ``upscore.compiled`` (INFO).
+    The first use on a machine compiles kernels for some ten seconds, keeps them on disk, and
+    logs that to ``upscore.compiled`` (INFO).
 
     Args:
         gaussian, bilateral, terms: the pairwise terms, each of them optional; see
