@@ -59,10 +59,8 @@ def largest_first(boxes: object) -> Boxes:
 def iou_matrix(a: object, b: object) -> npt.NDArray[np.float32]:
     """Intersection over union of each of ``a`` (A, 4) with each of ``b`` (B, 4): (A, B) float32.
 
-    Two empty boxes have 0. Takes some five times the memory of the result while it works.
-
-    Raises:
-        DataError: as :func:`require_boxes`.
+    Two empty boxes have 0. Takes some five times the memory of the result while it works. Raises
+    DataError as require_boxes.
     """
     first, second = require_boxes(a), require_boxes(b)
     size = np.minimum(first[:, None, 2:], second[None, :, 2:])
@@ -107,8 +105,7 @@ def grow_boxes(boxes: object, factor: float) -> Boxes:
 def square_boxes(boxes: object) -> Boxes:
     """Squares of each box's longer side with the same centre; they may leave the image.
 
-    Raises:
-        DataError: as :func:`require_boxes`.
+    Raises DataError as require_boxes.
     """
     array = require_boxes(boxes)
     longer = (array[:, 2:] - array[:, :2]).max(axis=1, keepdims=True)
