@@ -99,21 +99,6 @@ def test_no_crf_scores_what_the_network_scores(run, data):
         assert confusion.scores().miou == pytest.approx(score, abs=1e-3)
 
 
-def test_learned_settings_are_what_evaluate_takes(run, data, capsys):
-    tune(run, data, "--method", "gradient", "--steps", "2", "--seed", "1")
-    folder = run / "crf-tuning"
-    trials, about = read_history(folder / "trials.json")
-    assert trials[-1].name == "gradient"
-    assert about["--method"] == {"steps": 2, "weights_only": False}
-    assert len(trials[-1].settings.compatibility) == 3
-    assert read_image(folder / "tuning.png").shape[0] > 300
-    assert "gradient" in capsys.readouterr().out
-    learned = folder / "learned.yaml"
-    learned.write_text(trials[-1].settings.to_yaml())
-    main(["evaluate", str(run), "--data", str(data), "--crf", str(learned)])
-    assert "mIoU" in capsys.readouterr().out
-
-
 def test_best_is_what_evaluate_takes(run, data, capsys):
     tune(run, data)
     capsys.readouterr()
@@ -213,7 +198,6 @@ def test_bad_files_are_listed_last(run, data, capsys):
         (["--trials", "0"], "the number of trials is 0; allowed: 1 or more"),
         (["--minutes", "0"], "the time to search is 0 seconds; allowed: above 0"),
         (["--images", "1"], "images is 1; allowed: 2 or more"),
-        (["--steps", "0"], "--steps is 0; allowed: 1 or more"),
         (["--iterations", "0"], "--iterations is 0; allowed: 1 or more"),
         (["--seed", "-1"], "seed is -1; allowed: 0 or more"),
         (["--split", "one"], "split 'one' has 1 image; tuning needs 2 or more"),

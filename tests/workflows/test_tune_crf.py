@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import json
-import sys
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -15,7 +14,6 @@ from PIL import Image
 
 from evaluation.small_world import make_data, make_network
 from upscore.core.labels import VOID, Labels
-from upscore.crf.learning import learn_crf
 from upscore.crf.search import NO_CRF, Trial, best_trial, known_candidates, read_history
 from upscore.crf.settings import CRFSettings, crf_settings, load_crf
 from upscore.data.dataset import Pair, Sample, Split
@@ -419,57 +417,6 @@ def test_a_damaged_history(split, out):
     path.write_text(json.dumps(content))
     with pytest.raises(RunError, match="damaged"):
         run(split, out, resume=True)
-
-
-# -- learning -----------------------------------------------------------------------------------
-
-
-def hesitant(image: np.ndarray) -> np.ndarray:
-    """Never says car, but nearly: what a penalty of its own for tree beside car puts right."""
-    seen = np.array([[0.8, 0.1, 0.1], [0.1, 0.8, 0.1], [0.1, 0.48, 0.42]])
-    return seen[by_color(image)].transpose(2, 0, 1).astype(np.float32)
-
-
-def test_learning_in_place_of_a_search(split, out, monkeypatch):
-    monkeypatch.setitem(sys.modules, "optuna", None)  # it is not needed
-    weak = CRFSettings.model_validate(
-        {"gaussian": {"sxy": 1, "weight": 1}, "bilateral": {"sxy": 8, "srgb": 20, "weight": 1}}
-    )
-    learn = partial(learn_crf, weak, steps=25, seed=0)
-    turned = np.array([2, 0, 1], dtype=np.uint8)  # the network's class 0 is the data's class 2
-    events = []
-
-    def go(**more):
-        return run(
-            split, out, network=lambda image: hesitant(image)[[2, 0, 1]], table=turned, learn=learn,
-            on_progress=events.append, **more,
-        )  # fmt: skip
-
-    stopped = go(on_trial=lambda trial, _best: stop_after_three(trial))
-    assert (stopped.interrupted, len(stopped.trials), stopped.total) == (True, 3, 5)
-    result = go(resume=True)
-    assert [t.name for t in result.trials] == [*(name for name, _ in KNOWN), "gradient"]
-    assert result.best.name == "gradient"
-    assert result.best.held_out > max(t.held_out for t in result.trials[:4]) + 0.1
-    learning = [event for event in events if event.stage == "learning"]
-    assert [(event.done, event.total) for event in learning] == [(n, 25) for n in range(1, 26)]
-    again = go(resume=True)
-    assert same(again.trials) == same(result.trials)
-    assert len([event for event in events if event.stage == "learning"]) == 25  # not learned again
-
-
-def stop_after_three(trial):
-    if trial.number == 2:
-        raise KeyboardInterrupt
-
-
-def test_a_search_is_not_gone_on_with_by_learning(split, out):
-    run(split, out, num_trials=1)
-    with pytest.raises(SettingsError, match="other values of --method"):
-        run(split, out, resume=True, made_with={"--seed": 0, "--method": {"steps": 60}})
-    run(split, out / "b", num_trials=1, made_with={"--seed": 0, "--method": {"steps": 60}})
-    with pytest.raises(SettingsError, match="other values of --method"):
-        run(split, out / "b", resume=True)
 
 
 # -- the whole verb -------------------------------------------------------------------------------

@@ -32,9 +32,6 @@ def tune_crf(
     images: int = 40,
     seed: int = 0,
     sampler: Literal["tpe", "random"] = "tpe",
-    method: Literal["search", "gradient"] = "search",
-    weights_only: bool = False,
-    steps: int = 60,
     start: Annotated[str, arg(metavar="NAME|FILE")] = "deconvnet",
     iterations: Annotated[int | None, arg(metavar="INT")] = None,
     resume: bool = False,
@@ -43,8 +40,8 @@ def tune_crf(
     """Search for the dense CRF that suits a trained network best.
 
     The network labels some photos once; every trial refines them with other deviations and weights.
-    Half of the photos are searched on, the other half shows what the result is worth. The search
-    needs Optuna: pip install "upscore[tune]".
+    Half of the photos are searched on, the other half tells what the result is worth. Needs Optuna:
+    pip install "upscore[tune]".
 
     Args:
         run: Run folder (or model folder) of the network, or a pipeline file (.yaml).
@@ -57,10 +54,6 @@ def tune_crf(
         images: How many photos of the split are taken, half of them to search on.
         seed: Draws the photos and the settings.
         sampler: Optuna's tree-structured Parzen estimator, or its random search.
-        method: Draw settings, or learn weights and penalties by gradient descent, beginning with
-            those of --start, on the photos searched. Learning needs no Optuna.
-        weights_only: With --method gradient, leave the penalties of pairs of classes as they are.
-        steps: With --method gradient, steps of gradient descent.
         start: Settings (deconvnet, released, deeplab or a YAML file) that give what the search does
             not vary. A file is tried itself, too, and a term that it leaves out stays out.
         iterations: Mean field iterations of all candidates; by default those of --start, which are
@@ -87,9 +80,6 @@ def tune_crf(
             images=images,
             seed=seed,
             sampler=sampler,
-            method=method,
-            weights_only=weights_only,
-            steps=steps,
             start=start,
             iterations=iterations,
             resume=resume,

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, get_args
@@ -205,36 +205,26 @@ def search(
     for trial in past:
         add(trial)
 
-    def candidates() -> Iterator[Candidate]:
-        begin = time.monotonic()
-        yield from known[len(past) :]
-        for number in range(max(len(past), len(known)), len(known) + num_trials):
-            if seconds is not None and time.monotonic() - begin >= seconds:
-                return
-            yield sampler, draw(number)
-
     def steps() -> Iterator[Trial]:
-        for trial in score_candidates(objective, candidates(), first=len(past)):
+        begin = time.monotonic()
+        for number in range(len(past), len(known) + num_trials):
+            if number < len(known):
+                name, settings = known[number]
+            elif seconds is not None and time.monotonic() - begin >= seconds:
+                return
+            else:
+                name, settings = sampler, draw(number)
+            start = time.monotonic()
+            score = objective(settings)
+            if not math.isfinite(score):
+                raise DataError(
+                    f"trial {number} ({name}): the score is {score}, not a finite number"
+                )
+            trial = Trial(number, name, settings, score, time.monotonic() - start)
             add(trial)
             yield trial
 
     return steps()
-
-
-def score_candidates(
-    objective: Callable[[CRFSettings | None], float], candidates: Iterable[Candidate], *, first: int
-) -> Iterator[Trial]:
-    """A trial for each candidate, numbered from ``first`` on.
-
-    Raises:
-        DataError: a score that is not finite.
-    """
-    for number, (name, settings) in enumerate(candidates, first):
-        start = time.monotonic()
-        score = objective(settings)
-        if not math.isfinite(score):
-            raise DataError(f"trial {number} ({name}): the score is {score}, not a finite number")
-        yield Trial(number, name, settings, score, time.monotonic() - start)
 
 
 class _History(Settings):

@@ -1,4 +1,4 @@
-"""Mean field inference in plain torch operations: any device, differentiable."""
+"""Mean field inference in torch: what ``DenseCRF(device="cuda")`` runs."""
 
 from __future__ import annotations
 

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from upscore.core.files import explain_os_error
-from upscore.core.labels import VOID, LabelMap, RGBImage
+from upscore.core.labels import LabelMap, RGBImage
 from upscore.core.parallel.prefetch import prefetch
 from upscore.crf.validation import MIN_PROBABILITY
 from upscore.data.dataset import Sample
@@ -71,25 +71,19 @@ class StoredPredictions:
             refine: applied to each image; None scores the network's own labels.
         """
 
+        def read(place: int) -> tuple[RGBImage, Energies]:
+            energies = np.load(self._path(place, "energies"))
+            return np.load(self._path(place, "photo")), energies.astype(np.float32)
+
         if refine is None:
             for place in places:
                 yield self._count(place, np.load(self._path(place, "labels")))
             return
         # the next image is read while this one is refined
         for place, (photo, energies) in zip(
-            places, prefetch(self._read, places, workers=1, depth=1), strict=True
+            places, prefetch(read, places, workers=1, depth=1), strict=True
         ):
             yield self._count(place, refine(photo, energies).argmax(axis=0).astype(np.uint8))
-
-    def example(self, place: int) -> tuple[RGBImage, Energies, LabelMap]:
-        """An image to learn from: photo, energies, true labels by the network's class index."""
-        to_network = np.full(256, VOID, np.uint8)
-        to_network[self.table] = np.arange(len(self.table))
-        return *self._read(place), to_network[np.load(self._path(place, "truth"))]
-
-    def _read(self, place: int) -> tuple[RGBImage, Energies]:
-        energies = np.load(self._path(place, "energies"))
-        return np.load(self._path(place, "photo")), energies.astype(np.float32)
 
     def _count(self, place: int, labels: LabelMap) -> Matrix:
         truth: LabelMap = np.load(self._path(place, "truth"))

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import partial
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -21,7 +20,6 @@ from upscore.core.progress import OnProgress, Progress, count_items, ignore_prog
 from upscore.core.runtime import command_line
 from upscore.core.settings import load_yaml
 from upscore.core.tables import write_csv
-from upscore.crf.learning import learn_crf
 from upscore.crf.search import (
     SPACE,
     Candidate,
@@ -30,7 +28,6 @@ from upscore.crf.search import (
     best_trial,
     known_candidates,
     read_history,
-    score_candidates,
     search,
     write_history,
 )
@@ -51,10 +48,6 @@ from upscore.workflows.prediction_cache import Probabilities, Refine, StoredPred
 FOLDER = "crf-tuning"
 BEST = "best.yaml"
 HISTORY = "trials.json"
-
-METHOD = "--method"  # in trials.json, of a gradient descent
-
-Method = Literal["search", "gradient"]
 
 TOP = 5  # how many drawn trials are checked on the other half
 FEW = 10  # images; a difference over fewer is a hint at most
@@ -158,9 +151,6 @@ def tune_crf(
     images: int = 40,
     seed: int = 0,
     sampler: SamplerName = "tpe",
-    method: Method = "search",
-    weights_only: bool = False,
-    steps: int = 60,
     start: str = "deconvnet",
     iterations: int | None = None,
     resume: bool = False,
@@ -185,11 +175,7 @@ def tune_crf(
         images: of the split, half of them to search on.
         seed: of the draws of images and settings.
         sampler: Optuna's ``tpe`` or ``random``.
-        method: ``search``, or ``gradient``: learn from ``start`` by gradient descent on the images
-            searched, without Optuna; ``trials``, ``minutes`` and ``sampler`` do nothing then.
-        weights_only: with ``gradient``, leave the penalties of pairs of classes as they are.
-        steps: with ``gradient``, of gradient descent.
-        start: settings by name or file that give what is neither varied nor learned.
+        start: settings by name or file that give what the search does not vary.
         iterations: mean field iterations of all candidates; None for those of ``start``.
         resume: continue the search in ``out``, or begin it.
         options: how the network is used.
@@ -211,10 +197,6 @@ def tune_crf(
         base = base.model_copy(update={"iterations": iterations})
     if seed < 0:
         raise SettingsError(f"--seed is {seed}; allowed: 0 or more")
-    if method not in get_args(Method):
-        raise SettingsError(f"--method is {method!r}; allowed: {', '.join(get_args(Method))}")
-    if steps < 1:
-        raise SettingsError(f"--steps is {steps}; allowed: 1 or more")
     known = known_candidates(start, base)
     dataset = open_dataset(data, max_pixels=options.max_pixels)
     part = draw_images(dataset.split(split), images, seed=seed)
@@ -232,10 +214,6 @@ def tune_crf(
     }
     if stage is not None:
         made_with |= {"the stage": stage, "the pipeline": load_yaml(run)}
-    learn = None
-    if method == "gradient":
-        made_with[METHOD] = {"steps": steps, "weights_only": weights_only}
-        learn = partial(learn_crf, base, weights_only=weights_only, steps=steps, seed=seed)
     result = tune(
         segmenter.probabilities,
         part,
@@ -245,7 +223,6 @@ def tune_crf(
         sampler=sampler,
         seed=seed,
         num_trials=trials,
-        learn=learn,
         seconds=None if minutes is None else minutes * 60,
         folder=out or (run / FOLDER if stage is None else run.with_name(f"{run.stem}-{FOLDER}")),
         made_with=made_with,
@@ -303,7 +280,6 @@ def tune(
     folder: Path,
     made_with: Mapping[str, Any],
     sampler: SamplerName = "tpe",
-    learn: Callable[..., CRFSettings] | None = None,
     seconds: float | None = None,
     resume: bool = False,
     on_progress: OnProgress = ignore_progress,
@@ -321,8 +297,6 @@ def tune(
         table: (C,) uint8, from the network's class index to the data set's.
         base, known, num_trials, seed, sampler, seconds: see :func:`upscore.crf.search.search`; the
             first of ``known`` is no CRF.
-        learn: :func:`upscore.crf.learning.learn_crf` with its settings; then no settings are drawn,
-            and what it learns from the images searched is the only other trial.
         made_with: what must be the same to continue a search: name -> JSON value.
         resume, on_progress, on_trial: see :func:`tune_crf`.
 
@@ -337,31 +311,16 @@ def tune(
     def score(settings: CRFSettings | None) -> float:
         return _miou(stored.matrices(searched, _refine(settings)), images)
 
-    def candidates_to_learn() -> Iterator[Candidate]:
-        yield from known[len(past) :]
-        if learn is not None and len(past) <= len(known):
-            settings = learn(
-                lambda place: stored.example(searched[place]),
-                len(searched),
-                num_classes=len(table),
-                progress=count_items(on_progress, "learning"),
-            )
-            yield "gradient", settings
-
-    if learn is not None:
-        num_trials = 1
-        remaining = score_candidates(score, candidates_to_learn(), first=len(past))
-    else:
-        remaining = search(
-            score,
-            base=base,
-            known=known,
-            num_trials=num_trials,
-            seed=seed,
-            sampler=sampler,
-            seconds=seconds,
-            past=past,
-        )
+    remaining = search(
+        score,
+        base=base,
+        known=known,
+        num_trials=num_trials,
+        seed=seed,
+        sampler=sampler,
+        seconds=seconds,
+        past=past,
+    )
     make_folder(folder)
     total = len(known) + num_trials
     trials = list(past)
@@ -432,8 +391,7 @@ def _past(
             "give another folder with --out"
         )
     trials, earlier = read_history(history)
-    names = dict.fromkeys([*made_with, METHOD])  # a search has none
-    others = [name for name in names if earlier.get(name) != made_with.get(name)]
+    others = [name for name, value in made_with.items() if earlier.get(name) != value]
     pairs = zip(trials, known, strict=False)
     if not others and any((t.name, t.settings) != candidate for t, candidate in pairs):
         others = ["the named settings"]
