@@ -1,4 +1,4 @@
-"""Messages for names that are not there, and names told from paths of any system."""
+"""Messages for unknown names; names and paths are distinguished on every system."""
 
 from __future__ import annotations
 

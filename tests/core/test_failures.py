@@ -1,4 +1,4 @@
-"""How failures are told."""
+"""Messages about failures."""
 
 from __future__ import annotations
 

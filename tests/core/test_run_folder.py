@@ -1,4 +1,4 @@
-"""Run folders that are no run, damaged, or too new are told apart."""
+"""Run folders that are no run, damaged, or too new: each has its own message."""
 
 from __future__ import annotations
 

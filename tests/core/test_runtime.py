@@ -1,4 +1,4 @@
-"""Auto is resolved by what the machine says; wrong choices name the right ones."""
+"""``auto`` follows what the machine can do; wrong choices list the right ones."""
 
 from __future__ import annotations
 

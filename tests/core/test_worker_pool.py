@@ -56,8 +56,8 @@ def test_processes_end_when_their_parent_is_killed(tmp_path):
     wait_until(lambda: not any(alive(number) for number in workers))
 
 
-@pytest.mark.parametrize("told", [None, "2"])
-def test_torch_that_comes_in_meanwhile_gets_its_threads_back(tmp_path, monkeypatch, told):
+@pytest.mark.parametrize("wanted", [None, "2"])
+def test_torch_that_comes_in_meanwhile_gets_its_threads_back(tmp_path, monkeypatch, wanted):
     """With a stand-in that looks at the environment when it is imported, as torch does."""
     (tmp_path / "torch.py").write_text(
         "import os\n"
@@ -69,16 +69,16 @@ def test_torch_that_comes_in_meanwhile_gets_its_threads_back(tmp_path, monkeypat
     monkeypatch.delitem(sys.modules, "torch", raising=False)
     monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
     monkeypatch.setattr(processes, "num_cores", lambda: 5)
-    if told:
-        monkeypatch.setenv("OMP_NUM_THREADS", told)
+    if wanted:
+        monkeypatch.setenv("OMP_NUM_THREADS", wanted)
     with torch_on_one_core():
         torch = importlib.import_module("torch")
         assert torch.get_num_threads() == 1
-    assert torch.get_num_threads() == int(told or 5)
-    assert os.environ.get("OMP_NUM_THREADS") == told
+    assert torch.get_num_threads() == int(wanted or 5)
+    assert os.environ.get("OMP_NUM_THREADS") == wanted
     with torch_on_one_core():
         assert torch.get_num_threads() == 1
-    assert torch.get_num_threads() == int(told or 5)
+    assert torch.get_num_threads() == int(wanted or 5)
     monkeypatch.delitem(sys.modules, "torch")  # before the real one comes back
 
 

@@ -157,7 +157,7 @@ def test_classes_are_counted_in_the_order_of_the_data(split, tmp_path):
     assert np.array_equal(again, expected.matrix)
 
 
-def test_a_full_disk_is_told(split, tmp_path, monkeypatch):
+def test_a_full_disk_is_reported(split, tmp_path, monkeypatch):
     import errno
 
     def full(*_args, **_more):
@@ -264,7 +264,7 @@ def test_verdicts():
     assert "does not help" in verdict(0.45, (-0.06, -0.02))
 
 
-def test_a_table_of_another_size_is_told_before_the_network_works(split, out):
+def test_a_table_of_another_size_is_refused_before_the_network_works(split, out):
     base = BASE.model_copy(update={"compatibility": ((0.0, 1.0), (1.0, 0.0))})
     network = pytest.fail
     with pytest.raises(SettingsError, match=r"mine\.yaml: .*2 classes"):
@@ -272,7 +272,7 @@ def test_a_table_of_another_size_is_told_before_the_network_works(split, out):
     assert not out.exists()
 
 
-def test_bad_images_are_left_out_and_told(split, out):
+def test_bad_images_are_left_out_and_reported(split, out):
     split.pairs[1].image.write_bytes(b"broken")
     result = run(split, out, num_trials=1)
     assert [failure.name for failure in result.failures] == ["p1"]
@@ -320,29 +320,29 @@ def test_all_void(split, out):
 
 
 def test_progress_and_trials_are_reported(split, out):
-    events, told = [], []
+    events, reported = [], []
     result = run(
         split,
         out,
         num_trials=2,
         on_progress=events.append,
-        on_trial=lambda *item: told.append(item),
+        on_trial=lambda *item: reported.append(item),
     )
     labelling = [event for event in events if event.stage == "labelling"]
     assert (labelling[-1].done, labelling[-1].total) == (6, 6)
     searching = [event for event in events if event.stage == "searching"]
     assert [(event.done, event.total) for event in searching] == [(n, 6) for n in range(7)]
     assert any(event.stage == "checking" for event in events)
-    assert [trial.number for trial, _ in told] == list(range(6))
-    best = [trial for trial, is_best in told if is_best]
+    assert [trial.number for trial, _ in reported] == list(range(6))
+    best = [trial for trial, is_best in reported if is_best]
     assert best[0].number == 0
     assert best[-1].number == best_trial(result.trials).number
     assert [t.score for t in best] == sorted({t.score for t in best})
     (out / "trials.json").unlink()
     run(split, out, num_trials=1)
-    told.clear()
-    run(split, out, num_trials=2, resume=True, on_trial=lambda *item: told.append(item))
-    assert told[0][1] == (told[0][0].score > max(t.score for t in result.trials[:5]))
+    reported.clear()
+    run(split, out, num_trials=2, resume=True, on_trial=lambda *item: reported.append(item))
+    assert reported[0][1] == (reported[0][0].score > max(t.score for t in result.trials[:5]))
 
 
 # -- going on -----------------------------------------------------------------------------------

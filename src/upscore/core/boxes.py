@@ -59,21 +59,15 @@ def largest_first(boxes: object) -> Boxes:
 def iou_matrix(a: object, b: object) -> npt.NDArray[np.float32]:
     """Intersection over union of each of ``a`` (A, 4) with each of ``b`` (B, 4): (A, B) float32.
 
-    Two empty boxes have 0. Takes some five times the memory of the result while it works.
-
-    Raises:
-        DataError: as :func:`require_boxes`.
+    Two empty boxes have 0. Takes some five times the memory of the result while it works. Raises
+    DataError as require_boxes.
     """
-    return _iou(require_boxes(a), require_boxes(b))
-
-
-def _iou(a: Boxes, b: Boxes) -> npt.NDArray[np.float32]:
-    low = np.maximum(a[:, None, :2], b[None, :, :2])
-    size = np.minimum(a[:, None, 2:], b[None, :, 2:])
-    size -= low
+    first, second = require_boxes(a), require_boxes(b)
+    size = np.minimum(first[:, None, 2:], second[None, :, 2:])
+    size -= np.maximum(first[:, None, :2], second[None, :, :2])
     np.maximum(size, 0, out=size)
     both = size[..., 0] * size[..., 1]
-    either = _areas(a)[:, None] + _areas(b)[None] - both
+    either = _areas(first)[:, None] + _areas(second)[None] - both
     result = np.zeros_like(both)
     np.divide(both, either, out=result, where=either > 0)
     return result
@@ -111,8 +105,7 @@ def grow_boxes(boxes: object, factor: float) -> Boxes:
 def square_boxes(boxes: object) -> Boxes:
     """Squares of each box's longer side with the same centre; they may leave the image.
 
-    Raises:
-        DataError: as :func:`require_boxes`.
+    Raises DataError as require_boxes.
     """
     array = require_boxes(boxes)
     longer = (array[:, 2:] - array[:, :2]).max(axis=1, keepdims=True)

@@ -19,12 +19,7 @@ def unknown_choice(kind: str, name: object, allowed: Iterable[str]) -> str:
 
 
 def suggest(name: object, allowed: Iterable[str]) -> str:
-    """``did you mean 'fcn8s'? There are fcn32s, fcn16s, fcn8s``; without a near one only the list.
-
-    Args:
-        name: what was given.
-        allowed: all valid names, in the order in which they are listed.
-    """
+    """``did you mean 'fcn8s'? There are fcn32s, fcn16s, fcn8s``, or the list alone."""
     allowed = list(allowed)
     listed = f"here are {', '.join(allowed)}"
     nearest = difflib.get_close_matches(str(name), allowed, n=1)

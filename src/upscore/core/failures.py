@@ -34,12 +34,9 @@ def failure_message(
     """
     if isinstance(error, UpscoreError):
         return str(error)
-    hint = f"; {memory_hint}" if memory_hint and _is_memory_error(error) else ""
+    is_memory_error = isinstance(error, MemoryError) or "memory" in str(error).lower()
+    hint = f"; {memory_hint}" if memory_hint and is_memory_error else ""
     return f"{name}: {type(error).__name__}: {first_line(error)}{hint}"
-
-
-def _is_memory_error(error: BaseException) -> bool:
-    return isinstance(error, MemoryError) or "memory" in str(error).lower()
 
 
 def first_line(error: BaseException) -> str:

@@ -13,7 +13,7 @@ import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 from upscore.errors import NotFoundError, OutputError, RunError, WorkError
 
@@ -207,7 +207,7 @@ def _fetch(
             have = have if resumed else 0  # a server without ranges sends all of it
             length = response.headers.get("Content-Length")
             total = have + int(length) if length else None
-            for piece in _pieces(response):
+            while piece := response.read(1 << 20):
                 _append(part, piece, fresh=have == 0)
                 have += len(piece)
                 if progress:
@@ -240,11 +240,6 @@ def _fetch(
         raise WorkError(_broken(url, have, total))
     if have == 0:
         raise WorkError(f"{url}: the server sent an empty file; try again later")
-
-
-def _pieces(response: IO[bytes]) -> Iterator[bytes]:
-    while piece := response.read(1 << 20):
-        yield piece
 
 
 def _append(part: Path, piece: bytes, *, fresh: bool) -> None:

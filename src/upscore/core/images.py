@@ -157,10 +157,8 @@ def read_image(path: Path, *, max_pixels: int = MAX_PIXELS) -> RGBImage:
     """
     with _open(path, max_pixels) as picture:
         _load(picture, path)
-        try:
+        with contextlib.suppress(Exception):  # unreadable EXIF: the photo stays as it is stored
             ImageOps.exif_transpose(picture, in_place=True)
-        except Exception:  # unreadable EXIF: the photo as stored is the best there is
-            return to_rgb(picture)
         return to_rgb(picture)
 
 

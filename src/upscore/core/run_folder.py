@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -15,50 +14,26 @@ FORMAT_VERSION = 1
 """Raised when a run folder of this program could not be read by an older one."""
 
 
-@dataclass(frozen=True)
 class RunFolder:
     """Paths inside a run folder. It can be moved, zipped, resumed, compared."""
 
-    path: Path
-
-    @property
-    def recipe(self) -> Path:
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.recipe = path / "recipe.yaml"
         """Every setting as resolved, YAML."""
-        return self.path / "recipe.yaml"
-
-    @property
-    def model(self) -> Path:
+        self.model = path / "model"
         """Folder of the weights to use (best on validation): config.json, model.safetensors."""
-        return self.path / "model"
-
-    @property
-    def state(self) -> Path:
+        self.state = path / "state"
         """Folder of what resuming needs."""
-        return self.path / "state"
-
-    @property
-    def last(self) -> Path:
+        self.last = self.state / "last"
         """Folder of the weights of the last state; of a finished training the final ones."""
-        return self.state / "last"
-
-    @property
-    def log(self) -> Path:
+        self.log = path / "log.csv"
         """One row for the first iteration, each ``log_every`` ones and each validation, CSV."""
-        return self.path / "log.csv"
-
-    @property
-    def evaluation(self) -> Path:
+        self.evaluation = path / "evaluation"
         """Folder of scores: one ``<split>/`` each."""
-        return self.path / "evaluation"
-
-    @property
-    def report(self) -> Path:
-        return self.path / "report.html"
-
-    @property
-    def manifest(self) -> Path:
+        self.report = path / "report.html"
+        self.manifest = path / "manifest.json"
         """Versions, command, git commit, data fingerprint, machine, JSON."""
-        return self.path / "manifest.json"
 
     @classmethod
     def open(cls, path: Path) -> RunFolder:
@@ -98,12 +73,10 @@ class RunFolder:
                 f"{self.path}: holds a run already; go on with it by --resume, or choose another "
                 "--out"
             )
-        if not begun and self.path.exists() and not self._is_empty():
+        is_empty = self.path.is_dir() and not any(self.path.iterdir())
+        if not begun and self.path.exists() and not is_empty:
             raise SettingsError(f"{self.path}: exists and is no run folder; choose another --out")
         return begun
-
-    def _is_empty(self) -> bool:
-        return self.path.is_dir() and not any(self.path.iterdir())
 
     def read_manifest(self) -> dict[str, Any]:
         return read_json(self.manifest)

@@ -19,6 +19,7 @@ from upscore.crf.terms import (
     Normalization,
     Term,
     require_normalization,
+    require_weight,
 )
 from upscore.crf.validation import (
     Energies,
@@ -41,10 +42,7 @@ class Potts:
     weight: float = 1.0
 
     def __post_init__(self) -> None:
-        if isinstance(self.weight, bool) or not isinstance(self.weight, int | float | np.number):
-            raise SettingsError(f"Potts: weight is {self.weight!r}; want a number")
-        if not math.isfinite(self.weight):
-            raise SettingsError(f"Potts: weight is {self.weight!r}; want a finite number")
+        require_weight(self.weight, "Potts")
 
 
 @dataclass(frozen=True)
@@ -69,8 +67,8 @@ class DenseCRF:
         crf = DenseCRF(gaussian=Gaussian(sxy=3, weight=3), bilateral=Bilateral(20, 3, 5))
         marginals = crf(image, probabilities=probabilities)
 
-    The first use on a machine compiles kernels for some ten seconds, keeps them on disk, and says
-    so to the logger ``upscore.compiled`` (INFO).
+    The first use on a machine compiles kernels for some ten seconds, keeps them on disk, and
+    logs that to ``upscore.compiled`` (INFO).
 
     Args:
         gaussian, bilateral, terms: the pairwise terms, each of them optional; see

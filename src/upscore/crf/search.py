@@ -1,8 +1,7 @@
 """Search for the settings of a dense CRF that score best, with Optuna's samplers.
 
-The objective is any function from settings to a number, the higher the better, so this module knows
-neither images nor networks. Each draw depends only on the seed, its number and the trials before
-it, so an interrupted search continues exactly as if it had not been interrupted.
+Each draw depends only on the seed, its number and the trials before it, so an interrupted search
+continues exactly as if it had not been interrupted.
 """
 
 from __future__ import annotations
@@ -12,7 +11,6 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from types import ModuleType
 from typing import Any, Literal, get_args
 
 import numpy as np
@@ -127,19 +125,6 @@ def known_candidates(start: str, base: CRFSettings) -> tuple[Candidate, ...]:
     return ((NO_CRF, None), *named, *more)
 
 
-def require_optuna() -> ModuleType:
-    """Optuna, with its messages switched off below warnings. Raises MissingExtraError."""
-    try:
-        import optuna
-    except ImportError as error:
-        raise MissingExtraError(
-            "the search for CRF settings needs Optuna, which is not installed; type: pip install "
-            '"upscore[tune]"'
-        ) from error
-    optuna.logging.set_verbosity(optuna.logging.WARNING)
-    return optuna
-
-
 def search(
     objective: Callable[[CRFSettings | None], float],
     *,
@@ -179,9 +164,46 @@ def search(
         raise SettingsError(f"the number of trials is {num_trials}; allowed: 1 or more")
     if seconds is not None and not seconds > 0:
         raise SettingsError(f"the time to search is {seconds:g} seconds; allowed: above 0")
-    study = _Study(base, sampler, seed)
+    try:
+        import optuna
+    except ImportError as error:
+        raise MissingExtraError(
+            "the search for CRF settings needs Optuna, which is not installed; type: pip install "
+            '"upscore[tune]"'
+        ) from error
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    make_sampler: Callable[..., Any] = {
+        "tpe": optuna.samplers.TPESampler,
+        "random": optuna.samplers.RandomSampler,
+    }[sampler]
+    ranges: dict[str, optuna.distributions.BaseDistribution] = {
+        key: optuna.distributions.FloatDistribution(low, high, log=True)
+        for key, (low, high) in space_of(base).items()
+    }
+    study = optuna.create_study(direction="maximize")
+
+    def add(trial: Trial) -> None:
+        """Add a trial to the study, if its settings lie in the space."""
+        params = None if trial.settings is None else values_of(trial.settings, base)
+        if params is not None:
+            study.add_trial(
+                optuna.trial.create_trial(params=params, distributions=ranges, value=trial.score)
+            )
+
+    def draw(number: int) -> CRFSettings:
+        """Settings for trial ``number``, by a sampler with a seed of its own.
+
+        Values are rounded to three digits; the bounds have fewer, so they stay inside.
+        """
+        state = np.random.SeedSequence([seed, number]).generate_state(1)
+        study.sampler = make_sampler(seed=int(state[0]))
+        drawn = study.ask(fixed_distributions=ranges)
+        # the rounded values are added when their score is known
+        study.tell(drawn, state=optuna.trial.TrialState.FAIL)
+        return with_values(base, {k: float(f"{v:.3g}") for k, v in drawn.params.items()})
+
     for trial in past:
-        study.add(trial)
+        add(trial)
 
     def steps() -> Iterator[Trial]:
         begin = time.monotonic()
@@ -191,7 +213,7 @@ def search(
             elif seconds is not None and time.monotonic() - begin >= seconds:
                 return
             else:
-                name, settings = sampler, study.draw(number)
+                name, settings = sampler, draw(number)
             start = time.monotonic()
             score = objective(settings)
             if not math.isfinite(score):
@@ -199,46 +221,10 @@ def search(
                     f"trial {number} ({name}): the score is {score}, not a finite number"
                 )
             trial = Trial(number, name, settings, score, time.monotonic() - start)
-            study.add(trial)
+            add(trial)
             yield trial
 
     return steps()
-
-
-class _Study:
-    """An Optuna study in memory; its sampler has a seed of its own for each draw."""
-
-    def __init__(self, base: CRFSettings, sampler: SamplerName, seed: int) -> None:
-        self.optuna = require_optuna()
-        samplers = self.optuna.samplers
-        self.sampler = samplers.TPESampler if sampler == "tpe" else samplers.RandomSampler
-        self.base, self.seed = base, seed
-        float_range = self.optuna.distributions.FloatDistribution
-        self.ranges = {
-            key: float_range(low, high, log=True) for key, (low, high) in space_of(base).items()
-        }
-        self.study = self.optuna.create_study(direction="maximize")
-
-    def add(self, trial: Trial) -> None:
-        """Tell the sampler of a trial, if its settings lie in the space."""
-        params = None if trial.settings is None else values_of(trial.settings, self.base)
-        if params is not None:
-            create = self.optuna.trial.create_trial
-            self.study.add_trial(
-                create(params=params, distributions=self.ranges, value=trial.score)
-            )
-
-    def draw(self, number: int) -> CRFSettings:
-        """Settings for trial ``number``, values rounded to three digits.
-
-        The bounds of the space have fewer digits, so rounded values stay inside.
-        """
-        state = np.random.SeedSequence([self.seed, number]).generate_state(1)
-        self.study.sampler = self.sampler(seed=int(state[0]))
-        drawn = self.study.ask(fixed_distributions=self.ranges)
-        # the rounded values are added when their score is known
-        self.study.tell(drawn, state=self.optuna.trial.TrialState.FAIL)
-        return with_values(self.base, {k: float(f"{v:.3g}") for k, v in drawn.params.items()})
 
 
 class _History(Settings):

@@ -11,7 +11,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal, get_args
+from typing import ClassVar, Literal, get_args
 
 import numpy as np
 import numpy.typing as npt
@@ -37,18 +37,15 @@ class Gaussian:
         SettingsError: a deviation that is not positive, a weight that is not finite.
     """
 
+    needs_image: ClassVar[bool] = False
     sxy: Deviation = 3.0
     weight: float = 3.0
     normalization: Normalization | None = None
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "sxy", _deviation(self.sxy, "Gaussian", "sxy"))
-        _require_weight(self.weight, "Gaussian")
+        require_weight(self.weight, "Gaussian")
         require_normalization(self.normalization, optional=True)
-
-    @property
-    def needs_image(self) -> bool:
-        return False
 
     def rows(self, shape: tuple[int, ...], image: npt.NDArray[np.float32] | None) -> FeatureArray:  # noqa: ARG002
         """Positions of all pixels of ``shape`` in raster order, (N, axes) float32, x first.
@@ -70,6 +67,7 @@ class Bilateral:
         SettingsError: a deviation that is not positive, a weight that is not finite.
     """
 
+    needs_image: ClassVar[bool] = True
     sxy: Deviation = 80.0
     srgb: Deviation = 13.0
     weight: float = 10.0
@@ -78,12 +76,8 @@ class Bilateral:
     def __post_init__(self) -> None:
         object.__setattr__(self, "sxy", _deviation(self.sxy, "Bilateral", "sxy"))
         object.__setattr__(self, "srgb", _deviation(self.srgb, "Bilateral", "srgb"))
-        _require_weight(self.weight, "Bilateral")
+        require_weight(self.weight, "Bilateral")
         require_normalization(self.normalization, optional=True)
-
-    @property
-    def needs_image(self) -> bool:
-        return True
 
     def rows(self, shape: tuple[int, ...], image: npt.NDArray[np.float32] | None) -> FeatureArray:
         """Positions, then colours, of all pixels in raster order: (N, axes + channels) float32.
@@ -110,12 +104,13 @@ class Features:
         DataError: features that are no array of finite numbers.
     """
 
+    needs_image: ClassVar[bool] = False
     features: npt.NDArray[np.float32]
     weight: float
     normalization: Normalization | None = None
 
     def __post_init__(self) -> None:
-        _require_weight(self.weight, "Features")
+        require_weight(self.weight, "Features")
         require_normalization(self.normalization, optional=True)
         values = np.asarray(self.features)
         if values.dtype.kind not in "fiu" or values.ndim < 2 or 0 in values.shape:
@@ -127,10 +122,6 @@ class Features:
         if not np.isfinite(values).all():
             raise DataError("Features holds NaN or infinity; want finite numbers")
         object.__setattr__(self, "features", values)
-
-    @property
-    def needs_image(self) -> bool:
-        return False
 
     def rows(self, shape: tuple[int, ...], image: npt.NDArray[np.float32] | None) -> FeatureArray:  # noqa: ARG002
         """The features of all pixels in raster order, (N, D) float32.
@@ -189,7 +180,8 @@ def _deviation(value: object, owner: str, name: str) -> Deviation:
     return numbers if many else numbers[0]
 
 
-def _require_weight(value: object, owner: str) -> None:
+def require_weight(value: object, owner: str) -> None:
+    """Refuse anything but a finite number. Raises SettingsError."""
     if isinstance(value, bool) or not isinstance(value, int | float | np.number):
         raise SettingsError(f"{owner}: weight is {value!r}; want a number")
     if not math.isfinite(value):

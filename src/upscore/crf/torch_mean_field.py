@@ -1,4 +1,4 @@
-"""Mean field inference in plain torch operations: any device, differentiable."""
+"""Mean field inference in torch: what ``DenseCRF(device="cuda")`` runs."""
 
 from __future__ import annotations
 
@@ -52,42 +52,23 @@ def infer_with_torch(
             Smoother(torch.from_numpy(kernel.rows).to(place), kernel.normalization)
             for kernel in kernels
         ]
-        log_marginals, done = mean_field(
-            F.log_softmax(-unary, dim=1),
-            smoothers,
-            unary.new_tensor([kernel.weight for kernel in kernels]),
-            torch.from_numpy(mu).to(unary),
-            iterations=iterations,
-            tolerance=tolerance,
-        )
+        weights = unary.new_tensor([kernel.weight for kernel in kernels])
+        compatibility = torch.from_numpy(mu).to(unary)
+        logits = F.log_softmax(-unary, dim=1)
+        log_marginals = logits
+        done = 0
+        while done < iterations:
+            given = log_marginals.exp()
+            message = torch.zeros_like(given)
+            for weight, smoother in zip(weights, smoothers, strict=True):
+                message = message + weight * smoother(given)
+            log_marginals = F.log_softmax(logits - message @ compatibility.T, dim=1)
+            done += 1
+            change = (log_marginals.exp() - given).abs().max()
+            if tolerance is not None and float(change) <= tolerance:
+                break
         marginals = log_marginals.exp().T.reshape(energies.shape).cpu().numpy()
     return marginals, done
-
-
-def mean_field(
-    logits: Tensor,
-    smoothers: Sequence[Smoother],
-    weights: Tensor,
-    mu: Tensor,
-    *,
-    iterations: int,
-    tolerance: float | None = None,
-) -> tuple[Tensor, int]:
-    """Logits (N, C), weights (T,), mu (C, C) -> (N, C) log marginals, and iterations done."""
-    log_marginals = logits
-    done = 0
-    while done < iterations:
-        marginals = log_marginals.exp()
-        message = torch.zeros_like(marginals)
-        for weight, smoother in zip(weights, smoothers, strict=True):
-            message = message + weight * smoother(marginals)
-        log_marginals = F.log_softmax(logits - message @ mu.T, dim=1)
-        done += 1
-        if tolerance is not None:
-            change = (log_marginals.exp() - marginals).abs().max()
-            if float(change) <= tolerance:
-                break
-    return log_marginals, done
 
 
 class Smoother:

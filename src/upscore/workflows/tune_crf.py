@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -38,7 +38,7 @@ from upscore.data.dataset import Sample, Split
 from upscore.errors import DataError, RunError, SettingsError, UpscoreError
 from upscore.inference.pipeline.settings import is_pipeline, read_pipeline
 from upscore.inference.segmenter import Segmenter
-from upscore.metrics.bootstrap import Overlaps, difference_interval, overlaps
+from upscore.metrics.bootstrap import difference_interval, overlaps
 from upscore.metrics.confusion import Matrix, mean_iou
 from upscore.report.figures.scores import write_png
 from upscore.report.figures.tuning import DRAWN, NO_CRF, START, Point, tuning_figure
@@ -91,51 +91,53 @@ class TuneResult:
 
     def verdict(self) -> list[str]:
         """What the best CRF is worth, one sentence or two a line."""
-        best, none = self.best, self.trials[0] if self.trials else None
-        if best is None or none is None:
+        best = self.best
+        if best is None:
             return ["The search was stopped before a CRF was tried."]
-        lines = [
+        none = self.trials[0]
+        begin = (
             f"Best on the {_images(self.num_searched)} searched: trial {best.number} "
             f"({best.name}), mIoU {best.score:.4f}; without a CRF {none.score:.4f}."
-        ]
+        )
         if self.interval is None:
-            lines.append(
+            return [
+                begin,
                 f"The search was stopped after {len(self.trials)} of {self.total} trials; what "
-                "this is worth on other images was not looked at."
-            )
-            return lines
+                "this is worth on other images was not looked at.",
+            ]
         assert best.held_out is not None
         assert none.held_out is not None
         difference = best.held_out - none.held_out
         low, high = self.interval
-        lines.append(
-            f"On {_images(self.num_held)} that the search did not see: {best.held_out:.4f}; "
-            f"without a CRF {none.held_out:.4f}. Difference {difference:+.4f}, 95 % interval "
-            f"{low:+.4f} to {high:+.4f}."
-        )
         if best.score <= none.score:
-            lines.append(
+            end = (
                 "No CRF that was tried is better than none, not even on the images searched: use "
                 "none with this network."
             )
         elif difference <= 0:
-            lines.append(
+            end = (
                 "The CRF does not help on images that the search did not see: better use none with "
                 "this network."
             )
         elif low <= 0:
-            lines.append(
+            end = (
                 "Whether the CRF helps is open: the interval reaches down to no gain. More "
                 "--images say more."
             )
         elif self.num_held < FEW:
-            lines.append(
+            end = (
                 f"The CRF helps there, but {_images(self.num_held)} are few: more --images say "
                 "more."
             )
         else:
-            lines.append("The CRF helps.")
-        return lines
+            end = "The CRF helps."
+        return [
+            begin,
+            f"On {_images(self.num_held)} that the search did not see: {best.held_out:.4f}; "
+            f"without a CRF {none.held_out:.4f}. Difference {difference:+.4f}, 95 % interval "
+            f"{low:+.4f} to {high:+.4f}.",
+            end,
+        ]
 
 
 def tune_crf(
@@ -307,8 +309,7 @@ def tune(
     _try_once(known, len(table))
 
     def score(settings: CRFSettings | None) -> float:
-        matrices = stored.matrices(searched, _refine(settings))
-        return _miou(np.sum(list(matrices), axis=0), images)
+        return _miou(stored.matrices(searched, _refine(settings)), images)
 
     remaining = search(
         score,
@@ -322,15 +323,20 @@ def tune(
     )
     make_folder(folder)
     total = len(known) + num_trials
+    trials = list(past)
+    chosen: list[Trial] = []
+    held_out: dict[int, list[Matrix]] = {}
+    interval: tuple[float, float] | None = None
     with _scratch(folder) as scratch:
         stored = StoredPredictions(Path(scratch), table)
         failures = _label(probabilities, images, stored, count_items(on_progress, "labelling"))
         searched, held = range(0, len(stored), 2), range(1, len(stored), 2)
-        if past:
-            _require_same_network(history, past[0], score(None))
-        trials = list(past)
-        check: dict[int, tuple[float, Overlaps]] = {}
-        interrupted = False
+        if past and abs(past[0].score - (now := score(None))) > SAME_SCORE:
+            raise RunError(
+                f"{history}: the network alone scored {past[0].score:.4f} when this search was "
+                f"begun and scores {now:.4f} now, so it is another one; give another folder with "
+                "--out"
+            )
         try:
             on_progress(Progress("searching", len(trials), total))
             for trial in remaining:
@@ -339,35 +345,34 @@ def tune(
                 on_progress(Progress("searching", len(trials), total))
                 if on_trial:
                     on_trial(trial, best_trial(trials) is trial)
-            chosen = _chosen(trials, len(known))
+            drawn = sorted(trials[len(known) :], key=_rank)
+            chosen = sorted([*trials[: len(known)], *drawn[:TOP]], key=_rank)
             for place, trial in enumerate(chosen):
                 on_progress(Progress("checking", place, len(chosen)))
-                matrices = list(stored.matrices(held, _refine(trial.settings)))
-                miou = _miou(np.sum(matrices, axis=0), images)
-                check[trial.number] = miou, np.stack([overlaps(m) for m in matrices])
+                held_out[trial.number] = list(stored.matrices(held, _refine(trial.settings)))
+            rows = {n: np.stack([overlaps(m) for m in found]) for n, found in held_out.items()}
+            interval = difference_interval(rows[0], rows[best_trial(trials[1:]).number])
         except KeyboardInterrupt:
-            interrupted = True
-
-    checked: tuple[Trial, ...] = ()
-    interval: tuple[float, float] | None = None
-    if not interrupted:
-        trials = [
-            replace(trial, held_out=check[trial.number][0]) if trial.number in check else trial
-            for trial in trials
-        ]
+            chosen = []
+    for trial in chosen:
+        trials[trial.number] = replace(trial, held_out=_miou(held_out[trial.number], images))
+    if chosen:
         write_history(history, trials, about=made_with)
-        checked = tuple(trials[trial.number] for trial in chosen)
-        interval = difference_interval(check[0][1], check[best_trial(trials[1:]).number][1])
     return TuneResult(
         trials=tuple(trials),
         total=total,
         num_searched=len(searched),
         num_held=len(held),
-        checked=checked,
+        checked=tuple(trials[trial.number] for trial in chosen),
         interval=interval,
         failures=failures,
         folder=folder,
     )
+
+
+def _rank(trial: Trial) -> tuple[float, int]:
+    """Sorts trials best first, the earlier of equals first."""
+    return -trial.score, trial.number
 
 
 def _past(
@@ -396,15 +401,6 @@ def _past(
             "as they were, or give another folder with --out"
         )
     return [replace(trial, held_out=None) for trial in trials]
-
-
-def _require_same_network(history: Path, none: Trial, score: float) -> None:
-    """Refuse a network that was trained further in between, whose scores do not compare."""
-    if abs(none.score - score) > SAME_SCORE:
-        raise RunError(
-            f"{history}: the network alone scored {none.score:.4f} when this search was begun and "
-            f"scores {score:.4f} now, so it is another one; give another folder with --out"
-        )
 
 
 def _try_once(known: Sequence[Candidate], num_classes: int) -> None:
@@ -471,22 +467,14 @@ def _refine(settings: CRFSettings | None) -> Refine | None:
     return lambda photo, energies: crf(photo, energies=energies)
 
 
-def _miou(matrix: Matrix, images: Split) -> float:
-    score = mean_iou(matrix)
+def _miou(matrices: Iterable[Matrix], images: Split) -> float:
+    score = mean_iou(np.sum(list(matrices), axis=0))
     if score is None:
         raise DataError(
             f"nothing to score: one half of the {_images(len(images))} taken from split "
             f"{images.name!r} holds only void; take more with --images, or others with --seed"
         )
     return score
-
-
-def _chosen(trials: Sequence[Trial], num_known: int) -> list[Trial]:
-    """The known candidates and the best few drawn trials, best first."""
-    drawn = sorted(trials[num_known:], key=lambda trial: (-trial.score, trial.number))
-    return sorted(
-        [*trials[:num_known], *drawn[:TOP]], key=lambda trial: (-trial.score, trial.number)
-    )
 
 
 def _images(num: int) -> str:
@@ -501,7 +489,16 @@ def _write(result: TuneResult, *, num_known: int) -> None:
     if not result.trials:
         return
     write_trials_csv(result.folder / "trials.csv", result.trials)
-    points = [_point(trial, num_known) for trial in result.trials]
+    points = []
+    for trial in result.trials:
+        values = {}
+        # weights under another normalisation do not compare
+        if trial.settings is not None and trial.settings.normalization == "symmetric":
+            found = {key: _value(trial.settings, key) for key in SPACE}
+            values = {key: v for key, v in found.items() if isinstance(v, float) and v > 0}
+        known = trial.name if trial.name in (NO_CRF, *CRF_NAMES) else START
+        group = DRAWN if trial.number >= num_known else known
+        points.append(Point(trial.number, trial.score, group, values))
     figure = tuning_figure(points, ranges=SPACE, num_images=result.num_searched)
     write_png(result.folder / "tuning.png", figure)
     if result.best is not None and result.best.settings is not None:
@@ -513,30 +510,14 @@ def _write(result: TuneResult, *, num_known: int) -> None:
         write_text(result.folder / BEST, comment + result.best.settings.to_yaml())
 
 
-def _point(trial: Trial, num_known: int) -> Point:
-    """What the figure shows of a trial: only values under symmetric normalisation compare."""
-    values = {}
-    if trial.settings is not None and trial.settings.normalization == "symmetric":
-        found = {key: _value(trial.settings, key) for key in SPACE}
-        values = {key: v for key, v in found.items() if isinstance(v, float) and v > 0}
-    group = trial.name if trial.name in (NO_CRF, *CRF_NAMES) else START
-    return Point(trial.number, trial.score, DRAWN if trial.number >= num_known else group, values)
-
-
 def write_trials_csv(path: Path, trials: Sequence[Trial]) -> None:
     """Write one row a trial; an empty cell where there is no such setting or score."""
     keys = [*SPACE, "normalization", "iterations"]
     rows = [
-        [
-            trial.number,
-            trial.name,
-            trial.score,
-            trial.held_out,
-            f"{trial.seconds:.3f}",
-            *(_value(trial.settings, key) for key in keys),
-        ]
-        for trial in trials
-    ]
+        [t.number, t.name, t.score, t.held_out, f"{t.seconds:.3f}",
+         *(_value(t.settings, key) for key in keys)]
+        for t in trials
+    ]  # fmt: skip
     write_csv(path, ["trial", "name", "miou_searched", "miou_held_out", "seconds", *keys], rows)
 
 

@@ -66,9 +66,8 @@ class Lattice:
     E = N * corners entries, M vertices, L cells; ``corners`` is the sum of D+1 over the terms.
     """
 
-    corners: int
-    columns: tuple[tuple[int, int], ...]
-    """For each term its first corner and the one after its last."""
+    columns: Int64s
+    """(terms + 1,) where each term's corners begin."""
     slice_vertex: UInt32s
     """(N, corners) the vertices of each pixel."""
     slice_weight: Float32s
@@ -102,7 +101,8 @@ def build_lattice(features: list[Float32s], order: Int64s, *, threads: int) -> L
         DataError: features too far apart for their deviations, or more entries than 2^32.
     """
     num = len(order)
-    corners = sum(f.shape[1] + 1 for f in features)
+    columns = np.cumsum([0, *(rows.shape[1] + 1 for rows in features)])
+    corners = int(columns[-1])
     if num * corners >= 2**32:
         raise DataError(f"{num} pixels x {corners} corners are too many; cut the image into parts")
     slice_vertex = np.empty(num * corners, np.uint32)
@@ -111,25 +111,19 @@ def build_lattice(features: list[Float32s], order: Int64s, *, threads: int) -> L
     splat_vertex = np.empty(num * corners, np.uint32)
     splat_weight = np.empty(num * corners, np.float32)
     parts = []
-    column = vertices = entries = 0
-    for rows in features:
+    vertices = 0
+    for rows, column in zip(features, columns.tolist(), strict=False):
         part = _build_term(
-            rows, order, corners, column, vertices, entries,
+            rows, order, corners, column, vertices, num * column,
             slice_vertex, slice_weight, splat_pixel, splat_vertex, splat_weight, threads,
         )  # fmt: skip
         parts.append(part)
-        column += rows.shape[1] + 1
         vertices += part.num_vertices
-        entries += num * (rows.shape[1] + 1)
-    num_directions = max(f.shape[1] + 1 for f in features)
-    chains, segments = _join_chains(parts, num_directions)
-    entry_begin = np.concatenate([part.entry_begin for part in parts] + [[entries]])
+    chains, segments = _join_chains(parts, int(np.diff(columns).max()))
+    entry_begin = np.concatenate([part.entry_begin for part in parts] + [[num * corners]])
     cell_begin = np.concatenate([part.cell_begin for part in parts] + [[vertices]])
-    ends = np.cumsum([f.shape[1] + 1 for f in features])
     return Lattice(
-        corners=corners,
-        columns=tuple((int(e) - f.shape[1] - 1, int(e))
-                      for e, f in zip(ends, features, strict=True)),
+        columns=columns,
         slice_vertex=slice_vertex.reshape(num, corners),
         slice_weight=slice_weight.reshape(num, corners),
         splat_pixel=splat_pixel,
@@ -140,7 +134,7 @@ def build_lattice(features: list[Float32s], order: Int64s, *, threads: int) -> L
         chains=chains,
         segments=segments,
         stages=_stages(parts, entry_begin, cell_begin, threads),
-    )  # fmt: skip
+    )
 
 
 @dataclass(frozen=True)

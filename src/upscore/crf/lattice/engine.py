@@ -107,11 +107,6 @@ class Engine:
             self.messages.fill(0)
             self._update()
 
-    def step(self) -> float:
-        """One iteration; returns the largest change of a marginal (only if ``keeps_old``)."""
-        self.message_passing()
-        return self.update_marginals()
-
     def message_passing(self) -> None:
         """Filter the current marginals."""
         if self.filter is None:
@@ -120,7 +115,7 @@ class Engine:
             self.filter(self.maps, self.messages)
 
     def update_marginals(self) -> float:
-        """Compute the marginals from the messages; returns as :meth:`step`."""
+        """Compute the marginals from the messages; their largest change if ``keeps_old``."""
         with self.phases.phase("update"):
             return self._update()
 
@@ -162,15 +157,13 @@ class Filter:
     def _fold(self, kernels: list[Kernel]) -> None:
         lattice = self.lattice
         num = len(lattice.slice_vertex)
-        columns = np.array([*(first for first, _ in lattice.columns), lattice.corners], np.int64)
         # a factor of slicing, which makes the filter of a constant about the sum of the Gaussian
         alphas = np.array(
             [1 / (1 + 2.0 ** -kernel.rows.shape[1]) for kernel in kernels], np.float32
         )
-        before = np.ones((len(kernels), num), np.float32)
-        after = np.empty((len(kernels), num), np.float32)
         weights = np.array([kernel.weight for kernel in kernels], np.float32) * alphas
-        after[:] = weights[:, None]
+        before = np.ones((len(kernels), num), np.float32)
+        after = np.repeat(weights[:, None], num, axis=1)
         if any(kernel.normalization != "none" for kernel in kernels):
             ones = empty_rows(1, num)
             ones.fill(1)
@@ -179,7 +172,7 @@ class Filter:
                 filtering.blur_mass, self.threads, lattice.stages, self.values, ones,
                 lattice.cell_begin, lattice.entry_begin, lattice.splat_pixel, lattice.splat_vertex,
                 lattice.splat_weight, lattice.chains, lattice.segments, lattice.slice_vertex,
-                lattice.slice_weight, columns, alphas, norms,
+                lattice.slice_weight, lattice.columns, alphas, norms,
             )  # fmt: skip
             norms += EPSILON
             for term, kernel in enumerate(kernels):
@@ -190,8 +183,10 @@ class Filter:
                     before[term] = 1 / norms[term]
                 elif kernel.normalization == "after":
                     after[term] /= norms[term]
-        run_parallel(filtering.fold_weights, self.threads, lattice.splat_weight,
-                     lattice.splat_pixel, lattice.slice_weight, columns, before, after)  # fmt: skip
+        run_parallel(
+            filtering.fold_weights, self.threads, lattice.splat_weight, lattice.splat_pixel,
+            lattice.slice_weight, lattice.columns, before, after,
+        )  # fmt: skip
 
     def __call__(self, maps: Float32s, results: Float32s) -> None:
         """Filter ``maps`` (blocks, N, 8) into ``results``, which may be the same array."""

@@ -1,9 +1,9 @@
-"""The permutohedral lattice in PyTorch operations: any device, differentiable in the values.
+"""The permutohedral lattice in PyTorch operations, for GPUs.
 
 Gaussian filtering after Adams, Baek and Davis, "Fast High-Dimensional Filtering Using the
 Permutohedral Lattice" (2010): splat each point onto the D + 1 corners of the simplex around it,
 blur along the D + 1 lattice directions, slice the values at the points. The counterpart of the
-numba lattice for training and for GPUs, with vectorised operations only.
+numba lattice with vectorised operations only.
 
 The lattice is built by sorting its keys and searching them. All three steps are then the same
 operation, weighted sums of rows (``embedding_bag``): adding points to vertices (``index_add``) is
@@ -14,7 +14,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -54,7 +53,7 @@ class TorchLattice:
 
     Args:
         features: (N, D) floating point, N and D at least 1, already divided by the deviations.
-            They get no gradient. float16 and bfloat16 are computed in float32.
+            float16 and bfloat16 are computed in float32.
 
     Attributes:
         num_points: N.
@@ -67,39 +66,6 @@ class TorchLattice:
 
     def __init__(self, features: Tensor) -> None:
         _require_features(features)
-        with torch.no_grad():
-            self._build(features.detach())
-
-    def filter(self, values: Tensor) -> Tensor:
-        """Filter every column of ``values``.
-
-        Args:
-            values: (N, C) float32 or float64 on the features' device; differentiable, twice too.
-
-        Returns:
-            (N, C), same type; the same on every run.
-
-        Raises:
-            DataError: wrong shape, type or device.
-        """
-        device = self._splat.weights.device
-        if values.dtype not in (torch.float32, torch.float64):
-            raise DataError(f"values to filter are {values.dtype}; want float32 or float64")
-        if values.ndim != 2 or len(values) != self.num_points or values.shape[1] == 0:
-            raise DataError(
-                f"values to filter have shape {tuple(values.shape)}; want ({self.num_points}, C), "
-                "one row for every point that the lattice was built from"
-            )
-        if values.device != device:
-            raise DataError(f"values to filter are on {values.device}, the lattice is on {device}")
-        filtered: Tensor = _Filter.apply(values, self, False)  # type: ignore[no-untyped-call]
-        return filtered
-
-    def total(self) -> Tensor:
-        """(N, 1) the filter of ones, which a normalisation divides by; always positive."""
-        return self.filter(self._splat.weights.new_ones(self.num_points, 1))
-
-    def _build(self, features: Tensor) -> None:
         self.num_points, num_axes = features.shape
         wide = features.dtype if features.dtype == torch.float64 else torch.float32
         corner, rank, weights = _enclosing_simplex(features.T.to(wide))
@@ -130,33 +96,36 @@ class TorchLattice:
             (alpha * weights).T.flatten(),
         )
 
-    def _apply(self, values: Tensor, *, transposed: bool) -> Tensor:
-        """Splat, blur, slice: (N, C) -> (N, C).
+    def filter(self, values: Tensor) -> Tensor:
+        """Filter every column of ``values``.
 
-        Splat and slice are each other's transpose and every blur is its own, so the transpose of
-        the whole blurs in reverse order.
+        Args:
+            values: (N, C) float32 or float64 on the features' device.
+
+        Returns:
+            (N, C), same type; the same on every run.
+
+        Raises:
+            DataError: wrong shape, type or device.
         """
-        grid = self._splat(values.detach().contiguous())
-        for blur in reversed(self._blurs) if transposed else self._blurs:
+        device = self._splat.weights.device
+        if values.dtype not in (torch.float32, torch.float64):
+            raise DataError(f"values to filter are {values.dtype}; want float32 or float64")
+        if values.ndim != 2 or len(values) != self.num_points or values.shape[1] == 0:
+            raise DataError(
+                f"values to filter have shape {tuple(values.shape)}; want ({self.num_points}, C), "
+                "one row for every point that the lattice was built from"
+            )
+        if values.device != device:
+            raise DataError(f"values to filter are on {values.device}, the lattice is on {device}")
+        grid = self._splat(values.contiguous())
+        for blur in self._blurs:
             grid = blur(grid)
         return self._slice(grid)
 
-
-class _Filter(torch.autograd.Function):
-    """The filter is linear in its values: its gradient is its transpose, and nothing is saved."""
-
-    @staticmethod
-    def forward(values: Tensor, lattice: TorchLattice, transposed: bool) -> Tensor:
-        return lattice._apply(values, transposed=transposed)
-
-    @staticmethod
-    def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Any) -> None:  # noqa: ARG004
-        _, ctx.lattice, ctx.transposed = inputs
-
-    @staticmethod
-    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None, None]:
-        back: Tensor = _Filter.apply(gradients[0], ctx.lattice, not ctx.transposed)  # type: ignore[no-untyped-call]
-        return back, None, None
+    def total(self) -> Tensor:
+        """(N, 1) the filter of ones, which a normalisation divides by; always positive."""
+        return self.filter(self._splat.weights.new_ones(self.num_points, 1))
 
 
 def _require_features(features: Tensor) -> None:
