@@ -16,8 +16,8 @@ from upscore.errors import WorkError
 from upscore.inference.load import load_segmenter
 from upscore.reproduce.activations import best_channel
 from upscore.reproduce.deconvnet_stages import identity
+from upscore.reproduce.ensemble_gains import count_repairs
 from upscore.reproduce.published import PAPER_TABLE, VOC_COLUMNS
-from upscore.reproduce.repairs import count_repairs
 from upscore.reproduce.run import reproduce
 
 TRAININGS = ["fcn8s", "deconvnet", "deconvnet-no-norm", "deconvnet-one-stage"]

@@ -58,11 +58,10 @@ def table_markdown(number: str, table: Table) -> str:
         )
     shown = [tuple(table.text(cell) for cell in row) for row in rows]
     lines = markdown([header, *shown]).splitlines()
-    numeric = [table.is_number(column) for column in range(len(table.header))]
-    lines[1] = "| " + " | ".join(
-        "---:" if column < len(numeric) and numeric[column] else "---"
-        for column in range(len(header))
-    ) + " |"  # fmt: skip
+    rules = ["---:" if number else "---" for number in table.numeric]
+    if table.published:
+        rules.append("---")
+    lines[1] = f"| {' | '.join(rules)} |"
     return f"**{number}.** {table.caption}\n\n" + "\n".join(lines) + "\n"
 
 

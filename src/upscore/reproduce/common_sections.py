@@ -15,28 +15,26 @@ LISTED = 5
 """Largest number of unlabelled photos that are named one by one."""
 
 
-def class_table(context: Context, content: Mapping[str, Any], caption: str) -> Table:
+def class_table(context: Context, contenders: Sequence[Mapping[str, Any]], caption: str) -> Table:
     """IoU by class, one column a network; the caption names classes without a pixel."""
-    names = context.dataset.labels.names
-    contenders = content["contenders"]
-    rows: list[tuple[Any, ...]] = []
-    absent: list[str] = []
-    for index, name in enumerate(names):
-        values = [one["per_class"][index]["iou"] for one in contenders]
-        if not contenders[0]["per_class"][index]["pixels"]:
-            absent.append(name)
-        rows.append((name, *values, contenders[0]["per_class"][index]["pixels"]))
-    mean = [one["scores"]["miou"] for one in contenders]
-    rows.append(("mean", *mean, sum(one["pixels"] for one in contenders[0]["per_class"])))
-    if absent:
-        caption += f" Not in the truth of this split: {', '.join(absent)}."
+    columns = [
+        [*(item["iou"] for item in one["per_class"]), one["scores"]["miou"]] for one in contenders
+    ]
+    pixels = [item["pixels"] for item in contenders[0]["per_class"]]
+    names = (*context.dataset.labels.names, "mean")
     return Table(
         "classes",
-        caption,
+        caption + absent_classes(context, contenders),
         ("class", *(one["name"] for one in contenders), "pixels"),
-        tuple(rows),
-        best=frozenset(),
+        tuple(zip(names, *columns, [*pixels, sum(pixels)], strict=True)),
     )
+
+
+def absent_classes(context: Context, contenders: Sequence[Mapping[str, Any]]) -> str:
+    """A sentence on classes without a pixel, for the end of a caption; empty where all occur."""
+    of = zip(context.dataset.labels.names, contenders[0]["per_class"], strict=True)
+    absent = [name for name, item in of if not item["pixels"]]
+    return f" Not in the truth of this split: {', '.join(absent)}." if absent else ""
 
 
 def picture_row(context: Context, place: int, stages: Mapping[str, str]) -> Row:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -21,10 +22,9 @@ from upscore.metrics.object_size import COCO_SIZES, RELATIVE_SIZES, Bins
 from upscore.models.checkpoint import WEIGHTS, find_model
 from upscore.report.run_data import Curve, read_curve
 from upscore.reproduce.budget import Budget
-from upscore.reproduce.example_selection import class_shares, find_photo, require_class
+from upscore.reproduce.example_selection import class_shares, find_photo, require_class, spread
 from upscore.reproduce.folder import Folder
 from upscore.reproduce.labelling import LabelStore, file_digest
-from upscore.reproduce.scores import measured
 from upscore.reproduce.trainings import PlannedTraining
 
 LARGEST_CROP = (256, 320)
@@ -89,18 +89,24 @@ class Context:
     def shares(self) -> list[dict[str, float]]:
         """Result of :func:`class_shares`; counted once and stored in the folder."""
         if self._shares is None:
-            of = {"data": self.dataset.fingerprint(), "split": self.split.name}
+            progress = count_items(self.on_progress, "counting pixels by class")
+            count = partial(class_shares, self.split, progress)
             begun = self.folder.plan.exists()  # a refused command leaves no folder behind
-            found = (
-                measured(self.folder.measurement("photos"), of, self._count)
-                if begun
-                else self._count()
-            )
+            found = self.folder.measured("photos", self.of_data(), count) if begun else count()
             self._shares = found["shares"]
         return self._shares
 
-    def _count(self) -> dict[str, Any]:
-        return class_shares(self.split, count_items(self.on_progress, "counting pixels by class"))
+    def of_data(self) -> dict[str, Any]:
+        """Data and split, of which a measurement is."""
+        return {"data": self.dataset.fingerprint(), "split": self.split.name}
+
+    def of_stages(self, identities: Mapping[str, Any], stages: Iterable[str]) -> dict[str, Any]:
+        """Inputs of a measurement of the stored label maps of some stages."""
+        return {
+            "identities": {stage: identities[stage] for stage in stages},
+            "failures": {str(place): text for place, text in self.unlabelled.items()},
+            **self.of_data(),
+        }
 
     def choose(self, photo: str | None, class_name: str | None) -> None:
         """Set photo and class of the figures. Raises SettingsError where they do not exist."""
@@ -120,6 +126,13 @@ class Context:
                 f"--class is {class_name!r}, which does not occur in --photo {photo!r}; leave one "
                 "of them out"
             )
+
+    def example_places(self, num: int) -> list[int]:
+        """Up to ``num`` photos for figures, evenly spread; the chosen one is the first."""
+        places = spread(self.shares(), num)
+        if self.photo is None:
+            return places
+        return [self.photo, *(place for place in places if place != self.photo)][:num]
 
     def median_size(self) -> tuple[int, int]:
         """Median height and width of the training photos, estimated from some of them."""
@@ -172,8 +185,7 @@ class Context:
     ) -> None:
         """Label the photos that these stages, given by their identities, have not labelled yet."""
         for stage, identity in identities.items():
-            self.store.begin(stage, {**identity, "data": self.dataset.fingerprint(),
-                                     "split": self.split.name})  # fmt: skip
+            self.store.begin(stage, {**identity, **self.of_data()})
         progress = count_items(self.on_progress, what)
         self.unlabelled.update(self.store.label(list(identities), predict, progress=progress))
 

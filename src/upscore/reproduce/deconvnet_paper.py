@@ -11,15 +11,15 @@ from upscore.reproduce.class_groups import group_table
 from upscore.reproduce.common_sections import facts, missing, recipes
 from upscore.reproduce.context import Context
 from upscore.reproduce.deconvnet_checks import checks
-from upscore.reproduce.deconvnet_measures import Measures, measure, saved_deconvnet, see_pairs
+from upscore.reproduce.deconvnet_measures import Measures, crop_pair, measure, saved_deconvnet
 from upscore.reproduce.deconvnet_pictures import analysis_items, ensemble_items
 from upscore.reproduce.deconvnet_proposals import proposal_items
-from upscore.reproduce.deconvnet_samples import samples_table
 from upscore.reproduce.deconvnet_stages import DECONVNET, FCN, TITLES
 from upscore.reproduce.deconvnet_tables import (
     ablation_table,
     class_tables,
     overall_table,
+    samples_table,
     size_items,
     trimap_items,
 )
@@ -67,8 +67,8 @@ def document(context: Context, plans: Sequence[PlannedTraining]) -> tuple[Docume
                     "Scores",
                     _about(context),
                     (
-                        *class_tables(context, found.methods),
-                        overall_table(found.methods),
+                        *class_tables(context, found["methods"]),
+                        overall_table(found["methods"]),
                         *((changes,) if changes else ()),
                     ),
                 ),
@@ -78,24 +78,26 @@ def document(context: Context, plans: Sequence[PlannedTraining]) -> tuple[Docume
                 ),
                 Section("What the decoder does", *_looked_into(context, plans)),
                 Section("What switches hold", *_switches(context, plans)),
-                Section("Proposals", items=proposal_items(context, found.by_score, found.by_size)),
+                Section("Proposals", items=proposal_items(context, found)),
                 Section(
                     "Two networks and their ensemble",
-                    items=ensemble_items(context, found.methods, found.mended),
+                    items=ensemble_items(context, found["methods"], found["repairs"]),
                 ),
-                Section("Objects by size", items=size_items(found.methods)),
+                Section("Objects by size", items=size_items(found["methods"])),
                 Section("Near boundaries", *_near_boundaries(found)),
-                Section("Ablations", _about_ablations(context), (ablation_table(found.ablations),)),
+                Section(
+                    "Ablations", _about_ablations(context), (ablation_table(found["ablations"]),)
+                ),
             ),
             missing=tuple(missing(context, plans)),
             facts=tuple(facts(context)),
             recipes=tuple(recipes(context, plans)),
             tiles=tuple(
                 (score_text(one["scores"]["miou"]), f"mIoU of {one['name']}")
-                for one in found.methods["contenders"]
+                for one in found["methods"]["contenders"]
             ),
         ),
-        found.to_json(),
+        found,
     )
 
 
@@ -122,7 +124,7 @@ def _switches(
     if not found:
         text = "No two photos show objects of one class that could exchange their switches."
         return (text,), ()
-    (pair,) = see_pairs(context, plans, found)
+    pair = crop_pair(context, plans, found[0])
     text = (
         "The paper says that unpooling keeps what is specific to an example, and deconvolution "
         "what is specific to a class. Exchanging switches is our test of that, not the paper's."
@@ -132,9 +134,9 @@ def _switches(
 
 def _near_boundaries(found: Measures) -> tuple[tuple[str, ...], tuple[Item, ...]]:
     """Text and items of scores near boundaries."""
-    items = trimap_items(found.methods)
-    if found.boundaries:
-        return (), (*items, group_table(found.boundaries, TITLES))
+    items = trimap_items(found["methods"])
+    if found["boundaries"]:
+        return (), (*items, group_table(found["boundaries"], TITLES))
     text = (
         "No class of these photos is one of the persons, animals and vehicles for which the text "
         "sees gains at boundaries, so there is no table of them."

@@ -10,8 +10,6 @@ from upscore.report.figures.reproduction import Line, lines_chart
 from upscore.reproduce.common_sections import picture_row
 from upscore.reproduce.context import Context
 from upscore.reproduce.differences import interval
-from upscore.reproduce.example_selection import spread
-from upscore.reproduce.scores import by_stage
 
 COUNTS = (1, 5, 10, 20, 50)
 """Numbers of proposals after which labels are scored, as in figure 6 of the paper."""
@@ -35,43 +33,45 @@ UNCONFIRMED = (
 )
 
 
-def proposal_items(
-    context: Context, by_score: Mapping[str, Any], by_size: Mapping[str, Any]
-) -> tuple[Item, ...]:
-    """Labels, mIoU and mIoU of small objects as proposals are added, in both orders.
-
-    Args:
-        by_score, by_size: scores of the stages of ``BY_SCORE`` and of ``BY_SIZE``.
-    """
-    found = dict(zip(ORDERS, (by_stage(by_score), by_stage(by_size)), strict=True))
-    places = spread(context.shares(), STEP_PHOTOS)
-    if context.photo is not None:
-        places = [context.photo, *[place for place in places if place != context.photo]][
-            :STEP_PHOTOS
-        ]
+def proposal_items(context: Context, measures: Mapping[str, Any]) -> tuple[Item, ...]:
+    """Labels, mIoU and mIoU of small objects as proposals are added, in both orders."""
+    by_score, by_size = measures["proposals"], measures["proposals-by-size"]
+    places = context.example_places(STEP_PHOTOS)
     groups = by_score["contenders"][0]["sizes"]
     small = groups["by_group"][0]
     all_lines, small_lines = [], []
-    rows: list[tuple[Any, ...]] = []
-    for order, steps in ORDERS.items():
-        of = found[order]
+    rows: list[dict[str, Any]] = []
+    for (order, steps), found in zip(ORDERS.items(), (by_score, by_size), strict=True):
+        means: list[float | None] = []
+        smalls: list[float | None] = []
+        for count, one in zip(steps.values(), found["contenders"], strict=True):
+            scores = one["scores"]
+            means.append(scores["miou"])
+            smalls.append(one["sizes"]["by_group"][0]["miou"])
+            rows.append(
+                {
+                    "order": order,
+                    "proposals": count,
+                    "mIoU": means[-1],
+                    "difference": interval(one),
+                    "mIoU, small": smalls[-1],
+                    "pixel accuracy": scores["pixel_accuracy"],
+                }
+            )
         counts = tuple(map(float, steps.values()))
-        means = tuple(of[name]["scores"]["miou"] for name in steps)
-        all_lines.append(Line(order, counts, means))
-        small_lines.append(Line(order, counts, tuple(_small(of[name]) for name in steps)))
-        rows += [
-            (order, count, of[name]["scores"]["miou"], interval(of[name]), _small(of[name]),
-             of[name]["scores"]["pixel_accuracy"])
-            for name, count in steps.items()
-        ]  # fmt: skip
+        all_lines.append(Line(order, counts, tuple(means)))
+        small_lines.append(Line(order, counts, tuple(smalls)))
     panels = [("all classes", all_lines), (f"{small['name']} objects", small_lines)]
     about = f"{small['objects']:,} are {small['name']}; {groups['groups']}"
     return (
         Sheet(
             "figure-proposals",
             f"DeconvNet's answer as proposals are added. {UNCONFIRMED}",
-            tuple(_row(context, place, order, steps) for place in places
-                  for order, steps in ORDERS.items()),
+            tuple(
+                _row(context, place, order, steps)
+                for place in places
+                for order, steps in ORDERS.items()
+            ),
             context.dataset.labels,
         ),
         Chart(
@@ -82,20 +82,14 @@ def proposal_items(
                 panels, x_name="proposals of a photo", y_name="mIoU", theme=theme, whole=True
             ),
         ),
-        Table(
+        Table.of(
             "proposals",
             "mIoU after so many proposals, its difference to one proposal, and mIoU of small "
             f"objects ({about}).",
-            ("order", "proposals", "mIoU", "difference", "mIoU, small", "pixel accuracy"),
-            tuple(rows),
+            rows,
             digits=4,
         ),
-    )  # fmt: skip
-
-
-def _small(contender: Mapping[str, Any]) -> float | None:
-    value: float | None = contender["sizes"]["by_group"][0]["miou"]
-    return value
+    )
 
 
 def _row(context: Context, place: int, order: str, steps: Mapping[str, int]) -> Row:

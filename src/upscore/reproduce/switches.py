@@ -23,7 +23,7 @@ from upscore.models.checkpoint import SavedModel
 from upscore.models.deconvnet import DeconvNet
 from upscore.report.document import Row, Sheet, Table
 from upscore.reproduce.activations import enlarged, heat
-from upscore.reproduce.differences import interval_or_missing
+from upscore.reproduce.differences import interval
 from upscore.reproduce.objects import ObjectCrop
 
 PAIRS = 20
@@ -154,5 +154,5 @@ def exchange_text(exchanged: Mapping[str, Any]) -> str:
         f"{exchanged['pairs']} pairs of objects: mean IoU {exchanged['own']:.3f} with their own "
         f"switches; exchanged, with the object of the switches {exchanged['switches']:.3f}, with "
         f"that of the features {exchanged['features']:.3f}, difference "
-        f"{interval_or_missing(exchanged)}"
+        f"{interval(exchanged) or 'missing'}"
     )
