@@ -82,7 +82,7 @@ def saved():
 def test_exchanged_scores_are_those_of_two_passes():
     """Of the four maps, each from encodings made one by one."""
     one, pair = saved(), (seen((2, 2, 20, 20)), seen((8, 10, 30, 28)))
-    got = decoded(one.model, one.input_spec, pair)
+    got = decoded(one, pair)
     images = [one.input_spec.apply(torch.from_numpy(s.crop).permute(2, 0, 1)[None]) for s in pair]
     with torch.no_grad():
         for f in (0, 1):

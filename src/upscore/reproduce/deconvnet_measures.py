@@ -15,8 +15,9 @@ from upscore.inference.segmenter import ScoreMap
 from upscore.models.checkpoint import SavedModel, find_model, load_model
 from upscore.reproduce.class_groups import group_boundaries
 from upscore.reproduce.context import Context
-from upscore.reproduce.deconvnet_proposals import BY_SCORE, BY_SIZE
 from upscore.reproduce.deconvnet_stages import (
+    BY_SCORE,
+    BY_SIZE,
     DECONVNET,
     FCN,
     METHODS,
@@ -26,12 +27,11 @@ from upscore.reproduce.deconvnet_stages import (
     identity,
     write_stages,
 )
+from upscore.reproduce.differences import by_stage
 from upscore.reproduce.ensemble_gains import gains, repairs
 from upscore.reproduce.example_selection import pairs_of_objects
 from upscore.reproduce.objects import ObjectCrop, crop_object
-from upscore.reproduce.scores import by_stage, score_stages
 from upscore.reproduce.switches import PAIRS, measure_pairs
-from upscore.reproduce.trainings import PlannedTraining
 
 ABLATIONS = (
     DECONVNET, NO_NORM, ONE_STAGE, "deconvnet-sum", "deconvnet-crf", "edeconvnet", "edeconvnet-crf",
@@ -42,24 +42,23 @@ Measures = Mapping[str, Any]
 """The result of :func:`measure`."""
 
 
-def measure(context: Context, plans: Sequence[PlannedTraining]) -> dict[str, Any]:
+def measure(context: Context) -> dict[str, Any]:
     """Label every photo by every stage, and score; finished parts are not repeated.
 
-    Args:
-        plans: all trainings; FCN-8s and DeconvNet have finished.
+    FCN-8s and DeconvNet must have finished.
 
     Returns:
-        JSON values: ``methods`` and ``ablations`` of :func:`score_stages`, with differences to
-        FCN-8s and to DeconvNet; ``proposals`` and ``proposals-by-size``, the same of DeconvNet
-        after so many proposals, the best or the largest first, with differences to one proposal;
-        ``repairs``; ``gains`` over the better of the two networks; ``boundaries`` of
-        :func:`group_boundaries`; ``switches`` of :func:`measure_pairs`.
+        JSON values: ``methods`` and ``ablations``, scores with differences to FCN-8s and to
+        DeconvNet; ``proposals`` and ``proposals-by-size``, the same of DeconvNet after so many
+        proposals, the best or the largest first, with differences to one proposal; ``repairs``;
+        ``gains`` over the better of the two networks; ``boundaries`` of :func:`group_boundaries`;
+        ``switches`` of :func:`measure_pairs`.
 
     Raises:
         DataError: no photo that all stages have labelled.
     """
-    done = [plan for plan in context.finished(plans) if plan.name in TITLES]
-    stages = write_stages(context, done)
+    done = [plan for plan in context.done if plan.name in TITLES]
+    stages = write_stages(context)
     weights = {plan.name: context.weights(plan) for plan in done}
     identities = {name: identity(name, stages, weights) for name in stages}
     _label(context, identities)
@@ -69,7 +68,7 @@ def measure(context: Context, plans: Sequence[PlannedTraining]) -> dict[str, Any
     _label_in_steps(context, identities)
 
     def score(name: str, titles: Mapping[str, str]) -> dict[str, Any]:
-        return score_stages(context, name, titles, identities=identities, what=f"scoring: {name}")
+        return context.score_stages(name, titles, identities, what=f"scoring: {name}")
 
     def once(
         name: str, of_stages: Sequence[str], make: Callable[[], dict[str, Any]]
@@ -99,25 +98,21 @@ def measure(context: Context, plans: Sequence[PlannedTraining]) -> dict[str, Any
             lambda: gains(context.store, network=better, crf=crf, ensemble=ensemble),
         ),
         "boundaries": once("boundaries", METHODS, lambda: group_boundaries(context.store, METHODS)),
-        "switches": once("switches", (DECONVNET,), lambda: _exchanged(context, plans)),
+        "switches": once("switches", (DECONVNET,), lambda: _exchanged(context)),
     }
 
 
-def crop_of(
-    context: Context, plans: Sequence[PlannedTraining], place: int, label: int
-) -> ObjectCrop:
+def crop_of(context: Context, place: int, label: int) -> ObjectCrop:
     """The object of a class in a photo, cropped as in DeconvNet's training."""
-    (geometry,) = [plan.recipe.crop_geometry for plan in plans if plan.name == DECONVNET]
+    (geometry,) = [plan.recipe.crop_geometry for plan in context.plans if plan.name == DECONVNET]
     assert geometry is not None
     return crop_object(context.split.read(place), label, geometry)
 
 
-def crop_pair(
-    context: Context, plans: Sequence[PlannedTraining], pair: tuple[int, int, int]
-) -> list[ObjectCrop]:
+def crop_pair(context: Context, pair: tuple[int, int, int]) -> list[ObjectCrop]:
     """Crops of two objects of one class; a pair is the class and two photos."""
     label, *places = pair
-    return [crop_of(context, plans, place, label) for place in places]
+    return [crop_of(context, place, label) for place in places]
 
 
 def saved_deconvnet(context: Context) -> SavedModel:
@@ -125,9 +120,9 @@ def saved_deconvnet(context: Context) -> SavedModel:
     return load_model(find_model(context.folder.run(DECONVNET)))
 
 
-def _exchanged(context: Context, plans: Sequence[PlannedTraining]) -> dict[str, Any]:
+def _exchanged(context: Context) -> dict[str, Any]:
     pairs = pairs_of_objects(context.shares(), PAIRS, background=context.background)
-    crops = [crop_pair(context, plans, pair) for pair in pairs]
+    crops = [crop_pair(context, pair) for pair in pairs]
     return measure_pairs(saved_deconvnet(context), crops)
 
 

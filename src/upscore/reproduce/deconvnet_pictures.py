@@ -8,17 +8,16 @@ from typing import Any
 
 from upscore.core.draw import error_map
 from upscore.core.labels import RGBImage
-from upscore.errors import UpscoreError
-from upscore.models.checkpoint import find_model
-from upscore.report.document import Item, Row, Sheet, Table
+from upscore.report.document import Chart, Item, Row, Sheet, Table
+from upscore.report.figures.reproduction import Line, lines_chart
 from upscore.reproduce.activations import analyse
 from upscore.reproduce.common_sections import picture_row
 from upscore.reproduce.context import Context
-from upscore.reproduce.deconvnet_measures import crop_of
-from upscore.reproduce.deconvnet_stages import DECONVNET, FCN, METHODS, TITLES
+from upscore.reproduce.deconvnet_measures import crop_of, saved_deconvnet
+from upscore.reproduce.deconvnet_stages import DECONVNET, FCN, METHODS, ORDERS, TITLES
+from upscore.reproduce.differences import interval
 from upscore.reproduce.ensemble_gains import KINDS
 from upscore.reproduce.example_selection import large_objects
-from upscore.reproduce.trainings import PlannedTraining
 
 EXAMPLES = 3
 """Number of photos in each group of figure 7, as in the paper."""
@@ -28,6 +27,15 @@ THREE = (FCN, DECONVNET, "edeconvnet")
 
 COMPARED = (*THREE, "edeconvnet-crf")
 """Stages in figure 7."""
+
+
+STEP_PHOTOS = 3
+"""Number of photos in figure 6."""
+
+UNCONFIRMED = (
+    "From memory, the paper's figure adds proposals from large to small; no copy was at hand to "
+    "confirm it, so both orders are shown."
+)
 
 
 def shown_object(context: Context) -> tuple[int, int] | None:
@@ -42,12 +50,12 @@ def shown_object(context: Context) -> tuple[int, int] | None:
     return context.photo, label
 
 
-def analysis_items(context: Context, plans: Sequence[PlannedTraining]) -> tuple[Item, ...]:
+def analysis_items(context: Context) -> tuple[Item, ...]:
     """Activations of the decoder for one object; nothing where no photo has one."""
     chosen = shown_object(context)
     if chosen is None:
         return ()
-    example = crop_of(context, plans, *chosen)
+    example = crop_of(context, *chosen)
     return (
         Sheet(
             "figure-activations",
@@ -56,7 +64,7 @@ def analysis_items(context: Context, plans: Sequence[PlannedTraining]) -> tuple[
             "channel that tells the object best from what is around it. Unpooling puts values back "
             "where they came from and leaves the rest empty; deconvolution makes them dense. "
             "Bright is high.",
-            analyse(find_model(context.folder.run(DECONVNET)), example),
+            analyse(saved_deconvnet(context), example),
         ),
     )
 
@@ -178,9 +186,72 @@ def _errors(context: Context, place: int, stages: Mapping[str, str]) -> Row:
     truth = context.split.read_labels(place)
     shots: list[tuple[str, RGBImage | None]] = [*row.shots]
     for stage, title in stages.items():
-        try:
-            picture = error_map(truth, context.store.read(stage, place))
-        except UpscoreError:
-            picture = None
+        labels = context.label_map(stage, place)
+        picture = None if labels is None else error_map(truth, labels)
         shots.append((f"errors of {title}", picture))
     return Row(row.title, tuple(shots), of_data=frozenset(range(len(shots))))
+
+
+def proposal_items(context: Context, measures: Mapping[str, Any]) -> tuple[Item, ...]:
+    """Labels, mIoU and mIoU of small objects as proposals are added, in both orders."""
+    by_score, by_size = measures["proposals"], measures["proposals-by-size"]
+    places = context.example_places(STEP_PHOTOS)
+    groups = by_score["contenders"][0]["sizes"]
+    small = groups["by_group"][0]
+    all_lines, small_lines = [], []
+    rows: list[dict[str, Any]] = []
+    for (order, steps), found in zip(ORDERS.items(), (by_score, by_size), strict=True):
+        means: list[float | None] = []
+        smalls: list[float | None] = []
+        for count, one in zip(steps.values(), found["contenders"], strict=True):
+            scores = one["scores"]
+            means.append(scores["miou"])
+            smalls.append(one["sizes"]["by_group"][0]["miou"])
+            rows.append(
+                {
+                    "order": order,
+                    "proposals": count,
+                    "mIoU": means[-1],
+                    "difference": interval(one),
+                    "mIoU, small": smalls[-1],
+                    "pixel accuracy": scores["pixel_accuracy"],
+                }
+            )
+        counts = tuple(map(float, steps.values()))
+        all_lines.append(Line(order, counts, tuple(means)))
+        small_lines.append(Line(order, counts, tuple(smalls)))
+    panels = [("all classes", all_lines), (f"{small['name']} objects", small_lines)]
+    about = f"{small['objects']:,} are {small['name']}; {groups['groups']}"
+    return (
+        Sheet(
+            "figure-proposals",
+            f"DeconvNet's answer as proposals are added. {UNCONFIRMED}",
+            tuple(
+                _row(context, place, order, steps)
+                for place in places
+                for order, steps in ORDERS.items()
+            ),
+            context.dataset.labels,
+        ),
+        Chart(
+            "figure-proposals-miou",
+            f"mIoU of DeconvNet and its mIoU of small objects against the number of proposals, on "
+            f"{context.split.name}. The paper has no numbers for this; its text finds 50 enough.",
+            lambda theme: lines_chart(
+                panels, x_name="proposals of a photo", y_name="mIoU", theme=theme, whole=True
+            ),
+        ),
+        Table.of(
+            "proposals",
+            "mIoU after so many proposals, its difference to one proposal, and mIoU of small "
+            f"objects ({about}).",
+            rows,
+            digits=4,
+        ),
+    )
+
+
+def _row(context: Context, place: int, order: str, steps: Mapping[str, int]) -> Row:
+    titles = {name: f"{count} proposal{'s' * (count > 1)}" for name, count in steps.items()}
+    row = picture_row(context, place, titles)
+    return Row(f"{row.title}, {order}", row.shots, of_data=row.of_data)

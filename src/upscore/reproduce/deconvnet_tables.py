@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -16,7 +16,6 @@ from upscore.reproduce.context import Context
 from upscore.reproduce.deconvnet_stages import DECONVNET, NO_NORM, ONE_STAGE
 from upscore.reproduce.differences import interval
 from upscore.reproduce.published import PAPER_STAGES, PAPER_TABLE, VOC_COLUMNS
-from upscore.reproduce.trainings import PlannedTraining
 
 
 def class_tables(context: Context, methods: Mapping[str, Any]) -> tuple[Item, ...]:
@@ -51,7 +50,7 @@ def class_tables(context: Context, methods: Mapping[str, Any]) -> tuple[Item, ..
     return Table("table1-classes", caption, header, tuple(ours), digits=1, best=header), paper
 
 
-def samples_table(context: Context, plans: Sequence[PlannedTraining]) -> Table:
+def samples_table(context: Context) -> Table:
     """Numbers of crops and drawn samples, one row a stage, beside the paper's.
 
     Runs of an upscore that did not record them yet have dashes.
@@ -60,7 +59,7 @@ def samples_table(context: Context, plans: Sequence[PlannedTraining]) -> Table:
         ("the paper", stage.crops_of, None, stage.crops, None, stage.iterations * stage.batch)
         for stage in PAPER_STAGES
     ]
-    for plan in plans:
+    for plan in context.done:
         if plan.name not in (DECONVNET, NO_NORM, ONE_STAGE):
             continue
         run = context.folder.run(plan.name)

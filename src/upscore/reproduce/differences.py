@@ -13,9 +13,14 @@ from upscore.metrics.bootstrap import (
 )
 
 Contender = Mapping[str, Any]
-"""One of ``contenders`` in :func:`upscore.reproduce.scores.score_stages`, or anything else with a
-``difference``: None, or ``miou``, ``low``, ``high`` and, of several trainings of each, their
+"""One of ``contenders`` of :meth:`upscore.reproduce.context.Context.score_stages`, or anything else
+with a ``difference``: None, or ``miou``, ``low``, ``high`` and, of several trainings of each, their
 interval ``trainings``."""
+
+
+def by_stage(content: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+    """The contenders by the name of their stage."""
+    return {one["stage"]: one for one in content["contenders"]}
 
 
 def score_text(value: float | None) -> str:

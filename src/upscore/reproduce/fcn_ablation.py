@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 from upscore.core.progress import count_items
@@ -47,6 +47,10 @@ CHANGES: tuple[tuple[str, Pair], ...] = (
 PAIRS: tuple[Pair, ...] = tuple(
     dict.fromkeys([*((name, PLAIN) for name in ORDER[1:]), *(pair for _, pair in CHANGES)])
 )
+CLAIMS: tuple[tuple[str, Pair], ...] = (
+    ("Skips are why FCN-8s is better.", (FIXED, PLAIN)),
+    ("Learned upsampling is why FCN-8s is better.", (LEARNED, FIXED)),
+)
 PHOTOS = 50
 """Number of photos, evenly spread over the split, for the parts of the scores."""
 PART_NAMES = {"fc7": "deepest", "pool4": "pool4", "pool3": "pool3", "biases": "biases"}
@@ -55,13 +59,11 @@ Shares = Mapping[str, Mapping[str, Mapping[str, float]]]
 """Setting -> part of the scores -> measured values."""
 
 
-def measure_shares(
-    context: Context, done: Sequence[PlannedTraining]
-) -> dict[str, dict[str, dict[str, float]]]:
+def measure_shares(context: Context) -> dict[str, dict[str, dict[str, float]]]:
     """Parts of the scores of each FCN-8s with final weights, as means over its seeds."""
     labelled = [place for place in range(len(context.split)) if place not in context.unlabelled]
     photos = context.split.take(labelled).spread(PHOTOS)
-    groups = by_setting(done)
+    groups = by_setting(context.done)
     means = {}
     for name in ORDER[2:]:
         if found := [_shares(context, plan, photos) for plan in groups.get(name, ())]:
@@ -90,29 +92,31 @@ def _shares(context: Context, plan: PlannedTraining, photos: Split) -> dict[str,
     return context.folder.measured(f"skips-{plan.name}", of, count)
 
 
-def section(
-    context: Context, plans: Sequence[PlannedTraining], scores: Scores, shares: Shares
-) -> Section:
+def section(context: Context, scores: Scores, shares: Shares) -> Section:
     """Tables, chart and checks of ``--ablate``."""
     several = len(context.seeds) > 1
     return Section(
         "What makes FCN-8s better",
-        _about(plans),
+        _about(context),
         (
             _scores_table(scores, several=several),
             _changes_table(scores, several=several),
             _shares_table(shares),
             _shares_chart(shares),
         ),
-        checks=(
-            _check(scores, "Skips are why FCN-8s is better.", (FIXED, PLAIN)),
-            _check(scores, "Learned upsampling is why FCN-8s is better.", (LEARNED, FIXED)),
+        checks=tuple(
+            Check(
+                sentence,
+                f"{_against(pair)}: {interval(_difference(scores, pair)) or 'not known'}",
+                significant(_difference(scores, pair), above=True),
+            )
+            for sentence, pair in CLAIMS
         ),
     )
 
 
-def _about(plans: Sequence[PlannedTraining]) -> tuple[str, ...]:
-    recipe = next(plan.recipe for plan in plans if plan.setting == SCALED)
+def _about(context: Context) -> tuple[str, ...]:
+    recipe = next(plan.recipe for plan in context.plans if plan.setting == SCALED)
     text = [
         "The report's plain model and its FCN-8s differ in three things at once: skips from pool4 "
         "and pool3, learned upsampling, and the factors 0.01 and 0.0001 on the two pools. Here "
@@ -227,9 +231,3 @@ def _shares_chart(shares: Shares) -> Chart:
             list(PART_NAMES.values()), lines, y_name="share of the scores", theme=theme
         ),
     )
-
-
-def _check(scores: Scores, sentence: str, pair: Pair) -> Check:
-    found = _difference(scores, pair)
-    text = f"{_against(pair)}: {interval(found) or 'not known'}"
-    return Check(sentence, text, significant(found, above=True))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from upscore.report.document import Check
@@ -14,7 +14,7 @@ from upscore.reproduce.differences import (
     significant,
     significantly_greater,
 )
-from upscore.reproduce.fcn_losses import NO_LOSSES, BySeed, Losses, mean_of
+from upscore.reproduce.fcn_losses import NO_LOSSES, Losses, mean_of
 from upscore.reproduce.fcn_trainings import NAMES, PLAIN
 from upscore.reproduce.published import REPORT
 
@@ -54,17 +54,21 @@ def checks(
         for name, title in TITLES.items()
     )
     found = {name: losses.get(name, NO_LOSSES) for name in NAMES}
-    starts = {name: found[name].start for name in ("exp1", "exp2")}
-    early = {name: found[name].early for name in ("exp1", "exp2")}
-    last = {name: loss.last for name, loss in found.items()}
-    ends = {name: value for name in NAMES if (value := mean_of(last[name])) is not None}
+    starts = {name: mean_of(found[name].start) for name in ("exp1", "exp2")}
+    early = {name: mean_of(found[name].early) for name in ("exp1", "exp2")}
+    last = {name: mean_of(loss.last) for name, loss in found.items()}
+    drops = [
+        None if before is None or after is None else EARLY_DROP * before - after
+        for before, after in zip(starts.values(), early.values(), strict=True)
+    ]
+    ends = {name: value for name, value in last.items() if value is not None}
     by_miou = _ranking({name: -value for name, value in known.items()})
     by_loss = _ranking(ends)
     return [
         Check(
             f"All three experiments reach an mIoU above {LEVEL}.",
             text,
-            all(value > LEVEL for value in known.values()) if len(known) == len(NAMES) else None,
+            _all(map(known.get, NAMES), lambda value: value > LEVEL),
         ),
         Check(
             "Exp. 3 is the best setting: longer training is what helps.",
@@ -80,23 +84,30 @@ def checks(
             "The loss starts near that of equal scores, ln 21 = 3.045 (Exp. 1 3.12, Exp. 2 3.05).",
             f"first iteration: {_each(starts)}; equal scores here: "
             + (score_text(start) if start is not None else "not known for a weighted loss"),
-            _near(start, [mean_of(values) for values in starts.values()]),
+            None
+            if start is None
+            else _all(starts.values(), lambda loss: abs(loss - start) <= NEAR_START),
         ),
         Check(
             "It falls fast: within 500 of 20,000 iterations to less than half (1.30, 1.32).",
             f"loss at {mark:,} iterations: {_each(early)}; at the start: {_each(starts)}",
-            _fell([(mean_of(starts[name]), mean_of(early[name])) for name in early]),
+            _all(drops, lambda drop: drop > 0),
         ),
         Check(
             "More weight decay (Exp. 2) slows the first descent of the loss.",
             f"loss at {mark:,} iterations: {_each(early)} (the report: 1.30 and 1.32 at 500)"
             + ("; of trainings by the clock, whose warm-up is not the same" if timed else ""),
-            None if timed else significantly_greater(early["exp2"], early["exp1"]),
+            None if timed else significantly_greater(found["exp2"].early, found["exp1"].early),
         ),
         Check(
             "The loss of Exp. 3 ends lower (about 0.35) than those of Exp. 1 and 2 (about 0.45).",
             _each(last),
-            both(*(significantly_greater(last[name], last["exp3"]) for name in ("exp1", "exp2")))
+            both(
+                *(
+                    significantly_greater(found[name].last, found["exp3"].last)
+                    for name in ("exp1", "exp2")
+                )
+            )
             if len(ends) == len(NAMES)
             else None,
         ),
@@ -118,21 +129,14 @@ def _interval(scores: Mapping[str, Any], name: str) -> str:
     return interval(scores.get(name)) or "not known"
 
 
-def _each(values: Mapping[str, BySeed]) -> str:
-    return ", ".join(f"{TITLES[name]} {score_text(mean_of(of))}" for name, of in values.items())
+def _each(values: Mapping[str, float | None]) -> str:
+    return ", ".join(f"{TITLES[name]} {score_text(value)}" for name, value in values.items())
 
 
-def _near(start: float | None, values: list[float | None]) -> bool | None:
-    if start is None or None in values:
-        return None
-    return all(value is not None and abs(value - start) <= NEAR_START for value in values)
-
-
-def _fell(pairs: list[tuple[float | None, float | None]]) -> bool | None:
-    known = [(before, after) for before, after in pairs if before is not None and after is not None]
-    if len(known) < len(pairs):
-        return None
-    return all(after < EARLY_DROP * before for before, after in known)
+def _all(values: Iterable[float | None], holds: Callable[[float], bool]) -> bool | None:
+    """Whether all values have a property; None where one is unknown."""
+    found = [None if value is None else holds(value) for value in values]
+    return None if None in found else all(found)
 
 
 def _order_holds(longer: int | None, decayed: int | None) -> bool | None:

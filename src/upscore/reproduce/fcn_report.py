@@ -8,15 +8,9 @@ from typing import Any
 
 from upscore.report.document import Chart, Document, Item, Section, Sheet, Table
 from upscore.report.figures.reproduction import loss_curves
-from upscore.reproduce import fcn_ablation
+from upscore.reproduce import common_sections, fcn_ablation
 from upscore.reproduce.changes import changes_table
-from upscore.reproduce.common_sections import (
-    class_table,
-    facts,
-    missing,
-    picture_row,
-    recipes,
-)
+from upscore.reproduce.common_sections import class_table, picture_row
 from upscore.reproduce.context import Context
 from upscore.reproduce.differences import interval, score_text
 from upscore.reproduce.example_selection import large_objects
@@ -39,7 +33,6 @@ from upscore.reproduce.fcn_trainings import (
 from upscore.reproduce.published import REPORT
 from upscore.reproduce.trainings import PlannedTraining
 
-TITLE = "The FCN-8s report, reproduced"
 PUBLISHED: Mapping[str, Any] = dict(zip(NAMES, REPORT, strict=True))
 """The report's numbers by the name of the setting; its plain model has none."""
 PHOTOS = 4
@@ -48,7 +41,7 @@ LARGE_PHOTOS = 2
 """Number of photos in figure 3."""
 
 
-def document(context: Context, plans: Sequence[PlannedTraining]) -> tuple[Document, dict[str, Any]]:
+def document(context: Context) -> tuple[Document, dict[str, Any]]:
     """Make the missing measurements, and build the page.
 
     Returns:
@@ -58,24 +51,23 @@ def document(context: Context, plans: Sequence[PlannedTraining]) -> tuple[Docume
         WorkError: fewer than two trainings have finished.
         DataError: no photo that all networks have labelled.
     """
-    context.require_networks(plans, least=2)
-    done = context.finished(plans)
+    context.require_networks(least=2)
     pairs = [(name, "exp1") for name in (*NAMES[1:], PLAIN)]
     if context.ablate:
         pairs += [pair for pair in fcn_ablation.PAIRS if pair not in pairs]
-    scores = measure(context, done, pairs)
+    scores = measure(context, pairs)
     content = scores.to_json()
     ablation: tuple[Section, ...] = ()
     if context.ablate:
-        content["skips"] = shares = fcn_ablation.measure_shares(context, done)
-        ablation = (fcn_ablation.section(context, plans, scores, shares),)
-    groups = by_setting(done)
+        content["skips"] = shares = fcn_ablation.measure_shares(context)
+        ablation = (fcn_ablation.section(context, scores, shares),)
+    groups = by_setting(context.done)
     losses, mark = read_losses(context, {name: groups[name] for name in NAMES if name in groups})
-    start = expected_start(plans[0].recipe, len(context.dataset.labels))
+    start = expected_start(context.plans[0].recipe, len(context.dataset.labels))
     # by their own budgets, which --set may have replaced
-    timed = any(plan.recipe.budget.minutes is not None for plan in plans)
-    published = [plan for plan in plans if plan.setting in REPORTED]
-    first = [plan for plan in published if plan.seed == plans[0].seed]
+    timed = any(plan.recipe.budget.minutes is not None for plan in context.plans)
+    seed = context.plans[0].seed
+    first = [plan for plan in context.plans if plan.setting in REPORTED and plan.seed == seed]
     changes = changes_table(
         [replace(plan, title=REPORTED[plan.setting].title) for plan in first],
         f"What the budget, {context.budget}, and --set change against the report's own trainings, "
@@ -89,35 +81,31 @@ def document(context: Context, plans: Sequence[PlannedTraining]) -> tuple[Docume
         ),
         Section(
             "Settings and scores",
-            _about(context, plans),
+            _about(context),
             (
-                _table1(context, plans),
-                _table2(context, done, scores, losses, mark),
+                _table1(context),
+                _table2(context, scores, losses, mark),
                 *((changes,) if changes else ()),
             ),
         ),
         Section("Training", items=(_early(losses, mark, start), _figure1(losses, mark))),
-        Section("Predictions", items=tuple(_pictures(context, first, done))),
-        Section("Class by class", items=(_classes(context, done, content),)),
+        Section("Predictions", items=tuple(_pictures(context, first))),
+        Section("Class by class", items=(_classes(context, content),)),
         *ablation,
     ]
-    tiles = tuple(
-        (_score(scores.settings, name), f"mIoU of {setting.title}")
-        for name, setting in settings(context).items()
+    page = common_sections.document(
+        context,
+        title="The FCN-8s report, reproduced",
+        lead=f"FCN-8s in the report's three settings and a plain model, on {context.data.name}: "
+        "our measured numbers beside the published ones.",
+        sections=sections,
+        tiles=[
+            (_score(scores.settings, name), f"mIoU of {setting.title}")
+            for name, setting in settings(context).items()
+        ],
+        missing=_without_losses(context),
     )
-    return (
-        Document(
-            TITLE,
-            f"FCN-8s in the report's three settings and a plain model, on {context.data.name}: "
-            "our measured numbers beside the published ones.",
-            tuple(sections),
-            missing=(*missing(context, plans), *_without_losses(context, done)),
-            facts=tuple(facts(context)),
-            recipes=tuple(recipes(context, plans)),
-            tiles=tiles,
-        ),
-        content,
-    )
+    return page, content
 
 
 def _what_counts(context: Context) -> str:
@@ -134,11 +122,11 @@ def _what_counts(context: Context) -> str:
     )
 
 
-def _without_losses(context: Context, done: Sequence[PlannedTraining]) -> list[str]:
+def _without_losses(context: Context) -> list[str]:
     """A sentence on the trainings that figure 1 lacks."""
     short = [
         plan.title
-        for plan in done
+        for plan in context.done
         if plan.setting in NAMES and context.curve(plan).last_iteration < plan.recipe.log_every
     ]
     if not short:
@@ -153,7 +141,7 @@ def _score(scores: Mapping[str, Any], name: str) -> str:
     return score_text(scores[name]["scores"]["miou"] if name in scores else None)
 
 
-def _about(context: Context, plans: Sequence[PlannedTraining]) -> tuple[str, ...]:
+def _about(context: Context) -> tuple[str, ...]:
     photos = f"{len(context.split)} photos of {context.split.name}"
     ours = f"{context.data.name} ({context.dataset.layout}, {photos})"
     text = [
@@ -161,7 +149,7 @@ def _about(context: Context, plans: Sequence[PlannedTraining]) -> tuple[str, ...
         "height."
     ]
     if not context.budget.papers:
-        lr = plans[0].recipe.optim.lr
+        lr = context.plans[0].recipe.optim.lr
         shared = (
             f"The budget, {context.budget}, is shared among the trainings in the ratio of the "
             "report's iterations, Exp. 3 twice as long as the others."
@@ -179,10 +167,10 @@ def _about(context: Context, plans: Sequence[PlannedTraining]) -> tuple[str, ...
     return tuple(text)
 
 
-def _table1(context: Context, plans: Sequence[PlannedTraining]) -> Table:
+def _table1(context: Context) -> Table:
     """A row for each training."""
     rows: list[dict[str, Any]] = []
-    for plan in plans:
+    for plan in context.plans:
         e, recipe, curve = PUBLISHED.get(plan.setting), plan.recipe, context.curve(plan)
         samples = curve.last_iteration * recipe.batch.size * recipe.batch.accumulate
         rows.append(
@@ -207,15 +195,9 @@ def _table1(context: Context, plans: Sequence[PlannedTraining]) -> Table:
     )
 
 
-def _table2(
-    context: Context,
-    done: Sequence[PlannedTraining],
-    scores: Scores,
-    losses: Mapping[str, Losses],
-    mark: int,
-) -> Table:
+def _table2(context: Context, scores: Scores, losses: Mapping[str, Losses], mark: int) -> Table:
     several = len(context.seeds) > 1
-    groups = by_setting(done)
+    groups = by_setting(context.done)
     rows: list[dict[str, Any]] = []
     for name, setting in REPORTED.items():
         e, loss = PUBLISHED.get(name), losses.get(name, NO_LOSSES)
@@ -290,12 +272,10 @@ def _early(losses: Mapping[str, Losses], mark: int, start: float | None) -> Tabl
     return Table.of("early-losses", caption, rows)
 
 
-def _classes(
-    context: Context, done: Sequence[PlannedTraining], content: Mapping[str, Any]
-) -> Table:
+def _classes(context: Context, content: Mapping[str, Any]) -> Table:
     """Of final weights; with several seeds of the first that has a network."""
-    seed = done[0].seed
-    names = {plan.name for plan in done if plan.seed == seed}
+    seed = context.done[0].seed
+    names = {plan.name for plan in context.done if plan.seed == seed}
     kept = [one for one in content["contenders"] if one["stage"] in names]
     of = "" if seed is None else f", seed {seed}"
     caption = f"IoU of each class on the validation split, final weights{of}."
@@ -313,16 +293,16 @@ def _figure1(losses: Mapping[str, Losses], mark: int) -> Chart:
     )
 
 
-def _pictures(
-    context: Context, plans: Sequence[PlannedTraining], done: Sequence[PlannedTraining]
-) -> list[Item]:
+def _pictures(context: Context, plans: Sequence[PlannedTraining]) -> list[Item]:
+    """Figures 2 and 3, of the first seed's trainings."""
     shares = context.shares()
     three = {plan.name: plan.title for plan in plans if plan.setting in NAMES}
     cat = _cat(context, shares) if context.label is None else None
     wanted = cat if context.label is None else context.label
     large = large_objects(shares, LARGE_PHOTOS, background=context.background, wanted=wanted)
     places = [place for place, _ in large] if context.photo is None else [context.photo]
-    there = [plan for plan in plans if plan in done] or list(done)
+    done = context.done
+    there = [plan for plan in plans if plan in done] or done
     # Exp. 3 where it has finished, else the first of the experiments that has
     preferred = [plan for name in ("exp3", *NAMES) for plan in there if plan.setting == name]
     first = [*preferred, *there][0]

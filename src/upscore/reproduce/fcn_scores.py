@@ -22,8 +22,8 @@ from upscore.metrics.bootstrap import (
 from upscore.metrics.boundary import BoundaryIoU
 from upscore.metrics.confusion import count
 from upscore.reproduce.context import Context
+from upscore.reproduce.differences import by_stage
 from upscore.reproduce.fcn_trainings import by_setting
-from upscore.reproduce.scores import by_stage, score_stages
 from upscore.reproduce.trainings import PlannedTraining
 
 Pair = tuple[str, str]
@@ -57,7 +57,7 @@ class Scores:
         }
 
 
-def measure(context: Context, done: Sequence[PlannedTraining], pairs: Sequence[Pair]) -> Scores:
+def measure(context: Context, pairs: Sequence[Pair]) -> Scores:
     """Label the split by final and best weights of each training, and score the label maps.
 
     Args:
@@ -66,6 +66,7 @@ def measure(context: Context, done: Sequence[PlannedTraining], pairs: Sequence[P
     Raises:
         DataError: no photo that all networks have labelled.
     """
+    done = context.done
     final, best = (
         {
             plan.name: {"weights": context.weights(plan, final=of_final), "tile": "default"}
@@ -82,7 +83,7 @@ def measure(context: Context, done: Sequence[PlannedTraining], pairs: Sequence[P
             _label(context, plan, {stage: best[plan.name]}, final=False)
     groups = by_setting(done)
     titles = {plan.name: plan.title for plan in done}
-    networks = score_stages(context, "scores", titles, identities=final, what="scoring")
+    networks = context.score_stages("scores", titles, final, what="scoring")
     wanted = [(of, to) for of, to in pairs if of in groups and to in groups]
     found = context.folder.measured(
         "differences",

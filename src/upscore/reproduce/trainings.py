@@ -10,9 +10,9 @@ from typing import Any
 from upscore.core.failures import ITEM_ERRORS, failure_message
 from upscore.core.progress import Notice, OnProgress, Progress
 from upscore.core.run_folder import RunFolder
-from upscore.errors import InterruptedWorkError, SettingsError
+from upscore.errors import InterruptedWorkError
 from upscore.reproduce.folder import Folder
-from upscore.training.recipe import Recipe, load_recipe
+from upscore.training.recipe import Recipe
 from upscore.training.setup import is_finished
 from upscore.workflows.train import train
 
@@ -37,41 +37,6 @@ class PlannedTraining:
     def __post_init__(self) -> None:
         if not self.setting:
             object.__setattr__(self, "setting", self.name)
-
-
-def plan_training(
-    name: str,
-    title: str,
-    recipe: str,
-    assignments: Sequence[str],
-    *,
-    budget: str | None,
-    split: str,
-    published: str | None = None,
-) -> PlannedTraining:
-    """A training by a shipped recipe with settings of it changed.
-
-    Args:
-        budget: replaces the recipe's own, as in ``minutes=0.8``; None keeps that.
-        split: name of the validation split.
-        published: see :class:`PlannedTraining`.
-
-    Raises:
-        SettingsError: unknown settings, or values that do not fit.
-    """
-    if any(text.startswith("processes=") for text in assignments):
-        raise SettingsError(
-            "--set processes: a reproduction trains in one process; for several, train the run "
-            "folders below --out by `upscore train` and run this again"
-        )
-    own = any(text.startswith("budget.") for text in assignments)
-    given = [] if budget is None or own else [f"budget.{budget}"]
-    return PlannedTraining(
-        name,
-        title,
-        load_recipe(recipe, [*given, f"data.val_split={split}", *assignments]),
-        published,
-    )
 
 
 def train_missing(
