@@ -176,7 +176,7 @@ class Context:
 
         Args:
             budget: replaces the recipe's own, as in ``minutes=0.8``; None keeps that.
-            published, setting, seed: see :class:`PlannedTraining`.
+            published, setting, seed: see :class:`PlannedTraining`; setting is ``name`` if empty.
 
         Raises:
             SettingsError: unknown settings, or values that do not fit.
@@ -189,7 +189,7 @@ class Context:
         given = [] if budget is None or self.given_budget else [f"budget.{budget}"]
         split = f"data.val_split={self.split.name}"
         full = load_recipe(recipe, [*given, split, *changes, *self.assignments])
-        return PlannedTraining(name, title, full, published, setting, seed)
+        return PlannedTraining(name, title, full, published, setting or name, seed)
 
     @property
     def done(self) -> list[PlannedTraining]:

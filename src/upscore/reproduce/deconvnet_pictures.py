@@ -198,29 +198,28 @@ def proposal_items(context: Context, measures: Mapping[str, Any]) -> tuple[Item,
     places = context.example_places(STEP_PHOTOS)
     groups = by_score["contenders"][0]["sizes"]
     small = groups["by_group"][0]
-    all_lines, small_lines = [], []
     rows: list[dict[str, Any]] = []
     for (order, steps), found in zip(ORDERS.items(), (by_score, by_size), strict=True):
-        means: list[float | None] = []
-        smalls: list[float | None] = []
         for count, one in zip(steps.values(), found["contenders"], strict=True):
-            scores = one["scores"]
-            means.append(scores["miou"])
-            smalls.append(one["sizes"]["by_group"][0]["miou"])
             rows.append(
                 {
                     "order": order,
                     "proposals": count,
-                    "mIoU": means[-1],
+                    "mIoU": one["scores"]["miou"],
                     "difference": interval(one),
-                    "mIoU, small": smalls[-1],
-                    "pixel accuracy": scores["pixel_accuracy"],
+                    "mIoU, small": one["sizes"]["by_group"][0]["miou"],
+                    "pixel accuracy": one["scores"]["pixel_accuracy"],
                 }
             )
-        counts = tuple(map(float, steps.values()))
-        all_lines.append(Line(order, counts, tuple(means)))
-        small_lines.append(Line(order, counts, tuple(smalls)))
-    panels = [("all classes", all_lines), (f"{small['name']} objects", small_lines)]
+
+    def lines(column: str) -> list[Line]:
+        parts = {order: [row for row in rows if row["order"] == order] for order in ORDERS}
+        return [
+            Line(order, tuple(row["proposals"] for row in part), tuple(row[column] for row in part))
+            for order, part in parts.items()
+        ]
+
+    panels = [("all classes", lines("mIoU")), (f"{small['name']} objects", lines("mIoU, small"))]
     about = f"{small['objects']:,} are {small['name']}; {groups['groups']}"
     return (
         Sheet(
@@ -254,4 +253,4 @@ def proposal_items(context: Context, measures: Mapping[str, Any]) -> tuple[Item,
 def _row(context: Context, place: int, order: str, steps: Mapping[str, int]) -> Row:
     titles = {name: f"{count} proposal{'s' * (count > 1)}" for name, count in steps.items()}
     row = picture_row(context, place, titles)
-    return Row(f"{row.title}, {order}", row.shots, of_data=row.of_data)
+    return replace(row, title=f"{row.title}, {order}")
