@@ -4,9 +4,14 @@ from __future__ import annotations
 
 from pathlib import Path
 from typing import Any
+from unittest.mock import Mock
+
+import pytest
 
 from upscore.core.progress import Progress
+from upscore.errors import WorkError
 from upscore.reproduce.run import ReproduceResult, reproduce
+from upscore.reproduce.trainings import PlannedTraining
 
 TINY = (
     "precision=fp32",
@@ -48,3 +53,24 @@ def run(source: Any, data: Path, out: Path, **options: Any) -> ReproduceResult:
         assignments=[*TINY, *more],
         **options,
     )
+
+
+def planned(
+    monkeypatch: pytest.MonkeyPatch, source: Any, data: Path, out: Path, **options: Any
+) -> tuple[dict[str, PlannedTraining], dict[Path, Mock]]:
+    """The trainings that would be done and the stores that would be made, by name and by path."""
+    plans: list[PlannedTraining] = []
+    stores: dict[Path, Mock] = {}
+
+    def only_look(given: list[PlannedTraining], *_args: Any, **_more: Any) -> None:
+        plans.extend(given)
+        raise WorkError("seen enough")
+
+    def make_store(photos: Any, _source: Any, path: Path, **_more: Any) -> Mock:
+        return stores.setdefault(path, Mock(photos=photos))
+
+    monkeypatch.setattr("upscore.reproduce.run.train_missing", only_look)
+    monkeypatch.setattr("upscore.reproduce.deconvnet_stages.make_store", make_store)
+    with pytest.raises(WorkError, match="seen enough"):
+        reproduce(source, data=data, out=out, **options)
+    return {plan.name: plan for plan in plans}, stores

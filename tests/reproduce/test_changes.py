@@ -9,9 +9,8 @@ import pytest
 import yaml
 
 import upscore
-from upscore.errors import WorkError
+from reproduce.support import planned
 from upscore.reproduce.changes import changes_table
-from upscore.reproduce.run import reproduce
 
 FILES = Path(upscore.__file__).parent / "recipes"
 SHIPPED = {"exp1": "fcn8s-exp1", "exp2": "fcn8s-exp2", "exp3": "fcn8s-exp3",
@@ -20,17 +19,8 @@ BUDGETS = ["minutes=4", "iterations=999", "papers"]
 
 
 def plans_of(budget, toy, out, monkeypatch, source="fcn-report", **more):
-    """The trainings that would be done, without doing them."""
-    found = []
-
-    def only_look(plans, *_args, **_more):
-        found.extend(plans)
-        raise WorkError("seen enough")
-
-    monkeypatch.setattr("upscore.reproduce.run.train_missing", only_look)
-    with pytest.raises(WorkError, match="seen enough"):
-        reproduce(source, data=toy, out=out, budget=budget, **more)
-    return {plan.name: plan for plan in found}
+    plans, _ = planned(monkeypatch, source, toy, out, budget=budget, **more)
+    return plans
 
 
 def test_the_paper_s_trainings_share_iterations(toy, tmp_path, monkeypatch):

@@ -16,7 +16,7 @@ from upscore.reproduce.class_groups import GROUPS, group_boundaries, group_table
 from upscore.reproduce.deconvnet_pictures import example_groups
 from upscore.reproduce.deconvnet_stages import TITLES
 from upscore.reproduce.differences import significant
-from upscore.reproduce.gains import gains
+from upscore.reproduce.ensemble_gains import gains
 from upscore.reproduce.labelling import LabelStore
 
 
@@ -136,7 +136,7 @@ def test_no_photo_leaves_gains_unknown():
 # -- boundaries of groups of classes -----------------------------------------------------------
 
 
-def test_every_thing_of_a_group_is_a_class_of_voc_or_told_apart():
+def test_classes_of_the_groups_in_voc_and_msrc():
     assert groups_of(VOC_LABELS) == {
         "person": [15],
         "animals": [3, 8, 10, 12, 13, 17],
@@ -223,14 +223,13 @@ def test_whether_proposals_help(low, high, agrees):
     first = {"scores": {"miou": 0.1}, "difference": None}
     last = {"scores": {"miou": 0.2}, "difference": {"miou": 0.1, "low": low, "high": high}}
     content = {"contenders": [first, first, first, first, last]}
-    check = deconvnet_checks.proposals_check("More help.", content)
+    check = deconvnet_checks.proposals_check("the best first", content)
     assert check.agrees is agrees
     assert check.found == "mIoU after 1: 0.100, 5: 0.100, 10: 0.100, 20: 0.100, 50: 0.200"
     assert significant(last, above=True) is agrees
 
 
 def test_groups_of_figure_7():
-    columns = {"fcn8s": 0, "deconvnet": 1, "edeconvnet": 3}
     images = [
         {"name": name, "miou": list(values)}
         for name, values in {
@@ -241,7 +240,7 @@ def test_groups_of_figure_7():
             "void": (None, None, None, None),
         }.items()
     ]
-    a, b, c = example_groups(images, columns).values()
+    a, b, c = example_groups(images).values()
     assert [name for name, _ in a] == ["more", "deconvnet"]
     assert [margin for _, margin in a] == pytest.approx([0.7, 0.4])
     assert [name for name, _ in b] == ["fcn"]

@@ -8,17 +8,15 @@ import numpy as np
 import pytest
 import torch
 
-from reproduce.support import Recorder, run
+from reproduce.support import Recorder, planned, run
 from upscore.core.labels import VOID
 from upscore.data import open_dataset
 from upscore.data.toy import make_toy
-from upscore.errors import WorkError
 from upscore.inference.load import load_segmenter
 from upscore.reproduce.activations import best_channel
 from upscore.reproduce.deconvnet_stages import identity
+from upscore.reproduce.ensemble_gains import count_repairs
 from upscore.reproduce.published import PAPER_TABLE, VOC_COLUMNS
-from upscore.reproduce.repairs import count_repairs
-from upscore.reproduce.run import reproduce
 
 TRAININGS = ["fcn8s", "deconvnet", "deconvnet-no-norm", "deconvnet-one-stage"]
 
@@ -100,17 +98,8 @@ def test_background_is_no_object_to_look_into(paper):
 
 @pytest.mark.parametrize("budget", ["minutes=7", "papers"])
 def test_recipes_of_the_paper(budget, toy, tmp_path, monkeypatch):
-    found = []
-
-    def only_look(plans, *_args, **_more):
-        found.extend(plans)
-        raise WorkError("seen enough")
-
-    monkeypatch.setattr("upscore.reproduce.run.train_missing", only_look)
-    monkeypatch.setattr("upscore.reproduce.deconvnet_stages._make", lambda *_a, **_o: None)
-    with pytest.raises(WorkError, match="seen enough"):
-        reproduce("deconvnet-paper", data=toy, out=tmp_path / "out", budget=budget)
-    by_name = {plan.name: plan.recipe for plan in found}
+    plans, _ = planned(monkeypatch, "deconvnet-paper", toy, tmp_path / "out", budget=budget)
+    by_name = {name: plan.recipe for name, plan in plans.items()}
     assert [stage.name for stage in by_name["deconvnet"].stages] == ["easy", "hard"]
     assert by_name["deconvnet-one-stage"].stages == ()
     assert by_name["deconvnet-one-stage"].crops.kind == "proposals"
@@ -126,27 +115,24 @@ def test_recipes_of_the_paper(budget, toy, tmp_path, monkeypatch):
 
 
 def test_boxes_are_of_the_split_that_is_trained_on(toy, tmp_path, monkeypatch):
-    made, plans = {}, []
-
-    def stop(given, *_args, **_more):
-        plans.extend(given)
-        raise WorkError("seen enough")
-
-    monkeypatch.setattr("upscore.reproduce.run.train_missing", stop)
-    monkeypatch.setattr(
-        "upscore.reproduce.deconvnet_stages._make",
-        lambda _context, name, pairs, path, *, strict: made.update({name: (pairs, path, strict)}),
+    out = tmp_path / "out"
+    plans, stores = planned(
+        monkeypatch,
+        "deconvnet-paper",
+        toy,
+        out,
+        budget="papers",
+        assignments=["data.train_split=trainval"],
     )
-    with pytest.raises(WorkError, match="seen enough"):
-        reproduce("deconvnet-paper", data=toy, out=tmp_path / "out", budget="papers",
-                  assignments=["data.train_split=trainval"])  # fmt: skip
     dataset = open_dataset(toy)
     both = [*dataset.split("train").pairs, *dataset.split("val").pairs]
-    assert {pair.name for pair in made["trainval"][0]} == {pair.name for pair in both}
-    assert (made["trainval"][2], made["val"][2]) == (True, False)
-    by_name = {plan.name: plan.recipe for plan in plans}
-    assert by_name["deconvnet"].crops.store == str(made["trainval"][1])
-    assert by_name["deconvnet"].data.train_split == "trainval"
+    trained, measured = (stores[out / f"proposals-{name}.parquet"] for name in ("trainval", "val"))
+    assert {photo.name for photo in trained.photos} == {pair.name for pair in both}
+    # a photo that cannot be read is an error only where it is to be trained on
+    assert (trained.check.called, measured.check.called) == (True, False)
+    recipe = plans["deconvnet"].recipe
+    assert recipe.crops.store == str(out / "proposals-trainval.parquet")
+    assert recipe.data.train_split == "trainval"
 
 
 def test_repairs_count_every_pixel_once():

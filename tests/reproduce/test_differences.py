@@ -1,4 +1,4 @@
-"""What is said of differences between scores."""
+"""Differences between scores as text, and their significance."""
 
 from __future__ import annotations
 
@@ -9,7 +9,6 @@ from upscore.reproduce.differences import (
     direction,
     greater,
     interval,
-    interval_or_missing,
     score_text,
     significant,
 )
@@ -39,7 +38,7 @@ def test_direction_needs_an_interval_without_zero(one, way):
 
 def test_texts():
     assert interval(contender(0.0123, 0.004, 0.0206)) == "+0.0123 [+0.0040, +0.0206]"
-    assert interval_or_missing(contender(None, 0, 0)) == interval_or_missing(None) == "missing"
+    assert interval(contender(None, 0, 0)) is interval(None) is None
     assert score_text(0.5) == "0.500"
     assert score_text(None) == "\u2013"
 

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from safetensors.torch import load_file, save_file
 
-from reproduce.support import Recorder, run
+from reproduce.support import Recorder, planned, run
 from upscore.core.images import read_image, write_label_map
 from upscore.core.labels import VOC_LABELS, VOID
 from upscore.data import open_dataset
@@ -23,7 +23,7 @@ from upscore.inference.load import load_segmenter
 from upscore.metrics.confusion import Confusion
 from upscore.reproduce import fcn_report, fcn_trainings
 from upscore.reproduce import run as room
-from upscore.reproduce.run import check_complete, reproduce
+from upscore.reproduce.run import check_complete
 from upscore.training import trainer as loop
 
 NAMES = ["exp1", "exp2", "exp3", "conv-vgg-bilinear"]
@@ -309,16 +309,8 @@ def test_folder_of_something_else(toy, tmp_path):
 @pytest.mark.parametrize("budget", ["minutes=4", "iterations=1004", "papers"])
 def test_recipes_of_the_report(budget, toy, tmp_path, monkeypatch):
     """Without training them: lr, decay and length stand to each other as in its Table 1."""
-    found = []
-
-    def only_look(plans, *_args, **_more):
-        found.extend(plans)
-        raise WorkError("seen enough")
-
-    monkeypatch.setattr("upscore.reproduce.run.train_missing", only_look)
-    with pytest.raises(WorkError, match="seen enough"):
-        reproduce("fcn-report", data=toy, out=tmp_path / "out", budget=budget)
-    by_name = {plan.name: plan.recipe for plan in found}
+    plans, _ = planned(monkeypatch, "fcn-report", toy, tmp_path / "out", budget=budget)
+    by_name = {name: plan.recipe for name, plan in plans.items()}
     assert list(by_name) == NAMES
     decays = [by_name[name].optim.weight_decay for name in NAMES]
     assert decays == [1e-6, 1e-5, 1e-6, 1e-6]

@@ -7,13 +7,14 @@ import pytest
 import torch
 from PIL import Image
 
+from upscore.core.crop_geometry import CropGeometry
 from upscore.core.images import InputSpec
 from upscore.core.labels import VOID, Labels
 from upscore.data.dataset import Sample
 from upscore.models.checkpoint import SavedModel
 from upscore.models.factory import create_model
 from upscore.reproduce.differences import significant
-from upscore.reproduce.objects import CropSettings, ObjectCrop, crop_object, object_box
+from upscore.reproduce.objects import ObjectCrop, crop_object, object_box
 from upscore.reproduce.switches import (
     decoded,
     exchange_items,
@@ -42,7 +43,8 @@ def test_an_object_is_seen_as_in_training(square):
     labels[0:2, 0:2] = 1  # a smaller region
     labels[30:32, 50:60] = VOID
     image = np.random.default_rng(0).integers(1, 255, (40, 60, 3), dtype=np.uint8)
-    seen = crop_object(Sample(image, labels, "p"), 1, CropSettings(1.2, square, (24, 24)))
+    geometry = CropGeometry(growth=1.2, square=square, leave_image=True, size=(24, 24))
+    seen = crop_object(Sample(image, labels, "p"), 1, geometry)
     # 10x20 about (55, 20), grown to 12x24, as a square 24x24
     half = 12 if square else 6
     x1, x2, y1, y2 = 55 - half, 55 + half, 8, 32
@@ -58,15 +60,6 @@ def test_an_object_is_seen_as_in_training(square):
     assert seen.valid.sum() == (want != VOID).sum() < seen.valid.size
     assert seen.mask.sum() == (want == 1).sum() > 0
     assert x2 > 60
-
-
-def test_crop_settings_of_a_recipe():
-    recipe = {
-        "crops": {"growth": 1.5, "square": True},
-        "augment": {"resize": [9, 9], "crop": [7, 8]},
-    }
-    assert CropSettings.of_recipe(recipe) == CropSettings(1.5, True, (7, 8))
-    assert CropSettings.of_recipe({}) == CropSettings(1.2, False, (224, 224))
 
 
 def seen(box, size=(32, 32), label=1):
@@ -89,7 +82,7 @@ def saved():
 def test_exchanged_scores_are_those_of_two_passes():
     """Of the four maps, each from encodings made one by one."""
     one, pair = saved(), (seen((2, 2, 20, 20)), seen((8, 10, 30, 28)))
-    got = decoded(one.model, one.input_spec, pair)
+    got = decoded(one, pair)
     images = [one.input_spec.apply(torch.from_numpy(s.crop).permute(2, 0, 1)[None]) for s in pair]
     with torch.no_grad():
         for f in (0, 1):

@@ -1,6 +1,6 @@
-"""What DeconvNet is shown of a box: the same pixels in training and wherever it labels photos.
+"""The pixels of a box that DeconvNet gets: the same in training and in prediction.
 
-Training's side comes from the data room (``object_crops``, ``proposal_crops``, Pillow's resize);
+Training's side comes from its own crops (``object_crops``, ``proposal_crops``, Pillow's resize);
 inference's from run folders through pipeline files (boxes' rules, our own resize).
 """
 
@@ -201,7 +201,8 @@ def test_reproduce_shows_what_training_showed(
     recipe = plan.recipe.model_copy(update={"model": model})
     train(recipe, data=data, out=context.folder.run(DECONVNET), resume=False,
           make_validate=no_validation)  # fmt: skip
-    write_stages(context, [plan])
+    context.plans = [plan]
+    write_stages(context)
     store_of(dataset, "train", tmp_path / "proposals-val.parquet")  # of photo a, which is compared
     photo = dataset.split("train").read(0).image
     assert_same(

@@ -10,7 +10,7 @@ import numpy.typing as npt
 from scipy.stats import t
 
 from upscore.errors import SettingsError
-from upscore.metrics.confusion import Matrix
+from upscore.metrics.confusion import Matrix, mean_of_known, ratios
 
 NUM_DRAWS = 2000
 
@@ -105,8 +105,7 @@ def spread_interval(values: Sequence[float], *, level: float = 0.95) -> tuple[fl
 
 def mean_iou_of(counts: Overlaps) -> float | None:
     """mIoU over all images; None where there is nothing to score."""
-    (value,) = _mean_ious(np.ones((1, len(counts))), counts)
-    return None if np.isnan(value) else float(value)
+    return mean_of_known(ratios(*counts.sum(axis=0)))
 
 
 def _mean_ious(times: npt.NDArray[np.float64], counts: Overlaps) -> npt.NDArray[np.float64]:

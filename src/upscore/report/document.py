@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
-from typing import Any
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, ClassVar, Self
 
 from matplotlib.figure import Figure
 
@@ -25,16 +25,32 @@ class Table:
         rows: cells; None is shown as a dash.
         published: rows that hold numbers of a paper, not ours.
         digits: after the point, of numbers that are not whole.
-        best: columns whose highest number of ours stands out.
+        best: names of the columns whose highest number of ours stands out.
     """
+
+    kind: ClassVar = "table"
 
     name: str
     caption: str
     header: tuple[str, ...]
     rows: tuple[tuple[Cell, ...], ...]
-    published: frozenset[int] = frozenset()
+    published: Collection[int] = ()
     digits: int = 3
-    best: frozenset[int] = frozenset()
+    best: Collection[str] = ()
+
+    @classmethod
+    def of(
+        cls,
+        name: str,
+        caption: str,
+        rows: Sequence[Mapping[str, Cell]],
+        *,
+        digits: int = 3,
+        best: Collection[str] = (),
+    ) -> Self:
+        """A table of one row or more, each with its cells by the names of the columns."""
+        cells = tuple(tuple(row.values()) for row in rows)
+        return cls(name, caption, tuple(rows[0]), cells, digits=digits, best=best)
 
     def text(self, value: Cell) -> str:
         """A cell for people."""
@@ -44,9 +60,27 @@ class Table:
             return f"{value:.{self.digits}f}"
         return f"{value:,}" if isinstance(value, int) else value
 
-    def is_number(self, column: int) -> bool:
-        """Whether a column holds numbers and dashes only."""
-        return not any(isinstance(row[column], str) for row in self.rows)
+    @property
+    def numeric(self) -> list[bool]:
+        """Of each column, whether it holds numbers and dashes only."""
+        return [
+            not any(isinstance(row[column], str) for row in self.rows)
+            for column in range(len(self.header))
+        ]
+
+    def best_cells(self) -> set[tuple[int, int]]:
+        """Row and column of the highest number of ours in ``best``, where not all are equal."""
+        found: set[tuple[int, int]] = set()
+        for column, name in enumerate(self.header):
+            values = {
+                place: value
+                for place, row in enumerate(self.rows)
+                if place not in self.published and isinstance(value := row[column], int | float)
+            }
+            if name in self.best and len(set(values.values())) > 1:
+                highest = max(values.values())
+                found |= {(place, column) for place, value in values.items() if value == highest}
+        return found
 
     def to_json(self) -> dict[str, Any]:
         return {
@@ -61,6 +95,8 @@ class Table:
 @dataclass(frozen=True)
 class Chart:
     """A drawn figure; ``draw`` gives it in the colours of paper or of the page."""
+
+    kind: ClassVar = "chart"
 
     name: str
     caption: str
@@ -89,6 +125,8 @@ class Sheet:
         name: stem of its files.
         labels: of the classes whose colours are in it, or None.
     """
+
+    kind: ClassVar = "sheet"
 
     name: str
     caption: str
@@ -131,6 +169,7 @@ class Document:
     """A page and its files.
 
     Attributes:
+        tiles: scores above all else, value and name.
         missing: what is not there, and why.
         facts: how it was made, name and value.
         recipes: YAML of each training by its title.
@@ -142,7 +181,7 @@ class Document:
     missing: tuple[str, ...] = ()
     facts: tuple[tuple[str, str], ...] = ()
     recipes: tuple[tuple[str, str], ...] = ()
-    tiles: tuple[tuple[str, str], ...] = field(default=())
+    tiles: tuple[tuple[str, str], ...] = ()
 
     def numbered(self) -> list[tuple[str, Item]]:
         """Every item with its number, as ``Table 2``, in their order."""
@@ -150,27 +189,10 @@ class Document:
         found: list[tuple[str, Item]] = []
         for section in self.sections:
             for item in section.items:
-                kind = "Table" if isinstance(item, Table) else "Figure"
+                kind = "Table" if item.kind == "table" else "Figure"
                 counts[kind] += 1
                 found.append((f"{kind} {counts[kind]}", item))
         return found
-
-
-def best_of(table: Table, column: int) -> set[int]:
-    """Rows of ours with the highest number of a column, where not all are equal."""
-    values = {
-        place: value
-        for place, row in enumerate(table.rows)
-        if place not in table.published and isinstance(value := row[column], int | float)
-    }
-    if len(set(values.values())) < 2:
-        return set()
-    return {place for place, value in values.items() if value == max(values.values())}
-
-
-def checks_table(checks: Sequence[Check]) -> tuple[tuple[str, str, str], ...]:
-    """Sentence, verdict, what was found."""
-    return tuple((check.sentence, check.verdict, check.found) for check in checks)
 
 
 def without_data(document: Document) -> Document:

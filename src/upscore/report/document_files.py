@@ -58,11 +58,10 @@ def table_markdown(number: str, table: Table) -> str:
         )
     shown = [tuple(table.text(cell) for cell in row) for row in rows]
     lines = markdown([header, *shown]).splitlines()
-    numeric = [table.is_number(column) for column in range(len(table.header))]
-    lines[1] = "| " + " | ".join(
-        "---:" if column < len(numeric) and numeric[column] else "---"
-        for column in range(len(header))
-    ) + " |"  # fmt: skip
+    rules = ["---:" if number else "---" for number in table.numeric]
+    if table.published:
+        rules.append("---")
+    lines[1] = f"| {' | '.join(rules)} |"
     return f"**{number}.** {table.caption}\n\n" + "\n".join(lines) + "\n"
 
 
@@ -70,10 +69,7 @@ def _write_svg(path: Path, chart: Chart) -> None:
     figure = chart.draw(PAPER)
     FigureCanvasSVG(figure)
     stream = io.StringIO()
-    with (
-        mpl.rc_context({"svg.hashsalt": chart.name}),
-        warnings.catch_warnings(),
-    ):
+    with mpl.rc_context({"svg.hashsalt": chart.name}), warnings.catch_warnings():
         warnings.simplefilter("ignore")  # a glyph that the font lacks becomes a box
         figure.savefig(stream, format="svg", metadata={"Date": None})
     write_text(path, stream.getvalue())
@@ -103,9 +99,7 @@ def montage(sheet: Sheet) -> RGBImage:
         height = max([40, *(cell.shape[0] for cell in cells if cell is not None)])
         parts: list[RGBImage] = []
         for (name, _), cell in zip(row.shots, cells, strict=True):
-            canvas = np.full((height, CELL, 3), WHITE, np.uint8)
-            if cell is not None:
-                canvas[: cell.shape[0]] = cell
+            canvas = _white(height, CELL) if cell is None else _to_height(cell, height)
             text = name if cell is not None else f"{name}: missing"
             parts += [titled(canvas, text), _white(1, GAP)]
         parts += [_white(1, CELL), _white(1, GAP)] * (sheet.columns - len(row.shots))

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import numpy as np
 import torch
 from matplotlib import colormaps
@@ -11,7 +9,7 @@ from torch import Tensor
 
 from upscore.core.labels import RGBImage
 from upscore.models.base import Network
-from upscore.models.checkpoint import load_model
+from upscore.models.checkpoint import SavedModel
 from upscore.report.document import Row
 from upscore.reproduce.objects import ObjectCrop
 
@@ -29,7 +27,7 @@ def decoder_layers(model: Network) -> list[tuple[str, list[str]]]:
     return found
 
 
-def analyse(model_folder: Path, example: ObjectCrop) -> tuple[Row, ...]:
+def analyse(saved: SavedModel, example: ObjectCrop) -> tuple[Row, ...]:
     """Pictures of the input crop and of one activation of each decoder layer.
 
     Of a layer's channels, the one that tells the object best from what is around it: the largest
@@ -37,12 +35,8 @@ def analyse(model_folder: Path, example: ObjectCrop) -> tuple[Row, ...]:
 
     Returns:
         A row for each size of the decoder's maps.
-
-    Raises:
-        NotFoundError, RunError: no such model.
     """
     mask = torch.from_numpy(example.mask)
-    saved = load_model(model_folder)
     model = saved.model.eval()
     crop = torch.from_numpy(example.crop)[None].permute(0, 3, 1, 2)
     images = saved.input_spec.apply(crop.contiguous())

@@ -8,11 +8,11 @@ from typing import Any
 import numpy as np
 
 from upscore.core.labels import Labels
-from upscore.metrics.bootstrap import difference_interval
+from upscore.metrics.bootstrap import mean_iou_of
 from upscore.metrics.boundary import BoundaryF, BoundaryIoU
-from upscore.metrics.confusion import mean_of_known, ratios
+from upscore.metrics.confusion import mean_of_known
 from upscore.report.document import Table
-from upscore.reproduce.differences import interval
+from upscore.reproduce.differences import interval, paired_difference
 from upscore.reproduce.labelling import LabelStore
 
 GROUPS = {
@@ -56,10 +56,13 @@ def group_boundaries(store: LabelStore, stages: Sequence[str]) -> dict[str, Any]
             of_photo.update(truth, map_)
             counts[stage].append(of_photo.counts[0])
             f_scores[stage].update(truth, map_)
+    if not counts[stages[0]]:
+        return {}
+    class_f = {stage: scores.class_f() for stage, scores in f_scores.items()}
     found: dict[str, Any] = {}
     for group, classes in groups.items():
         of = {stage: np.array(parts) for stage, parts in counts.items()}  # (N, 3, C)
-        there = [c for c in classes if counts[stages[0]] and of[stages[0]][:, 1, c].any()]
+        there = [c for c in classes if of[stages[0]][:, 1, c].any()]
         if not there:
             continue
         overlaps = {
@@ -68,30 +71,19 @@ def group_boundaries(store: LabelStore, stages: Sequence[str]) -> dict[str, Any]
             )
             for stage, part in of.items()
         }
-        means = {
-            stage: mean_of_known(ratios(*part.sum(axis=0))) for stage, part in overlaps.items()
-        }
+        first = overlaps[stages[0]]
         found[group] = {
             "classes": [labels.names[c] for c in there],
             "stages": {
                 stage: {
-                    "boundary_iou": means[stage],
-                    "boundary_f": mean_of_known([f_scores[stage].class_f()[c] for c in there]),
-                    "difference": None
-                    if stage == stages[0]
-                    else _difference(means, overlaps, stages[0], stage),
+                    "boundary_iou": mean_iou_of(part),
+                    "boundary_f": mean_of_known([class_f[stage][c] for c in there]),
+                    "difference": None if part is first else paired_difference(first, part),
                 }
-                for stage in stages
+                for stage, part in overlaps.items()
             },
         }
     return found
-
-
-def _difference(
-    means: Mapping[str, Any], overlaps: Mapping[str, Any], first: str, stage: str
-) -> dict[str, float]:
-    low, high = difference_interval(overlaps[first], overlaps[stage])
-    return {"miou": means[stage] - means[first], "low": low, "high": high}
 
 
 def group_table(found: Mapping[str, Any], titles: Mapping[str, str]) -> Table:
@@ -101,19 +93,22 @@ def group_table(found: Mapping[str, Any], titles: Mapping[str, str]) -> Table:
         found: of :func:`group_boundaries`, of one group or more.
         titles: of the stages.
     """
-    rows: list[tuple[Any, ...]] = []
-    for group, content in found.items():
-        for stage, one in content["stages"].items():
-            rows.append(
-                (group, titles[stage], one["boundary_iou"], interval(one), one["boundary_f"])
-            )
     classes = "; ".join(f"{group}: {', '.join(of['classes'])}" for group, of in found.items())
     first = titles[next(iter(next(iter(found.values()))["stages"]))]
-    return Table(
+    return Table.of(
         "boundary-groups",
         f"Boundary scores of groups of classes, as means over their classes ({classes}); "
         f"difference of the boundary IoU to {first} with its 95 % interval.",
-        ("group", "method", "boundary IoU", "difference", "boundary F"),
-        tuple(rows),
+        [
+            {
+                "group": group,
+                "method": titles[stage],
+                "boundary IoU": one["boundary_iou"],
+                "difference": interval(one),
+                "boundary F": one["boundary_f"],
+            }
+            for group, of in found.items()
+            for stage, one in of["stages"].items()
+        ],
         digits=4,
     )

@@ -1,65 +1,97 @@
-"""Sections of a page that both reproductions share."""
+"""Parts of a page that both reproductions share."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from upscore.core.labels import RGBImage
 from upscore.core.runtime import command_line, cpu_name, installed_version
-from upscore.report.document import Row, Table
+from upscore.report.document import Document, Row, Section, Table
 from upscore.reproduce.context import Context
-from upscore.reproduce.trainings import PlannedTraining
 from upscore.training.shown import overlap_warning
 
 LISTED = 5
 """Largest number of unlabelled photos that are named one by one."""
 
 
-def class_table(context: Context, content: Mapping[str, Any], caption: str) -> Table:
+def class_table(context: Context, contenders: Sequence[Mapping[str, Any]], caption: str) -> Table:
     """IoU by class, one column a network; the caption names classes without a pixel."""
-    names = context.dataset.labels.names
-    contenders = content["contenders"]
-    rows: list[tuple[Any, ...]] = []
-    absent: list[str] = []
-    for index, name in enumerate(names):
-        values = [one["per_class"][index]["iou"] for one in contenders]
-        if not contenders[0]["per_class"][index]["pixels"]:
-            absent.append(name)
-        rows.append((name, *values, contenders[0]["per_class"][index]["pixels"]))
-    mean = [one["scores"]["miou"] for one in contenders]
-    rows.append(("mean", *mean, sum(one["pixels"] for one in contenders[0]["per_class"])))
-    if absent:
-        caption += f" Not in the truth of this split: {', '.join(absent)}."
+    columns = [
+        [*(item["iou"] for item in one["per_class"]), one["scores"]["miou"]] for one in contenders
+    ]
+    pixels = [item["pixels"] for item in contenders[0]["per_class"]]
+    names = (*context.dataset.labels.names, "mean")
     return Table(
         "classes",
-        caption,
+        caption + absent_classes(context, contenders),
         ("class", *(one["name"] for one in contenders), "pixels"),
-        tuple(rows),
-        best=frozenset(),
+        tuple(zip(names, *columns, [*pixels, sum(pixels)], strict=True)),
     )
+
+
+def absent_classes(context: Context, contenders: Sequence[Mapping[str, Any]]) -> str:
+    """A sentence on classes without a pixel, for the end of a caption; empty where all occur."""
+    of = zip(context.dataset.labels.names, contenders[0]["per_class"], strict=True)
+    absent = [name for name, item in of if not item["pixels"]]
+    return f" Not in the truth of this split: {', '.join(absent)}." if absent else ""
 
 
 def picture_row(context: Context, place: int, stages: Mapping[str, str]) -> Row:
     """Photo, truth, and the label maps of stages under their titles."""
-    sample = context.split.read(place)
-    truth = context.dataset.labels.colorize(sample.labels)
-    said = ((title, context.read_label_map(stage, place)) for stage, title in stages.items())
-    shots = (("photo", sample.image), ("truth", truth), *said)
-    return Row(sample.name, shots, of_data=frozenset({0, 1}))
+    sample, colorize = context.split.read(place), context.dataset.labels.colorize
+    shots: list[tuple[str, RGBImage | None]] = [
+        ("photo", sample.image),
+        ("truth", colorize(sample.labels)),
+    ]
+    for stage, title in stages.items():
+        labels = context.label_map(stage, place)
+        shots.append((title, None if labels is None else colorize(labels)))
+    return Row(sample.name, tuple(shots), of_data=frozenset({0, 1}))
 
 
-def missing(context: Context, plans: Sequence[PlannedTraining]) -> Iterator[str]:
+def document(
+    context: Context,
+    *,
+    title: str,
+    lead: str,
+    sections: Sequence[Section],
+    tiles: Sequence[tuple[str, str]],
+    missing: Sequence[str] = (),
+) -> Document:
+    """The page, with what every page says of missing parts, and of how it was made.
+
+    Args:
+        missing: further sentences on what is missing.
+    """
+    recipes = []
+    for plan in context.plans:
+        path = context.folder.run(plan.name) / "recipe.yaml"
+        text = path.read_text("utf-8") if path.exists() else plan.recipe.to_yaml()
+        recipes.append((plan.title, text))
+    return Document(
+        title,
+        lead,
+        tuple(sections),
+        missing=(*_missing(context), *missing),
+        facts=tuple(_facts(context)),
+        recipes=tuple(recipes),
+        tiles=tuple(tiles),
+    )
+
+
+def _missing(context: Context) -> Iterator[str]:
     """Sentences on missing trainings and photos."""
-    titles = {plan.name: plan.title for plan in plans}
+    titles = {plan.name: plan.title for plan in context.plans}
     for name, text in context.failures.items():
-        yield f"{titles.get(name, name)} is missing: {text}. The same command tries it again."
+        yield f"{titles[name]} is missing: {text}. The same command tries it again."
     for place, text in list(context.unlabelled.items())[:LISTED]:
         yield f"{context.split.pairs[place].name} counts for nothing: {text}"
     if len(context.unlabelled) > LISTED:
         yield f"{len(context.unlabelled) - LISTED} more photos could not be labelled."
 
 
-def facts(context: Context) -> Iterator[tuple[str, str]]:
+def _facts(context: Context) -> Iterator[tuple[str, str]]:
     """Command, data, budget, machine and versions, for the end of the page."""
     splits = ", ".join(f"{name} {len(pairs)}" for name, pairs in context.dataset.splits.items())
     if (command := command_line()) is not None:
@@ -75,10 +107,3 @@ def facts(context: Context) -> Iterator[tuple[str, str]]:
     yield "budget", str(context.budget)
     yield "machine", f"{cpu_name()}, {context.runtime.device}, {context.runtime.precision}"
     yield "versions", f"upscore {installed_version('upscore')}, torch {installed_version('torch')}"
-
-
-def recipes(context: Context, plans: Sequence[PlannedTraining]) -> Iterator[tuple[str, str]]:
-    """All settings of each training as YAML, by its title."""
-    for plan in plans:
-        path = context.folder.run(plan.name) / "recipe.yaml"
-        yield plan.title, path.read_text("utf-8") if path.exists() else plan.recipe.to_yaml()

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -17,15 +18,17 @@ from upscore.data.dataset import DataSet, Split
 from upscore.errors import SettingsError, UpscoreError, WorkError
 from upscore.inference.run_model import load_network
 from upscore.inference.segmenter import Segmenter
+from upscore.metrics.comparison import compare
+from upscore.metrics.comparison_files import to_json
 from upscore.metrics.object_size import COCO_SIZES, RELATIVE_SIZES, Bins
 from upscore.models.checkpoint import WEIGHTS, find_model
 from upscore.report.run_data import Curve, read_curve
 from upscore.reproduce.budget import Budget
-from upscore.reproduce.example_selection import class_shares, find_photo, require_class
+from upscore.reproduce.example_selection import class_shares, find_photo, require_class, spread
 from upscore.reproduce.folder import Folder
 from upscore.reproduce.labelling import LabelStore, file_digest
-from upscore.reproduce.scores import measured
 from upscore.reproduce.trainings import PlannedTraining
+from upscore.training.recipe import load_recipe
 
 LARGEST_CROP = (256, 320)
 STEP = 32
@@ -45,6 +48,7 @@ class Context:
         assignments: ``KEY=VALUE`` settings for all trainings.
         seeds: seeds of every training; empty for one training each, with the recipe's seed.
         ablate: whether the networks between the plain one and FCN-8s are trained as well.
+        plans: all trainings.
         photo, label: index of the photo and class that figures show, where chosen.
         failures: error messages of trainings by their names.
         unlabelled: error messages of photos by their index in the split.
@@ -61,6 +65,7 @@ class Context:
     train_split: str = "train"
     seeds: tuple[int, ...] = ()
     ablate: bool = False
+    plans: Sequence[PlannedTraining] = ()
     photo: int | None = None
     label: int | None = None
     failures: dict[str, str] = field(default_factory=dict)
@@ -89,18 +94,24 @@ class Context:
     def shares(self) -> list[dict[str, float]]:
         """Result of :func:`class_shares`; counted once and stored in the folder."""
         if self._shares is None:
-            of = {"data": self.dataset.fingerprint(), "split": self.split.name}
+            progress = count_items(self.on_progress, "counting pixels by class")
+            count = partial(class_shares, self.split, progress)
             begun = self.folder.plan.exists()  # a refused command leaves no folder behind
-            found = (
-                measured(self.folder.measurement("photos"), of, self._count)
-                if begun
-                else self._count()
-            )
+            found = self.folder.measured("photos", self.of_data(), count) if begun else count()
             self._shares = found["shares"]
         return self._shares
 
-    def _count(self) -> dict[str, Any]:
-        return class_shares(self.split, count_items(self.on_progress, "counting pixels by class"))
+    def of_data(self) -> dict[str, Any]:
+        """Data and split, of which a measurement is."""
+        return {"data": self.dataset.fingerprint(), "split": self.split.name}
+
+    def of_stages(self, identities: Mapping[str, Any], stages: Iterable[str]) -> dict[str, Any]:
+        """Inputs of a measurement of the stored label maps of some stages."""
+        return {
+            "identities": {stage: identities[stage] for stage in stages},
+            "failures": {str(place): text for place, text in self.unlabelled.items()},
+            **self.of_data(),
+        }
 
     def choose(self, photo: str | None, class_name: str | None) -> None:
         """Set photo and class of the figures. Raises SettingsError where they do not exist."""
@@ -120,6 +131,13 @@ class Context:
                 f"--class is {class_name!r}, which does not occur in --photo {photo!r}; leave one "
                 "of them out"
             )
+
+    def example_places(self, num: int) -> list[int]:
+        """Up to ``num`` photos for figures, evenly spread; the chosen one is the first."""
+        places = spread(self.shares(), num)
+        if self.photo is None:
+            return places
+        return [self.photo, *(place for place in places if place != self.photo)][:num]
 
     def median_size(self) -> tuple[int, int]:
         """Median height and width of the training photos, estimated from some of them."""
@@ -142,9 +160,41 @@ class Context:
         height, width = self.median_size()
         return COCO_SIZES if height * width >= SMALL_PHOTO else RELATIVE_SIZES
 
-    def finished(self, plans: Sequence[PlannedTraining]) -> list[PlannedTraining]:
+    def plan_training(
+        self,
+        name: str,
+        title: str,
+        recipe: str,
+        changes: Sequence[str],
+        *,
+        budget: str | None,
+        published: str | None,
+        setting: str = "",
+        seed: int | None = None,
+    ) -> PlannedTraining:
+        """A training by a shipped recipe, changed by ``changes`` and by all that was typed.
+
+        Args:
+            budget: replaces the recipe's own, as in ``minutes=0.8``; None keeps that.
+            published, setting, seed: see :class:`PlannedTraining`; setting is ``name`` if empty.
+
+        Raises:
+            SettingsError: unknown settings, or values that do not fit.
+        """
+        if any(text.startswith("processes=") for text in self.assignments):
+            raise SettingsError(
+                "--set processes: a reproduction trains in one process; for several, train the run "
+                "folders below --out by `upscore train` and run this again"
+            )
+        given = [] if budget is None or self.given_budget else [f"budget.{budget}"]
+        split = f"data.val_split={self.split.name}"
+        full = load_recipe(recipe, [*given, split, *changes, *self.assignments])
+        return PlannedTraining(name, title, full, published, setting or name, seed)
+
+    @property
+    def done(self) -> list[PlannedTraining]:
         """Trainings that have finished."""
-        return [plan for plan in plans if plan.name not in self.failures]
+        return [plan for plan in self.plans if plan.name not in self.failures]
 
     def model(self, plan: PlannedTraining, *, final: bool = False) -> Path:
         """Model folder of the best weights on the validation split, or of the final weights."""
@@ -172,27 +222,59 @@ class Context:
     ) -> None:
         """Label the photos that these stages, given by their identities, have not labelled yet."""
         for stage, identity in identities.items():
-            self.store.begin(stage, {**identity, "data": self.dataset.fingerprint(),
-                                     "split": self.split.name})  # fmt: skip
+            self.store.begin(stage, {**identity, **self.of_data()})
         progress = count_items(self.on_progress, what)
         self.unlabelled.update(self.store.label(list(identities), predict, progress=progress))
 
-    def read_label_map(self, stage: str, place: int) -> RGBImage | None:
-        """A label map in the colours of its classes; None where the photo was not labelled."""
+    def label_map(self, stage: str, place: int) -> LabelMap | None:
+        """The label map of a stage; None where the photo was not labelled."""
         try:
-            return self.dataset.labels.colorize(self.store.read(stage, place))
+            return self.store.read(stage, place)
         except UpscoreError:
             return None
 
-    def require_networks(
-        self, plans: Sequence[PlannedTraining], *, least: int = 0, needed: Collection[str] = ()
-    ) -> None:
+    def score_stages(
+        self, name: str, stages: Mapping[str, str], identities: Mapping[str, Any], *, what: str
+    ) -> dict[str, Any]:
+        """Scores by class, near boundaries and by object size, and differences to the first stage.
+
+        Args:
+            name: of the measurement.
+            stages: what tables call each, by its name in the store; two or more.
+            identities: of the stages, as in the store.
+            what: stage of the progress.
+
+        Returns:
+            What ``upscore compare`` writes to compare.json; ``stage`` beside the name of each.
+
+        Raises:
+            DataError: no photo that all of them have labelled.
+        """
+        store, bins = self.store, self.bins()
+
+        def measure() -> dict[str, Any]:
+            result = compare(
+                [store.labelled(stage, title, self.unlabelled) for stage, title in stages.items()],
+                self.split,
+                instances=self.dataset.instances,
+                bins=bins,
+                progress=count_items(self.on_progress, what),
+            )
+            content = to_json(result, {}, {})
+            for stage, contender in zip(stages, content["contenders"], strict=True):
+                contender["stage"] = stage
+            return content
+
+        of = {"stages": dict(stages), "bins": bins.describe()}
+        return self.folder.measured(name, of | self.of_stages(identities, stages), measure)
+
+    def require_networks(self, *, least: int = 0, needed: Collection[str] = ()) -> None:
         """Raise WorkError when fewer trainings have finished, or not those that are needed."""
-        done = self.finished(plans)
+        done = self.done
         if len(done) >= least and {plan.name for plan in done}.issuperset(needed):
             return
         lines = [f"{name}: {text}" for name, text in self.failures.items()]
         raise WorkError(
-            f"{self.folder.path}: {len(done)} of {len(plans)} trainings have finished, too few for "
-            "any table. The same command tries the others again:\n" + "\n".join(lines)
+            f"{self.folder.path}: {len(done)} of {len(self.plans)} trainings have finished, too "
+            "few for any table. The same command tries the others again:\n" + "\n".join(lines)
         )

@@ -7,17 +7,16 @@ from typing import Any
 
 from upscore.report.document import Check
 from upscore.reproduce.deconvnet_measures import Measures
-from upscore.reproduce.deconvnet_proposals import COUNTS
-from upscore.reproduce.deconvnet_stages import DECONVNET, FCN, NO_NORM, ONE_STAGE, TITLES
+from upscore.reproduce.deconvnet_stages import COUNTS, DECONVNET, FCN, NO_NORM, ONE_STAGE, TITLES
 from upscore.reproduce.differences import (
+    Contender,
     both,
+    by_stage,
     greater,
     interval,
-    interval_or_missing,
     score_text,
     significant,
 )
-from upscore.reproduce.scores import by_stage
 from upscore.reproduce.switches import exchange_text
 
 NEAR = 5
@@ -26,16 +25,14 @@ NEAR = 5
 
 def checks(found: Measures) -> list[Check]:
     """One check for each claim of the paper that can be measured."""
-    of, ablations = by_stage(found.methods), by_stage(found.ablations)
-    small = {name: of[name]["sizes"]["by_group"][0]["miou"] for name in (FCN, DECONVNET)}
-    near = {name: of[name]["trimap"][NEAR - 1]["miou"] for name in (FCN, DECONVNET)}
-    one_wrong = [found.mended["pixels"][kind] for kind in (1, 2)]
+    of, ablations = by_stage(found["methods"]), by_stage(found["ablations"])
+    one_wrong = [found["repairs"]["pixels"][kind] for kind in (1, 2)]
     right, wrong = (sum(part[k] for part in one_wrong) for k in (0, 1))
     share = right / (right + wrong) if right + wrong else None
     return [
         Check(
             "DeconvNet is better than FCN-8s (69.6 against 62.2 on VOC 2012 test).",
-            f"DeconvNet against FCN-8s: {interval(of[DECONVNET])}",
+            f"DeconvNet against FCN-8s: {_interval(of[DECONVNET])}",
             significant(of[DECONVNET], above=True),
         ),
         Check(
@@ -55,54 +52,55 @@ def checks(found: Measures) -> list[Check]:
         ),
         Check(
             "The CRF adds a little (0.9 points to DeconvNet).",
-            f"DeconvNet+CRF against DeconvNet: {interval(ablations['deconvnet-crf'])}",
+            f"DeconvNet+CRF against DeconvNet: {_interval(ablations['deconvnet-crf'])}",
             significant(ablations["deconvnet-crf"], above=True),
         ),
-        gains_check(found.gained),
-        proposals_check("Results improve as proposals are added, the best first.", found.by_score),
-        proposals_check(
-            "Results improve as proposals are added, the largest first.", found.by_size
-        ),
-        Check(
+        gains_check(found["gains"]),
+        proposals_check("the best first", found["proposals"]),
+        proposals_check("the largest first", found["proposals-by-size"]),
+        _without_interval(
             "Instance-wise prediction helps small objects.",
-            f"mIoU of small objects: DeconvNet {score_text(small[DECONVNET])}, FCN-8s "
-            f"{score_text(small[FCN])} (no interval)",
-            greater(small[DECONVNET], small[FCN]),
+            "mIoU of small objects",
+            {name: of[name]["sizes"]["by_group"][0]["miou"] for name in (DECONVNET, FCN)},
         ),
-        Check(
+        _without_interval(
             "DeconvNet keeps boundaries that FCN-8s blurs.",
-            f"mIoU within {NEAR} pixels of a boundary: DeconvNet {score_text(near[DECONVNET])}, "
-            f"FCN-8s {score_text(near[FCN])} (no interval)",
-            greater(near[DECONVNET], near[FCN]),
+            f"mIoU within {NEAR} pixels of a boundary",
+            {name: of[name]["trimap"][NEAR - 1]["miou"] for name in (DECONVNET, FCN)},
         ),
-        *(boundary_check(group, one["stages"]) for group, one in found.boundaries.items()),
+        *(boundary_check(group, one["stages"]) for group, one in found["boundaries"].items()),
         Check(
             "Unpooling keeps the example, deconvolution the class: with exchanged switches, scores "
             "lie where the object of the switches lies.",
-            exchange_text(found.exchanged),
-            significant(found.exchanged, above=True),
+            exchange_text(found["switches"]),
+            significant(found["switches"], above=True),
         ),
         Check(
             "Without batch normalisation it hardly trains.",
-            f"without it against DeconvNet: {interval_or_missing(ablations.get(NO_NORM))}",
+            f"without it against DeconvNet: {_interval(ablations.get(NO_NORM))}",
             significant(ablations.get(NO_NORM), above=False),
         ),
         Check(
             "Training in two stages helps.",
-            f"stage 2 only against DeconvNet: {interval_or_missing(ablations.get(ONE_STAGE))}",
+            f"stage 2 only against DeconvNet: {_interval(ablations.get(ONE_STAGE))}",
             significant(ablations.get(ONE_STAGE), above=False),
         ),
-    ]  # fmt: skip
+    ]
 
 
-def proposals_check(sentence: str, proposals: Mapping[str, Any]) -> Check:
-    steps = [one["scores"]["miou"] for one in proposals["contenders"]]
+def _without_interval(sentence: str, what: str, miou: Mapping[str, float | None]) -> Check:
+    found = ", ".join(f"{TITLES[name]} {score_text(value)}" for name, value in miou.items())
+    return Check(sentence, f"{what}: {found} (no interval)", greater(*miou.values()))
+
+
+def proposals_check(order: str, proposals: Mapping[str, Any]) -> Check:
+    steps = ", ".join(
+        f"{count}: {score_text(one['scores']['miou'])}"
+        for count, one in zip(COUNTS, proposals["contenders"], strict=True)
+    )
     return Check(
-        sentence,
-        "mIoU after "
-        + ", ".join(
-            f"{count}: {score_text(value)}" for count, value in zip(COUNTS, steps, strict=True)
-        ),
+        f"Results improve as proposals are added, {order}.",
+        f"mIoU after {steps}",
         significant(proposals["contenders"][-1], above=True),
     )
 
@@ -112,8 +110,8 @@ def gains_check(gained: Mapping[str, Any]) -> Check:
     return Check(
         "The ensemble gains more than the CRF (2.1 points against 0.9, of DeconvNet).",
         f"over {network}, the better of the two networks here: EDeconvNet "
-        f"{interval_or_missing(gained['ensemble'])}, the CRF {interval_or_missing(gained['crf'])}; "
-        f"difference of the gains {interval_or_missing(gained['more'])}",
+        f"{_interval(gained['ensemble'])}, the CRF {_interval(gained['crf'])}; difference of the "
+        f"gains {_interval(gained['more'])}",
         significant(gained["more"], above=True),
     )
 
@@ -121,7 +119,7 @@ def gains_check(gained: Mapping[str, Any]) -> Check:
 def boundary_check(group: str, stages: Mapping[str, Any]) -> Check:
     found = "; ".join(
         f"{TITLES[name]} {score_text(one['boundary_iou'])}"
-        + (f" ({interval(one)})" if interval(one) else "")
+        + (f" ({text})" if (text := interval(one)) else "")
         for name, one in stages.items()
         if name in (FCN, DECONVNET, "edeconvnet-crf")
     )
@@ -130,3 +128,7 @@ def boundary_check(group: str, stages: Mapping[str, Any]) -> Check:
         f"boundary IoU, and its difference to {TITLES[FCN]}: {found}",
         significant(stages[DECONVNET], above=True),
     )
+
+
+def _interval(contender: Contender | None) -> str:
+    return interval(contender) or "missing"

@@ -2,37 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
-from upscore.report.document import Document, Item, Section
+from upscore.report.document import Document, Section
+from upscore.reproduce import common_sections
 from upscore.reproduce.changes import changes_table
 from upscore.reproduce.class_groups import group_table
-from upscore.reproduce.common_sections import facts, missing, recipes
 from upscore.reproduce.context import Context
 from upscore.reproduce.deconvnet_checks import checks
-from upscore.reproduce.deconvnet_measures import Measures, measure, saved_deconvnet, see_pairs
-from upscore.reproduce.deconvnet_pictures import analysis_items, ensemble_items
-from upscore.reproduce.deconvnet_proposals import proposal_items
-from upscore.reproduce.deconvnet_samples import samples_table
+from upscore.reproduce.deconvnet_measures import Measures, crop_pair, measure, saved_deconvnet
+from upscore.reproduce.deconvnet_pictures import analysis_items, ensemble_items, proposal_items
 from upscore.reproduce.deconvnet_stages import DECONVNET, FCN, TITLES
 from upscore.reproduce.deconvnet_tables import (
     ablation_table,
     class_tables,
     overall_table,
+    samples_table,
     size_items,
     trimap_items,
 )
 from upscore.reproduce.differences import score_text
 from upscore.reproduce.example_selection import pairs_of_objects
 from upscore.reproduce.switches import exchange_items
-from upscore.reproduce.trainings import PlannedTraining
 from upscore.training.shown import overlap_warning
 
-TITLE = "The DeconvNet paper, reproduced"
 
-
-def document(context: Context, plans: Sequence[PlannedTraining]) -> tuple[Document, dict[str, Any]]:
+def document(context: Context) -> tuple[Document, dict[str, Any]]:
     """Make the missing measurements, and build the page.
 
     Returns:
@@ -42,76 +37,66 @@ def document(context: Context, plans: Sequence[PlannedTraining]) -> tuple[Docume
         WorkError: FCN-8s or DeconvNet, of which nearly all is made, has not finished.
         DataError: no photo that all stages have labelled.
     """
-    context.require_networks(plans, needed=(FCN, DECONVNET))
-    found = measure(context, plans)
+    context.require_networks(needed=(FCN, DECONVNET))
+    found = measure(context)
+    methods = found["methods"]
     changes = changes_table(
-        plans,
+        context.plans,
         f"What the budget, {context.budget}, and --set change against the published trainings of "
         "FCN-8s and DeconvNet, setting by setting. All others are those of the shipped recipes.",
     )
-    return (
-        Document(
-            TITLE,
-            f"FCN-8s, DeconvNet, their ensemble and the CRF after them, on {context.data.name}: "
-            "our measured numbers beside the published ones.",
+    sections = [
+        Section(
+            "What the paper says, and what came out here",
             (
-                Section(
-                    "What the paper says, and what came out here",
-                    (
-                        "Of differences in mIoU over the whole split, those count whose 95 % "
-                        "interval of a paired bootstrap over the photos leaves out 0.",
-                    ),
-                    checks=tuple(checks(found)),
-                ),
-                Section(
-                    "Scores",
-                    _about(context),
-                    (
-                        *class_tables(context, found.methods),
-                        overall_table(found.methods),
-                        *((changes,) if changes else ()),
-                    ),
-                ),
-                Section(
-                    "What the networks learned from",
-                    items=(samples_table(context, context.finished(plans)),),
-                ),
-                Section("What the decoder does", *_looked_into(context, plans)),
-                Section("What switches hold", *_switches(context, plans)),
-                Section("Proposals", items=proposal_items(context, found.by_score, found.by_size)),
-                Section(
-                    "Two networks and their ensemble",
-                    items=ensemble_items(context, found.methods, found.mended),
-                ),
-                Section("Objects by size", items=size_items(found.methods)),
-                Section("Near boundaries", *_near_boundaries(found)),
-                Section("Ablations", _about_ablations(context), (ablation_table(found.ablations),)),
+                "Of differences in mIoU over the whole split, those count whose 95 % interval of a "
+                "paired bootstrap over the photos leaves out 0.",
             ),
-            missing=tuple(missing(context, plans)),
-            facts=tuple(facts(context)),
-            recipes=tuple(recipes(context, plans)),
-            tiles=tuple(
-                (score_text(one["scores"]["miou"]), f"mIoU of {one['name']}")
-                for one in found.methods["contenders"]
+            checks=tuple(checks(found)),
+        ),
+        Section(
+            "Scores",
+            _about(context),
+            (
+                *class_tables(context, methods),
+                overall_table(methods),
+                *((changes,) if changes else ()),
             ),
         ),
-        found.to_json(),
+        Section("What the networks learned from", items=(samples_table(context),)),
+        _decoder_section(context),
+        _switches_section(context),
+        Section("Proposals", items=proposal_items(context, found)),
+        Section(
+            "Two networks and their ensemble",
+            items=ensemble_items(context, methods, found["repairs"]),
+        ),
+        Section("Objects by size", items=size_items(methods)),
+        _boundaries_section(found),
+        Section("Ablations", _about_ablations(context), (ablation_table(found["ablations"]),)),
+    ]
+    page = common_sections.document(
+        context,
+        title="The DeconvNet paper, reproduced",
+        lead=f"FCN-8s, DeconvNet, their ensemble and the CRF after them, on {context.data.name}: "
+        "our measured numbers beside the published ones.",
+        sections=sections,
+        tiles=[
+            (score_text(one["scores"]["miou"]), f"mIoU of {one['name']}")
+            for one in methods["contenders"]
+        ],
     )
+    return page, found
 
 
-def _looked_into(
-    context: Context, plans: Sequence[PlannedTraining]
-) -> tuple[tuple[str, ...], tuple[Item, ...]]:
-    """Text and figures of the decoder's layers."""
-    items = analysis_items(context, plans)
+def _decoder_section(context: Context) -> Section:
+    items = analysis_items(context)
     text = f"No photo of {context.split.name} shows an object, so there is no figure of its layers."
-    return ((), items) if items else ((text,), ())
+    return Section("What the decoder does", () if items else (text,), items)
 
 
-def _switches(
-    context: Context, plans: Sequence[PlannedTraining]
-) -> tuple[tuple[str, ...], tuple[Item, ...]]:
-    """Text and items on switches exchanged between two objects."""
+def _switches_section(context: Context) -> Section:
+    title = "What switches hold"
     found = pairs_of_objects(
         context.shares(),
         1,
@@ -121,25 +106,25 @@ def _switches(
     )
     if not found:
         text = "No two photos show objects of one class that could exchange their switches."
-        return (text,), ()
-    (pair,) = see_pairs(context, plans, found)
+        return Section(title, (text,))
     text = (
         "The paper says that unpooling keeps what is specific to an example, and deconvolution "
         "what is specific to a class. Exchanging switches is our test of that, not the paper's."
     )
-    return (text,), exchange_items(saved_deconvnet(context), pair, context.dataset.labels)
+    pair = crop_pair(context, found[0])
+    items = exchange_items(saved_deconvnet(context), pair, context.dataset.labels)
+    return Section(title, (text,), items)
 
 
-def _near_boundaries(found: Measures) -> tuple[tuple[str, ...], tuple[Item, ...]]:
-    """Text and items of scores near boundaries."""
-    items = trimap_items(found.methods)
-    if found.boundaries:
-        return (), (*items, group_table(found.boundaries, TITLES))
+def _boundaries_section(found: Measures) -> Section:
+    title, items = "Near boundaries", trimap_items(found["methods"])
+    if found["boundaries"]:
+        return Section(title, items=(*items, group_table(found["boundaries"], TITLES)))
     text = (
         "No class of these photos is one of the persons, animals and vehicles for which the text "
         "sees gains at boundaries, so there is no table of them."
     )
-    return (text,), items
+    return Section(title, (text,), items)
 
 
 def _about(context: Context) -> tuple[str, ...]:

@@ -8,24 +8,34 @@ from typing import Any
 
 from upscore.core.draw import error_map
 from upscore.core.labels import RGBImage
-from upscore.errors import UpscoreError
-from upscore.models.checkpoint import find_model
-from upscore.report.document import Item, Row, Sheet, Table
+from upscore.report.document import Chart, Item, Row, Sheet, Table
+from upscore.report.figures.reproduction import Line, lines_chart
 from upscore.reproduce.activations import analyse
 from upscore.reproduce.common_sections import picture_row
 from upscore.reproduce.context import Context
-from upscore.reproduce.deconvnet_measures import crop_settings
-from upscore.reproduce.deconvnet_stages import DECONVNET, FCN, METHODS, TITLES
+from upscore.reproduce.deconvnet_measures import crop_of, saved_deconvnet
+from upscore.reproduce.deconvnet_stages import DECONVNET, FCN, METHODS, ORDERS, TITLES
+from upscore.reproduce.differences import interval
+from upscore.reproduce.ensemble_gains import KINDS
 from upscore.reproduce.example_selection import large_objects
-from upscore.reproduce.objects import crop_object
-from upscore.reproduce.repairs import KINDS
-from upscore.reproduce.trainings import PlannedTraining
 
 EXAMPLES = 3
 """Number of photos in each group of figure 7, as in the paper."""
 
-COMPARED = (FCN, DECONVNET, "edeconvnet", "edeconvnet-crf")
+THREE = (FCN, DECONVNET, "edeconvnet")
+"""The two networks and their ensemble."""
+
+COMPARED = (*THREE, "edeconvnet-crf")
 """Stages in figure 7."""
+
+
+STEP_PHOTOS = 3
+"""Number of photos in figure 6."""
+
+UNCONFIRMED = (
+    "From memory, the paper's figure adds proposals from large to small; no copy was at hand to "
+    "confirm it, so both orders are shown."
+)
 
 
 def shown_object(context: Context) -> tuple[int, int] | None:
@@ -40,23 +50,21 @@ def shown_object(context: Context) -> tuple[int, int] | None:
     return context.photo, label
 
 
-def analysis_items(context: Context, plans: Sequence[PlannedTraining]) -> tuple[Item, ...]:
+def analysis_items(context: Context) -> tuple[Item, ...]:
     """Activations of the decoder for one object; nothing where no photo has one."""
     chosen = shown_object(context)
     if chosen is None:
         return ()
-    place, label = chosen
-    sample = context.split.read(place)
-    example = crop_object(sample, label, crop_settings(plans))
+    example = crop_of(context, *chosen)
     return (
         Sheet(
             "figure-activations",
             f"Activations of DeconvNet's unpooling and deconvolution layers, coarse to fine, for "
-            f"{context.dataset.labels.names[label]} in {sample.name}: of each layer the channel "
-            "that tells the object best from what is around it. Unpooling puts values back where "
-            "they came from and leaves the rest empty; deconvolution makes them dense. Bright is "
-            "high.",
-            analyse(find_model(context.folder.run(DECONVNET)), example),
+            f"{context.dataset.labels.names[example.label]} in {example.photo}: of each layer the "
+            "channel that tells the object best from what is around it. Unpooling puts values back "
+            "where they came from and leaves the rest empty; deconvolution makes them dense. "
+            "Bright is high.",
+            analyse(saved_deconvnet(context), example),
         ),
     )
 
@@ -66,59 +74,46 @@ def ensemble_items(
 ) -> tuple[Item, ...]:
     """Errors of two networks and of their ensemble."""
     total = max(1, sum(map(sum, mended["pixels"])))
-    kinds = [
-        kind.replace("the first", "FCN-8s").replace("the second", "DeconvNet") for kind in KINDS
-    ]
-    rows = tuple(
-        (
-            kind,
-            100 * (right + wrong) / total,
-            100 * right / (right + wrong) if right + wrong else None,
-            right + wrong,
+    rows: list[dict[str, Any]] = []
+    for kind, (right, wrong) in zip(KINDS, mended["pixels"], strict=True):
+        rows.append(
+            {
+                "pixels": kind.replace("the first", "FCN-8s").replace("the second", "DeconvNet"),
+                "% of all": 100 * (right + wrong) / total,
+                "% right in EDeconvNet": 100 * right / (right + wrong) if right + wrong else None,
+                "number": right + wrong,
+            }
         )
-        for kind, (right, wrong) in zip(kinds, mended["pixels"], strict=True)
-    )
-    names = {name: METHODS.index(name) for name in (FCN, DECONVNET, "edeconvnet")}
-    wins = _wins(methods, names)
-    repaired = sorted(
-        mended["photos"], key=lambda one: one["spoilt"] - one["mended"]
-    )[:EXAMPLES]  # fmt: skip
+    repaired = sorted(mended["photos"], key=lambda one: one["spoilt"] - one["mended"])
+    titles = {name: TITLES[name] for name in COMPARED}
     return (
-        Table(
+        Table.of(
             "repairs",
             "Pixels by which of the two networks is right, and how many of each kind EDeconvNet "
             "gets right. Those that one network gets wrong and the ensemble right are mended.",
-            ("pixels", "% of all", "% right in EDeconvNet", "number"),
             rows,
             digits=1,
         ),
-        Table(
+        Table.of(
             "wins",
             "Photos and classes on which each of the three has the highest score of its own; equal "
             "ones count for nobody.",
-            ("method", "photos", "classes"),
-            wins,
+            _wins(methods),
         ),
         _examples(context, methods),
         Sheet(
             "figure-repairs",
             "The photos of which the ensemble mends most: wrong pixels are orange.",
-            tuple(
-                _errors(context, one["place"], {name: TITLES[name] for name in COMPARED})
-                for one in repaired
-            ),
+            tuple(_errors(context, one["place"], titles) for one in repaired[:EXAMPLES]),
         ),
     )
 
 
-def example_groups(
-    images: Sequence[Mapping[str, Any]], columns: Mapping[str, int]
-) -> dict[str, list[tuple[str, float]]]:
+def example_groups(images: Sequence[Mapping[str, Any]]) -> dict[str, list[tuple[str, float]]]:
     """Photos of figure 7's groups, those first that show their group most clearly.
 
     Args:
-        images: ``name`` and ``miou`` by method, of each photo; None where it is all void.
-        columns: place of ``FCN``, ``DECONVNET`` and ``edeconvnet`` in ``miou``.
+        images: ``name`` and ``miou`` by ``METHODS``, of each photo; None where it is all void.
 
     Returns:
         By the group's title: name of each photo that belongs there, and by how much the one mIoU
@@ -130,10 +125,8 @@ def example_groups(
         "c, EDeconvNet is better than both": [],
     }
     for image in images:
-        fcn, deconvnet, both = (
-            image["miou"][columns[name]] for name in (FCN, DECONVNET, "edeconvnet")
-        )
-        if fcn is None or deconvnet is None or both is None:
+        fcn, deconvnet, both = (image["miou"][METHODS.index(name)] for name in THREE)
+        if None in (fcn, deconvnet, both):
             continue
         margins = (deconvnet - fcn, fcn - deconvnet, both - max(fcn, deconvnet))
         for group, margin in zip(groups.values(), margins, strict=True):
@@ -148,11 +141,10 @@ def _examples(context: Context, methods: Mapping[str, Any]) -> Sheet:
     """Figure 7: photos by the method with the highest mIoU."""
     places = {pair.name: place for place, pair in enumerate(context.split.pairs)}
     titles = {name: TITLES[name] for name in COMPARED}
-    columns = {name: METHODS.index(name) for name in (FCN, DECONVNET, "edeconvnet")}
     rows: list[Row] = []
     groups_text: list[str] = []
     total = len(methods["images"])
-    for group, photos in example_groups(methods["images"], columns).items():
+    for group, photos in example_groups(methods["images"]).items():
         for name, margin in photos[:EXAMPLES]:
             row = picture_row(context, places[name], titles)
             rows.append(replace(row, title=f"{group}: {name}, by {margin:.3f}"))
@@ -166,31 +158,99 @@ def _examples(context: Context, methods: Mapping[str, Any]) -> Sheet:
     )
 
 
-def _wins(methods: Mapping[str, Any], names: Mapping[str, int]) -> tuple[tuple[Any, ...], ...]:
-    photos, classes = dict.fromkeys(names, 0), dict.fromkeys(names, 0)
-    found = [
-        (photos, [image["miou"][place] for place in names.values()]) for image in methods["images"]
-    ]
-    per_class = [methods["contenders"][place]["per_class"] for place in names.values()]
-    found += [(classes, [item["iou"] for item in items]) for items in zip(*per_class, strict=True)]
-    for counts, values in found:
-        known = [-1.0 if value is None else value for value in values]
-        if known.count(max(known)) == 1:
-            counts[list(names)[known.index(max(known))]] += 1
-    return tuple((TITLES[name], photos[name], classes[name]) for name in names)
+def _wins(methods: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Photos and classes on which each method is the best."""
+    places = {name: METHODS.index(name) for name in THREE}
+    scores = {
+        "photos": [image["miou"] for image in methods["images"]],
+        "classes": zip(
+            *([item["iou"] for item in one["per_class"]] for one in methods["contenders"]),
+            strict=True,
+        ),
+    }
+    rows: dict[str, dict[str, Any]] = {
+        name: {"method": TITLES[name], "photos": 0, "classes": 0} for name in THREE
+    }
+    for kind, of in scores.items():
+        for values in of:
+            known = {n: -1.0 if values[k] is None else values[k] for n, k in places.items()}
+            best = [name for name, value in known.items() if value == max(known.values())]
+            if len(best) == 1:
+                rows[best[0]][kind] += 1
+    return [*rows.values()]
 
 
 def _errors(context: Context, place: int, stages: Mapping[str, str]) -> Row:
-    sample = context.split.read(place)
-    shots: list[tuple[str, RGBImage | None]] = [
-        ("photo", sample.image),
-        ("truth", context.dataset.labels.colorize(sample.labels)),
-    ]
+    """Photo, truth, and the wrong pixels of stages under their titles."""
+    row = picture_row(context, place, {})
+    truth = context.split.read_labels(place)
+    shots: list[tuple[str, RGBImage | None]] = [*row.shots]
     for stage, title in stages.items():
-        picture: RGBImage | None
-        try:
-            picture = error_map(sample.labels, context.store.read(stage, place))
-        except UpscoreError:
-            picture = None
+        labels = context.label_map(stage, place)
+        picture = None if labels is None else error_map(truth, labels)
         shots.append((f"errors of {title}", picture))
-    return Row(sample.name, tuple(shots), of_data=frozenset(range(len(shots))))
+    return Row(row.title, tuple(shots), of_data=frozenset(range(len(shots))))
+
+
+def proposal_items(context: Context, measures: Mapping[str, Any]) -> tuple[Item, ...]:
+    """Labels, mIoU and mIoU of small objects as proposals are added, in both orders."""
+    by_score, by_size = measures["proposals"], measures["proposals-by-size"]
+    places = context.example_places(STEP_PHOTOS)
+    groups = by_score["contenders"][0]["sizes"]
+    small = groups["by_group"][0]
+    rows: list[dict[str, Any]] = []
+    for (order, steps), found in zip(ORDERS.items(), (by_score, by_size), strict=True):
+        for count, one in zip(steps.values(), found["contenders"], strict=True):
+            rows.append(
+                {
+                    "order": order,
+                    "proposals": count,
+                    "mIoU": one["scores"]["miou"],
+                    "difference": interval(one),
+                    "mIoU, small": one["sizes"]["by_group"][0]["miou"],
+                    "pixel accuracy": one["scores"]["pixel_accuracy"],
+                }
+            )
+
+    def lines(column: str) -> list[Line]:
+        parts = {order: [row for row in rows if row["order"] == order] for order in ORDERS}
+        return [
+            Line(order, tuple(row["proposals"] for row in part), tuple(row[column] for row in part))
+            for order, part in parts.items()
+        ]
+
+    panels = [("all classes", lines("mIoU")), (f"{small['name']} objects", lines("mIoU, small"))]
+    about = f"{small['objects']:,} are {small['name']}; {groups['groups']}"
+    return (
+        Sheet(
+            "figure-proposals",
+            f"DeconvNet's answer as proposals are added. {UNCONFIRMED}",
+            tuple(
+                _row(context, place, order, steps)
+                for place in places
+                for order, steps in ORDERS.items()
+            ),
+            context.dataset.labels,
+        ),
+        Chart(
+            "figure-proposals-miou",
+            f"mIoU of DeconvNet and its mIoU of small objects against the number of proposals, on "
+            f"{context.split.name}. The paper has no numbers for this; its text finds 50 enough.",
+            lambda theme: lines_chart(
+                panels, x_name="proposals of a photo", y_name="mIoU", theme=theme, whole=True
+            ),
+        ),
+        Table.of(
+            "proposals",
+            "mIoU after so many proposals, its difference to one proposal, and mIoU of small "
+            f"objects ({about}).",
+            rows,
+            digits=4,
+        ),
+    )
+
+
+def _row(context: Context, place: int, order: str, steps: Mapping[str, int]) -> Row:
+    titles = {name: f"{count} proposal{'s' * (count > 1)}" for name, count in steps.items()}
+    row = picture_row(context, place, titles)
+    return replace(row, title=f"{row.title}, {order}")

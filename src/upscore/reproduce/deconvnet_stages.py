@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,11 +10,11 @@ import yaml
 
 from upscore.core.files import write_text
 from upscore.core.progress import count_items
-from upscore.data.dataset import Pair
+from upscore.data.dataset import Split
 from upscore.proposals import EdgeBoxes
 from upscore.proposals.build_store import Photo, make_store
 from upscore.reproduce.context import Context
-from upscore.reproduce.trainings import PlannedTraining, plan_training
+from upscore.reproduce.trainings import PlannedTraining
 
 FCN, DECONVNET = "fcn8s", "deconvnet"
 NO_NORM, ONE_STAGE = "deconvnet-no-norm", "deconvnet-one-stage"
@@ -39,6 +38,19 @@ TITLES = {
 METHODS = (FCN, DECONVNET, "deconvnet-crf", "edeconvnet", "edeconvnet-crf")
 """Stages of the paper's table, in its order."""
 
+COUNTS = (1, 5, 10, 20, 50)
+"""Numbers of proposals after which labels are scored, as in figure 6 of the paper."""
+
+BY_SCORE = {f"boxes-{count:03d}": count for count in COUNTS}
+"""Numbers of proposals by the name of the stage of DeconvNet's labels, the best proposals first."""
+
+BY_SIZE = {f"largest-{count:03d}": count for count in COUNTS[:-1]} | {
+    name: count for name, count in BY_SCORE.items() if count == COUNTS[-1]
+}
+"""The same 50, the largest first; after all of them the order makes no difference."""
+
+ORDERS = {"the best first": BY_SCORE, "the largest first": BY_SIZE}
+
 BOXES = 2000
 """Number of proposals of a photo, as in the paper."""
 
@@ -49,7 +61,7 @@ def trainings(context: Context) -> list[PlannedTraining]:
     Raises:
         SettingsError: a budget that is too small, or settings that do not fit.
     """
-    store = f"crops.store={json.dumps(str(_train_store(context)))}"
+    store = f"crops.store={json.dumps(str(_store(context, context.train)))}"
     chosen: list[tuple[str, str, str, list[str]]]
     no_norm = ["model.options.batch_norm=false", "model.options.decoder_init=he"]
     if context.budget.papers:
@@ -75,14 +87,8 @@ def trainings(context: Context) -> list[PlannedTraining]:
         ]
         shares = context.budget.share(WEIGHTS)
     return [
-        plan_training(
-            name,
-            title,
-            recipe,
-            [*changes, *context.assignments],
-            budget=shares.get(name),
-            split=context.split.name,
-            published=PUBLISHED.get(name),
+        context.plan_training(
+            name, title, recipe, changes, budget=shares.get(name), published=PUBLISHED.get(name)
         )
         for name, title, recipe, changes in chosen
     ]
@@ -92,12 +98,8 @@ def _start(run: Path) -> str:
     return f"init.weights={json.dumps(str(run))}"
 
 
-def _train_store(context: Context) -> Path:
-    return context.folder.path / f"proposals-{context.train_split}.parquet"
-
-
-def _measured_store(context: Context) -> Path:
-    return context.folder.path / f"proposals-{context.split.name}.parquet"
+def _store(context: Context, split: Split) -> Path:
+    return context.folder.path / f"proposals-{split.name}.parquet"
 
 
 def prepare(context: Context) -> None:
@@ -106,36 +108,31 @@ def prepare(context: Context) -> None:
     Raises:
         WorkError: photos of the training split that cannot be read.
     """
-    for split, path in (
-        (context.train, _train_store(context)),
-        (context.split, _measured_store(context)),
-    ):
-        _make(context, split.name, split.pairs, path, strict=split.name == context.train_split)
+    dataset = context.dataset
+    for split in (context.train, context.split):
+        path = _store(context, split)
+        if path.exists():
+            continue
+        summary = make_store(
+            [Photo(pair.name, pair.image) for pair in split.pairs],
+            EdgeBoxes(max_boxes=BOXES),
+            path,
+            data={
+                "layout": dataset.layout,
+                "split": split.name,
+                "fingerprint": dataset.fingerprint(),
+            },
+            progress=count_items(context.on_progress, f"boxes of {split.name}"),
+            max_pixels=dataset.max_pixels,
+        )
+        if split.name == context.train_split:
+            summary.check()
 
 
-def _make(context: Context, name: str, pairs: Sequence[Pair], path: Path, *, strict: bool) -> None:
-    if path.exists():
-        return
-    summary = make_store(
-        [Photo(pair.name, pair.image) for pair in pairs],
-        EdgeBoxes(max_boxes=BOXES),
-        path,
-        data={
-            "layout": context.dataset.layout,
-            "split": name,
-            "fingerprint": context.dataset.fingerprint(),
-        },
-        progress=count_items(context.on_progress, f"boxes of {name}"),
-        max_pixels=context.dataset.max_pixels,
-    )
-    if strict:
-        summary.check()
-
-
-def write_stages(context: Context, done: Sequence[PlannedTraining]) -> dict[str, dict[str, Any]]:
+def write_stages(context: Context) -> dict[str, dict[str, Any]]:
     """``pipeline.yaml`` of every stage whose trainings have finished; returns its stages."""
-    names = {plan.name: plan for plan in done}
-    store = {"store": _measured_store(context).name}
+    names = {plan.name: plan for plan in context.done}
+    store = {"store": _store(context, context.split).name}
     stages: dict[str, dict[str, Any]] = {}
     if FCN in names:
         stages[FCN] = {"whole_image": {"run": f"runs/{FCN}"}}

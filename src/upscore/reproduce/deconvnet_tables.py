@@ -1,100 +1,126 @@
-"""Tables and charts of the DeconvNet paper's reproduction that hold scores."""
+"""Tables and charts of the DeconvNet paper's reproduction, of scores and of samples."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 from upscore.core.labels import VOC_LABELS
+from upscore.core.run_folder import RunFolder
+from upscore.errors import UpscoreError
 from upscore.report.document import Chart, Item, Table
 from upscore.report.figures.reproduction import Line, bars_chart, lines_chart
+from upscore.reproduce.common_sections import absent_classes
 from upscore.reproduce.context import Context
+from upscore.reproduce.deconvnet_stages import DECONVNET, NO_NORM, ONE_STAGE
 from upscore.reproduce.differences import interval
-from upscore.reproduce.published import PAPER_TABLE, VOC_COLUMNS
+from upscore.reproduce.published import PAPER_STAGES, PAPER_TABLE, VOC_COLUMNS
 
 
 def class_tables(context: Context, methods: Mapping[str, Any]) -> tuple[Item, ...]:
     """IoU in per cent by class, one row a method: with the paper's rows where classes are VOC's."""
-    voc = context.dataset.labels.names == VOC_LABELS.names
-    head = ("method", *(VOC_COLUMNS if voc else context.dataset.labels.names), "mean")
+    names = context.dataset.labels.names
     ours: list[tuple[Any, ...]] = []
     for one in methods["contenders"]:
-        cells = [item["iou"] for item in one["per_class"]]
-        ours.append((one["name"], *map(_percent, cells), _percent(one["scores"]["miou"])))
-    paper: list[tuple[Any, ...]] = [
-        (row.name + ("" if row.verified else " *"), *row.cells, row.mean) for row in PAPER_TABLE
-    ]
+        values = [*(item["iou"] for item in one["per_class"]), one["scores"]["miou"]]
+        ours.append((one["name"], *(None if value is None else 100 * value for value in values)))
     star = "Cells of rows with * are from memory, and their means have been checked."
-    absent = [
-        name
-        for name, item in zip(
-            context.dataset.labels.names, methods["contenders"][0]["per_class"], strict=True
-        )
-        if not item["pixels"]
-    ]
-    lost = f" Not in the truth of this split: {', '.join(absent)}." if absent else ""
-    best = frozenset(range(1, len(head)))
-    if voc:
-        return (
-            Table(
-                "table1-classes",
-                "IoU in per cent by class, in the paper's order: its rows as published (VOC 2012 "
-                f"test), then ours ({context.split.name}). {star}{lost}",
-                head,
-                (*paper, *ours),
-                published=frozenset(range(len(paper))),
-                digits=1,
-                best=best,
-            ),
-        )
-    return (
-        Table(
-            "table1-classes",
-            f"IoU in per cent by class, measured here on {context.split.name}.{lost}",
-            head,
-            tuple(ours),
-            digits=1,
-            best=best,
-        ),
-        Table(
-            "table1-published",
-            "The paper's table 1, IoU in per cent on VOC 2012 test, as published. The classes here "
-            f"are others, so its rows stand apart. {star}",
-            ("method", *VOC_COLUMNS, "mean"),
-            tuple(paper),
-            published=frozenset(range(len(paper))),
-            digits=1,
-        ),
+    absent = absent_classes(context, methods["contenders"])
+    paper = Table(
+        "table1-published",
+        "The paper's table 1, IoU in per cent on VOC 2012 test, as published. The classes here "
+        f"are others, so its rows stand apart. {star}",
+        ("method", *VOC_COLUMNS, "mean"),
+        tuple((r.name + ("" if r.verified else " *"), *r.cells, r.mean) for r in PAPER_TABLE),
+        published=range(len(PAPER_TABLE)),
+        digits=1,
     )
+    if names == VOC_LABELS.names:
+        caption = (
+            "IoU in per cent by class, in the paper's order: its rows as published (VOC 2012 "
+            f"test), then ours ({context.split.name}). {star}{absent}"
+        )
+        rows = (*paper.rows, *ours)
+        return (
+            replace(paper, name="table1-classes", caption=caption, rows=rows, best=paper.header),
+        )
+    header = ("method", *names, "mean")
+    caption = f"IoU in per cent by class, measured here on {context.split.name}.{absent}"
+    return Table("table1-classes", caption, header, tuple(ours), digits=1, best=header), paper
 
 
-def _percent(value: float | None) -> float | None:
-    return None if value is None else 100 * value
+def samples_table(context: Context) -> Table:
+    """Numbers of crops and drawn samples, one row a stage, beside the paper's.
+
+    Runs of an upscore that did not record them yet have dashes.
+    """
+    rows: list[tuple[Any, ...]] = [
+        ("the paper", stage.crops_of, None, stage.crops, None, stage.iterations * stage.batch)
+        for stage in PAPER_STAGES
+    ]
+    for plan in context.done:
+        if plan.name not in (DECONVNET, NO_NORM, ONE_STAGE):
+            continue
+        run = context.folder.run(plan.name)
+        stages = plan.recipe.stage_recipes() or [plan.recipe]
+        folders = [run / "stages" / stage.name for stage in plan.recipe.stages[:-1]]
+        for stage, folder in zip(stages, [*folders, run], strict=True):
+            try:
+                samples = RunFolder(folder).read_manifest().get("samples", {})
+            except UpscoreError:
+                samples = {}
+            numbers = (samples.get(key) for key in ("photos", "crops", "epoch", "drawn"))
+            rows.append((plan.title, stage.crops.kind, *numbers))
+    return Table(
+        "samples",
+        "Photos and crops of each stage, crops with the repeats of rare classes (an epoch), and "
+        "the samples that the training drew of them. The paper gives round numbers of crops; its "
+        "samples are its iterations (20,000 and 40,000) times its batch of 64.",
+        ("training", "crops of", "photos", "crops", "with repeats", "samples drawn"),
+        tuple(rows),
+        published=range(len(PAPER_STAGES)),
+    )
 
 
 def overall_table(methods: Mapping[str, Any]) -> Table:
     """mIoU with its difference to the first, and the other scores over all classes."""
-    first = methods["contenders"][0]["name"]
-    return Table(
+    rows: list[dict[str, Any]] = []
+    for one in methods["contenders"]:
+        rows.append(
+            {
+                "method": one["name"],
+                "mIoU": one["scores"]["miou"],
+                "difference": interval(one),
+                "pixel accuracy": one["scores"]["pixel_accuracy"],
+                "mean accuracy": one["scores"]["mean_accuracy"],
+                "boundary IoU": one["boundary_iou"]["mean"],
+                "boundary F": one["boundary_f"]["mean"],
+            }
+        )
+    first = rows[0]["method"]
+    return Table.of(
         "methods",
         f"Overall scores; difference of mIoU to {first} with its 95 % interval.",
-        ("method", "mIoU", "difference", "pixel accuracy", "mean accuracy", "boundary IoU",
-         "boundary F"),
-        tuple(
-            (
-                one["name"],
-                one["scores"]["miou"],
-                interval(one),
-                one["scores"]["pixel_accuracy"],
-                one["scores"]["mean_accuracy"],
-                one["boundary_iou"]["mean"],
-                one["boundary_f"]["mean"],
-            )
-            for one in methods["contenders"]
-        ),
+        rows,
         digits=4,
-        best=frozenset({1, 3, 4, 5, 6}),
-    )  # fmt: skip
+        best=("mIoU", "pixel accuracy", "mean accuracy", "boundary IoU", "boundary F"),
+    )
+
+
+def ablation_table(ablations: Mapping[str, Any]) -> Table:
+    """Scores of DeconvNet and of its ablations."""
+    columns = ("method", "mIoU", "difference", "pixel accuracy", "boundary IoU")
+    table = overall_table(ablations)
+    kept = [table.header.index(name) for name in columns]
+    return Table(
+        "ablations",
+        "mIoU of ablations, and of the CRF on and off after each method; difference to DeconvNet "
+        "with its 95 % interval.",
+        columns,
+        tuple(tuple(row[place] for place in kept) for row in table.rows),
+        digits=4,
+    )
 
 
 def size_items(methods: Mapping[str, Any]) -> tuple[Item, ...]:
@@ -114,7 +140,7 @@ def size_items(methods: Mapping[str, Any]) -> tuple[Item, ...]:
             "over the classes with objects in the group.",
             ("method", *names),
             tuple((name, *of) for name, of in values),
-            best=frozenset(range(1, len(names) + 1)),
+            best=names,
         ),
         Chart(
             "figure-sizes",
@@ -142,7 +168,10 @@ def trimap_items(methods: Mapping[str, Any]) -> tuple[Item, ...]:
             "Pixel accuracy and mIoU of the pixels within 1 to 40 pixels of a true boundary "
             "(trimap), for every method.",
             lambda theme: lines_chart(
-                panels, x_name="pixels from a true boundary, at most", y_name="", theme=theme,
+                panels,
+                x_name="pixels from a true boundary, at most",
+                y_name="",
+                theme=theme,
                 every=5,
             ),
         ),
@@ -156,25 +185,4 @@ def trimap_items(methods: Mapping[str, Any]) -> tuple[Item, ...]:
             ),
             digits=4,
         ),
-    )  # fmt: skip
-
-
-def ablation_table(content: Mapping[str, Any]) -> Table:
-    """Scores of DeconvNet and of its ablations."""
-    return Table(
-        "ablations",
-        "mIoU of ablations, and of the CRF on and off after each method; difference to DeconvNet "
-        "with its 95 % interval.",
-        ("method", "mIoU", "difference", "pixel accuracy", "boundary IoU"),
-        tuple(
-            (
-                one["name"],
-                one["scores"]["miou"],
-                interval(one),
-                one["scores"]["pixel_accuracy"],
-                one["boundary_iou"]["mean"],
-            )
-            for one in content["contenders"]
-        ),
-        digits=4,
     )

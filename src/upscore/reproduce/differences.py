@@ -5,10 +5,22 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from upscore.metrics.bootstrap import spread_interval
+from upscore.metrics.bootstrap import (
+    Overlaps,
+    difference_interval,
+    mean_iou_of,
+    spread_interval,
+)
 
 Contender = Mapping[str, Any]
-"""One of ``contenders`` in :func:`upscore.reproduce.scores.score_stages`."""
+"""One of ``contenders`` of :meth:`upscore.reproduce.context.Context.score_stages`, or anything else
+with a ``difference``: None, or ``miou``, ``low``, ``high`` and, of several trainings of each, their
+interval ``trainings``."""
+
+
+def by_stage(content: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+    """The contenders by the name of their stage."""
+    return {one["stage"]: one for one in content["contenders"]}
 
 
 def score_text(value: float | None) -> str:
@@ -21,12 +33,8 @@ def interval(contender: Contender | None) -> str | None:
 
     With several trainings of each, that between trainings follows.
     """
-    return difference_text(None if contender is None else contender["difference"])
-
-
-def difference_text(difference: Mapping[str, Any] | None) -> str | None:
-    """See :func:`interval`."""
-    if difference is None or difference["miou"] is None:
+    difference = contender and contender["difference"]
+    if not difference or difference["miou"] is None:
         return None
     text = f"{difference['miou']:+.4f} [{difference['low']:+.4f}, {difference['high']:+.4f}]"
     if (trainings := difference.get("trainings")) is not None:
@@ -34,22 +42,13 @@ def difference_text(difference: Mapping[str, Any] | None) -> str | None:
     return text
 
 
-def interval_or_missing(contender: Contender | None) -> str:
-    """The text of :func:`interval`, or ``missing``."""
-    return interval(contender) or "missing"
-
-
 def direction(contender: Contender | None) -> int | None:
     """1 or -1 where the interval is above or below 0, 0 where it holds 0, None without one.
 
     With several trainings of each, that between trainings must be on the same side.
     """
-    return sign(None if contender is None else contender["difference"])
-
-
-def sign(difference: Mapping[str, Any] | None) -> int | None:
-    """See :func:`direction`."""
-    if difference is None or difference["low"] >= difference["high"]:
+    difference = contender and contender["difference"]
+    if not difference or difference["low"] >= difference["high"]:
         return None
     trainings = difference.get("trainings")
     intervals = [(difference["low"], difference["high"]), *([trainings] if trainings else [])]
@@ -83,8 +82,15 @@ def significantly_greater(values: Mapping[Any, float], others: Mapping[Any, floa
         values, others: of several trainings, by seed. The interval of the mean difference between
             trainings of the same seed must leave out 0; one seed cannot tell.
     """
-    common = [seed for seed in values if seed in others]
-    spread = spread_interval([values[seed] - others[seed] for seed in common])
+    spread = spread_interval([values[seed] - others[seed] for seed in values if seed in others])
     if spread is None:
         return None
     return None if spread[0] <= 0 <= spread[1] else spread[0] > 0
+
+
+def paired_difference(before: Overlaps, after: Overlaps) -> dict[str, float | None]:
+    """mIoU of ``after`` minus that of ``before``, with its interval by a paired bootstrap."""
+    first, second = mean_iou_of(before), mean_iou_of(after)
+    low, high = difference_interval(before, after)
+    found = None if first is None or second is None else second - first
+    return {"miou": found, "low": low, "high": high}

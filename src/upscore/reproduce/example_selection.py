@@ -49,6 +49,22 @@ def spread(shares: list[dict[str, float]], num: int) -> list[int]:
     return [places[round((k + 0.5) * len(places) / num - 0.5)] for k in range(num)]
 
 
+def _objects(
+    shares: list[dict[str, float]], *, background: int | None, wanted: int | None
+) -> list[tuple[float, int, int]]:
+    """Sort key, place and class of each class in a photo, the largest share first.
+
+    Those that are nearly the whole photo come last. Only of the class ``wanted``, if any.
+    """
+    found = [
+        (-share if share <= LARGEST_SHARE else share, place, int(name))
+        for place, of in enumerate(shares)
+        for name, share in of.items()
+        if int(name) != background and wanted in (None, int(name))
+    ]
+    return sorted(found)
+
+
 def large_objects(
     shares: list[dict[str, float]],
     num: int,
@@ -61,18 +77,10 @@ def large_objects(
     Args:
         wanted: only this class.
     """
-    found = [
-        (share if share <= LARGEST_SHARE else -share, place, int(name))
-        for place, of in enumerate(shares)
-        for name, share in of.items()
-        if int(name) != background and wanted in (None, int(name))
-    ]
-    found.sort(key=lambda item: (-item[0], item[1], item[2]))
-    chosen: list[tuple[int, int]] = []
-    for _, place, label in found:
-        if place not in [other for other, _ in chosen]:
-            chosen.append((place, label))
-    return chosen[:num]
+    chosen: dict[int, int] = {}
+    for _, place, label in _objects(shares, background=background, wanted=wanted):
+        chosen.setdefault(place, label)
+    return [*chosen.items()][:num]
 
 
 def pairs_of_objects(
@@ -93,21 +101,16 @@ def pairs_of_objects(
         photo: only pairs of this photo with the best other one.
     """
     by_class: dict[int, list[tuple[float, int]]] = {}
-    for place, of in enumerate(shares):
-        for name, share in of.items():
-            if int(name) != background and wanted in (None, int(name)):
-                key = share if share <= LARGEST_SHARE else -share
-                by_class.setdefault(int(name), []).append((key, place))
+    for key, place, label in _objects(shares, background=background, wanted=wanted):
+        by_class.setdefault(label, []).append((key, place))
     found: list[tuple[float, int, int, int]] = []
     for label, photos in by_class.items():
-        photos.sort(key=lambda item: (-item[0], item[1]))
         if photo is not None:
             photos.sort(key=lambda item: item[1] != photo)
             photos = photos[:2] if photos[0][1] == photo else []
         for (_, first), (key, second) in zip(photos[::2], photos[1::2], strict=False):
             found.append((key, label, first, second))
-    found.sort(key=lambda item: (-item[0], *item[1:]))
-    return [(label, first, second) for _, label, first, second in found[:num]]
+    return [(label, first, second) for _, label, first, second in sorted(found)[:num]]
 
 
 def find_photo(split: Split, name: str) -> int:

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 from upscore.core.progress import count_items
+from upscore.data.dataset import Split
 from upscore.report.document import Chart, Check, Section, Table
 from upscore.report.figures.reproduction import bars_chart
 from upscore.reproduce.context import Context
-from upscore.reproduce.differences import difference_text, sign
+from upscore.reproduce.differences import Contender, direction, interval, significant
 from upscore.reproduce.fcn_scores import Pair, Scores
 from upscore.reproduce.fcn_trainings import (
     FCN32,
@@ -20,8 +21,7 @@ from upscore.reproduce.fcn_trainings import (
     PLAIN,
     by_setting,
 )
-from upscore.reproduce.scores import measured
-from upscore.reproduce.skip_shares import mean_shares, skip_shares
+from upscore.reproduce.skip_shares import skip_shares
 from upscore.reproduce.trainings import PlannedTraining
 
 SCALED = "exp1"
@@ -47,6 +47,10 @@ CHANGES: tuple[tuple[str, Pair], ...] = (
 PAIRS: tuple[Pair, ...] = tuple(
     dict.fromkeys([*((name, PLAIN) for name in ORDER[1:]), *(pair for _, pair in CHANGES)])
 )
+CLAIMS: tuple[tuple[str, Pair], ...] = (
+    ("Skips are why FCN-8s is better.", (FIXED, PLAIN)),
+    ("Learned upsampling is why FCN-8s is better.", (LEARNED, FIXED)),
+)
 PHOTOS = 50
 """Number of photos, evenly spread over the split, for the parts of the scores."""
 PART_NAMES = {"fc7": "deepest", "pool4": "pool4", "pool3": "pool3", "biases": "biases"}
@@ -55,60 +59,64 @@ Shares = Mapping[str, Mapping[str, Mapping[str, float]]]
 """Setting -> part of the scores -> measured values."""
 
 
-def measure_shares(
-    context: Context, done: Sequence[PlannedTraining]
-) -> dict[str, dict[str, dict[str, float]]]:
+def measure_shares(context: Context) -> dict[str, dict[str, dict[str, float]]]:
     """Parts of the scores of each FCN-8s with final weights, as means over its seeds."""
-    groups = by_setting(done)
-    found = {}
+    labelled = [place for place in range(len(context.split)) if place not in context.unlabelled]
+    photos = context.split.take(labelled).spread(PHOTOS)
+    groups = by_setting(context.done)
+    means = {}
     for name in ORDER[2:]:
-        if name in groups:
-            found[name] = mean_shares([_shares(context, plan) for plan in groups[name]])
-    return found
+        if found := [_shares(context, plan, photos) for plan in groups.get(name, ())]:
+            means[name] = {
+                part: {key: sum(one[part][key] for one in found) / len(found) for key in values}
+                for part, values in found[0].items()
+            }
+    return means
 
 
-def _shares(context: Context, plan: PlannedTraining) -> dict[str, Any]:
-    model = context.model(plan, final=True)
-    read = [place for place in range(len(context.split)) if place not in context.unlabelled]
-    part = context.split.take(read).spread(PHOTOS)
-
+def _shares(context: Context, plan: PlannedTraining, photos: Split) -> dict[str, Any]:
     def count() -> dict[str, Any]:
         update = count_items(context.on_progress, f"parts of the scores: {plan.title}")
         return skip_shares(
-            model,
-            (part.read(place).image for place in range(len(part))),
+            context.model(plan, final=True),
+            (photos.read(place).image for place in range(len(photos))),
             context.runtime,
-            lambda done: update(done, len(part)),
+            lambda done: update(done, len(photos)),
         )
 
     of = {
         "weights": context.weights(plan, final=True),
-        "photos": [pair.name for pair in part.pairs],
+        "photos": [pair.name for pair in photos.pairs],
         "data": context.dataset.fingerprint(),
     }
-    return measured(context.folder.measurement(f"skips-{plan.name}"), of, count)
+    return context.folder.measured(f"skips-{plan.name}", of, count)
 
 
-def section(
-    context: Context, plans: Sequence[PlannedTraining], scores: Scores, shares: Shares
-) -> Section:
+def section(context: Context, scores: Scores, shares: Shares) -> Section:
     """Tables, chart and checks of ``--ablate``."""
     several = len(context.seeds) > 1
     return Section(
         "What makes FCN-8s better",
-        _about(plans),
+        _about(context),
         (
             _scores_table(scores, several=several),
             _changes_table(scores, several=several),
             _shares_table(shares),
             _shares_chart(shares),
         ),
-        checks=tuple(_checks(scores)),
+        checks=tuple(
+            Check(
+                sentence,
+                f"{_against(pair)}: {interval(_difference(scores, pair)) or 'not known'}",
+                significant(_difference(scores, pair), above=True),
+            )
+            for sentence, pair in CLAIMS
+        ),
     )
 
 
-def _about(plans: Sequence[PlannedTraining]) -> tuple[str, ...]:
-    recipe = next(plan.recipe for plan in plans if plan.setting == SCALED)
+def _about(context: Context) -> tuple[str, ...]:
+    recipe = next(plan.recipe for plan in context.plans if plan.setting == SCALED)
     text = [
         "The report's plain model and its FCN-8s differ in three things at once: skips from pool4 "
         "and pool3, learned upsampling, and the factors 0.01 and 0.0001 on the two pools. Here "
@@ -131,83 +139,83 @@ def _about(plans: Sequence[PlannedTraining]) -> tuple[str, ...]:
 
 
 def _scores_table(scores: Scores, *, several: bool) -> Table:
-    rows: list[tuple[Any, ...]] = []
+    rows: list[dict[str, Any]] = []
     for name in ORDER:
         found = scores.settings.get(name)
-        against = scores.differences.get((name, PLAIN), {})
+        spread = {"deviation": found and found["deviation"]["final"]} if several else {}
         rows.append(
-            (
-                TITLES[name],
-                found and found["scores"]["miou"],
-                *((found and found["deviation"]["final"],) if several else ()),
-                difference_text(against.get("miou")),
-                found and found["boundary_iou"]["mean"],
-                difference_text(against.get("boundary_iou")),
-            )
+            {
+                "network": TITLES[name],
+                "mIoU": found and found["scores"]["miou"],
+                **spread,
+                "difference": interval(_difference(scores, (name, PLAIN))),
+                "boundary IoU": found and found["boundary_iou"]["mean"],
+                "difference of boundary IoU": interval(
+                    _difference(scores, (name, PLAIN), "boundary_iou")
+                ),
+            }
         )
-    return Table(
+    return Table.of(
         "ablation",
         "mIoU and boundary IoU with final weights, and differences to the plain model with their "
         "95 % intervals.",
-        ("network", "mIoU", *(("deviation",) if several else ()), "difference", "boundary IoU",
-         "difference of boundary IoU"),
-        tuple(rows),
+        rows,
         digits=4,
-        best=frozenset({1, 4 if several else 3}),
-    )  # fmt: skip
+        best=("mIoU", "boundary IoU"),
+    )
 
 
 def _changes_table(scores: Scores, *, several: bool) -> Table:
-    rows = []
-    for what, (of, to) in CHANGES:
-        found = scores.differences.get((of, to), {})
+    rows: list[dict[str, Any]] = []
+    for what, pair in CHANGES:
+        whole, boundary = (_difference(scores, pair, key) for key in ("miou", "boundary_iou"))
         rows.append(
-            (
-                what,
-                f"{TITLES[of]} against {TITLES[to]}",
-                difference_text(found.get("miou")),
-                _verdict(found.get("miou")),
-                difference_text(found.get("boundary_iou")),
-                _verdict(found.get("boundary_iou")),
-            )
+            {
+                "change": what,
+                "networks": _against(pair),
+                "mIoU": interval(whole),
+                "says": _verdict(whole),
+                "boundary IoU": interval(boundary),
+                "says of boundaries": _verdict(boundary),
+            }
         )
     decides = "the interval over photos leaves out 0" + (
         ", and that between trainings too" if several else ""
     )
-    return Table(
-        "ablation-changes",
-        f"What one change alone does. It counts where {decides}.",
-        ("change", "networks", "mIoU", "says", "boundary IoU", "says of boundaries"),
-        tuple(rows),
-    )
+    caption = f"What one change alone does. It counts where {decides}."
+    return Table.of("ablation-changes", caption, rows)
 
 
-def _verdict(difference: Mapping[str, Any] | None) -> str:
-    return {1: "better", -1: "worse"}.get(sign(difference) or 0, "cannot be told")
+def _difference(scores: Scores, pair: Pair, key: str = "miou") -> Contender:
+    return {"difference": scores.differences.get(pair, {}).get(key)}
+
+
+def _against(pair: Pair) -> str:
+    return f"{TITLES[pair[0]]} against {TITLES[pair[1]]}"
+
+
+def _verdict(difference: Contender) -> str:
+    return {1: "better", -1: "worse"}.get(direction(difference) or 0, "cannot be told")
 
 
 def _shares_table(shares: Shares) -> Table:
-    rows = []
+    rows: list[dict[str, Any]] = []
     for name in ORDER[2:]:
-        found = shares.get(name, {})
-        parts = [found.get(part, {}) for part in PART_NAMES]
+        parts = {part: shares.get(name, {}).get(part, {}) for part in PART_NAMES}
         rows.append(
-            (
-                TITLES[name],
-                *(part.get("share") for part in parts),
-                *(part.get("changed") for part in parts[1:3]),
-            )
-        )
-    return Table(
+            {"network": TITLES[name]}
+            | {f"share of {PART_NAMES[part]}": of.get("share") for part, of in parts.items()}
+            | {f"labels changed without {part}": parts[part].get("changed")
+               for part in ("pool4", "pool3")}
+        )  # fmt: skip
+    return Table.of(
         "ablation-skips",
         f"Parts of the scores of each FCN-8s, on up to {PHOTOS} photos of the split: shares of the "
         "root mean squares (the mean over classes taken out at each pixel; results.json has the "
         "values), and the share of pixels whose label changes without the part.",
-        ("network", *(f"share of {name}" for name in PART_NAMES.values()),
-         "labels changed without pool4", "labels changed without pool3"),
-        tuple(rows),
+        rows,
         digits=5,
-    )  # fmt: skip
+    )
 
 
 def _shares_chart(shares: Shares) -> Chart:
@@ -223,16 +231,3 @@ def _shares_chart(shares: Shares) -> Chart:
             list(PART_NAMES.values()), lines, y_name="share of the scores", theme=theme
         ),
     )
-
-
-def _checks(scores: Scores) -> list[Check]:
-    def check(sentence: str, of: str, to: str) -> Check:
-        found = scores.differences.get((of, to), {}).get("miou")
-        sure = sign(found)
-        text = f"{TITLES[of]} against {TITLES[to]}: {difference_text(found) or 'not known'}"
-        return Check(sentence, text, None if sure in (None, 0) else sure == 1)
-
-    return [
-        check("Skips are why FCN-8s is better.", FIXED, PLAIN),
-        check("Learned upsampling is why FCN-8s is better.", LEARNED, FIXED),
-    ]

@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from statistics import fmean
 
 from upscore.report.figures.reproduction import Line, at
 from upscore.report.run_data import Curve
@@ -14,6 +13,8 @@ from upscore.reproduce.fcn_scores import mean
 from upscore.reproduce.published import EARLY_SHARE
 from upscore.reproduce.trainings import PlannedTraining
 from upscore.training.recipe import Recipe
+
+BySeed = Mapping[int | None, float]
 
 
 @dataclass(frozen=True)
@@ -28,9 +29,13 @@ class Losses:
     """
 
     line: Line
-    start: Mapping[int | None, float]
-    early: Mapping[int | None, float]
-    last: Mapping[int | None, float]
+    start: BySeed
+    early: BySeed
+    last: BySeed
+
+
+NO_LOSSES = Losses(Line("", (), ()), {}, {}, {})
+"""Of a setting without a finished training."""
 
 
 def read_losses(
@@ -100,6 +105,6 @@ def _mark(
     return max(step, step * round(share / step))
 
 
-def mean_of(values: Mapping[int | None, float]) -> float | None:
+def mean_of(values: BySeed) -> float | None:
     """Mean over the seeds."""
-    return fmean(values.values()) if values else None
+    return mean(values.values())

@@ -8,20 +8,20 @@ from typing import Any
 
 from upscore.report.document import Chart, Document, Item, Section, Sheet, Table
 from upscore.report.figures.reproduction import loss_curves
-from upscore.reproduce import fcn_ablation
+from upscore.reproduce import common_sections, fcn_ablation
 from upscore.reproduce.changes import changes_table
-from upscore.reproduce.common_sections import (
-    class_table,
-    facts,
-    missing,
-    picture_row,
-    recipes,
-)
+from upscore.reproduce.common_sections import class_table, picture_row
 from upscore.reproduce.context import Context
 from upscore.reproduce.differences import interval, score_text
-from upscore.reproduce.example_selection import large_objects, spread
+from upscore.reproduce.example_selection import large_objects
 from upscore.reproduce.fcn_checks import checks
-from upscore.reproduce.fcn_losses import Losses, expected_start, mean_of, read_losses
+from upscore.reproduce.fcn_losses import (
+    NO_LOSSES,
+    Losses,
+    expected_start,
+    mean_of,
+    read_losses,
+)
 from upscore.reproduce.fcn_scores import Scores, measure
 from upscore.reproduce.fcn_trainings import (
     NAMES,
@@ -33,14 +33,15 @@ from upscore.reproduce.fcn_trainings import (
 from upscore.reproduce.published import REPORT
 from upscore.reproduce.trainings import PlannedTraining
 
-TITLE = "The FCN-8s report, reproduced"
+PUBLISHED: Mapping[str, Any] = dict(zip(NAMES, REPORT, strict=True))
+"""The report's numbers by the name of the setting; its plain model has none."""
 PHOTOS = 4
 """Number of photos in figure 2."""
 LARGE_PHOTOS = 2
 """Number of photos in figure 3."""
 
 
-def document(context: Context, plans: Sequence[PlannedTraining]) -> tuple[Document, dict[str, Any]]:
+def document(context: Context) -> tuple[Document, dict[str, Any]]:
     """Make the missing measurements, and build the page.
 
     Returns:
@@ -50,24 +51,23 @@ def document(context: Context, plans: Sequence[PlannedTraining]) -> tuple[Docume
         WorkError: fewer than two trainings have finished.
         DataError: no photo that all networks have labelled.
     """
-    context.require_networks(plans, least=2)
-    done = context.finished(plans)
+    context.require_networks(least=2)
     pairs = [(name, "exp1") for name in (*NAMES[1:], PLAIN)]
     if context.ablate:
         pairs += [pair for pair in fcn_ablation.PAIRS if pair not in pairs]
-    scores = measure(context, done, pairs)
+    scores = measure(context, pairs)
     content = scores.to_json()
     ablation: tuple[Section, ...] = ()
     if context.ablate:
-        content["skips"] = shares = fcn_ablation.measure_shares(context, done)
-        ablation = (fcn_ablation.section(context, plans, scores, shares),)
-    groups = by_setting(done)
+        content["skips"] = shares = fcn_ablation.measure_shares(context)
+        ablation = (fcn_ablation.section(context, scores, shares),)
+    groups = by_setting(context.done)
     losses, mark = read_losses(context, {name: groups[name] for name in NAMES if name in groups})
-    start = expected_start(plans[0].recipe, len(context.dataset.labels))
+    start = expected_start(context.plans[0].recipe, len(context.dataset.labels))
     # by their own budgets, which --set may have replaced
-    timed = any(plan.recipe.budget.minutes is not None for plan in plans)
-    published = [plan for plan in plans if plan.setting in REPORTED]
-    first = [plan for plan in published if plan.seed == plans[0].seed]
+    timed = any(plan.recipe.budget.minutes is not None for plan in context.plans)
+    seed = context.plans[0].seed
+    first = [plan for plan in context.plans if plan.setting in REPORTED and plan.seed == seed]
     changes = changes_table(
         [replace(plan, title=REPORTED[plan.setting].title) for plan in first],
         f"What the budget, {context.budget}, and --set change against the report's own trainings, "
@@ -81,35 +81,31 @@ def document(context: Context, plans: Sequence[PlannedTraining]) -> tuple[Docume
         ),
         Section(
             "Settings and scores",
-            _about(context, plans),
+            _about(context),
             (
-                _table1(context, plans),
-                _table2(context, plans, scores, losses, mark),
+                _table1(context),
+                _table2(context, scores, losses, mark),
                 *((changes,) if changes else ()),
             ),
         ),
         Section("Training", items=(_early(losses, mark, start), _figure1(losses, mark))),
-        Section("Predictions", items=tuple(_pictures(context, first, done))),
-        Section("Class by class", items=(_classes(context, done, content),)),
+        Section("Predictions", items=tuple(_pictures(context, first))),
+        Section("Class by class", items=(_classes(context, content),)),
         *ablation,
     ]
-    tiles = tuple(
-        (_score(scores.settings, name), f"mIoU of {setting.title}")
-        for name, setting in settings(context).items()
+    page = common_sections.document(
+        context,
+        title="The FCN-8s report, reproduced",
+        lead=f"FCN-8s in the report's three settings and a plain model, on {context.data.name}: "
+        "our measured numbers beside the published ones.",
+        sections=sections,
+        tiles=[
+            (_score(scores.settings, name), f"mIoU of {setting.title}")
+            for name, setting in settings(context).items()
+        ],
+        missing=_without_losses(context),
     )
-    return (
-        Document(
-            TITLE,
-            f"FCN-8s in the report's three settings and a plain model, on {context.data.name}: "
-            "our measured numbers beside the published ones.",
-            tuple(sections),
-            missing=(*missing(context, plans), *_without_losses(context, done)),
-            facts=tuple(facts(context)),
-            recipes=tuple(recipes(context, plans)),
-            tiles=tiles,
-        ),
-        content,
-    )
+    return page, content
 
 
 def _what_counts(context: Context) -> str:
@@ -126,11 +122,11 @@ def _what_counts(context: Context) -> str:
     )
 
 
-def _without_losses(context: Context, done: Sequence[PlannedTraining]) -> list[str]:
+def _without_losses(context: Context) -> list[str]:
     """A sentence on the trainings that figure 1 lacks."""
     short = [
         plan.title
-        for plan in done
+        for plan in context.done
         if plan.setting in NAMES and context.curve(plan).last_iteration < plan.recipe.log_every
     ]
     if not short:
@@ -145,7 +141,7 @@ def _score(scores: Mapping[str, Any], name: str) -> str:
     return score_text(scores[name]["scores"]["miou"] if name in scores else None)
 
 
-def _about(context: Context, plans: Sequence[PlannedTraining]) -> tuple[str, ...]:
+def _about(context: Context) -> tuple[str, ...]:
     photos = f"{len(context.split)} photos of {context.split.name}"
     ours = f"{context.data.name} ({context.dataset.layout}, {photos})"
     text = [
@@ -153,7 +149,7 @@ def _about(context: Context, plans: Sequence[PlannedTraining]) -> tuple[str, ...
         "height."
     ]
     if not context.budget.papers:
-        lr = plans[0].recipe.optim.lr
+        lr = context.plans[0].recipe.optim.lr
         shared = (
             f"The budget, {context.budget}, is shared among the trainings in the ratio of the "
             "report's iterations, Exp. 3 twice as long as the others."
@@ -171,92 +167,76 @@ def _about(context: Context, plans: Sequence[PlannedTraining]) -> tuple[str, ...
     return tuple(text)
 
 
-def _table1(context: Context, plans: Sequence[PlannedTraining]) -> Table:
+def _table1(context: Context) -> Table:
     """A row for each training."""
-    published = dict(zip(NAMES, REPORT, strict=True))
-    rows: list[tuple[Any, ...]] = []
-    for plan in plans:
-        e, curve = published.get(plan.setting), context.curve(plan)
+    rows: list[dict[str, Any]] = []
+    for plan in context.plans:
+        e, recipe, curve = PUBLISHED.get(plan.setting), plan.recipe, context.curve(plan)
+        samples = curve.last_iteration * recipe.batch.size * recipe.batch.accumulate
         rows.append(
-            (
-                plan.title,
-                None if e is None else f"{e.lr:g}",
-                None if e is None else f"{e.weight_decay:g}",
-                None if e is None else e.iterations,
-                f"{plan.recipe.optim.lr:g}",
-                f"{plan.recipe.optim.weight_decay:g}",
-                curve.last_iteration or None,
-                curve.last_iteration * plan.recipe.batch.size * plan.recipe.batch.accumulate
-                or None,
-                None if curve.seconds is None else curve.seconds / 60,
-            )
+            {
+                "experiment": plan.title,
+                "lr, report": e and f"{e.lr:g}",
+                "weight decay, report": e and f"{e.weight_decay:g}",
+                "iterations, report": e and e.iterations,
+                "lr": f"{recipe.optim.lr:g}",
+                "weight decay": f"{recipe.optim.weight_decay:g}",
+                "iterations": curve.last_iteration or None,
+                "samples": samples or None,
+                "minutes": None if curve.seconds is None else curve.seconds / 60,
+            }
         )
-    return Table(
+    return Table.of(
         "table1-settings",
         "Settings of the experiments: the report's Table 1, and what was trained here. The report "
         "gives none for its plain model.",
-        ("experiment", "lr, report", "weight decay, report", "iterations, report", "lr",
-         "weight decay", "iterations", "samples", "minutes"),
-        tuple(rows),
+        rows,
         digits=1,
-    )  # fmt: skip
+    )
 
 
-def _table2(
-    context: Context,
-    plans: Sequence[PlannedTraining],
-    scores: Scores,
-    losses: Mapping[str, Losses],
-    mark: int,
-) -> Table:
-    published = dict(zip(NAMES, REPORT, strict=True))
+def _table2(context: Context, scores: Scores, losses: Mapping[str, Losses], mark: int) -> Table:
     several = len(context.seeds) > 1
-    rows: list[tuple[Any, ...]] = []
+    groups = by_setting(context.done)
+    rows: list[dict[str, Any]] = []
     for name, setting in REPORTED.items():
-        e, found, loss = published.get(name), scores.settings.get(name), losses.get(name)
-        of = [plan for plan in plans if plan.setting == name and plan.name not in context.failures]
+        e, loss = PUBLISHED.get(name), losses.get(name, NO_LOSSES)
+        found = scores.settings.get(name)
         known = found["scores"] if found else {}
         final, best = (
-            (value, *((found and found["deviation"][kind],) if several else ()))
-            for kind, value in (
-                ("final", known.get("miou")),
-                ("best", found and found["best"]["miou"]),
-            )
+            {f"deviation, {kind}": found and found["deviation"][kind]} if several else {}
+            for kind in ("final", "best")
         )
         rows.append(
-            (
-                setting.title,
-                None if e is None else e.miou,
-                *final,
-                *best,
-                _validations(context, of),
-                interval(found),
-                known.get("pixel_accuracy"),
-                known.get("mean_accuracy"),
-                None if loss is None else mean_of(loss.early),
-                None if e is None else e.last,
-                None if loss is None else mean_of(loss.last),
-            )
+            {
+                "model": setting.title,
+                "mIoU, report": e and e.miou,
+                "mIoU, final weights": known.get("miou"),
+                **final,
+                "mIoU, best weights": found and found["best"]["miou"],
+                **best,
+                "validations": _validations(context, groups.get(name, [])),
+                "difference": interval(found),
+                "pixel accuracy": known.get("pixel_accuracy"),
+                "mean accuracy": known.get("mean_accuracy"),
+                f"loss at {mark:,}": mean_of(loss.early),
+                "last loss, report": e and e.last,
+                "last loss": mean_of(loss.last),
+            }
         )
-    spread = ("deviation",) if several else ()
-    header = (
-        "model", "mIoU, report", "mIoU, final weights", *spread, "mIoU, best weights", *spread,
-        "validations", "difference", "pixel accuracy", "mean accuracy", f"loss at {mark:,}",
-        "last loss, report", "last loss",
-    )  # fmt: skip
-    best_columns = ("mIoU, final weights", "mIoU, best weights", "pixel accuracy", "mean accuracy")
-    return Table(
+    table = Table.of(
         "table2-scores",
         f"Validation mIoU of the report on VOC 2012 beside ours on {context.data.name}, with final "
         "weights and with the best of so many validations on the same split, which flatters a "
         "little; difference of the final ones to the first row with its 95 % interval; training "
         f"loss (mean of 100 iterations) after {mark:,} iterations and at the end."
         + (f" Means and standard deviations of {len(context.seeds)} seeds." if several else ""),
-        header,
-        tuple(rows),
+        rows,
         digits=4,
-        best=frozenset(header.index(column) for column in best_columns),
+        best=("mIoU, final weights", "mIoU, best weights", "pixel accuracy", "mean accuracy"),
     )
+    header = ("deviation" if name.startswith("deviation") else name for name in table.header)
+    return replace(table, header=tuple(header))
 
 
 def _validations(context: Context, plans: Sequence[PlannedTraining]) -> int | str | None:
@@ -268,40 +248,38 @@ def _validations(context: Context, plans: Sequence[PlannedTraining]) -> int | st
 
 
 def _early(losses: Mapping[str, Losses], mark: int, start: float | None) -> Table:
-    rows = []
-    for name, e in zip(NAMES, REPORT, strict=True):
-        loss = losses.get(name)
+    rows: list[dict[str, Any]] = []
+    for name, e in PUBLISHED.items():
+        loss = losses.get(name, NO_LOSSES)
         before, after = e.early or (None, None)
         rows.append(
-            (
-                e.name,
-                before,
-                None if loss is None else mean_of(loss.start),
-                after,
-                None if loss is None else mean_of(loss.early),
-            )
+            {
+                "experiment": e.name,
+                "start, report": before,
+                "start": mean_of(loss.start),
+                "early, report": after,
+                f"at {mark:,}": mean_of(loss.early),
+            }
         )
-    here = "" if start is None else f" Equal scores of all classes have {start:.3f} here,"
-    return Table(
-        "early-losses",
+    caption = (
         "Loss of the first iteration, before any step, and the mean of 100 iterations at the early "
         f"mark (500 of 20,000 in the report, {mark:,} here)."
-        + (f"{here} ln 21 = 3.045 in the report." if here else ""),
-        ("experiment", "start, report", "start", "early, report", f"at {mark:,}"),
-        tuple(rows),
     )
+    if start is not None:
+        caption += (
+            f" Equal scores of all classes have {start:.3f} here, ln 21 = 3.045 in the report."
+        )
+    return Table.of("early-losses", caption, rows)
 
 
-def _classes(
-    context: Context, done: Sequence[PlannedTraining], content: Mapping[str, Any]
-) -> Table:
+def _classes(context: Context, content: Mapping[str, Any]) -> Table:
     """Of final weights; with several seeds of the first that has a network."""
-    seed = done[0].seed
-    names = {plan.name for plan in done if plan.seed == seed}
+    seed = context.done[0].seed
+    names = {plan.name for plan in context.done if plan.seed == seed}
     kept = [one for one in content["contenders"] if one["stage"] in names]
     of = "" if seed is None else f", seed {seed}"
     caption = f"IoU of each class on the validation split, final weights{of}."
-    return class_table(context, {"contenders": kept}, caption)
+    return class_table(context, kept, caption)
 
 
 def _figure1(losses: Mapping[str, Losses], mark: int) -> Chart:
@@ -315,52 +293,41 @@ def _figure1(losses: Mapping[str, Losses], mark: int) -> Chart:
     )
 
 
-def _pictures(
-    context: Context, plans: Sequence[PlannedTraining], done: Sequence[PlannedTraining]
-) -> list[Item]:
+def _pictures(context: Context, plans: Sequence[PlannedTraining]) -> list[Item]:
+    """Figures 2 and 3, of the first seed's trainings."""
     shares = context.shares()
-    items: list[Item] = []
-    places = spread(shares, PHOTOS)
-    if context.photo is not None:
-        places = [context.photo, *[place for place in places if place != context.photo]][:PHOTOS]
-    three = [plan for plan in plans if plan.setting in NAMES]
-    items.append(
+    three = {plan.name: plan.title for plan in plans if plan.setting in NAMES}
+    cat = _cat(context, shares) if context.label is None else None
+    wanted = cat if context.label is None else context.label
+    large = large_objects(shares, LARGE_PHOTOS, background=context.background, wanted=wanted)
+    places = [place for place, _ in large] if context.photo is None else [context.photo]
+    done = context.done
+    there = [plan for plan in plans if plan in done] or done
+    # Exp. 3 where it has finished, else the first of the experiments that has
+    preferred = [plan for name in ("exp3", *NAMES) for plan in there if plan.setting == name]
+    first = [*preferred, *there][0]
+    plain = next(plan for plan in plans if plan.setting == PLAIN)
+    title = f"FCN-8s ({first.title})"
+    return [
         Sheet(
             "figure2-predictions",
             "Photo, truth and the predictions of the three experiments. The photos stand evenly "
             "spread in the split, among those with two classes or more.",
-            tuple(
-                picture_row(context, place, {plan.name: plan.title for plan in three})
-                for place in places
-            ),
+            tuple(picture_row(context, place, three) for place in context.example_places(PHOTOS)),
             context.dataset.labels,
-        )
-    )
-    wanted = _cat(context, shares) if context.label is None else context.label
-    large = large_objects(shares, LARGE_PHOTOS, background=context.background, wanted=wanted)
-    if context.photo is not None:
-        chosen = context.label
-        large = [(context.photo, -1 if chosen is None else chosen)]
-    there = [plan for plan in plans if plan in done] or list(done)
-    first = next((plan for plan in there if plan.setting == "exp3"), None)
-    first = first or next((plan for plan in there if plan.setting in NAMES), there[0])
-    plain = next(plan for plan in plans if plan.setting == PLAIN)
-    title = f"FCN-8s ({first.title})"
-    items.append(
+        ),
         Sheet(
             "figure3-plain-and-fcn8s",
             f"{PLAIN} above {title}: does the plain model lose the outline? Photos with one large "
-            "object, of the truth's largest"
-            + (" cats." if _cat(context, shares) is not None and context.label is None else "."),
+            f"object, of the truth's largest{'.' if cat is None else ' cats.'}",
             tuple(
                 picture_row(context, place, {stage: name})
-                for place, _ in large
+                for place in places
                 for stage, name in ((plain.name, plain.title), (first.name, title))
             ),
             context.dataset.labels,
-        )
-    )
-    return items
+        ),
+    ]
 
 
 def _cat(context: Context, shares: Sequence[Mapping[str, float]]) -> int | None:

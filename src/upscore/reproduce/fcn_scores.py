@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from statistics import fmean, stdev
 from typing import Any
 
@@ -21,8 +22,8 @@ from upscore.metrics.bootstrap import (
 from upscore.metrics.boundary import BoundaryIoU
 from upscore.metrics.confusion import count
 from upscore.reproduce.context import Context
+from upscore.reproduce.differences import by_stage
 from upscore.reproduce.fcn_trainings import by_setting
-from upscore.reproduce.scores import by_stage, measured, score_stages
 from upscore.reproduce.trainings import PlannedTraining
 
 Pair = tuple[str, str]
@@ -56,7 +57,7 @@ class Scores:
         }
 
 
-def measure(context: Context, done: Sequence[PlannedTraining], pairs: Sequence[Pair]) -> Scores:
+def measure(context: Context, pairs: Sequence[Pair]) -> Scores:
     """Label the split by final and best weights of each training, and score the label maps.
 
     Args:
@@ -65,31 +66,35 @@ def measure(context: Context, done: Sequence[PlannedTraining], pairs: Sequence[P
     Raises:
         DataError: no photo that all networks have labelled.
     """
-    best = _label(context, done)
+    done = context.done
+    final, best = (
+        {
+            plan.name: {"weights": context.weights(plan, final=of_final), "tile": "default"}
+            for plan in done
+        }
+        for of_final in (True, False)
+    )
+    # the final weights are the stage of the training's name, and so are the best where they are
+    # the same
+    stages = {name: name if best[name] == final[name] else f"{name}-best" for name in final}
+    for plan in done:
+        _label(context, plan, {plan.name: final[plan.name]}, final=True)
+        if (stage := stages[plan.name]) != plan.name:
+            _label(context, plan, {stage: best[plan.name]}, final=False)
     groups = by_setting(done)
     titles = {plan.name: plan.title for plan in done}
-    networks = score_stages(
-        context.folder.measurement("scores"),
-        context.store,
-        titles,
-        identities={plan.name: _identity(context, plan, final=True) for plan in done},
-        dataset=context.dataset,
-        failures=context.unlabelled,
-        bins=context.bins(),
-        progress=count_items(context.on_progress, "scoring"),
-    )
+    networks = context.score_stages("scores", titles, final, what="scoring")
     wanted = [(of, to) for of, to in pairs if of in groups and to in groups]
-    found = measured(
-        context.folder.measurement("differences"),
+    found = context.folder.measured(
+        "differences",
         {
-            "final": {plan.name: _identity(context, plan, final=True) for plan in done},
-            "best": {plan.name: _identity(context, plan, final=False) for plan in done},
+            "final": final,
+            "best": best,
             "pairs": [list(pair) for pair in wanted],
             "images": [image["name"] for image in networks["images"]],
-            "data": context.dataset.fingerprint(),
-            "split": context.split.name,
+            **context.of_data(),
         },
-        lambda: _differences(context, groups, best, wanted, networks),
+        lambda: _differences(context, groups, stages, wanted, networks),
     )
     differences = dict(zip(wanted, found["differences"], strict=True))
     contenders = by_stage(networks)
@@ -104,38 +109,17 @@ def measure(context: Context, done: Sequence[PlannedTraining], pairs: Sequence[P
     return Scores(networks, settings, differences)
 
 
-def _identity(context: Context, plan: PlannedTraining, *, final: bool) -> dict[str, Any]:
-    return {"weights": context.weights(plan, final=final), "tile": "default"}
-
-
-def _label(context: Context, done: Sequence[PlannedTraining]) -> dict[str, str]:
-    """Label every photo, one network after another.
-
-    Returns:
-        Stage of the best weights by name of the training; of final weights it is the name itself,
-        and so it is of the best where those are the final ones.
-    """
-    best = {}
-    for plan in done:
-        same = context.weights(plan) == context.weights(plan, final=True)
-        best[plan.name] = plan.name if same else f"{plan.name}-best"
-        for stage in dict.fromkeys((plan.name, best[plan.name])):
-            final = stage == plan.name
-            _label_by(context, plan, stage, final=final)
-    return best
-
-
-def _label_by(context: Context, plan: PlannedTraining, stage: str, *, final: bool) -> None:
-    network = None
+def _label(
+    context: Context, plan: PlannedTraining, identities: Mapping[str, Any], *, final: bool
+) -> None:
+    """Label every photo by the final or the best weights of a training."""
+    network = cache(lambda: context.network(plan, final=final))  # loaded for the first photo
 
     def predict(image: RGBImage, stages: Sequence[str]) -> Mapping[str, LabelMap]:
-        nonlocal network
-        network = network or context.network(plan, final=final)
-        return dict.fromkeys(stages, network.predict(image))
+        return dict.fromkeys(stages, network().predict(image))
 
     weights = "final weights" if final else "best weights"
-    context.label_all({stage: _identity(context, plan, final=final)}, predict,
-                  f"labelling photos: {plan.title}, {weights}")  # fmt: skip
+    context.label_all(identities, predict, f"labelling photos: {plan.title}, {weights}")
 
 
 def _differences(
@@ -145,12 +129,15 @@ def _differences(
     pairs: Sequence[Pair],
     networks: Mapping[str, Any],
 ) -> dict[str, Any]:
-    """mIoU of best weights, and differences of pairs; see :class:`Scores`."""
+    """mIoU of best weights, and differences of pairs; see :class:`Scores`.
+
+    Args:
+        best: stage of the best weights, by the name of the training.
+    """
     counted = {image["name"] for image in networks["images"]}
     places = [place for place, pair in enumerate(context.split.pairs) if pair.name in counted]
-    names = [plan.name for plans in groups.values() for plan in plans]
-    regions: dict[str, list[Any]] = {stage: [] for stage in {*names, *best.values()}}
-    rims: dict[str, list[Any]] = {name: [] for name in names}
+    regions: dict[str, list[Any]] = {stage: [] for stage in {*best, *best.values()}}
+    rims: dict[str, list[Any]] = {name: [] for name in best}
     num = len(context.dataset.labels)
     update = count_items(context.on_progress, "comparing")
     for done, place in enumerate(places, 1):

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any
 
 from upscore.errors import SettingsError
 from upscore.reproduce.context import Context
 from upscore.reproduce.published import REPORT
-from upscore.reproduce.trainings import PlannedTraining, plan_training
+from upscore.reproduce.trainings import PlannedTraining
 from upscore.training.recipe import load_recipe
 
 PLAIN = "conv-vgg-bilinear"
@@ -126,16 +126,16 @@ def _planned(
     changes += [f"model.name={setting.network or network.name}",
                 f"model.options={json.dumps(options)}"]  # fmt: skip
     whole = _name(name, seed)
-    plan = plan_training(
+    return context.plan_training(
         whole,
         setting.title if seed is None else f"{setting.title}, seed {seed}",
         setting.recipe,
-        [*changes, *context.assignments],
+        changes,
         budget=shares.get(whole),
-        split=context.split.name,
         published=setting.recipe if setting.published else None,
+        setting=name,
+        seed=seed,
     )
-    return replace(plan, setting=name, seed=seed)
 
 
 def by_setting(plans: Sequence[PlannedTraining]) -> dict[str, list[PlannedTraining]]:

@@ -1,14 +1,15 @@
-"""The folder of a reproduction: its plan and its paths."""
+"""The folder of a reproduction: its plan, its paths, and its measurements."""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from upscore.core.files import make_folder, read_json, refuse_newer, write_json
 from upscore.core.settings import build
-from upscore.errors import SettingsError
+from upscore.errors import SettingsError, UpscoreError
 from upscore.training.recipe import Recipe
 from upscore.training.setup import setting_differences
 
@@ -37,9 +38,25 @@ class Folder:
         """Label maps, one PNG for each stage and photo."""
         return self.path / "labels"
 
-    def measurement(self, name: str) -> Path:
-        """JSON file of a measurement."""
-        return self.path / "measurements" / f"{name}.json"
+    def measured(
+        self, name: str, of: Mapping[str, Any], measure: Callable[[], dict[str, Any]]
+    ) -> dict[str, Any]:
+        """The stored measurement, or a new one that is stored there; JSON values.
+
+        Args:
+            of: its inputs, JSON values; a measurement of other inputs is made again.
+        """
+        path = self.path / "measurements" / f"{name}.json"
+        if path.exists():
+            try:
+                kept = read_json(path)
+            except UpscoreError:
+                kept = {}
+            if kept.get("of") == of and isinstance(kept.get("found"), dict):
+                return dict(kept["found"])
+        found = measure()
+        write_json(path, {"of": of, "found": found})
+        return found
 
     def refuse_other(self, plan: dict[str, Any]) -> None:
         """Check that the folder is free, or holds the reproduction of this plan.

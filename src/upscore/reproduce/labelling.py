@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -12,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from upscore.core.failures import ITEM_ERRORS, failure_message
-from upscore.core.files import explain_os_error, make_folder, read_json, write_json
+from upscore.core.files import checksum, explain_os_error, make_folder, read_json, write_json
 from upscore.core.images import read_mask, write_label_map
 from upscore.core.labels import LabelMap, RGBImage
 from upscore.core.parallel.prefetch import prefetch
@@ -140,7 +139,6 @@ class LabelStore:
 def file_digest(path: Path) -> str:
     """Short hex digest of a file's content. Raises RunError where it cannot be read."""
     try:
-        with path.open("rb") as stream:
-            return hashlib.file_digest(stream, "sha256").hexdigest()[:16]
+        return checksum(path, "sha256")[:16]
     except OSError as error:
         raise RunError(f"{path}: cannot be read ({error}); train this run again") from error

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
 from upscore.core.boxes import grow_boxes, square_boxes
+from upscore.core.crop_geometry import CropGeometry
 from upscore.core.labels import VOID, LabelMap, RGBImage
 from upscore.core.regions import connected_regions
 from upscore.data.dataset import Sample
@@ -17,23 +17,6 @@ from upscore.inference.crop_resize import extract_crops
 from upscore.proposals.deconvnet_boxes import LABEL_FILL, crop_with_padding, whole_pixels
 
 Box = npt.NDArray[np.float32]
-
-
-@dataclass(frozen=True)
-class CropSettings:
-    """Crops of a network: growth of boxes, whether they are squares, size (h, w)."""
-
-    growth: float
-    square: bool
-    size: tuple[int, int]
-
-    @classmethod
-    def of_recipe(cls, recipe: dict[str, Any]) -> CropSettings:
-        """Crop settings of a recipe, given as JSON values."""
-        crops, augment = recipe.get("crops", {}), recipe.get("augment", {})
-        height, width = augment.get("crop") or augment.get("resize") or (224, 224)
-        growth, square = float(crops.get("growth", 1.2)), bool(crops.get("square", False))
-        return cls(growth, square, (height, width))
 
 
 @dataclass(frozen=True)
@@ -74,15 +57,15 @@ def object_box(labels: LabelMap, label: int) -> Box:
     return np.array([columns.min(), rows.min(), columns.max() + 1, rows.max() + 1], np.float32)
 
 
-def crop_object(sample: Sample, label: int, settings: CropSettings) -> ObjectCrop:
+def crop_object(sample: Sample, label: int, geometry: CropGeometry) -> ObjectCrop:
     """The crop around the largest region of a class, which must occur in the photo."""
-    boxes = grow_boxes(object_box(sample.labels, label)[None], settings.growth)
-    if settings.square:
+    boxes = grow_boxes(object_box(sample.labels, label)[None], geometry.growth)
+    if geometry.square:
         boxes = square_boxes(boxes)
     window = whole_pixels(boxes[0])
     photo = np.ascontiguousarray(sample.image)
-    (crop,) = extract_crops(photo, [window], settings.size, antialias=True)
-    height, width = settings.size
+    (crop,) = extract_crops(photo, [window], geometry.size, antialias=True)
+    height, width = geometry.size
     target = Image.fromarray(crop_with_padding(sample.labels, boxes[0], LABEL_FILL))
     labels = np.asarray(target.resize((width, height), Image.Resampling.NEAREST))
     return ObjectCrop(sample.name, crop, labels, label)

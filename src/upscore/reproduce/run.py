@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
 
@@ -11,10 +11,10 @@ from upscore.core.failures import format_failures
 from upscore.core.files import write_json, write_text
 from upscore.core.progress import OnProgress, ignore_progress
 from upscore.core.runtime import describe_start, select_runtime
-from upscore.core.settings import parse_assignment
+from upscore.core.settings import set_dotted
 from upscore.data import open_dataset
 from upscore.errors import DataError, WorkError
-from upscore.report.document import Chart, Document, Sheet, Table, without_data
+from upscore.report.document import Document, Table, without_data
 from upscore.report.document_files import write_document
 from upscore.report.page import document_page
 from upscore.reproduce import deconvnet_paper, deconvnet_stages, fcn_report, fcn_trainings
@@ -42,7 +42,7 @@ class Source:
 
     trainings: Callable[[Context], list[PlannedTraining]]
     prepare: Callable[[Context], None]
-    document: Callable[[Context, Sequence[PlannedTraining]], tuple[Document, dict[str, Any]]]
+    document: Callable[[Context], tuple[Document, dict[str, Any]]]
 
 
 SOURCES: Mapping[str, Source] = {
@@ -117,6 +117,9 @@ def reproduce(
     """
     data, out = Path(data), Path(out)
     given = Budget.parse(budget)
+    settings: dict[str, Any] = {"device": "auto", "precision": "auto", "data": {}}
+    for text in assignments:
+        set_dotted(settings, text)
     dataset = open_dataset(data)
     if len(dataset.labels) < 2:
         raise DataError(
@@ -130,15 +133,15 @@ def reproduce(
         folder=Folder(out),
         budget=given,
         assignments=tuple(assignments),
-        runtime=select_runtime(*_device(assignments)),
+        runtime=select_runtime(settings["device"], settings["precision"]),
         on_progress=on_progress,
-        train_split=_train_split(assignments),
+        train_split=_train_split(settings),
         seeds=tuple(seeds),
         ablate=ablate,
     )
     dataset.split(context.train_split)
     chosen = SOURCES[source]
-    plans = chosen.trainings(context)
+    context.plans = plans = chosen.trainings(context)
     plan = {
         "source": source,
         "budget": str(given),
@@ -151,7 +154,7 @@ def reproduce(
     context.folder.begin(plan)
     chosen.prepare(context)
     context.failures = train_missing(plans, context.folder, data=data, on_progress=on_progress)
-    document, scores = chosen.document(context, plans)
+    document, scores = chosen.document(context)
     if not show_data:
         document = without_data(document)
     write_document(document, out)
@@ -160,7 +163,7 @@ def reproduce(
     if len(text.encode()) > LARGEST_PAGE:
         raise WorkError(f"{page}: would have {len(text.encode()):,} bytes, a fault of upscore")
     write_text(page, text)
-    write_json(out / "results.json", _results(source, context, plans, document, scores))
+    write_json(out / "results.json", _results(source, context, document, scores))
     return ReproduceResult(out, page, document.missing, scores)
 
 
@@ -171,41 +174,23 @@ def check_complete(result: ReproduceResult) -> None:
         raise WorkError(format_failures(begin, list(result.missing)))
 
 
-def _train_split(assignments: Sequence[str]) -> str:
-    """Name of the training split in the settings; by default ``train``."""
-    name = "train"
-    for key, value in map(parse_assignment, assignments):
-        if key == "data.train_split":
-            name = str(value)
-        elif key == "data" and isinstance(value, dict):
-            name = str(value.get("train_split", name))
-    return name
-
-
-def _device(assignments: Sequence[str]) -> tuple[Any, Any]:
-    """Device and precision in the settings, for the measurements after training."""
-    given = {key: value for key, _, value in (text.partition("=") for text in assignments)}
-    return given.get("device", "auto"), given.get("precision", "auto")
+def _train_split(settings: Mapping[str, Any]) -> str:
+    data = settings["data"]
+    return str(data.get("train_split", "train")) if isinstance(data, dict) else "train"
 
 
 def _results(
     source: str,
     context: Context,
-    plans: Sequence[PlannedTraining],
     document: Document,
     scores: Mapping[str, Any],
 ) -> dict[str, Any]:
-    kinds = {Table: "table", Chart: "chart", Sheet: "sheet"}
     return {
         "format_version": FORMAT_VERSION,
         "source": source,
         "title": document.title,
         "missing": list(document.missing),
-        "checks": [
-            {"sentence": check.sentence, "found": check.found, "agrees": check.agrees}
-            for section in document.sections
-            for check in section.checks
-        ],
+        "checks": [asdict(check) for section in document.sections for check in section.checks],
         "tables": [
             {"number": number, **item.to_json()}
             for number, item in document.numbered()
@@ -214,7 +199,7 @@ def _results(
         "figures": [
             {
                 "number": number,
-                "kind": kinds[type(item)],
+                "kind": item.kind,
                 "name": item.name,
                 "caption": item.caption,
                 "files": [f"figures/{item.name}.png", f"figures/{item.name}.svg"],
@@ -236,6 +221,6 @@ def _results(
                 "classes": list(context.dataset.labels.names),
             },
             "split": context.split.name,
-            "recipes": recipes_of(plans),
+            "recipes": recipes_of(context.plans),
         },
     }

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -60,12 +59,4 @@ def skip_shares(
     return {
         name: {"rms": value, "share": value / whole, "changed": changed[name] / pixels}
         for name, value in rms.items()
-    }
-
-
-def mean_shares(found: list[dict[str, dict[str, float]]]) -> dict[str, dict[str, Any]]:
-    """Means of the parts over several networks."""
-    return {
-        name: {key: sum(one[name][key] for one in found) / len(found) for key in values}
-        for name, values in found[0].items()
     }

@@ -16,14 +16,13 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from upscore.core.images import InputSpec
 from upscore.core.labels import Labels
 from upscore.metrics.bootstrap import mean_interval
 from upscore.models.checkpoint import SavedModel
 from upscore.models.deconvnet import DeconvNet
 from upscore.report.document import Row, Sheet, Table
 from upscore.reproduce.activations import enlarged, heat
-from upscore.reproduce.differences import interval_or_missing
+from upscore.reproduce.differences import interval
 from upscore.reproduce.objects import ObjectCrop
 
 PAIRS = 20
@@ -34,15 +33,17 @@ PLACES = ((0, 0), (1, 1), (0, 1), (1, 0))
 """Objects whose features and whose switches are used; first each object's own."""
 
 
-def decoded(model: DeconvNet, input_spec: InputSpec, pair: Sequence[ObjectCrop]) -> Tensor:
+def decoded(saved: SavedModel, pair: Sequence[ObjectCrop]) -> Tensor:
     """Class probabilities of two objects by their own and by each other's switches.
 
     Returns:
         (2, 2, C, h, w): [features of, switches of].
     """
+    model = saved.model.eval()
+    assert isinstance(model, DeconvNet)
     crops = torch.from_numpy(np.stack([one.crop for one in pair])).permute(0, 3, 1, 2)
     with torch.no_grad():
-        features, switches = model.encode(input_spec.apply(crops.contiguous()))
+        features, switches = model.encode(saved.input_spec.apply(crops.contiguous()))
         own = model.decode(features, switches).softmax(dim=1)
         other = model.decode(features.flip(0), switches).softmax(dim=1)
     return torch.stack(
@@ -94,8 +95,7 @@ def exchange_items(
     saved: SavedModel, pair: Sequence[ObjectCrop], labels: Labels
 ) -> tuple[Sheet, Table]:
     """A figure of two objects with their own and with each other's switches, and its IoU."""
-    assert isinstance(saved.model, DeconvNet)
-    probabilities = decoded(saved.model.eval(), saved.input_spec, pair)
+    probabilities = decoded(saved, pair)
     iou = overlaps_of(probabilities, pair)
     name = labels.names[pair[0].label]
     rows = []
@@ -140,9 +140,7 @@ def _title(features: int, switches: int) -> str:
 
 def measure_pairs(saved: SavedModel, pairs: Sequence[Sequence[ObjectCrop]]) -> dict[str, Any]:
     """:func:`summary` of pairs, JSON values, with ``iou`` of each pair."""
-    assert isinstance(saved.model, DeconvNet)
-    model = saved.model.eval()
-    found = [overlaps_of(decoded(model, saved.input_spec, pair), pair) for pair in pairs]
+    found = [overlaps_of(decoded(saved, pair), pair) for pair in pairs]
     return {**summary(found), "iou": found}
 
 
@@ -154,5 +152,5 @@ def exchange_text(exchanged: Mapping[str, Any]) -> str:
         f"{exchanged['pairs']} pairs of objects: mean IoU {exchanged['own']:.3f} with their own "
         f"switches; exchanged, with the object of the switches {exchanged['switches']:.3f}, with "
         f"that of the features {exchanged['features']:.3f}, difference "
-        f"{interval_or_missing(exchanged)}"
+        f"{interval(exchanged) or 'missing'}"
     )

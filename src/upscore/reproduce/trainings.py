@@ -10,9 +10,9 @@ from typing import Any
 from upscore.core.failures import ITEM_ERRORS, failure_message
 from upscore.core.progress import Notice, OnProgress, Progress
 from upscore.core.run_folder import RunFolder
-from upscore.errors import InterruptedWorkError, SettingsError
+from upscore.errors import InterruptedWorkError
 from upscore.reproduce.folder import Folder
-from upscore.training.recipe import Recipe, load_recipe
+from upscore.training.recipe import Recipe
 from upscore.training.setup import is_finished
 from upscore.workflows.train import train
 
@@ -23,55 +23,16 @@ class PlannedTraining:
 
     Attributes:
         published: shipped recipe of the source's own training; None where the source has none.
-        setting: name that the trainings of all seeds share; by default ``name``.
+        setting: name that the trainings of all seeds share.
         seed: None where one seed is trained.
     """
 
     name: str
     title: str
     recipe: Recipe
-    published: str | None = None
-    setting: str = ""
-    seed: int | None = None
-
-    def __post_init__(self) -> None:
-        if not self.setting:
-            object.__setattr__(self, "setting", self.name)
-
-
-def plan_training(
-    name: str,
-    title: str,
-    recipe: str,
-    assignments: Sequence[str],
-    *,
-    budget: str | None,
-    split: str,
-    published: str | None = None,
-) -> PlannedTraining:
-    """A training by a shipped recipe with settings of it changed.
-
-    Args:
-        budget: replaces the recipe's own, as in ``minutes=0.8``; None keeps that.
-        split: name of the validation split.
-        published: see :class:`PlannedTraining`.
-
-    Raises:
-        SettingsError: unknown settings, or values that do not fit.
-    """
-    if any(text.startswith("processes=") for text in assignments):
-        raise SettingsError(
-            "--set processes: a reproduction trains in one process; for several, train the run "
-            "folders below --out by `upscore train` and run this again"
-        )
-    own = any(text.startswith("budget.") for text in assignments)
-    given = [] if budget is None or own else [f"budget.{budget}"]
-    return PlannedTraining(
-        name,
-        title,
-        load_recipe(recipe, [*given, f"data.val_split={split}", *assignments]),
-        published,
-    )
+    published: str | None
+    setting: str
+    seed: int | None
 
 
 def train_missing(
@@ -90,11 +51,12 @@ def train_missing(
         path = folder.run(plan.name)
         if is_finished(RunFolder(path)):
             continue
-        on_progress(Progress(_stage(plan), 0, notices=(Notice(_begin_text(plan)),)))
+        named = _named(on_progress, plan)
+        budget = plan.recipe.budget.model_dump(exclude_none=True)
+        amount = ", ".join(f"{amount:,g} {unit}" for unit, amount in budget.items())
+        named(Progress("training", 0, notices=(Notice(f"Training {plan.title} ({amount})"),)))
         try:
-            result = train(
-                plan.recipe, data=data, out=path, resume=True, on_progress=_named(on_progress, plan)
-            )
+            result = train(plan.recipe, data=data, out=path, resume=True, on_progress=named)
         except ITEM_ERRORS as error:
             hint = "--set a smaller batch.size or augment.crop"
             failures[plan.name] = failure_message(str(path), error, memory_hint=hint)
@@ -107,19 +69,9 @@ def train_missing(
     return failures
 
 
-def _stage(plan: PlannedTraining, stage: str = "training") -> str:
-    return f"{plan.name}: {stage}"
-
-
-def _begin_text(plan: PlannedTraining) -> str:
-    budget = plan.recipe.budget.model_dump(exclude_none=True)
-    amount = ", ".join(f"{amount:,g} {unit}" for unit, amount in budget.items())
-    return f"Training {plan.title} ({amount})"
-
-
 def _named(on_progress: OnProgress, plan: PlannedTraining) -> OnProgress:
     """Names the stages of a training after it, so that those of different trainings differ."""
-    return lambda event: on_progress(replace(event, stage=_stage(plan, event.stage)))
+    return lambda event: on_progress(replace(event, stage=f"{plan.name}: {event.stage}"))
 
 
 def recipes_of(plans: Sequence[PlannedTraining]) -> dict[str, Any]:

@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
@@ -74,9 +73,7 @@ def loss_curves(lines: Sequence[Line], *, mark: float, theme: Theme) -> Figure:
     axes.set_ylabel("training loss, mean of 100 iterations")
     axes.xaxis.set_major_formatter(lambda value, _place: f"{value:,.0f}")
     axes.margins(x=0.08)
-    _finish(axes, theme)
-    _legend(figure, theme)
-    return figure
+    return _finished(figure, theme)
 
 
 def at(line: Line, x: float) -> float | None:
@@ -101,7 +98,7 @@ def lines_chart(
     Args:
         panels: title and lines of each; lines of one place are of one thing.
         whole: the y axis goes from 0.
-        every: a marker on each so manieth point.
+        every: number of points from one marker to the next.
     """
     figure = Figure(figsize=(3.2 + 3.2 * len(panels), 4.2), layout="constrained")
     for number, axes in enumerate(figure.subplots(1, len(panels), squeeze=False)[0]):
@@ -130,9 +127,7 @@ def lines_chart(
             axes.set_xticks(places, [f"{x:g}" for x in places])
         else:
             axes.xaxis.set_major_locator(MaxNLocator(7, integer=True))
-        _finish(axes, theme)
-    _legend(figure, theme)
-    return figure
+    return _finished(figure, theme)
 
 
 def bars_chart(
@@ -167,21 +162,19 @@ def bars_chart(
     axes.set_xticks(range(len(names)), [plain_text(name) for name in names])
     axes.set_ylabel(y_name)
     axes.set_ylim(0, 1.06)
-    _finish(axes, theme)
-    _legend(figure, theme)
-    return figure
+    return _finished(figure, theme)
 
 
-def _finish(axes: Axes, theme: Theme) -> None:
-    plain_frame(axes, theme=theme)
-    axes.xaxis.label.set(color=theme.ink, fontsize=11)
-    axes.yaxis.label.set(color=theme.ink, fontsize=11)
-    axes.tick_params(which="both", labelsize=10)
-    axes.set_axisbelow(True)
-    axes.grid(color=theme.grid, linewidth=0.7)
-
-
-def _legend(figure: Figure, theme: Theme) -> None:
+def _finished(figure: Figure, theme: Theme) -> Figure:
+    """The figure with frames, letters and grid in the theme's colours, and with its legend."""
+    for axes in figure.axes:
+        plain_frame(axes, theme=theme)
+        axes.xaxis.label.set(color=theme.ink, fontsize=11)
+        axes.yaxis.label.set(color=theme.ink, fontsize=11)
+        axes.tick_params(which="both", labelsize=10)
+        axes.set_axisbelow(True)
+        axes.grid(color=theme.grid, linewidth=0.7)
     figure.legend(
         loc="outside lower center", ncols=3, frameon=False, fontsize=9.5, labelcolor=theme.ink
     )
+    return figure
