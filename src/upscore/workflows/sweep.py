@@ -36,6 +36,9 @@ from upscore.workflows.sweep_grid import SweepConfig, SweepGrid, make_grid
 TRAIN = (sys.executable, "-m", "upscore.workflows.train_process", "train")
 """The command of a training; its arguments follow."""
 
+CHECKED = {"model", "init", "data", "crops", "stages", "device", "precision"}
+"""The parts of a recipe on which :func:`check_training` depends."""
+
 
 @dataclass(frozen=True)
 class SweepResult:
@@ -106,18 +109,23 @@ def sweep(
     grid = make_grid(recipe, assignments)
     dataset = open_dataset(data)
     _check_recipes(grid, dataset, data)
-    about = _about(recipe, grid, data, dataset)
+    about = {
+        "recipe": recipe,
+        "swept": {key: list(values) for key, values in grid.swept.items()},
+        "base": grid.base(),
+        "data": dataset.describe(data),
+        "command": command_line(),
+        "upscore": installed_version("upscore"),
+    }
     _check_folder(out, about)
     statuses = _run_statuses(out, grid, dataset)
     make_folder(out)
-
-    runs: dict[str, SweptRun] = {}
-    for config in grid.configs:
-        runs[config.name] = (
-            read_swept(out / config.name, config.settings)
-            if statuses[config.name] == "finished"
-            else SweptRun(config.name, config.settings, "waiting")
-        )
+    runs = {
+        config.name: read_swept(out / config.name, config.settings)
+        if statuses[config.name] == "finished"
+        else SweptRun(config.name, config.settings, "waiting")
+        for config in grid.configs
+    }
     write_sweep(list(runs.values()), out, about=about)
     waiting = [config for config in grid.configs if statuses[config.name] != "finished"]
     num_before = len(grid.configs) - len(waiting)
@@ -149,33 +157,17 @@ def sweep(
 
 def _check_recipes(grid: SweepGrid, dataset: DataSet, data: Path) -> None:
     """All checks that need no training. Raises SettingsError with every problem."""
-    problems: dict[str, None] = {}
-    checked: set[str] = set()
+    different: dict[str, SweepConfig] = {}
     for config in grid.configs:
-        content = config.recipe.model_dump(mode="json", by_alias=True)
-        used = {key: content[key] for key in
-                ("model", "init", "data", "crops", "stages", "device", "precision")}  # fmt: skip
-        key = json.dumps(used, sort_keys=True, default=str)
-        if key in checked:
-            continue
-        checked.add(key)
+        different.setdefault(config.recipe.model_dump_json(include=CHECKED), config)
+    problems = []
+    for config in different.values():
         try:
             check_training(config.recipe, dataset, data)
         except UpscoreError as error:
-            problems[f"{config.name}: {error}"] = None
+            problems.append(f"{config.name}: {error}")
     if problems:
         raise SettingsError("\n".join(problems))
-
-
-def _about(recipe: str, grid: SweepGrid, data: Path, dataset: DataSet) -> dict[str, Any]:
-    return {
-        "recipe": recipe,
-        "swept": {key: list(values) for key, values in grid.swept.items()},
-        "base": grid.base(),
-        "data": dataset.describe(data),
-        "command": command_line(),
-        "upscore": installed_version("upscore"),
-    }
 
 
 def _check_folder(out: Path, about: dict[str, Any]) -> None:
@@ -198,11 +190,11 @@ def _check_folder(out: Path, about: dict[str, Any]) -> None:
             f"{', '.join(about['swept'])}; choose another --out"
         )
     different = setting_differences(kept.get("base") or {}, about["base"])
-    fingerprint = (kept.get("data") or {}).get("fingerprint")
-    if fingerprint != about["data"]["fingerprint"]:
+    data, given = kept.get("data") or {}, about["data"]
+    if data.get("fingerprint") != given["fingerprint"]:
         different.append(
-            f"data set {(kept.get('data') or {}).get('path')} (fingerprint {fingerprint}) in the "
-            f"run, {about['data']['path']} ({about['data']['fingerprint']}) now"
+            f"data set {data.get('path')} (fingerprint {data.get('fingerprint')}) in the run, "
+            f"{given['path']} ({given['fingerprint']}) now"
         )
     if different:
         raise SettingsError(
