@@ -53,16 +53,13 @@ class Ensemble(Segmenter):
         if combine not in get_args(Combine):
             raise SettingsError(f"combine is {combine!r}; allowed: {', '.join(get_args(Combine))}")
         self.members = tuple(members)
+        self.labels = self.members[0].labels
         self.combine = combine
         self.weights = _shares(weights, len(self.members), combine)
         self._orders = [_order(self.labels, member, n) for n, member in enumerate(members, start=1)]
         if combine == "product":
             for number, member in enumerate(members, start=1):
                 _require_raw_scores(member, number)
-
-    @property
-    def labels(self) -> Labels:
-        return self.members[0].labels
 
     @property
     def needs(self) -> Literal["probabilities", "scores"]:

@@ -73,20 +73,10 @@ class InstanceSettings(Settings):
         )
 
 
-def _with_boxes_of(rule: BoxRule) -> InstanceSettings:
-    return InstanceSettings(
-        top=rule.top,
-        growth=rule.growth,
-        square=rule.square,
-        leave_image=rule.leave_image,
-        min_side=rule.min_side,
-    )
-
-
-PAPER = _with_boxes_of(deconvnet_boxes.PAPER)
+PAPER = InstanceSettings(**vars(deconvnet_boxes.PAPER))
 """The paper: the best 50 proposals, grown by 1.2; the maximum of the scores; then softmax."""
 
-RELEASED = _with_boxes_of(deconvnet_boxes.RELEASED)
+RELEASED = InstanceSettings(**vars(deconvnet_boxes.RELEASED))
 """The released code: squares, and none below 112 pixels. Its maximum starts at zero too; its
 softmax comes after the product with FCN's scores (``Ensemble(combine="product")``)."""
 
@@ -123,13 +113,10 @@ class InstanceWise(Segmenter):
         *,
         settings: InstanceSettings = PAPER,
     ) -> None:
+        self.labels = labels
         self.network = InferenceModel(model, labels, input_spec, runtime)
         self.proposals = proposals
         self.settings = settings
-
-    @property
-    def labels(self) -> Labels:
-        return self.network.labels
 
     def boxes(self, image: RGBImage, *, top: int | None = None) -> Proposals:
         """The boxes that are used, best first, grown; at most ``top``, or the settings' own.

@@ -59,6 +59,7 @@ class Pipeline(Segmenter):
             self._stages[name] = _Stage(segmenter, self._inputs(name, segmenter, stages))
         self.output = output
         self._require([output])
+        self.labels = self.labels_of(output)
         self._multiplied = {
             source
             for stage in self._stages.values()
@@ -95,11 +96,6 @@ class Pipeline(Segmenter):
         """All names, each after its inputs."""
         return tuple(self._stages)
 
-    @property
-    def labels(self) -> Labels:
-        """The classes of the output."""
-        return self.labels_of(self.output)
-
     def labels_of(self, stage: str) -> Labels:
         """The classes of a stage; members of an ensemble may have them in another order."""
         return self._stages[stage].segmenter.labels
@@ -123,11 +119,7 @@ class Pipeline(Segmenter):
         }
 
     def probabilities(self, image: RGBImage) -> ScoreMap:
-        """(H, W, 3) uint8 -> probabilities (C, H, W) float32 of the output stage.
-
-        Raises:
-            DataError: not such an image. Stages may raise errors of their own.
-        """
+        """Those of the output stage. Stages may raise errors of their own."""
         return self.probabilities_of(image, [self.output])[self.output]
 
     def probabilities_of(
@@ -139,8 +131,7 @@ class Pipeline(Segmenter):
             stages: their names; None for all.
 
         Raises:
-            SettingsError: an unknown stage.
-            DataError: as ``probabilities``.
+            SettingsError: an unknown stage. And as ``probabilities``.
         """
         return dict(self._run(image, self.stages if stages is None else stages))
 
@@ -153,13 +144,8 @@ class Pipeline(Segmenter):
     ) -> dict[str, LabelMap]:
         """Label maps (H, W) uint8 of several stages, holding few probabilities at a time.
 
-        Args:
-            stages: their names; None for all.
-            seconds: the time of each stage is added here, without that of its inputs.
-
-        Raises:
-            SettingsError: an unknown stage.
-            DataError: as ``probabilities``.
+        Arguments and errors are those of ``probabilities_of``; the time of each stage, without
+        that of its inputs, is added to ``seconds``.
         """
         wanted = self.stages if stages is None else stages
         return {
@@ -184,8 +170,7 @@ class Pipeline(Segmenter):
             order: of the boxes, as in :meth:`InstanceWise.steps`.
 
         Raises:
-            SettingsError: no count, or one below 1.
-            DataError: as ``probabilities``.
+            SettingsError: no count, or one below 1. And as ``probabilities``.
         """
         steps = _Steps(counts, on_step, order)
         return dict(self._run(image, [self.output], steps=steps))[self.output]
