@@ -182,7 +182,7 @@ def test_how_many_processes_of_how_many_threads(
     monkeypatch.setattr(room, "map_items", noted)
     monkeypatch.setattr(room, "num_cores", lambda: cores)
     monkeypatch.setattr(parallel_map, "num_cores", lambda: cores)
-    monkeypatch.setattr(room.Refinement, "file", lambda *_: None)
+    monkeypatch.setattr(room.Refinement, "__call__", lambda *_: None)
     for number in range(num):
         save_photo(tmp_path / f"photos/{number}.png", random_photo(1, 1))
         np.save(tmp_path / f"photos/{number}.npy", np.ones((1, 1, 1)))
@@ -381,14 +381,14 @@ def test_a_photo_that_cannot_be_read(work):
 
 
 def test_too_little_memory_for_one(work, monkeypatch):
-    whole = room.Refinement.file
+    whole = room.Refinement.__call__
 
-    def fragile(self, job, photo):
-        if job.name == "b":
+    def fragile(self, task):
+        if task[0].name == "b":
             raise MemoryError
-        whole(self, job, photo)
+        whole(self, task)
 
-    monkeypatch.setattr(room.Refinement, "file", fragile)
+    monkeypatch.setattr(room.Refinement, "__call__", fragile)
     summary = refine(work)
     assert summary.images == 2
     assert "b.npz: not enough memory to refine it; try --workers 1" in failure(summary)
@@ -512,14 +512,14 @@ def test_errors_survive_the_way_between_processes():
 
 
 def test_ctrl_c_in_this_process(work, monkeypatch):
-    whole = room.Refinement.file
+    whole = room.Refinement.__call__
 
-    def interrupted(self, job, photo):
-        if job.name == "b":
+    def interrupted(self, task):
+        if task[0].name == "b":
             raise KeyboardInterrupt
-        whole(self, job, photo)
+        whole(self, task)
 
-    monkeypatch.setattr(room.Refinement, "file", interrupted)
+    monkeypatch.setattr(room.Refinement, "__call__", interrupted)
     with pytest.raises(KeyboardInterrupt):
         refine(work)
     assert files(work / "out/labels") == ["a.png"]

@@ -67,10 +67,6 @@ class Refinement:
     threads: int | None
 
     def __call__(self, task: Task) -> None:
-        """Refine one file, as :meth:`file` does."""
-        self.file(*task)
-
-    def file(self, job: InputFile, photo: Path) -> None:
         """Refine one file and write its results.
 
         Raises:
@@ -78,10 +74,10 @@ class Refinement:
                 for it.
             OutputError: cannot write.
         """
+        job, photo = task
         prediction = read_prediction(job.source, max_pixels=self.max_pixels)
         image = read_image(photo, max_pixels=self.max_pixels)
-        if prediction.size != image.shape[:2]:
-            raise DataError(_sizes(job.source, prediction, photo, image.shape))
+        prediction.require_size(job.source, image.shape[:2], f"its photo {photo}")
         try:
             marginals = self._marginals(prediction, image)
             label_set = prediction.label_set(len(marginals))
@@ -177,7 +173,7 @@ def refine_files(
     outcomes = map_items(
         work,
         todo,
-        name=_source,
+        name=_name,
         doing="refine it",
         processes=processes,
         item_errors=(DataError, NotFoundError, SettingsError),
@@ -211,20 +207,5 @@ def _require_fit(jobs: Sequence[InputFile], num_classes: int | None, confidence:
         unary_from_labels(np.zeros((1, 1), np.uint8), num_classes, confidence)  # do they fit?
 
 
-def _source(task: Task) -> str:
+def _name(task: Task) -> str:
     return str(task[0].source)
-
-
-def _sizes(source: Path, prediction: StoredPrediction, photo: Path, image: tuple[int, ...]) -> str:
-    height, width, *_ = image
-    rows, columns = prediction.size
-    shape = prediction.array.shape
-    text = (
-        f"{source}: of {columns}x{rows} (shape {shape}), but its photo {photo} is {width}x{height}"
-    )
-    if shape[:2] == (height, width):
-        return (
-            f"{text}; classes come first, (C, H, W): numpy.moveaxis(probabilities, -1, 0) turns "
-            "(H, W, C) into that"
-        )
-    return f"{text}; resize it to the photo first"
