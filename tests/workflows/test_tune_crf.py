@@ -163,7 +163,7 @@ def test_a_full_disk_is_told(split, tmp_path, monkeypatch):
     def full(*_args, **_more):
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr(np, "save", full)
+    monkeypatch.setattr(np, "savez", full)
     stored = StoredPredictions(tmp_path, IDENTITY)
     sample = split.read(0)
     with pytest.raises(OutputError, match="disk is full"):

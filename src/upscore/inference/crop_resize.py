@@ -46,7 +46,7 @@ def extract_crops(
     crops = np.empty((len(windows), *size, 3), np.uint8)
     corners = np.array(windows, np.int64).reshape(-1, 4)
     with log_compilation("windows of a photo"):
-        run_parallel(_extract, _threads(), image, corners, antialias, crops)
+        run_parallel(_extract, num_threads(None), image, corners, antialias, crops)
     return crops
 
 
@@ -63,11 +63,7 @@ def paste_crops(
     """
     corners = np.array(windows, np.int64).reshape(-1, 4)
     with log_compilation("windows of a photo"):
-        run_parallel(_paste, _threads(), scores, corners, canvas, add, antialias)
-
-
-def _threads() -> int:
-    return num_threads(None)
+        run_parallel(_paste, num_threads(None), scores, corners, canvas, add, antialias)
 
 
 @jit_inline

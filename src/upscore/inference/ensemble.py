@@ -83,23 +83,14 @@ class Ensemble(Segmenter):
         return softmax(combined) if self.combine == "product" else combined
 
     def probabilities(self, image: RGBImage) -> ScoreMap:
-        """(H, W, 3) uint8 -> probabilities (C, H, W) float32 in [0, 1].
-
-        Raises:
-            DataError: not such an image. Members may raise errors of their own.
-        """
         return self.merge(self._outputs(image))
 
     def scores(self, image: RGBImage) -> ScoreMap:
-        """The product of scores, or the logarithm of the mean: (C, H, W) float32.
-
-        Raises as ``probabilities``.
-        """
+        """The product of scores, or the logarithm of the mean: (C, H, W) float32."""
         combined = self._combine(self._outputs(image))
         return combined if self.combine == "product" else log_scores(combined)
 
     def predict(self, image: RGBImage) -> LabelMap:
-        """(H, W) uint8, the first class of the highest score. Raises as ``probabilities``."""
         # without a softmax, after which close scores may be equal
         labels: LabelMap = self._combine(self._outputs(image)).argmax(axis=0).astype(np.uint8)
         return labels

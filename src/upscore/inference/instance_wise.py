@@ -141,11 +141,9 @@ class InstanceWise(Segmenter):
         return _classes_first(torch.from_numpy(self._all(image)))
 
     def probabilities(self, image: RGBImage) -> ScoreMap:
-        """Class probabilities (C, H, W) float32 in [0, 1]. Raises as ``scores``."""
         return self._probabilities(self._all(image))
 
     def predict(self, image: RGBImage) -> LabelMap:
-        """(H, W) uint8, the first class of the highest score. Raises as ``scores``."""
         # of equal values torch's max gives the first; dividing by sums would change nothing
         _, winners = torch.from_numpy(self._all(image)).max(dim=2)
         labels: LabelMap = winners.byte().numpy()
@@ -158,9 +156,9 @@ class InstanceWise(Segmenter):
 
         Args:
             counts: numbers of boxes, 1 or more each.
-            order: ``score``: the best first. Counts may be above ``settings.top``, which does not
-                matter here: the result after k boxes is that of ``top=k``. ``size``: the best
-                ``settings.top`` boxes, the largest first by their area after growing.
+            order: ``score``: the best first; the result after k boxes is that of ``top=k``,
+                whatever ``settings.top``. ``size``: the best ``settings.top`` boxes, the largest
+                first by their area after growing.
 
         Yields:
             Each count once, in rising order, with probabilities (C, H, W). For a photo with fewer

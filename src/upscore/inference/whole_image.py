@@ -52,14 +52,13 @@ class WholeImage(Segmenter):
         return array
 
     def probabilities(self, image: RGBImage) -> ScoreMap:
-        """Softmax of the scores: (C, H, W) float32 in [0, 1]. Raises as ``scores``."""
         with torch.inference_mode():
             map_ = self._score_map(image).float().softmax(dim=0)
             array: ScoreMap = map_.contiguous().cpu().numpy()
         return array
 
     def predict(self, image: RGBImage) -> LabelMap:
-        """(H, W) uint8 labels; no float32 copy of the scores is made. Raises as ``scores``."""
+        """(H, W) uint8 labels; no float32 copy of the scores is made."""
         with torch.inference_mode():
             # on a CPU max, which vectorises, is several times as fast as argmax
             _, winners = self._score_map(image).max(dim=0)
@@ -69,7 +68,7 @@ class WholeImage(Segmenter):
     def predict_batch(self, images: Sequence[RGBImage]) -> list[LabelMap]:
         """Label maps of several images; those of equal size go through the network together.
 
-        Memory is that of all images of one size at once. Raises as ``scores``.
+        Memory is that of all images of one size at once.
         """
         by_size: dict[tuple[int, ...], list[int]] = {}
         for index, image in enumerate(images):

@@ -25,6 +25,9 @@ from upscore.inference.segmenter import ScoreMap, Segmenter, softmax
 OnStep = Callable[[str, int, ScoreMap], None]
 """Called with a stage, a number of boxes, and the stage's probabilities (C, H, W) after them."""
 
+_Result = dict[Literal["probabilities", "scores"], ScoreMap]
+"""The output of a stage for a photo; with scores if they are a factor of a product."""
+
 
 class Pipeline(Segmenter):
     """Segmenters by name, one of which is the output; a segmenter itself.
@@ -86,9 +89,11 @@ class Pipeline(Segmenter):
         if not all(id(member) in names for member in members):
             return ()
         found = tuple(names[id(member)] for member in members)
-        late = [other for other in found if other not in self._stages]
-        if late:
-            raise SettingsError(f"stage {name!r} is made of {late[0]!r}, which must come before it")
+        for other in found:
+            if other not in self._stages:
+                raise SettingsError(
+                    f"stage {name!r} is made of {other!r}, which must come before it"
+                )
         return found
 
     @property
@@ -183,10 +188,9 @@ class Pipeline(Segmenter):
         seconds: MutableMapping[str, float] | None = None,
         steps: _Steps | None = None,
     ) -> Iterator[tuple[str, ScoreMap]]:
-        """Names and probabilities of the wanted stages.
+        """Names and probabilities of the wanted stages; each is dropped after its last use.
 
-        An array may be changed only after the next stage: until then it may be an input. Each
-        result is dropped after its last use.
+        Until the next one is yielded an array may be an input, so do not change it.
         """
         require_rgb(image)
         order = self._order(wanted)
@@ -208,18 +212,19 @@ class Pipeline(Segmenter):
             if uses[name]:
                 results[name] = result
             if name in wanted:
-                yield name, result.probabilities
+                yield name, result["probabilities"]
 
     def _result(self, name: str, image: RGBImage, sources: Sequence[_Result]) -> _Result:
         segmenter = self._stages[name].segmenter
         if sources and isinstance(segmenter, Ensemble):
-            return _Result(segmenter.merge([source.of_kind(segmenter.needs) for source in sources]))
+            merged = segmenter.merge([source[segmenter.needs] for source in sources])
+            return {"probabilities": merged}
         if sources and isinstance(segmenter, Refine):
-            return _Result(refine(segmenter.crf, image, sources[0].probabilities))
+            return {"probabilities": refine(segmenter.crf, image, sources[0]["probabilities"])}
         if name in self._multiplied:
             scores = segmenter.scores(image)
-            return _Result(softmax(scores.copy()), scores)
-        return _Result(segmenter.probabilities(image))
+            return {"probabilities": softmax(scores.copy()), "scores": scores}
+        return {"probabilities": segmenter.probabilities(image)}
 
     def _in_steps(
         self, name: str, segmenter: InstanceWise, image: RGBImage, steps: _Steps
@@ -234,7 +239,7 @@ class Pipeline(Segmenter):
                 probabilities = after
         if probabilities is None or name in self._multiplied:  # steps have no raw scores
             return self._result(name, image, ())
-        return _Result(probabilities)
+        return {"probabilities": probabilities}
 
     def _order(self, names: Sequence[str]) -> list[str]:
         """``names`` and the stages on which they depend, in the order of the stages."""
@@ -266,20 +271,6 @@ class _Steps:
     counts: Sequence[int]
     on_step: OnStep
     order: Order
-
-
-@dataclass(frozen=True)
-class _Result:
-    """The output of a stage for a photo; scores only for a product."""
-
-    probabilities: ScoreMap
-    scores: ScoreMap | None = None
-
-    def of_kind(self, kind: Literal["probabilities", "scores"]) -> ScoreMap:
-        if kind == "probabilities":
-            return self.probabilities
-        assert self.scores is not None
-        return self.scores
 
 
 def load_pipeline(
