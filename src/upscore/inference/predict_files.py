@@ -83,7 +83,12 @@ def predict_files(
     stepwise = ProposalSteps.of(segmenter, steps) if steps else None
     files = find_inputs(inputs, out)
     _check_videos([file for file in files if file.is_video], stepwise)
-    targets = {file: _targets(file, out, formats, stepwise) for file in files}
+    targets: dict[InputFile, list[Path]] = {}
+    for file in files:
+        path = video_path if file.is_video else output_path
+        targets[file] = [path(out, name, file.name) for name in formats]
+        if stepwise:
+            targets[file] += stepwise.paths(out, file.name, formats)
     refuse_overwriting({file.source: paths for file, paths in targets.items()})
     make_folder(out)
     todo = [file for file in files if not (resume and all(map(Path.exists, targets[file])))]
@@ -201,12 +206,3 @@ def _check_videos(videos: Sequence[InputFile], stepwise: ProposalSteps | None) -
             f"{videos[0].source}: results after some boxes are saved of photos, not of videos; "
             "leave out the videos or --save-proposal-steps"
         )
-
-
-def _targets(
-    file: InputFile, out: Path, formats: Sequence[str], stepwise: ProposalSteps | None
-) -> list[Path]:
-    """Paths of all results of a file."""
-    path = video_path if file.is_video else output_path
-    steps = stepwise.paths(out, file.name, formats) if stepwise else []
-    return [path(out, name, file.name) for name in formats] + steps

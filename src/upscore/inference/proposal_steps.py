@@ -21,12 +21,7 @@ FOLDER = "steps"
 
 @dataclass(frozen=True)
 class ProposalSteps:
-    """Labels photos with a pipeline and saves intermediate results of its ``InstanceWise`` stages.
-
-    Attributes:
-        pipeline: one with such stages, as :meth:`of` checks.
-        counts: numbers of boxes, in rising order.
-    """
+    """Saves results of a pipeline's ``InstanceWise`` stages after ``counts`` boxes."""
 
     pipeline: Pipeline
     counts: tuple[int, ...]

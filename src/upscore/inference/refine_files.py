@@ -43,19 +43,17 @@ PREDICTIONS = InputKind("result", PREDICTION_SUFFIXES)
 WORTH = 8
 """Least number of files for each process: below it, a start costs more than it saves."""
 
+NUM_CLASSES_MISSING = "a label map; say of how many classes with --classes, as in --classes 21"
+
 Task = tuple[InputFile, Path]
 """A stored result and its photo."""
 
 
 @dataclass(frozen=True)
 class Refinement:
-    """The work of each process: refine one file after another.
+    """The work of each process: refine one file after another, with arguments of ``refine_files``.
 
-    Attributes:
-        settings: of the CRF.
-        confidence: that a label of a label map is right.
-        num_classes: of label maps; None where there are only probabilities.
-        threads: of the CRF; None for all.
+    ``threads`` are those of the CRF; None for all.
     """
 
     settings: CRFSettings
@@ -97,7 +95,7 @@ class Refinement:
                 )
             return crf(image, probabilities=prediction.array)
         if self.num_classes is None:
-            raise SettingsError("a label map; say of how many classes with --classes")
+            raise SettingsError(NUM_CLASSES_MISSING)
         return crf(
             image, energies=unary_from_labels(prediction.array, self.num_classes, self.confidence)
         )
@@ -198,13 +196,12 @@ def _require_fit(jobs: Sequence[InputFile], num_classes: int | None, confidence:
         raise SettingsError(f"--classes is {num_classes}; allowed: 1 or more")
     if not 0 < confidence < 1:
         raise SettingsError(f"--confidence is {confidence}; allowed: over 0 and below 1")
-    maps = [job.source for job in jobs if job.source.suffix.lower() in LABEL_SUFFIXES]
-    if maps and num_classes is None:
-        raise SettingsError(
-            f"{maps[0]}: a label map; say of how many classes with --classes, as in --classes 21"
-        )
-    if maps and num_classes is not None:
-        unary_from_labels(np.zeros((1, 1), np.uint8), num_classes, confidence)  # do they fit?
+    for job in jobs:
+        if job.source.suffix.lower() in LABEL_SUFFIXES:
+            if num_classes is None:
+                raise SettingsError(f"{job.source}: {NUM_CLASSES_MISSING}")
+            unary_from_labels(np.zeros((1, 1), np.uint8), num_classes, confidence)  # do they fit?
+            return
 
 
 def _name(task: Task) -> str:

@@ -9,7 +9,7 @@ import shutil
 from collections.abc import Callable, Iterator, Sequence
 from fractions import Fraction
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 
@@ -117,14 +117,8 @@ def _open_frames(path: Path, max_pixels: int) -> Iterator[tuple[Iterator[RGBImag
             lambda _: next(decoded, None), itertools.repeat(None), workers=1, depth=DEPTH
         )
         with contextlib.closing(ahead):
-            yield _until_none(ahead), rate
-
-
-def _until_none(frames: Iterator[RGBImage | None]) -> Iterator[RGBImage]:
-    for frame in frames:
-        if frame is None:
-            return
-        yield frame
+            frames = itertools.takewhile(lambda frame: frame is not None, ahead)
+            yield cast("Iterator[RGBImage]", frames), rate
 
 
 def _decode(container: Any, stream: Any, path: Path) -> Iterator[RGBImage]:

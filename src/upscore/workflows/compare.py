@@ -179,7 +179,7 @@ class _Labels:
 
 @dataclass(frozen=True)
 class _Job:
-    """Labels images of a split by their index; runs in a process that opens the source once."""
+    """Labels images of a split by their index, in a process that opens the source once."""
 
     path: Path
     stage: str | None

@@ -109,7 +109,6 @@ def _of_pipeline(
         except RunError as error:
             raise RunError(f"stage {name}: {error}") from error
     seconds: dict[str, float] = {}
-    runtime = options.to_dict()
     content = pipeline.settings.model_dump(mode="json", by_alias=True, exclude_none=True)
     for name, used in pipeline.box_settings.items():  # with the settings of the run's training
         content["stages"][name]["instance_wise"] |= used.model_dump(mode="json")
@@ -118,17 +117,11 @@ def _of_pipeline(
         found = pipeline.predict_of(sample.image, names, seconds=seconds)
         return {name: tables[name][labels] for name, labels in found.items()}
 
+    used_options = options.to_dict()
+    settings = {key: used_options[key] for key in ("device", "precision")}
+    folder = path.with_name(f"{path.stem}-evaluation")
     return Predictions(
-        wanted,
-        pipeline.output,
-        predict,
-        path.with_name(f"{path.stem}-evaluation"),
-        {
-            "device": runtime["device"],
-            "precision": runtime["precision"],
-            "pipeline": content,
-        },
-        seconds,
+        wanted, pipeline.output, predict, folder, settings | {"pipeline": content}, seconds
     )
 
 
@@ -149,7 +142,13 @@ def _is_network(path: Path) -> bool:
 
 
 def _of_folder(path: Path, dataset: DataSet, options: SegmenterOptions) -> Predictions:
-    _refuse_options(path, options)
+    names = ("tile", "flip", "scales", "crf")
+    given = [name for name in names if getattr(options, name) != getattr(DEFAULTS, name)]
+    if given:
+        raise SettingsError(
+            f"--{', --'.join(given)}: for networks, but {path} is a folder of label maps; leave it "
+            "out (`upscore refine` applies a CRF to label maps)"
+        )
     root = path / "labels" if (path / "labels").is_dir() else path
     by_name: dict[str, list[Path]] = {}
     by_stem: dict[str, list[Path]] = {}
@@ -157,9 +156,12 @@ def _of_folder(path: Path, dataset: DataSet, options: SegmenterOptions) -> Predi
         if file.suffix.lower() in PREDICTION_SUFFIXES and file.is_file():
             by_name.setdefault(name_below(file, root), []).append(file)
             by_stem.setdefault(file.stem, []).append(file)
-    pairs = (pair for pairs in dataset.splits.values() for pair in pairs)
-    stems = {pair.name: pair.image.stem for pair in pairs}
-    ambiguous = _shared_stems(dataset)
+    stems: dict[str, str] = {}
+    ambiguous: set[str] = set()  # file names of several photos of a split, in different folders
+    for pairs in dataset.splits.values():
+        stems |= {pair.name: pair.image.stem for pair in pairs}
+        counts = Counter(pair.image.stem for pair in pairs)
+        ambiguous.update(stem for stem, count in counts.items() if count > 1)
 
     def predict(sample: Sample, _: Sequence[str]) -> dict[str, LabelMap]:
         name, stem = sample.name, stems[sample.name]
@@ -181,25 +183,6 @@ def _of_folder(path: Path, dataset: DataSet, options: SegmenterOptions) -> Predi
         beside.with_name(f"{beside.name}-evaluation"),
         {"label_maps": str(path)},
     )
-
-
-def _refuse_options(path: Path, options: SegmenterOptions) -> None:
-    names = ("tile", "flip", "scales", "crf")
-    given = [name for name in names if getattr(options, name) != getattr(DEFAULTS, name)]
-    if given:
-        raise SettingsError(
-            f"--{', --'.join(given)}: for networks, but {path} is a folder of label maps; leave it "
-            "out (`upscore refine` applies a CRF to label maps)"
-        )
-
-
-def _shared_stems(dataset: DataSet) -> set[str]:
-    """File names that several photos of a split have, in different folders."""
-    shared: set[str] = set()
-    for pairs in dataset.splits.values():
-        counts = Counter(pair.image.stem for pair in pairs)
-        shared.update(stem for stem, count in counts.items() if count > 1)
-    return shared
 
 
 def read_label_map(

@@ -211,13 +211,11 @@ def _run_statuses(out: Path, grid: SweepGrid, dataset: DataSet) -> dict[str, Run
 
 
 class _Trainings:
-    """Trainings in processes of their own, some at a time.
+    """Trainings in processes of their own, some at a time, with logs in ``out/logs``.
 
-    Each process has its own memory, and one that dies takes no other along. They are in sessions of
-    their own, so that Ctrl-C reaches this process alone, which then closes their standard input
-    (see :mod:`upscore.workflows.train_process`) and waits until they have saved.
-
-    ``report`` is called with each line of progress; logs are in ``out/logs``.
+    The processes are in sessions of their own, so that Ctrl-C reaches this one alone, which then
+    closes their standard input (see :mod:`upscore.workflows.train_process`) and waits until they
+    have saved. ``report`` is called with each line of progress.
     """
 
     def __init__(
@@ -264,7 +262,9 @@ class _Trainings:
                 for line in child.stdout:
                     event = json.loads(line)
                     error = event.get("error", error)
-                    text = event_text(event)
+                    text = event.get("notice", event.get("error"))
+                    if "progress" in event:
+                        text = f"{event['progress']:.0%} {event['text']}"
                     stream.write(f"{text}\n")
                     stream.flush()
                     if "error" not in event:
@@ -274,9 +274,7 @@ class _Trainings:
                     self._running.remove(child)
         if code == 0:
             return None
-        with log.open("rb") as written:
-            written.seek(begin)
-            lines = written.read().decode("utf-8", "replace").splitlines()
+        lines = log.read_bytes()[begin:].decode("utf-8", "replace").splitlines()
         return failure_reason(error, lines, code)
 
     def _begin(self, config: SweepConfig, log: IO[str]) -> subprocess.Popen[str] | None:
@@ -284,6 +282,10 @@ class _Trainings:
             *TRAIN, self.recipe, "--data", str(self.data), "--out", str(self.out / config.name),
             "--resume", "--set", *config.assignments,
         ]  # fmt: skip
+        environment = dict(os.environ)
+        if self.processes > 1:  # thread counts, unless the user has set them
+            part = str(max(1, num_cores() // self.processes))
+            environment = {"OMP_NUM_THREADS": part, "NUMBA_NUM_THREADS": part} | environment
         with self._lock:
             if self._stopped:
                 return None
@@ -295,26 +297,11 @@ class _Trainings:
                 text=True,
                 encoding="utf-8",
                 errors="replace",
-                env=os.environ | self._cores(),
+                env=environment,
                 start_new_session=True,
             )
             self._running.append(child)
         return child
-
-    def _cores(self) -> dict[str, str]:
-        """The thread counts of each training, unless the user has set them."""
-        if self.processes == 1:
-            return {}
-        part = str(max(1, num_cores() // self.processes))
-        names = ("OMP_NUM_THREADS", "NUMBA_NUM_THREADS")
-        return {name: part for name in names if name not in os.environ}
-
-
-def event_text(event: dict[str, Any]) -> str:
-    """An event of a training process as a line."""
-    if "progress" in event:
-        return f"{event['progress']:.0%} {event['text']}"
-    return str(event.get("notice", event.get("error")))
 
 
 def failure_reason(error: str | None, lines: Sequence[str], code: int) -> str:
