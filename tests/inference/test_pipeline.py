@@ -430,14 +430,14 @@ def spoil(folder, what):
         ("alpha", SettingsError, r"proposals: EdgeBoxes: alpha is 7, want 0\.1"),
     ],
 )  # fmt: skip
-def test_what_does_not_fit_is_told(tmp_path, what, kind, message):
+def test_what_does_not_fit_is_reported(tmp_path, what, kind, message):
     path = spoil(tmp_path, what)
     with pytest.raises(kind, match=message) as told:
         load_pipeline(path)
     assert str(told.value).startswith(f"{path}: stages.")
 
 
-def test_all_that_is_missing_is_told_at_once(tmp_path):
+def test_all_that_is_missing_is_reported_at_once(tmp_path):
     path = make_pipeline(tmp_path, store="none.parquet")
     shutil.rmtree(tmp_path / "runs")
     (tmp_path / "crf.yaml").unlink()

@@ -63,7 +63,7 @@ def test_lists_and_budgets_as_values() -> None:
     assert grid.configs[0].name == "crop=32x32_minutes=1"
 
 
-def test_names_are_fit_for_folders_and_tell_all_apart() -> None:
+def test_names_are_fit_for_folders_and_differ() -> None:
     weights = ["vgg16", "runs/a", "runs-a", "../Übung 1", "'a,b'"]
     grid = make_grid(QUICK, ["init.weights=" + ",".join(weights)])
     names = [config.name for config in grid.configs]
@@ -112,7 +112,7 @@ def test_bad_grids(given: list[str], message: str) -> None:
         make_grid(QUICK, given)
 
 
-def test_all_values_that_do_not_fit_are_told_once() -> None:
+def test_all_values_that_do_not_fit_are_reported_once() -> None:
     with pytest.raises(SettingsError) as error:
         make_grid(QUICK, ["optim.lr=fast,1e-4,-1", "seed=0,1,many"])
     lines = str(error.value).splitlines()

@@ -157,7 +157,7 @@ def test_classes_are_counted_in_the_order_of_the_data(split, tmp_path):
     assert np.array_equal(again, expected.matrix)
 
 
-def test_a_full_disk_is_told(split, tmp_path, monkeypatch):
+def test_a_full_disk_is_reported(split, tmp_path, monkeypatch):
     import errno
 
     def full(*_args, **_more):
@@ -264,7 +264,7 @@ def test_verdicts():
     assert "does not help" in verdict(0.45, (-0.06, -0.02))
 
 
-def test_a_table_of_another_size_is_told_before_the_network_works(split, out):
+def test_a_table_of_another_size_is_reported_before_the_network_works(split, out):
     base = BASE.model_copy(update={"compatibility": ((0.0, 1.0), (1.0, 0.0))})
     network = pytest.fail
     with pytest.raises(SettingsError, match=r"mine\.yaml: .*2 classes"):
@@ -272,7 +272,7 @@ def test_a_table_of_another_size_is_told_before_the_network_works(split, out):
     assert not out.exists()
 
 
-def test_bad_images_are_left_out_and_told(split, out):
+def test_bad_images_are_left_out_and_reported(split, out):
     split.pairs[1].image.write_bytes(b"broken")
     result = run(split, out, num_trials=1)
     assert [failure.name for failure in result.failures] == ["p1"]

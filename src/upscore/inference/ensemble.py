@@ -137,7 +137,7 @@ def _shares(weights: Sequence[float] | None, count: int, combine: str) -> tuple[
     if combine != "weighted":
         if weights is not None:
             raise SettingsError(
-                f"weights are given for an ensemble that combines by {combine}; say "
+                f"weights are given for an ensemble that combines by {combine}; set "
                 "combine: weighted, or leave the weights out"
             )
         return (1 / count,) * count

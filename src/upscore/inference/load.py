@@ -72,7 +72,7 @@ def load_segmenter(
 def refuse_network_options(path: Path, **options: Any) -> None:
     """Refuse options that belong into a pipeline file, with SettingsError that names the place."""
     lines = [
-        f"--{name} is for a run folder, but {path} is a pipeline; say it there, {where}"
+        f"--{name} is for a run folder, but {path} is a pipeline; set it there, {where}"
         for name, (default, where) in NETWORK_OPTIONS.items()
         if options.get(name, default) != default
     ]

@@ -152,7 +152,7 @@ def _short_names(keys: Sequence[str]) -> dict[str, str]:
 def _slug(value: Any) -> str:
     """A value as part of a folder's name: ``1e-05``, ``32x64``, ``none``.
 
-    What such a name cannot hold is replaced, and a checksum tells such values apart.
+    What such a name cannot hold is replaced, and a checksum makes such values differ.
     """
     if value is None or isinstance(value, bool):
         return "none" if value is None else str(value).lower()
