@@ -57,40 +57,40 @@ class Pipeline(Segmenter):
         settings: PipelineSettings | None = None,
     ) -> None:
         self.settings = settings
-        self._stages: dict[str, _Stage] = {}
-        for name, segmenter in stages.items():
-            self._stages[name] = _Stage(segmenter, self._inputs(name, segmenter, stages))
+        self._stages = dict(stages)
+        self._inputs: dict[str, tuple[str, ...]] = {}
+        for name in stages:
+            self._inputs[name] = self._find_inputs(name)
         self.output = output
         self._require([output])
         self.labels = self.labels_of(output)
         self._multiplied = {
             source
-            for stage in self._stages.values()
-            if isinstance(stage.segmenter, Ensemble) and stage.segmenter.needs == "scores"
-            for source in stage.inputs
+            for name, stage in self._stages.items()
+            if isinstance(stage, Ensemble) and stage.needs == "scores"
+            for source in self._inputs[name]
         }
         for name in self._multiplied:
-            if isinstance(self._stages[name].segmenter, Ensemble):
+            if isinstance(self._stages[name], Ensemble):
                 raise SettingsError(
                     f"stage {name!r} is a product and part of another one; let that one multiply "
                     "all members"
                 )
 
-    def _inputs(
-        self, name: str, segmenter: Segmenter, stages: Mapping[str, Segmenter]
-    ) -> tuple[str, ...]:
+    def _find_inputs(self, name: str) -> tuple[str, ...]:
         """Names of a stage's inputs; none where its members are not all stages."""
+        segmenter = self._stages[name]
         members: Sequence[Segmenter] = ()
         if isinstance(segmenter, Ensemble):
             members = segmenter.members
         elif isinstance(segmenter, Refine):
             members = (segmenter.segmenter,)
-        names = {id(stage): other for other, stage in stages.items()}
+        names = {id(stage): other for other, stage in self._stages.items()}
         if not all(id(member) in names for member in members):
             return ()
         found = tuple(names[id(member)] for member in members)
         for other in found:
-            if other not in self._stages:
+            if other not in self._inputs:
                 raise SettingsError(
                     f"stage {name!r} is made of {other!r}, which must come before it"
                 )
@@ -103,7 +103,7 @@ class Pipeline(Segmenter):
 
     def labels_of(self, stage: str) -> Labels:
         """The classes of a stage; members of an ensemble may have them in another order."""
-        return self._stages[stage].segmenter.labels
+        return self._stages[stage].labels
 
     @property
     def stepwise(self) -> tuple[str, ...]:
@@ -111,16 +111,16 @@ class Pipeline(Segmenter):
         return tuple(
             name
             for name in self._order([self.output])
-            if isinstance(self._stages[name].segmenter, InstanceWise)
+            if isinstance(self._stages[name], InstanceWise)
         )
 
     @property
     def box_settings(self) -> dict[str, InstanceSettings]:
         """Settings of the ``InstanceWise`` stages, as they are used."""
         return {
-            name: stage.segmenter.settings
+            name: stage.settings
             for name, stage in self._stages.items()
-            if isinstance(stage.segmenter, InstanceWise)
+            if isinstance(stage, InstanceWise)
         }
 
     def probabilities(self, image: RGBImage) -> ScoreMap:
@@ -194,18 +194,19 @@ class Pipeline(Segmenter):
         """
         require_rgb(image)
         order = self._order(wanted)
-        uses = Counter(source for name in order for source in self._stages[name].inputs)
+        uses = Counter(source for name in order for source in self._inputs[name])
         results: dict[str, _Result] = {}
         for name in order:
             stage = self._stages[name]
             begin = time.perf_counter()
-            if steps is not None and isinstance(stage.segmenter, InstanceWise):
-                result = self._in_steps(name, stage.segmenter, image, steps)
+            if steps is not None and isinstance(stage, InstanceWise):
+                result = self._in_steps(name, stage, image, steps)
             else:
-                result = self._result(name, image, [results[source] for source in stage.inputs])
+                sources = [results[source] for source in self._inputs[name]]
+                result = self._result(name, image, sources)
             if seconds is not None:
                 seconds[name] = seconds.get(name, 0.0) + time.perf_counter() - begin
-            for source in stage.inputs:
+            for source in self._inputs[name]:
                 uses[source] -= 1
                 if not uses[source]:
                     del results[source]
@@ -215,7 +216,7 @@ class Pipeline(Segmenter):
                 yield name, result["probabilities"]
 
     def _result(self, name: str, image: RGBImage, sources: Sequence[_Result]) -> _Result:
-        segmenter = self._stages[name].segmenter
+        segmenter = self._stages[name]
         if sources and isinstance(segmenter, Ensemble):
             merged = segmenter.merge([source[segmenter.needs] for source in sources])
             return {"probabilities": merged}
@@ -247,21 +248,13 @@ class Pipeline(Segmenter):
         found = set(names)
         for name in reversed(self._stages):
             if name in found:
-                found.update(self._stages[name].inputs)
+                found.update(self._inputs[name])
         return [name for name in self._stages if name in found]
 
     def _require(self, names: Sequence[str]) -> None:
         for name in names:
             if name not in self._stages:
                 raise SettingsError(f"no stage {name!r}; there are {', '.join(self._stages)}")
-
-
-@dataclass(frozen=True)
-class _Stage:
-    """A segmenter and the names of its inputs."""
-
-    segmenter: Segmenter
-    inputs: tuple[str, ...]
 
 
 @dataclass(frozen=True)
