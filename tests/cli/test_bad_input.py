@@ -432,7 +432,7 @@ CASES: dict[str, tuple[Callable[[World], list[str]], int, str]] = {
     "refine: negative": (refining(scale=-1), 1, r"result\.npy: .*negative"),
     "refine: not numbers": (refining(scale=float("nan")), 1, r"result\.npy: .*NaN"),
     "refine: broken": (refining_broken, 1, r"result\.npy: not an array file of numpy"),
-    "refine: classes of labels": (refining_labels, 2, r"a label map; say of how many .*--classes"),
+    "refine: classes of labels": (refining_labels, 2, r"a label map; give its number .*--classes"),
     "refine: other classes": (refining("--classes", "3"), 1, r"of 2 classes, but --classes 3"),
     "refine: unsure": (refining("--confidence", "2"), 2, r"--confidence is 2.0; allowed"),
     "refine: unknown settings": (refining("--crf", "x"), 2, r"no CRF settings 'x'"),

@@ -131,14 +131,14 @@ def test_a_pipeline_and_its_stages(runs, data, tmp_path, capsys):
 
 
 def test_a_process_that_dies(runs, data, monkeypatch):
-    def dies(work, items, **_more):
+    def dies(work, items, *, if_died, **_more):
         for item in items:
             yield item, work(item)
             if isinstance(item, int):
-                raise WorkError("a process died")
+                raise WorkError(f"a process died; {if_died}")
 
     monkeypatch.setattr("upscore.workflows.compare.in_processes", dies)
-    with pytest.raises(WorkError, match=r"labelling by first: the process died, .* --tile"):
+    with pytest.raises(WorkError, match=r"process died; labelling by first: try a smaller --tile"):
         verb.compare(words(runs), data=data, options=CPU)
 
 

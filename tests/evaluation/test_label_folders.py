@@ -101,7 +101,7 @@ def test_bad_label_maps_are_failures_and_the_rest_is_scored(data, tmp_path):
     message = str(caught.value)
     assert "5 of 6 images could not be scored" in message
     assert f"no file for photo {names[0]!r}" in message
-    assert "is 4x3, its photo and mask" in message
+    assert "of 4x3 (shape (3, 4)), but its photo is" in message
     assert "holds class 7, but there are 3 classes, 0 to 2" in message
     assert f"{names[3]}.png" in message
     assert f"several files: {tmp_path / 'maps'}" in message
@@ -192,7 +192,7 @@ def test_the_file_of_the_exact_name_comes_first(data, tmp_path):
         (np.full((3, 8, 9), np.nan, np.float32), "holds NaN"),
         (np.zeros((2, 8, 9), np.float32), "probabilities of 2 classes, but there are 3 classes"),
         (np.zeros((5, 8, 9), np.float32), "probabilities of 5 classes, but there are 3 classes"),
-        (np.zeros((8, 9, 3), np.float32), r"classes last; want \(C, H, W\)"),
+        (np.zeros((8, 9, 3), np.float32), r"classes come first, \(C, H, W\)"),
         (np.full((8, 9), -1, np.int64), "holds class -1, but there are 3 classes"),
         (np.full((8, 9), 255, np.uint8), "holds class 255, but there are 3 classes"),
     ],

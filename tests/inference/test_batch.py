@@ -114,8 +114,8 @@ def test_a_long_list_of_failures_is_cut():
     ("error", "message"),
     [
         (RuntimeError("DefaultCPUAllocator: can't allocate memory"), "try a smaller --tile"),
-        (MemoryError(), r"b\.png: the network failed on this file of 30x21 \(MemoryError\); try"),
-        (RuntimeError("odd"), r"\(odd\)$"),
+        (MemoryError(), r"b\.png \(30x21\): MemoryError: MemoryError; try a smaller --tile"),
+        (RuntimeError("odd"), r"b\.png \(30x21\): RuntimeError: odd$"),
     ],
 )
 def test_a_photo_that_the_network_cannot_take(photos, tmp_path, error, message):

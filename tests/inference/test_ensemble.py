@@ -100,7 +100,7 @@ def test_one_member_is_itself(photo):
 
 
 @pytest.mark.parametrize(("combine", "needs"), [("mean", "probabilities"), ("product", "scores")])
-def test_merge_of_what_members_said_is_the_same_and_leaves_it_alone(members, photo, combine, needs):
+def test_merge_of_what_members_give_is_the_same_and_leaves_it_alone(members, photo, combine, needs):
     ensemble = Ensemble(members, combine=combine)
     assert ensemble.needs == needs
     outputs = [getattr(member, needs)(photo) for member in members]
@@ -164,7 +164,7 @@ def test_members_with_other_classes_are_refused_by_name(names, message):
     ("options", "message"),
     [
         ({"combine": "median"}, "combine is 'median'; allowed: mean, weighted, product"),
-        ({"weights": [1, 1, 1]}, "weights are given .* combines by mean; say combine: weighted"),
+        ({"weights": [1, 1, 1]}, "weights are given .* combines by mean; set combine: weighted"),
         ({"combine": "weighted"}, r"3 members has none weights; want one for each"),
         ({"combine": "weighted", "weights": [1, 2]}, "3 members has 2 weights"),
         ({"combine": "weighted", "weights": [1, -1, 1]}, r"are \[1, -1, 1\]; want numbers of 0"),

@@ -88,7 +88,7 @@ def test_a_linked_loop_ends(tree):
         ("videos", r"name its 1 videos, or give a pattern \('.*videos/\*'\)"),
     ],
 )
-def test_nothing_to_label_says_what_was_looked_for(tree, item, message):
+def test_nothing_to_label_names_what_was_looked_for(tree, item, message):
     (tree / "empty").mkdir()
     (tree / "videos").mkdir()
     (tree / "videos" / "a.mov").touch()

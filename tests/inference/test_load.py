@@ -35,7 +35,7 @@ def test_a_run_and_a_model_folder_load_alike(run, model_folder, photo):
     assert np.array_equal(from_run.predict(photo), from_model.predict(photo))
 
 
-def test_options_build_what_they_say(run):
+def test_options_have_their_effect(run):
     plain = load_segmenter(run, tile=0)
     assert isinstance(plain, WholeImage)
     default = load_segmenter(run)

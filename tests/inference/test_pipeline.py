@@ -271,7 +271,7 @@ def test_a_file_builds_what_it_says(tmp_path, photo):
 def test_it_gives_instance_wise_the_trained_size_and_the_given_boxes(tmp_path, photo):
     path = make_pipeline(tmp_path)
     pipeline = load_pipeline(path, stages=["deconvnet"])
-    segmenter = pipeline._stages["deconvnet"].segmenter
+    segmenter = pipeline._stages["deconvnet"]
     assert segmenter.settings.input_size == tuple(SIZE)
     assert segmenter.settings.top == 3
     settings = segmenter.proposals.settings()
@@ -283,7 +283,7 @@ def test_it_gives_instance_wise_the_trained_size_and_the_given_boxes(tmp_path, p
 def test_a_photo_without_any_box(tmp_path):
     flat = np.full((40, 50, 3), 90, dtype=np.uint8)  # no edge, so no box
     pipeline = load_pipeline(make_pipeline(tmp_path))
-    assert len(pipeline._stages["deconvnet"].segmenter.proposals(flat)) == 0
+    assert len(pipeline._stages["deconvnet"].proposals(flat)) == 0
     probabilities = pipeline.probabilities_of(flat)
     np.testing.assert_allclose(probabilities["deconvnet"], 1 / 3, atol=1e-6)
     labels = pipeline.predict_of(flat)
@@ -430,14 +430,14 @@ def spoil(folder, what):
         ("alpha", SettingsError, r"proposals: EdgeBoxes: alpha is 7, want 0\.1"),
     ],
 )  # fmt: skip
-def test_what_does_not_fit_is_told(tmp_path, what, kind, message):
+def test_what_does_not_fit_is_reported(tmp_path, what, kind, message):
     path = spoil(tmp_path, what)
     with pytest.raises(kind, match=message) as told:
         load_pipeline(path)
     assert str(told.value).startswith(f"{path}: stages.")
 
 
-def test_all_that_is_missing_is_told_at_once(tmp_path):
+def test_all_that_is_missing_is_reported_at_once(tmp_path):
     path = make_pipeline(tmp_path, store="none.parquet")
     shutil.rmtree(tmp_path / "runs")
     (tmp_path / "crf.yaml").unlink()

@@ -148,13 +148,13 @@ def circle():
         ({"a,b": circle()}, r"stages\.a,b: a stage is named by letters"),
     ],
 )  # fmt: skip
-def test_what_is_wrong_is_told(tmp_path, changes, message):
+def test_what_is_wrong_is_reported(tmp_path, changes, message):
     with pytest.raises(SettingsError, match=message) as told:
         read(tmp_path, **changes)
     assert all(line.startswith(f"{tmp_path / 'p.yaml'}: ") for line in str(told.value).splitlines())
 
 
-def test_every_problem_is_told(tmp_path):
+def test_every_problem_is_reported(tmp_path):
     with pytest.raises(SettingsError) as told:
         read(tmp_path, answer="a", fcn={"refine": {"of": "b"}}, both={"refine": {"of": "c"}})
     assert [f"no stage {name!r}" in str(told.value) for name in "abc"] == [True] * 3

@@ -9,7 +9,7 @@ from upscore.cli.segmenter_options import SegmenterOptions
 from upscore.errors import NotFoundError, SettingsError, WorkError
 
 
-def test_labels_a_folder_and_says_where(model_folder, tmp_path, capsys):
+def test_labels_a_folder_and_prints_where(model_folder, tmp_path, capsys):
     save_photo(tmp_path / "photos/a.png", random_photo(40, 50))
     save_photo(tmp_path / "photos/b.png", random_photo(300, 140))
     options = {"out": tmp_path / "out", "save": "labels, overlay,probabilities"}

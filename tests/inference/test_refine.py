@@ -137,7 +137,7 @@ def test_a_photo_too_large_for_the_crf_is_blended(by_color):
     assert seam.max() < 1.5 * np.abs(np.diff(want, axis=2)).max()
 
 
-def test_wrong_settings_are_told_before_the_model_is_read(tmp_path):
+def test_wrong_settings_are_reported_before_the_model_is_read(tmp_path):
     with pytest.raises(SettingsError, match="no CRF settings 'deconvnt'; did you mean"):
         load_segmenter(tmp_path / "no run", crf="deconvnt")
     with pytest.raises(NotFoundError, match=r"none\.yaml: no such file of CRF settings"):

@@ -31,7 +31,7 @@ from upscore.errors import (
     UpscoreError,
     WorkError,
 )
-from upscore.inference import refine_files as room
+from upscore.inference import refine_files as refine_module
 from upscore.inference.foreign_predictions import read_prediction
 from upscore.inference.photo_index import PhotoIndex
 from upscore.inference.refine_files import refine_files
@@ -179,10 +179,10 @@ def test_how_many_processes_of_how_many_threads(
         found.append((processes, task_work.threads))
         yield from ((item, task_work(item)) for item in items)
 
-    monkeypatch.setattr(room, "map_items", noted)
-    monkeypatch.setattr(room, "num_cores", lambda: cores)
+    monkeypatch.setattr(refine_module, "map_items", noted)
+    monkeypatch.setattr(refine_module, "num_cores", lambda: cores)
     monkeypatch.setattr(parallel_map, "num_cores", lambda: cores)
-    monkeypatch.setattr(room.Refinement, "file", lambda *_: None)
+    monkeypatch.setattr(refine_module.Refinement, "__call__", lambda *_: None)
     for number in range(num):
         save_photo(tmp_path / f"photos/{number}.png", random_photo(1, 1))
         np.save(tmp_path / f"photos/{number}.npy", np.ones((1, 1, 1)))
@@ -212,7 +212,7 @@ def test_labels_in_an_npy(work):
     np.save(work / "a.npy", late_edge(20, 30).argmax(axis=0))
     assert refine(work, [work / "a.npy"], num_classes=2).images == 1
     assert np.array_equal(labels_of(work / "out/labels/a.png"), truth(work / "photos/a.png"))
-    assert "say of how many classes with --classes" in failure_alone(work, [work / "a.npy"])
+    assert "give its number of classes, as in --classes" in failure_alone(work, [work / "a.npy"])
 
 
 def test_a_16_bit_label_map(work):
@@ -355,7 +355,7 @@ def test_label_maps_that_are_none(work):
     assert "want probabilities (npz, npy) or a label map" in failure_alone(work, [work / "a.jpg"])
 
 
-def test_other_numbers_of_classes_than_told(work):
+def test_other_numbers_of_classes_than_given(work):
     told = failure_alone(work, [work / "probabilities/a.npz"], num_classes=21)
     assert "probabilities of 2 classes, but --classes 21" in told
 
@@ -381,14 +381,14 @@ def test_a_photo_that_cannot_be_read(work):
 
 
 def test_too_little_memory_for_one(work, monkeypatch):
-    whole = room.Refinement.file
+    whole = refine_module.Refinement.__call__
 
-    def fragile(self, job, photo):
-        if job.name == "b":
+    def fragile(self, task):
+        if task[0].name == "b":
             raise MemoryError
-        whole(self, job, photo)
+        whole(self, task)
 
-    monkeypatch.setattr(room.Refinement, "file", fragile)
+    monkeypatch.setattr(refine_module.Refinement, "__call__", fragile)
     summary = refine(work)
     assert summary.images == 2
     assert "b.npz: not enough memory to refine it; try --workers 1" in failure(summary)
@@ -407,7 +407,7 @@ def test_too_little_memory_for_one(work, monkeypatch):
         ({"images": "file"}, DataError, "file: is a file; name the folder of the photos"),
         ({"images": "empty"}, NotFoundError, "empty: no photo in this folder"),
         ({"images": "unlike"}, SettingsError, r"a\.npz: no photo 'a' in .*unlike, nor 'a' below"),
-        ({"inputs": "labels"}, SettingsError, r"labels/a\.png: a label map; say of how many"),
+        ({"inputs": "labels"}, SettingsError, r"labels/a\.png: a label map; give its number"),
         ({"confidence": 1.0}, SettingsError, "--confidence is 1.0; allowed: over 0 and below 1"),
         ({"num_classes": 0}, SettingsError, "--classes is 0"),
         ({"workers": 0}, SettingsError, "workers is 0; allowed: 1 or more"),
@@ -427,7 +427,7 @@ def test_wrong_use(work, options, error, message):
     assert not (work / "out").exists()
 
 
-def test_confidence_and_classes_of_label_maps_are_told_at_once(work):
+def test_confidence_and_classes_of_label_maps_are_reported_at_once(work):
     with pytest.raises(SettingsError, match=r"confidence is 0\.3; want more than 0\.5"):
         refine(work, "labels", num_classes=2, confidence=0.3)
     with pytest.raises(SettingsError, match="num_classes is 1; want 2 or more"):
@@ -512,14 +512,14 @@ def test_errors_survive_the_way_between_processes():
 
 
 def test_ctrl_c_in_this_process(work, monkeypatch):
-    whole = room.Refinement.file
+    whole = refine_module.Refinement.__call__
 
-    def interrupted(self, job, photo):
-        if job.name == "b":
+    def interrupted(self, task):
+        if task[0].name == "b":
             raise KeyboardInterrupt
-        whole(self, job, photo)
+        whole(self, task)
 
-    monkeypatch.setattr(room.Refinement, "file", interrupted)
+    monkeypatch.setattr(refine_module.Refinement, "__call__", interrupted)
     with pytest.raises(KeyboardInterrupt):
         refine(work)
     assert files(work / "out/labels") == ["a.png"]
@@ -585,7 +585,7 @@ def test_ctrl_c_with_several_processes(tmp_path):
 # -- the verb --------------------------------------------------------------------------------------
 
 
-def test_the_verb_says_what_it_did(work, capsys):
+def test_the_verb_prints_what_it_did(work, capsys):
     main(
         ["refine", str(work / "probabilities"), "--images", str(work / "photos"), "--out",
          str(work / "out"), "--save", "labels, probabilities", "--crf", "deeplab", "--workers", "1"]

@@ -45,7 +45,7 @@ def recipe(run: Path, **content: object) -> None:
     (run / "recipe.yaml").write_text(yaml.safe_dump(content))
 
 
-def test_the_model_alone_tells_its_window(run: Path, tmp_path: Path) -> None:
+def test_the_model_alone_gives_its_crop_geometry(run: Path, tmp_path: Path) -> None:
     say(run, SQUARES)
     assert load_model(run / "model").crops == CropGeometry(**SQUARES, size=(40, 48))
     alone = tmp_path / "alone"
@@ -87,12 +87,12 @@ def test_the_model_alone_tells_its_window(run: Path, tmp_path: Path) -> None:
         ({"crops": 3, "stages": [{"set": {"crops.kind": "objects"}}]}, {}),
     ],
 )
-def test_an_older_run_tells_it_by_its_recipe(run: Path, content: dict, want: dict) -> None:
+def test_an_older_run_gives_it_in_its_recipe(run: Path, content: dict, want: dict) -> None:
     recipe(run, **content)
     assert trained_settings(run) == want
 
 
-def test_a_run_that_tells_nothing_has_the_presets(run: Path) -> None:
+def test_a_run_without_crops_has_the_presets(run: Path) -> None:
     assert trained_settings(run) == {}
     assert instance_settings(run, {}) == PAPER
     assert instance_settings(run, {}, preset="released") == RELEASED
@@ -151,7 +151,7 @@ def pipeline_of(path: Path, **settings: object) -> Path:
     return write(path, content)
 
 
-def test_a_pipeline_that_disagrees_with_the_training_is_used_and_says_so(
+def test_a_pipeline_that_disagrees_with_the_training_is_used_with_a_warning(
     run: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     say(run, SQUARES)

@@ -82,9 +82,9 @@ def test_any_number_of_threads_gives_the_same_bits(monkeypatch, threads):
         paste_crops(scores, WINDOWS, canvas, add=True, antialias=True)
         return extract_crops(photo, WINDOWS, (16, 16), antialias=True), canvas
 
-    monkeypatch.setattr(windows, "_threads", lambda: 1)
+    monkeypatch.setattr(windows, "num_threads", lambda _: 1)
     seen, canvas = both()
-    monkeypatch.setattr(windows, "_threads", lambda: threads)
+    monkeypatch.setattr(windows, "num_threads", lambda _: threads)
     seen_again, canvas_again = both()
     assert np.array_equal(seen, seen_again)
     assert np.array_equal(canvas, canvas_again)

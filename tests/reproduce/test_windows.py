@@ -103,7 +103,7 @@ def seen_in_training(recipe: Recipe, dataset: DataSet, store: Path) -> RGBImage:
 def seen_in_inference(pipeline: Path, image: RGBImage, monkeypatch: Any) -> RGBImage:
     """What the network of the stage ``deconvnet`` is given for the first box."""
     segmenter = load_pipeline(pipeline, device="cpu", precision="fp32", stages=["deconvnet"])
-    network = segmenter._stages["deconvnet"].segmenter.network
+    network = segmenter._stages["deconvnet"].network
     seen: list[np.ndarray] = []
 
     def look(self: Any, pixels: torch.Tensor) -> torch.Tensor:

@@ -163,7 +163,7 @@ def test_a_full_disk_is_reported(split, tmp_path, monkeypatch):
     def full(*_args, **_more):
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr(np, "save", full)
+    monkeypatch.setattr(np, "savez", full)
     stored = StoredPredictions(tmp_path, IDENTITY)
     sample = split.read(0)
     with pytest.raises(OutputError, match="disk is full"):
@@ -264,7 +264,7 @@ def test_verdicts():
     assert "does not help" in verdict(0.45, (-0.06, -0.02))
 
 
-def test_a_table_of_another_size_is_refused_before_the_network_works(split, out):
+def test_a_table_of_another_size_is_reported_before_the_network_works(split, out):
     base = BASE.model_copy(update={"compatibility": ((0.0, 1.0), (1.0, 0.0))})
     network = pytest.fail
     with pytest.raises(SettingsError, match=r"mine\.yaml: .*2 classes"):

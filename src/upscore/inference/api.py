@@ -71,11 +71,7 @@ class Predictor:
 
     def __init__(self, segmenter: Segmenter) -> None:
         self.segmenter = segmenter
-
-    @property
-    def labels(self) -> Labels:
-        """Names and colours of the classes."""
-        return self.segmenter.labels
+        self.labels = segmenter.labels
 
     def segment(
         self, image: str | Path | Image.Image | RGBImage, *, max_pixels: int = MAX_PIXELS

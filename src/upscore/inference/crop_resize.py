@@ -46,7 +46,7 @@ def extract_crops(
     crops = np.empty((len(windows), *size, 3), np.uint8)
     corners = np.array(windows, np.int64).reshape(-1, 4)
     with log_compilation("windows of a photo"):
-        run_parallel(_extract, _threads(), image, corners, antialias, crops)
+        run_parallel(_extract, num_threads(None), image, corners, antialias, crops)
     return crops
 
 
@@ -63,26 +63,19 @@ def paste_crops(
     """
     corners = np.array(windows, np.int64).reshape(-1, 4)
     with log_compilation("windows of a photo"):
-        run_parallel(_paste, _threads(), scores, corners, canvas, add, antialias)
-
-
-def _threads() -> int:
-    return num_threads(None)
+        run_parallel(_paste, num_threads(None), scores, corners, canvas, add, antialias)
 
 
 @jit_inline
-def _reach(source: int, target: int, antialias: bool) -> float:
-    """Half the width of the triangle, in pixels of the source."""
-    return max(source / target, 1.0) if antialias else 1.0
-
-
-@jit_inline
-def _find_taps(
-    source: int, target: int, reach: float, first: int, starts: Ints, counts: Ints, weights: Floats
-) -> None:
-    """Source pixels, with weights, of the pixels ``first``, ``first + 1``, ... of ``target``."""
+def _taps(
+    source: int, target: int, first: int, num: int, antialias: bool
+) -> tuple[Ints, Ints, Floats]:
+    """First source pixels, their numbers and weights of ``num`` pixels of ``target``."""
     scale = source / target
-    for k in range(len(starts)):
+    reach = max(scale, 1.0) if antialias else 1.0  # half the width of the triangle
+    starts, counts = np.empty(num, np.int64), np.empty(num, np.int64)
+    weights = np.empty((num, math.floor(2 * reach) + 2), np.float32)
+    for k in range(num):
         centre = (first + k + 0.5) * scale
         low = max(0, math.floor(centre - reach + 0.5))
         high = min(source, math.floor(centre + reach + 0.5))
@@ -94,11 +87,7 @@ def _find_taps(
             weights[k, j - low] = max(0.0, 1 - abs(j + 0.5 - centre) / reach) / total
         starts[k] = low
         counts[k] = high - low
-
-
-@jit_inline
-def _most_taps(reach: float) -> int:
-    return math.floor(2 * reach) + 2
+    return starts, counts, weights
 
 
 @jit
@@ -116,16 +105,10 @@ def _extract(
     rows, columns = crops.shape[1:3]
     pixels = image.reshape(height, width * 3)
     line = np.empty(width * 3, np.float32)
-    tops, heights = np.empty(rows, np.int64), np.empty(rows, np.int64)
-    lefts, widths = np.empty(columns, np.int64), np.empty(columns, np.int64)
     for n in range(part, len(windows), parts):
         x1, y1, x2, y2 = windows[n, 0], windows[n, 1], windows[n, 2], windows[n, 3]
-        reach = _reach(y2 - y1, rows, antialias)
-        down = np.empty((rows, _most_taps(reach)), np.float32)
-        _find_taps(y2 - y1, rows, reach, 0, tops, heights, down)
-        reach = _reach(x2 - x1, columns, antialias)
-        across = np.empty((columns, _most_taps(reach)), np.float32)
-        _find_taps(x2 - x1, columns, reach, 0, lefts, widths, across)
+        tops, heights, down = _taps(y2 - y1, rows, 0, rows, antialias)
+        lefts, widths, across = _taps(x2 - x1, columns, 0, columns, antialias)
         left, right = max(x1, 0) * 3, min(x2, width) * 3
         for y in range(rows):
             line[left:right] = 0
@@ -171,14 +154,8 @@ def _paste(
         top, bottom = max(y1, band_top), min(y2, band_bottom)
         if left >= right or top >= bottom:
             continue
-        reach = _reach(rows, y2 - y1, antialias)
-        tops, heights = np.empty(bottom - top, np.int64), np.empty(bottom - top, np.int64)
-        down = np.empty((bottom - top, _most_taps(reach)), np.float32)
-        _find_taps(rows, y2 - y1, reach, top - y1, tops, heights, down)
-        reach = _reach(columns, x2 - x1, antialias)
-        lefts, widths = np.empty(right - left, np.int64), np.empty(right - left, np.int64)
-        across = np.empty((right - left, _most_taps(reach)), np.float32)
-        _find_taps(columns, x2 - x1, reach, left - x1, lefts, widths, across)
+        tops, heights, down = _taps(rows, y2 - y1, top - y1, bottom - top, antialias)
+        lefts, widths, across = _taps(columns, x2 - x1, left - x1, right - left, antialias)
         begin = lefts[0] * classes
         end = (lefts[right - left - 1] + widths[right - left - 1]) * classes
         for y in range(top, bottom):

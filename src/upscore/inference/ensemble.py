@@ -53,16 +53,13 @@ class Ensemble(Segmenter):
         if combine not in get_args(Combine):
             raise SettingsError(f"combine is {combine!r}; allowed: {', '.join(get_args(Combine))}")
         self.members = tuple(members)
+        self.labels = self.members[0].labels
         self.combine = combine
         self.weights = _shares(weights, len(self.members), combine)
         self._orders = [_order(self.labels, member, n) for n, member in enumerate(members, start=1)]
         if combine == "product":
             for number, member in enumerate(members, start=1):
                 _require_raw_scores(member, number)
-
-    @property
-    def labels(self) -> Labels:
-        return self.members[0].labels
 
     @property
     def needs(self) -> Literal["probabilities", "scores"]:
@@ -86,23 +83,14 @@ class Ensemble(Segmenter):
         return softmax(combined) if self.combine == "product" else combined
 
     def probabilities(self, image: RGBImage) -> ScoreMap:
-        """(H, W, 3) uint8 -> probabilities (C, H, W) float32 in [0, 1].
-
-        Raises:
-            DataError: not such an image. Members may raise errors of their own.
-        """
         return self.merge(self._outputs(image))
 
     def scores(self, image: RGBImage) -> ScoreMap:
-        """The product of scores, or the logarithm of the mean: (C, H, W) float32.
-
-        Raises as ``probabilities``.
-        """
+        """The product of scores, or the logarithm of the mean: (C, H, W) float32."""
         combined = self._combine(self._outputs(image))
         return combined if self.combine == "product" else log_scores(combined)
 
     def predict(self, image: RGBImage) -> LabelMap:
-        """(H, W) uint8, the first class of the highest score. Raises as ``probabilities``."""
         # without a softmax, after which close scores may be equal
         labels: LabelMap = self._combine(self._outputs(image)).argmax(axis=0).astype(np.uint8)
         return labels
@@ -149,7 +137,7 @@ def _shares(weights: Sequence[float] | None, count: int, combine: str) -> tuple[
     if combine != "weighted":
         if weights is not None:
             raise SettingsError(
-                f"weights are given for an ensemble that combines by {combine}; say "
+                f"weights are given for an ensemble that combines by {combine}; set "
                 "combine: weighted, or leave the weights out"
             )
         return (1 / count,) * count

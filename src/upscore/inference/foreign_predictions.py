@@ -51,6 +51,26 @@ class StoredPrediction:
         height, width = self.array.shape[-2:]
         return height, width
 
+    def require_size(self, path: Path, size: tuple[int, ...], photo: str = "its photo") -> None:
+        """Refuse an array (of the file ``path``) of another size than ``photo``'s (H, W).
+
+        Raises:
+            DataError: another size.
+        """
+        if self.size == size:
+            return
+        (rows, columns), (height, width) = self.size, size
+        shape = self.array.shape
+        fix = "resize it to the photo first (labels by nearest neighbour)"
+        if shape[:2] == size:
+            fix = (
+                "classes come first, (C, H, W): numpy.moveaxis(probabilities, -1, 0) turns "
+                "(H, W, C) into that"
+            )
+        raise DataError(
+            f"{path}: of {columns}x{rows} (shape {shape}), but {photo} is {width}x{height}; {fix}"
+        )
+
     def label_set(self, num_classes: int) -> Labels:
         """Names and colours of the classes; ``class_3`` and VOC's palette if the file has none.
 

@@ -73,20 +73,10 @@ class InstanceSettings(Settings):
         )
 
 
-def _with_boxes_of(rule: BoxRule) -> InstanceSettings:
-    return InstanceSettings(
-        top=rule.top,
-        growth=rule.growth,
-        square=rule.square,
-        leave_image=rule.leave_image,
-        min_side=rule.min_side,
-    )
-
-
-PAPER = _with_boxes_of(deconvnet_boxes.PAPER)
+PAPER = InstanceSettings(**vars(deconvnet_boxes.PAPER))
 """The paper: the best 50 proposals, grown by 1.2; the maximum of the scores; then softmax."""
 
-RELEASED = _with_boxes_of(deconvnet_boxes.RELEASED)
+RELEASED = InstanceSettings(**vars(deconvnet_boxes.RELEASED))
 """The released code: squares, and none below 112 pixels. Its maximum starts at zero too; its
 softmax comes after the product with FCN's scores (``Ensemble(combine="product")``)."""
 
@@ -123,13 +113,10 @@ class InstanceWise(Segmenter):
         *,
         settings: InstanceSettings = PAPER,
     ) -> None:
+        self.labels = labels
         self.network = InferenceModel(model, labels, input_spec, runtime)
         self.proposals = proposals
         self.settings = settings
-
-    @property
-    def labels(self) -> Labels:
-        return self.network.labels
 
     def boxes(self, image: RGBImage, *, top: int | None = None) -> Proposals:
         """The boxes that are used, best first, grown; at most ``top``, or the settings' own.
@@ -154,11 +141,9 @@ class InstanceWise(Segmenter):
         return _classes_first(torch.from_numpy(self._all(image)))
 
     def probabilities(self, image: RGBImage) -> ScoreMap:
-        """Class probabilities (C, H, W) float32 in [0, 1]. Raises as ``scores``."""
         return self._probabilities(self._all(image))
 
     def predict(self, image: RGBImage) -> LabelMap:
-        """(H, W) uint8, the first class of the highest score. Raises as ``scores``."""
         # of equal values torch's max gives the first; dividing by sums would change nothing
         _, winners = torch.from_numpy(self._all(image)).max(dim=2)
         labels: LabelMap = winners.byte().numpy()
@@ -171,9 +156,9 @@ class InstanceWise(Segmenter):
 
         Args:
             counts: numbers of boxes, 1 or more each.
-            order: ``score``: the best first. Counts may be above ``settings.top``, which does not
-                matter here: the result after k boxes is that of ``top=k``. ``size``: the best
-                ``settings.top`` boxes, the largest first by their area after growing.
+            order: ``score``: the best first; the result after k boxes is that of ``top=k``,
+                whatever ``settings.top``. ``size``: the best ``settings.top`` boxes, the largest
+                first by their area after growing.
 
         Yields:
             Each count once, in rising order, with probabilities (C, H, W). For a photo with fewer

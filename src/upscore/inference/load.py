@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from upscore.core.limits import DEFAULT_TILE
 from upscore.core.runtime import DeviceName, Precision, select_runtime
@@ -15,6 +16,14 @@ from upscore.inference.refine import CRF_TILE, Refine, crf_device
 from upscore.inference.run_model import load_network
 from upscore.inference.segmenter import Segmenter
 from upscore.inference.tiles import Tiled, require_tile
+
+NETWORK_OPTIONS: dict[str, tuple[Any, str]] = {
+    "tile": (DEFAULT_TILE, "in the whole_image stages"),
+    "flip": (False, "in the whole_image stages"),
+    "scales": ((1.0,), "in the whole_image stages"),
+    "crf": (None, "as a stage: NAME: {refine: {of: STAGE, crf: deconvnet}}"),
+}
+"""Options of run folders: their defaults, and where a pipeline file has them."""
 
 
 def load_segmenter(
@@ -46,7 +55,7 @@ def load_segmenter(
             pipeline file, or one of the last four arguments for a pipeline.
     """
     if is_pipeline(path):
-        refuse_network_options(path, tile=tile, flip=flip, scales=scales, crf=crf)
+        refuse_network_options(path, tile=tile, flip=flip, scales=tuple(scales), crf=crf)
         return load_pipeline(path, device=device, precision=precision, stages=())
     require_tile(tile)
     refinement = None if crf is None else load_crf(crf).build(device=crf_device(device))
@@ -60,25 +69,12 @@ def load_segmenter(
     return Tiled(segmenter, tile=max(tile, CRF_TILE)) if tile else segmenter
 
 
-def refuse_network_options(
-    path: Path,
-    *,
-    tile: int = DEFAULT_TILE,
-    flip: bool = False,
-    scales: Sequence[float] = (1.0,),
-    crf: str | Path | None = None,
-) -> None:
+def refuse_network_options(path: Path, **options: Any) -> None:
     """Refuse options that belong into a pipeline file, with SettingsError that names the place."""
-    given = {
-        "tile": (tile != DEFAULT_TILE, "in the whole_image stages"),
-        "flip": (flip, "in the whole_image stages"),
-        "scales": (tuple(scales) != (1.0,), "in the whole_image stages"),
-        "crf": (crf is not None, "as a stage: NAME: {refine: {of: STAGE, crf: deconvnet}}"),
-    }
     lines = [
-        f"--{name} is for a run folder, but {path} is a pipeline; say it there, {where}"
-        for name, (is_given, where) in given.items()
-        if is_given
+        f"--{name} is for a run folder, but {path} is a pipeline; set it there, {where}"
+        for name, (default, where) in NETWORK_OPTIONS.items()
+        if options.get(name, default) != default
     ]
     if lines:
         raise SettingsError("\n".join(lines))

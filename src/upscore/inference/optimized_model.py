@@ -17,13 +17,7 @@ class InferenceModel:
     """A copy of a model in evaluation mode, with folded batch norms, in channels-last format.
 
     It is moved to the device and, for half precision, converted once. Weights that need no change
-    stay shared, so a model whose training goes on needs a new copy each time.
-
-    Args:
-        model: (N, 3, H, W) float -> (N, C, H, W) scores.
-        labels: names and colours of its C classes.
-        input_spec: the preparation of its input.
-        runtime: device and precision with ``auto`` resolved.
+    stay shared. Arguments are those of :class:`~upscore.inference.whole_image.WholeImage`.
     """
 
     def __init__(

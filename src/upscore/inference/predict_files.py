@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from upscore.core.failures import first_line
+from upscore.core.failures import ITEM_ERRORS, failure_message, first_line
 from upscore.core.files import make_folder
 from upscore.core.images import read_image
 from upscore.core.labels import LabelMap, RGBImage
@@ -28,9 +28,8 @@ from upscore.inference.outputs import (
     require_formats,
     write_outputs,
 )
-from upscore.inference.pipeline.run import OnStep
 from upscore.inference.proposal_steps import ProposalSteps
-from upscore.inference.segmenter import ScoreMap, Segmenter
+from upscore.inference.segmenter import Segmenter
 from upscore.inference.video import label_video, require_video, video_path
 
 DEPTH = 4
@@ -84,12 +83,16 @@ def predict_files(
     stepwise = ProposalSteps.of(segmenter, steps) if steps else None
     files = find_inputs(inputs, out)
     _check_videos([file for file in files if file.is_video], stepwise)
-    targets = {file: _targets(file, out, formats, stepwise) for file in files}
+    targets: dict[InputFile, list[Path]] = {}
+    for file in files:
+        path = video_path if file.is_video else output_path
+        targets[file] = [path(out, name, file.name) for name in formats]
+        if stepwise:
+            targets[file] += stepwise.paths(out, file.name, formats)
     refuse_overwriting({file.source: paths for file, paths in targets.items()})
     make_folder(out)
     todo = [file for file in files if not (resume and all(map(Path.exists, targets[file])))]
     summary = Summary(skipped=len(files) - len(todo))
-    timed = TimedSegmenter(segmenter, stepwise, with_probabilities=need_probabilities(formats))
     if progress:
         progress(summary.skipped, len(files))
     with (
@@ -98,18 +101,24 @@ def predict_files(
             prefetch(lambda file: _decode(file, max_pixels), todo, workers=workers, depth=DEPTH)
         ) as decoded,
     ):
-        label = _FileLabeller(timed, out, formats, stepwise, max_pixels, writer)
+        label = _FileLabeller(segmenter, out, formats, stepwise, max_pixels, writer)
         for number, (file, photo) in enumerate(zip(todo, decoded, strict=True), start=1):
             try:
                 summary.images += label(file, photo)
             except OutputError:  # the next file could not be written either
                 raise
-            except (UpscoreError, RuntimeError, MemoryError) as error:
-                summary.failures.append((file.source, _failure_message(file, photo, error)))
+            except ITEM_ERRORS as error:
+                size = (
+                    f" ({photo.shape[1]}x{photo.shape[0]})" if isinstance(photo, np.ndarray) else ""
+                )
+                message = failure_message(f"{file.source}{size}", error)
+                if not message.startswith(str(file.source)):
+                    message = f"{file.source}: {message}"
+                summary.failures.append((file.source, message))
             if progress:
                 progress(summary.skipped + number, len(files))
     summary.seconds = time.perf_counter() - begin
-    summary.network_seconds = timed.seconds
+    summary.network_seconds = label.network_seconds
     return summary
 
 
@@ -117,16 +126,17 @@ Decoded = RGBImage | UpscoreError | None
 """A photo, the reason why it cannot be read, or None for a video, which is decoded in its turn."""
 
 
-@dataclass(frozen=True)
+@dataclass
 class _FileLabeller:
     """Labels one file after another; a writer writes the results in its threads."""
 
-    network: TimedSegmenter
+    segmenter: Segmenter
     out: Path
     formats: tuple[str, ...]
     stepwise: ProposalSteps | None
     max_pixels: int
     writer: Writer
+    network_seconds: float = 0.0
 
     def __call__(self, file: InputFile, photo: Decoded) -> int:
         """Label a photo or all frames of a video.
@@ -141,62 +151,39 @@ class _FileLabeller:
         if isinstance(photo, UpscoreError):
             raise photo
         if photo is None:
-            return self._video(file)
-        self._photo(file, photo)
+            return label_video(
+                file,
+                lambda frame: self._label(frame, file.name),
+                self.segmenter.labels,
+                self.out,
+                self.formats,
+                max_pixels=self.max_pixels,
+                writer=self.writer,
+            )
+        item = self._label(photo, file.name)
+        self.writer.put(write_outputs, self.out, file.name, self.formats, item)
         return 1
 
-    def _photo(self, file: InputFile, photo: RGBImage) -> None:
-        on_step = None
-        if self.stepwise:
-            on_step = self.stepwise.saver(self.out, file.name, self.formats, photo, self.writer)
-        item = self.network(photo, on_step)
-        self.writer.put(write_outputs, self.out, file.name, self.formats, item)
-
-    def _video(self, file: InputFile) -> int:
-        return label_video(
-            file,
-            self.network,
-            self.network.segmenter.labels,
-            self.out,
-            self.formats,
-            max_pixels=self.max_pixels,
-            writer=self.writer,
-        )
-
-
-class TimedSegmenter:
-    """A segmenter that adds up its seconds and computes probabilities only if they are needed."""
-
-    def __init__(
-        self,
-        segmenter: Segmenter,
-        stepwise: ProposalSteps | None = None,
-        *,
-        with_probabilities: bool,
-    ) -> None:
-        self.segmenter = segmenter
-        self.stepwise = stepwise
-        self.with_probabilities = with_probabilities
-        self.seconds = 0.0
-
-    def __call__(self, image: RGBImage, on_step: OnStep | None = None) -> LabelledImage:
-        """Label an (H, W, 3) uint8 image."""
+    def _label(self, image: RGBImage, name: str) -> LabelledImage:
+        """Label an image; its probabilities are computed only if they are needed."""
         begin = time.perf_counter()
+        probabilities = None
         try:
-            labels, probabilities = self._label(image, on_step)
+            if self.stepwise:
+                probabilities = self.stepwise.probabilities(
+                    image, name, self.out, self.formats, self.writer
+                )
+            elif need_probabilities(self.formats):
+                probabilities = self.segmenter.probabilities(image)
+            labels: LabelMap = (
+                self.segmenter.predict(image)
+                if probabilities is None
+                else probabilities.argmax(axis=0).astype(np.uint8)
+            )
         finally:
-            self.seconds += time.perf_counter() - begin
-        return LabelledImage(image, labels, self.segmenter.labels, probabilities)
-
-    def _label(self, image: RGBImage, on_step: OnStep | None) -> tuple[LabelMap, ScoreMap | None]:
-        if self.stepwise and on_step:
-            probabilities = self.stepwise(image, on_step)
-        elif self.with_probabilities:
-            probabilities = self.segmenter.probabilities(image)
-        else:
-            return self.segmenter.predict(image), None
-        labels: LabelMap = probabilities.argmax(axis=0).astype(np.uint8)
-        return labels, probabilities if self.with_probabilities else None
+            self.network_seconds += time.perf_counter() - begin
+        kept = probabilities if need_probabilities(self.formats) else None
+        return LabelledImage(image, labels, self.segmenter.labels, kept)
 
 
 def _decode(file: InputFile, max_pixels: int) -> Decoded:
@@ -219,22 +206,3 @@ def _check_videos(videos: Sequence[InputFile], stepwise: ProposalSteps | None) -
             f"{videos[0].source}: results after some boxes are saved of photos, not of videos; "
             "leave out the videos or --save-proposal-steps"
         )
-
-
-def _targets(
-    file: InputFile, out: Path, formats: Sequence[str], stepwise: ProposalSteps | None
-) -> list[Path]:
-    """Paths of all results of a file."""
-    path = video_path if file.is_video else output_path
-    steps = stepwise.paths(out, file.name, formats) if stepwise else []
-    return [path(out, name, file.name) for name in formats] + steps
-
-
-def _failure_message(file: InputFile, photo: Decoded, error: Exception) -> str:
-    if isinstance(error, UpscoreError) and str(error).startswith(str(file.source)):
-        return str(error)
-    text = first_line(error)
-    of = f" of {photo.shape[1]}x{photo.shape[0]}" if isinstance(photo, np.ndarray) else ""
-    low = isinstance(error, MemoryError) or "memory" in text.lower()
-    hint = "; try a smaller --tile" if low else ""
-    return f"{file.source}: the network failed on this file{of} ({text}){hint}"

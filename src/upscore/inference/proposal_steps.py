@@ -12,7 +12,7 @@ from upscore.core.labels import LabelMap, RGBImage
 from upscore.core.parallel.writer import Writer
 from upscore.errors import SettingsError
 from upscore.inference.outputs import LabelledImage, need_probabilities, output_path, write_outputs
-from upscore.inference.pipeline.run import OnStep, Pipeline
+from upscore.inference.pipeline.run import Pipeline
 from upscore.inference.segmenter import ScoreMap, Segmenter
 
 FOLDER = "steps"
@@ -21,12 +21,7 @@ FOLDER = "steps"
 
 @dataclass(frozen=True)
 class ProposalSteps:
-    """Labels photos with a pipeline and saves intermediate results of its ``InstanceWise`` stages.
-
-    Attributes:
-        pipeline: one with such stages, as :meth:`of` checks.
-        counts: numbers of boxes, in rising order.
-    """
+    """Saves results of a pipeline's ``InstanceWise`` stages after ``counts`` boxes."""
 
     pipeline: Pipeline
     counts: tuple[int, ...]
@@ -55,10 +50,6 @@ class ProposalSteps:
             raise SettingsError(f"results after {wrong[0]} boxes; allowed: 1 or more")
         return cls(segmenter, tuple(sorted(set(counts))))
 
-    def __call__(self, image: RGBImage, on_step: OnStep) -> ScoreMap:
-        """The pipeline's probabilities (C, H, W); ``on_step`` gets the intermediate results."""
-        return self.pipeline.probabilities_in_steps(image, self.counts, on_step)
-
     def paths(self, out: Path, name: str, formats: Sequence[str]) -> list[Path]:
         """All files of a photo's steps."""
         return [
@@ -68,23 +59,18 @@ class ProposalSteps:
             for output_format in formats
         ]
 
-    def saver(
-        self,
-        out: Path,
-        name: str,
-        formats: Sequence[str],
-        image: RGBImage,
-        writer: Writer,
-    ) -> OnStep:
-        """A callback that saves each step of a photo, in the threads of ``writer``."""
+    def probabilities(
+        self, image: RGBImage, name: str, out: Path, formats: Sequence[str], writer: Writer
+    ) -> ScoreMap:
+        """The pipeline's probabilities (C, H, W) of a photo; ``writer`` saves each step."""
 
-        def save(stage: str, count: int, probabilities: ScoreMap) -> None:
-            labels: LabelMap = probabilities.argmax(axis=0).astype(np.uint8)
-            kept = probabilities if need_probabilities(formats) else None
+        def save(stage: str, count: int, after: ScoreMap) -> None:
+            labels: LabelMap = after.argmax(axis=0).astype(np.uint8)
+            kept = after if need_probabilities(formats) else None
             item = LabelledImage(image, labels, self.pipeline.labels_of(stage), kept)
             writer.put(write_outputs, out / FOLDER / stage, _name(name, count), formats, item)
 
-        return save
+        return self.pipeline.probabilities_in_steps(image, self.counts, save)
 
 
 def _name(name: str, count: int) -> str:

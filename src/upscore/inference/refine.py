@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from upscore.core.images import require_rgb
-from upscore.core.labels import Labels, RGBImage
+from upscore.core.labels import RGBImage
 from upscore.core.runtime import DeviceName
 from upscore.crf.mean_field import DenseCRF
 from upscore.inference.segmenter import ScoreMap, Segmenter, log_scores, softmax
@@ -33,19 +33,11 @@ class Refine(Segmenter):
     """
 
     def __init__(self, segmenter: Segmenter, crf: DenseCRF) -> None:
+        self.labels = segmenter.labels
         self.segmenter = segmenter
         self.crf = crf
 
-    @property
-    def labels(self) -> Labels:
-        return self.segmenter.labels
-
     def probabilities(self, image: RGBImage) -> ScoreMap:
-        """(H, W, 3) uint8 -> marginals (C, H, W) float32 in [0, 1].
-
-        Raises:
-            DataError: not such an image.
-        """
         require_rgb(image)
         return self.crf(image, probabilities=self.segmenter.probabilities(image))
 

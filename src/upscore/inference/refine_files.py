@@ -43,19 +43,17 @@ PREDICTIONS = InputKind("result", PREDICTION_SUFFIXES)
 WORTH = 8
 """Least number of files for each process: below it, a start costs more than it saves."""
 
+NUM_CLASSES_MISSING = "a label map; give its number of classes, as in --classes 21"
+
 Task = tuple[InputFile, Path]
 """A stored result and its photo."""
 
 
 @dataclass(frozen=True)
 class Refinement:
-    """The work of each process: refine one file after another.
+    """The work of each process: refine one file after another, with arguments of ``refine_files``.
 
-    Attributes:
-        settings: of the CRF.
-        confidence: that a label of a label map is right.
-        num_classes: of label maps; None where there are only probabilities.
-        threads: of the CRF; None for all.
+    ``threads`` are those of the CRF; None for all.
     """
 
     settings: CRFSettings
@@ -67,10 +65,6 @@ class Refinement:
     threads: int | None
 
     def __call__(self, task: Task) -> None:
-        """Refine one file, as :meth:`file` does."""
-        self.file(*task)
-
-    def file(self, job: InputFile, photo: Path) -> None:
         """Refine one file and write its results.
 
         Raises:
@@ -78,10 +72,10 @@ class Refinement:
                 for it.
             OutputError: cannot write.
         """
+        job, photo = task
         prediction = read_prediction(job.source, max_pixels=self.max_pixels)
         image = read_image(photo, max_pixels=self.max_pixels)
-        if prediction.size != image.shape[:2]:
-            raise DataError(_sizes(job.source, prediction, photo, image.shape))
+        prediction.require_size(job.source, image.shape[:2], f"its photo {photo}")
         try:
             marginals = self._marginals(prediction, image)
             label_set = prediction.label_set(len(marginals))
@@ -101,7 +95,7 @@ class Refinement:
                 )
             return crf(image, probabilities=prediction.array)
         if self.num_classes is None:
-            raise SettingsError("a label map; say of how many classes with --classes")
+            raise SettingsError(NUM_CLASSES_MISSING)
         return crf(
             image, energies=unary_from_labels(prediction.array, self.num_classes, self.confidence)
         )
@@ -177,7 +171,7 @@ def refine_files(
     outcomes = map_items(
         work,
         todo,
-        name=_source,
+        name=_name,
         doing="refine it",
         processes=processes,
         item_errors=(DataError, NotFoundError, SettingsError),
@@ -202,29 +196,13 @@ def _require_fit(jobs: Sequence[InputFile], num_classes: int | None, confidence:
         raise SettingsError(f"--classes is {num_classes}; allowed: 1 or more")
     if not 0 < confidence < 1:
         raise SettingsError(f"--confidence is {confidence}; allowed: over 0 and below 1")
-    maps = [job.source for job in jobs if job.source.suffix.lower() in LABEL_SUFFIXES]
-    if maps and num_classes is None:
-        raise SettingsError(
-            f"{maps[0]}: a label map; say of how many classes with --classes, as in --classes 21"
-        )
-    if maps and num_classes is not None:
-        unary_from_labels(np.zeros((1, 1), np.uint8), num_classes, confidence)  # do they fit?
+    for job in jobs:
+        if job.source.suffix.lower() in LABEL_SUFFIXES:
+            if num_classes is None:
+                raise SettingsError(f"{job.source}: {NUM_CLASSES_MISSING}")
+            unary_from_labels(np.zeros((1, 1), np.uint8), num_classes, confidence)  # do they fit?
+            return
 
 
-def _source(task: Task) -> str:
+def _name(task: Task) -> str:
     return str(task[0].source)
-
-
-def _sizes(source: Path, prediction: StoredPrediction, photo: Path, image: tuple[int, ...]) -> str:
-    height, width, *_ = image
-    rows, columns = prediction.size
-    shape = prediction.array.shape
-    text = (
-        f"{source}: of {columns}x{rows} (shape {shape}), but its photo {photo} is {width}x{height}"
-    )
-    if shape[:2] == (height, width):
-        return (
-            f"{text}; classes come first, (C, H, W): numpy.moveaxis(probabilities, -1, 0) turns "
-            "(H, W, C) into that"
-        )
-    return f"{text}; resize it to the photo first"

@@ -17,15 +17,13 @@ ScoreMap = npt.NDArray[np.float32]
 class Segmenter(ABC):
     """A network, an ensemble or a refinement that labels images of any size.
 
-    A subclass defines ``labels`` and ``probabilities``; ``scores``, ``predict`` and
+    A subclass sets ``labels`` and defines ``probabilities``; ``scores``, ``predict`` and
     ``predict_batch`` follow from them. It overrides those that it can compute faster, and
     ``scores`` if its network gives scores before a softmax.
     """
 
-    @property
-    @abstractmethod
-    def labels(self) -> Labels:
-        """The classes, in the order of the first axis of scores and probabilities."""
+    labels: Labels
+    """The classes, in the order of the first axis of scores and probabilities."""
 
     @abstractmethod
     def probabilities(self, image: RGBImage) -> ScoreMap:

@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from PIL import Image
 
 from upscore.core.images import require_rgb
-from upscore.core.labels import Labels, RGBImage
+from upscore.core.labels import RGBImage
 from upscore.errors import SettingsError
 from upscore.inference.segmenter import ScoreMap, Segmenter
 
@@ -43,20 +43,12 @@ class TestTimeAugmentation(Segmenter):
                 f"scales {found}; want one or more numbers over 0 and up to {MAX_SCALE:g}, "
                 "for example --scales 0.75 1 1.25"
             )
+        self.labels = base.labels
         self.base = base
         self.flip = flip
         self.scales = tuple(scales)
 
-    @property
-    def labels(self) -> Labels:
-        return self.base.labels
-
     def probabilities(self, image: RGBImage) -> ScoreMap:
-        """(H, W, 3) uint8 -> mean probabilities (C, H, W) float32 in [0, 1].
-
-        Raises:
-            DataError: not such an image.
-        """
         require_rgb(image)
         height, width, _ = image.shape
         total: ScoreMap | None = None

@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from upscore.core.images import require_rgb
-from upscore.core.labels import LabelMap, Labels, RGBImage
+from upscore.core.labels import LabelMap, RGBImage
 from upscore.core.limits import DEFAULT_TILE
 from upscore.errors import SettingsError
 from upscore.inference.segmenter import ScoreMap, Segmenter, softmax
@@ -50,19 +50,11 @@ class Tiled(Segmenter):
         require_tile(tile)
         if tile == 0:
             raise SettingsError("tile is 0 (never); use the segmenter itself")
+        self.labels = base.labels
         self.base = base
         self.tile = tile
 
-    @property
-    def labels(self) -> Labels:
-        return self.base.labels
-
     def scores(self, image: RGBImage) -> ScoreMap:
-        """(H, W, 3) uint8 -> blended class scores (C, H, W) float32.
-
-        Raises:
-            DataError: not such an image.
-        """
         require_rgb(image)
         if self._fits(image):
             return self.base.scores(image)
@@ -72,17 +64,10 @@ class Tiled(Segmenter):
         return whole
 
     def probabilities(self, image: RGBImage) -> ScoreMap:
-        """Softmax of the blended scores, (C, H, W) float32 in [0, 1]. Raises as ``scores``."""
         require_rgb(image)
-        if self._fits(image):
-            return self.base.probabilities(image)
-        whole: ScoreMap = np.empty((len(self.labels), *image.shape[:2]), dtype=np.float32)
-        for top, rows in self._finished_rows(image):
-            whole[:, top : top + rows.shape[1]] = softmax(rows.copy())
-        return whole
+        return self.base.probabilities(image) if self._fits(image) else softmax(self.scores(image))
 
     def predict(self, image: RGBImage) -> LabelMap:
-        """(H, W) uint8 labels of the blended scores. Raises as ``scores``."""
         require_rgb(image)
         if self._fits(image):
             return self.base.predict(image)
@@ -92,7 +77,7 @@ class Tiled(Segmenter):
         return whole
 
     def predict_batch(self, images: Sequence[RGBImage]) -> list[LabelMap]:
-        """Label maps of several images; those that need no tiles are one batch. Raises likewise."""
+        """Label maps of several images; those that need no tiles are one batch."""
         for image in images:
             require_rgb(image)
         whole = iter(self.base.predict_batch([image for image in images if self._fits(image)]))

@@ -52,11 +52,10 @@ def instance_settings(
 
     Args:
         path: run or model folder.
-        given: of ``InstanceSettings``, by name.
+        given: of ``InstanceSettings``, by name; ``square=False`` overrides the training.
 
     Raises:
-        NotFoundError, RunError: as :func:`trained_settings`.
-        SettingsError: an invalid setting.
+        SettingsError: an invalid setting. And as :func:`trained_settings`.
     """
     content = {**PRESETS[preset].model_dump(), **trained_settings(path), **given}
     return build(InstanceSettings, content, str(path))
@@ -72,16 +71,8 @@ def load_instance_wise(
 ) -> InstanceWise:
     """The network of a run for instance-wise segmentation, with the crops of its training.
 
-    Args:
-        path: run or model folder.
-        proposals: the source of boxes.
-        runtime: device and precision with ``auto`` resolved.
-        preset: the source of all settings that are not given.
-        given: of ``InstanceSettings``, as ``top=100``; ``square=False`` overrides the training.
-
     Raises:
-        NotFoundError, RunError: as ``find_model``, or a model that is damaged or too new.
-        SettingsError: an invalid setting.
+        RunError: a model that is damaged or too new. And as :func:`instance_settings`.
     """
     settings = instance_settings(path, given, preset=preset)
     saved = load_model(find_model(path))

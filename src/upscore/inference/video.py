@@ -9,12 +9,12 @@ import shutil
 from collections.abc import Callable, Iterator, Sequence
 from fractions import Fraction
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 
 from upscore.core.draw import legend, overlay
-from upscore.core.files import atomic_path, make_folder, temporary_name
+from upscore.core.files import atomic_path, explain_os_error, make_folder, temporary_name
 from upscore.core.labels import LabelMap, Labels, RGBImage
 from upscore.core.parallel.prefetch import prefetch
 from upscore.core.parallel.writer import Writer
@@ -69,7 +69,7 @@ def label_video(
     with contextlib.ExitStack() as stack:
         frames, rate = stack.enter_context(_open_frames(file.source, max_pixels))
         folders: dict[str, Path] = {}
-        films: list[_Film] = []
+        films: list[Callable[[RGBImage, LabelMap], None]] = []
         for name in formats:
             path = video_path(out, name, file.name)
             if FORMATS[name].is_film:
@@ -84,7 +84,7 @@ def label_video(
                 path = folder / f"{count:06d}{FORMATS[name].suffix}"
                 writer.put(FORMATS[name].write, path, item)
             for film in films:
-                film.put(frame, item.labels)
+                film(frame, item.labels)
         if not count:
             raise DataError(f"{file.source}: holds no frame that can be decoded; remove the file")
         writer.flush()
@@ -117,14 +117,8 @@ def _open_frames(path: Path, max_pixels: int) -> Iterator[tuple[Iterator[RGBImag
             lambda _: next(decoded, None), itertools.repeat(None), workers=1, depth=DEPTH
         )
         with contextlib.closing(ahead):
-            yield _until_none(ahead), rate
-
-
-def _until_none(frames: Iterator[RGBImage | None]) -> Iterator[RGBImage]:
-    for frame in frames:
-        if frame is None:
-            return
-        yield frame
+            frames = itertools.takewhile(lambda frame: frame is not None, ahead)
+            yield cast("Iterator[RGBImage]", frames), rate
 
 
 def _decode(container: Any, stream: Any, path: Path) -> Iterator[RGBImage]:
@@ -153,65 +147,62 @@ def _decode(container: Any, stream: Any, path: Path) -> Iterator[RGBImage]:
 
 
 class _Film:
-    """An overlay video that one thread writes."""
+    """An overlay video with a legend of all classes below."""
 
-    def __init__(self, container: Any, rate: Fraction, label_set: Labels, writer: Writer) -> None:
+    def __init__(self, container: Any, rate: Fraction, label_set: Labels) -> None:
         self._container = container
         self._rate = rate
         self._label_set = label_set
-        self._writer = writer
         self._stream: Any = None
         self._sheet: RGBImage | None = None
 
-    def put(self, frame: RGBImage, labels: LabelMap) -> None:
-        self._writer.put(self._add, frame, labels)
-
-    def finish(self) -> None:
-        self._writer.flush()
-        if self._stream is not None:
-            for packet in self._stream.encode():
-                self._container.mux(packet)
-
-    def _add(self, frame: RGBImage, labels: LabelMap) -> None:
+    def add(self, frame: RGBImage, labels: LabelMap) -> None:
         import av
 
         height, width, _ = frame.shape
         if self._sheet is None:
-            self._begin(height, width)
-        assert self._sheet is not None
+            self._sheet = self._begin(height, width)
         self._sheet[:height, :width] = overlay(frame, labels, self._label_set)
-        for packet in self._stream.encode(av.VideoFrame.from_ndarray(self._sheet, format="rgb24")):
+        self._mux(av.VideoFrame.from_ndarray(self._sheet, format="rgb24"))
+
+    def finish(self) -> None:
+        if self._stream is not None:
+            self._mux(None)
+
+    def _mux(self, frame: Any) -> None:
+        for packet in self._stream.encode(frame):
             self._container.mux(packet)
 
-    def _begin(self, height: int, width: int) -> None:
+    def _begin(self, height: int, width: int) -> RGBImage:
         """A frame above the legend, on white. Both sides are even, as the encoders require."""
         import av
 
         strip = legend(self._label_set, width=width)
         rows, columns = height + strip.shape[0], strip.shape[1]
-        self._sheet = np.full((rows + rows % 2, columns + columns % 2, 3), 255, dtype=np.uint8)
-        self._sheet[height : height + strip.shape[0], :columns] = strip
+        sheet = np.full((rows + rows % 2, columns + columns % 2, 3), 255, dtype=np.uint8)
+        sheet[height : height + strip.shape[0], :columns] = strip
         encoder = next(name for name in ENCODERS if name in av.codecs_available)
         self._stream = self._container.add_stream(encoder, rate=self._rate)
-        self._stream.height, self._stream.width = self._sheet.shape[:2]
+        self._stream.height, self._stream.width = sheet.shape[:2]
         self._stream.pix_fmt = "yuv420p"
         if encoder == "mpeg4":
             self._stream.bit_rate = 4_000_000
+        return sheet
 
 
 @contextlib.contextmanager
-def _film(path: Path, rate: Fraction, label_set: Labels) -> Iterator[_Film]:
-    """An mp4 that appears at ``path`` when the block succeeds."""
+def _film(
+    path: Path, rate: Fraction, label_set: Labels
+) -> Iterator[Callable[[RGBImage, LabelMap], None]]:
+    """A function that adds a frame to an mp4, which appears at ``path`` when the block succeeds."""
     import av
 
     with atomic_path(path) as temporary:
         try:
-            with (
-                av.open(str(temporary), "w", format="mp4") as container,
-                Writer(workers=1, depth=DEPTH) as writer,
-            ):
-                film = _Film(container, rate, label_set, writer)
-                yield film
+            with av.open(str(temporary), "w", format="mp4") as container:
+                film = _Film(container, rate, label_set)
+                with Writer(workers=1, depth=DEPTH) as writer:
+                    yield lambda frame, labels: writer.put(film.add, frame, labels)
                 film.finish()
         except av.error.FFmpegError as error:
             raise OutputError(f"cannot write {path}: {_reason(error)}") from error
@@ -224,9 +215,6 @@ def _whole_folder(path: Path) -> Iterator[Path]:
     temporary = temporary_name(path)
     try:
         temporary.mkdir()  # not mkdtemp, whose folders are private
-    except OSError as error:
-        raise OutputError(f"cannot write {path}: {error.strerror or error}") from error
-    try:
         yield temporary
         if path.exists():
             shutil.rmtree(path)
@@ -234,7 +222,7 @@ def _whole_folder(path: Path) -> Iterator[Path]:
     except OSError as error:
         if isinstance(error, OutputError):
             raise
-        raise OutputError(f"cannot write {path}: {error.strerror or error}") from error
+        raise explain_os_error(error, path) from error
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
 

@@ -31,18 +31,15 @@ class WholeImage(Segmenter):
     def __init__(
         self, model: nn.Module, labels: Labels, input_spec: InputSpec, runtime: Runtime
     ) -> None:
+        self.labels = labels
         self.network = InferenceModel(model, labels, input_spec, runtime)
-
-    @property
-    def labels(self) -> Labels:
-        return self.network.labels
 
     @torch.inference_mode()
     def _score_map(self, image: RGBImage) -> Tensor:
-        """(H, W, 3) uint8 -> (1, C, H, W) scores in the runtime's precision, on its device."""
+        """(H, W, 3) uint8 -> (C, H, W) scores in the runtime's precision, on its device."""
         require_rgb(image)
         array = np.require(image, requirements=["C", "W"])  # torch warns of read-only memory
-        return self.network(torch.from_numpy(array)[None])
+        return self.network(torch.from_numpy(array)[None])[0]
 
     def scores(self, image: RGBImage) -> ScoreMap:
         """(H, W, 3) uint8 -> class scores (C, H, W) float32.
@@ -51,28 +48,27 @@ class WholeImage(Segmenter):
             DataError: not such an image.
             RunError: the network's classes are not those of ``labels``.
         """
-        array: ScoreMap = self._score_map(image)[0].float().contiguous().cpu().numpy()
+        array: ScoreMap = self._score_map(image).float().contiguous().cpu().numpy()
         return array
 
     def probabilities(self, image: RGBImage) -> ScoreMap:
-        """Softmax of the scores: (C, H, W) float32 in [0, 1]. Raises as ``scores``."""
         with torch.inference_mode():
-            map_ = self._score_map(image)[0].float().softmax(dim=0)
+            map_ = self._score_map(image).float().softmax(dim=0)
             array: ScoreMap = map_.contiguous().cpu().numpy()
         return array
 
     def predict(self, image: RGBImage) -> LabelMap:
-        """(H, W) uint8 labels; no float32 copy of the scores is made. Raises as ``scores``."""
+        """(H, W) uint8 labels; no float32 copy of the scores is made."""
         with torch.inference_mode():
             # on a CPU max, which vectorises, is several times as fast as argmax
-            _, winners = self._score_map(image)[0].max(dim=0)
+            _, winners = self._score_map(image).max(dim=0)
             labels: LabelMap = winners.byte().cpu().numpy()
         return labels
 
     def predict_batch(self, images: Sequence[RGBImage]) -> list[LabelMap]:
         """Label maps of several images; those of equal size go through the network together.
 
-        Memory is that of all images of one size at once. Raises as ``scores``.
+        Memory is that of all images of one size at once.
         """
         by_size: dict[tuple[int, ...], list[int]] = {}
         for index, image in enumerate(images):

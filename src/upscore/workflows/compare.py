@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import functools
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 from upscore.core.failures import ITEM_ERRORS, Failure, failure_message
 from upscore.core.files import make_folder
@@ -18,7 +18,7 @@ from upscore.core.run_folder import unique_names
 from upscore.core.runtime import cpu_name, describe_result, peak_memory_bytes
 from upscore.data import open_dataset
 from upscore.data.dataset import Split
-from upscore.errors import SettingsError, WorkError
+from upscore.errors import SettingsError
 from upscore.inference.pipeline.settings import is_pipeline
 from upscore.metrics import comparison
 from upscore.metrics.comparison import Comparison, PackedLabels, PredictedMaps
@@ -34,8 +34,7 @@ from upscore.workflows.evaluate import SIZES, Sizes
 from upscore.workflows.options import DEFAULTS, SegmenterOptions
 from upscore.workflows.predictions import Predictions, is_label_folder, open_predictions
 
-Item = TypeVar("Item")
-Result = TypeVar("Result")
+IF_DIED = "try a smaller --tile"
 
 
 @dataclass(frozen=True)
@@ -106,12 +105,20 @@ def compare(
     part = dataset.split(split)
     parsed = [_parse(str(source)) for source in sources]
     names = unique_names([path if stage is None else path / stage for path, stage in parsed])
-    without_network = _options_without_network(options, [path for path, _ in parsed])
+    without_network = options
+    if not all(_has_no_network(path) for path, _ in parsed):  # else they are refused
+        without_network = replace(
+            DEFAULTS,
+            device=options.device,
+            precision=options.precision,
+            max_pixels=options.max_pixels,
+        )
     jobs = [
         _Job(path, stage, data, split, without_network if _has_no_network(path) else options)
         for path, stage in parsed
     ]
-    for done, _ in enumerate(_in_one_process(_check, jobs, "opening them"), 1):
+    opening = in_processes(_check, jobs, processes=1, if_died=IF_DIED)
+    for done, _ in enumerate(opening, 1):
         on_progress(Progress("opening", done, len(jobs)))
     if out is not None:
         make_folder(Path(out))
@@ -129,6 +136,7 @@ def compare(
     )
     if out is None:
         return CompareResult(result, None)
+    out = Path(out)
     about = {
         "contenders": [
             {"path": str(job.path), "stage": job.stage, "options": job.options.to_dict()}
@@ -138,8 +146,12 @@ def compare(
         "machine": cpu_name(),
         **describe_result(),
     }
-    _write(result, labelled, part, Path(out), pictures=pictures, about=about)
-    return CompareResult(result, Path(out))
+    drawn = write_pictures(result, labelled, part, out, num=pictures)
+    write_comparison(result, out, pictures=drawn, about=about)
+    write_png(out / "per_class.png", class_differences(result))
+    write_png(out / "trimap.png", trimap_figure(result))
+    write_png(out / "sizes.png", sizes_figure(result))
+    return CompareResult(result, out)
 
 
 def _parse(text: str) -> tuple[Path, str | None]:
@@ -152,23 +164,8 @@ def _parse(text: str) -> tuple[Path, str | None]:
 
 
 def _has_no_network(path: Path) -> bool:
-    """Whether options of a network (tile, flip, ...) do not apply."""
+    """Whether options of a network (tile, flip, ...) do not apply: a pipeline sets its own."""
     return is_pipeline(path) or is_label_folder(path)
-
-
-def _options_without_network(options: SegmenterOptions, paths: Sequence[Path]) -> SegmenterOptions:
-    """Options for pipelines and label maps, without those that apply to runs alone.
-
-    Where no source is a run the options stay, so that they are refused.
-    """
-    if all(map(_has_no_network, paths)):
-        return options
-    return replace(
-        DEFAULTS,
-        device=options.device,
-        precision=options.precision,
-        max_pixels=options.max_pixels,
-    )
 
 
 @dataclass(frozen=True)
@@ -182,7 +179,7 @@ class _Labels:
 
 @dataclass(frozen=True)
 class _Job:
-    """Labels images of a split by their index; runs in a process that opens the source once."""
+    """Labels images of a split by their index, in a process that opens the source once."""
 
     path: Path
     stage: str | None
@@ -228,29 +225,17 @@ def _check(job: _Job) -> None:
     job.open()
 
 
-def _in_one_process(
-    work: Callable[[Item], Result], items: Iterable[Item], what: str
-) -> Iterator[tuple[Item, Result]]:
-    """One item after another in a new process, so that memory of this one stays small.
-
-    Raises:
-        WorkError: the process died. And what ``work`` raises.
-    """
-    try:
-        yield from in_processes(work, items, processes=1)
-    except WorkError as error:
-        raise WorkError(
-            f"{what}: the process died, most likely of too little memory; try a smaller --tile"
-        ) from error
-
-
 def _label(
     name: str, job: _Job, part: Split, progress: Callable[[int, int], None]
 ) -> PredictedMaps:
     """All images of the split, in a new process."""
     found: dict[int, _Labels] = {}
     progress(0, len(part))
-    for place, labels in _in_one_process(job, range(len(part)), f"labelling by {name}"):
+    # in a process of its own, so that memory of this one stays small
+    several = in_processes(
+        job, range(len(part)), processes=1, if_died=f"labelling by {name}: {IF_DIED}"
+    )
+    for place, labels in several:
         found[place] = labels
         progress(len(found), len(part))
     in_order = [found[place] for place in range(len(part))]
@@ -260,19 +245,3 @@ def _label(
         seconds=tuple(item.seconds for item in in_order if not isinstance(item.labels, str)),
         peak_bytes=max(item.peak_bytes for item in in_order),
     )
-
-
-def _write(
-    result: Comparison,
-    labelled: Sequence[PredictedMaps],
-    part: Split,
-    out: Path,
-    *,
-    pictures: int,
-    about: dict[str, Any],
-) -> None:
-    drawn = write_pictures(result, labelled, part, out, num=pictures)
-    write_comparison(result, out, pictures=drawn, about=about)
-    write_png(out / "per_class.png", class_differences(result))
-    write_png(out / "trimap.png", trimap_figure(result))
-    write_png(out / "sizes.png", sizes_figure(result))

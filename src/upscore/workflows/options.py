@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -37,9 +37,7 @@ class NetworkOptions:
         """The segmenter of a run; see :func:`upscore.inference.load.load_segmenter`."""
         from upscore.inference.load import load_segmenter
 
-        options = asdict(self)
-        del options["max_pixels"]  # an option of reading photos, not of the network
-        return load_segmenter(run, **options)
+        return load_segmenter(run, **self._network_options())
 
     def load_pipeline(self, path: Path, stages: Sequence[str] | None) -> Pipeline:
         """The pipeline of a file with some of its stages, or all (None).
@@ -51,11 +49,12 @@ class NetworkOptions:
         from upscore.inference.load import refuse_network_options
         from upscore.inference.pipeline.run import load_pipeline
 
-        options = asdict(self)
-        del options["max_pixels"]
-        device, precision = options.pop("device"), options.pop("precision")
-        refuse_network_options(path, **options)
-        return load_pipeline(path, device=device, precision=precision, stages=stages)
+        refuse_network_options(path, **self._network_options())
+        return load_pipeline(path, device=self.device, precision=self.precision, stages=stages)
+
+    def _network_options(self) -> dict[str, Any]:
+        """All but ``max_pixels``, an option of reading photos."""
+        return {name: value for name, value in vars(self).items() if name != "max_pixels"}
 
     def to_dict(self) -> dict[str, Any]:
         """The options as JSON values for scores.json, with ``auto`` resolved."""

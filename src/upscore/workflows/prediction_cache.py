@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from upscore.core.files import explain_os_error
-from upscore.core.labels import LabelMap, RGBImage
+from upscore.core.labels import RGBImage
 from upscore.core.parallel.prefetch import prefetch
 from upscore.crf.validation import MIN_PROBABILITY
 from upscore.data.dataset import Sample
@@ -26,7 +27,7 @@ Refine = Callable[[RGBImage, Energies], Probabilities]
 
 
 class StoredPredictions:
-    """Photos, their true labels and a network's probabilities on disk, four files an image.
+    """Photos, their true labels and a network's probabilities on disk, a file for each image.
 
     Memory holds two or three images, whatever their number. Probabilities are stored as float16
     energies -log(p), which keep three digits of the smallest ones; float16 probabilities end at
@@ -40,7 +41,6 @@ class StoredPredictions:
     def __init__(self, folder: Path, table: npt.NDArray[np.uint8]) -> None:
         self.folder = folder
         self.table = table
-        self.num_bytes = 0
         self._num = 0
 
     def __len__(self) -> int:
@@ -49,19 +49,17 @@ class StoredPredictions:
     def add(self, sample: Sample, probabilities: Probabilities) -> None:
         """Store one image; its index is the number of images before it. Raises OutputError."""
         energies = -np.log(np.maximum(probabilities, MIN_PROBABILITY))
-        arrays = {
-            "photo": sample.image,
-            "truth": sample.labels,
-            "labels": probabilities.argmax(axis=0).astype(np.uint8),
-            "energies": energies.astype(np.float16),
-        }
-        for name, array in arrays.items():
-            path = self._path(self._num, name)
-            try:
-                np.save(path, array, allow_pickle=False)
-            except OSError as error:
-                raise explain_os_error(error, path) from error
-            self.num_bytes += array.nbytes
+        path = self._path(self._num)
+        try:
+            np.savez(
+                path,
+                photo=sample.image,
+                truth=sample.labels,
+                labels=probabilities.argmax(axis=0).astype(np.uint8),
+                energies=energies.astype(np.float16),
+            )
+        except OSError as error:
+            raise explain_os_error(error, path) from error
         self._num += 1
 
     def matrices(self, places: Sequence[int], refine: Refine | None) -> Iterator[Matrix]:
@@ -70,24 +68,20 @@ class StoredPredictions:
         Args:
             refine: applied to each image; None scores the network's own labels.
         """
+        names = ("truth", "labels") if refine is None else ("truth", "photo", "energies")
 
-        def read(place: int) -> tuple[RGBImage, Energies]:
-            energies = np.load(self._path(place, "energies"))
-            return np.load(self._path(place, "photo")), energies.astype(np.float32)
+        def read(place: int) -> dict[str, Any]:
+            with np.load(self._path(place)) as stored:
+                return {name: stored[name] for name in names}
 
-        if refine is None:
-            for place in places:
-                yield self._count(place, np.load(self._path(place, "labels")))
-            return
         # the next image is read while this one is refined
-        for place, (photo, energies) in zip(
-            places, prefetch(read, places, workers=1, depth=1), strict=True
-        ):
-            yield self._count(place, refine(photo, energies).argmax(axis=0).astype(np.uint8))
+        for arrays in prefetch(read, places, workers=1, depth=1):
+            if refine is None:
+                labels = arrays["labels"]
+            else:
+                marginals = refine(arrays["photo"], arrays["energies"].astype(np.float32))
+                labels = marginals.argmax(axis=0).astype(np.uint8)
+            yield count(arrays["truth"], self.table[labels], len(self.table))
 
-    def _count(self, place: int, labels: LabelMap) -> Matrix:
-        truth: LabelMap = np.load(self._path(place, "truth"))
-        return count(truth, self.table[labels], len(self.table))
-
-    def _path(self, place: int, name: str) -> Path:
-        return self.folder / f"{place}-{name}.npy"
+    def _path(self, place: int) -> Path:
+        return self.folder / f"{place}.npz"

@@ -9,18 +9,14 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from upscore.core.labels import LabelMap, Labels
 from upscore.core.limits import MAX_PIXELS
 from upscore.data.class_mapping import match_classes
 from upscore.data.dataset import DataSet, Sample
 from upscore.errors import DataError, NotFoundError, RunError, SettingsError
-from upscore.inference.foreign_predictions import (
-    PREDICTION_SUFFIXES,
-    StoredPrediction,
-    read_prediction,
-)
+from upscore.inference.foreign_predictions import PREDICTION_SUFFIXES, read_prediction
+from upscore.inference.inputs import name_below
 from upscore.inference.pipeline.settings import is_pipeline
 from upscore.workflows.options import DEFAULTS, SegmenterOptions
 
@@ -83,11 +79,11 @@ def open_predictions(
             "one that holds the label maps"
         )
     segmenter = options.load(path)
-    convert = _Conversion.between(segmenter.labels, dataset.labels, run=path, data=data)
+    table = match_classes(segmenter.labels, dataset.labels, run=str(path), data=str(data))
     return Predictions(
         ("",),
         "",
-        lambda sample, _: {"": convert(segmenter.predict(sample.image))},
+        lambda sample, _: {"": table[segmenter.predict(sample.image)]},
         path / "evaluation",
         options.to_dict(),
     )
@@ -104,51 +100,29 @@ def _of_pipeline(
     names = pipeline.stages if stages is None else stages or (pipeline.output,)
     wanted = tuple(name for name in pipeline.stages if name in names)
     assert pipeline.settings is not None
-    convert = {}
+    tables = {}
     for name in wanted:
         try:
-            convert[name] = _Conversion.between(
-                pipeline.labels_of(name), dataset.labels, run=path, data=data
+            tables[name] = match_classes(
+                pipeline.labels_of(name), dataset.labels, run=str(path), data=str(data)
             )
         except RunError as error:
             raise RunError(f"stage {name}: {error}") from error
     seconds: dict[str, float] = {}
-    runtime = options.to_dict()
     content = pipeline.settings.model_dump(mode="json", by_alias=True, exclude_none=True)
     for name, used in pipeline.box_settings.items():  # with the settings of the run's training
         content["stages"][name]["instance_wise"] |= used.model_dump(mode="json")
 
     def predict(sample: Sample, names: Sequence[str]) -> dict[str, LabelMap]:
         found = pipeline.predict_of(sample.image, names, seconds=seconds)
-        return {name: convert[name](labels) for name, labels in found.items()}
+        return {name: tables[name][labels] for name, labels in found.items()}
 
+    used_options = options.to_dict()
+    settings = {key: used_options[key] for key in ("device", "precision")}
+    folder = path.with_name(f"{path.stem}-evaluation")
     return Predictions(
-        wanted,
-        pipeline.output,
-        predict,
-        path.with_name(f"{path.stem}-evaluation"),
-        {
-            "device": runtime["device"],
-            "precision": runtime["precision"],
-            "pipeline": content,
-        },
-        seconds,
+        wanted, pipeline.output, predict, folder, settings | {"pipeline": content}, seconds
     )
-
-
-@dataclass(frozen=True)
-class _Conversion:
-    """From the class numbers of a network to those of a data set; None where they are equal."""
-
-    table: npt.NDArray[np.uint8] | None
-
-    @classmethod
-    def between(cls, of_run: Labels, of_data: Labels, *, run: Path, data: Path) -> _Conversion:
-        table = match_classes(of_run, of_data, run=str(run), data=str(data))
-        return cls(None if of_run.names == of_data.names else table)
-
-    def __call__(self, labels: LabelMap) -> LabelMap:
-        return labels if self.table is None else self.table[labels]
 
 
 def is_label_folder(path: Path) -> bool:
@@ -167,22 +141,27 @@ def _is_network(path: Path) -> bool:
     return (path / "config.json").exists() or (path / "manifest.json").exists()
 
 
-def _label_files(root: Path) -> list[Path]:
-    files = (file for file in root.rglob("*") if file.suffix.lower() in PREDICTION_SUFFIXES)
-    return sorted(file for file in files if file.is_file())
-
-
 def _of_folder(path: Path, dataset: DataSet, options: SegmenterOptions) -> Predictions:
-    _refuse_options(path, options)
+    names = ("tile", "flip", "scales", "crf")
+    given = [name for name in names if getattr(options, name) != getattr(DEFAULTS, name)]
+    if given:
+        raise SettingsError(
+            f"--{', --'.join(given)}: for networks, but {path} is a folder of label maps; leave it "
+            "out (`upscore refine` applies a CRF to label maps)"
+        )
     root = path / "labels" if (path / "labels").is_dir() else path
     by_name: dict[str, list[Path]] = {}
     by_stem: dict[str, list[Path]] = {}
-    for file in _label_files(root):
-        by_name.setdefault(file.relative_to(root).with_suffix("").as_posix(), []).append(file)
-        by_stem.setdefault(file.stem, []).append(file)
-    pairs = (pair for pairs in dataset.splits.values() for pair in pairs)
-    stems = {pair.name: pair.image.stem for pair in pairs}
-    ambiguous = _shared_stems(dataset)
+    for file in sorted(root.rglob("*")):
+        if file.suffix.lower() in PREDICTION_SUFFIXES and file.is_file():
+            by_name.setdefault(name_below(file, root), []).append(file)
+            by_stem.setdefault(file.stem, []).append(file)
+    stems: dict[str, str] = {}
+    ambiguous: set[str] = set()  # file names of several photos of a split, in different folders
+    for pairs in dataset.splits.values():
+        stems |= {pair.name: pair.image.stem for pair in pairs}
+        counts = Counter(pair.image.stem for pair in pairs)
+        ambiguous.update(stem for stem, count in counts.items() if count > 1)
 
     def predict(sample: Sample, _: Sequence[str]) -> dict[str, LabelMap]:
         name, stem = sample.name, stems[sample.name]
@@ -206,25 +185,6 @@ def _of_folder(path: Path, dataset: DataSet, options: SegmenterOptions) -> Predi
     )
 
 
-def _refuse_options(path: Path, options: SegmenterOptions) -> None:
-    names = ("tile", "flip", "scales", "crf")
-    given = [name for name in names if getattr(options, name) != getattr(DEFAULTS, name)]
-    if given:
-        raise SettingsError(
-            f"--{', --'.join(given)}: for networks, but {path} is a folder of label maps; leave it "
-            "out (`upscore refine` applies a CRF to label maps)"
-        )
-
-
-def _shared_stems(dataset: DataSet) -> set[str]:
-    """File names that several photos of a split have, in different folders."""
-    shared: set[str] = set()
-    for pairs in dataset.splits.values():
-        counts = Counter(pair.image.stem for pair in pairs)
-        shared.update(stem for stem, count in counts.items() if count > 1)
-    return shared
-
-
 def read_label_map(
     path: Path, labels: Labels, shape: tuple[int, ...], *, max_pixels: int = MAX_PIXELS
 ) -> LabelMap:
@@ -240,11 +200,16 @@ def read_label_map(
         RunError: an npz of other class names.
     """
     prediction = read_prediction(path, max_pixels=max_pixels)
-    _refuse_size(path, prediction, shape)
+    prediction.require_size(path, shape)
     num = len(labels) if prediction.names is None else len(prediction.names)
     array = prediction.array
     if prediction.is_labels:
-        _refuse_values(path, array, num)
+        wrong = array[(array < 0) | (array >= num)]  # void too: a prediction has none
+        if wrong.size:
+            raise DataError(
+                f"{path}: holds class {wrong.max()}, but there are {num} classes, 0 to {num - 1}; "
+                "a prediction has a class for every pixel, in the order of the data set's classes"
+            )
     else:
         if len(array) != num:
             raise DataError(
@@ -259,27 +224,3 @@ def read_label_map(
         return indices
     table = match_classes(Labels.of(prediction.names), labels, run=str(path), data="the data set")
     return table[indices]
-
-
-def _refuse_size(path: Path, prediction: StoredPrediction, shape: tuple[int, ...]) -> None:
-    if prediction.size == shape:
-        return
-    if not prediction.is_labels and prediction.array.shape[:2] == shape:
-        raise DataError(
-            f"{path}: has the shape {prediction.array.shape}, classes last; want (C, H, W), as "
-            "from array.transpose(2, 0, 1)"
-        )
-    raise DataError(
-        f"{path}: is {prediction.size[1]}x{prediction.size[0]}, its photo and mask {shape[1]}x"
-        f"{shape[0]}; resize it (nearest neighbour) to the photo first"
-    )
-
-
-def _refuse_values(path: Path, array: npt.NDArray[Any], num: int) -> None:
-    """Refuse label maps with a value that is no class; void is none for a prediction."""
-    wrong = array[(array < 0) | (array >= num)]
-    if wrong.size:
-        raise DataError(
-            f"{path}: holds class {wrong.max()}, but there are {num} classes, 0 to {num - 1}; a "
-            "prediction has a class for every pixel, in the order of the data set's classes"
-        )

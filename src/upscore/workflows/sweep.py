@@ -36,6 +36,9 @@ from upscore.workflows.sweep_grid import SweepConfig, SweepGrid, make_grid
 TRAIN = (sys.executable, "-m", "upscore.workflows.train_process", "train")
 """The command of a training; its arguments follow."""
 
+CHECKED = {"model", "init", "data", "crops", "stages", "device", "precision"}
+"""The parts of a recipe on which :func:`check_training` depends."""
+
 
 @dataclass(frozen=True)
 class SweepResult:
@@ -106,18 +109,23 @@ def sweep(
     grid = make_grid(recipe, assignments)
     dataset = open_dataset(data)
     _check_recipes(grid, dataset, data)
-    about = _about(recipe, grid, data, dataset)
+    about = {
+        "recipe": recipe,
+        "swept": {key: list(values) for key, values in grid.swept.items()},
+        "base": grid.base(),
+        "data": dataset.describe(data),
+        "command": command_line(),
+        "upscore": installed_version("upscore"),
+    }
     _check_folder(out, about)
     statuses = _run_statuses(out, grid, dataset)
     make_folder(out)
-
-    runs: dict[str, SweptRun] = {}
-    for config in grid.configs:
-        runs[config.name] = (
-            read_swept(out / config.name, config.settings)
-            if statuses[config.name] == "finished"
-            else SweptRun(config.name, config.settings, "waiting")
-        )
+    runs = {
+        config.name: read_swept(out / config.name, config.settings)
+        if statuses[config.name] == "finished"
+        else SweptRun(config.name, config.settings, "waiting")
+        for config in grid.configs
+    }
     write_sweep(list(runs.values()), out, about=about)
     waiting = [config for config in grid.configs if statuses[config.name] != "finished"]
     num_before = len(grid.configs) - len(waiting)
@@ -149,33 +157,17 @@ def sweep(
 
 def _check_recipes(grid: SweepGrid, dataset: DataSet, data: Path) -> None:
     """All checks that need no training. Raises SettingsError with every problem."""
-    problems: dict[str, None] = {}
-    checked: set[str] = set()
+    different: dict[str, SweepConfig] = {}
     for config in grid.configs:
-        content = config.recipe.model_dump(mode="json", by_alias=True)
-        used = {key: content[key] for key in
-                ("model", "init", "data", "crops", "stages", "device", "precision")}  # fmt: skip
-        key = json.dumps(used, sort_keys=True, default=str)
-        if key in checked:
-            continue
-        checked.add(key)
+        different.setdefault(config.recipe.model_dump_json(include=CHECKED), config)
+    problems = []
+    for config in different.values():
         try:
             check_training(config.recipe, dataset, data)
         except UpscoreError as error:
-            problems[f"{config.name}: {error}"] = None
+            problems.append(f"{config.name}: {error}")
     if problems:
         raise SettingsError("\n".join(problems))
-
-
-def _about(recipe: str, grid: SweepGrid, data: Path, dataset: DataSet) -> dict[str, Any]:
-    return {
-        "recipe": recipe,
-        "swept": {key: list(values) for key, values in grid.swept.items()},
-        "base": grid.base(),
-        "data": dataset.describe(data),
-        "command": command_line(),
-        "upscore": installed_version("upscore"),
-    }
 
 
 def _check_folder(out: Path, about: dict[str, Any]) -> None:
@@ -198,11 +190,11 @@ def _check_folder(out: Path, about: dict[str, Any]) -> None:
             f"{', '.join(about['swept'])}; choose another --out"
         )
     different = setting_differences(kept.get("base") or {}, about["base"])
-    fingerprint = (kept.get("data") or {}).get("fingerprint")
-    if fingerprint != about["data"]["fingerprint"]:
+    data, given = kept.get("data") or {}, about["data"]
+    if data.get("fingerprint") != given["fingerprint"]:
         different.append(
-            f"data set {(kept.get('data') or {}).get('path')} (fingerprint {fingerprint}) in the "
-            f"run, {about['data']['path']} ({about['data']['fingerprint']}) now"
+            f"data set {data.get('path')} (fingerprint {data.get('fingerprint')}) in the run, "
+            f"{given['path']} ({given['fingerprint']}) now"
         )
     if different:
         raise SettingsError(
@@ -219,13 +211,11 @@ def _run_statuses(out: Path, grid: SweepGrid, dataset: DataSet) -> dict[str, Run
 
 
 class _Trainings:
-    """Trainings in processes of their own, some at a time.
+    """Trainings in processes of their own, some at a time, with logs in ``out/logs``.
 
-    Each process has its own memory, and one that dies takes no other along. They are in sessions of
-    their own, so that Ctrl-C reaches this process alone, which then closes their standard input
-    (see :mod:`upscore.workflows.train_process`) and waits until they have saved.
-
-    ``report`` is called with each line of progress; logs are in ``out/logs``.
+    The processes are in sessions of their own, so that Ctrl-C reaches this one alone, which then
+    closes their standard input (see :mod:`upscore.workflows.train_process`) and waits until they
+    have saved. ``report`` is called with each line of progress.
     """
 
     def __init__(
@@ -272,7 +262,9 @@ class _Trainings:
                 for line in child.stdout:
                     event = json.loads(line)
                     error = event.get("error", error)
-                    text = event_text(event)
+                    text = event.get("notice", event.get("error"))
+                    if "progress" in event:
+                        text = f"{event['progress']:.0%} {event['text']}"
                     stream.write(f"{text}\n")
                     stream.flush()
                     if "error" not in event:
@@ -282,9 +274,7 @@ class _Trainings:
                     self._running.remove(child)
         if code == 0:
             return None
-        with log.open("rb") as written:
-            written.seek(begin)
-            lines = written.read().decode("utf-8", "replace").splitlines()
+        lines = log.read_bytes()[begin:].decode("utf-8", "replace").splitlines()
         return failure_reason(error, lines, code)
 
     def _begin(self, config: SweepConfig, log: IO[str]) -> subprocess.Popen[str] | None:
@@ -292,6 +282,10 @@ class _Trainings:
             *TRAIN, self.recipe, "--data", str(self.data), "--out", str(self.out / config.name),
             "--resume", "--set", *config.assignments,
         ]  # fmt: skip
+        environment = dict(os.environ)
+        if self.processes > 1:  # thread counts, unless the user has set them
+            part = str(max(1, num_cores() // self.processes))
+            environment = {"OMP_NUM_THREADS": part, "NUMBA_NUM_THREADS": part} | environment
         with self._lock:
             if self._stopped:
                 return None
@@ -303,26 +297,11 @@ class _Trainings:
                 text=True,
                 encoding="utf-8",
                 errors="replace",
-                env=os.environ | self._cores(),
+                env=environment,
                 start_new_session=True,
             )
             self._running.append(child)
         return child
-
-    def _cores(self) -> dict[str, str]:
-        """The thread counts of each training, unless the user has set them."""
-        if self.processes == 1:
-            return {}
-        part = str(max(1, num_cores() // self.processes))
-        names = ("OMP_NUM_THREADS", "NUMBA_NUM_THREADS")
-        return {name: part for name in names if name not in os.environ}
-
-
-def event_text(event: dict[str, Any]) -> str:
-    """An event of a training process as a line."""
-    if "progress" in event:
-        return f"{event['progress']:.0%} {event['text']}"
-    return str(event.get("notice", event.get("error")))
 
 
 def failure_reason(error: str | None, lines: Sequence[str], code: int) -> str:

@@ -5,10 +5,10 @@ from __future__ import annotations
 import json
 import logging
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any, TypeVar, cast
+from types import SimpleNamespace
+from typing import TypeVar, cast
 
 from upscore.core.choices import is_path
 from upscore.core.json import JSONObject
@@ -38,12 +38,7 @@ Made = TypeVar("Made")
 
 
 class PipelineBuilder:
-    """Checks and builds the segmenters of a pipeline.
-
-    Args:
-        settings: of the file.
-        path: of the file; paths in it begin at its folder.
-    """
+    """Checks and builds the segmenters of the pipeline file ``path``."""
 
     def __init__(
         self,
@@ -146,8 +141,8 @@ class PipelineBuilder:
                 logger.warning(
                     "%s: %s.%s is %s, but %s was trained with %s; leave %s out, and boxes are "
                     "shown as in training",
-                    self.path, at, key, _shown(stage.given[key]), stage.run, _shown(trained[key]),
-                    key,
+                    self.path, at, key, json.dumps(stage.given[key]), stage.run,
+                    json.dumps(trained[key]), key,
                 )  # fmt: skip
 
     def _source(self, settings: ProposalSettings) -> ProposalSource:
@@ -178,7 +173,8 @@ class PipelineBuilder:
         if len(known) != len(stage.inputs):
             return  # a member's own problem comes first
         self._labels[name] = known[0]
-        members = [cast(Segmenter, _Classes(labels)) for labels in known]
+        # segmenters whose weights are not loaded
+        members = [cast(Segmenter, SimpleNamespace(labels=labels)) for labels in known]
         self._try(f"{at} of {', '.join(stage.inputs)}", partial(_ensemble, stage, members))
 
     def _try(self, at: str, make: Callable[[], Made]) -> Made | None:
@@ -193,20 +189,8 @@ class PipelineBuilder:
         return self.path.parent / path
 
 
-def _shown(value: Any) -> str:
-    """A value as in YAML."""
-    return json.dumps(value)
-
-
 def _ensemble(stage: EnsembleStage, members: Sequence[Segmenter]) -> Ensemble:
     return Ensemble(members, combine=stage.combine, weights=stage.weights)
-
-
-@dataclass(frozen=True)
-class _Classes:
-    """The classes of a segmenter whose weights are not loaded, in its place for checks."""
-
-    labels: Labels
 
 
 class LastImageProposals:

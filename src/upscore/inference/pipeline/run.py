@@ -25,6 +25,9 @@ from upscore.inference.segmenter import ScoreMap, Segmenter, softmax
 OnStep = Callable[[str, int, ScoreMap], None]
 """Called with a stage, a number of boxes, and the stage's probabilities (C, H, W) after them."""
 
+_Result = dict[Literal["probabilities", "scores"], ScoreMap]
+"""The output of a stage for a photo; with scores if they are a factor of a product."""
+
 
 class Pipeline(Segmenter):
     """Segmenters by name, one of which is the output; a segmenter itself.
@@ -54,40 +57,43 @@ class Pipeline(Segmenter):
         settings: PipelineSettings | None = None,
     ) -> None:
         self.settings = settings
-        self._stages: dict[str, _Stage] = {}
-        for name, segmenter in stages.items():
-            self._stages[name] = _Stage(segmenter, self._inputs(name, segmenter, stages))
+        self._stages = dict(stages)
+        self._inputs: dict[str, tuple[str, ...]] = {}
+        for name in stages:
+            self._inputs[name] = self._find_inputs(name)
         self.output = output
         self._require([output])
+        self.labels = self.labels_of(output)
         self._multiplied = {
             source
-            for stage in self._stages.values()
-            if isinstance(stage.segmenter, Ensemble) and stage.segmenter.needs == "scores"
-            for source in stage.inputs
+            for name, stage in self._stages.items()
+            if isinstance(stage, Ensemble) and stage.needs == "scores"
+            for source in self._inputs[name]
         }
         for name in self._multiplied:
-            if isinstance(self._stages[name].segmenter, Ensemble):
+            if isinstance(self._stages[name], Ensemble):
                 raise SettingsError(
                     f"stage {name!r} is a product and part of another one; let that one multiply "
                     "all members"
                 )
 
-    def _inputs(
-        self, name: str, segmenter: Segmenter, stages: Mapping[str, Segmenter]
-    ) -> tuple[str, ...]:
+    def _find_inputs(self, name: str) -> tuple[str, ...]:
         """Names of a stage's inputs; none where its members are not all stages."""
+        segmenter = self._stages[name]
         members: Sequence[Segmenter] = ()
         if isinstance(segmenter, Ensemble):
             members = segmenter.members
         elif isinstance(segmenter, Refine):
             members = (segmenter.segmenter,)
-        names = {id(stage): other for other, stage in stages.items()}
+        names = {id(stage): other for other, stage in self._stages.items()}
         if not all(id(member) in names for member in members):
             return ()
         found = tuple(names[id(member)] for member in members)
-        late = [other for other in found if other not in self._stages]
-        if late:
-            raise SettingsError(f"stage {name!r} is made of {late[0]!r}, which must come before it")
+        for other in found:
+            if other not in self._inputs:
+                raise SettingsError(
+                    f"stage {name!r} is made of {other!r}, which must come before it"
+                )
         return found
 
     @property
@@ -95,14 +101,9 @@ class Pipeline(Segmenter):
         """All names, each after its inputs."""
         return tuple(self._stages)
 
-    @property
-    def labels(self) -> Labels:
-        """The classes of the output."""
-        return self.labels_of(self.output)
-
     def labels_of(self, stage: str) -> Labels:
         """The classes of a stage; members of an ensemble may have them in another order."""
-        return self._stages[stage].segmenter.labels
+        return self._stages[stage].labels
 
     @property
     def stepwise(self) -> tuple[str, ...]:
@@ -110,24 +111,20 @@ class Pipeline(Segmenter):
         return tuple(
             name
             for name in self._order([self.output])
-            if isinstance(self._stages[name].segmenter, InstanceWise)
+            if isinstance(self._stages[name], InstanceWise)
         )
 
     @property
     def box_settings(self) -> dict[str, InstanceSettings]:
         """Settings of the ``InstanceWise`` stages, as they are used."""
         return {
-            name: stage.segmenter.settings
+            name: stage.settings
             for name, stage in self._stages.items()
-            if isinstance(stage.segmenter, InstanceWise)
+            if isinstance(stage, InstanceWise)
         }
 
     def probabilities(self, image: RGBImage) -> ScoreMap:
-        """(H, W, 3) uint8 -> probabilities (C, H, W) float32 of the output stage.
-
-        Raises:
-            DataError: not such an image. Stages may raise errors of their own.
-        """
+        """Those of the output stage. Stages may raise errors of their own."""
         return self.probabilities_of(image, [self.output])[self.output]
 
     def probabilities_of(
@@ -139,8 +136,7 @@ class Pipeline(Segmenter):
             stages: their names; None for all.
 
         Raises:
-            SettingsError: an unknown stage.
-            DataError: as ``probabilities``.
+            SettingsError: an unknown stage. And as ``probabilities``.
         """
         return dict(self._run(image, self.stages if stages is None else stages))
 
@@ -153,13 +149,8 @@ class Pipeline(Segmenter):
     ) -> dict[str, LabelMap]:
         """Label maps (H, W) uint8 of several stages, holding few probabilities at a time.
 
-        Args:
-            stages: their names; None for all.
-            seconds: the time of each stage is added here, without that of its inputs.
-
-        Raises:
-            SettingsError: an unknown stage.
-            DataError: as ``probabilities``.
+        Arguments and errors are those of ``probabilities_of``; the time of each stage, without
+        that of its inputs, is added to ``seconds``.
         """
         wanted = self.stages if stages is None else stages
         return {
@@ -184,8 +175,7 @@ class Pipeline(Segmenter):
             order: of the boxes, as in :meth:`InstanceWise.steps`.
 
         Raises:
-            SettingsError: no count, or one below 1.
-            DataError: as ``probabilities``.
+            SettingsError: no count, or one below 1. And as ``probabilities``.
         """
         steps = _Steps(counts, on_step, order)
         return dict(self._run(image, [self.output], steps=steps))[self.output]
@@ -198,43 +188,44 @@ class Pipeline(Segmenter):
         seconds: MutableMapping[str, float] | None = None,
         steps: _Steps | None = None,
     ) -> Iterator[tuple[str, ScoreMap]]:
-        """Names and probabilities of the wanted stages.
+        """Names and probabilities of the wanted stages; each is dropped after its last use.
 
-        An array may be changed only after the next stage: until then it may be an input. Each
-        result is dropped after its last use.
+        Until the next one is yielded an array may be an input, so do not change it.
         """
         require_rgb(image)
         order = self._order(wanted)
-        uses = Counter(source for name in order for source in self._stages[name].inputs)
+        uses = Counter(source for name in order for source in self._inputs[name])
         results: dict[str, _Result] = {}
         for name in order:
             stage = self._stages[name]
             begin = time.perf_counter()
-            if steps is not None and isinstance(stage.segmenter, InstanceWise):
-                result = self._in_steps(name, stage.segmenter, image, steps)
+            if steps is not None and isinstance(stage, InstanceWise):
+                result = self._in_steps(name, stage, image, steps)
             else:
-                result = self._result(name, image, [results[source] for source in stage.inputs])
+                sources = [results[source] for source in self._inputs[name]]
+                result = self._result(name, image, sources)
             if seconds is not None:
                 seconds[name] = seconds.get(name, 0.0) + time.perf_counter() - begin
-            for source in stage.inputs:
+            for source in self._inputs[name]:
                 uses[source] -= 1
                 if not uses[source]:
                     del results[source]
             if uses[name]:
                 results[name] = result
             if name in wanted:
-                yield name, result.probabilities
+                yield name, result["probabilities"]
 
     def _result(self, name: str, image: RGBImage, sources: Sequence[_Result]) -> _Result:
-        segmenter = self._stages[name].segmenter
+        segmenter = self._stages[name]
         if sources and isinstance(segmenter, Ensemble):
-            return _Result(segmenter.merge([source.of_kind(segmenter.needs) for source in sources]))
+            merged = segmenter.merge([source[segmenter.needs] for source in sources])
+            return {"probabilities": merged}
         if sources and isinstance(segmenter, Refine):
-            return _Result(refine(segmenter.crf, image, sources[0].probabilities))
+            return {"probabilities": refine(segmenter.crf, image, sources[0]["probabilities"])}
         if name in self._multiplied:
             scores = segmenter.scores(image)
-            return _Result(softmax(scores.copy()), scores)
-        return _Result(segmenter.probabilities(image))
+            return {"probabilities": softmax(scores.copy()), "scores": scores}
+        return {"probabilities": segmenter.probabilities(image)}
 
     def _in_steps(
         self, name: str, segmenter: InstanceWise, image: RGBImage, steps: _Steps
@@ -249,7 +240,7 @@ class Pipeline(Segmenter):
                 probabilities = after
         if probabilities is None or name in self._multiplied:  # steps have no raw scores
             return self._result(name, image, ())
-        return _Result(probabilities)
+        return {"probabilities": probabilities}
 
     def _order(self, names: Sequence[str]) -> list[str]:
         """``names`` and the stages on which they depend, in the order of the stages."""
@@ -257,7 +248,7 @@ class Pipeline(Segmenter):
         found = set(names)
         for name in reversed(self._stages):
             if name in found:
-                found.update(self._stages[name].inputs)
+                found.update(self._inputs[name])
         return [name for name in self._stages if name in found]
 
     def _require(self, names: Sequence[str]) -> None:
@@ -267,34 +258,12 @@ class Pipeline(Segmenter):
 
 
 @dataclass(frozen=True)
-class _Stage:
-    """A segmenter and the names of its inputs."""
-
-    segmenter: Segmenter
-    inputs: tuple[str, ...]
-
-
-@dataclass(frozen=True)
 class _Steps:
     """Numbers of boxes after which ``on_step`` gets a result, and the order of the boxes."""
 
     counts: Sequence[int]
     on_step: OnStep
     order: Order
-
-
-@dataclass(frozen=True)
-class _Result:
-    """The output of a stage for a photo; scores only for a product."""
-
-    probabilities: ScoreMap
-    scores: ScoreMap | None = None
-
-    def of_kind(self, kind: Literal["probabilities", "scores"]) -> ScoreMap:
-        if kind == "probabilities":
-            return self.probabilities
-        assert self.scores is not None
-        return self.scores
 
 
 def load_pipeline(

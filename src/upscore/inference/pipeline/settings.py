@@ -10,7 +10,7 @@ import re
 from collections.abc import Collection
 from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args
 
 from annotated_types import Ge, MinLen
 from pydantic import Field, create_model, field_validator, model_validator
@@ -26,7 +26,7 @@ NAME = re.compile(r"\w[\w+-]*")
 """Names of stages: they become folders of results."""
 
 Kind = Literal["whole_image", "instance_wise", "refine", "ensemble"]
-KINDS: tuple[Kind, ...] = ("whole_image", "instance_wise", "refine", "ensemble")
+KINDS: tuple[Kind, ...] = get_args(Kind)
 
 
 class WholeImageStage(Settings):

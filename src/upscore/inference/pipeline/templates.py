@@ -48,7 +48,8 @@ def write_pipeline(
         NotFoundError, RunError, DataError: a run or store that is missing or damaged.
         OutputError: cannot write.
     """
-    text, template = _template(name)
+    text = shipped_text(FOLDER, name, what="pipeline")
+    template = build(PipelineSettings, yaml.safe_load(text), f"pipeline {name}")
     if not is_pipeline(out):
         raise SettingsError(f"{out}: want a file name that ends in .yaml, as in {name}.yaml")
     if out.exists():
@@ -63,11 +64,6 @@ def write_pipeline(
     near_store = None if store is None else path_from(store, out.parent)
     write_text(out, _filled(text, template, near, near_store))
     return settings
-
-
-def _template(name: str) -> tuple[str, PipelineSettings]:
-    text = shipped_text(FOLDER, name, what="pipeline")
-    return text, build(PipelineSettings, yaml.safe_load(text), f"pipeline {name}")
 
 
 def _require_runs(name: str, networks: list[str], runs: Mapping[str, Path]) -> None:
