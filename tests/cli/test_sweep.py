@@ -90,7 +90,7 @@ def table(path: Path) -> list[dict[str, str]]:
 
 
 @pytest.mark.parametrize("processes", ["1", "3"])
-def test_failed_ones_are_told_at_the_end_and_tried_again(
+def test_failed_ones_are_listed_at_the_end_and_tried_again(
     toy: Path, pretend: Path, capsys: pytest.CaptureFixture[str], processes: str
 ) -> None:
     assert run(toy, pretend, more=("--processes", processes)) == 1

@@ -183,7 +183,7 @@ def test_ctrl_c_before_any_trial(run, data, monkeypatch, capsys):
     assert list((run / "crf-tuning").iterdir()) == []
 
 
-def test_bad_files_are_told_last(run, data, capsys):
+def test_bad_files_are_listed_last(run, data, capsys):
     (data.parent / "images" / "p1.png").write_bytes(b"broken")
     tune(run, data, status=1)
     captured = capsys.readouterr()

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 from tyro.conf import Positional, arg
 
 from upscore.cli.console import console
-from upscore.cli.options import Data, OptionalPath, Sizes
+from upscore.cli.options import Data, OptionalPath, Sizes, Split
 from upscore.cli.progress import ProgressDisplay
 from upscore.cli.segmenter_options import SEGMENTER_DEFAULTS, SegmenterOptions
 from upscore.core.failures import check_failures
@@ -23,7 +23,7 @@ def compare(
     /,
     *,
     data: Data,
-    split: str = "val",
+    split: Split = "val",
     out: OptionalPath = None,
     sizes: Sizes = "coco",
     pictures: int = 10,
@@ -38,7 +38,6 @@ def compare(
     Args:
         sources: Two or more run folders, model folders, pipeline files (.yaml; a stage of one as
             in edeconvnet-crf.yaml:deconvnet) or folders of label maps.
-        split: Which of its splits.
         out: Where tables, figures and pictures go; without it, only the screen.
         pictures: How many of the images with the largest differences are drawn into --out.
         seed: Draws the images of the bootstrap.

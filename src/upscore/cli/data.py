@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 from tyro.conf import Positional, arg
 
 from upscore.cli.console import console
-from upscore.cli.options import OptionalFile
+from upscore.cli.options import MaxPixels, OptionalFile
 from upscore.cli.progress import ProgressDisplay
 from upscore.core.limits import MAX_PIXELS
 from upscore.core.plural import plural
@@ -58,7 +58,7 @@ def stats(
     *,
     json: OptionalFile = None,
     figure: OptionalFile = None,
-    max_pixels: int = MAX_PIXELS,
+    max_pixels: MaxPixels = MAX_PIXELS,
 ) -> None:
     """Count classes, photo sizes and object sizes of every split.
 
@@ -66,7 +66,6 @@ def stats(
         data: Folder of the data set, or a dataset.yaml.
         json: Write the numbers to this file as well.
         figure: Draw them, with example photos, to this PNG file.
-        max_pixels: Photos above this many pixels are refused.
     """
     from upscore.workflows.data import measure_data
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 from tyro.conf import arg
 
 from upscore.cli.console import console
-from upscore.cli.options import Assignments, EdgeModel, OptionalDir, joined
+from upscore.cli.options import Assignments, EdgeModel, OptionalDir, Split, joined
 from upscore.cli.progress import ProgressDisplay
 from upscore.core.failures import check_failures
 from upscore.core.tables import Table
@@ -59,7 +59,7 @@ def train(
 def evaluate(
     *,
     data: Annotated[Path, arg(metavar="DIR")],
-    split: Annotated[str, arg(metavar="NAME")] = "val",
+    split: Split = "val",
     edges: Annotated[str, arg(metavar=f"{'|'.join(EDGES)}|DIR")] = "learned",
     model: EdgeModel = None,
     out: OptionalDir = None,
@@ -71,7 +71,6 @@ def evaluate(
 
     Args:
         data: BSDS500: a folder of train/ and val/, or of Berkeley's archive.
-        split: Which of its splits.
         edges: The detector; or a folder of edge maps of any tool, NAME.png (grey, 8 or 16 bits)
             or NAME.npy for the photo NAME.jpg.
         out: Where scores.json, images.csv, curve.csv and precision_recall.png go; without it the

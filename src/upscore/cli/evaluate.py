@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 from tyro.conf import Positional, arg
 
 from upscore.cli.console import console
-from upscore.cli.options import Data, OptionalPath, Sizes, split_names
+from upscore.cli.options import Data, OptionalPath, Sizes, Split, split_names
 from upscore.cli.progress import ProgressDisplay
 from upscore.cli.segmenter_options import SEGMENTER_DEFAULTS, SegmenterOptions
 from upscore.core.failures import check_failures
@@ -27,7 +27,7 @@ def evaluate(
     /,
     *,
     data: Data,
-    split: str = "val",
+    split: Split = "val",
     out: OptionalPath = None,
     stages: Annotated[str | None, arg(metavar="NAMES")] = None,
     sizes: Sizes = "coco",
@@ -39,7 +39,6 @@ def evaluate(
     Args:
         source: Run folder (or model folder) of a network, a pipeline file (.yaml), or a folder of
             label maps named as the photos (index PNG; npz or npy of labels or probabilities).
-        split: Which of its splits.
         out: Where scores, tables, figures and example pictures go; by default into the run folder,
             under evaluation/SPLIT, or beside a pipeline file or folder of label maps, as
             NAME-evaluation/SPLIT.

@@ -34,6 +34,7 @@ EdgeModel = Annotated[
     Path | None,
     arg(help="Other weights of the edge network, of `upscore edges train`.", metavar="FILE"),
 ]
+Split = Annotated[str, arg(help="Which of its splits.", metavar="NAME")]
 MaxPixels = Annotated[int, arg(help="Photos with more pixels are refused.")]
 
 Assignments = Annotated[UseAppendAction[tuple[tuple[str, ...], ...]], arg(metavar="KEY=VALUE")]

@@ -36,8 +36,8 @@ def predict(
         run: Run folder that `upscore train` wrote, a model folder, or a pipeline file (.yaml).
         inputs: Photos, folders, patterns in quotes ('**/*.jpg') or videos.
         resume: Pass over photos whose results are all there already.
-        save_proposal_steps: Of a pipeline with an instance_wise stage, also save what that stage
-            says after so many boxes, as 1,5,10,50: steps/STAGE/labels/NAME-005.png and so on.
+        save_proposal_steps: Of a pipeline with an instance_wise stage, also save the labels of
+            that stage after so many boxes, as 1,5,10,50: steps/STAGE/labels/NAME-005.png and so on.
     """
     from upscore.workflows.predict import predict as run_prediction
 

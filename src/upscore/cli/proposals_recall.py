@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 from tyro.conf import arg
 
 from upscore.cli.console import console
-from upscore.cli.options import Data, EdgeModel, MaxPixels, OptionalDir, OptionalInt
+from upscore.cli.options import Data, EdgeModel, MaxPixels, OptionalDir, OptionalInt, Split
 from upscore.cli.progress import ProgressDisplay
 from upscore.core.failures import check_failures
 from upscore.core.limits import MAX_PIXELS
@@ -25,7 +25,7 @@ COUNTS = (10, 20, 50, 100, 200, 500, 1000, 2000)
 def recall(
     *,
     data: Data,
-    split: Annotated[str, arg(metavar="NAME")] = "val",
+    split: Split = "val",
     sources: Annotated[tuple[str, ...], arg(metavar="SOURCE...")] = SOURCES,
     out: OptionalDir = None,
     counts: Annotated[tuple[int, ...], arg(metavar="INT...")] = COUNTS,
@@ -40,7 +40,6 @@ def recall(
     by object size. Objects are those of instance masks, or the connected regions of each class.
 
     Args:
-        split: Which of its splits.
         sources: edge-boxes:EDGES (learned or gradient), grid, ground-truth, or the path of a
             store, of COCO json, or of a folder of DeconvNet's .mat files. Parameters follow EDGES,
             as in edge-boxes:learned,beta=0.9.

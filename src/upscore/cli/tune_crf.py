@@ -42,7 +42,7 @@ def tune_crf(
     """Search for the dense CRF that suits a trained network best.
 
     The network labels some photos once; every trial refines them with other deviations and weights.
-    Half of the photos are searched on, the other half tells what the result is worth. Needs Optuna:
+    Half of the photos are searched on, the other half checks the result. Needs Optuna:
     pip install "upscore[tune]".
 
     Args:

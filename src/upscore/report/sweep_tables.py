@@ -204,7 +204,7 @@ def run_table(runs: Sequence[SweptRun]) -> Table:
 
 
 def shown(value: Any) -> str:
-    """A setting as people write it: ``1e-05``, ``[32, 32]``, ``null``."""
+    """A setting as it is written on the command line: ``1e-05``, ``[32, 32]``, ``null``."""
     if value is None or isinstance(value, bool):
         return "null" if value is None else str(value).lower()
     return str(value)
