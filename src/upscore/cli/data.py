@@ -88,7 +88,9 @@ def _print_stats(result: DataStats) -> None:
         console.print(f"{split.name}: {split.images} photos of {sizes}{more}; {void}")
         rows = []
         for item in split.classes:
-            quantiles = [f"{100 * item.sizes[i]:.0f}" for i in (0, 2, 4)] if item.sizes else "---"
+            quantiles: list[str | None] = [None] * 3
+            if item.sizes:
+                quantiles = [f"{100 * item.sizes[i]:.0f}" for i in (0, 2, 4)]
             share = f"{100 * item.share:.2f}"
             rows.append((item.name, share, item.images, item.objects, *quantiles))
         header = ("class", "pixels %", "photos", "objects", "size 5 %", "median", "95 %")
