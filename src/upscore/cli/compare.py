@@ -56,13 +56,11 @@ def compare(
             options=options,
             on_progress=on_progress,
         )
-    num = len(result.comparison.images)
-    if num:
-        _print(result.comparison)
+    _print(result.comparison)
     if out is not None:
         console.print(f"Tables, figures and pictures: {out}")
     rest = "see compare.json" if out else ""
-    what = "images count for none"
+    num, what = len(result.comparison.images), "images count for none"
     check_failures(result.failures, num, what, others="all others do", rest=rest)
 
 
