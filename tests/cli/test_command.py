@@ -54,7 +54,7 @@ def test_version(capsys: pytest.CaptureFixture[str]) -> None:
     assert re.fullmatch(r"upscore \S+\n", capsys.readouterr().out)
 
 
-def test_doctor_tells_device_precision_rate_and_extras(capsys: pytest.CaptureFixture[str]) -> None:
+def test_doctor_prints_device_precision_rate_and_extras(capsys: pytest.CaptureFixture[str]) -> None:
     main(["doctor"])
     out = capsys.readouterr().out
     for words in (

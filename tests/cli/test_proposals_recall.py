@@ -82,7 +82,7 @@ def test_nothing_is_written_without_out(toy, tmp_path, monkeypatch, capsys):
     assert "grid" in capsys.readouterr().out
 
 
-def test_a_broken_photo_is_told_at_the_end(spoilt, tmp_path, capsys):
+def test_a_broken_photo_is_listed_at_the_end(spoilt, tmp_path, capsys):
     out = tmp_path / "out"
     with pytest.raises(WorkError, match=r"1 of 3 photos failed.*\n.*bad\.jpg: is not an image"):
         recall(data=spoilt, sources=("grid",), out=out, workers=1)

@@ -15,7 +15,7 @@ import pytest
 from upscore.cli.main import main
 from upscore.core.progress import Progress
 from upscore.data.toy import make_toy
-from upscore.report.sweep_tables import Spread, SweptRun, group_rows, grouped, shown
+from upscore.report.sweep_tables import Spread, SweptRun, group_table, grouped, shown
 from upscore.workflows import sweep as workflow
 from upscore.workflows.sweep_grid import SweepGrid
 from waiting import HANG_S, wait_until
@@ -90,7 +90,7 @@ def table(path: Path) -> list[dict[str, str]]:
 
 
 @pytest.mark.parametrize("processes", ["1", "3"])
-def test_failed_ones_are_told_at_the_end_and_tried_again(
+def test_failed_ones_are_listed_at_the_end_and_tried_again(
     toy: Path, pretend: Path, capsys: pytest.CaptureFixture[str], processes: str
 ) -> None:
     assert run(toy, pretend, more=("--processes", processes)) == 1
@@ -227,9 +227,9 @@ def test_means_and_deviations() -> None:
         SweptRun("b", {"crop": [32, 32], "seed": 1}, "failed", message="no"),
         SweptRun("c", {"crop": None, "seed": 0}, "finished", None, None, 3.6),
     ]
-    rows = group_rows(grouped(runs))
-    assert rows[1] == ("[32, 32]", "1 of 2", 0.5, None, 0.4, None, 10)
-    assert rows[2] == ("null", "1", None, None, None, None, 4)
+    rows = group_table(grouped(runs)).rows
+    assert rows[0] == ("[32, 32]", "1 of 2", 0.5, None, 0.4, None, 10)
+    assert rows[1] == ("null", "1", None, None, None, None, 4)
     only_seeds = grouped([SweptRun("a", {"seed": s}, "finished", s / 4, 0.0, 1.0) for s in (1, 2)])
     assert [(group.settings, group.best.mean) for group in only_seeds] == [({}, 0.375)]
     assert [shown(value) for value in (True, 1e-5, "x")] == ["true", "1e-05", "x"]

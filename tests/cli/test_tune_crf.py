@@ -261,7 +261,7 @@ def test_table_of_lists_and_missing_terms(tmp_path):
     result = TuneResult(trials, 3, 8, 7, trials, (-0.2, 0.0), (), tmp_path)
     console = Console(width=120)
     with console.capture() as capture:
-        console.print(results_table(result))
+        console.print(results_table(result).screen())
     text = capture.get()
     assert "mine.yaml" in text
     assert "20,30/3,4,5/5" in text

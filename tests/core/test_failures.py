@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from upscore.core.failures import LISTED, first_line, format_failures
+import pytest
+
+from upscore.core.failures import LISTED, Failure, check_failures, first_line, format_failures
+from upscore.errors import WorkError
 
 
 def test_all_of_few() -> None:
@@ -18,3 +21,12 @@ def test_the_first_of_many_and_where_the_rest_is() -> None:
 def test_first_line_of_an_error() -> None:
     assert first_line(ValueError("one\ntwo")) == "one"
     assert first_line(KeyboardInterrupt()) == "KeyboardInterrupt"
+
+
+@pytest.mark.parametrize(("num_done", "others"), [(3, "; all others are"), (0, "")])
+def test_the_others_are_named_where_there_are_any(num_done: int, others: str) -> None:
+    check_failures([], num_done, "images could not be scored")
+    failures = [Failure(0, "a", "a: bad"), "b: bad"]
+    with pytest.raises(WorkError) as caught:
+        check_failures(failures, num_done, "failed", others="all others are")
+    assert str(caught.value) == f"2 of {num_done + 2} failed{others}:\n  a: bad\n  b: bad"

@@ -10,11 +10,12 @@ from PIL import Image
 
 from evaluation.small_world import make_data
 from upscore.core.labels import VOID
+from upscore.core.tables import Table
 from upscore.data import open_dataset
 from upscore.errors import DataError, SettingsError
 from upscore.metrics.boundary import BoundaryF
 from upscore.metrics.comparison import PackedLabels, PredictedMaps, compare
-from upscore.metrics.comparison_files import markdown, write_comparison
+from upscore.metrics.comparison_files import write_comparison
 from upscore.metrics.confusion import Confusion, mean_iou
 from upscore.metrics.object_size import ObjectSizes
 from upscore.metrics.trimap import Trimap
@@ -178,8 +179,8 @@ def test_files(split, tmp_path):
 
 
 def test_markdown():
-    rows = [("name", "value"), ("a|b", None), ("c\nd", 0.5)]
-    assert markdown(rows) == "| name | value |\n| --- | ---: |\n| a\\|b |  |\n| c d | 0.5000 |\n"
+    table = Table(("name", "value"), [("a|b", None), ("c\nd", 0.5)])
+    assert table.markdown() == "| name | value |\n| --- | ---: |\n| a\\|b |  |\n| c d | 0.5000 |\n"
 
 
 def test_all_void(split):

@@ -195,6 +195,7 @@ def test_the_file_of_the_exact_name_comes_first(data, tmp_path):
         (np.zeros((8, 9, 3), np.float32), r"classes come first, \(C, H, W\)"),
         (np.full((8, 9), -1, np.int64), "holds class -1, but there are 3 classes"),
         (np.full((8, 9), 255, np.uint8), "holds class 255, but there are 3 classes"),
+        (np.full((8, 9), 255, np.uint8), r"as the background by labels\[labels == 255\] = 0"),
     ],
 )
 def test_arrays_that_are_no_prediction_are_refused(tmp_path, array, message):
@@ -211,10 +212,30 @@ def test_an_npz_of_labels_may_name_its_classes(tmp_path):
     np.testing.assert_array_equal(found, np.tile([2, 0, 1], (4, 1)))
 
 
-def test_where_all_images_fail_there_are_no_others(data, tmp_path):
-    Image.fromarray(np.zeros((3, 4), np.uint8)).save(_below(tmp_path / "maps", "zzz.png"))
+def test_where_all_images_fail_there_are_no_others_and_no_table(data, tmp_path, capsys):
+    maps = tmp_path / "maps"
+    Image.fromarray(np.zeros((3, 4), np.uint8)).save(_below(maps, "zzz.png"))
     with pytest.raises(WorkError, match=r"^6 of 6 images could not be scored:\n"):
-        evaluate(tmp_path / "maps", data=data)
+        evaluate(maps, data=data)
+    folder = tmp_path / "maps-evaluation" / "val"
+    assert capsys.readouterr().out == f"Scores, tables, figures and examples: {folder}\n"
+    with pytest.raises(DataError, match="no image of split 'val' counts"):
+        compare((str(maps), str(maps)), data=data)
+    assert capsys.readouterr().out == ""
+
+
+def test_a_single_label_map_is_refused_with_its_folder(data, tmp_path):
+    path = _below(tmp_path / "maps", "a.png")
+    Image.fromarray(np.zeros((3, 4), np.uint8)).save(path)
+    wanted = rf"is a file; want a folder of label maps, a run folder.*: {tmp_path / 'maps'}$"
+    with pytest.raises(RunError, match=wanted):
+        evaluate(path, data=data)
+
+
+def test_a_missing_path_may_have_been_meant_as_label_maps(data, tmp_path):
+    missing = str(tmp_path / "nowhere")
+    with pytest.raises(NotFoundError, match=r"nowhere: no such run folder, .* or folder of label"):
+        compare((missing, missing), data=data)
 
 
 def _below(folder: Path, name: str) -> Path:

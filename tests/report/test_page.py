@@ -61,7 +61,7 @@ class Reader(HTMLParser):
         return " ".join(" ".join(self.words).split())
 
 
-def test_page_tells_what_was_run(run):
+def test_page_shows_what_was_run(run):
     data = read_run(run.path)
     page = Reader(run_page(data))
     scores = data.splits[0].results.scores
@@ -147,7 +147,7 @@ def test_run_without_any_log(run, text):
     assert "svg" not in page.tags
 
 
-def test_missing_and_broken_pictures_are_said(run):
+def test_missing_and_broken_pictures_are_noted(run):
     folder = run.evaluation / "val" / "examples"
     (folder / "worst-01-photo.png").unlink()
     (folder / "worst-02-error.png").write_bytes(b"broken")

@@ -95,10 +95,7 @@ def test_a_log_gets_a_line_each_twentieth() -> None:
     assert not milestones.reached(Progress("c", 0, 10)), "a stage without text is not logged"
 
 
-def test_lines_and_notices_where_there_is_no_terminal(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    monkeypatch.setattr(display, "errors", Console(stderr=True, soft_wrap=True))
+def test_lines_and_notices_where_there_is_no_terminal(capsys: pytest.CaptureFixture[str]) -> None:
     with display.ProgressDisplay() as on_progress:
         on_progress(Progress("training", 0, notices=(Notice("[begins]"),)))
         for event in events_of("training", 2):

@@ -2,31 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated
 
 from tyro.conf import Positional, arg
 
+from upscore.cli.console import console
+from upscore.cli.options import Data, OptionalPath, Sizes, Split
+from upscore.cli.progress import ProgressDisplay
 from upscore.cli.segmenter_options import SEGMENTER_DEFAULTS, SegmenterOptions
-from upscore.core.failures import format_failures
-from upscore.errors import WorkError
+from upscore.core.failures import check_failures
+from upscore.core.plural import plural
+from upscore.core.tables import Table
 
 if TYPE_CHECKING:
-    from rich.table import Table
-
     from upscore.metrics.comparison import Comparison
-    from upscore.metrics.comparison_files import Row
 
 
 def compare(
     sources: Annotated[Positional[tuple[str, ...]], arg(metavar="RUN|PIPELINE[:STAGE]|LABELS...")],
     /,
     *,
-    data: Path,
-    split: str = "val",
-    out: Annotated[Path | None, arg(metavar="PATH")] = None,
-    sizes: Literal["coco", "relative"] = "coco",
+    data: Data,
+    split: Split = "val",
+    out: OptionalPath = None,
+    sizes: Sizes = "coco",
     pictures: int = 10,
     seed: int = 0,
     options: Annotated[SegmenterOptions, arg(name="")] = SEGMENTER_DEFAULTS,
@@ -39,16 +38,10 @@ def compare(
     Args:
         sources: Two or more run folders, model folders, pipeline files (.yaml; a stage of one as
             in edeconvnet-crf.yaml:deconvnet) or folders of label maps.
-        data: The data set: a folder of a known layout, or a dataset.yaml.
-        split: Which of its splits.
         out: Where tables, figures and pictures go; without it, only the screen.
-        sizes: Small, medium and large objects as COCO has them (32^2 and 96^2 pixels), or by their
-            share of the image (0.5 % and 5 %).
         pictures: How many of the images with the largest differences are drawn into --out.
         seed: Draws the images of the bootstrap.
     """
-    from upscore.cli.console import console
-    from upscore.cli.progress import ProgressDisplay
     from upscore.workflows.compare import compare as run_comparison
 
     with ProgressDisplay() as on_progress:
@@ -65,79 +58,59 @@ def compare(
         )
     _print(result.comparison)
     if out is not None:
-        console.print(f"Tables, figures and pictures: {out}", markup=False)
-    if result.failures:
-        num = len(result.failures) + len(result.comparison.images)
-        begin = f"{len(result.failures)} of {num} images count for none; all others do:"
-        rest = "see compare.json" if out else ""
-        raise WorkError(format_failures(begin, [f.message for f in result.failures], rest=rest))
+        console.print(f"Tables, figures and pictures: {out}")
+    rest = "see compare.json" if out else ""
+    num, what = len(result.comparison.images), "images count for none"
+    check_failures(result.failures, num, what, others="all others do", rest=rest)
 
 
 def _print(result: Comparison) -> None:
-    from upscore.cli.console import console
-    from upscore.metrics.comparison_files import class_rows, size_rows, sizes_note
+    from upscore.metrics.comparison_files import class_table, size_table, sizes_note
 
-    first = result.models[0].name
-    console.print(difference_table(result))
+    console.print(difference_table(result).screen(left=(0,)))
     console.print()
     for line in verdict(result):
-        console.print(line, markup=False)
+        console.print(line)
     console.print()
-    console.print(cost_table(result))
+    console.print(cost_table(result).screen(left=(0,)))
     console.print()
-    console.print(rows_table(class_rows(result)))
+    console.print(class_table(result).screen())
     console.print()
-    console.print(rows_table(size_rows(result)))
-    console.print(f"{result.objects_from}; {sizes_note(result)}", markup=False)
-    num = len(result.images)
-    console.print(
-        f"{num} {'image' if num == 1 else 'images'}; differences are against {first}", markup=False
-    )
+    console.print(size_table(result).screen())
+    console.print(f"{result.objects_from}; {sizes_note(result)}")
+    images = plural(len(result.images), "image")
+    console.print(f"{images}; differences are against {result.models[0].name}")
 
 
 def difference_table(result: Comparison) -> Table:
     """One row a network: mIoU, and its difference to the first."""
-    table = _named("mIoU", "of", "difference", "95 % interval", "classes better:worse")
+    rows = []
     for one, d in zip(result.models, [None, *result.differences], strict=True):
-        row = ["", "", ""]
+        against: list[str | None] = ["", "", ""]
         if d is not None:
-            interval = f"{d.low:+.4f} to {d.high:+.4f}"
-            row = [_show(d.miou, signed=True), interval, f"{d.better}:{d.worse}"]
-        num = one.scores.classes_averaged
-        _add(table, one.name, _show(one.scores.miou), f"{num} classes", *row)
-    return table
+            difference = None if d.miou is None else f"{d.miou:+.4f}"
+            against = [difference, f"{d.low:+.4f} to {d.high:+.4f}", f"{d.better}:{d.worse}"]
+        scores = one.scores
+        rows.append([one.name, scores.miou, f"{scores.classes_averaged} classes", *against])
+    header = ("", "mIoU", "of", "difference", "95 % interval", "classes better:worse")
+    return Table(header, rows)
 
 
 def cost_table(result: Comparison) -> Table:
     """One row a network: the other scores, time and memory."""
-    table = _named("pixel accuracy", "boundary IoU", "boundary F", "s an image", "peak MiB")
-    for one in result.models:
-        _add(
-            table,
+    rows = [
+        (
             one.name,
-            _show(one.scores.pixel_accuracy),
-            _show(one.details.boundary_iou.miou()),
-            _show(one.details.boundary_f.mean_f()),
-            "-" if one.seconds is None else f"{one.seconds:.3f}",
-            f"{one.peak_bytes / 2**20:,.0f}" if one.peak_bytes else "-",
+            one.scores.pixel_accuracy,
+            one.details.boundary_iou.miou(),
+            one.details.boundary_f.mean_f(),
+            None if one.seconds is None else f"{one.seconds:.3f}",
+            f"{one.peak_bytes / 2**20:,.0f}" if one.peak_bytes else None,
         )
-    return table
-
-
-def _named(*columns: str) -> Table:
-    from rich.table import Table
-
-    table = Table(box=None, padding=(0, 2, 0, 0))
-    table.add_column("", min_width=8, overflow="fold")
-    for name in columns:
-        table.add_column(name, justify="right", no_wrap=True)
-    return table
-
-
-def _add(table: Table, name: str, *cells: str) -> None:
-    from rich.text import Text
-
-    table.add_row(Text(name), *cells)  # Text: a folder may be called [red]
+        for one in result.models
+    ]
+    header = ("", "pixel accuracy", "boundary IoU", "boundary F", "s an image", "peak MiB")
+    return Table(header, rows)
 
 
 def verdict(result: Comparison) -> list[str]:
@@ -159,30 +132,3 @@ def verdict(result: Comparison) -> list[str]:
                 "holds 0)"
             )
     return lines
-
-
-def rows_table(rows: Sequence[Row]) -> Table:
-    """A header and rows for the screen; numbers are aligned to the right."""
-    from rich.table import Table
-    from rich.text import Text
-
-    header, *rest = rows
-    table = Table(box=None, padding=(0, 2, 0, 0))
-    for place, name in enumerate(header):
-        words = all(isinstance(row[place], str) for row in rest)
-        table.add_column(Text(str(name)), justify="left" if words else "right")
-    for row in rest:
-        table.add_row(*(Text(_cell(value)) for value in row))
-    return table
-
-
-def _cell(value: Any) -> str:
-    if isinstance(value, float) or value is None:
-        return _show(value)
-    return f"{value:,}" if isinstance(value, int) else str(value)
-
-
-def _show(value: float | None, *, signed: bool = False) -> str:
-    if value is None:
-        return "-"
-    return f"{value:+.4f}" if signed else f"{value:.4f}"

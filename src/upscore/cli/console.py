@@ -6,15 +6,16 @@ import logging
 
 from rich.console import Console
 
-console = Console(highlight=False, soft_wrap=True)
-errors = Console(stderr=True, highlight=False, soft_wrap=True)
+# no markup and no emoji: names of files and classes may hold [red] or :car:
+console = Console(highlight=False, soft_wrap=True, markup=False, emoji=False)
+errors = Console(stderr=True, highlight=False, soft_wrap=True, markup=False, emoji=False)
 
 
 class _Messages(logging.Handler):
     """Log records as plain lines on the error stream, above a progress bar."""
 
     def emit(self, record: logging.LogRecord) -> None:
-        errors.print(record.getMessage(), markup=False)
+        errors.print(record.getMessage())
 
 
 def show_messages(logger_name: str) -> None:

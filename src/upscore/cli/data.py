@@ -7,12 +7,16 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 from tyro.conf import Positional, arg
 
+from upscore.cli.console import console
+from upscore.cli.options import MaxPixels, OptionalFile
+from upscore.cli.progress import ProgressDisplay
 from upscore.core.limits import MAX_PIXELS
+from upscore.core.plural import plural
+from upscore.core.tables import Table
+from upscore.errors import WorkError
 
 if TYPE_CHECKING:
     from upscore.data.stats import DataStats
-
-OptionalFile = Annotated[Path | None, arg(metavar="FILE")]
 
 
 def check(
@@ -31,25 +35,20 @@ def check(
         json: Write the problems to this file as well.
         max_pixels: Photos above this many pixels count as wrong.
     """
-    from rich.markup import escape
+    from rich.text import Text
 
-    from upscore.cli.console import console
-    from upscore.cli.progress import ProgressDisplay
-    from upscore.errors import WorkError
     from upscore.workflows.data import check_data
 
     with ProgressDisplay() as on_progress:
         result = check_data(data, json=json, max_pixels=max_pixels, on_progress=on_progress)
     splits = ", ".join(f"{name} {count}" for name, count in result.splits.items())
     console.print(
-        f"{escape(str(result.root))}: layout {result.layout}, {result.num_classes} classes, "
-        f"{escape(splits)} pairs"
+        f"{result.root}: layout {result.layout}, {result.num_classes} classes, {splits} pairs"
     )
     for problem in result.problems:
-        console.print(f"[red]{problem.kind}[/red]  {escape(problem.message)}")
+        console.print(Text(problem.kind, "red"), "", problem.message)
     if result.problems:
-        count = len(result.problems)
-        raise WorkError(f"{data}: {count} problem{'s' if count > 1 else ''}")
+        raise WorkError(f"{data}: {plural(len(result.problems), 'problem')}")
     console.print(f"{result.pairs} pairs read, nothing wrong")
 
 
@@ -59,7 +58,7 @@ def stats(
     *,
     json: OptionalFile = None,
     figure: OptionalFile = None,
-    max_pixels: int = MAX_PIXELS,
+    max_pixels: MaxPixels = MAX_PIXELS,
 ) -> None:
     """Count classes, photo sizes and object sizes of every split.
 
@@ -67,10 +66,7 @@ def stats(
         data: Folder of the data set, or a dataset.yaml.
         json: Write the numbers to this file as well.
         figure: Draw them, with example photos, to this PNG file.
-        max_pixels: Photos above this many pixels are refused.
     """
-    from upscore.cli.console import console
-    from upscore.cli.progress import ProgressDisplay
     from upscore.workflows.data import measure_data
 
     with ProgressDisplay() as on_progress:
@@ -79,40 +75,26 @@ def stats(
         )
     _print_stats(result)
     if json is not None:
-        console.print(f"numbers: {json}", markup=False)
+        console.print(f"numbers: {json}")
     if figure is not None:
-        console.print(f"figure: {figure}", markup=False)
+        console.print(f"figure: {figure}")
 
 
 def _print_stats(result: DataStats) -> None:
-    from rich.markup import escape
-    from rich.table import Table
-
-    from upscore.cli.console import console
-
     for split in result.splits:
         sizes = ", ".join(f"{w}x{h} ({n})" for h, w, n in split.image_sizes[:3])
         more = f" and {len(split.image_sizes) - 3} more" if len(split.image_sizes) > 3 else ""
-        table = Table(
-            title=escape(
-                f"{split.name}: {split.images} photos of {sizes}{more}; "
-                f"{100 * split.void_share:.1f} % void"
-            ),
-            title_justify="left",
-        )
-        table.add_column("class")
-        for column in ("pixels %", "photos", "objects", "size 5 %", "median", "95 %"):
-            table.add_column(column, justify="right")
+        void = f"{100 * split.void_share:.1f} % void"
+        console.print(f"{split.name}: {split.images} photos of {sizes}{more}; {void}")
+        rows = []
         for item in split.classes:
-            quantiles = [item.object_sizes[i] for i in (0, 2, 4)] if item.object_sizes else []
-            table.add_row(
-                escape(item.name),
-                f"{100 * item.share:.2f}",
-                str(item.images),
-                str(item.objects),
-                *([f"{100 * q:.0f}" for q in quantiles] or ["-", "-", "-"]),
-            )
-        console.print(table)
+            quantiles: list[str | None] = [None] * 3
+            if item.object_sizes:
+                quantiles = [f"{100 * item.object_sizes[i]:.0f}" for i in (0, 2, 4)]
+            share = f"{100 * item.share:.2f}"
+            rows.append((item.name, share, item.images, item.objects, *quantiles))
+        header = ("class", "pixels %", "photos", "objects", "size 5 %", "median", "95 %")
+        console.print(Table(header, rows).screen(left=(0,)), "")
     console.print(
         f"Objects from {result.objects_from}; size: longer side of the box in % of the photo's side"
     )
@@ -133,13 +115,11 @@ def toy(
         seed: The same seed gives the same photos.
         size: Largest height and width in pixels.
     """
-    from upscore.cli.console import console
-    from upscore.cli.progress import ProgressDisplay
     from upscore.workflows.data import make_toy_data
 
     with ProgressDisplay() as on_progress:
         make_toy_data(out, num=num, seed=seed, size=size, on_progress=on_progress)
-    console.print(f"{num} photos in {out}", markup=False)
+    console.print(f"{num} photos in {out}")
 
 
 def get(
@@ -158,10 +138,8 @@ def get(
         to: Folder to unpack into.
         from_: Archive at hand, instead of a download.
     """
-    from upscore.cli.console import console
-    from upscore.cli.progress import ProgressDisplay
     from upscore.workflows.data import get_data
 
     with ProgressDisplay() as on_progress:
         result = get_data(name, to, archive=from_, on_progress=on_progress)
-    console.print(f"{result.folder}\nnow: upscore data check {to}", markup=False)
+    console.print(f"{result.folder}\nnow: upscore data check {to}")

@@ -7,6 +7,8 @@ from typing import Annotated
 
 from tyro.conf import Positional, UseAppendAction, arg
 
+from upscore.cli.console import console
+from upscore.cli.options import OptionalFile
 from upscore.errors import SettingsError
 
 
@@ -15,7 +17,7 @@ def pipeline(
     /,
     *,
     run: Annotated[UseAppendAction[tuple[str, ...]], arg(metavar="STAGE=RUN")] = (),
-    store: Annotated[Path | None, arg(metavar="FILE")] = None,
+    store: OptionalFile = None,
     out: Annotated[Path, arg(metavar="FILE")],
 ) -> None:
     """Write a pipeline file: networks that label photos together, for predict and evaluate.
@@ -27,14 +29,13 @@ def pipeline(
         store: Boxes of `upscore proposals make`; without it they are computed for each photo.
         out: The file to make, as edeconvnet-crf.yaml. Edit it as you like.
     """
-    from upscore.cli.console import console
     from upscore.inference.pipeline.templates import write_pipeline
 
     settings = write_pipeline(name, out, runs=_runs(run), store=store)
     stages = ", ".join(settings.stages)
-    console.print(f"Wrote {out}: stages {stages}; the answer is {settings.output}.", markup=False)
-    console.print(f"Next: upscore predict {out} PHOTOS --out DIR", markup=False)
-    console.print(f"      upscore evaluate {out} --data PATH", markup=False)
+    console.print(f"Wrote {out}: stages {stages}; the answer is {settings.output}.")
+    console.print(f"Next: upscore predict {out} PHOTOS --out DIR")
+    console.print(f"      upscore evaluate {out} --data PATH")
 
 
 def _runs(assignments: tuple[str, ...]) -> dict[str, Path]:

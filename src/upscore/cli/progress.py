@@ -3,24 +3,14 @@
 from __future__ import annotations
 
 import os
-from types import TracebackType
 from typing import TYPE_CHECKING
-
-from rich.progress import (
-    BarColumn,
-    MofNCompleteColumn,
-    Progress,
-    TaskID,
-    TaskProgressColumn,
-    TextColumn,
-    TimeElapsedColumn,
-    TimeRemainingColumn,
-)
 
 from upscore.cli.console import errors
 from upscore.core.progress import Milestones, fraction
 
 if TYPE_CHECKING:
+    from rich.progress import Progress, TaskID
+
     from upscore.core import progress as events
 
 
@@ -36,31 +26,25 @@ class ProgressDisplay:
         self._live = errors.is_terminal and not self.silent
         self._stage: str | None = None
         self._bar: Progress | None = None
-        self._task = TaskID(0)
+        self._task: TaskID
         self._milestones = Milestones()
 
     def __enter__(self) -> ProgressDisplay:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self._end()
 
     def __call__(self, event: events.Progress) -> None:
         if self.silent:
             return
         for notice in event.notices:
-            style = "bold yellow" if notice.warning else None
-            errors.print(notice.text, style=style, markup=False)
+            errors.print(notice.text, style="bold yellow" if notice.warning else None)
         if event.notices and not event.text and event.total is None:
             return
         if not self._live:
             if self._milestones.reached(event):
-                errors.print(f"{fraction(event):4.0%} {event.text}", markup=False)
+                errors.print(f"{fraction(event):4.0%} {event.text}")
             return
         if event.stage != self._stage:
             self._end()
@@ -70,6 +54,16 @@ class ProgressDisplay:
             self._bar.update(self._task, completed=event.done, total=event.total, text=event.text)
 
     def _begin(self, event: events.Progress) -> None:
+        from rich.progress import (
+            BarColumn,
+            MofNCompleteColumn,
+            Progress,
+            TaskProgressColumn,
+            TextColumn,
+            TimeElapsedColumn,
+            TimeRemainingColumn,
+        )
+
         columns = (
             (BarColumn(), TaskProgressColumn(), TextColumn("{task.fields[text]}"))
             if event.text

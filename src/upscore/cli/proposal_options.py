@@ -1,4 +1,4 @@
-"""The options that say where boxes come from, the same for every verb that makes some.
+"""The options of sources of proposals, the same for every verb that makes boxes.
 
 Verbs take them as ``options: Annotated[..., arg(name="")] = SOURCE_DEFAULTS``, so that the command
 line stays flat; :mod:`upscore.cli.segmenter_options` explains.

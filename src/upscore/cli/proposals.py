@@ -7,6 +7,9 @@ from typing import Annotated
 
 from tyro.conf import Positional, arg
 
+from upscore.cli.console import console
+from upscore.cli.options import Data, MaxPixels, OptionalInt
+from upscore.cli.progress import ProgressDisplay
 from upscore.cli.proposal_options import SOURCE_DEFAULTS, SourceOptions
 from upscore.core.limits import MAX_PIXELS
 from upscore.errors import SettingsError
@@ -14,13 +17,13 @@ from upscore.errors import SettingsError
 
 def make(
     *,
-    data: Annotated[Path, arg(metavar="PATH")],
+    data: Data,
     out: Annotated[Path, arg(metavar="FILE")],
     split: Annotated[str | None, arg(metavar="NAME")] = None,
     options: Annotated[SourceOptions, arg(name="")] = SOURCE_DEFAULTS,
-    workers: Annotated[int | None, arg(metavar="INT")] = None,
+    workers: OptionalInt = None,
     overwrite: bool = False,
-    max_pixels: int = MAX_PIXELS,
+    max_pixels: MaxPixels = MAX_PIXELS,
 ) -> None:
     """Compute the boxes of a data set once, into one file that training and prediction read.
 
@@ -28,15 +31,11 @@ def make(
     goes on where it stopped.
 
     Args:
-        data: The data set: a folder of a known layout, or a dataset.yaml.
         out: The file to make, as boxes.parquet.
         split: Which of its splits; by default all, each photo once.
         workers: Processes of one core each; by default one a core, fewer for few photos.
         overwrite: Replace a file of other settings or photos, and unfinished work of others.
-        max_pixels: Photos with more pixels are refused.
     """
-    from upscore.cli.console import console
-    from upscore.cli.progress import ProgressDisplay
     from upscore.workflows.proposals import make_proposals
 
     with ProgressDisplay() as on_progress:
@@ -69,7 +68,7 @@ def show(
     out: Annotated[Path, arg(metavar="PNG")],
     boxes: int = 10,
     options: Annotated[SourceOptions, arg(name="")] = SOURCE_DEFAULTS,
-    max_pixels: int = MAX_PIXELS,
+    max_pixels: MaxPixels = MAX_PIXELS,
 ) -> None:
     """Draw the edge map of a photo and the best boxes.
 
@@ -77,9 +76,7 @@ def show(
         image: The photo.
         out: The picture to make.
         boxes: How many boxes, the best.
-        max_pixels: Photos with more pixels are refused.
     """
-    from upscore.cli.console import console
     from upscore.workflows.proposals import show_proposals
 
     if options.source == "ground-truth":
@@ -96,4 +93,4 @@ def show(
         boxes=boxes,
         max_pixels=max_pixels,
     )
-    console.print(f"best {shown.shown} of {shown.found} boxes: {out}", markup=False)
+    console.print(f"best {shown.shown} of {shown.found} boxes: {out}")

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 from tyro.conf import arg
 
-from upscore.core.failures import format_failures
+from upscore.cli.console import console
+from upscore.cli.options import Data, EdgeModel, MaxPixels, OptionalDir, OptionalInt, Split
+from upscore.cli.progress import ProgressDisplay
+from upscore.core.failures import check_failures
 from upscore.core.limits import MAX_PIXELS
-from upscore.errors import WorkError
+from upscore.core.plural import plural
+from upscore.core.tables import Row, Table
 
 if TYPE_CHECKING:
-    from rich.table import Table
-
     from upscore.proposals.recall import Recall
 
 SOURCES = ("edge-boxes:learned", "edge-boxes:gradient", "grid")
@@ -23,15 +24,15 @@ COUNTS = (10, 20, 50, 100, 200, 500, 1000, 2000)
 
 def recall(
     *,
-    data: Annotated[Path, arg(metavar="PATH")],
-    split: Annotated[str, arg(metavar="NAME")] = "val",
+    data: Data,
+    split: Split = "val",
     sources: Annotated[tuple[str, ...], arg(metavar="SOURCE...")] = SOURCES,
-    out: Annotated[Path | None, arg(metavar="DIR")] = None,
+    out: OptionalDir = None,
     counts: Annotated[tuple[int, ...], arg(metavar="INT...")] = COUNTS,
     min_area: int = 100,
-    model: Annotated[Path | None, arg(metavar="FILE")] = None,
-    workers: Annotated[int | None, arg(metavar="INT")] = None,
-    max_pixels: int = MAX_PIXELS,
+    model: EdgeModel = None,
+    workers: OptionalInt = None,
+    max_pixels: MaxPixels = MAX_PIXELS,
 ) -> None:
     """Measure how many annotated objects the boxes of several sources find.
 
@@ -39,20 +40,14 @@ def recall(
     by object size. Objects are those of instance masks, or the connected regions of each class.
 
     Args:
-        data: The data set: a folder of a known layout, or a dataset.yaml.
-        split: Which of its splits.
         sources: edge-boxes:EDGES (learned or gradient), grid, ground-truth, or the path of a
             store, of COCO json, or of a folder of DeconvNet's .mat files. Parameters follow EDGES,
             as in edge-boxes:learned,beta=0.9.
         out: Where recall.json, recall.csv and recall.png go; by default nothing is written.
         counts: Numbers of boxes; sources are asked for the largest.
         min_area: Objects with fewer pixels are left out.
-        model: Other weights of the edge network, of `upscore edges train`.
         workers: Processes of one core each; by default one a core.
-        max_pixels: Photos with more pixels are refused.
     """
-    from upscore.cli.console import console
-    from upscore.cli.progress import ProgressDisplay
     from upscore.workflows.proposals import measure_recall
 
     with ProgressDisplay() as on_progress:
@@ -70,24 +65,26 @@ def recall(
         ).recall
     _print(result)
     if out is not None:
-        console.print(f"recall.json, recall.csv and recall.png: {out}", markup=False)
-    if result.failures:
-        raise WorkError(_complaint(result))
+        console.print(f"recall.json, recall.csv and recall.png: {out}")
+    check_failures(
+        result.failures,
+        result.num_photos - len(result.failures),
+        "photos failed and count for no source",
+        rest="see recall.json with --out",
+    )
 
 
 def _print(result: Recall) -> None:
-    from upscore.cli.console import console
     from upscore.proposals.recall import SIZES
 
-    num = result.num_objects()
     sizes = ", ".join(f"{result.num_objects(size)} {size}" for size in SIZES if size != "all")
     console.print(
-        f"{num} {'object' if num == 1 else 'objects'} ({result.objects_from}; {sizes}) in "
+        f"{plural(result.num_objects(), 'object')} ({result.objects_from}; {sizes}) in "
         f"{len(result.photos)} of {result.num_photos} photos; {result.left_out} below "
         f"{result.min_area} pixels were left out\n"
     )
     for table in tables(result):
-        console.print(table, "")
+        console.print(table.screen(left=(0,), min_width=26), "")
 
 
 def tables(result: Recall) -> list[Table]:
@@ -99,49 +96,22 @@ def tables(result: Recall) -> list[Table]:
         found.append(_scores(result, f"recall at IoU {threshold:g}", "all", place))
     for size in SIZES:
         if size != "all":
-            title = f"average recall, {size}"
-            found.append(_scores(result, title, size, None))
-    found.append(_cost(result))
+            found.append(_scores(result, f"average recall, {size}", size, None))
+    cost = [
+        (s, f"{result.boxes_a_photo(s):.0f}", f"{result.seconds_a_photo(s):.2f}")
+        for s in result.sources
+    ]
+    found.append(Table(("a photo", "boxes", "seconds"), cost))
     return found
 
 
 def _scores(result: Recall, title: str, size: str, threshold: int | None) -> Table:
     """One row a source, one column a number of boxes."""
-    from rich.text import Text
-
-    rows = {(row.source, row.boxes): row for row in result.rows(size)}
-    table = _table(title, *(str(count) for count in result.counts))
-    for source in result.sources:
-        shown = []
-        for count in result.counts:
-            row = rows[source, count]
-            score = row.average_recall if threshold is None else row.recall[threshold]
-            shown.append("-" if score is None else f"{score:.3f}")
-        table.add_row(Text(source), *shown)  # Text: a file may be called [red]
-    return table
-
-
-def _cost(result: Recall) -> Table:
-    from rich.text import Text
-
-    table = _table("a photo", "boxes", "seconds")
-    for source in result.sources:
-        boxes, seconds = result.boxes_a_photo(source), result.seconds_a_photo(source)
-        table.add_row(Text(source), f"{boxes:.0f}", f"{seconds:.2f}")
-    return table
-
-
-def _table(first: str, *columns: str) -> Table:
-    from rich.table import Table
-
-    table = Table(box=None, padding=(0, 1, 0, 0))
-    table.add_column(first, min_width=26, overflow="fold")
-    for name in columns:
-        table.add_column(name, justify="right", no_wrap=True)
-    return table
-
-
-def _complaint(result: Recall) -> str:
-    num = len(result.failures)
-    begin = f"{num} of {result.num_photos} photos failed and count for no source:"
-    return format_failures(begin, result.failures, rest="see recall.json with --out")
+    scores = {
+        (row.source, row.boxes): row.average_recall if threshold is None else row.recall[threshold]
+        for row in result.rows(size)
+    }
+    rows: list[Row] = [
+        (source, *(scores[source, count] for count in result.counts)) for source in result.sources
+    ]
+    return Table((title, *result.counts), rows, digits=3)

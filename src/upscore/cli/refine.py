@@ -7,7 +7,12 @@ from typing import Annotated
 
 from tyro.conf import Positional, arg
 
+from upscore.cli.console import console
+from upscore.cli.options import MaxPixels, OptionalInt, split_names
+from upscore.cli.predict import print_files
+from upscore.cli.progress import ProgressDisplay
 from upscore.core.limits import MAX_PIXELS
+from upscore.core.plural import plural
 from upscore.inference.outputs import OUT_HELP, SAVE_HELP
 
 
@@ -19,11 +24,11 @@ def refine(
     out: Annotated[Path, arg(metavar="DIR", help=OUT_HELP)],
     crf: Annotated[str, arg(metavar="NAME|FILE")] = "deconvnet",
     confidence: float = 0.9,
-    classes: Annotated[int | None, arg(metavar="INT")] = None,
+    classes: OptionalInt = None,
     save: Annotated[str, arg(help=SAVE_HELP)] = "labels,overlay",
     resume: bool = False,
-    workers: Annotated[int | None, arg(metavar="INT")] = None,
-    max_pixels: int = MAX_PIXELS,
+    workers: OptionalInt = None,
+    max_pixels: MaxPixels = MAX_PIXELS,
 ) -> None:
     """Sharpen label maps or probabilities of any tool along the photo, with a dense CRF.
 
@@ -36,11 +41,7 @@ def refine(
         classes: Number of classes; needed for label maps.
         resume: Pass over files whose results are all there already.
         workers: Processes that share the cores; by default one a core, fewer for few files.
-        max_pixels: Photos with more pixels are refused.
     """
-    from upscore.cli.console import console
-    from upscore.cli.predict import print_files
-    from upscore.cli.progress import ProgressDisplay
     from upscore.workflows.refine import refine as run_refinement
 
     with ProgressDisplay() as on_progress:
@@ -51,7 +52,7 @@ def refine(
             crf=crf,
             confidence=confidence,
             num_classes=classes,
-            save=[name.strip() for name in save.split(",") if name.strip()],
+            save=split_names(save),
             resume=resume,
             workers=workers,
             max_pixels=max_pixels,
@@ -59,7 +60,7 @@ def refine(
         )
     summary = result.summary
     if summary.images:
-        files = "1 file" if summary.images == 1 else f"{summary.images} files"
+        files = plural(summary.images, "file")
         rate = summary.images / summary.seconds
         console.print(f"Refined {files} in {summary.seconds:.1f} s ({rate:.2f} files/s).")
     print_files(result)

@@ -7,12 +7,15 @@ from typing import Annotated
 
 from tyro.conf import Positional, arg
 
+from upscore.cli.console import console
+from upscore.cli.options import OptionalPath
+
 
 def report(
     runs: Annotated[Positional[tuple[Path, ...]], arg(metavar="RUN...")],
     /,
     *,
-    out: Annotated[Path | None, arg(metavar="PATH")] = None,
+    out: OptionalPath = None,
 ) -> None:
     """Write one self-contained HTML page about a run, or comparing several.
 
@@ -20,8 +23,7 @@ def report(
         runs: Run folder, or several to compare.
         out: The page to write; by default RUN/report.html. A comparison needs it.
     """
-    from upscore.cli.console import console
     from upscore.workflows.report import report as write_report
 
     result = write_report(runs, out=out)
-    console.print(f"Report: {result.page} ({result.size / 2**20:.1f} MiB)", markup=False)
+    console.print(f"Report: {result.page} ({result.size / 2**20:.1f} MiB)")

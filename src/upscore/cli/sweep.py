@@ -5,8 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
-from tyro.conf import Positional, UseAppendAction, arg
+from tyro.conf import Positional, arg
 
+from upscore.cli.console import console
+from upscore.cli.options import Assignments, Data, Recipe, joined
+from upscore.cli.progress import ProgressDisplay
 from upscore.core.failures import format_failures
 from upscore.errors import WorkError
 
@@ -15,14 +18,12 @@ if TYPE_CHECKING:
 
 
 def sweep(
-    recipe: Annotated[Positional[str], arg(metavar="RECIPE")],
+    recipe: Positional[Recipe],
     /,
     *,
-    data: Path,
+    data: Data,
     out: Path,
-    set: Annotated[
-        UseAppendAction[tuple[tuple[str, ...], ...]], arg(metavar="KEY=VALUE,VALUE")
-    ] = (),
+    set: Annotated[Assignments, arg(metavar="KEY=VALUE,VALUE")] = (),
     processes: int = 1,
 ) -> None:
     """Train a recipe once for each combination of settings, and compare the runs.
@@ -31,14 +32,11 @@ def sweep(
     again.
 
     Args:
-        recipe: Name of a shipped recipe (`upscore recipes` lists them) or a YAML file.
-        data: The data set: a folder of a known layout, or a dataset.yaml.
         out: Folder of the sweep: a run folder for each training, and the tables.
         set: Settings with the values to try, as in --set optim.lr=1e-5,1e-4 --set seed=0,1,2; with
             one value, a setting of all trainings. Values with commas in brackets are one value.
         processes: Trainings at the same time; each has its part of the cores.
     """
-    from upscore.cli.progress import ProgressDisplay
     from upscore.workflows.sweep import sweep as run_sweep
 
     with ProgressDisplay() as on_progress:
@@ -46,7 +44,7 @@ def sweep(
             recipe,
             data=data,
             out=out,
-            assignments=[assignment for group in set for assignment in group],
+            assignments=joined(set),
             processes=processes,
             on_progress=on_progress,
         )
@@ -61,27 +59,23 @@ def sweep(
 
 def print_result(result: SweepResult, data: Path) -> None:
     """Tables of all trainings and of the means over seeds, the best combination, what is next."""
-    from upscore.cli.compare import rows_table
-    from upscore.cli.console import console
-    from upscore.report.sweep_tables import NOTE, group_rows, run_rows, shown
+    from upscore.report.sweep_tables import NOTE, group_table, run_table, shown
 
     before = result.num_finished_before
     console.print(
         f"{len(result.runs)} trainings" + (f", {before} of them finished already" if before else "")
     )
     groups = result.groups
-    console.print(rows_table(run_rows(result.runs)))
+    console.print(run_table(result.runs).screen())
     console.print()
-    console.print(rows_table(group_rows(groups)))
-    console.print(NOTE, markup=False)
+    console.print(group_table(groups).screen())
+    console.print(NOTE)
     scored = [(group.last.mean, group) for group in groups if group.last.mean is not None]
     if len(scored) > 1:
         mean, first = max(scored, key=lambda pair: pair[0])
         settings = ", ".join(f"{key}={shown(value)}" for key, value in first.settings.items())
-        console.print(f"Highest mean of the last mIoU: {mean:.4f} with {settings}", markup=False)
-    console.print(f"Tables and runs: {result.folder}", markup=False)
+        console.print(f"Highest mean of the last mIoU: {mean:.4f} with {settings}")
+    console.print(f"Tables and runs: {result.folder}")
     finished = [str(result.folder / run.name) for run in result.runs if run.status == "finished"]
     if len(finished) > 1:
-        console.print(
-            f"Next: upscore compare {finished[0]} {finished[1]} --data {data}", markup=False
-        )
+        console.print(f"Next: upscore compare {finished[0]} {finished[1]} --data {data}")

@@ -8,14 +8,16 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 from tyro.conf import Positional, arg
 
+from upscore.cli.console import console, errors
+from upscore.cli.options import Data, OptionalInt, OptionalPath
+from upscore.cli.progress import ProgressDisplay
 from upscore.cli.segmenter_options import NETWORK_DEFAULTS
-from upscore.core.failures import format_failures
-from upscore.errors import InterruptedWorkError, WorkError
+from upscore.core.failures import check_failures
+from upscore.core.tables import Table
+from upscore.errors import InterruptedWorkError
 from upscore.workflows.options import NetworkOptions
 
 if TYPE_CHECKING:
-    from rich.table import Table
-
     from upscore.crf.search import Trial
     from upscore.workflows.tune_crf import TuneResult
 
@@ -24,28 +26,27 @@ def tune_crf(
     run: Annotated[Positional[Path], arg(metavar="RUN|PIPELINE")],
     /,
     *,
-    data: Path,
+    data: Data,
     split: str = "val",
-    out: Annotated[Path | None, arg(metavar="PATH")] = None,
+    out: OptionalPath = None,
     trials: int = 40,
     minutes: Annotated[float | None, arg(metavar="FLOAT")] = None,
     images: int = 40,
     seed: int = 0,
     sampler: Literal["tpe", "random"] = "tpe",
     start: Annotated[str, arg(metavar="NAME|FILE")] = "deconvnet",
-    iterations: Annotated[int | None, arg(metavar="INT")] = None,
+    iterations: OptionalInt = None,
     resume: bool = False,
     options: Annotated[NetworkOptions, arg(name="")] = NETWORK_DEFAULTS,
 ) -> None:
     """Search for the dense CRF that suits a trained network best.
 
     The network labels some photos once; every trial refines them with other deviations and weights.
-    Half of the photos are searched on, the other half tells what the result is worth. Needs Optuna:
+    Half of the photos are searched on, the other half checks the result. Needs Optuna:
     pip install "upscore[tune]".
 
     Args:
         run: Run folder (or model folder) of the network, or a pipeline file (.yaml).
-        data: The data set: a folder of a known layout, or a dataset.yaml.
         split: Which of its splits; not the one that the network was trained on.
         out: Where best.yaml, trials.csv, trials.json and tuning.png go; by default into the run
             folder, under crf-tuning, or beside the pipeline file, as NAME-crf-tuning.
@@ -60,14 +61,12 @@ def tune_crf(
             10 in the named ones.
         resume: Go on with the search in --out where it stopped (or begin it).
     """
-    from upscore.cli.console import console, errors
-    from upscore.cli.progress import ProgressDisplay
     from upscore.workflows.tune_crf import BEST
     from upscore.workflows.tune_crf import tune_crf as run_search
 
     def on_trial(trial: Trial, is_best: bool) -> None:
         if is_best or trial.name != sampler:
-            errors.print(_line(trial), markup=False)
+            errors.print(_line(trial))
 
     with ProgressDisplay() as on_progress:
         result = run_search(
@@ -94,22 +93,21 @@ def tune_crf(
             f"stopped after {num} of {result.total} trials; {saved}. Go on with the same command "
             "and --resume"
         )
-    console.print(results_table(result))
+    console.print(results_table(result).screen(left=(1, 2, 3)))
+    console.print(_caption(result))
     console.print()
     for line in result.verdict():
-        console.print(line, markup=False)
-    console.print(f"Settings, trials and figure: {result.folder}", markup=False)
+        console.print(line)
+    console.print(f"Settings, trials and figure: {result.folder}")
     best = result.folder / BEST
     words = ["upscore", "evaluate", str(run), "--data", str(data)]
     words += [] if split == "val" else ["--split", split]
     follow = shlex.join([*words, "--crf", str(best)])
     if result.stage is not None:
         follow = f"in {run}, refine: {{of: {result.stage}, crf: {best.resolve()}}}"
-    console.print(f"Next: {follow}", markup=False)
-    if result.failures:
-        num = result.num_searched + result.num_held + len(result.failures)
-        begin = f"{len(result.failures)} of {num} images could not be used; the rest were:"
-        raise WorkError(format_failures(begin, [failure.message for failure in result.failures]))
+    console.print(f"Next: {follow}")
+    num = result.num_searched + result.num_held
+    check_failures(result.failures, num, "images could not be used", others="the rest were")
 
 
 def _line(trial: Trial) -> str:
@@ -137,37 +135,31 @@ def _number(value: float | tuple[float, ...]) -> str:
 
 def results_table(result: TuneResult) -> Table:
     """The checked trials with both scores, best on the searched half first."""
-    from rich.table import Table
-    from rich.text import Text
+    header = ("trial", "settings", "gaussian\nsxy/weight", "bilateral\nsxy/srgb/weight",
+              "mIoU\nsearched", "mIoU\nheld out", "seconds\nan image")  # fmt: skip
+    rows = [
+        (
+            trial.number,
+            Path(trial.name).name + _star(trial),
+            *_terms(trial),
+            trial.score,
+            trial.held_out,
+            None if trial.settings is None else f"{trial.seconds / result.num_searched:.2f}",
+        )
+        for trial in result.checked
+    ]
+    return Table(header, rows)
 
+
+def _caption(result: TuneResult) -> str:
     caption = (
         f"searched: mIoU on {result.num_searched} images that the search saw, so the best of "
         f"{len(result.trials)} looks better than it is; held out: on {result.num_held} that it did "
         "not see"
     )
-    starred = [trial for trial in result.checked if _star(trial)]
-    if starred:
+    if any(_star(trial) for trial in result.checked):
         caption += "; *: not normalised symmetrically, so the weights are not comparable"
-    table = Table(
-        box=None, padding=(0, 2, 0, 0), caption=caption, caption_justify="left", caption_style=""
-    )
-    table.add_column("trial", justify="right")
-    table.add_column("settings")
-    table.add_column("gaussian\nsxy/weight")
-    table.add_column("bilateral\nsxy/srgb/weight")
-    table.add_column("mIoU\nsearched", justify="right")
-    table.add_column("mIoU\nheld out", justify="right")
-    table.add_column("seconds\nan image", justify="right")
-    for trial in result.checked:
-        table.add_row(
-            str(trial.number),
-            Text(Path(trial.name).name + _star(trial)),  # Text: a file may be called [red]
-            *_terms(trial),
-            f"{trial.score:.4f}",
-            "-" if trial.held_out is None else f"{trial.held_out:.4f}",
-            "-" if trial.settings is None else f"{trial.seconds / result.num_searched:.2f}",
-        )
-    return table
+    return caption
 
 
 def _star(trial: Trial) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from upscore.errors import UpscoreError
+from upscore.errors import UpscoreError, WorkError
 
 LISTED = 20
 """Failures that a message spells out."""
@@ -18,6 +18,9 @@ class Failure:
     index: int
     name: str
     message: str
+
+    def __str__(self) -> str:
+        return self.message
 
 
 ITEM_ERRORS = (UpscoreError, RuntimeError, MemoryError, OSError)
@@ -44,19 +47,30 @@ def first_line(error: BaseException) -> str:
     return (str(error).strip().splitlines() or [type(error).__name__])[0]
 
 
-def failures_begin(failed: int, num: int, items: str) -> str:
-    """How many of ``num`` items failed, to begin :func:`format_failures` with."""
-    rest = "; all others are" if failed < num else ""
-    return f"{failed} of {num} {items} could not be scored{rest}:"
+def check_failures(
+    failures: Sequence[Failure | str], num_done: int, what: str, *, others: str = "", rest: str = ""
+) -> None:
+    """Raise WorkError with the failures, if there are any.
+
+    Args:
+        num_done: items that did not fail.
+        what: as in ``images could not be scored``.
+        others: what became of the others, as in ``all others are``.
+        rest: as of :func:`format_failures`.
+    """
+    if failures:
+        others = f"; {others}" if others and num_done else ""
+        begin = f"{len(failures)} of {len(failures) + num_done} {what}{others}:"
+        raise WorkError(format_failures(begin, failures, rest=rest))
 
 
-def format_failures(begin: str, messages: Sequence[str], *, rest: str = "") -> str:
-    """``begin``, then a line for each of the first ``LISTED`` messages.
+def format_failures(begin: str, failures: Sequence[Failure | str], *, rest: str = "") -> str:
+    """``begin``, then a line for each of the first ``LISTED`` failures.
 
     Args:
         rest: where all of them can be read, as in ``see scores.json``.
     """
-    lines = [begin, *(f"  {message}" for message in messages[:LISTED])]
-    if len(messages) > LISTED:
-        lines.append(f"  and {len(messages) - LISTED} more" + (f", {rest}" if rest else ""))
+    lines = [begin, *(f"  {failure}" for failure in failures[:LISTED])]
+    if len(failures) > LISTED:
+        lines.append(f"  and {len(failures) - LISTED} more" + (f", {rest}" if rest else ""))
     return "\n".join(lines)

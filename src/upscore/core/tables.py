@@ -1,17 +1,89 @@
-"""Tables as CSV files."""
+"""Tables as CSV files, as Markdown, and for the screen."""
 
 from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from upscore.core.files import write_text
 
+if TYPE_CHECKING:
+    from rich.table import Table as ScreenTable
 
-def write_csv(path: Path, header: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
+Row = Sequence[Any]
+
+
+@dataclass(frozen=True)
+class Table:
+    """Rows below a header; columns of numbers are aligned to the right.
+
+    Attributes:
+        header: a name for each column; empty for a table without one.
+        rows: cells: text, numbers, or None where there is no value.
+        digits: after the point, of numbers that are not whole; CSV files hold all digits.
+    """
+
+    header: Row
+    rows: Sequence[Row]
+    digits: int = 4
+
+    def write_csv(self, path: Path) -> None:
+        """Write a CSV file atomically; None becomes an empty cell."""
+        write_csv(path, self.header, self.rows)
+
+    def markdown(self) -> str:
+        """The table in Markdown; cells of None are empty."""
+        columns = range(len(self.header))
+        lines = [self.header, ["---" if self._is_text(column) else "---:" for column in columns]]
+        for row in self.rows:
+            lines.append([f"{v:.{self.digits}f}" if isinstance(v, float) else v for v in row])
+        return "".join(_markdown_line(line) for line in lines)
+
+    def screen(self, *, left: Collection[int] | None = None, min_width: int = 8) -> ScreenTable:
+        """The table for a console; None is a dash, whole numbers have thousands separators.
+
+        Args:
+            left: columns to align to the left; by default those with text.
+            min_width: of the first column.
+        """
+        from rich.table import Table as ScreenTable
+        from rich.text import Text
+
+        table = ScreenTable(show_header=bool(self.header), box=None, padding=(0, 2, 0, 0))
+        for column, name in enumerate(self.header or self.rows[0]):
+            is_left = self._is_text(column) if left is None else column in left
+            table.add_column(
+                Text(str(name)),
+                justify="left" if is_left else "right",
+                overflow="fold",
+                min_width=None if column else min_width,
+            )
+        for row in self.rows:
+            table.add_row(*(Text(self._shown(value)) for value in row))  # Text: no markup
+        return table
+
+    def _is_text(self, column: int) -> bool:
+        return any(isinstance(row[column], str) for row in self.rows)
+
+    def _shown(self, value: Any) -> str:
+        if value is None:
+            return "-"
+        if isinstance(value, float):
+            return f"{value:.{self.digits}f}"
+        return f"{value:,}" if isinstance(value, int) else str(value)
+
+
+def _markdown_line(cells: Row) -> str:
+    shown = ("" if cell is None else str(cell) for cell in cells)
+    escaped = (cell.replace("|", "\\|").replace("\n", " ") for cell in shown)
+    return f"| {' | '.join(escaped)} |\n"
+
+
+def write_csv(path: Path, header: Sequence[str], rows: Iterable[Row]) -> None:
     """Write a CSV file atomically; None becomes an empty cell."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from upscore.core.failures import format_failures
+from upscore.core.plural import plural
 from upscore.errors import WorkError
 
 
@@ -33,6 +34,7 @@ class Summary:
         """Raise WorkError with the list of failed files, if there are any."""
         if not self.failures:
             return
-        count = "1 file" if len(self.failures) == 1 else f"{len(self.failures)} files"
-        begin = f"{count} could not be {self.verb}; all others are done:"
+        begin = (
+            f"{plural(len(self.failures), 'file')} could not be {self.verb}; all others are done:"
+        )
         raise WorkError(format_failures(begin, [message for _, message in self.failures]))

@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import asdict, astuple
 from pathlib import Path
 from typing import Any
 
 from upscore.core.files import write_json, write_text
-from upscore.core.tables import write_csv
+from upscore.core.plural import plural
+from upscore.core.tables import Row, Table
 from upscore.metrics.comparison import Comparison, ModelScores
 from upscore.metrics.object_size import ObjectSizes
 
 FORMAT_VERSION = 1
-
-Row = tuple[Any, ...]
 
 
 def write_comparison(
@@ -34,19 +33,19 @@ def write_comparison(
         OutputError: the folder cannot be written.
     """
     tables = {
-        "contenders": model_rows(comparison),
-        "per_class": class_rows(comparison),
-        "sizes": size_rows(comparison),
-        "trimap": trimap_rows(comparison),
-        "images": image_rows(comparison),
+        "contenders": model_table(comparison),
+        "per_class": class_table(comparison),
+        "sizes": size_table(comparison),
+        "trimap": trimap_table(comparison),
+        "images": image_table(comparison),
     }
-    for name, (header, *rows) in tables.items():
-        write_csv(folder / f"{name}.csv", header, rows)
+    for name, table in tables.items():
+        table.write_csv(folder / f"{name}.csv")
     shown = ("contenders", "per_class", "sizes")
-    titles = {"contenders": f"{_images(comparison)} of {comparison.split}",
+    titles = {"contenders": f"{plural(len(comparison.images), 'image')} of {comparison.split}",
               "per_class": "IoU by class",
               "sizes": f"By object ({comparison.objects_from})"}  # fmt: skip
-    parts = [f"## {titles[name]}\n\n{markdown(tables[name])}" for name in shown]
+    parts = [f"## {titles[name]}\n\n{tables[name].markdown()}" for name in shown]
     parts.append(f"{sizes_note(comparison)}\n")
     if pictures:
         links = [f"![{comparison.images[row]}]({path})\n" for row, path in pictures.items()]
@@ -99,13 +98,12 @@ def _model(one: ModelScores) -> dict[str, Any]:
     }
 
 
-def model_rows(comparison: Comparison) -> list[Row]:
-    """A header, and one row for each model."""
-    rows: list[Row] = [
-        ("name", "miou", "classes_averaged", "difference", "low", "high", "classes_better",
-         "classes_worse", "pixel_accuracy", "mean_accuracy", "boundary_iou", "boundary_f",
-         "seconds_an_image", "peak_memory_mib")
-    ]  # fmt: skip
+def model_table(comparison: Comparison) -> Table:
+    """One row for each model: scores, the difference to the first one, time and memory."""
+    header = ("name", "miou", "classes_averaged", "difference", "low", "high", "classes_better",
+              "classes_worse", "pixel_accuracy", "mean_accuracy", "boundary_iou", "boundary_f",
+              "seconds_an_image", "peak_memory_mib")  # fmt: skip
+    rows: list[Row] = []
     for one, difference in zip(comparison.models, [None, *comparison.differences], strict=True):
         scores, details = one.scores, one.details
         against: Row = astuple(difference) if difference else (None,) * 5
@@ -115,34 +113,34 @@ def model_rows(comparison: Comparison) -> list[Row]:
              scores.mean_accuracy, *boundaries, one.seconds,
              round(one.peak_bytes / 2**20) or None)
         )  # fmt: skip
-    return rows
+    return Table(header, rows)
 
 
-def class_rows(comparison: Comparison) -> list[Row]:
-    """A header, and one row a class: IoU of each model, and the model with the highest."""
+def class_table(comparison: Comparison) -> Table:
+    """One row a class: IoU of each model, and the model with the highest."""
     names = [one.name for one in comparison.models]
     scores = [one.scores.per_class for one in comparison.models]
-    rows: list[Row] = [("class", *names, "best", "pixels")]
+    rows: list[Row] = []
     for index, (name, best) in enumerate(
         zip(comparison.labels.names, comparison.winners(), strict=True)
     ):
         values = [of[index].iou for of in scores]
         winners = " and ".join(names[place] for place in best)
         rows.append((name, *values, winners, scores[0][index].pixels))
-    return rows
+    return Table(("class", *names, "best", "pixels"), rows)
 
 
-def size_rows(comparison: Comparison) -> list[Row]:
-    """A header, and a row for each group of objects and score: each model's."""
+def size_table(comparison: Comparison) -> Table:
+    """One row for each group of objects and score: each model's."""
     names = [one.name for one in comparison.models]
-    rows: list[Row] = [("objects", "number", "score", *names)]
+    rows: list[Row] = []
     for of in ("sizes", "thinness"):
         counted: list[ObjectSizes] = [getattr(one.details, of) for one in comparison.models]
         for group, name in enumerate(counted[0].bins.names):
             number = int(counted[0].objects[group])
             rows.append((name, number, "mIoU", *(one.miou(group) for one in counted)))
             rows.append((name, number, "mean recall", *(one.mean_recall(group) for one in counted)))
-    return rows
+    return Table(("objects", "number", "score", *names), rows)
 
 
 def sizes_note(comparison: Comparison) -> str:
@@ -154,45 +152,23 @@ def sizes_note(comparison: Comparison) -> str:
     )
 
 
-def trimap_rows(comparison: Comparison) -> list[Row]:
-    """A header, and one row a width: pixels, accuracy of each model, mIoU of each."""
+def trimap_table(comparison: Comparison) -> Table:
+    """One row a width: pixels, accuracy of each model, mIoU of each."""
     names = [one.name for one in comparison.models]
     header = ("width", "pixels", *(f"accuracy {n}" for n in names), *(f"miou {n}" for n in names))
-    rows: list[Row] = [header]
+    rows: list[Row] = []
     for bands in zip(*(one.details.trimap.scores() for one in comparison.models), strict=True):
         accuracies = (band.pixel_accuracy for band in bands)
         rows.append((bands[0].width, bands[0].pixels, *accuracies, *(b.miou for b in bands)))
-    return rows
+    return Table(header, rows)
 
 
-def image_rows(comparison: Comparison) -> list[Row]:
-    """A header, and one row an image: its own mIoU by each model."""
-    rows: list[Row] = [("name", *(one.name for one in comparison.models))]
-    for row, name in enumerate(comparison.images):
-        rows.append((name, *(one.image_miou[row] for one in comparison.models)))
-    return rows
-
-
-def markdown(rows: Sequence[Row]) -> str:
-    """A table; numbers with four digits, nothing for None."""
-    header, *rest = rows
-    numeric = [all(not isinstance(row[i], str) for row in rest) for i in range(len(header))]
-    lines = [_line(header), _line("---:" if right else "---" for right in numeric)]
-    lines += [_line(map(_cell, row)) for row in rest]
-    return "\n".join(lines) + "\n"
-
-
-def _line(cells: Iterable[Any]) -> str:
-    escaped = (str(cell).replace("|", "\\|").replace("\n", " ") for cell in cells)
-    return f"| {' | '.join(escaped)} |"
-
-
-def _cell(value: Any) -> str:
-    if value is None:
-        return ""
-    return f"{value:.4f}" if isinstance(value, float) else str(value)
-
-
-def _images(comparison: Comparison) -> str:
-    num = len(comparison.images)
-    return "1 image" if num == 1 else f"{num} images"
+def image_table(comparison: Comparison) -> Table:
+    """One row an image: its own mIoU by each model."""
+    return Table(
+        ("name", *(one.name for one in comparison.models)),
+        [
+            (name, *(one.image_miou[row] for one in comparison.models))
+            for row, name in enumerate(comparison.images)
+        ],
+    )

@@ -2,28 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from upscore.core.run_folder import unique_names
 from upscore.report import html_helpers as parts
 from upscore.report.examples import Example
-from upscore.report.pictures import embed
 from upscore.report.run_data import RunData, SplitResults, flatten
 
 EXAMPLES = 12  # a split; each has two pictures and two more a run
 OVERALL = ("miou", "pixel_accuracy", "mean_accuracy", "frequency_weighted_iou")
 
-Scored = tuple[int, SplitResults]
-"""Place of the run, and its results on a split."""
+Scored = tuple[str, RunData, SplitResults]
+"""A run by its name, and its results on a split."""
 
 
 def comparison_view(runs: Sequence[RunData]) -> dict[str, Any]:
     """Everything that compare.html.j2 names."""
     names = unique_names([run.path for run in runs])
+    named = dict(zip(names, runs, strict=True))
     found = {split.name for run in runs for split in run.splits}
     splits = [
-        _split(runs, names, name, place)
+        _split(named, name, place)
         for place, name in enumerate(sorted(found, key=parts.split_order))
     ]
     return {
@@ -33,7 +33,7 @@ def comparison_view(runs: Sequence[RunData]) -> dict[str, Any]:
         "tiles": _tiles(splits),
         "notes": [
             parts.note(f"{name} has not been evaluated.", *parts.evaluate_command(run))
-            for run, name in zip(runs, names, strict=True)
+            for name, run in named.items()
             if not run.splits
         ],
         "splits": splits,
@@ -57,30 +57,29 @@ def _tiles(splits: list[dict[str, Any]]) -> list[dict[str, Any]]:
     ]
 
 
-def _split(runs: Sequence[RunData], names: list[str], name: str, place: int) -> dict[str, Any]:
+def _split(runs: Mapping[str, RunData], name: str, place: int) -> dict[str, Any]:
     scored: list[Scored] = [
-        (i, split) for i, run in enumerate(runs) for split in run.splits if split.name == name
+        (of, run, split) for of, run in runs.items() for split in run.splits if split.name == name
     ]
     columns = [
-        _best([getattr(split.results.scores, key) for _, split in scored]) for key in OVERALL
+        _best([getattr(split.results.scores, key) for *_, split in scored]) for key in OVERALL
     ]
-    first = scored[0][1].results.evaluation.labels
     return {
         "name": name,
         "anchor": parts.anchor(place, name),
-        "notes": _split_notes(runs, names, name, scored),
-        "names": [names[i] for i, _ in scored],
+        "notes": _split_notes(runs, name, scored),
+        "names": [of for of, *_ in scored],
         "table": [
             {
-                "name": names[i],
+                "name": of,
                 "scores": [column[row] for column in columns],
-                "numbers": _numbers(runs[i], split),
+                "numbers": _numbers(run, split),
             }
-            for row, (i, split) in enumerate(scored)
+            for row, (of, run, split) in enumerate(scored)
         ],
         "classes": _classes(scored),
-        "legend": parts.classes(first),
-        "examples": _examples(names, scored),
+        "legend": parts.classes(scored[0][2].results.evaluation.labels),
+        "examples": _examples(scored),
     }
 
 
@@ -95,39 +94,35 @@ def _numbers(run: RunData, split: SplitResults) -> list[dict[str, Any]]:
     curve = run.curve
     minutes = None if curve.seconds is None else curve.seconds / 60
     parameters = run.model.get("num_parameters")
-    scores = split.results.scores
     return [
-        {"value": scores.classes_averaged, "text": str(scores.classes_averaged)},
-        _number(len(split.results.evaluation.images), "{:,}"),
-        _number(curve.last_iteration or None, "{:,}"),
-        _number(minutes, "{:.1f}"),
-        {
-            "value": parameters if isinstance(parameters, int) else None,
-            "text": parts.millions(parameters),
-        },
+        _number(split.results.scores.classes_averaged, "{:,}".format),
+        _number(len(split.results.evaluation.images), "{:,}".format),
+        _number(curve.last_iteration or None, "{:,}".format),
+        _number(minutes, "{:.1f}".format),
+        _number(parameters if isinstance(parameters, int) else None, parts.millions),
     ]
 
 
-def _number(value: float | None, text: str) -> dict[str, Any]:
-    return {"value": value, "text": parts.NO_VALUE if value is None else text.format(value)}
+def _number(value: float | None, shown: Callable[[Any], str]) -> dict[str, Any]:
+    return {"value": value, "text": parts.NO_VALUE if value is None else shown(value)}
 
 
 def _split_notes(
-    runs: Sequence[RunData], names: list[str], name: str, scored: list[Scored]
+    runs: Mapping[str, RunData], name: str, scored: list[Scored]
 ) -> list[dict[str, str]]:
-    notes = []
-    have = {i for i, _ in scored}
-    for i, run in enumerate(runs):
-        if i not in have and run.splits:
-            command = parts.evaluate_command(run, name)
-            notes.append(parts.note(f"{names[i]} has no scores on {name}.", *command))
-    evaluations = [split.results.evaluation for _, split in scored]
+    have = {of for of, *_ in scored}
+    notes = [
+        parts.note(f"{of} has no scores on {name}.", *parts.evaluate_command(run, name))
+        for of, run in runs.items()
+        if of not in have and run.splits
+    ]
+    evaluations = [split.results.evaluation for *_, split in scored]
     if len({frozenset(evaluation.labels.names) for evaluation in evaluations}) > 1:
         notes.append(parts.note(f"The runs' classes differ on {name}: means are not comparable."))
     images = [frozenset(image.name for image in evaluation.images) for evaluation in evaluations]
     if len(set(images)) > 1:
         counts = ", ".join(
-            f"{names[i]} {len(some)}" for (i, _), some in zip(scored, images, strict=True)
+            f"{of} {len(some)}" for (of, *_), some in zip(scored, images, strict=True)
         )
         text = f"The runs were scored on different images of {name} ({counts})"
         notes.append(parts.note(text + ": their scores are not comparable."))
@@ -138,7 +133,7 @@ def _classes(scored: list[Scored]) -> list[dict[str, Any]]:
     """IoU by class name, over all classes of all runs, in the order of the first."""
     colors: dict[str, Any] = {}
     by_name: list[dict[str, float | None]] = []
-    for _, split in scored:
+    for *_, split in scored:
         labels = split.results.evaluation.labels
         for name, color in zip(labels.names, labels.colors, strict=True):
             colors.setdefault(name, color)
@@ -156,32 +151,22 @@ def _classes(scored: list[Scored]) -> list[dict[str, Any]]:
     return rows
 
 
-def _examples(names: list[str], scored: list[Scored]) -> list[dict[str, Any]]:
+def _examples(scored: list[Scored]) -> list[dict[str, Any]]:
     """Images that two or more runs have among their examples, worst first."""
-    by_name: dict[str, list[tuple[int, SplitResults, Example]]] = {}
-    for i, split in scored:
+    by_name: dict[str, list[tuple[str, SplitResults, Example]]] = {}
+    for of, _, split in scored:
         for example in split.examples:
-            by_name.setdefault(example.name, []).append((i, split, example))
+            by_name.setdefault(example.name, []).append((of, split, example))
     shared = [(name, who) for name, who in by_name.items() if len(who) > 1]
     shared.sort(key=lambda item: sum(example.miou for _, _, example in item[1]) / len(item[1]))
     rows = []
     for name, who in shared[:EXAMPLES]:
         _, split, example = who[0]
-        folder = split.folder / "examples"
-        shots = [
-            {"picture": embed(folder / example.pictures["photo"]), "caption": "photo"},
-            {"picture": embed(folder / example.pictures["truth"]), "caption": "truth"},
-        ]
-        for i, split, example in who:
-            folder = split.folder / "examples"
-            caption = f"{names[i]}, mIoU {parts.score(example.miou)}"
-            shots += [
-                {"picture": embed(folder / example.pictures["prediction"]), "caption": caption},
-                {
-                    "picture": embed(folder / example.pictures["error"]),
-                    "caption": f"{names[i]}, error",
-                },
-            ]
+        shots = [split.shot(example, "photo", "photo"), split.shot(example, "truth", "truth")]
+        for of, split, example in who:
+            caption = f"{of}, mIoU {parts.score(example.miou)}"
+            shots.append(split.shot(example, "prediction", caption))
+            shots.append(split.shot(example, "error", f"{of}, error"))
         rows.append({"name": name, "shots": shots})
     return rows
 
@@ -190,13 +175,12 @@ def _differences(runs: Sequence[RunData]) -> list[dict[str, Any]]:
     """Settings and circumstances that are not the same in all runs."""
     flats = []
     for run in runs:
-        machine = run.recorded("machine")
         circumstances = {
             "data": {key: run.recorded("data", key) for key in ("path", "layout", "fingerprint")},
             "device": run.recorded("device"),
             "precision used": run.recorded("precision"),
             "git commit": run.recorded("git_commit"),
-            "machine": machine if isinstance(machine, dict) else {},
+            "machine": run.recorded_dict("machine"),
         }
         flats.append({**run.settings(), **flatten(circumstances)})
     keys = dict.fromkeys(key for flat in flats for key in flat)

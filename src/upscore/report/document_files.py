@@ -15,8 +15,8 @@ from PIL import Image
 from upscore.core.draw import titled, with_legend
 from upscore.core.files import atomic_path, make_folder, write_text
 from upscore.core.labels import RGBImage
+from upscore.core.tables import Table as Rows
 from upscore.core.tables import write_csv
-from upscore.metrics.comparison_files import markdown
 from upscore.report.document import Chart, Document, Sheet, Table
 from upscore.report.figures.scores import PAPER, write_png
 
@@ -57,7 +57,7 @@ def table_markdown(number: str, table: Table) -> str:
             for place, row in enumerate(rows)
         )
     shown = [tuple(table.text(cell) for cell in row) for row in rows]
-    lines = markdown([header, *shown]).splitlines()
+    lines = Rows(header, shown).markdown().splitlines()
     rules = ["---:" if number else "---" for number in table.numeric]
     if table.published:
         rules.append("---")

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from statistics import median
 from typing import Any, Literal, get_args
@@ -49,25 +49,23 @@ def choose(
     No image is in two groups. A split too small for all three gives each group a share. Images
     that are all void have no score and are left out; ties go by place in the split.
     """
-    scored = [image for image in images if image.miou is not None]
-    ranked = sorted(scored, key=lambda image: (-_known(image), image.index))
+    scored = [(image.miou, image) for image in images if image.miou is not None]
+    ranked = sorted(scored, key=lambda pair: (-pair[0], pair[1].index))
     num = len(ranked)
     few = max(1, num // 4)
     num_best = min(best, few) if num >= 2 else 0
     num_typical = min(typical, few) if num >= 3 else 0
     num_worst = min(worst, num - num_best - num_typical)
-    best_images = ranked[:num_best]
-    worst_images = ranked[num - num_worst :][::-1]
     middle = ranked[num_best : num - num_worst]
     if middle:
-        centre = median(_known(image) for image in scored)
-        middle = sorted(middle, key=lambda image: (abs(_known(image) - centre), image.index))
-    return {"best": best_images, "typical": middle[:num_typical], "worst": worst_images}
-
-
-def _known(image: ImageScore) -> float:
-    assert image.miou is not None
-    return image.miou
+        centre = median(miou for miou, _ in scored)
+        middle = sorted(middle, key=lambda pair: (abs(pair[0] - centre), pair[1].index))
+    groups: dict[Kind, list[tuple[float, ImageScore]]] = {
+        "best": ranked[:num_best],
+        "typical": middle[:num_typical],
+        "worst": ranked[num - num_worst :][::-1],
+    }
+    return {kind: [image for _, image in group] for kind, group in groups.items()}
 
 
 def write_examples(
@@ -87,7 +85,12 @@ def write_examples(
         if OURS.fullmatch(old.name):
             old.unlink(missing_ok=True)
     examples: list[Example] = []
-    for kind, rank, image in _in_order(choose(images)):
+    chosen = [
+        (kind, rank, image)
+        for kind, group in choose(images).items()
+        for rank, image in enumerate(group, 1)
+    ]
+    for kind, rank, image in chosen:
         try:
             sample = split.read(image.index)
             prediction = predict(sample)
@@ -105,28 +108,8 @@ def write_examples(
                 kind, rank, image.name, image.miou, image.pixel_accuracy, image.valid_pixels, names
             )
         )
-    write_json(folder / "examples.json", {"examples": [_to_json(item) for item in examples]})
+    write_json(folder / "examples.json", {"examples": [asdict(item) for item in examples]})
     return examples
-
-
-def _in_order(
-    groups: dict[Kind, list[ImageScore]],
-) -> Iterator[tuple[Kind, int, ImageScore]]:
-    for kind, images in groups.items():
-        for rank, image in enumerate(images, 1):
-            yield kind, rank, image
-
-
-def _to_json(example: Example) -> dict[str, Any]:
-    return {
-        "kind": example.kind,
-        "rank": example.rank,
-        "name": example.name,
-        "miou": example.miou,
-        "pixel_accuracy": example.pixel_accuracy,
-        "valid_pixels": example.valid_pixels,
-        "pictures": dict(example.pictures),
-    }
 
 
 def read_examples(folder: Path) -> list[Example]:

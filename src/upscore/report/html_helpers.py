@@ -60,7 +60,7 @@ def line_styles(runs: Sequence[RunData], names: Sequence[str]) -> list[dict[str,
 
 
 def split_order(name: str) -> tuple[int, str]:
-    """val first, then test, then by name: what people look for first."""
+    """val first, then test, then by name."""
     return {"val": 0, "test": 1}.get(name, 2), name
 
 

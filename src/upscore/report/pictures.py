@@ -46,15 +46,18 @@ def embed_image(picture: Image.Image) -> Picture:
     width, height = picture.size
     size = (WIDTH, max(1, round(height * WIDTH / width))) if width > WIDTH else None
     flat = picture.mode == "P" or picture.getcolors(FLAT_COLORS) is not None
+    if size:
+        way = Image.Resampling.NEAREST if flat else Image.Resampling.LANCZOS
+        picture = picture.resize(size, way)
+    stream = io.BytesIO()
     if flat:
-        if size:
-            picture = picture.resize(size, Image.Resampling.NEAREST)
         if picture.mode != "P":
             picture = picture.quantize(FLAT_COLORS, dither=Image.Dither.NONE)
-        return _pack(picture, "PNG")
-    if size:
-        picture = picture.resize(size, Image.Resampling.LANCZOS)
-    return _pack(picture, "JPEG")
+        picture.save(stream, format="PNG", optimize=True)
+    else:
+        picture.save(stream, format="JPEG", quality=QUALITY, optimize=True)
+    uri = _uri(stream.getvalue(), "png" if flat else "jpeg")
+    return Picture(uri, picture.width, picture.height)
 
 
 def embed_png(content: bytes) -> Picture:
@@ -62,15 +65,6 @@ def embed_png(content: bytes) -> Picture:
     with Image.open(io.BytesIO(content)) as picture:
         width, height = picture.size
     return Picture(_uri(content, "png"), width, height)
-
-
-def _pack(picture: Image.Image, kind: str) -> Picture:
-    stream = io.BytesIO()
-    if kind == "PNG":
-        picture.save(stream, format="PNG", optimize=True)
-    else:
-        picture.save(stream, format="JPEG", quality=QUALITY, optimize=True)
-    return Picture(_uri(stream.getvalue(), kind.lower()), picture.width, picture.height)
 
 
 def _uri(content: bytes, kind: str) -> str:

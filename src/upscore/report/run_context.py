@@ -6,18 +6,17 @@ from typing import Any
 
 import numpy as np
 
-from upscore.core.labels import Labels
 from upscore.metrics.confusion import Matrix
 from upscore.report import html_helpers as parts
-from upscore.report.examples import PICTURES, Example
+from upscore.report.examples import PICTURES, Kind
 from upscore.report.figures.scores import confusion_heat_map, png
-from upscore.report.pictures import Picture, embed, embed_png
+from upscore.report.pictures import embed_png
 from upscore.report.run_data import RunData, SplitResults
 
 HEAT_TABLE_UP_TO = 40  # classes; above that the matrix is a picture
 LEGEND_UP_TO = 60
 MIX_UPS = 10
-TITLES = {
+TITLES: dict[Kind, str] = {
     "worst": "Worst",
     "typical": "Typical: nearest to the median",
     "best": "Best",
@@ -112,7 +111,6 @@ def _split(split: SplitResults, place: int) -> dict[str, Any]:
     valid = max(1, scores.valid_pixels)
     classes = parts.classes(labels)
     as_table = len(labels) <= HEAT_TABLE_UP_TO
-    examples = [(example, _pictures(split, example)) for example in split.examples]
     return {
         "name": split.name,
         "anchor": parts.anchor(place, split.name),
@@ -122,45 +120,27 @@ def _split(split: SplitResults, place: int) -> dict[str, Any]:
         "classes": classes,
         "num_images": len(evaluation.images),
         "rows": [
-            {
-                **item,
-                "iou": one.iou,
-                "precision": one.precision,
-                "recall": one.recall,
-                "share": one.pixels / valid,
-            }
+            {"class": item, "scores": one, "share": one.pixels / valid}
             for item, one in zip(classes, scores.per_class, strict=True)
         ],
-        "heat": _heat(matrix, labels) if as_table else None,
+        "heat": _row_shares(matrix) if as_table else None,
         "heat_picture": None if as_table else embed_png(png(confusion_heat_map(matrix, labels))),
         "mix_ups": _mix_ups(matrix, classes),
         "legend": classes if len(classes) <= LEGEND_UP_TO else [],
         "groups": [
-            {
-                "title": title,
-                "examples": [
-                    {
-                        "name": example.name,
-                        "miou": example.miou,
-                        "pixel_accuracy": example.pixel_accuracy,
-                        "shots": [
-                            {"picture": picture, "caption": what}
-                            for what, picture in zip(PICTURES, pictures, strict=True)
-                        ],
-                    }
-                    for example, pictures in examples
-                    if example.kind == kind
-                ],
-            }
+            {"title": title, "examples": examples}
             for kind, title in TITLES.items()
-            if any(example.kind == kind for example, _ in examples)
+            if (examples := _examples(split, kind))
         ],
     }
 
 
-def _pictures(split: SplitResults, example: Example) -> list[Picture | None]:
-    folder = split.folder / "examples"
-    return [embed(folder / example.pictures[what]) for what in PICTURES]
+def _examples(split: SplitResults, kind: Kind) -> list[dict[str, Any]]:
+    return [
+        {"scores": example, "shots": [split.shot(example, what, what) for what in PICTURES]}
+        for example in split.examples
+        if example.kind == kind
+    ]
 
 
 def _about(split: SplitResults) -> str:
@@ -186,13 +166,9 @@ def _split_notes(split: SplitResults) -> list[dict[str, str]]:
     return notes
 
 
-def _heat(matrix: Matrix, labels: Labels) -> list[dict[str, Any]]:
-    rows = []
-    for place, name in enumerate(labels.names):
-        total = int(matrix[place].sum())
-        cells = [int(n) / total if total else None for n in matrix[place]]
-        rows.append({"name": name, "place": place, "cells": cells})
-    return rows
+def _row_shares(matrix: Matrix) -> list[list[float | None]]:
+    """Each row as shares of its sum; None in a row of zeros."""
+    return [[n / sum(row) if any(row) else None for n in row] for row in matrix.tolist()]
 
 
 def _mix_ups(matrix: Matrix, classes: list[dict[str, Any]]) -> list[dict[str, Any]]:
@@ -218,10 +194,8 @@ def _mix_ups(matrix: Matrix, classes: list[dict[str, Any]]) -> list[dict[str, An
 
 
 def _facts(run: RunData) -> list[tuple[str, str]]:
-    splits = run.recorded("data", "splits")
-    counts = ""
-    if isinstance(splits, dict):
-        counts = ", ".join(f"{name} {count}" for name, count in splits.items())
+    splits = run.recorded_dict("data", "splits")
+    counts = ", ".join(f"{name} {count}" for name, count in splits.items())
     memory = run.curve.memory_mib
     facts = [
         ("command", run.recorded("command")),
@@ -242,14 +216,11 @@ def _facts(run: RunData) -> list[tuple[str, str]]:
 
 
 def _versions(run: RunData) -> list[tuple[str, str]]:
-    machine = run.recorded("machine")
-    machine = machine if isinstance(machine, dict) else {}
-    versions = machine.get("versions")
-    versions = versions if isinstance(versions, dict) else {}
-    facts: list[tuple[str, Any]] = [
-        *((key, value) for key, value in machine.items() if key != "versions"),
-        ("threads", run.recorded("threads")),
-        ("git commit", run.recorded("git_commit")),
-        *versions.items(),
-    ]
-    return [(name, parts.plain(value)) for name, value in facts if value is not None]
+    machine = run.recorded_dict("machine")
+    facts = {
+        **{key: value for key, value in machine.items() if key != "versions"},
+        "threads": run.recorded("threads"),
+        "git commit": run.recorded("git_commit"),
+        **run.recorded_dict("machine", "versions"),
+    }
+    return [(name, parts.plain(value)) for name, value in facts.items() if value is not None]

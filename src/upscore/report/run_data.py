@@ -15,7 +15,8 @@ from upscore.core.run_folder import RunFolder
 from upscore.core.settings import load_yaml
 from upscore.errors import RunError
 from upscore.metrics.score_files import Results, read_results
-from upscore.report.examples import Example, read_examples
+from upscore.report.examples import Example, Picture, read_examples
+from upscore.report.pictures import embed
 
 WINDOW = 100  # iterations, the report's mean
 
@@ -80,10 +81,15 @@ class SplitResults:
     def name(self) -> str:
         return self.folder.name
 
+    def shot(self, example: Example, what: Picture, caption: str) -> dict[str, Any]:
+        """A picture of an example with its caption, for a page."""
+        path = self.folder / "examples" / example.pictures[what]
+        return {"picture": embed(path), "caption": caption}
+
 
 @dataclass(frozen=True)
 class RunData:
-    """A run as far as its files tell. None or empty stands for a file that is not there."""
+    """A run as its files describe it. None or empty stands for a missing file."""
 
     path: Path
     name: str
@@ -106,6 +112,11 @@ class RunData:
                 return None
             value = value.get(key)
         return value
+
+    def recorded_dict(self, *keys: str) -> dict[str, Any]:
+        """As :meth:`recorded`, empty where there is none."""
+        value = self.recorded(*keys)
+        return value if isinstance(value, dict) else {}
 
 
 def read_run(path: Path) -> RunData:

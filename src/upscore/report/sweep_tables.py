@@ -10,8 +10,7 @@ from typing import Any
 
 from upscore.core.files import write_json, write_text
 from upscore.core.run_folder import RunFolder
-from upscore.core.tables import write_csv
-from upscore.metrics.comparison_files import Row, markdown
+from upscore.core.tables import Row, Table, write_csv
 from upscore.report.run_data import read_curve
 
 FORMAT_VERSION = 1
@@ -169,9 +168,9 @@ def write_sweep(runs: Sequence[SweptRun], folder: Path, *, about: dict[str, Any]
     parts = [
         f"# Sweep of {about.get('recipe', 'a recipe')}\n",
         f"{NOTE}\n",
-        markdown(group_rows(groups)),
+        group_table(groups).markdown(),
         "## Runs\n",
-        markdown(run_rows(runs)),
+        run_table(runs).markdown(),
     ]
     failed = [f"- {run.name}: {run.message}\n" for run in runs if run.message]
     if failed:
@@ -185,29 +184,27 @@ NOTE = (
 )
 
 
-def group_rows(groups: Sequence[Group]) -> list[Row]:
-    """A header, and one row for each combination of settings but the seed."""
-    rows: list[Row] = [
-        (*groups[0].settings, "runs", "best mIoU", "deviation", "last mIoU", "deviation", "seconds")
-    ]
+def group_table(groups: Sequence[Group]) -> Table:
+    """One row for each combination of settings but the seed."""
+    rows: list[Row] = []
     for group in groups:
         runs = str(group.runs) if group.runs == group.of else f"{group.runs} of {group.of}"
         rows.append(
             (*map(shown, group.settings.values()), runs, group.best.mean, group.best.deviation,
              group.last.mean, group.last.deviation, _whole(group.seconds.mean))
         )  # fmt: skip
-    return rows
+    header = ("runs", "best mIoU", "deviation", "last mIoU", "deviation", "seconds")
+    return Table((*groups[0].settings, *header), rows)
 
 
-def run_rows(runs: Sequence[SweptRun]) -> list[Row]:
-    """A header, and one row a run."""
-    rows: list[Row] = [("run", "status", "best mIoU", "last mIoU", "seconds")]
-    rows += [(run.name, run.status, run.best, run.last, _whole(run.seconds)) for run in runs]
-    return rows
+def run_table(runs: Sequence[SweptRun]) -> Table:
+    """One row a run."""
+    rows = [(run.name, run.status, run.best, run.last, _whole(run.seconds)) for run in runs]
+    return Table(("run", "status", "best mIoU", "last mIoU", "seconds"), rows)
 
 
 def shown(value: Any) -> str:
-    """A setting as people write it: ``1e-05``, ``[32, 32]``, ``null``."""
+    """A setting as it is written on the command line: ``1e-05``, ``[32, 32]``, ``null``."""
     if value is None or isinstance(value, bool):
         return "null" if value is None else str(value).lower()
     return str(value)

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from upscore.core.labels import LabelMap, Labels
+from upscore.core.labels import VOID, LabelMap, Labels
 from upscore.core.limits import MAX_PIXELS
 from upscore.data.class_mapping import match_classes
 from upscore.data.dataset import DataSet, Sample
@@ -71,7 +71,20 @@ def open_predictions(
         )
     if is_label_folder(path):
         return _of_folder(path, dataset, options)
-    if path.is_dir() and not _is_network(path):
+    if not path.exists():
+        raise NotFoundError(
+            f"{path}: no such run folder, pipeline file (.yaml) or folder of label maps; "
+            "`upscore train` makes run folders"
+        )
+    if path.is_file():
+        hint = ""
+        if path.suffix.lower() in PREDICTION_SUFFIXES:
+            hint = f"; name the folder of this label map: {path.parent}"
+        raise RunError(
+            f"{path}: is a file; want a folder of label maps, a run folder, or a pipeline file "
+            f"(.yaml){hint}"
+        )
+    if not _is_network(path):
         raise RunError(
             f"{path}: neither a run folder (no manifest.json in it), nor a model folder (no "
             f"config.json), nor a folder of label maps (no {', '.join(PREDICTION_SUFFIXES)} files "
@@ -206,9 +219,16 @@ def read_label_map(
     if prediction.is_labels:
         wrong = array[(array < 0) | (array >= num)]  # void too: a prediction has none
         if wrong.size:
+            fix = ""
+            if VOID in wrong:
+                fix = (
+                    "; 255 (void) is for masks of the truth: give such pixels a class before you "
+                    "save the file, as the background by labels[labels == 255] = 0"
+                )
             raise DataError(
                 f"{path}: holds class {wrong.max()}, but there are {num} classes, 0 to {num - 1}; "
                 "a prediction has a class for every pixel, in the order of the data set's classes"
+                f"{fix}"
             )
     else:
         if len(array) != num:

@@ -15,11 +15,12 @@ from upscore.core.draw import error_map, titled, with_legend
 from upscore.core.files import make_folder
 from upscore.core.images import write_image
 from upscore.core.labels import VOID, LabelMap, Labels, RGBImage
+from upscore.core.plural import plural
 from upscore.data.dataset import Split
 from upscore.errors import UpscoreError
 from upscore.metrics.comparison import Comparison, ModelScores, PredictedMaps
 from upscore.metrics.confusion import class_iou
-from upscore.report.figures.scores import DASHES, MARKERS, PAPER, plain_frame, plain_text
+from upscore.report.figures.scores import PAPER, plain_frame, plain_text, series_style
 
 CELL = 480
 """Width of a picture in a sheet; wider ones are shrunk."""
@@ -129,9 +130,7 @@ def trimap_figure(comparison: Comparison) -> Figure:
             axes.plot(
                 [band.width for band in bands],
                 [np.nan if value is None else value for value in values],
-                color=PAPER.series[place % len(PAPER.series)],
-                linestyle=DASHES[place // len(PAPER.series) % len(DASHES)],
-                marker=MARKERS[place % len(MARKERS)],
+                **series_style(place),
                 markevery=5,
                 markersize=4.5,
                 label=plain_text(one.name) if axes is left else None,
@@ -139,7 +138,7 @@ def trimap_figure(comparison: Comparison) -> Figure:
     for axes, title in ((left, "pixel accuracy"), (right, "mIoU")):
         axes.set_xlabel("pixels from a true boundary, at most")
         axes.set_title(title, fontsize=11)
-        _look(axes, "y")
+        plain_frame(axes, grid="y")
     figure.legend(loc="outside lower center", ncols=3, frameon=False, fontsize=9)
     figure.suptitle(f"Near boundaries, {_images(comparison)}", fontsize=11)
     return figure
@@ -196,7 +195,7 @@ def _bars(
     axes.set_xticks(range(len(names)), names)
     axes.set_ylim(0, 1.06)  # a number fits above a bar of 1
     axes.set_yticks(np.linspace(0, 1, 6))
-    _look(axes, "y")
+    plain_frame(axes, grid="y")
 
 
 def class_differences(comparison: Comparison) -> Figure:
@@ -223,17 +222,10 @@ def class_differences(comparison: Comparison) -> Figure:
     axes.axvline(0, color=PAPER.ink, linewidth=1)
     for place, (one, gain) in enumerate(zip(others, gains, strict=True), 1):
         values = np.array([gain[i] for i in order])
-        color = PAPER.series[place % len(PAPER.series)]
+        style = series_style(place) | {"linestyle": ""}
         if len(others) == 1:
-            axes.hlines(rows, 0, values, color=color, linewidth=2)
-        axes.plot(
-            values,
-            rows,
-            linestyle="",
-            marker=MARKERS[place % len(MARKERS)],
-            color=color,
-            label=plain_text(one.name),
-        )
+            axes.hlines(rows, 0, values, color=style["color"], linewidth=2)
+        axes.plot(values, rows, **style, label=plain_text(one.name))
     size = 9 if len(order) <= 60 else 5
     axes.set_yticks(rows, [plain_text(names[i]) for i in order], fontsize=size)
     axes.set_ylim(max(len(order), 1) - 0.5, -0.5)
@@ -241,17 +233,10 @@ def class_differences(comparison: Comparison) -> Figure:
     lost = len(names) - len(order)
     more = f" ({lost} of {len(names)} classes do not occur)" if lost else ""
     axes.set_title(f"By class, {_images(comparison)}{more}", fontsize=11)
-    _look(axes, "x")
+    plain_frame(axes, grid="x")
     figure.legend(loc="outside lower center", ncols=3, frameon=False, fontsize=9)
     return figure
 
 
-def _look(axes: Axes, grid: str) -> None:
-    plain_frame(axes)
-    axes.set_axisbelow(True)
-    axes.grid(axis="x" if grid == "x" else "y", color=PAPER.grid, linewidth=0.7)
-
-
 def _images(comparison: Comparison) -> str:
-    num = len(comparison.images)
-    return f"{'1 image' if num == 1 else f'{num} images'} of {comparison.split}"
+    return f"{plural(len(comparison.images), 'image')} of {comparison.split}"

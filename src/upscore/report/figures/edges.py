@@ -8,9 +8,10 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from upscore.core.plural import plural
 from upscore.edges.benchmark.score import EdgeScores
 from upscore.errors import SettingsError
-from upscore.report.figures.scores import DASHES, MARKERS, PAPER, plain_frame, plain_text
+from upscore.report.figures.scores import PAPER, plain_frame, plain_text, series_style
 
 LEVELS = tuple(level / 10 for level in range(1, 10))
 
@@ -31,19 +32,15 @@ def edge_figure(curves: Mapping[str, EdgeScores]) -> Figure:
     _equal_f(axes)
     ranked = sorted(curves.items(), key=lambda item: -item[1].ods)
     for place, (name, scores) in enumerate(ranked):
-        color = PAPER.series[place % len(PAPER.series)]
-        dash = DASHES[place // len(PAPER.series) % len(DASHES)]
+        style = series_style(place)
         drawn = scores.counts.detected > 0  # without a pixel there is no precision
         best = scores.best
-        axes.plot(
-            scores.recall[drawn], scores.precision[drawn], color=color, linestyle=dash, zorder=3
-        )
+        line = style | {"marker": "", "zorder": 3}
+        axes.plot(scores.recall[drawn], scores.precision[drawn], **line)
         axes.plot(
             [best.recall],
             [best.precision],
-            color=color,
-            linestyle=dash,
-            marker=MARKERS[place % len(MARKERS)],
+            **style,
             markersize=7,
             markeredgecolor="white",
             zorder=4,
@@ -54,8 +51,7 @@ def edge_figure(curves: Mapping[str, EdgeScores]) -> Figure:
     axes.set_aspect("equal")
     axes.set_xlabel("recall")
     axes.set_ylabel("precision")
-    num = len(ranked[0][1].images)
-    axes.set_title(f"Edges of {'1 image' if num == 1 else f'{num} images'}", fontsize=11)
+    axes.set_title(f"Edges of {plural(len(ranked[0][1].images), 'image')}", fontsize=11)
     plain_frame(axes)
     figure.legend(loc="outside lower center", frameon=False, fontsize=9)
     return figure
@@ -66,13 +62,8 @@ def _equal_f(axes: Axes) -> None:
     for level in LEVELS:
         # P = F R / (2 R - F) is at most 1 from R = F / (2 - F) on
         recall = np.geomspace(level / (2 - level), 1, 300)  # steep at its begin
-        axes.plot(
-            recall,
-            level * recall / (2 * recall - level),
-            color=PAPER.grid,
-            linewidth=0.9,
-            zorder=1,
-        )
+        precision = level * recall / (2 * recall - level)
+        axes.plot(recall, precision, color=PAPER.grid, linewidth=0.9, zorder=1)
         axes.annotate(
             f"F {level:.1f}" if level == LEVELS[-1] else f"{level:.1f}",
             (1, level / (2 - level)),

@@ -9,11 +9,12 @@ from matplotlib.patches import Rectangle
 from matplotlib.ticker import FixedLocator, NullLocator
 
 from upscore.core.labels import RGBImage
+from upscore.core.plural import plural
 from upscore.edges.maps import Map
 from upscore.errors import SettingsError
 from upscore.proposals.base import Proposals
 from upscore.proposals.recall import SIZES, THRESHOLDS, Recall, Row
-from upscore.report.figures.scores import DASHES, MARKERS, PAPER, plain_frame
+from upscore.report.figures.scores import DASHES, MARKERS, PAPER, plain_frame, series_style
 
 NUMBERED_UP_TO = 20
 """Boxes; the ranks of more would hide the photo."""
@@ -37,8 +38,7 @@ def recall_figure(result: Recall) -> Figure:
         _panel(grid[0, place], result, everything, place - 1, title)
     for place, size in enumerate(size for size in SIZES if size != "all"):
         chosen = [row for row in rows if row.size == size]
-        num = result.num_objects(size)
-        title = f"average recall, {num} {size} object{'s' if num != 1 else ''}"
+        title = f"average recall, {plural(result.num_objects(size), f'{size} object')}"
         _panel(grid[1, place], result, chosen, None, title)
     grid[1, 0].set_ylabel("share of the objects")
     grid[0, 0].set_ylabel("share of the objects")
@@ -47,12 +47,8 @@ def recall_figure(result: Recall) -> Figure:
     handles, names = grid[0, 0].get_legend_handles_labels()
     grid[1, 3].set_axis_off()
     grid[1, 3].legend(handles, names, loc="center", frameon=False, fontsize=10, handlelength=4)
-    num_photos = len(result.photos)
-    figure.suptitle(
-        f"{result.num_objects()} objects ({result.objects_from}) in {num_photos} "
-        f"photo{'s' if num_photos != 1 else ''}",
-        fontsize=11,
-    )
+    objects = f"{result.num_objects()} objects ({result.objects_from})"
+    figure.suptitle(f"{objects} in {plural(len(result.photos), 'photo')}", fontsize=11)
     return figure
 
 
@@ -61,14 +57,11 @@ def _panel(axes: Axes, result: Recall, rows: list[Row], threshold: int | None, t
     for place, source in enumerate(result.sources):
         own = [row for row in rows if row.source == source]
         scores = [row.average_recall if threshold is None else row.recall[threshold] for row in own]
-        points = [
-            (row.boxes, score) for row, score in zip(own, scores, strict=True) if score is not None
-        ]
+        points = [(row.boxes, y) for row, y in zip(own, scores, strict=True) if y is not None]
         if not points:
             continue
         axes.plot(
-            [x for x, _ in points],
-            [y for _, y in points],
+            *zip(*points, strict=True),
             color=PAPER.series[place % len(PAPER.series)],
             linestyle=DASHES[place % len(DASHES)],
             marker=MARKERS[(place + place // len(MARKERS)) % len(MARKERS)],
@@ -90,9 +83,7 @@ def _panel(axes: Axes, result: Recall, rows: list[Row], threshold: int | None, t
     axes.tick_params(axis="x", labelrotation=45)
     axes.set_ylim(0, 1)
     axes.set_title(title, fontsize=10)
-    plain_frame(axes)
-    axes.set_axisbelow(True)
-    axes.grid(color=PAPER.grid, linewidth=0.6)
+    plain_frame(axes, grid="both")
 
 
 def _short(name: str) -> str:
@@ -146,11 +137,10 @@ def _draw_boxes(axes: Axes, proposals: Proposals, height: int, width: int) -> No
     numbered = len(proposals) <= NUMBERED_UP_TO
     for rank in reversed(range(len(proposals))):
         x1, y1, x2, y2 = (float(value) for value in proposals.boxes[rank])
-        color = PAPER.series[rank % len(PAPER.series)]
-        dash = DASHES[rank // len(PAPER.series) % len(DASHES)]
+        style = series_style(rank)
         frame = Rectangle(
-            (x1, y1), x2 - x1, y2 - y1, fill=False, edgecolor=color, linestyle=dash, linewidth=2.2,
-            clip_on=False,
+            (x1, y1), x2 - x1, y2 - y1, fill=False, edgecolor=style["color"],
+            linestyle=style["linestyle"], linewidth=2.2, clip_on=False,
         )  # fmt: skip
         if numbered:
             frame.set_path_effects(halo)

@@ -13,7 +13,7 @@ import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import matplotlib as mpl
 import numpy as np
@@ -42,7 +42,7 @@ class Theme:
     series: tuple[str, ...]
 
 
-# Okabe and Ito's set, which colour-blind people can tell apart, dark ones first
+# Okabe and Ito's set, which differ for the colour-blind, dark ones first
 PAPER = Theme("#222222", "#d8d8d8", ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#6b6b6b"))
 # Stand-ins that svg() turns into variables of the page's style sheet
 PAGE = Theme("#010101", "#020202", tuple(f"#0300{i:02x}" for i in range(len(PAPER.series))))
@@ -166,31 +166,23 @@ def learning_curve(
     axes = figure.add_subplot()
     lowest, highest = math.inf, 0.0
     for place, curve in enumerate(curves):
-        color = theme.series[place % len(theme.series)]
-        dash = DASHES[place // len(theme.series) % len(DASHES)]
+        style = series_style(place, theme=theme)
         if what == "loss":
             mean = curve.hundred_iteration_mean()
             points = list(zip(curve.iterations, mean, strict=True))
             if len(curves) == 1 and curve.finer_than_mean:
-                axes.plot(curve.iterations, curve.losses, color=color, linewidth=0.8, alpha=0.3)
+                faint = {"color": style["color"], "linewidth": 0.8, "alpha": 0.3}
+                axes.plot(curve.iterations, curve.losses, **faint)
         else:
             points = list(zip(curve.val_iterations, curve.val_miou, strict=True))
         if not points:
             continue
-        marker = MARKERS[place % len(MARKERS)] if what == "val_miou" or len(points) == 1 else ""
+        if what == "loss" and len(points) > 1:
+            style["marker"] = ""
         shown = max(1, len(points) // 12)  # a marker on each of very many points hides the line
-        axes.plot(
-            [x for x, _ in points],
-            [y for _, y in points],
-            color=color,
-            linestyle=dash,
-            linewidth=1.8,
-            marker=marker,
-            markevery=shown,
-            markersize=4.5,
-        )
-        lowest = min(lowest, *(y for _, y in points))
-        highest = max(highest, *(y for _, y in points))
+        x, y = zip(*points, strict=True)
+        axes.plot(x, y, **style, linewidth=1.8, markevery=shown, markersize=4.5)
+        lowest, highest = min(lowest, *y), max(highest, *y)
     if what == "loss" and lowest > 0 and highest > 50 * lowest:
         axes.set_yscale("log")
     else:
@@ -199,22 +191,38 @@ def learning_curve(
     axes.set_xlabel("iteration")
     axes.xaxis.set_major_locator(MaxNLocator(6, integer=True))
     axes.xaxis.set_major_formatter(lambda value, _place: f"{value:,.0f}")
-    plain_frame(axes, theme=theme)
+    plain_frame(axes, theme=theme, grid="both")
     axes.tick_params(which="both", labelsize=11)
     axes.xaxis.label.set(color=theme.ink, fontsize=11)
     axes.yaxis.label.set(color=theme.ink, fontsize=11)
-    axes.set_axisbelow(True)
-    axes.grid(color=theme.grid, linewidth=0.7)
     return figure
 
 
-def plain_frame(axes: Axes, *, theme: Theme = PAPER) -> None:
-    """No frame above and on the right; what is left of it, and the ticks, in the grid's colour."""
+def series_style(place: int, *, theme: Theme = PAPER) -> dict[str, Any]:
+    """Colour, dash and marker of a series, as keywords of ``plot``."""
+    return {
+        "color": theme.series[place % len(theme.series)],
+        "linestyle": DASHES[place // len(theme.series) % len(DASHES)],
+        "marker": MARKERS[place % len(MARKERS)],
+    }
+
+
+def plain_frame(
+    axes: Axes, *, theme: Theme = PAPER, grid: Literal["both", "x", "y"] | None = None
+) -> None:
+    """No frame above and on the right; the rest of it, and the ticks, in the grid's colour.
+
+    Args:
+        grid: whether there are grid lines, and of which axis.
+    """
     for side in ("top", "right"):
         axes.spines[side].set_visible(False)
     for side in ("left", "bottom"):
         axes.spines[side].set_color(theme.grid)
     axes.tick_params(which="both", color=theme.grid, labelcolor=theme.ink)
+    if grid is not None:
+        axes.set_axisbelow(True)
+        axes.grid(axis=grid, color=theme.grid, linewidth=0.7)
 
 
 def write_png(path: Path, figure: Figure) -> None:
@@ -264,5 +272,5 @@ def svg(figure: Figure, *, name: str) -> str:
 
 
 def plain_text(name: str) -> str:
-    """A name as matplotlib shall show it: a dollar sign begins no formula."""
+    """A name that matplotlib draws as it is: a dollar sign begins no formula."""
     return name.replace("$", r"\$")

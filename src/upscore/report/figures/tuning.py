@@ -11,6 +11,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, MaxNLocator, NullFormatter, NullLocator
 
+from upscore.core.plural import plural
 from upscore.errors import SettingsError
 from upscore.report.figures.scores import MARKERS, PAPER, plain_frame
 
@@ -49,8 +50,8 @@ def tuning_figure(
     """Scores in order of the trials with the best so far, and against each setting.
 
     The dashed line is the score without a CRF, which is the first trial. Scores far below all of
-    interest (fewer than half of them) are triangles at the lower edge, so that the rest can be told
-    apart.
+    interest (fewer than half of them) are triangles at the lower edge, so that the rest can be
+    distinguished.
 
     Args:
         points: the trials, in order.
@@ -84,7 +85,7 @@ def tuning_figure(
             axes.axhline(
                 points[0].score, color=PAPER.ink, linewidth=1, linestyle=(0, (4, 3)), zorder=1
             )
-        _plain_look(axes)
+        plain_frame(axes, grid="both")
     handles, labels = grid[0, 0].get_legend_handles_labels()
     by_label = dict(zip(labels, handles, strict=True))
     shown = [label for label in (*styles, BEST_SO_FAR, BEST) if label in by_label]
@@ -97,7 +98,7 @@ def tuning_figure(
         frameon=False,
         fontsize=9,
     )
-    images = "1 image" if num_images == 1 else f"{num_images} images"
+    images = plural(num_images, "image")
     figure.suptitle(f"mIoU of {len(points)} CRF settings on the {images} searched", fontsize=11)
     return figure
 
@@ -142,8 +143,7 @@ def _dots(
     for group, dots in groups.items():
         color, marker = styles[group]
         axes.plot(
-            [x for x, _ in dots],
-            [y for _, y in dots],
+            *zip(*dots, strict=True),
             linestyle="",
             color=color,
             marker=marker,
@@ -202,9 +202,3 @@ def _against(
     axes.xaxis.set_minor_locator(NullLocator())
     axes.xaxis.set_minor_formatter(NullFormatter())
     axes.set_xlabel(TITLES[key])
-
-
-def _plain_look(axes: Axes) -> None:
-    plain_frame(axes)
-    axes.set_axisbelow(True)
-    axes.grid(color=PAPER.grid, linewidth=0.6)

@@ -1,0 +1,8 @@
+"""Numbers of things in messages."""
+
+from __future__ import annotations
+
+
+def plural(num: int, noun: str) -> str:
+    """``1 image`` or ``3 images``."""
+    return f"{num} {noun}" if num == 1 else f"{num} {noun}s"
