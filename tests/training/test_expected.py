@@ -157,7 +157,7 @@ def test_run_folders_do_not_keep_it_and_are_gone_on_with_without_it(
     plain = {"data": toy, "out": out, "resume": True, "make_validate": make_validate}
 
     def press(status: Status) -> None:
-        if status.iteration == 3 and status.phase == "train":
+        if status.iteration == 3:
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
@@ -229,7 +229,7 @@ def test_iterations_are_counted_before_the_first_step(
     tmp_path: Path, run_documented: Callable[..., Said]
 ) -> None:
     said = run_documented(tmp_path / "run", "batch.accumulate=3")
-    assert {status.phase for status, _ in said} == {"start"}
+    assert {status.iteration for status, _ in said} == {0}
     assert [notice.text for _, notice in said] == [
         "Budget: 6 iterations, 36 samples.",
         "Documented: mIoU 0.677 on CamVid val after 1,300 samples.",
@@ -354,7 +354,7 @@ def test_it_is_printed_above_the_progress(
     monkeypatch.setattr(progress_display, "errors", Console(stderr=True, soft_wrap=True))
     status = Status(
         iteration=0, fraction=0.0, loss=None, lr=0.0, images_per_second=0.0, seconds_left=None,
-        memory_mib=1, best=None, phase="start",
+        memory_mib=1, best=None,
         notices=(Notice("Budget: [1] iteration."), Notice("Warning: few.", warning=True)),
     )  # fmt: skip
     with ProgressDisplay() as on_progress:

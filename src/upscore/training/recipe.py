@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Iterable
 from pathlib import Path
@@ -93,6 +94,12 @@ class BudgetSettings(Settings):
                 f"found {', '.join(given) or 'none'}"
             )
         return self
+
+    def num_iterations(self, *, epoch: int, step: int) -> int | None:
+        """Optimiser steps of ``step`` samples, an epoch having ``epoch``; None for minutes."""
+        if self.epochs is not None:
+            return max(1, math.ceil(self.epochs * epoch / step))
+        return self.iterations
 
 
 class ValidateSettings(Settings):

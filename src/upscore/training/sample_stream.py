@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Generator
 from dataclasses import dataclass
 from itertools import count
 
@@ -82,7 +82,7 @@ class Sampler:
             for part in range(self.accumulate)
         ]
 
-    def steps(self, first_iteration: int) -> Iterator[list[Batch]]:
+    def steps(self, first_iteration: int) -> Generator[list[Batch]]:
         """Batches of each optimiser step from ``first_iteration`` on, without end."""
         order = (
             position
