@@ -99,11 +99,10 @@ def test_model_options_lists_defaults() -> None:
 def test_widths() -> None:
     with torch.device("meta"):
         assert VGG16(VGGOptions(width=0.5)).channels == (32, 64, 128, 256, 256)
-        assert VGG16(VGGOptions(width=0.5)).fc_width == 2048
+        assert VGGOptions(width=0.5).fc_channels == 2048
         assert VGG16(VGGOptions(width=0.001)).channels == (1, 1, 1, 1, 1)
         backbone = VGG16(VGGOptions(channels=(8, 16, 24, 32, 40), fc_width=48))
-    assert [backbone.num_features(f"pool{k}") for k in range(1, 6)] == [8, 16, 24, 32, 40]
-    assert backbone.num_features("fc7") == 48
+    assert [stage.channels for stage in backbone.stages] == [8, 16, 24, 32, 40, 48]
 
 
 def test_only_the_features_asked_for_are_kept() -> None:

@@ -72,14 +72,13 @@ class Network(nn.Module):
     @property
     def backbone(self) -> Backbone:
         """The backbone. Raises SettingsError where the network has none."""
-        found = self._modules.get(BACKBONE_PREFIX.rstrip("."))
-        if not isinstance(found, Backbone):
+        if not self.has_backbone:
             raise SettingsError(f"{self.architecture} has no backbone")
-        return found
+        return self.trunk
 
     @property
     def has_backbone(self) -> bool:
-        return isinstance(self._modules.get(BACKBONE_PREFIX.rstrip(".")), Backbone)
+        return isinstance(self._modules.get("trunk"), Backbone)
 
     def forward(self, images: Tensor) -> Tensor:
         raise NotImplementedError
