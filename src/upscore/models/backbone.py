@@ -42,7 +42,7 @@ class Backbone(nn.Module):
       ``feature_options``;
     - ``classifier``: whether to keep the layers between the last features and the ImageNet scores
       (fc6 and fc7 of VGG16);
-    - ``dropout``: probability in these layers;
+    - ``dropout``: probability after each of these layers, element by element as in Caffe;
     - ``geometry``: one of ``geometries``.
     """
 

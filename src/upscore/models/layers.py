@@ -89,10 +89,8 @@ class ScoreLayer(nn.Conv2d):
 
     Args:
         kernel: odd; the size stays.
-        init: ``zero`` as in the paper (the backbone's gradient is zero in the first step only),
-            ``normal`` for small random weights (deviation 0.01), or ``he`` for random weights that
-            give scores of deviation 1 for features of deviation 1: where the features are few,
-            weights of deviation 0.01 slow down the learning of all layers before.
+        init: see ``base.ScoreInit``. After ``zero`` the backbone's gradient is zero in the first
+            step only; ``he`` gives scores of deviation 1 for features of deviation 1.
         scale: the features are multiplied by it first; the at-once FCN-8s uses 0.01 and 0.0001.
     """
 

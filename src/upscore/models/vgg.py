@@ -46,7 +46,7 @@ class VGGFeatureOptions(Settings):
     width: Annotated[float, Gt(0), Le(16)] = 1.0
     """Factor on all channel numbers."""
     channels: Annotated[Channels | None, BeforeValidator(_five)] = None
-    """Channels of the five stages, instead of the width's."""
+    """Channels of the five stages, instead of the width's (64, 128, 256, 512, 512 at width 1)."""
     batch_norm: bool = False
     """Batch norm after every convolution."""
 
@@ -82,11 +82,7 @@ class VGG16(Backbone):
     Layers are named as in Caffe: conv1_1 ... conv5_3, fc6, fc7; each has ``.conv`` and ``.norm``.
     Convolutions start with He's normal initialisation.
 
-    Args:
-        options: :class:`VGGOptions` or, without ``classifier``, :class:`VGGFeatureOptions`.
-        classifier: whether to have fc6 and fc7 (SegNet and U-Net do not).
-        dropout: probability, after fc6 and after fc7, element by element as in Caffe.
-        geometry: ``same`` or ``caffe``.
+    Args (besides those of :class:`Backbone`):
         fc_padding: rows and columns of zeros around fc6's input, instead of the geometry's.
         conv_bias: give convolutions a bias also where a norm follows (DeconvNet).
         switches: pools return where their maxima were, which ``encode`` hands out.
