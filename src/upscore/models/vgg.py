@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
 from typing import Annotated, Any, cast
 
 import torch
@@ -119,7 +120,7 @@ class VGG16(Backbone):
         super().__init__()
         assert isinstance(options, VGGOptions if classifier else VGGFeatureOptions)
         self.channels = options.stage_channels
-        batch_norm = options.batch_norm
+        block = partial(ConvBlock, batch_norm=options.batch_norm, bias=conv_bias)
         self._layers: list[str] = []
         before = in_channels
         skips, stages = [], []
@@ -127,10 +128,7 @@ class VGG16(Backbone):
             for index in range(1, depth + 1):
                 name = f"conv{stage}_{index}"
                 padding = 100 if geometry == "caffe" and name == "conv1_1" else 1
-                block = ConvBlock(
-                    before, after, padding=padding, batch_norm=batch_norm, bias=conv_bias
-                )
-                self._add(name, block)
+                self._add(name, block(before, after, padding=padding))
                 before = after
             skips.append(Stage(name, 2 ** (stage - 1), after))
             self._add(f"pool{stage}", SwitchPool() if switches else MaxPool())
@@ -138,38 +136,23 @@ class VGG16(Backbone):
         self.skips, self.stages = tuple(skips), tuple(stages)
         self.has_classifier = classifier
         if isinstance(options, VGGOptions) and classifier:
-            self.stages += (Stage("fc7", self.stages[-1].stride, options.fc_channels),)
-            self._add_classifier(options, dropout, geometry, fc_padding, conv_bias)
+            kernel, width = options.fc_kernel, options.fc_channels
+            if kernel % 2 == 0 and fc_padding is None:
+                raise SettingsError(f"fc_kernel is {kernel}; want an odd number")
+            if geometry == "caffe" and kernel != 7:
+                raise SettingsError(
+                    f"fc_kernel is {kernel}; the geometry caffe has crops for 7 only"
+                )
+            if fc_padding is None:
+                fc_padding = 0 if geometry == "caffe" else kernel // 2
+            self.fc6 = block(before, width, kernel=kernel, padding=fc_padding)
+            self.fc7 = block(width, width, kernel=1)
+            self.dropout = nn.Dropout(dropout)
+            self.stages += (Stage("fc7", self.stages[-1].stride, width),)
 
     def _add(self, name: str, layer: nn.Module) -> None:
         self.add_module(name, layer)
         self._layers.append(name)
-
-    def _add_classifier(
-        self,
-        options: VGGOptions,
-        dropout: float,
-        geometry: str,
-        padding: int | None,
-        conv_bias: bool,
-    ) -> None:
-        kernel, width = options.fc_kernel, options.fc_channels
-        if kernel % 2 == 0 and padding is None:
-            raise SettingsError(f"fc_kernel is {kernel}; want an odd number")
-        if geometry == "caffe" and kernel != 7:
-            raise SettingsError(f"fc_kernel is {kernel}; the geometry caffe has crops for 7 only")
-        if padding is None:
-            padding = 0 if geometry == "caffe" else kernel // 2
-        self.fc6 = ConvBlock(
-            self.channels[-1],
-            width,
-            kernel=kernel,
-            padding=padding,
-            batch_norm=options.batch_norm,
-            bias=conv_bias,
-        )
-        self.fc7 = ConvBlock(width, width, kernel=1, batch_norm=options.batch_norm, bias=conv_bias)
-        self.dropout = nn.Dropout(dropout)
 
     @property
     def first_block(self) -> ConvBlock:
