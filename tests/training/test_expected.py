@@ -53,11 +53,9 @@ def test_minutes() -> None:
 
 def test_iterations_and_epochs() -> None:
     budget = BudgetSettings(iterations=2000)
-    said = counted(budget, Documented(CAMVID), iterations=2000, step=4, epoch=367)
+    said = counted(budget, Documented(CAMVID), step=4, epoch=367)
     assert texts(said)[0] == "Budget: 2,000 iterations, 8,000 samples."
-    said = counted(
-        BudgetSettings(epochs=2.5), Documented(CAMVID), iterations=230, step=4, epoch=367
-    )
+    said = counted(BudgetSettings(epochs=2.5), Documented(CAMVID), step=4, epoch=367)
     assert texts(said)[0] == "Budget: 2.5 epochs, 230 iterations, 920 samples."
 
 
@@ -75,7 +73,7 @@ def test_samples_that_nobody_recorded() -> None:
 @pytest.mark.parametrize(("iterations", "warned"), [(324, True), (325, False)])
 def test_below_a_tenth_of_the_documented_samples_a_warning(iterations: int, warned: bool) -> None:
     budget = BudgetSettings(iterations=iterations)
-    said = counted(budget, Documented(CAMVID), iterations=iterations, step=4, epoch=100)
+    said = counted(budget, Documented(CAMVID), step=4, epoch=100)
     assert [notice.warning for notice in said] == [False, False, True][: 2 + warned]
     if warned:
         assert said[2].text == (
@@ -93,7 +91,7 @@ def test_the_same_of_minutes(samples: int, warned: bool) -> None:
 
 
 def test_what_to_set_in_epochs() -> None:
-    said = counted(BudgetSettings(epochs=1), Documented(CAMVID), iterations=25, step=4, epoch=100)
+    said = counted(BudgetSettings(epochs=1), Documented(CAMVID), step=4, epoch=100)
     assert said[2].text.endswith("--set budget.epochs=130")
 
 

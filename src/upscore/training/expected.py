@@ -82,15 +82,17 @@ def _notices(documented: Documented, budget: str, samples: int, wanted: str) -> 
 
 
 def counted(
-    budget: BudgetSettings, documented: Documented, *, iterations: int, step: int, epoch: int
+    budget: BudgetSettings, documented: Documented, *, step: int, epoch: int
 ) -> list[Notice]:
-    """Notices before the first step of a budget in iterations or epochs.
+    """Notices before the first step of a budget in iterations or epochs; none about minutes.
 
     Args:
-        iterations: optimiser steps of the budget.
-        step: samples of one.
+        step: samples of an optimiser step.
         epoch: samples of the training split.
     """
+    iterations = budget.num_iterations(epoch=epoch, step=step)
+    if iterations is None:
+        return []
     goal = (documented.samples or 0) / documented.share
     if budget.epochs is not None:
         amount = f"{budget.epochs:g} epochs, {iterations:,} iterations"

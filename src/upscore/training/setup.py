@@ -215,9 +215,7 @@ class _Session:
             validation=ValidationPlan(
                 self.make_validate(val_split, input_spec, self.runtime),
                 len(val_split),
-                every=recipe.validate_.every,
-                times=recipe.validate_.times,
-                limit=recipe.validate_.images,
+                recipe.validate_,
             ),
             finish=lambda network: _measure_statistics(
                 network, recipe.statistics, sampler, input_spec, self.fabric.device

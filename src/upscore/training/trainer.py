@@ -20,6 +20,7 @@ from upscore.training.expected import Documented, Rate, counted, timed
 from upscore.training.graceful_stop import GracefulStop
 from upscore.training.log import RunLog
 from upscore.training.optim import make_optimizers, schedule_factor, set_learning_rate
+from upscore.training.recipe import ValidateSettings
 from upscore.training.sample_stream import Batch
 from upscore.training.state import Clock, Position, load_state, save_state
 from upscore.training.task import BatchSource, Task, TrainerSettings
@@ -49,21 +50,12 @@ Validate = Callable[[nn.Module, int | None], Validation]
 
 @dataclass(frozen=True)
 class ValidationPlan:
-    """How a training is validated.
-
-    Attributes:
-        validate: gives the scores of a network.
-        num_images: photos of the validation.
-        every: iterations between validations; None: five times over the budget.
-        times: validations over the whole budget, evenly spread; None: ``every`` or five.
-        limit: use only so many photos; None: all.
-    """
+    """How a training is validated: the scores of the network on ``num_images`` photos."""
 
     validate: Validate
     num_images: int
-    every: int | None = None
-    times: int | None = None
-    limit: int | None = None
+    settings: ValidateSettings
+    """How often, and on how many of the photos."""
 
 
 @dataclass(frozen=True)
@@ -149,20 +141,14 @@ class Training:
 
     # -- budget ---------------------------------------------------------------------------------
 
-    @property
-    def total_iterations(self) -> int | None:
-        """Optimiser steps of the whole budget; None for a budget in minutes."""
-        return self.settings.budget.num_iterations(
-            epoch=self.source.num_samples, step=self.source.step_size
-        )
-
     def _used_fraction(self) -> float:
         """Used part of the budget, in [0, 1]. Every process gets that of the first."""
-        total = self.total_iterations
+        budget = self.settings.budget
+        total = budget.num_iterations(epoch=self.source.num_samples, step=self.source.step_size)
         if total is not None:
             return min(1.0, self.position.iteration / total)
-        assert self.settings.budget.minutes is not None
-        whole = 60.0 * self.settings.budget.minutes  # of which the last validation is kept back
+        assert budget.minutes is not None
+        whole = 60.0 * budget.minutes  # of which the last validation is kept back
         usable = max(1.0, whole - min(self.validation_seconds, VALIDATED_SHARE * whole))
         seconds = self._clock.seconds
         if self.fabric.world_size > 1:
@@ -186,7 +172,13 @@ class Training:
         self.fraction = self._used_fraction()
         steps = self.source.steps(at.iteration)
         session_start, session_iteration = self._clock.seconds, at.iteration
-        self._display(0.0, self._count_samples())
+        notices = counted(
+            self.settings.budget,
+            self.documented,
+            step=self.source.step_size,
+            epoch=self.source.num_samples,
+        )
+        self._display(0.0, notices)
         try:
             with self._stop.listening(), closing(steps):
                 while self.fraction < 1.0 and not self._stopping():
@@ -345,14 +337,14 @@ class Training:
         plan = self.validation
         if plan is None:
             return False
-        if plan.every is not None:
-            return self.position.iteration % plan.every == 0
-        times = plan.times or VALIDATIONS
+        if plan.settings.every is not None:
+            return self.position.iteration % plan.settings.every == 0
+        times = plan.settings.times or VALIDATIONS
         before = self.position.validations  # counted in parts of the budget
         if int(self.fraction * times) <= before:
             return False
         minutes = self.settings.budget.minutes
-        if minutes is None or plan.times is not None:
+        if minutes is None or plan.settings.times is not None:
             return True
         share = self.validation_seconds / (60.0 * minutes)
         return share <= VALIDATED_SHARE * min(self.fraction - before / times, 1.0 - self.fraction)
@@ -377,9 +369,10 @@ class Training:
         self._look_for_bad_loss()
         at = self.position
         assert self.validation is not None
-        result = self._run_validation(self.validation, self.validation.limit)
+        plan = self.validation
+        result = self._run_validation(plan, plan.settings.images)
         score = self.last_score = result.miou
-        times = self.validation.times or VALIDATIONS
+        times = plan.settings.times or VALIDATIONS
         at.validations = max(at.validations + 1, int(self.fraction * times))
         if score is not None and (at.best is None or score > at.best):
             at.best, at.best_iteration, at.since_best = score, at.iteration, 0
@@ -403,7 +396,7 @@ class Training:
             result = self.fabric.broadcast(result)
         assert result is not None
         if result.images:
-            count = min(plan.limit or plan.num_images, plan.num_images)
+            count = min(plan.settings.images or plan.num_images, plan.num_images)
             self.validation_seconds = result.seconds / result.images * count
         return result
 
@@ -462,18 +455,6 @@ class Training:
 
     # -- display and signals ----------------------------------------------------------------------
 
-    def _count_samples(self) -> list[Notice]:
-        """Samples of a budget in iterations or epochs, and the documented score."""
-        if (total := self.total_iterations) is None:
-            return []
-        return counted(
-            self.settings.budget,
-            self.documented,
-            iterations=total,
-            step=self.source.step_size,
-            epoch=self.source.num_samples,
-        )
-
     def _expect(self, begin: float) -> list[Notice]:
         """Samples of a budget in minutes, once the rate is known; else nothing.
 
@@ -492,7 +473,7 @@ class Training:
         self._rate = None
         seconds = max(1e-9, seconds)
         step, whole = self.source.step_size, 60.0 * minutes
-        every = None if self.validation is None else self.validation.every
+        every = None if self.validation is None else self.validation.settings.every
         if every is None:
             validations = min(VALIDATIONS * self.validation_seconds, VALIDATED_SHARE * whole)
             busy = 1.0 - validations / whole
