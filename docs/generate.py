@@ -1,12 +1,15 @@
-"""Write docs/commands.md and the tables of docs/recipes.md from the code; ``--check`` compares.
+"""Write docs/commands.md and the tables of docs/recipes.md and models.md from the code.
 
 python docs/generate.py
+python docs/generate.py --check   # compare only
 """
 
 from __future__ import annotations
 
 import contextlib
+import inspect
 import io
+import json
 import os
 import re
 import sys
@@ -73,6 +76,58 @@ def measured_table() -> str:
     return "\n".join(lines)
 
 
+def plain(docstring: str | None) -> str:
+    """A docstring's text as one line of Markdown."""
+    text = " ".join((docstring or "").split())
+    return re.sub(r":\w+:`(\w+)`", r"`\1`", text).replace("``", "`")
+
+
+def network_table() -> str:
+    import torch
+
+    from upscore.models.base import count_parameters
+    from upscore.models.factory import MODELS, create_model, model_options
+
+    lines = [
+        "| name | what it is | parameters, 21 classes (upsampling `fixed` / `learned`) |",
+        "|---|---|---|",
+    ]
+    for name in MODELS:
+        kinds: list[dict[str, str]] = [{}]
+        if "upsampling" in model_options(name):
+            kinds = [{"upsampling": "fixed"}, {"upsampling": "learned"}]
+        with torch.device("meta"):
+            models = [create_model(name, num_classes=21, **kind) for kind in kinds]
+        what, *_ = (inspect.getdoc(type(models[0])) or "").split("\n\n")
+        counts = " / ".join(f"{count_parameters(model):,}" for model in models)
+        lines.append(f"| `{name}` | {plain(what)} | {counts} |")
+    return "\n".join(lines)
+
+
+def option_table() -> str:
+    """Options of all networks by the field's docstring; a row for each default and meaning."""
+    from upscore.models.factory import MODELS, model_options, options_class
+
+    options: dict[str, dict[tuple[str, str], list[str]]] = {}
+    for name in MODELS:
+        fields = options_class(name, {}).model_fields
+        for option, default in model_options(name).items():
+            row = json.dumps(default).strip('"'), plain(fields[option].description)
+            options.setdefault(option, {}).setdefault(row, []).append(name)
+    fcns = {name for name in MODELS if name.startswith("fcn")}
+    lines = ["| option | default | networks | meaning |", "|---|---|---|---|"]
+    for option, rows in options.items():
+        for (default, meaning), names in rows.items():
+            shown = [name for name in names if name not in fcns]
+            if fcns & set(names):
+                shown.append("fcn...")
+            networks = ", ".join(f"`{name}`" for name in shown)
+            if len(names) == len(MODELS):
+                networks = "all"
+            lines.append(f"| `{option}` | {default} | {networks} | {meaning} |")
+    return "\n".join(lines)
+
+
 def filled(page: str, tables: dict[str, str]) -> str:
     """The page with the table of each name between ``<!-- NAME -->`` and ``<!-- end -->``."""
     for name, table in tables.items():
@@ -83,12 +138,16 @@ def filled(page: str, tables: dict[str, str]) -> str:
 
 def main() -> int:
     os.environ.update(COLUMNS="100", TERM="dumb", NO_COLOR="1")
-    recipes = HERE / "recipes.md"
+    recipes, models = HERE / "recipes.md", HERE / "models.md"
     wanted = {
         HERE / "commands.md": commands(),
         recipes: filled(
             recipes.read_text("utf-8"),
             {"table": recipe_table(), "measured": measured_table()},
+        ),
+        models: filled(
+            models.read_text("utf-8"),
+            {"networks": network_table(), "options": option_table()},
         ),
     }
     stale = [

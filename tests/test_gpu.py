@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 
+from models.known_options import known_options
 from upscore.core.images import InputSpec
 from upscore.core.labels import Labels
 from upscore.core.runtime import Runtime
@@ -29,7 +30,8 @@ def toy(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.mark.parametrize("name", list_models())
 def test_scores_equal_those_of_the_cpu(name: str) -> None:
     torch.manual_seed(0)
-    model = create_model(name, num_classes=3, width=0.0625, score_init="normal").eval()
+    options = known_options(name, width=0.0625, score_init="normal")
+    model = create_model(name, num_classes=3, **options).eval()
     image = np.random.default_rng(0).integers(0, 256, (61, 97, 3), dtype=np.uint8)
     labels, spec = Labels.of(["a", "b", "c"]), InputSpec.named("imagenet")
     cpu = WholeImage(model, labels, spec, Runtime("cpu", "fp32")).scores(image)

@@ -178,7 +178,7 @@ def test_switches_exchanged_by_hand(size: tuple[int, int]) -> None:
     unsettle(model)
     x = torch.randn(2, 3, *size, dtype=torch.float64)
     features, switches = model.encode(x)
-    assert features.shape[:2] == (2, model.backbone.num_features("fc7"))
+    assert features.shape[:2] == (2, model.backbone.stages[-1].channels)
     got = model.decode(features.flip(0), switches)
     want = torch.cat([reference(model, x[[0]], of=x[[1]]), reference(model, x[[1]], of=x[[0]])])
     torch.testing.assert_close(got, want, rtol=1e-9, atol=1e-12)

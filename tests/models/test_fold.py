@@ -8,6 +8,7 @@ import pytest
 import torch
 from torch import nn
 
+from models.known_options import known_options
 from upscore.models.deconvolution import DeconvBlock, Im2colConvTranspose2d
 from upscore.models.factory import MODELS, create_model
 from upscore.models.fold import fold_batch_norm
@@ -16,9 +17,8 @@ from upscore.models.layers import ConvBlock
 
 def randomised(name: str, *, batch_norm: bool = True) -> nn.Module:
     torch.manual_seed(0)
-    model = create_model(
-        name, num_classes=3, width=1 / 16, batch_norm=batch_norm, score_init="normal"
-    )
+    options = known_options(name, width=1 / 16, batch_norm=batch_norm, score_init="normal")
+    model = create_model(name, num_classes=3, **options)
     for module in model.modules():
         if isinstance(module, nn.BatchNorm2d):
             assert module.running_mean is not None

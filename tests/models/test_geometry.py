@@ -8,11 +8,15 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from models.known_options import known_options
 from upscore.models.base import Network, count_parameters
 from upscore.models.factory import MODELS, create_model
 from upscore.models.fcn import CAFFE_FINAL_CROPS, CAFFE_SKIP_CROPS, FCN
 from upscore.models.layers import BilinearUpsample, ScoreLayer
-from upscore.models.vgg import STAGES, VGG16, VGGOptions
+from upscore.models.vgg import VGG16, VGGOptions
+
+STAGES = ("pool1", "pool2", "pool3", "pool4", "pool5", "fc7")
+"""The stages of VGG16 that networks score."""
 
 FCNS = ["fcn32s", "fcn16s", "fcn8s", "fcn4s", "fcn2s"]
 SKIPS = {
@@ -36,7 +40,8 @@ CAFFE_SIZES = {
 
 
 def tiny(name: str, **options: object) -> Network:
-    return create_model(name, **{"num_classes": 2, "width": 1 / 64, **options}).eval()  # type: ignore[arg-type]
+    settings = {"num_classes": 2, **known_options(name, width=1 / 64), **options}
+    return create_model(name, **settings).eval()  # type: ignore[arg-type]
 
 
 def on_meta(name: str, **options: object) -> Network:
@@ -47,11 +52,12 @@ def on_meta(name: str, **options: object) -> Network:
 @torch.no_grad()
 @pytest.mark.parametrize("name", MODELS)
 def test_same_gives_the_input_size_for_every_side(name: str) -> None:
-    on_no_device = on_meta(name, score_init="normal")  # shapes alone, of every side
+    options = known_options(name, score_init="normal")
+    on_no_device = on_meta(name, **options)  # shapes alone, of every side
     for side in range(1, 71):
         x = torch.ones(1, 3, side, 71 - side, device="meta")
         assert on_no_device(x).shape == (1, 2, side, 71 - side)
-    model = tiny(name, score_init="normal")
+    model = tiny(name, **options)
     for side in (1, 31, 32, 33, 70):
         assert torch.isfinite(model(torch.ones(1, 3, side, 71 - side))).all()
 

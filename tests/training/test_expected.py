@@ -53,11 +53,9 @@ def test_minutes() -> None:
 
 def test_iterations_and_epochs() -> None:
     budget = BudgetSettings(iterations=2000)
-    said = counted(budget, Documented(CAMVID), iterations=2000, step=4, epoch=367)
+    said = counted(budget, Documented(CAMVID), step=4, epoch=367)
     assert texts(said)[0] == "Budget: 2,000 iterations, 8,000 samples."
-    said = counted(
-        BudgetSettings(epochs=2.5), Documented(CAMVID), iterations=230, step=4, epoch=367
-    )
+    said = counted(BudgetSettings(epochs=2.5), Documented(CAMVID), step=4, epoch=367)
     assert texts(said)[0] == "Budget: 2.5 epochs, 230 iterations, 920 samples."
 
 
@@ -75,7 +73,7 @@ def test_samples_that_nobody_recorded() -> None:
 @pytest.mark.parametrize(("iterations", "warned"), [(324, True), (325, False)])
 def test_below_a_tenth_of_the_documented_samples_a_warning(iterations: int, warned: bool) -> None:
     budget = BudgetSettings(iterations=iterations)
-    said = counted(budget, Documented(CAMVID), iterations=iterations, step=4, epoch=100)
+    said = counted(budget, Documented(CAMVID), step=4, epoch=100)
     assert [notice.warning for notice in said] == [False, False, True][: 2 + warned]
     if warned:
         assert said[2].text == (
@@ -93,7 +91,7 @@ def test_the_same_of_minutes(samples: int, warned: bool) -> None:
 
 
 def test_what_to_set_in_epochs() -> None:
-    said = counted(BudgetSettings(epochs=1), Documented(CAMVID), iterations=25, step=4, epoch=100)
+    said = counted(BudgetSettings(epochs=1), Documented(CAMVID), step=4, epoch=100)
     assert said[2].text.endswith("--set budget.epochs=130")
 
 
@@ -157,7 +155,7 @@ def test_run_folders_do_not_keep_it_and_are_gone_on_with_without_it(
     plain = {"data": toy, "out": out, "resume": True, "make_validate": make_validate}
 
     def press(status: Status) -> None:
-        if status.iteration == 3 and status.phase == "train":
+        if status.iteration == 3:
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
@@ -229,7 +227,7 @@ def test_iterations_are_counted_before_the_first_step(
     tmp_path: Path, run_documented: Callable[..., Said]
 ) -> None:
     said = run_documented(tmp_path / "run", "batch.accumulate=3")
-    assert {status.phase for status, _ in said} == {"start"}
+    assert {status.iteration for status, _ in said} == {0}
     assert [notice.text for _, notice in said] == [
         "Budget: 6 iterations, 36 samples.",
         "Documented: mIoU 0.677 on CamVid val after 1,300 samples.",
@@ -354,7 +352,7 @@ def test_it_is_printed_above_the_progress(
     monkeypatch.setattr(progress_display, "errors", Console(stderr=True, soft_wrap=True))
     status = Status(
         iteration=0, fraction=0.0, loss=None, lr=0.0, images_per_second=0.0, seconds_left=None,
-        memory_mib=1, best=None, phase="start",
+        memory_mib=1, best=None,
         notices=(Notice("Budget: [1] iteration."), Notice("Warning: few.", warning=True)),
     )  # fmt: skip
     with ProgressDisplay() as on_progress:

@@ -73,7 +73,7 @@ def test_state_round_trip_and_damage(tmp_path: Path) -> None:
 def test_a_line_of_progress() -> None:
     status = Status(
         iteration=120, fraction=0.25, loss=0.5123, lr=0.00123, images_per_second=7.31,
-        seconds_left=125.0, memory_mib=900, best=0.61234, phase="train",
+        seconds_left=125.0, memory_mib=900, best=0.61234,
     )  # fmt: skip
     assert describe(status) == (
         "iteration 120, loss 0.5123, lr 0.0012, 7.3 images/s, best mIoU 0.6123, 900 MiB, 2:05 left"

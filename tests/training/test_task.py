@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Generator
 from dataclasses import dataclass, field
 from itertools import count
 from pathlib import Path
@@ -40,7 +40,7 @@ class Numbers:
 
     step_size = num_samples = 2
 
-    def steps(self, first_iteration: int) -> Iterator[list[Batch]]:
+    def steps(self, first_iteration: int) -> Generator[list[Batch]]:
         for iteration in count(first_iteration):
             generator = torch.Generator().manual_seed(iteration)
             images = torch.rand(2, 3, 8, 8, generator=generator)

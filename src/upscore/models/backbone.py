@@ -42,7 +42,7 @@ class Backbone(nn.Module):
       ``feature_options``;
     - ``classifier``: whether to keep the layers between the last features and the ImageNet scores
       (fc6 and fc7 of VGG16);
-    - ``dropout``: probability in these layers;
+    - ``dropout``: probability after each of these layers, element by element as in Caffe;
     - ``geometry``: one of ``geometries``.
     """
 
@@ -71,15 +71,12 @@ class Backbone(nn.Module):
         """The block that takes the image; it is changed for another input specification."""
         raise NotImplementedError
 
-    def load_imagenet(self, state: Mapping[str, Tensor], *, source: str) -> tuple[str, ...]:
-        """Copy published weights into this backbone as they are.
+    def load_imagenet(self, state: Mapping[str, Tensor], *, source: str) -> None:
+        """Copy published weights into this backbone as they are; ImageNet scores are left out.
 
         Args:
             state: tensors by the publisher's keys.
             source: file or name for messages.
-
-        Returns:
-            Keys of ``state`` for which this backbone has no place (the ImageNet scores).
 
         Raises:
             RunError: a key is missing, left over, not finite or of another shape; it is named.
@@ -89,7 +86,3 @@ class Backbone(nn.Module):
     def stage_at(self, stride: int) -> Stage:
         """The last stage of ``stride``."""
         return next(stage for stage in reversed(self.stages) if stage.stride == stride)
-
-    def num_features(self, name: str) -> int:
-        """Channels of the stage called ``name``."""
-        return next(stage.channels for stage in self.stages if stage.name == name)

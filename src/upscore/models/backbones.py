@@ -26,9 +26,7 @@ def make_backbone(
 ) -> Backbone:
     """The backbone that a network's options name, with fresh weights.
 
-    Args:
-        options: made by ``factory.options_class``, which adds the options of the backbone.
-        dropout, geometry: see :class:`Backbone`.
+    ``options`` are made by ``factory.options_class``, which adds those of the backbone.
 
     Raises:
         SettingsError: a geometry that this backbone does not have.

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Set
+from collections.abc import Iterable, Set
 from typing import Annotated, Any, ClassVar, Literal
 
 import torch
 from annotated_types import Ge, Le
-from pydantic import ConfigDict
+from pydantic import ConfigDict, Field
 from torch import Tensor, nn
 
 from upscore.core.choices import unknown_choice
@@ -20,11 +20,30 @@ from upscore.models.layers import ScoreLayer
 BACKBONE_PREFIX = "trunk."
 """Prefix of the keys of a backbone's weights in model folders."""
 
-ScoreInit = Literal["zero", "normal", "he"]
-"""Start of score layers, see :class:`ScoreLayer`."""
+ScoreInit = Annotated[
+    Literal["zero", "normal", "he"],
+    Field(
+        description="Start of the score layer: ``zero``, ``normal`` (deviation 0.01, as in "
+        "DeconvNet's paper) or ``he``, which gives scores of deviation 1: with few features, "
+        "weights of deviation 0.01 slow down the learning of all layers before."
+    ),
+]
 
-Upsampling = Literal["fixed", "learned"]
-"""See :class:`BilinearUpsample`."""
+PaperScoreInit = Annotated[
+    Literal["zero", "normal"],
+    Field(
+        description="Start of the score layers: ``zero`` as in the FCN papers, or ``normal`` "
+        "(deviation 0.01)."
+    ),
+]
+
+Upsampling = Annotated[
+    Literal["fixed", "learned"],
+    Field(
+        description="Bilinear and ``fixed``, or transposed convolutions ``learned`` from a "
+        "bilinear start."
+    ),
+]
 
 
 class NetworkOptions(Settings):
@@ -45,7 +64,7 @@ class BackboneNetworkOptions(NetworkOptions):
     """Whether the network uses the backbone's classifier layers (fc6 and fc7 of VGG16)."""
 
     backbone: str = "vgg16"
-    """Name in ``backbones.BACKBONES``."""
+    """The feature layers below the decoder: a name in ``backbones.BACKBONES``."""
 
 
 class Network(nn.Module):
@@ -72,14 +91,13 @@ class Network(nn.Module):
     @property
     def backbone(self) -> Backbone:
         """The backbone. Raises SettingsError where the network has none."""
-        found = self._modules.get(BACKBONE_PREFIX.rstrip("."))
-        if not isinstance(found, Backbone):
+        if not self.has_backbone:
             raise SettingsError(f"{self.architecture} has no backbone")
-        return found
+        return self.trunk
 
     @property
     def has_backbone(self) -> bool:
-        return isinstance(self._modules.get(BACKBONE_PREFIX.rstrip(".")), Backbone)
+        return isinstance(self._modules.get("trunk"), Backbone)
 
     def forward(self, images: Tensor) -> Tensor:
         raise NotImplementedError
@@ -112,23 +130,20 @@ class Network(nn.Module):
             SettingsError: no such layer, or several.
         """
         modules = {name: self._layer(name) for name in names}
-        found: dict[str, Tensor] = {}
+        found: dict[nn.Module, Tensor] = {}
 
-        def keep(name: str) -> Callable[[nn.Module, Any, Any], None]:
-            def hook(_module: nn.Module, _inputs: Any, output: Any) -> None:
-                # copied, as a ReLU may be about to work in place
-                found[name] = (output if isinstance(output, Tensor) else output[0]).clone()
+        def keep(module: nn.Module, _inputs: Any, output: Any) -> None:
+            # copied, as a ReLU may be about to work in place
+            found[module] = (output if isinstance(output, Tensor) else output[0]).clone()
 
-            return hook
-
-        handles = [m.register_forward_hook(keep(name)) for name, m in modules.items()]
+        handles = [module.register_forward_hook(keep) for module in modules.values()]
         try:
             with torch.no_grad():
                 self(images)
         finally:
             for handle in handles:
                 handle.remove()
-        return {name: found[name] for name in modules if name in found}
+        return {name: found[module] for name, module in modules.items() if module in found}
 
     def _layer(self, name: str) -> nn.Module:
         wanted = name.replace("-", "_")

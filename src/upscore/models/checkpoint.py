@@ -73,7 +73,8 @@ def save_model(
         raise SettingsError(
             f"the network scores {model.num_classes} classes, but {len(labels)} labels were given"
         )
-    state = {key: _plain(value) for key, value in model.state_dict().items()}
+    state = {key: value.detach().cpu().contiguous() for key, value in model.state_dict().items()}
+    state = {key: v.float() if v.is_floating_point() else v for key, v in state.items()}
     if _complaint(state, _blueprint(model.architecture, model.options).state_dict()):
         raise SettingsError(
             f"cannot save this {model.architecture}: its weights are not those of its options "
@@ -155,7 +156,10 @@ def load_model(folder: Path) -> SavedModel:
             f"{folder}: {CONFIG} and {WEIGHTS} belong to different networks; the folder was "
             "half-written: use another model folder or train again"
         )
-    fit(model, state, source=folder / WEIGHTS)
+    complaint = _complaint(state, model.state_dict())
+    if complaint:
+        raise RunError(f"{folder / WEIGHTS}: does not fit its {CONFIG}: {complaint}")
+    model.load_state_dict(state, strict=True, assign=True)
     return SavedModel(model.eval(), labels, input_spec, crops)
 
 
@@ -178,27 +182,10 @@ def read_state(folder: Path) -> tuple[dict[str, Tensor], InputSpec]:
     return _read_weights(folder / WEIGHTS)[0], input_spec
 
 
-def fit(model: nn.Module, state: Mapping[str, Tensor], *, source: Path) -> None:
-    """Load exactly the weights ``state`` into ``model`` (assigned, not copied).
-
-    Raises:
-        RunError: a key is missing, left over, or of another shape or type; it is named.
-    """
-    complaint = _complaint(state, model.state_dict())
-    if complaint:
-        raise RunError(f"{source}: does not fit its {CONFIG}: {complaint}")
-    model.load_state_dict(state, strict=True, assign=True)
-
-
 def _blueprint(architecture: str, options: Mapping[str, Any]) -> Network:
     """The network without memory for its weights."""
     with torch.device("meta"):
         return create_model(architecture, **options)
-
-
-def _plain(value: Tensor) -> Tensor:
-    value = value.detach().cpu().contiguous()
-    return value.float() if value.is_floating_point() else value
 
 
 def _complaint(state: Mapping[str, Tensor], wanted: Mapping[str, Tensor]) -> str | None:

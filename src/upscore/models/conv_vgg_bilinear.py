@@ -9,7 +9,7 @@ from annotated_types import Ge, Le
 from torch import Tensor
 
 from upscore.models.backbones import make_backbone
-from upscore.models.base import BackboneNetworkOptions, Network
+from upscore.models.base import BackboneNetworkOptions, Network, PaperScoreInit
 from upscore.models.layers import BilinearUpsample, ScoreLayer, crop_like
 
 
@@ -18,8 +18,7 @@ class ConvVGGBilinearOptions(BackboneNetworkOptions):
 
     dropout: Annotated[float, Ge(0), Le(0.99)] = 0.5
     """After fc6 and after fc7, element by element."""
-    score_init: Literal["zero", "normal"] = "zero"
-    """Start of fc8, see :class:`ScoreLayer`."""
+    score_init: PaperScoreInit = "zero"
     resize: Literal["size", "scale_factor"] = "scale_factor"
     """``size``, as the report words it: the whole map is interpolated to (H, W), as
     ``F.interpolate(size=(H, W))`` does, which moves scores together by n / (32 ceil(n / 32));

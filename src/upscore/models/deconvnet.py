@@ -32,16 +32,14 @@ class DeconvNetOptions(NetworkOptions, VGGOptions):
     """Model options of ``deconvnet``. fc6_deconv has fc6's kernel."""
 
     batch_norm: bool = True
-    """Without it, the ablation of section 3.3; then use ``decoder_init: he``, since signals shrink
-    in 14 layers with small weights."""
+    """Batch norm after every convolution and deconvolution. Without it, the ablation of section
+    3.3; then use ``decoder_init: he``, since signals shrink in 14 layers with small weights."""
     decoder_init: Literal["normal", "he", "bilinear"] = "normal"
-    """``normal``, the papers' Gaussian of deviation 0.01, ``he``, or ``bilinear``: see
-    :class:`DeconvBlock`."""
+    """Start of the deconvolutions: ``normal``, the papers' Gaussian of deviation 0.01, ``he``, or
+    ``bilinear``: each channel is passed on interpolated, as in FCN, plus half of ``he``'s noise."""
     norm_shift: Annotated[float, Ge(-1), Le(1)] = 0.001
     """Start of all norms' shifts; the release has 0.001, the paper does not say."""
     score_init: ScoreInit = "normal"
-    """Start of seg_score, see :class:`ScoreLayer`; ``normal`` as in the papers, ``he`` for few
-    channels."""
 
 
 class DeconvNet(Network):

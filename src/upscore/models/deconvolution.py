@@ -101,12 +101,8 @@ class DeconvBlock(FoldableBlock):
 
     def fold(self) -> None:
         """Merge the norm; a deconvolution that keeps the size becomes the equal convolution."""
-        if isinstance(self.norm, nn.BatchNorm2d):
-            merge_norm(self.deconv, self.norm)
-            self.norm = nn.Identity()
-        if isinstance(self.deconv, nn.ConvTranspose2d) and not isinstance(
-            self.deconv, Im2colConvTranspose2d
-        ):
+        self.norm = merge_norm(self.deconv, self.norm)
+        if type(self.deconv) is nn.ConvTranspose2d:  # not Im2colConvTranspose2d
             self.deconv = as_convolution(self.deconv)
 
 

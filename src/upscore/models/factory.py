@@ -10,7 +10,6 @@ from typing import Any
 from upscore.core.choices import unknown_choice
 from upscore.core.settings import build
 from upscore.errors import SettingsError
-from upscore.models.backbone import Backbone
 from upscore.models.backbones import find_backbone
 from upscore.models.base import BackboneNetworkOptions, Network, NetworkOptions
 from upscore.models.conv_vgg_bilinear import ConvVGGBilinear, ConvVGGBilinearOptions
@@ -114,13 +113,9 @@ def options_class(name: str, options: dict[str, Any]) -> type[NetworkOptions]:
     own = MODELS[name].options
     if not issubclass(own, BackboneNetworkOptions):
         return own  # the backbone's options are among them
-    backbone = options.get("backbone", own.model_fields["backbone"].default)
     try:
-        return _join(own, find_backbone(backbone))
+        backbone = find_backbone(options.get("backbone", own.model_fields["backbone"].default))
     except SettingsError as error:
         raise SettingsError(f"network {name}: {error}") from error
-
-
-def _join(own: type[BackboneNetworkOptions], backbone: type[Backbone]) -> type[NetworkOptions]:
     theirs = backbone.classifier_options if own.classifier else backbone.feature_options
     return type(own.__name__, (own, theirs), {"__doc__": own.__doc__, "__module__": __name__})

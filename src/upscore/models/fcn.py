@@ -10,7 +10,7 @@ from torch import Tensor, nn, zeros_like
 
 from upscore.errors import SettingsError
 from upscore.models.backbones import make_backbone
-from upscore.models.base import BackboneNetworkOptions, Network, Upsampling
+from upscore.models.base import BackboneNetworkOptions, Network, PaperScoreInit, Upsampling
 from upscore.models.layers import BilinearUpsample, ScoreLayer, crop_like
 
 SKIP_STRIDES = (16, 8, 4, 2)
@@ -35,11 +35,9 @@ class FCNOptions(BackboneNetworkOptions):
     """``same`` (no wasted padding; scores are registered with the image for any size) or ``caffe``
     (100 pixels of padding and the original crops, for released weights)."""
     upsampling: Upsampling = "fixed"
-    """Bilinear and ``fixed``, or transposed convolutions ``learned`` from a bilinear start."""
     at_once: bool = False
     """Multiply pool4 by 0.01 and pool3 by 0.0001 before their score layers (``fcn8s`` only)."""
-    score_init: Literal["zero", "normal"] = "zero"
-    """Start of the score layers: ``zero`` as in the paper, or ``normal`` (deviation 0.01)."""
+    score_init: PaperScoreInit = "zero"
 
 
 class FCN(Network):
@@ -66,24 +64,23 @@ class FCN(Network):
         self.geometry = options.geometry
         scored = [self.backbone.stage_at(s) for s in (32, *SKIP_STRIDES) if s >= stride]
         self.coarsest, *self.skips = (stage.name for stage in scored)
+        scales = AT_ONCE_SCALES if options.at_once else {}
         self.scores = nn.ModuleDict()
         for stage in scored:
             self.scores[stage.name] = ScoreLayer(
                 stage.channels,
                 options.num_classes,
                 init=options.score_init,
-                scale=AT_ONCE_SCALES.get(stage.stride, 1.0) if options.at_once else 1.0,
+                scale=scales.get(stage.stride, 1.0),
             )
-        # named by the stage whose size they give
-        self.upsample = nn.ModuleDict()
-        steps = {**dict.fromkeys(self.skips, 2), "input": stride}
-        for target, factor in steps.items():
-            self.upsample[target] = BilinearUpsample(
-                options.num_classes,
-                factor,
-                learned=options.upsampling == "learned",
-                padded=options.geometry == "caffe",
-            )
+        learned, padded = options.upsampling == "learned", options.geometry == "caffe"
+        steps = {**dict.fromkeys(self.skips, 2), "input": stride}  # by the stage of that size
+        self.upsample = nn.ModuleDict(
+            {
+                target: BilinearUpsample(options.num_classes, step, learned=learned, padded=padded)
+                for target, step in steps.items()
+            }
+        )
 
     def forward(self, images: Tensor) -> Tensor:
         features = self.backbone(images, (self.coarsest, *self.skips))

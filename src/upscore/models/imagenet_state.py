@@ -26,11 +26,10 @@ class ImageNetState:
         self._state = state
         self._source = source
         self._expected = expected
-        self._unused = tuple(key for key in state if key.startswith(unused))
         self._left = {
             key
             for key in state
-            if key not in self._unused and not key.endswith(".num_batches_tracked")
+            if not key.startswith(unused) and not key.endswith(".num_batches_tracked")
         }
 
     def take(self, key: str, shape: tuple[int, ...]) -> Tensor:
@@ -52,11 +51,10 @@ class ImageNetState:
             raise RunError(f"{self._source}: {key} holds NaN or infinity; use another file")
         return value
 
-    def finish(self) -> tuple[str, ...]:
-        """The keys without a place. Raises RunError where others have not been taken."""
+    def finish(self) -> None:
+        """Raise RunError where tensors have not been taken."""
         if self._left:
             raise RunError(
                 f"{self._source}: left-over weights {', '.join(sorted(self._left)[:3])}; want "
                 f"{self._expected}"
             )
-        return self._unused

@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
 from pathlib import Path
 
 import torch
 from safetensors.torch import load_file
 from torch import Tensor
 
-from upscore.core.choices import suggest, unknown_choice
-from upscore.core.files import download, verify
+from upscore.core.choices import suggest
+from upscore.core.files import download
 from upscore.core.images import INPUT_SPECS, InputSpec
 from upscore.errors import NotFoundError, RunError, SettingsError, WorkError
 from upscore.models.backbones import BACKBONES
@@ -23,22 +22,8 @@ from upscore.models.input_conversion import convert_first_layer
 
 logger = logging.getLogger(__name__)
 
-
 IMAGENET = {name: file for kind in BACKBONES.values() for name, file in kind.imagenet_files.items()}
 """Files of ImageNet weights of all backbones, by name."""
-
-
-@dataclass(frozen=True)
-class Transfer:
-    """Keys of a network and of the weights that it was started from."""
-
-    copied: tuple[str, ...]
-    fresh: tuple[str, ...]
-    """Keys of the network that keep their own start."""
-    unused: tuple[str, ...]
-    """Keys of the source for which the network has no place."""
-    converted: bool = False
-    """Whether the first layer was converted to another input than that of the source."""
 
 
 def initialise(
@@ -47,9 +32,7 @@ def initialise(
     *,
     input_spec: InputSpec,
     file_input: str | None = None,
-    cache: Path | None = None,
-    progress: Callable[[int, int | None], None] | None = None,
-) -> Transfer:
+) -> None:
     """Start ``model`` from weights by name or path.
 
     If the weights were made for another input than ``input_spec``, the first layer is converted
@@ -63,7 +46,6 @@ def initialise(
         input_spec: how photos will be prepared for ``model``.
         file_input: input specification of a weight file, ``imagenet`` (also for None) or
             ``caffe``. Names and folders have their own.
-        cache: see :func:`imagenet_weights`.
 
     Raises:
         NotFoundError: neither a name that is known nor a path that exists.
@@ -87,16 +69,15 @@ def initialise(
                 f"this {model.architecture}; {suggest(weights, known)}"
             )
         given = InputSpec.named(IMAGENET[weights].input_name)
-        state = imagenet_weights(weights, cache=cache, progress=progress)
-        transfer = start_from_imagenet(model, state, source=weights)
+        start_from_imagenet(model, _published_weights(weights), source=weights)
     elif path.is_dir():
         state, given = read_state(find_model(path))
-        transfer = start_from(model, state, source=weights)
+        start_from(model, state, source=weights)
     else:
         given = InputSpec.named(file_input or "imagenet")
-        transfer = start_from_imagenet(model, read_weight_file(path), source=weights)
+        start_from_imagenet(model, read_weight_file(path), source=weights)
     if given == input_spec:
-        return transfer
+        return
     try:
         convert_first_layer(model.backbone.first_block, given=given, wanted=input_spec)
     except RunError as error:
@@ -108,7 +89,6 @@ def initialise(
         _described(given),
         _described(input_spec),
     )
-    return replace(transfer, converted=True)
 
 
 def _described(spec: InputSpec) -> str:
@@ -131,48 +111,24 @@ def weights_path(weights: str) -> Path:
     return path
 
 
-def imagenet_weights(
-    name: str,
-    *,
-    cache: Path | None = None,
-    source: Path | None = None,
-    progress: Callable[[int, int | None], None] | None = None,
-) -> dict[str, Tensor]:
-    """Published weights by the publisher's keys.
-
-    Args:
-        name: one of ``IMAGENET``.
-        cache: folder that keeps downloads; by default $UPSCORE_CACHE or ~/.cache/upscore.
-        source: a file at hand, used (after the same check of its sha256) instead of a download.
+def _published_weights(name: str) -> dict[str, Tensor]:
+    """The file of this name in ``IMAGENET``, downloaded once to $UPSCORE_CACHE or ~/.cache/upscore.
 
     Raises:
-        SettingsError: an unknown name.
-        NotFoundError: ``source`` does not exist.
         WorkError: offline, or the file is not the published one.
         RunError: the file cannot be read.
     """
-    if name not in IMAGENET:
-        raise SettingsError(unknown_choice("ImageNet weights", name, IMAGENET))
     entry = IMAGENET[name]
-    if source is not None:
-        if not source.exists():
-            raise NotFoundError(f"{source}: no such file")
-        verify(source, entry.expected)
-        return read_weight_file(source)
-    target = (cache or default_cache()) / entry.url.rpartition("/")[2]
+    cache = Path(os.environ.get("UPSCORE_CACHE") or Path.home() / ".cache" / "upscore")
+    target = cache / entry.url.rpartition("/")[2]
     try:
-        path = download(entry.url, target, expected=entry.expected, progress=progress)
+        path = download(entry.url, target, expected=entry.expected)
     except WorkError as error:
         raise WorkError(
             f"weights {name} cannot be downloaded: {error}. Or fetch {entry.url} elsewhere and "
             f"put it at {target}"
         ) from error
     return read_weight_file(path)
-
-
-def default_cache() -> Path:
-    """$UPSCORE_CACHE, or ~/.cache/upscore."""
-    return Path(os.environ.get("UPSCORE_CACHE") or Path.home() / ".cache" / "upscore")
 
 
 def read_weight_file(path: Path) -> dict[str, Tensor]:
@@ -195,11 +151,8 @@ def read_weight_file(path: Path) -> dict[str, Tensor]:
     return dict(state)
 
 
-def start_from_imagenet(model: Network, state: Mapping[str, Tensor], *, source: str) -> Transfer:
-    """Copy a published state into the backbone, see ``load_imagenet`` of the backbone.
-
-    Weights are copied as they are: the network then takes photos as the state does.
-    (``initialise`` converts.)
+def start_from_imagenet(model: Network, state: Mapping[str, Tensor], *, source: str) -> None:
+    """Copy a published state into the backbone as it is (``initialise`` converts the first layer).
 
     Raises:
         SettingsError: the network has no backbone.
@@ -209,16 +162,10 @@ def start_from_imagenet(model: Network, state: Mapping[str, Tensor], *, source: 
         backbone = model.backbone
     except SettingsError as error:
         raise SettingsError(f"{error} to load {source} into") from error
-    unused = backbone.load_imagenet(state, source=source)
-    keys = model.state_dict().keys()
-    return Transfer(
-        copied=tuple(key for key in keys if key.startswith(BACKBONE_PREFIX)),
-        fresh=tuple(key for key in keys if not key.startswith(BACKBONE_PREFIX)),
-        unused=unused,
-    )
+    backbone.load_imagenet(state, source=source)
 
 
-def start_from(model: Network, state: Mapping[str, Tensor], *, source: str) -> Transfer:
+def start_from(model: Network, state: Mapping[str, Tensor], *, source: str) -> None:
     """Start from another network: its whole backbone, and those of its other layers that fit.
 
     This is the papers' staged training: FCN-16s from FCN-32s, FCN-8s from FCN-16s. Score layers
@@ -239,20 +186,16 @@ def start_from(model: Network, state: Mapping[str, Tensor], *, source: str) -> T
                 f"{source}: {key} is {tuple(state[key].shape)}, {model.architecture} wants "
                 f"{tuple(value.shape)}; give the new network the same options as the old one"
             )
-    unused = [key for key in state if key not in ours]
-    for key in unused:
-        if key.startswith(BACKBONE_PREFIX):
+    for key in state:
+        if key.startswith(BACKBONE_PREFIX) and key not in ours:
             raise RunError(
                 f"{source}: left-over weights {key}, for which {model.architecture} has no place; "
                 "give the new network the same options as the old one"
             )
-    copied = [key for key in ours if key in state and state[key].shape == ours[key].shape]
-    fresh = [key for key in ours if key not in copied]
+    copied = {key for key in ours if key in state and state[key].shape == ours[key].shape}
     with torch.no_grad():
         for key in copied:
             ours[key].copy_(state[key])
-        for layer in model.added_score_layers(set(copied)):
+        for layer in model.added_score_layers(copied):
             for parameter in layer.parameters():
                 parameter.zero_()
-    unused += [key for key in fresh if key in state]
-    return Transfer(tuple(copied), tuple(fresh), tuple(unused))

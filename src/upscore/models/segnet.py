@@ -18,7 +18,6 @@ class SegNetOptions(NetworkOptions, VGGFeatureOptions):
     batch_norm: bool = True
     """Batch norm after every convolution of encoder and decoder."""
     score_init: ScoreInit = "normal"
-    """Start of the score layer, see :class:`ScoreLayer`."""
 
 
 class SegNet(Network):

@@ -20,9 +20,7 @@ class UNetOptions(BackboneNetworkOptions):
     batch_norm: bool = False
     """Batch norm after every convolution of encoder and decoder."""
     upsampling: Upsampling = "fixed"
-    """Bilinear and ``fixed``, or transposed convolutions ``learned`` from a bilinear start."""
     score_init: ScoreInit = "normal"
-    """Start of the score layer, see :class:`ScoreLayer`."""
 
 
 class UNet(Network):

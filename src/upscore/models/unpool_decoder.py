@@ -34,7 +34,7 @@ class UnpoolDecoder(nn.Module):
         block: Callable[[int, int], nn.Module],
     ) -> None:
         super().__init__()
-        self._stages: list[tuple[str, list[str]]] = []
+        self._layers: list[str] = []
         for stage in range(len(depths), 0, -1):
             before = channels[stage - 1]
             self.add_module(f"unpool{stage}", Unpool())
@@ -43,12 +43,12 @@ class UnpoolDecoder(nn.Module):
                 steps_down = name == names[-1] and stage > 1
                 after = channels[stage - 2] if steps_down else before
                 self.add_module(name, block(before, after))
-            self._stages.append((f"unpool{stage}", names))
+            self._layers += [f"unpool{stage}", *names]
 
     def forward(self, x: Tensor, switches: Sequence[Switches]) -> Tensor:
         """``switches`` in the order of the pools, 1 to 5."""
-        for (unpool, names), where in zip(self._stages, reversed(switches), strict=True):
-            x = getattr(self, unpool)(x, where)
-            for name in names:
-                x = getattr(self, name)(x)
+        left = list(switches)
+        for name in self._layers:
+            layer = getattr(self, name)
+            x = layer(x, left.pop()) if isinstance(layer, Unpool) else layer(x)
         return x

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
 from typing import Annotated, Any, cast
 
 import torch
@@ -26,9 +27,6 @@ CHANNELS = (64, 128, 256, 512, 512)
 FC_WIDTH = 4096
 """Channels of fc6 and fc7 at width 1."""
 
-STAGES = ("pool1", "pool2", "pool3", "pool4", "pool5", "fc7")
-"""The outputs that networks score. ``poolK`` has stride 2**K; fc7 has pool5's stride."""
-
 
 def _five(value: Any) -> Any:
     if value is None or (isinstance(value, list | tuple) and len(value) == len(CHANNELS)):
@@ -49,7 +47,7 @@ class VGGFeatureOptions(Settings):
     width: Annotated[float, Gt(0), Le(16)] = 1.0
     """Factor on all channel numbers."""
     channels: Annotated[Channels | None, BeforeValidator(_five)] = None
-    """Channels of the five stages, instead of the width's."""
+    """Channels of the five stages, instead of the width's (64, 128, 256, 512, 512 at width 1)."""
     batch_norm: bool = False
     """Batch norm after every convolution."""
 
@@ -85,11 +83,7 @@ class VGG16(Backbone):
     Layers are named as in Caffe: conv1_1 ... conv5_3, fc6, fc7; each has ``.conv`` and ``.norm``.
     Convolutions start with He's normal initialisation.
 
-    Args:
-        options: :class:`VGGOptions` or, without ``classifier``, :class:`VGGFeatureOptions`.
-        classifier: whether to have fc6 and fc7 (SegNet and U-Net do not).
-        dropout: probability, after fc6 and after fc7, element by element as in Caffe.
-        geometry: ``same`` or ``caffe``.
+    Args (besides those of :class:`Backbone`):
         fc_padding: rows and columns of zeros around fc6's input, instead of the geometry's.
         conv_bias: give convolutions a bias also where a norm follows (DeconvNet).
         switches: pools return where their maxima were, which ``encode`` hands out.
@@ -126,59 +120,39 @@ class VGG16(Backbone):
         super().__init__()
         assert isinstance(options, VGGOptions if classifier else VGGFeatureOptions)
         self.channels = options.stage_channels
-        batch_norm = options.batch_norm
-        self._layers: list[list[str]] = []
+        block = partial(ConvBlock, batch_norm=options.batch_norm, bias=conv_bias)
+        self._layers: list[str] = []
         before = in_channels
+        skips, stages = [], []
         for stage, (depth, after) in enumerate(zip(DEPTHS, self.channels, strict=True), start=1):
-            names = [f"conv{stage}_{index}" for index in range(1, depth + 1)]
-            for name in names:
+            for index in range(1, depth + 1):
+                name = f"conv{stage}_{index}"
                 padding = 100 if geometry == "caffe" and name == "conv1_1" else 1
-                block = ConvBlock(
-                    before, after, padding=padding, batch_norm=batch_norm, bias=conv_bias
-                )
-                self.add_module(name, block)
+                self._add(name, block(before, after, padding=padding))
                 before = after
-            self.add_module(f"pool{stage}", SwitchPool() if switches else MaxPool())
-            self._layers.append(names)
-        self.skips = tuple(
-            Stage(names[-1], 2**index, channels)
-            for index, (names, channels) in enumerate(zip(self._layers, self.channels, strict=True))
-        )
-        self.stages = tuple(
-            Stage(name, 2**index, channels)
-            for index, (name, channels) in enumerate(zip(STAGES[:5], self.channels, strict=True), 1)
-        )
+            skips.append(Stage(name, 2 ** (stage - 1), after))
+            self._add(f"pool{stage}", SwitchPool() if switches else MaxPool())
+            stages.append(Stage(f"pool{stage}", 2**stage, after))
+        self.skips, self.stages = tuple(skips), tuple(stages)
         self.has_classifier = classifier
         if isinstance(options, VGGOptions) and classifier:
-            self.stages += (Stage("fc7", self.stages[-1].stride, options.fc_channels),)
-            self._add_classifier(options, dropout, geometry, fc_padding, conv_bias)
+            kernel, width = options.fc_kernel, options.fc_channels
+            if kernel % 2 == 0 and fc_padding is None:
+                raise SettingsError(f"fc_kernel is {kernel}; want an odd number")
+            if geometry == "caffe" and kernel != 7:
+                raise SettingsError(
+                    f"fc_kernel is {kernel}; the geometry caffe has crops for 7 only"
+                )
+            if fc_padding is None:
+                fc_padding = 0 if geometry == "caffe" else kernel // 2
+            self.fc6 = block(before, width, kernel=kernel, padding=fc_padding)
+            self.fc7 = block(width, width, kernel=1)
+            self.dropout = nn.Dropout(dropout)
+            self.stages += (Stage("fc7", self.stages[-1].stride, width),)
 
-    def _add_classifier(
-        self,
-        options: VGGOptions,
-        dropout: float,
-        geometry: str,
-        padding: int | None,
-        conv_bias: bool,
-    ) -> None:
-        kernel, width = options.fc_kernel, options.fc_channels
-        if kernel % 2 == 0 and padding is None:
-            raise SettingsError(f"fc_kernel is {kernel}; want an odd number")
-        if geometry == "caffe" and kernel != 7:
-            raise SettingsError(f"fc_kernel is {kernel}; the geometry caffe has crops for 7 only")
-        if padding is None:
-            padding = 0 if geometry == "caffe" else kernel // 2
-        self.fc_width = width
-        self.fc6 = ConvBlock(
-            self.channels[-1],
-            width,
-            kernel=kernel,
-            padding=padding,
-            batch_norm=options.batch_norm,
-            bias=conv_bias,
-        )
-        self.fc7 = ConvBlock(width, width, kernel=1, batch_norm=options.batch_norm, bias=conv_bias)
-        self.dropout = nn.Dropout(dropout)
+    def _add(self, name: str, layer: nn.Module) -> None:
+        self.add_module(name, layer)
+        self._layers.append(name)
 
     @property
     def first_block(self) -> ConvBlock:
@@ -198,28 +172,19 @@ class VGG16(Backbone):
         found: dict[str, Tensor] = {}
         kept: list[Switches] = []
         x = images
-        for pool, names in zip(STAGES[:5], self._layers, strict=True):
-            for name in names:
-                x = getattr(self, name)(x)
-                if name in outputs:
-                    found[name] = x
-            if len(found) == len(outputs):
-                break
-            pooled = getattr(self, pool)(x)
-            if isinstance(pooled, Tensor):
-                x = pooled
-            else:
-                x, switches = pooled
+        for name in self._layers:
+            x = getattr(self, name)(x)
+            if not isinstance(x, Tensor):
+                x, switches = x
                 kept.append(switches)
-            if pool in outputs:
-                found[pool] = x
+            if name in outputs:
+                found[name] = x
             if len(found) == len(outputs):
-                break
-        if "fc7" in outputs:
-            found["fc7"] = self.dropout(self.fc7(self.dropout(self.fc6(x))))
+                return found, kept
+        found["fc7"] = self.dropout(self.fc7(self.dropout(self.fc6(x))))
         return found, kept
 
-    def load_imagenet(self, state: Mapping[str, Tensor], *, source: str) -> tuple[str, ...]:
+    def load_imagenet(self, state: Mapping[str, Tensor], *, source: str) -> None:
         """Copy a torchvision ``vgg16`` or ``vgg16_bn`` state, fc6 and fc7 included.
 
         Linear weights become convolutions in the order C, H, W, which is exact. A bias before
@@ -250,7 +215,7 @@ class VGG16(Backbone):
         if self.has_classifier:
             _copy(self.fc6, incoming, "classifier.0", None)
             _copy(self.fc7, incoming, "classifier.3", None)
-        return incoming.finish()
+        incoming.finish()
 
 
 def torchvision_keys(*, batch_norm: bool) -> Iterator[tuple[str, str, str | None]]:

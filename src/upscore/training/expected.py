@@ -24,17 +24,14 @@ FEW = 0.1
 
 @dataclass(frozen=True)
 class Documented:
-    """The score that a training is compared with, and what part of the training this is.
-
-    Attributes:
-        score: None where the recipe documents none.
-        stage: name of the stage, "" for a training without stages.
-        share: the stage's part of the budget.
-    """
+    """The score that a training or one stage of it is compared with."""
 
     score: Measured | None = None
+    """None where the recipe documents none."""
     stage: str = ""
+    """Name of the stage, "" for a training without stages."""
     share: float = 1.0
+    """The stage's part of the budget."""
 
     @classmethod
     def of(cls, recipe: Recipe, stage: TrainingStage | None = None) -> Documented:
@@ -47,8 +44,6 @@ class Documented:
         """Samples that this part saw; None where they are not known."""
         if self.score is None or self.score.samples is None:
             return None
-        if not self.stage:
-            return self.score.samples
         return self.score.stages.get(self.stage, round(self.score.samples * self.share))
 
     def describe(self) -> str:
@@ -63,16 +58,18 @@ class Documented:
         return f"{text} of this stage, {self.score.samples:,} in all." if self.stage else f"{text}."
 
 
-def compare(documented: Documented, samples: float, wanted: str) -> list[Notice]:
-    """The documented score, and a warning where the budget sees less than a tenth of its samples.
+def _notices(documented: Documented, budget: str, samples: int, wanted: str) -> list[Notice]:
+    """The budget, the documented score, and a warning where the budget sees few of its samples.
 
     Args:
         samples: that the budget will see.
         wanted: the setting with which it would see as many, ``budget.minutes=30``.
     """
+    stage = f" of stage {documented.stage}" if documented.stage else ""
+    notices = [Notice(f"Budget{stage}: {budget}")]
     if documented.score is None:
-        return []
-    notices = [Notice(documented.describe())]
+        return notices
+    notices.append(Notice(documented.describe()))
     if documented.samples is not None and samples < FEW * documented.samples:
         notices.append(
             Notice(
@@ -85,15 +82,17 @@ def compare(documented: Documented, samples: float, wanted: str) -> list[Notice]
 
 
 def counted(
-    budget: BudgetSettings, documented: Documented, *, iterations: int, step: int, epoch: int
+    budget: BudgetSettings, documented: Documented, *, step: int, epoch: int
 ) -> list[Notice]:
-    """Notices before the first step of a budget in iterations or epochs.
+    """Notices before the first step of a budget in iterations or epochs; none about minutes.
 
     Args:
-        iterations: optimiser steps of the budget.
-        step: samples of one.
+        step: samples of an optimiser step.
         epoch: samples of the training split.
     """
+    iterations = budget.num_iterations(epoch=epoch, step=step)
+    if iterations is None:
+        return []
     goal = (documented.samples or 0) / documented.share
     if budget.epochs is not None:
         amount = f"{budget.epochs:g} epochs, {iterations:,} iterations"
@@ -102,8 +101,7 @@ def counted(
         amount = f"{iterations:,} iterations"
         wanted = f"budget.iterations={math.ceil(goal / step)}"
     samples = iterations * step
-    first = Notice(f"{_title(documented)}: {amount}, {samples:,} samples.")
-    return [first, *compare(documented, samples, wanted)]
+    return _notices(documented, f"{amount}, {samples:,} samples.", samples, wanted)
 
 
 def timed(
@@ -119,20 +117,9 @@ def timed(
     """
     goal = (documented.samples or 0) / documented.share
     wanted = f"budget.minutes={math.ceil(goal / (60.0 * rate * busy))}"
-    first = Notice(
-        f"{_title(documented)}: {minutes:g} minutes, about {_two_digits(samples):,} samples at "
-        f"{rate:.3g} a second."
-    )
-    return [first, *compare(documented, samples, wanted)]
-
-
-def _title(documented: Documented) -> str:
-    return f"Budget of stage {documented.stage}" if documented.stage else "Budget"
-
-
-def _two_digits(number: int) -> int:
-    """Rounded, as an estimate is written."""
-    return round(number, min(0, 2 - len(str(number))))
+    about = round(samples, min(0, 2 - len(str(samples))))  # two digits, as an estimate is written
+    budget = f"{minutes:g} minutes, about {about:,} samples at {rate:.3g} a second."
+    return _notices(documented, budget, samples, wanted)
 
 
 class Rate:

@@ -16,7 +16,7 @@ class GracefulStop:
 
     @contextlib.contextmanager
     def listening(self) -> Iterator[None]:
-        """Handle signals during the block, in the main thread; in other threads do nothing."""
+        """Handle signals during the block; does nothing outside the main thread."""
         before = {}
         with contextlib.suppress(ValueError):  # signals belong to the main thread
             for number in (signal.SIGINT, signal.SIGTERM):

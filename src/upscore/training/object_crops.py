@@ -87,6 +87,16 @@ class CropList:
     labels: npt.NDArray[np.uint8]
     objects: npt.NDArray[np.int32]
 
+    @classmethod
+    def of_photo(cls, index: int, boxes: object, objects: Sequence[TrueObject]) -> CropList:
+        """Crops of one photo: ``boxes`` (K, 4), and the object that each of them is of."""
+        return cls(
+            np.asarray(boxes, np.float32).reshape(-1, 4),
+            np.full(len(objects), index, np.int32),
+            np.array([item.label for item in objects], np.uint8),
+            np.array([item.number for item in objects], np.int32),
+        )
+
     def __len__(self) -> int:
         return len(self.boxes)
 
@@ -155,27 +165,16 @@ def object_crops(
     Raises:
         DataError: no object at all, an unreadable mask, an instance mask of another size.
     """
-    found = _find_objects(dataset, split, settings.min_area)
-    photos = np.repeat(np.arange(len(found), dtype=np.int32), [len(each) for each in found])
-    objects = [item for each in found for item in each]
-    if not objects:
+    parts = [
+        CropList.of_photo(index, [item.box for item in objects], objects)
+        for index, objects in enumerate(_find_objects(dataset, split, settings.min_area))
+    ]
+    if not any(map(len, parts)):
         raise DataError(
             f"{dataset.root}: no object of {settings.min_area} pixels or more in split "
             f"{split.name!r}, so there is nothing to crop; set crops.min_area lower"
         )
-    boxes = np.array([item.box for item in objects], np.float32)
-    return _crop_split(
-        dataset,
-        split,
-        settings,
-        CropList(
-            boxes,
-            photos,
-            np.array([item.label for item in objects], np.uint8),
-            np.array([item.number for item in objects], np.int32),
-        ),
-        size=size,
-    )
+    return _crop_split(dataset, split, settings, parts, size=size)
 
 
 def proposal_crops(
@@ -197,27 +196,15 @@ def proposal_crops(
         overlaps = iou_matrix(np.array([item.box for item in objects], np.float32), boxes)
         best = overlaps.argmax(axis=0)
         chosen = np.flatnonzero(overlaps.max(axis=0) >= settings.overlap)
-        parts.append(
-            CropList(
-                boxes[chosen],
-                np.full(len(chosen), index, np.int32),
-                np.array([objects[best[k]].label for k in chosen], np.uint8),
-                np.array([objects[best[k]].number for k in chosen], np.int32),
-            )
-        )
+        of = [objects[k] for k in best[chosen]]
+        parts.append(CropList.of_photo(index, boxes[chosen], of))
     if not any(map(len, parts)):
         raise DataError(
             f"{store.path}: none of its {store.num_boxes} boxes overlaps an object by "
             f"{settings.overlap:g} or more, so there is nothing to crop; set crops.overlap lower, "
             "or make a store with more boxes"
         )
-    crops = CropList(
-        np.concatenate([part.boxes for part in parts]),
-        np.concatenate([part.photos for part in parts]),
-        np.concatenate([part.labels for part in parts]),
-        np.concatenate([part.objects for part in parts]),
-    )
-    return _crop_split(dataset, split, settings, crops, store=store)
+    return _crop_split(dataset, split, settings, parts, store=store)
 
 
 def _find_objects(dataset: DataSet, split: Split, min_area: int) -> list[list[TrueObject]]:
@@ -244,7 +231,7 @@ def _crop_split(
     dataset: DataSet,
     split: Split,
     settings: CropSettings,
-    crops: CropList,
+    parts: Sequence[CropList],
     *,
     store: ProposalStore | None = None,
     size: tuple[int, int] | None = None,
@@ -267,10 +254,15 @@ def _crop_split(
         labels = np.where(instances == VOID, np.uint8(VOID), sample.labels)
         return Decoded(sample.image, labels, numbers)
 
-    boxes = grow_boxes(crops.boxes, settings.growth)
+    boxes = grow_boxes(np.concatenate([part.boxes for part in parts]), settings.growth)
     if settings.square:
         boxes = square_boxes(boxes)
-    crops = CropList(boxes, crops.photos, crops.labels, crops.objects)
+    crops = CropList(
+        boxes,
+        np.concatenate([part.photos for part in parts]),
+        np.concatenate([part.labels for part in parts]),
+        np.concatenate([part.objects for part in parts]),
+    )
     return CropSplit(
         split.name,
         tuple(split.pairs[photo] for photo in crops.photos),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import re
+import math
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -94,6 +94,12 @@ class BudgetSettings(Settings):
             )
         return self
 
+    def num_iterations(self, *, epoch: int, step: int) -> int | None:
+        """Optimiser steps of ``step`` samples, an epoch having ``epoch``; None for minutes."""
+        if self.epochs is not None:
+            return max(1, math.ceil(self.epochs * epoch / step))
+        return self.iterations
+
 
 class ValidateSettings(Settings):
     every: Count | None = None
@@ -128,12 +134,10 @@ def _read_share(value: Any) -> Any:
     """``1/3`` as a number; anything else as it is."""
     if not isinstance(value, str):
         return value
-    match = re.fullmatch(r"\s*(\d+)\s*/\s*(\d*[1-9]\d*)\s*", value)
-    if match is not None:
-        return int(match[1]) / int(match[2])
+    above, slash, below = value.partition("/")
     try:
-        return float(value)
-    except ValueError:
+        return float(above) / float(below) if slash else float(value)
+    except (ValueError, ZeroDivisionError):
         raise ValueError("want a number above 0, at most 1, or a fraction as in 1/3") from None
 
 
@@ -231,19 +235,14 @@ class Recipe(Settings):
                 f"optim.lr is {self.optim.lr:g} with loss.reduction sum, which adds up all pixels "
                 "of the step; the papers use 1e-10 to 1e-14 there. Allowed: up to 1e-6"
             )
-        self._check_stages()
-        return self
-
-    def _check_stages(self) -> None:
-        if not self.stages:
-            return
         names = [stage.name for stage in self.stages]
         if len(set(names)) != len(names):
             raise ValueError(f"stages are called {', '.join(names)}; each wants its own name")
         total = sum(stage.share for stage in self.stages)
-        if abs(total - 1) > 1e-3:
+        if self.stages and abs(total - 1) > 1e-3:
             raise ValueError(f"the shares of the stages add up to {total:g}; want 1")
         self.stage_recipes()  # raises for wrong settings in them
+        return self
 
     def stage_recipes(self) -> list[Recipe]:
         """One recipe per stage: this one with the stage's settings and part of the budget.
@@ -316,11 +315,7 @@ def load_recipe(name: str, assignments: Iterable[str] = ()) -> Recipe:
             content.get("validate", {}).pop(other, None)
     for assignment in assignments:
         set_dotted(content, assignment)
-    keys = [parse_assignment(assignment)[0] for assignment in assignments]
-    if any(_changes_score(key) for key in keys):
+    same = tuple(f"{key}." for key in SAME_SCORE)
+    if not all(f"{parse_assignment(one)[0]}.".startswith(same) for one in assignments):
         content.pop("measured", None)
     return build(Recipe, content, source)
-
-
-def _changes_score(key: str) -> bool:
-    return not any(key == same or key.startswith(f"{same}.") for same in SAME_SCORE)

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Generator
 from dataclasses import dataclass
-from itertools import count
+from itertools import chain, count
 
 import numpy as np
 import torch
@@ -61,8 +61,8 @@ class Sampler:
 
     def names(self, iteration: int) -> list[str]:
         """Names of this process's samples in one step."""
-        positions = (position for part in self.positions(iteration) for position in part)
-        return [self.split.pairs[self.index(position)].name for position in positions]
+        indices = map(self.index, self.positions(iteration))
+        return [self.split.pairs[index].name for index in indices]
 
     def index(self, position: int) -> int:
         """Index into the split of the sample at ``position``."""
@@ -73,23 +73,15 @@ class Sampler:
         rng = np.random.default_rng([self.seed, 1, position])
         return self.augment(self.split.read(self.index(position)), rng)
 
-    def positions(self, iteration: int) -> list[range]:
-        """This process's positions of one step, one range a forward pass."""
+    def positions(self, iteration: int) -> range:
+        """This process's positions of one step, those of its forward passes one after another."""
         share = self.batch * self.accumulate
         first = iteration * self.step_size + self.rank * share
-        return [
-            range(first + part * self.batch, first + (part + 1) * self.batch)
-            for part in range(self.accumulate)
-        ]
+        return range(first, first + share)
 
-    def steps(self, first_iteration: int) -> Iterator[list[Batch]]:
+    def steps(self, first_iteration: int) -> Generator[list[Batch]]:
         """Batches of each optimiser step from ``first_iteration`` on, without end."""
-        order = (
-            position
-            for iteration in count(first_iteration)
-            for part in self.positions(iteration)
-            for position in part
-        )
+        order = chain.from_iterable(map(self.positions, count(first_iteration)))
         depth = max(2 * self.batch * self.accumulate, self.workers)
         samples = prefetch(self.sample, order, workers=self.workers, depth=depth)
         while True:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
+from contextlib import closing
 from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
@@ -14,14 +15,8 @@ from torch import nn
 
 from upscore.core.files import make_folder, write_text
 from upscore.core.images import InputSpec
-from upscore.core.labels import Labels
 from upscore.core.run_folder import RunFolder
-from upscore.core.runtime import (
-    Runtime,
-    cpu_threads,
-    describe_start,
-    select_runtime,
-)
+from upscore.core.runtime import Runtime, cpu_threads, describe_start, select_runtime
 from upscore.core.settings import Settings, build, load_yaml
 from upscore.data import DataSet, Split, open_dataset
 from upscore.data.stats import class_frequencies
@@ -35,7 +30,7 @@ from upscore.training.batchnorm import estimate_statistics
 from upscore.training.expected import Documented
 from upscore.training.loss import median_frequency_weights
 from upscore.training.object_crops import MAKE, CropSplit, balanced, object_crops, proposal_crops
-from upscore.training.recipe import Recipe, StatisticsSettings
+from upscore.training.recipe import Recipe, StatisticsSettings, TrainingStage
 from upscore.training.sample_order import Order, grouped_by_image, random_order, with_replacement
 from upscore.training.sample_stream import Sampler
 from upscore.training.shown import Shown, num_common, overlap_warning
@@ -86,66 +81,61 @@ def train(
     fabric = launch(runtime, processes=recipe.processes)
     dataset = open_dataset(data)
     run = RunFolder(out)
-    session = _Session(fabric, runtime, dataset, data, run, make_validate, show)
+    session = _Session(fabric, runtime, dataset, data, recipe, run, make_validate, show)
     warning = overlap_warning(*_splits(recipe, dataset))
     if warning is not None and fabric.is_global_zero:
         logger.warning("%s", warning)
     with cpu_threads(recipe.threads):
         if recipe.stages:
-            return _train_stages(session, recipe, run, resume=resume)
-        return session.train(
-            recipe, run, kept=recipe, resume=resume, documented=Documented.of(recipe)
-        )
+            return session.train_stages(resume=resume)
+        return session.train(recipe, run, resume=resume)
 
 
-def _train_stages(session: _Session, recipe: Recipe, run: RunFolder, *, resume: bool) -> Outcome:
-    show = session.show
-    stages = recipe.stage_recipes()
-    for stage in stages:  # all of them before the first one is trained
-        session.check(stage)
-    session.prepare(run, recipe, resume)
-    start, seconds = None, 0.0
-    for number, (named, stage) in enumerate(zip(recipe.stages, stages, strict=True), start=1):
-        last = number == len(stages)
-        folder = run if last else RunFolder(run.path / "stages" / named.name)
-        session.show = _of_stage(show, named.name)
-        if last or not is_finished(folder):
-            outcome = session.train(
-                stage,
-                folder,
-                kept=recipe if last else stage,
-                resume=True,
-                documented=Documented.of(recipe, named),
-                start=start,
-                stage=named.name,
-            )
-            seconds += outcome.seconds
-            if outcome.interrupted:
-                break
-        start = folder.path
-    return replace(outcome, seconds=seconds)
-
-
-@dataclass
+@dataclass(frozen=True)
 class _Session:
-    """Device, data set and callbacks that all stages of a training share."""
+    """Device, data set, recipe, run folder and callbacks that all stages of a training share."""
 
     fabric: Fabric
     runtime: Runtime
     dataset: DataSet
     data: Path
-    whole: RunFolder
+    recipe: Recipe
+    run: RunFolder
     make_validate: MakeValidate
     show: Callable[[Status], None]
 
-    def check(self, recipe: Recipe) -> None:
-        """Raise the errors of this recipe's data before any stage is trained."""
-        _check_data(recipe, self.dataset, self.data)
+    def train_stages(self, *, resume: bool) -> Outcome:
+        """The stages of the recipe, one after another."""
+        stages = self.recipe.stage_recipes()
+        for stage in stages:  # all of them before the first one is trained
+            _check_data(stage, self.dataset, self.data)
+        self.prepare(self.run, self.recipe, resume)
+        start, seconds = None, 0.0
+        for part, stage in zip(self.recipe.stages, stages, strict=True):
+            last = part is self.recipe.stages[-1]
+            folder = self.run if last else RunFolder(self.run.path / "stages" / part.name)
+            if last or not is_finished(folder):
+                outcome = self.train(stage, folder, resume=True, part=part, start=start)
+                seconds += outcome.seconds
+                if outcome.interrupted:
+                    break
+            start = folder.path
+        return replace(outcome, seconds=seconds)
 
     def prepare(self, run: RunFolder, recipe: Recipe, resume: bool) -> None:
-        """Create the run folder, or check that its run is this one."""
+        """Create the folder of this training, or check that its run is this one, not finished."""
         if self.fabric.is_global_zero:
-            _prepare_folder(run, recipe, self.dataset, self.data, resume, self.runtime)
+            if run == self.run:
+                recipe = self.recipe  # whole, where this is the last of several stages
+            if not run.is_begun(resume=resume):
+                make_folder(run.path)
+                write_text(run.recipe, recipe.to_yaml())
+                run.write_manifest(_manifest(recipe, self.dataset, self.data, self.runtime))
+            elif run_status(run, recipe, self.dataset) == "finished":
+                raise RunError(
+                    f"{run.path}: this training is finished; evaluate it, or train into another "
+                    "--out"
+                )
         self.fabric.barrier()
 
     def train(
@@ -153,24 +143,19 @@ class _Session:
         recipe: Recipe,
         run: RunFolder,
         *,
-        kept: Recipe,
         resume: bool,
-        documented: Documented,
+        part: TrainingStage | None = None,
         start: Path | None = None,
-        stage: str = "",
     ) -> Outcome:
         """One training into ``run``.
 
         Args:
             recipe: the settings of this training.
-            kept: the recipe that is written to the folder: for the last of several stages the
-                whole one.
-            documented: the score that it is compared with.
+            part: the stage that it is, where there are several.
             start: run folder of the stage before.
-            stage: name of the stage, where there are several.
         """
         if recipe.crops.store == MAKE:  # the store is written into the folder
-            self.prepare(run, kept, resume)
+            self.prepare(run, recipe, resume)
             resume = True
         train_split, val_split = _splits(recipe, self.dataset)
         input_spec = InputSpec.named(recipe.input)
@@ -188,14 +173,19 @@ class _Session:
             )
         samples, num_crops = train_split, None
         if recipe.crops.kind != "photos":
-            val_split = self._validation_crops(recipe, val_split)
+            # validated on crops of objects even where it learns from those of proposals
+            size = recipe.augment.crop or recipe.augment.resize
+            val_split = object_crops(self.dataset, val_split, recipe.crops, size=size)
             crops = self._crops(recipe, train_split)
             num_crops = len(crops)
             samples = balanced(crops, recipe.crops.balance, seed=recipe.seed)
         class_weights = _class_weights(recipe, samples)
-        self.prepare(run, kept, resume)  # last: an error before leaves no folder behind
+        self.prepare(run, recipe, resume)  # last: an error before leaves no folder behind
         shown = Shown(recipe, photos=len(train_split), crops=num_crops, epoch=len(samples))
-        self._say_what_is_shown(run, shown, stage)
+        if self.fabric.is_global_zero:
+            logger.info("%s", shown if part is None else f"{part.name}: {shown}")
+            drawn = run.read_manifest().get("samples", {}).get("drawn", 0)
+            run.update_manifest(samples=shown.to_json(drawn=drawn))
 
         sampler = Sampler(
             samples,
@@ -225,51 +215,34 @@ class _Session:
             validation=ValidationPlan(
                 self.make_validate(val_split, input_spec, self.runtime),
                 len(val_split),
-                every=recipe.validate_.every,
-                times=recipe.validate_.times,
-                limit=recipe.validate_.images,
+                recipe.validate_,
             ),
             finish=lambda network: _measure_statistics(
                 network, recipe.statistics, sampler, input_spec, self.fabric.device
             ),
-            documented=documented,
-            show=self.show,
+            documented=Documented.of(self.recipe, part),
+            show=lambda status: self.show(replace(status, stage=part.name if part else "")),
         )
         outcome = training.fit()
         if self.fabric.is_global_zero:
             run.update_manifest(samples=shown.to_json(drawn=shown.step * outcome.iteration))
         return outcome
 
-    def _say_what_is_shown(self, run: RunFolder, shown: Shown, stage: str) -> None:
-        if not self.fabric.is_global_zero:
-            return
-        logger.info("%s", f"{stage}: {shown}" if stage else shown)
-        old = run.read_manifest().get("samples", {}).get("drawn", 0)
-        run.update_manifest(samples=shown.to_json(drawn=old))
-
     def _crops(self, recipe: Recipe, split: Split) -> CropSplit:
+        """Crops to learn from; a store of boxes is made first where ``crops.store`` is ``make``."""
         settings = recipe.crops
         if settings.kind == "objects":
             return object_crops(self.dataset, split, settings)
-        return proposal_crops(self.dataset, split, settings, self._store(recipe))
-
-    def _validation_crops(self, recipe: Recipe, split: Split) -> CropSplit:
-        """Crops of annotated objects for every kind of training crops: they need no store."""
-        settings = recipe.crops.model_copy(update={"kind": "objects"})
-        size = recipe.augment.crop or recipe.augment.resize
-        return object_crops(self.dataset, split, settings, size=size)
-
-    def _store(self, recipe: Recipe) -> ProposalStore:
-        """The store of boxes; it is made first where ``crops.store`` is ``make``."""
-        split = self.dataset.split(recipe.data.train_split)
-        if recipe.crops.store != MAKE:
-            return _given_store(recipe, split, self.data)
-        path = self.whole.path / "proposals.parquet"
-        if self.fabric.is_global_zero:
-            photos = [Photo(pair.name, pair.image) for pair in split.pairs]
-            make_store(photos, EdgeBoxes(max_boxes=MADE_BOXES), path).check()
-        self.fabric.barrier()
-        return _open_store(path, split)
+        if settings.store != MAKE:
+            store = _given_store(recipe, split, self.data)
+        else:
+            path = self.run.path / "proposals.parquet"
+            if self.fabric.is_global_zero:
+                photos = [Photo(pair.name, pair.image) for pair in split.pairs]
+                make_store(photos, EdgeBoxes(max_boxes=MADE_BOXES), path).check()
+            self.fabric.barrier()
+            store = ProposalStore.open(path)
+        return proposal_crops(self.dataset, split, settings, store)
 
 
 RunStatus = Literal["new", "begun", "finished"]
@@ -315,7 +288,8 @@ def _splits(recipe: Recipe, dataset: DataSet) -> tuple[Split, Split]:
 def _check_data(recipe: Recipe, dataset: DataSet, data: Path) -> None:
     split, _ = _splits(recipe, dataset)
     if recipe.crops.kind == "proposals" and recipe.crops.store != MAKE:
-        _given_store(recipe, split, data)
+        store = _given_store(recipe, split, data)
+        store.require_photos(pair.name for pair in split.pairs)
 
 
 def _given_store(recipe: Recipe, split: Split, data: Path) -> ProposalStore:
@@ -326,17 +300,7 @@ def _given_store(recipe: Recipe, split: Split, data: Path) -> ProposalStore:
             f"--data {data} --split {split.name} --out FILE.parquet, then --set "
             "crops.store=FILE.parquet (or crops.store=make)"
         )
-    return _open_store(Path(recipe.crops.store), split)
-
-
-def _open_store(path: Path, split: Split) -> ProposalStore:
-    store = ProposalStore.open(path)
-    store.require_photos(pair.name for pair in split.pairs)
-    return store
-
-
-def _of_stage(show: Callable[[Status], None], name: str) -> Callable[[Status], None]:
-    return lambda status: show(replace(status, stage=name))
+    return ProposalStore.open(Path(recipe.crops.store))
 
 
 def is_finished(run: RunFolder) -> bool:
@@ -365,8 +329,7 @@ def _measure_statistics(
     if not settings.batches:
         return
     sampler = replace(sampler, batch=settings.size, accumulate=1, processes=1, rank=0)
-    steps = sampler.steps(0)
-    try:
+    with closing(sampler.steps(0)) as steps:
         estimate_statistics(
             network,
             (
@@ -374,8 +337,6 @@ def _measure_statistics(
                 for (batch,) in islice(steps, settings.batches)
             ),
         )
-    finally:
-        steps.close()  # type: ignore[attr-defined]
 
 
 def launch(runtime: Runtime, *, processes: int = 1) -> Fabric:
@@ -407,25 +368,6 @@ def _class_weights(recipe: Recipe, split: Split) -> torch.Tensor | None:
     pixels, present = class_frequencies(split)
     weights = median_frequency_weights(torch.from_numpy(pixels), torch.from_numpy(present))
     return weights.sqrt() if kind == "sqrt_median_frequency" else weights
-
-
-def _prepare_folder(
-    run: RunFolder, recipe: Recipe, dataset: DataSet, data: Path, resume: bool, runtime: Runtime
-) -> None:
-    if run.is_begun(resume=resume):
-        _check_same_run(RunFolder.open(run.path), recipe, dataset)
-        return
-    make_folder(run.path)
-    write_text(run.recipe, recipe.to_yaml())
-    run.write_manifest(_manifest(recipe, dataset, data, runtime))
-
-
-def _check_same_run(run: RunFolder, recipe: Recipe, dataset: DataSet) -> None:
-    _check_same_settings(run, recipe, dataset)
-    if is_finished(run):
-        raise RunError(
-            f"{run.path}: this training is finished; evaluate it, or train into another --out"
-        )
 
 
 def _check_same_settings(run: RunFolder, recipe: Recipe, dataset: DataSet) -> None:
@@ -467,7 +409,6 @@ def setting_differences(kept: dict[str, Any], given: dict[str, Any], prefix: str
 
 
 def _manifest(recipe: Recipe, dataset: DataSet, data: Path, runtime: Runtime) -> dict[str, Any]:
-    labels: Labels = dataset.labels
     return {
         **describe_start(),
         "device": runtime.device,
@@ -480,6 +421,6 @@ def _manifest(recipe: Recipe, dataset: DataSet, data: Path, runtime: Runtime) ->
             "train_split": recipe.data.train_split,
             "val_split": recipe.data.val_split,
             "num_trained_and_validated": num_common(*_splits(recipe, dataset)),
-            "classes": list(labels.names),
+            "classes": list(dataset.labels.names),
         },
     }

@@ -38,19 +38,14 @@ class Shown:
             text = f"{self.crops:,} crops of {kind} in {text}"
             if self.epoch != self.crops:
                 text += f", with repeats of rare classes {self.epoch:,}"
-        iterations = self.recipe.budget.iterations
-        if self.recipe.budget.epochs is not None:
-            return f"{text}; {self.recipe.budget.epochs:g} epochs draw {self._drawn():,} samples"
+        budget = self.recipe.budget
+        iterations = budget.num_iterations(epoch=self.epoch, step=self.step)
         if iterations is None:
             return f"{text}; {self.step} samples an iteration"
-        return f"{text}; {iterations:,} iterations of {self.step} draw {self._drawn():,} samples"
-
-    def _drawn(self) -> int:
-        budget = self.recipe.budget
-        if budget.iterations is not None:
-            return budget.iterations * self.step
-        assert budget.epochs is not None
-        return max(1, -int(-budget.epochs * self.epoch // self.step)) * self.step
+        drawn = f"{iterations * self.step:,} samples"
+        if budget.epochs is not None:
+            return f"{text}; {budget.epochs:g} epochs draw {drawn}"
+        return f"{text}; {iterations:,} iterations of {self.step} draw {drawn}"
 
     def to_json(self, *, drawn: int) -> dict[str, Any]:
         """For the manifest; ``drawn`` samples so far, each as often as it came."""

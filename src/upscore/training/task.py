@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Generator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -51,8 +51,8 @@ class BatchSource(Protocol):
         """Samples of one epoch."""
         ...
 
-    def steps(self, first_iteration: int) -> Iterator[list[Batch]]:
-        """A generator of this process's batches of each step from ``first_iteration`` on."""
+    def steps(self, first_iteration: int) -> Generator[list[Batch]]:
+        """This process's batches of each step from ``first_iteration`` on."""
         ...
 
     def names(self, iteration: int) -> list[str]:

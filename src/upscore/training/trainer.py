@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -20,6 +20,7 @@ from upscore.training.expected import Documented, Rate, counted, timed
 from upscore.training.graceful_stop import GracefulStop
 from upscore.training.log import RunLog
 from upscore.training.optim import make_optimizers, schedule_factor, set_learning_rate
+from upscore.training.recipe import ValidateSettings
 from upscore.training.sample_stream import Batch
 from upscore.training.state import Clock, Position, load_state, save_state
 from upscore.training.task import BatchSource, Task, TrainerSettings
@@ -49,21 +50,12 @@ Validate = Callable[[nn.Module, int | None], Validation]
 
 @dataclass(frozen=True)
 class ValidationPlan:
-    """How a training is validated.
-
-    Attributes:
-        validate: gives the scores of a network.
-        num_images: photos of the validation.
-        every: iterations between validations; None: five times over the budget.
-        times: validations over the whole budget, evenly spread; None: ``every`` or five.
-        limit: use only so many photos; None: all.
-    """
+    """How a training is validated: the scores of the network on ``num_images`` photos."""
 
     validate: Validate
     num_images: int
-    every: int | None = None
-    times: int | None = None
-    limit: int | None = None
+    settings: ValidateSettings
+    """How often, and on how many of the photos."""
 
 
 @dataclass(frozen=True)
@@ -78,10 +70,9 @@ class Status:
     seconds_left: float | None
     memory_mib: int
     best: float | None
-    phase: str
     stage: str = ""
     notices: tuple[Notice, ...] = ()
-    """Said once, such as what the budget will come to."""
+    """Shown once, such as the number of samples that the budget allows."""
 
 
 @dataclass(frozen=True)
@@ -128,7 +119,7 @@ class Training:
     ) -> None:
         self.settings, self.run, self.fabric, self.show = settings, run, fabric, show
         self.task, self.source, self.model_folder = task, source, model_folder
-        self.validation, self._finish = validation, finish
+        self.validation, self._finish, self.documented = validation, finish, documented
         self.device = fabric.device
         self.model = model.to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.average = WeightAverage(self.model, settings.average) if settings.average else None
@@ -136,7 +127,10 @@ class Training:
         self.network, *self.optimizers = fabric.setup(self.model, *optimizers)
         self._scaler = getattr(fabric.strategy.precision, "scaler", None)  # of fp16
         self.position = Position()
-        self.documented = documented
+        self.fraction, self.lr = 0.0, 0.0  # used part of the budget; rate of the last step
+        self._clock = Clock(0.0)
+        self._log: RunLog | None = None
+        self._first = bool(fabric.is_global_zero)  # of the processes
         self._rate = None if settings.budget.minutes is None else Rate()  # until it is known
         self.validation_seconds = 0.0  # what one takes, as far as is known
         self.bad_iteration = torch.full((), -1, dtype=torch.int64, device=self.device)
@@ -147,26 +141,16 @@ class Training:
 
     # -- budget ---------------------------------------------------------------------------------
 
-    @property
-    def total_iterations(self) -> int | None:
-        """Optimiser steps of the whole budget; None for a budget in minutes."""
-        budget = self.settings.budget
-        if budget.iterations is not None:
-            return budget.iterations
-        if budget.epochs is not None:
-            samples = budget.epochs * self.source.num_samples
-            return max(1, math.ceil(samples / self.source.step_size))
-        return None
-
-    def fraction(self, clock: Clock) -> float:
+    def _used_fraction(self) -> float:
         """Used part of the budget, in [0, 1]. Every process gets that of the first."""
-        total = self.total_iterations
+        budget = self.settings.budget
+        total = budget.num_iterations(epoch=self.source.num_samples, step=self.source.step_size)
         if total is not None:
             return min(1.0, self.position.iteration / total)
-        assert self.settings.budget.minutes is not None
-        whole = 60.0 * self.settings.budget.minutes  # of which the last validation is kept back
+        assert budget.minutes is not None
+        whole = 60.0 * budget.minutes  # of which the last validation is kept back
         usable = max(1.0, whole - min(self.validation_seconds, VALIDATED_SHARE * whole))
-        seconds = clock.seconds
+        seconds = self._clock.seconds
         if self.fabric.world_size > 1:
             seconds = float(self.fabric.broadcast(seconds))
         return min(1.0, seconds / usable)
@@ -180,50 +164,58 @@ class Training:
             WorkError: the loss is not finite; names the iteration and the files of the batch.
         """
         self._restore()
-        clock = Clock(self.position.seconds)
-        log = RunLog(self.run.log, after_iteration=self.position.iteration) if self._first else None
-        self._sanity_check(clock)
-        steps = self.source.steps(self.position.iteration)
-        session_start, session_iteration = clock.seconds, self.position.iteration
         at = self.position
+        self._clock = Clock(at.seconds)
+        if self._first:
+            self._log = RunLog(self.run.log, after_iteration=at.iteration)
+        self._sanity_check()
+        self.fraction = self._used_fraction()
+        steps = self.source.steps(at.iteration)
+        session_start, session_iteration = self._clock.seconds, at.iteration
+        notices = counted(
+            self.settings.budget,
+            self.documented,
+            step=self.source.step_size,
+            epoch=self.source.num_samples,
+        )
+        self._display(0.0, notices)
         try:
-            with self._stop.listening():
-                fraction, lr = self.fraction(clock), 0.0
-                while fraction < 1.0 and not self._stopping():
-                    begin = clock.seconds
+            with self._stop.listening(), closing(steps):
+                while self.fraction < 1.0 and not self._stopping():
+                    begin = self._clock.seconds
                     batches = next(steps)
-                    factor = schedule_factor(self.settings.schedule, fraction, at.cuts)
-                    lr = self.settings.optim.lr * factor
+                    factor = schedule_factor(self.settings.schedule, self.fraction, at.cuts)
+                    self.lr = self.settings.optim.lr * factor
                     set_learning_rate(self.optimizers, factor)
-                    loss = self._step(batches)
+                    loss = self._step(batches).double()
                     at.iteration += 1
                     if self.average is not None:
                         self.average.update(self.model, at.iteration)
-                    self._add_loss(loss)
-                    fraction = self.fraction(clock)
-                    notices = self._expect(clock, fraction, begin)
+                    self._window = loss if self._window is None else self._window + loss
+                    at.window_count += 1
+                    self.fraction = self._used_fraction()
+                    notices = self._expect(begin)
                     # the first step has a row of its own: the loss before anything is learned
                     if at.iteration == 1 or at.iteration % self.settings.log_every == 0:
-                        self._write_row(log, clock, fraction, lr)
-                    if fraction < 1.0 and self._validation_due(fraction):
-                        self._validate_and_keep(log, clock, fraction, lr)
+                        self._log_loss()
+                    if self.fraction < 1.0 and self._validation_due():
+                        self._validate_and_keep()
                     elif at.iteration % self.settings.save_every == 0:
-                        self._save(clock)
-                    self._display(
-                        clock, fraction, lr, session_start, session_iteration, "train", notices
-                    )
-                at.finished = fraction >= 1.0
+                        self._save()
+                    images = (at.iteration - session_iteration) * self.source.step_size
+                    seconds = max(1e-9, self._clock.seconds - session_start)
+                    self._display(images / seconds, notices)
+                at.finished = self.fraction >= 1.0
                 if at.finished:
-                    self._keep_last(log, clock, fraction, lr)
+                    self._keep_last()
                 else:
-                    self._save(clock)
+                    self._save()
         finally:
-            steps.close()  # type: ignore[attr-defined]
-            if log is not None:
-                log.close()
+            if self._log is not None:
+                self._log.close()
         return Outcome(
             at.iteration,
-            clock.seconds,
+            self._clock.seconds,
             at.best,
             at.best_iteration,
             self.last_score,
@@ -285,17 +277,13 @@ class Training:
                 bad, torch.full_like(self.bad_iteration, iteration), self.bad_iteration
             )
         elif not bool(torch.isfinite(loss)):
-            self._save_position_before_failure()
+            if self._first:  # the weights are still those before the bad step: keep them
+                self._write_state()
             self._fail(iteration, [name for batch in batches for name in batch.names])
 
     def _look_for_bad_loss(self) -> None:
         if self.device.type != "cpu" and (bad := int(self.bad_iteration)) >= 0:
             self._fail(bad, self.source.names(bad))
-
-    def _save_position_before_failure(self) -> None:
-        """On a CPU the weights are still those before the bad step: keep them."""
-        if self._first:
-            self._write_state()
 
     def _fail(self, iteration: int, names: list[str]) -> None:
         report = self.run.state / "not-finite.json"
@@ -309,10 +297,6 @@ class Training:
 
     # -- log, validation, state -------------------------------------------------------------------
 
-    def _add_loss(self, loss: Tensor) -> None:
-        self._window = loss.double() if self._window is None else self._window + loss.double()
-        self.position.window_count += 1
-
     def _window_sum(self) -> float:
         """Sum of the losses since the last row; waits for the device."""
         if self._window is not None:
@@ -320,78 +304,76 @@ class Training:
             self._window = None
         return self.position.window_loss
 
-    def _write_row(self, log: RunLog | None, clock: Clock, fraction: float, lr: float) -> None:
+    def _log_loss(self) -> None:
+        """A row with the mean loss since the last one."""
         self._look_for_bad_loss()
         at = self.position
         self._shown_loss = self._window_sum() / max(1, at.window_count)
         at.window_loss, at.window_count = 0.0, 0
-        if log is not None:
-            log.write({**self._columns(clock, fraction, lr), "loss": self._shown_loss})
+        self._write_row(loss=self._shown_loss)
 
-    def _columns(self, clock: Clock, fraction: float, lr: float) -> dict[str, Any]:
-        at = self.position
-        return {
-            "iteration": at.iteration,
-            "fraction": round(fraction, 6),
-            "seconds": round(clock.seconds, 3),
-            "images": at.iteration * self.source.step_size,
-            "lr": lr,
-            "memory_mib": self._memory_mib(),
-        }
+    def _write_row(self, **values: float | None) -> None:
+        if self._log is None:
+            return
+        iteration = self.position.iteration
+        self._log.write(
+            {
+                "iteration": iteration,
+                "fraction": round(self.fraction, 6),
+                "seconds": round(self._clock.seconds, 3),
+                "images": iteration * self.source.step_size,
+                "lr": self.lr,
+                "memory_mib": self._memory_mib(),
+                **values,
+            }
+        )
 
     def _memory_mib(self) -> int:
         if self.device.type == "cuda":
             return torch.cuda.max_memory_allocated(self.device) >> 20
         return peak_memory_bytes() >> 20
 
-    def _validation_due(self, fraction: float) -> bool:
-        if self.validation is None:
+    def _validation_due(self) -> bool:
+        plan = self.validation
+        if plan is None:
             return False
-        every = self.validation.every
-        if every is not None:
-            return self.position.iteration % every == 0
-        times = self._validations
+        if plan.settings.every is not None:
+            return self.position.iteration % plan.settings.every == 0
+        times = plan.settings.times or VALIDATIONS
         before = self.position.validations  # counted in parts of the budget
-        if int(fraction * times) <= before:
+        if int(self.fraction * times) <= before:
             return False
         minutes = self.settings.budget.minutes
-        if minutes is None or self.validation.times is not None:
+        if minutes is None or plan.settings.times is not None:
             return True
         share = self.validation_seconds / (60.0 * minutes)
-        return share <= VALIDATED_SHARE * min(fraction - before / times, 1.0 - fraction)
-
-    @property
-    def _validations(self) -> int:
-        times = None if self.validation is None else self.validation.times
-        return times or VALIDATIONS
+        return share <= VALIDATED_SHARE * min(self.fraction - before / times, 1.0 - self.fraction)
 
     @property
     def _candidate(self) -> nn.Module:
         """The weights that count: the average where there is one."""
         return self.model if self.average is None else self.average.model
 
-    def _keep_last(self, log: RunLog | None, clock: Clock, fraction: float, lr: float) -> None:
+    def _keep_last(self) -> None:
         """Finish, validate and save the network at the end of the budget."""
         if self._first:
             self._finish(self._candidate)
         if self.validation is not None:
-            self._validate_and_keep(log, clock, fraction, lr)
+            self._validate_and_keep()
             return
         self._look_for_bad_loss()
         self._save_model(self.model_folder)
-        self._save(clock)
+        self._save()
 
-    def _validate_and_keep(
-        self, log: RunLog | None, clock: Clock, fraction: float, lr: float
-    ) -> None:
+    def _validate_and_keep(self) -> None:
         self._look_for_bad_loss()
         at = self.position
         assert self.validation is not None
-        result = self._run_validation(self.validation, self.validation.limit)
-        self._note_time(result)
-        score = result.miou
-        self.last_score = score
-        at.validations = max(at.validations + 1, int(fraction * self._validations))
+        plan = self.validation
+        result = self._run_validation(plan, plan.settings.images)
+        score = self.last_score = result.miou
+        times = plan.settings.times or VALIDATIONS
+        at.validations = max(at.validations + 1, int(self.fraction * times))
         if score is not None and (at.best is None or score > at.best):
             at.best, at.best_iteration, at.since_best = score, at.iteration, 0
             self._save_model(self.model_folder)
@@ -401,15 +383,8 @@ class Training:
                 at.cuts, at.since_best = at.cuts + 1, 0
         if at.best is None:  # nothing valid to score, yet a run must end with a model
             self._save_model(self.model_folder)
-        if log is not None:
-            log.write(
-                {
-                    **self._columns(clock, fraction, lr),
-                    "val_miou": score,
-                    "val_pixel_accuracy": result.pixel_accuracy,
-                }
-            )
-        self._save(clock)
+        self._write_row(val_miou=score, val_pixel_accuracy=result.pixel_accuracy)
+        self._save()
 
     def _run_validation(self, plan: ValidationPlan, limit: int | None) -> Validation:
         """Scores of the candidate on the first process; the others wait for them."""
@@ -420,44 +395,25 @@ class Training:
         if self.fabric.world_size > 1:
             result = self.fabric.broadcast(result)
         assert result is not None
+        if result.images:
+            count = min(plan.settings.images or plan.num_images, plan.num_images)
+            self.validation_seconds = result.seconds / result.images * count
         return result
 
-    def _sanity_check(self, clock: Clock) -> None:
-        """Some photos through validation before the first step; tells how long it will take."""
+    def _sanity_check(self) -> None:
+        """Some photos through validation before the first step; measures how long it takes."""
         if self.validation is not None:
             for _ in range(2):  # the first time holds the network's warm-up
-                result = self._run_validation(self.validation, SANITY_IMAGES)
-            self._note_time(result)
-        notices: list[Notice] = []
-        if (total := self.total_iterations) is not None:
-            notices = counted(
-                self.settings.budget,
-                self.documented,
-                iterations=total,
-                step=self.source.step_size,
-                epoch=self.source.num_samples,
-            )
-        first = self.position.iteration  # no step of this session yet
-        self._display(clock, self.fraction(clock), 0.0, clock.seconds, first, "start", notices)
-
-    def _note_time(self, result: Validation) -> None:
-        if result.images and self.validation is not None:
-            total = self.validation.num_images
-            count = min(self.validation.limit or total, total)
-            self.validation_seconds = result.seconds / result.images * count
-
-    @property
-    def _first(self) -> bool:
-        return bool(self.fabric.is_global_zero)
+                self._run_validation(self.validation, SANITY_IMAGES)
 
     def _save_model(self, folder: Path) -> None:
         if self._first:
             self.task.save(folder, self._candidate)
 
-    def _save(self, clock: Clock) -> None:
+    def _save(self) -> None:
         self._look_for_bad_loss()
         self._window_sum()
-        self.position.seconds = clock.seconds
+        self.position.seconds = self._clock.seconds
         self._save_model(self.run.last)
         if self._first:
             self._write_state()
@@ -499,60 +455,48 @@ class Training:
 
     # -- display and signals ----------------------------------------------------------------------
 
-    def _expect(self, clock: Clock, fraction: float, begin: float) -> list[Notice]:
-        """What a budget in minutes will come to, once the rate is known; else nothing.
+    def _expect(self, begin: float) -> list[Notice]:
+        """Samples of a budget in minutes, once the rate is known; else nothing.
 
         Args:
-            begin: when the iteration that has just been done began, in seconds of ``clock``.
+            begin: when the iteration that has just been done began, in seconds of the clock.
         """
         minutes = self.settings.budget.minutes
         if self._rate is None or minutes is None:
             return []
         if self.device.type == "cuda":
             torch.cuda.synchronize(self.device)  # the step may still be running there
-        now = clock.seconds
-        seconds = self._rate.add(now - begin, fraction)
+        now = self._clock.seconds
+        seconds = self._rate.add(now - begin, self.fraction)
         if seconds is None:
             return []
         self._rate = None
         seconds = max(1e-9, seconds)
         step, whole = self.source.step_size, 60.0 * minutes
-        every = None if self.validation is None else self.validation.every
+        every = None if self.validation is None else self.validation.settings.every
         if every is None:
             validations = min(VALIDATIONS * self.validation_seconds, VALIDATED_SHARE * whole)
             busy = 1.0 - validations / whole
         else:
             busy = every * seconds / (every * seconds + self.validation_seconds)
-        seconds_left = max(0.0, whole - now) if fraction < 1.0 else 0.0
+        seconds_left = max(0.0, whole - now) if self.fraction < 1.0 else 0.0
         samples = step * (self.position.iteration + round(busy * seconds_left / seconds))
         return timed(minutes, self.documented, samples=samples, rate=step / seconds, busy=busy)
 
-    def _display(
-        self,
-        clock: Clock,
-        fraction: float,
-        lr: float,
-        start: float,
-        first: int,
-        phase: str,
-        notices: Sequence[Notice] = (),
-    ) -> None:
+    def _display(self, images_per_second: float, notices: list[Notice]) -> None:
         if not self._first:
             return
-        spent = max(1e-9, clock.seconds - start)
-        images = (self.position.iteration - first) * self.source.step_size
-        left = clock.seconds / fraction * (1.0 - fraction) if fraction > 0 else None
+        used = self.fraction
         self.show(
             Status(
                 iteration=self.position.iteration,
-                fraction=fraction,
+                fraction=used,
                 loss=self._shown_loss,
-                lr=lr,
-                images_per_second=images / spent,
-                seconds_left=left,
+                lr=self.lr,
+                images_per_second=images_per_second,
+                seconds_left=self._clock.seconds / used * (1.0 - used) if used > 0 else None,
                 memory_mib=self._memory_mib(),
                 best=self.position.best,
-                phase=phase,
                 notices=tuple(notices),
             )
         )

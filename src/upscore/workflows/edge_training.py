@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import closing
 from dataclasses import dataclass
 from itertools import count
@@ -144,7 +144,7 @@ class EdgeBatches:
     def names(self, iteration: int) -> list[str]:
         return self.samples.names(self.batch, iteration)
 
-    def steps(self, first_iteration: int) -> Iterator[list[Batch]]:
+    def steps(self, first_iteration: int) -> Generator[list[Batch]]:
         batches = prefetch(
             self._batch, count(first_iteration), workers=self.workers, depth=2 * self.workers
         )
