@@ -29,6 +29,7 @@ TINY = (
     "validate.every=3",
     "validate.images=2",
     "precision=fp32",
+    "threads=1",
 )
 
 

@@ -104,8 +104,7 @@ def killed(self, *arguments):
 {place[1]}.{place[2]} = killed
 main()
 """
-# a state each seventh iteration; here one thread, as in the process that is killed
-LONGER = ("budget.iterations=24", "save_every=7", "validate.every=9", "threads=1")
+LONGER = ("budget.iterations=24", "save_every=7", "validate.every=9")
 
 
 @pytest.fixture(scope="module")
@@ -134,7 +133,7 @@ def test_sigkill_and_resume_is_exact_to_the_bit(
     killed = subprocess.run(
         [sys.executable, "-c", KILLED.format(place=place), "train", "fcn8s-quick",
          "--data", str(toy), "--out", str(out), "--set", *TINY, *LONGER],
-        check=False, env={**os.environ, "OMP_NUM_THREADS": "1"}, capture_output=True, text=True,
+        check=False, capture_output=True, text=True,
     )  # fmt: skip
     assert killed.returncode == -signal.SIGKILL, killed.stderr
     position = torch.load(out / "state" / "resume.pt", weights_only=True)["position"]
@@ -155,7 +154,7 @@ def test_two_processes_equal_one_with_twice_the_batch(
     done = subprocess.run(
         [sys.executable, "-m", "upscore", "train", "fcn8s-quick", "--data", str(toy),
          "--out", str(tmp_path / "two"), "--set", *TINY, *settings, "processes=2"],
-        env={**os.environ, "OMP_NUM_THREADS": "1"}, capture_output=True, text=True, check=False,
+        capture_output=True, text=True, check=False,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     run_tiny(tmp_path / "one", *settings, "batch.size=4")
