@@ -3,6 +3,9 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 JOBS ?= auto
+# each process tests files that follow each other: what a file or a folder shares is made in one of
+# them, and kernels are compiled once
+PYTEST := -m pytest -n $(JOBS) --dist worksteal
 STAMP := $(VENV)/.installed
 
 .PHONY: install test test-fast wheel coverage demo lint types contracts docs clean
@@ -17,14 +20,14 @@ $(STAMP): pyproject.toml constraints.txt
 	@touch $(STAMP)
 
 test: install
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(JOBS)
+	OMP_NUM_THREADS=1 $(BIN)/python $(PYTEST)
 
 # the inner loop: no trainings, browsers, real photos or compiled lattices
 FAST := -m "not slow and not browser and not real" tests/core tests/data \
   tests/evaluation/test_confusion.py tests/models/test_catalog.py tests/models/test_fixed_weights.py \
   tests/training/test_recipe.py tests/cli/test_command.py
 test-fast: install
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(JOBS) $(FAST)
+	OMP_NUM_THREADS=1 $(BIN)/python $(PYTEST) $(FAST)
 
 # wheel and sdist; the wheel in an environment of its own, with the lowest versions that pyproject.toml
 # names: the README's quick start and the fast tests (generated docs are those of constraints.txt)
@@ -44,12 +47,12 @@ wheel: install
 	  --out quick-start/labelled
 	cd build && wheel-env/bin/upscore report quick-start/run
 	$(WHEEL_PYTHON) -c "import upscore; assert 'site-packages' in upscore.__file__"
-	OMP_NUM_THREADS=1 $(WHEEL_PYTHON) -m pytest -n $(JOBS) $(FAST) \
+	OMP_NUM_THREADS=1 $(WHEEL_PYTHON) $(PYTEST) $(FAST) \
 	  --deselect tests/cli/test_command.py::test_generated_docs_are_up_to_date
 
 # by itself, for counting lines makes the tests take half as long again
 coverage: install
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(JOBS) --cov --cov-report=term
+	OMP_NUM_THREADS=1 $(BIN)/python $(PYTEST) --cov --cov-report=term
 
 demo: install
 	rm -rf demo

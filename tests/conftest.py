@@ -1,9 +1,11 @@
-"""What tests share: where the real photos are, small pictures, one thread for small models."""
+"""What tests share: where the real photos are, and comparisons without other processes."""
 
 from __future__ import annotations
 
 import os
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -17,3 +19,17 @@ def real_data() -> Path:
     if not folder.is_dir():
         pytest.skip(f"no real photos at {folder} (set UPSCORE_DATA)")
     return folder
+
+
+@pytest.fixture
+def compare_here(monkeypatch: pytest.MonkeyPatch) -> None:
+    """``compare`` labels in this process: a new one spends seconds on importing torch."""
+
+    def in_turn(
+        work: Callable[[Any], Any], items: Iterable[Any], *, processes: int, **_options: Any
+    ) -> Iterator[tuple[Any, Any]]:
+        assert processes == 1
+        for item in items:
+            yield item, work(item)
+
+    monkeypatch.setattr("upscore.workflows.compare.in_processes", in_turn)

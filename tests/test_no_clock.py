@@ -129,11 +129,11 @@ def test_gates_train_by_iterations(gate: str) -> None:
 def test_tests_that_train_give_iterations() -> None:
     """The tiny settings of all tests that train, whatever the recipe's own budget is."""
     from reproduce import support
-    from training import conftest, test_stages
+    from training import conftest, tiny_stages
 
     by_minutes = [n for n in shipped_recipes() if load_recipe(n).budget.minutes is not None]
     assert by_minutes, "recipes for people keep their minutes"
-    for settings in (conftest.TINY, test_stages.TINY, support.TINY):
+    for settings in (conftest.TINY, tiny_stages.TINY, support.TINY):
         assert any(text.startswith("budget.iterations=") for text in settings)
     sweep = (TESTS / "cli" / "test_sweep.py").read_text("utf-8")
     assert '"budget.iterations=2"' in sweep

@@ -546,6 +546,7 @@ CASES: dict[str, tuple[Callable[[World], list[str]], int, str]] = {
 }  # fmt: skip
 
 
+@pytest.mark.usefixtures("compare_here")
 @pytest.mark.parametrize("name", CASES)
 def test_bad_input(name: str, world: World, capsys: pytest.CaptureFixture[str]) -> None:
     import torch

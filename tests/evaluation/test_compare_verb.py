@@ -20,18 +20,6 @@ CPU = SegmenterOptions(device="cpu", precision="fp32", tile=0)
 
 
 @pytest.fixture
-def here(monkeypatch):
-    """Label in this process: a new one spends seconds on importing torch."""
-
-    def in_turn(work, items, *, processes):
-        assert processes == 1
-        for item in items:
-            yield item, work(item)
-
-    monkeypatch.setattr("upscore.workflows.compare.in_processes", in_turn)
-
-
-@pytest.fixture
 def data(tmp_path):
     return make_data(tmp_path / "data", one=True)
 
@@ -63,7 +51,7 @@ def test_in_processes_of_their_own(runs, data, tmp_path, capsys):
     assert "cannot be told apart" in shown  # one image has no spread
 
 
-@pytest.mark.usefixtures("here")
+@pytest.mark.usefixtures("compare_here")
 def test_everything_is_written(runs, data, tmp_path, capsys):
     out = tmp_path / "out"
     (out / "differences").mkdir(parents=True)
@@ -85,7 +73,7 @@ def test_everything_is_written(runs, data, tmp_path, capsys):
     assert f"{content['contenders'][1]['difference']['miou']:+.4f}" in shown
 
 
-@pytest.mark.usefixtures("here")
+@pytest.mark.usefixtures("compare_here")
 def test_without_out_nothing_is_written(runs, data, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     before = sorted(tmp_path.rglob("*"))
@@ -93,7 +81,7 @@ def test_without_out_nothing_is_written(runs, data, tmp_path, monkeypatch):
     assert sorted(tmp_path.rglob("*")) == before
 
 
-@pytest.mark.usefixtures("here")
+@pytest.mark.usefixtures("compare_here")
 def test_other_order_of_the_same_classes(runs, data, tmp_path):
     turned = make_network(tmp_path / "turned", names=("car", "ground", "[red]tree[/red]"))
     verb.compare(words([runs[0], turned]), data=data, out=tmp_path / "out", options=CPU)
@@ -102,7 +90,7 @@ def test_other_order_of_the_same_classes(runs, data, tmp_path):
     np.testing.assert_array_equal(second[:, [2, 0, 1]], first)
 
 
-@pytest.mark.usefixtures("here")
+@pytest.mark.usefixtures("compare_here")
 def test_bad_photos_are_reported_last(runs, data, tmp_path):
     (data.parent / "images" / "p1.png").write_bytes(b"broken")
     with pytest.raises(WorkError, match=r"1 of 6 images count for none(.|\n)*p1\.png"):
@@ -112,7 +100,7 @@ def test_bad_photos_are_reported_last(runs, data, tmp_path):
     assert [failure["name"] for failure in content["failures"]] == ["p1"]
 
 
-@pytest.mark.usefixtures("here")
+@pytest.mark.usefixtures("compare_here")
 def test_a_pipeline_and_its_stages(runs, data, tmp_path, capsys):
     path = tmp_path / "two.yaml"
     path.write_text(
@@ -142,7 +130,7 @@ def test_a_process_that_dies(runs, data, monkeypatch):
         verb.compare(words(runs), data=data, options=CPU)
 
 
-@pytest.mark.usefixtures("here")
+@pytest.mark.usefixtures("compare_here")
 def test_wrong_arguments(runs, data, tmp_path):
     first, second = words(runs)
     with pytest.raises(SettingsError, match="found 1, as in"):

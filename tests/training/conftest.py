@@ -8,17 +8,18 @@ from typing import Any
 
 import pytest
 
+from training.tiny_stages import TINY as TINY_STAGES
 from upscore.data import open_dataset
 from upscore.data.toy import make_toy
 from upscore.proposals import EdgeBoxes, GradientEdges
 from upscore.proposals.build_store import Photo, make_store
 from upscore.training.recipe import load_recipe
-from upscore.training.setup import train
-from upscore.training.trainer import Outcome
+from upscore.training.setup import MakeValidate, train
+from upscore.training.trainer import Outcome, Status, Validation
 from upscore.workflows.train import make_validate
 
 TINY = (
-    "model.options.width=0.0625",
+    "model.options.channels=[4, 4, 8, 8, 8]",
     "model.options.fc_width=16",
     "augment.crop=[32, 32]",
     "batch.size=2",
@@ -28,7 +29,13 @@ TINY = (
     "validate.every=3",
     "validate.images=2",
     "precision=fp32",
+    "threads=1",
 )
+
+
+def validation_takes(seconds: float) -> MakeValidate:
+    """In place of the real validation: two photos of so many seconds in all, by the log."""
+    return lambda *_given: lambda _network, _limit: Validation(0.5, 0.5, seconds, images=2)
 
 
 @pytest.fixture(scope="session")
@@ -47,7 +54,7 @@ def store(toy: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def run_tiny(toy: Path) -> Callable[..., Outcome]:
     """Train fcn8s-quick with tiny settings: ``run_tiny(out, *assignments, resume=False)``."""
 
@@ -65,6 +72,25 @@ def run_tiny(toy: Path) -> Callable[..., Outcome]:
             resume=resume,
             make_validate=options.pop("make_validate", make_validate),
             **options,
+        )
+
+    return run
+
+
+@pytest.fixture(scope="session")
+def run_stages(toy: Path, store: Path) -> Callable[..., Outcome]:
+    """Train deconvnet-quick with tiny settings, on the boxes of ``store``."""
+
+    def run(
+        out: Path,
+        *assignments: str,
+        resume: bool = False,
+        show: Callable[[Status], None] = lambda _: None,
+        recipe: str = "deconvnet-quick",
+    ) -> Outcome:
+        chosen = load_recipe(recipe, [*TINY_STAGES, f"crops.store={store}", *assignments])
+        return train(
+            chosen, data=toy, out=out, resume=resume, make_validate=make_validate, show=show
         )
 
     return run

@@ -5,17 +5,14 @@ from __future__ import annotations
 import itertools
 import re
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
-from training.conftest import TINY
+from training.conftest import TINY, validation_takes
 from training.run_files import assert_same_run, rows
-from training.test_stages import Run as RunStages
-from training.test_stages import run_stages  # noqa: F401 - a fixture
 from upscore.cli import progress as progress_display
 from upscore.cli.progress import ProgressDisplay
 from upscore.core.progress import Notice
@@ -25,8 +22,8 @@ from upscore.training import state as training_state
 from upscore.training.expected import MEASURED, WARM_UP, Documented, Rate, counted, timed
 from upscore.training.progress import report_status
 from upscore.training.recipe import BudgetSettings, Measured, load_recipe, shipped_recipes
-from upscore.training.setup import MakeValidate, train
-from upscore.training.trainer import Status, Training
+from upscore.training.setup import train
+from upscore.training.trainer import Outcome, Status, Training
 from upscore.workflows.train import make_validate
 
 Said = list[tuple[Status, Notice]]
@@ -187,13 +184,13 @@ def documented(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def run_documented(toy: Path, documented: Path) -> Callable[..., Said]:
-    """Train it; what was said and with which status."""
+    """Train it, with validations of so many ``seconds``; notices, each with its status."""
 
-    def run(out: Path, *assignments: str, make_validate: MakeValidate = make_validate) -> Said:
+    def run(out: Path, *assignments: str, seconds: float = 0.0) -> Said:
         said: Said = []
         train(
-            load_recipe(str(documented), assignments), data=toy, out=out, resume=True,
-            make_validate=make_validate,
+            load_recipe(str(documented), ["save_every=100", *assignments]), data=toy, out=out,
+            resume=True, make_validate=validation_takes(seconds),
             show=lambda status: said.extend((status, notice) for notice in status.notices),
         )  # fmt: skip
         return said
@@ -213,14 +210,6 @@ def steps_take(monkeypatch: pytest.MonkeyPatch, seconds: float) -> None:
 
     monkeypatch.setattr(Training, "_step", counted_step)
     monkeypatch.setattr(training_state, "time", SimpleNamespace(monotonic=lambda: now))
-
-
-def validation_takes(seconds: float) -> MakeValidate:
-    def made(*arguments: Any) -> Any:
-        validate = make_validate(*arguments)
-        return lambda *call: replace(validate(*call), images=2, seconds=seconds)
-
-    return made
 
 
 def test_iterations_are_counted_before_the_first_step(
@@ -244,7 +233,7 @@ def test_epochs_are_counted_by_the_split(
     assert said[2][1].text.endswith("budget.epochs=185.8")
 
 
-@pytest.mark.parametrize(("documented_samples", "warned"), [(600, False), (601, True)])
+@pytest.mark.parametrize(("documented_samples", "warned"), [(300, False), (301, True)])
 def test_minutes_are_told_once_when_the_rate_is_known(
     tmp_path: Path,
     documented: Path,
@@ -253,19 +242,16 @@ def test_minutes_are_told_once_when_the_rate_is_known(
     documented_samples: int,
     warned: bool,
 ) -> None:
-    """Thirty seconds of steps that take one second each, of two samples."""
+    """Thirty seconds of steps that take two seconds each, of two samples."""
     documented.write_text(documented.read_text().replace("1300", str(documented_samples)))
-    steps_take(monkeypatch, 1.0)
-    said = run_documented(
-        tmp_path / "run", "budget.minutes=0.5", "validate.every=null",
-        make_validate=validation_takes(0.0),
-    )  # fmt: skip
+    steps_take(monkeypatch, 2.0)
+    said = run_documented(tmp_path / "run", "budget.minutes=0.5", "validate.every=null")
     assert {status.iteration for status, _ in said} == {WARM_UP + 1}
-    assert said[0][1].text == "Budget: 0.5 minutes, about 60 samples at 2 a second."
-    assert rows(tmp_path / "run")[-1]["images"] == "60", "and so it was"
+    assert said[0][1].text == "Budget: 0.5 minutes, about 30 samples at 1 a second."
+    assert rows(tmp_path / "run")[-1]["images"] == "30", "and so it was"
     assert [notice.warning for _, notice in said] == [False, False, True][: 2 + warned]
     if warned:
-        assert said[2][1].text.endswith("--set budget.minutes=6")  # 601 / 2 / 60
+        assert said[2][1].text.endswith("--set budget.minutes=6")  # 301 / 60
 
 
 @pytest.mark.parametrize(("every", "samples"), [("4", 34), ("null", 54)])
@@ -280,7 +266,7 @@ def test_validations_are_taken_off_the_minutes(
     steps_take(monkeypatch, 1.0)
     said = run_documented(
         tmp_path / "run", "budget.minutes=0.5", f"validate.every={every}",
-        make_validate=validation_takes(4.0),
+        seconds=4.0,
     )  # fmt: skip
     assert said[0][1].text == f"Budget: 0.5 minutes, about {samples} samples at 2 a second."
 
@@ -289,9 +275,7 @@ def test_a_budget_that_is_over_at_once(
     tmp_path: Path, run_documented: Callable[..., Said], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     steps_take(monkeypatch, 40.0)
-    said = run_documented(
-        tmp_path / "run", "budget.minutes=0.5", make_validate=validation_takes(0.0)
-    )
+    said = run_documented(tmp_path / "run", "budget.minutes=0.5")
     assert said[0][1].text == "Budget: 0.5 minutes, about 2 samples at 0.05 a second."
     assert said[2][1].warning
 
@@ -305,15 +289,13 @@ def test_measuring_the_rate_changes_no_weight(
             steps_take(patched, 2.0)
             if not seen:
                 patched.setattr(Training, "_expect", lambda *_: [])
-            said = run_documented(
-                tmp_path / name, "budget.minutes=0.2", make_validate=validation_takes(0.0)
-            )
+            said = run_documented(tmp_path / name, "budget.minutes=0.2")
         assert len(said) == seen
         runs.append(tmp_path / name)
     assert_same_run(*runs)
 
 
-def test_each_stage_says_its_own(tmp_path: Path, run_stages: RunStages) -> None:  # noqa: F811
+def test_each_stage_says_its_own(tmp_path: Path, run_stages: Callable[..., Outcome]) -> None:
     said: list[tuple[str, str]] = []
     run_stages(
         tmp_path / "run",

@@ -9,7 +9,6 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -18,33 +17,23 @@ import pytest
 import torch
 from torch import nn
 
-from training.conftest import TINY
+from training.conftest import TINY, validation_takes
 from training.run_files import assert_same_run, rows, weights
 from upscore.core.run_folder import RunFolder
 from upscore.errors import RunError, SettingsError, WorkError
 from upscore.models.checkpoint import load_model
 from upscore.training import state as training_state
 from upscore.training.recipe import load_recipe, shipped_recipes
-from upscore.training.setup import MakeValidate
 from upscore.training.trainer import Outcome, Status, Validate, Validation
-from upscore.workflows.train import make_validate
 
 Run = Callable[..., Outcome]
 
 
 @pytest.fixture(scope="module")
-def reference() -> dict[str, Path]:
-    return {}
-
-
-@pytest.fixture
-def uninterrupted(
-    reference: dict[str, Path], run_tiny: Run, tmp_path_factory: pytest.TempPathFactory
-) -> Path:
-    if "run" not in reference:
-        reference["run"] = tmp_path_factory.mktemp("reference") / "run"
-        run_tiny(reference["run"])
-    return reference["run"]
+def uninterrupted(run_tiny: Run, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    out = tmp_path_factory.mktemp("reference") / "run"
+    run_tiny(out)
+    return out
 
 
 def test_run_folder_is_complete(uninterrupted: Path) -> None:
@@ -98,7 +87,6 @@ def test_ctrl_c_saves_and_resuming_is_exact(
     assert_same_run(out, uninterrupted)
 
 
-WHOLE = "from upscore.cli.main import main; main()"
 KILLED = """
 import os, signal
 from upscore.cli.main import main
@@ -116,23 +104,13 @@ def killed(self, *arguments):
 {place[1]}.{place[2]} = killed
 main()
 """
-
-
-def train_in_a_process(toy: Path, out: Path, program: str, *more: str) -> None:
-    """Forty iterations by the verb, with a state each seventh; killed or to the end."""
-    settings = [*TINY, "budget.iterations=40", "save_every=7", "validate.every=9"]
-    done = subprocess.run(
-        [sys.executable, "-c", program, "train", "fcn8s-quick", "--data", str(toy),
-         "--out", str(out), "--set", *settings, *more],
-        check=False, env={**os.environ, "OMP_NUM_THREADS": "1"}, capture_output=True, text=True,
-    )  # fmt: skip
-    assert done.returncode == (-signal.SIGKILL if "SIGKILL" in program else 0), done.stderr
+LONGER = ("budget.iterations=24", "save_every=7", "validate.every=9")
 
 
 @pytest.fixture(scope="module")
-def never_killed(toy: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def never_killed(run_tiny: Run, tmp_path_factory: pytest.TempPathFactory) -> Path:
     out = tmp_path_factory.mktemp("never killed") / "run"
-    train_in_a_process(toy, out, WHOLE)
+    run_tiny(out, *LONGER)
     return out
 
 
@@ -148,31 +126,38 @@ def never_killed(toy: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     ],
 )
 def test_sigkill_and_resume_is_exact_to_the_bit(
-    tmp_path: Path, toy: Path, never_killed: Path, place: tuple[str, str, str, int], saved: int
-) -> None:
+    tmp_path: Path, toy: Path, run_tiny: Run, never_killed: Path,
+    place: tuple[str, str, str, int], saved: int,
+) -> None:  # fmt: skip
     out = tmp_path / "run"
-    train_in_a_process(toy, out, KILLED.format(place=place))
+    killed = subprocess.run(
+        [sys.executable, "-c", KILLED.format(place=place), "train", "fcn8s-quick",
+         "--data", str(toy), "--out", str(out), "--set", *TINY, *LONGER],
+        check=False, capture_output=True, text=True,
+    )  # fmt: skip
+    assert killed.returncode == -signal.SIGKILL, killed.stderr
     position = torch.load(out / "state" / "resume.pt", weights_only=True)["position"]
     assert position["iteration"] == saved
-    train_in_a_process(toy, out, WHOLE, "--resume")
+    run_tiny(out, *LONGER, resume=True)
     assert_same_run(never_killed, out)
 
 
 @pytest.mark.slow
-def test_two_processes_equal_one_with_twice_the_batch(tmp_path: Path, toy: Path) -> None:
+def test_two_processes_equal_one_with_twice_the_batch(
+    tmp_path: Path, toy: Path, run_tiny: Run
+) -> None:
     # without batch norm: each process would normalise by its own half of the batch
     settings = [
-        *TINY, "model.options.batch_norm=false", "model.options.dropout=0", "optim.name=sgd",
+        "model.options.batch_norm=false", "model.options.dropout=0", "optim.name=sgd",
         "optim.lr=0.01", "budget.iterations=4", "average=0",
     ]  # fmt: skip
-    for name, more in {"two": ["processes=2"], "one": ["batch.size=4"]}.items():
-        done = subprocess.run(
-            [sys.executable, "-m", "upscore", "train", "fcn8s-quick", "--data", str(toy),
-             "--out", str(tmp_path / name), "--set", *settings, *more],
-            env={**os.environ, "OMP_NUM_THREADS": "1"}, capture_output=True, text=True,
-            check=False,
-        )  # fmt: skip
-        assert done.returncode == 0, done.stderr
+    done = subprocess.run(
+        [sys.executable, "-m", "upscore", "train", "fcn8s-quick", "--data", str(toy),
+         "--out", str(tmp_path / "two"), "--set", *TINY, *settings, "processes=2"],
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    run_tiny(tmp_path / "one", *settings, "batch.size=4")
     one, two = weights(tmp_path / "one"), weights(tmp_path / "two")
     for key in one:
         torch.testing.assert_close(one[key], two[key], rtol=1e-4, atol=1e-5)
@@ -191,7 +176,10 @@ def test_threads_are_those_of_the_recipe_while_it_trains(
     before = torch.get_num_threads()
     torch.set_num_threads(2)
     try:
-        run_tiny(tmp_path / "run", setting, show=lambda _: seen.append(torch.get_num_threads()))
+        run_tiny(
+            tmp_path / "run", setting, "budget.iterations=1", make_validate=validation_takes(0.0),
+            show=lambda _: seen.append(torch.get_num_threads()),
+        )  # fmt: skip
         assert set(seen) == {used}
         assert torch.get_num_threads() == 2
     finally:
@@ -214,17 +202,10 @@ def test_minutes_end_with_a_finished_schedule(
     clock = itertools.count(step=0.05)  # moves on when it is read, however busy the machine is
     monkeypatch.setattr(training_state, "time", SimpleNamespace(monotonic=lambda: next(clock)))
 
-    def validation_takes(seconds: float) -> MakeValidate:
-        def made(*args: Any) -> Validate:
-            validate = make_validate(*args)
-            return lambda *call: replace(validate(*call), images=1, seconds=seconds)
-
-        return made
-
     # two photos are validated: 0.4 s of the 6 are kept back for them
     outcome = run_tiny(
         tmp_path / "run", "budget.minutes=0.1", "budget.iterations=null", "validate.every=9999",
-        make_validate=validation_takes(0.2),
+        make_validate=validation_takes(0.4),
     )  # fmt: skip
     assert not outcome.interrupted
     assert 5.6 <= outcome.seconds < 6.6
@@ -243,14 +224,12 @@ def test_validations_take_no_more_than_a_tenth_of_the_minutes(
     monkeypatch.setattr(training_state, "time", SimpleNamespace(monotonic=lambda: next(clock)))
     seen: list[int | None] = []
 
-    def made(*args: Any) -> Validate:
-        validate = make_validate(*args)
-
-        def timed(model: nn.Module, limit: int | None) -> Validation:
+    def made(*_given: Any) -> Validate:
+        def validate(_network: nn.Module, limit: int | None) -> Validation:
             seen.append(limit)
-            return replace(validate(model, limit), images=1, seconds=seconds)
+            return Validation(0.5, 0.5, seconds, images=1)
 
-        return timed
+        return validate
 
     run_tiny(tmp_path / "run", "budget.minutes=0.1", "budget.iterations=null",
              "validate.every=null", make_validate=made)  # fmt: skip

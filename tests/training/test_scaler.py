@@ -12,6 +12,7 @@ from lightning_fabric import Fabric
 from lightning_fabric.plugins.precision.amp import MixedPrecision
 from safetensors.torch import load_file
 
+from training.conftest import validation_takes
 from upscore.training import setup
 from upscore.training.trainer import Outcome, Training
 
@@ -32,6 +33,18 @@ def scalers(monkeypatch: pytest.MonkeyPatch) -> list[torch.amp.GradScaler]:
     return made
 
 
+@pytest.fixture
+def train_fp16(run_tiny: Run, scalers: list[torch.amp.GradScaler]) -> Run:  # noqa: ARG001
+    """Few pixels and no real validations: convolutions in fp16 are slow on a CPU."""
+
+    def run(out: Path, *settings: str, **options: Any) -> Outcome:
+        return run_tiny(
+            out, "augment.crop=[16, 16]", *settings, make_validate=validation_takes(0.0), **options
+        )
+
+    return run
+
+
 def weights(run: Path) -> dict[str, torch.Tensor]:
     return load_file(run / "state" / "last" / "model.safetensors")
 
@@ -40,12 +53,12 @@ def weights(run: Path) -> dict[str, torch.Tensor]:
 def test_resuming_goes_on_with_the_scale(
     name: str,
     tmp_path: Path,
-    run_tiny: Run,
+    train_fp16: Run,
     scalers: list[torch.amp.GradScaler],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     settings = (f"optim.name={name}", "optim.lr=0.001")
-    run_tiny(tmp_path / "whole", *settings)
+    train_fp16(tmp_path / "whole", *settings)
     step = Training._step
 
     def stop_after_three(self: Training, batches: Any) -> torch.Tensor:
@@ -56,22 +69,22 @@ def test_resuming_goes_on_with_the_scale(
 
     with monkeypatch.context() as patch:
         patch.setattr(Training, "_step", stop_after_three)
-        assert run_tiny(tmp_path / "two", *settings).iteration == 3
+        assert train_fp16(tmp_path / "two", *settings).iteration == 3
     kept = scalers[-1].state_dict()
     assert kept["scale"] > 16.0
-    assert not run_tiny(tmp_path / "two", *settings, resume=True).interrupted
+    assert not train_fp16(tmp_path / "two", *settings, resume=True).interrupted
     assert scalers[0].state_dict() == scalers[-1].state_dict() != kept
     whole, two = weights(tmp_path / "whole"), weights(tmp_path / "two")
     assert all(torch.equal(value, two[key]) for key, value in whole.items())
 
 
 def test_a_state_without_a_scaler_is_still_read(
-    tmp_path: Path, run_tiny: Run, scalers: list[torch.amp.GradScaler]
+    tmp_path: Path, train_fp16: Run, scalers: list[torch.amp.GradScaler]
 ) -> None:
-    run_tiny(tmp_path / "run")
+    train_fp16(tmp_path / "run")
     path = tmp_path / "run" / "state" / "resume.pt"
     state = torch.load(path, weights_only=True)
     assert state.pop("scaler") == scalers[-1].state_dict()
     state["position"] |= {"finished": False, "iteration": 4}
     torch.save(state, path)
-    assert run_tiny(tmp_path / "run", resume=True).iteration == 6
+    assert train_fp16(tmp_path / "run", resume=True).iteration == 6

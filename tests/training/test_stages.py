@@ -11,7 +11,6 @@ import torch
 import yaml
 
 from training.run_files import assert_same_run, rows, weights
-from training.tiny_stages import TINY
 from upscore.core.run_folder import RunFolder
 from upscore.core.settings import load_yaml
 from upscore.errors import DataError, RunError, SettingsError
@@ -19,28 +18,9 @@ from upscore.models.checkpoint import load_model
 from upscore.proposals import EdgeBoxes, GradientEdges
 from upscore.proposals.build_store import Photo, make_store
 from upscore.training.recipe import load_recipe
-from upscore.training.setup import train
-from upscore.training.trainer import Outcome, Status, Training
-from upscore.workflows.train import make_validate
+from upscore.training.trainer import Outcome, Training
 
 Run = Callable[..., Outcome]
-
-
-@pytest.fixture
-def run_stages(toy: Path, store: Path) -> Run:
-    def run(
-        out: Path,
-        *assignments: str,
-        resume: bool = False,
-        show: Callable[[Status], None] = lambda _: None,
-        recipe: str = "deconvnet-quick",
-    ) -> Outcome:
-        chosen = load_recipe(recipe, [*TINY, f"crops.store={store}", *assignments])
-        return train(
-            chosen, data=toy, out=out, resume=resume, make_validate=make_validate, show=show
-        )
-
-    return run
 
 
 def test_two_stages_in_one_run_folder(tmp_path: Path, run_stages: Run) -> None:

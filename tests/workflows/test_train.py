@@ -20,7 +20,7 @@ from upscore.training.trainer import Training
 from upscore.workflows.train import train
 
 TINY = (
-    "model.options.width=0.0625",
+    "model.options.channels=[4, 4, 8, 8, 8]",
     "model.options.fc_width=16",
     "augment.crop=[32, 32]",
     "batch.size=2",

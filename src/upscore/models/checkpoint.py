@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -75,7 +76,7 @@ def save_model(
         )
     state = {key: value.detach().cpu().contiguous() for key, value in model.state_dict().items()}
     state = {key: v.float() if v.is_floating_point() else v for key, v in state.items()}
-    if _complaint(state, _blueprint(model.architecture, model.options).state_dict()):
+    if _complaint(state, _expected_state(model.architecture, json.dumps(model.options))):
         raise SettingsError(
             f"cannot save this {model.architecture}: its weights are not those of its options "
             "(folded for inference?); save the network that it was made from"
@@ -186,6 +187,16 @@ def _blueprint(architecture: str, options: Mapping[str, Any]) -> Network:
     """The network without memory for its weights."""
     with torch.device("meta"):
         return create_model(architecture, **options)
+
+
+@functools.lru_cache(maxsize=2)
+def _expected_state(architecture: str, options: str) -> dict[str, Tensor]:
+    """Weights of a network without their memory; a training saves the same network many times.
+
+    Args:
+        options: as JSON, as in config.json.
+    """
+    return _blueprint(architecture, json.loads(options)).state_dict()
 
 
 def _complaint(state: Mapping[str, Tensor], wanted: Mapping[str, Tensor]) -> str | None:
