@@ -84,7 +84,7 @@ def _print(result: Recall) -> None:
         f"{result.min_area} pixels were left out\n"
     )
     for table in tables(result):
-        console.print(table.screen(left=(0,), min_width=26), "")
+        console.print(table.screen(left=(0,)), "")
 
 
 def tables(result: Recall) -> list[Table]:

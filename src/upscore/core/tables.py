@@ -43,16 +43,17 @@ class Table:
             lines.append([f"{v:.{self.digits}f}" if isinstance(v, float) else v for v in row])
         return "".join(_markdown_line(line) for line in lines)
 
-    def screen(self, *, left: Collection[int] | None = None, min_width: int = 8) -> ScreenTable:
+    def screen(self, *, left: Collection[int] | None = None) -> ScreenTable:
         """The table for a console; None is a dash, whole numbers have thousands separators.
 
         Args:
             left: columns to align to the left; by default those with text.
-            min_width: of the first column.
         """
         from rich.table import Table as ScreenTable
         from rich.text import Text
 
+        # names stay on one line where they can; the words of the header go below each other
+        longest = max((len(self._shown(row[0])) for row in self.rows), default=0)
         table = ScreenTable(show_header=bool(self.header), box=None, padding=(0, 2, 0, 0))
         for column, name in enumerate(self.header or self.rows[0]):
             is_left = self._is_text(column) if left is None else column in left
@@ -60,7 +61,7 @@ class Table:
                 Text(str(name)),
                 justify="left" if is_left else "right",
                 overflow="fold",
-                min_width=None if column else min_width,
+                min_width=None if column else min(max(longest, 8), 26),
             )
         for row in self.rows:
             table.add_row(*(Text(self._shown(value)) for value in row))  # Text: no markup
