@@ -266,6 +266,11 @@ def test_wrong_use_of_predict(path, data, tmp_path):
     assert not out.exists()
 
 
+def test_default_scales_as_a_list_are_no_option(path):
+    pipeline = SegmenterOptions(scales=[1.0]).load_pipeline(path, None)
+    assert "deconvnet" in pipeline.stages
+
+
 def test_steps_are_of_photos(path, tmp_path, monkeypatch):
     monkeypatch.setattr("upscore.inference.predict_files.require_video", lambda: None)
     film = tmp_path / "film.mp4"

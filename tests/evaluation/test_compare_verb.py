@@ -126,7 +126,7 @@ def test_a_process_that_dies(runs, data, monkeypatch):
                 raise WorkError(f"a process died; {if_died}")
 
     monkeypatch.setattr("upscore.workflows.compare.in_processes", dies)
-    with pytest.raises(WorkError, match=r"process died; labelling by first: try a smaller --tile"):
+    with pytest.raises(WorkError, match=r"died; it labelled by first; try a smaller --tile"):
         verb.compare(words(runs), data=data, options=CPU)
 
 

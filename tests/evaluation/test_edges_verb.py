@@ -209,8 +209,8 @@ def test_gradient_edges(data, capsys):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"thresholds": 0}, "thresholds is 0"),
-        ({"workers": 0}, "workers is 0"),
+        ({"thresholds": 0}, "--thresholds is 0"),
+        ({"workers": 0}, "--workers is 0"),
         ({"split": "test"}, "no split 'test'; it has val"),
         ({"edges": "nowhere"}, "no such detector and no such folder; allowed: learned, gradient"),
         ({"edges": "structured-forest"}, r"write_edges --model .* then give --edges maps"),
@@ -219,11 +219,13 @@ def test_gradient_edges(data, capsys):
         ({"model": Path("x")}, "a folder of edge maps has no model"),
     ],
 )
-def test_wrong_usage(data, maps, options, message):
+def test_wrong_usage(data, maps, options, message, tmp_path):
+    out = tmp_path / "out"
     if options.get("edges") == "gradient" and "thinned" not in options:
         pytest.importorskip("upscore.edges.detectors")
     with pytest.raises(SettingsError, match=message):
-        evaluate(**{"data": data, "edges": str(maps), "workers": 1, **options})
+        evaluate(**{"data": data, "edges": str(maps), "workers": 1, "out": out, **options})
+    assert not out.exists()
 
 
 def test_a_folder_without_any_map(data, tmp_path):

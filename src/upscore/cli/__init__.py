@@ -1,7 +1,7 @@
-"""The command ``upscore``: one module a verb, which parses, calls one workflow and prints.
+"""The command ``upscore``: one module a command, which parses, calls one workflow and prints.
 
 Nothing here imports torch or numpy at module level, so that ``--help`` answers at once; every
-verb imports what it needs when it runs.
+command imports what it needs when it runs.
 """
 
 from upscore.cli.main import main

@@ -60,16 +60,16 @@ def evaluate(
             options=options,
             on_progress=on_progress,
         )
-    if result.main.images:
+    scored = len(result.main.images)
+    if scored:
         print_result(result)
     console.print(f"Scores, tables, figures and examples: {result.folder}")
-    if (
-        result.main.images and out is None and RunFolder(source).manifest.exists()
-    ):  # a model folder has no report
+    has_report = out is None and RunFolder(source).manifest.exists()  # a model folder has none
+    if scored and has_report:
         console.print(f"Next: upscore report {source}")
     check_failures(
         result.failures,
-        len(result.main.images),
+        scored,
         "images could not be scored",
         others="all others are",
         rest="see scores.json",

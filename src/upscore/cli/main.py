@@ -1,4 +1,4 @@
-"""Entry point: runs a verb; prints errors as one or two lines and sets the exit status."""
+"""Entry point: runs a command; prints errors as one or two lines and sets the exit status."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ DESCRIPTION = (
 
 
 def build_app() -> SubcommandApp:
-    """The command tree of all verbs."""
+    """The tree of all commands."""
     app, groups = SubcommandApp(), {}
     for verb in VERBS:
         if verb.group and verb.group not in groups:

@@ -68,7 +68,6 @@ def predict(
 
 def print_files(result: PredictResult) -> None:
     """Number of skipped files, and the folders of the results."""
-
     if result.summary.skipped:
         console.print(f"Skipped {result.summary.skipped} files: their results are there.")
     for name, folder in result.folders.items():

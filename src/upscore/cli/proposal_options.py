@@ -1,7 +1,7 @@
-"""The options of sources of proposals, the same for every verb that makes boxes.
+"""The options of sources of proposals, the same for every command that makes boxes.
 
-Verbs take them as ``options: Annotated[..., arg(name="")] = SOURCE_DEFAULTS``, so that the command
-line stays flat; :mod:`upscore.cli.segmenter_options` explains.
+Commands take them as ``options: Annotated[..., arg(name="")] = SOURCE_DEFAULTS``, so that the
+command line stays flat; :mod:`upscore.cli.segmenter_options` explains.
 """
 
 from __future__ import annotations

@@ -55,8 +55,7 @@ def make(
         of_these = f" ({there:,} photos were there already)" if there else ""
         console.print(
             f"{summary.boxes:,} boxes of {summary.photos:,} photos in {summary.seconds:.1f} s"
-            f"{of_these}: {out}, {summary.file_bytes / 1e6:.1f} MB",
-            markup=False,
+            f"{of_these}: {out}, {summary.file_bytes / 1e6:.1f} MB"
         )
     summary.check()
 

@@ -1,7 +1,7 @@
-"""The options of a network as command line flags, the same for every verb that uses one.
+"""The options of a network as command line flags, the same for every command with one.
 
-Verbs take them as ``options: Annotated[..., arg(name="")] = ..._DEFAULTS``: an empty name makes
-tyro list the fields among the verb's own flags.
+Commands take them as ``options: Annotated[..., arg(name="")] = ..._DEFAULTS``: an empty name makes
+tyro list the fields among the command's own flags.
 """
 
 from __future__ import annotations

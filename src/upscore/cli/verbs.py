@@ -1,6 +1,6 @@
-"""The verbs of the command line. A new verb is its file and one row here.
+"""The commands of ``upscore``. A new command is its file and one row here.
 
-Help, docs/commands.md and the tests take their lists of verbs from this table.
+Help, docs/commands.md and the tests take their lists of commands from this table.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ class Verb:
     """A command of ``upscore``.
 
     Attributes:
-        name: as typed after ``upscore``; two words for a verb of one of the ``GROUPS``.
+        name: as typed after ``upscore``; two words for a command of one of the ``GROUPS``.
         module, function: where it is; imported when the command tree is built.
     """
 
@@ -66,4 +66,4 @@ GROUPS: Mapping[str, str] = {
     "proposals": "Boxes that are likely to hold an object: make, measure, show.",
     "edges": "Train or score the edge map of proposals.",
 }
-"""Help of the verbs that have verbs of their own."""
+"""Help of the commands that have commands of their own."""

@@ -64,9 +64,10 @@ def infer_with_torch(
                 message = message + weight * smoother(given)
             log_marginals = F.log_softmax(logits - message @ compatibility.T, dim=1)
             done += 1
-            change = (log_marginals.exp() - given).abs().max()
-            if tolerance is not None and float(change) <= tolerance:
-                break
+            if tolerance is not None:
+                change = (log_marginals.exp() - given).abs().max()
+                if float(change) <= tolerance:
+                    break
         marginals = log_marginals.exp().T.reshape(energies.shape).cpu().numpy()
     return marginals, done
 

@@ -56,7 +56,7 @@ def files_by_stem(
 ) -> dict[str, tuple[Path, ...]]:
     """Files of ``folder`` with one of ``suffixes``, by name without suffix; hidden files left out.
 
-    An absent folder has no files: whoever lists pairs reports each missing partner.
+    An absent folder has no files: each missing partner is reported when pairs are listed.
     """
     found: dict[str, list[Path]] = {}
     try:

@@ -17,7 +17,7 @@ from upscore.errors import DataError, NotFoundError
 
 
 def shipped_edge_weights() -> Path:
-    """The file inside the package; its card stands beside it."""
+    """The file inside the package; its card is README.md in the same folder."""
     return Path(str(resources.files("upscore") / "edges" / "weights")) / (
         "learned-edges.safetensors"
     )

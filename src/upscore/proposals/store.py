@@ -95,7 +95,7 @@ class ProposalStore:
     Attributes:
         path: the file.
         settings: of the source that made the boxes.
-        data: the data set that they were made for, as whoever made them described it.
+        data: the data set that they were made for, as described when they were made.
         photos: the index, in the order of the data set.
     """
 

@@ -75,7 +75,7 @@ def write_examples(
 
     Photo and error map are RGB PNG; truth and prediction are palette PNG in the classes' colours,
     so that they are label maps as well. Pictures of an earlier evaluation are removed. An image
-    that can no longer be read is skipped: its score stands in the tables.
+    that can no longer be read is skipped: its score is in the tables.
 
     Raises:
         OutputError: the folder cannot be written.

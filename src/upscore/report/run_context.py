@@ -45,7 +45,7 @@ def _summary(run: RunData) -> str:
     if architecture:
         facts.append(f"network {architecture}")
     if started := run.recorded("started"):
-        facts.append(f"begun {str(started).replace('T', ' ').removesuffix('+00:00')}")
+        facts.append(f"started {str(started).replace('T', ' ').removesuffix('+00:00')}")
     return " \u00b7 ".join(part for part in facts if part)
 
 
@@ -199,7 +199,7 @@ def _facts(run: RunData) -> list[tuple[str, str]]:
     memory = run.curve.memory_mib
     facts = [
         ("command", run.recorded("command")),
-        ("begun", run.recorded("started")),
+        ("started", run.recorded("started")),
         ("data", run.recorded("data", "path")),
         ("layout", run.recorded("data", "layout")),
         ("images", counts),

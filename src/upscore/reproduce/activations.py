@@ -30,7 +30,7 @@ def decoder_layers(model: Network) -> list[tuple[str, list[str]]]:
 def analyse(saved: SavedModel, example: ObjectCrop) -> tuple[Row, ...]:
     """Pictures of the input crop and of one activation of each decoder layer.
 
-    Of a layer's channels, the one that tells the object best from what is around it: the largest
+    Of a layer's channels, the one that differs most between object and surroundings: the largest
     difference of its mean inside and outside, in standard deviations of the channel.
 
     Returns:

@@ -80,7 +80,7 @@ def significantly_greater(values: Mapping[Any, float], others: Mapping[Any, floa
 
     Args:
         values, others: of several trainings, by seed. The interval of the mean difference between
-            trainings of the same seed must leave out 0; one seed cannot tell.
+            trainings of the same seed must leave out 0; one seed has no interval.
     """
     spread = spread_interval([values[seed] - others[seed] for seed in values if seed in others])
     if spread is None:

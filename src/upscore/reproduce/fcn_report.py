@@ -115,7 +115,7 @@ def _what_counts(context: Context) -> str:
         "leaves out 0"
     )
     if len(context.seeds) < 2:
-        return text + "; with one seed, that tells nothing of another training."
+        return text + "; with one seed, that says nothing about another training."
     return text + (
         f", and where that between trainings does too: Student's t of the differences of the "
         f"{len(context.seeds)} seeds. A difference in losses counts where the latter does."

@@ -14,7 +14,7 @@ from upscore.training.recipe import Recipe
 from upscore.training.setup import setting_differences
 
 FORMAT_VERSION = 1
-TOLD = 3
+LISTED = 3
 """Settings that differ, in a message."""
 
 
@@ -106,7 +106,7 @@ def _both_values(kept: Any, given: Any) -> str:
     """Short values as they are; of recipes the first settings that differ."""
     if isinstance(kept, dict) and isinstance(given, dict):
         lines = setting_differences(kept, given)
-        more = f" and {len(lines) - TOLD} more" if len(lines) > TOLD else ""
-        return f" ({'; '.join(lines[:TOLD])}{more})" if lines else ""
+        more = f" and {len(lines) - LISTED} more" if len(lines) > LISTED else ""
+        return f" ({'; '.join(lines[:LISTED])}{more})" if lines else ""
     both = f" ({kept}, now {given})"
     return both if len(both) <= 120 else ""

@@ -28,7 +28,7 @@ class LabelStore:
     """Label maps (H, W) uint8 of the photos of a split, by stage and place, as PNG files.
 
     A stage is anything that labels photos. Its ``identity`` (weights and settings as JSON values)
-    stands beside its files; under another identity they are made again.
+    is stored with its files; under another identity they are made again.
     """
 
     folder: Path

@@ -1,1 +1,1 @@
-"""One function per verb: paths and settings in, a result object out, progress by callback."""
+"""One function a command: paths and settings in, a result object out, progress by callback."""

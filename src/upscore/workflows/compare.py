@@ -233,7 +233,7 @@ def _label(
     progress(0, len(part))
     # in a process of its own, so that memory of this one stays small
     several = in_processes(
-        job, range(len(part)), processes=1, if_died=f"labelling by {name}: {IF_DIED}"
+        job, range(len(part)), processes=1, if_died=f"it labelled by {name}; {IF_DIED}"
     )
     for place, labels in several:
         found[place] = labels

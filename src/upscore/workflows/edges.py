@@ -1,4 +1,4 @@
-"""What the verbs of ``upscore edges`` do: train the edge network, score edge maps."""
+"""The commands ``upscore edges``: train the edge network, score edge maps."""
 
 from __future__ import annotations
 
@@ -167,6 +167,10 @@ def evaluate_edges(
         OutputError: cannot write.
         WorkError: a process died.
     """
+    if thresholds < 1:
+        raise SettingsError(f"--thresholds is {thresholds}; allowed: 1 or more")
+    if workers < 1:
+        raise SettingsError(f"--workers is {workers}; allowed: 1 or more")
     splits = find_bsds(data)
     if split not in splits:
         raise SettingsError(f"{data}: no split {split!r}; it has {', '.join(splits)}")

@@ -54,7 +54,8 @@ class NetworkOptions:
 
     def _network_options(self) -> dict[str, Any]:
         """All but ``max_pixels``, an option of reading photos."""
-        return {name: value for name, value in vars(self).items() if name != "max_pixels"}
+        used = {name: value for name, value in vars(self).items() if name != "max_pixels"}
+        return used | {"scales": tuple(self.scales)}  # a list is compared with a tuple
 
     def to_dict(self) -> dict[str, Any]:
         """The options as JSON values for scores.json, with ``auto`` resolved."""

@@ -1,4 +1,4 @@
-"""What the verbs of ``upscore proposals`` do: make a store of boxes, measure recall, show boxes."""
+"""The commands ``upscore proposals``: make a store of boxes, measure recall, show boxes."""
 
 from __future__ import annotations
 
@@ -138,6 +138,8 @@ def measure_recall(
         OutputError: cannot write.
         WorkError: every photo with objects failed, or a process died.
     """
+    if workers is not None and workers < 1:
+        raise SettingsError(f"--workers is {workers}; allowed: 1 or more")
     if not counts or min(counts) < 1:
         raise SettingsError(
             f"--counts are {tuple(counts)}; want one or more numbers of 1 or more boxes"

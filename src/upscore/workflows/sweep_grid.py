@@ -90,8 +90,8 @@ def _values(assignment: str) -> tuple[str, tuple[Any, ...]]:
             f"--set {assignment!r}: write it as KEY=VALUE,VALUE,... as in optim.lr=1e-5,1e-4"
         )
     wrong = (
-        f"--set {assignment!r}: a value is empty (write null for a setting that is off), or a "
-        "quote or bracket is not closed"
+        f"--set {assignment!r}: a value is empty (write null for a setting that is off), a quote "
+        "or bracket is not closed, or text with special characters is not in quotes"
     )
     if not text.strip() or text.rstrip().endswith(","):
         raise SettingsError(wrong)

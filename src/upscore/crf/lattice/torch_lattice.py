@@ -61,7 +61,7 @@ class TorchLattice:
 
     Raises:
         DataError: wrong shape or type, NaN or infinite, or so large (some 10^5 deviations) that
-            float32 cannot tell neighbours apart.
+            float32 cannot distinguish neighbours.
     """
 
     def __init__(self, features: Tensor) -> None:

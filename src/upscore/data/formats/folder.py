@@ -182,8 +182,8 @@ def _ask(root: Path, values: list[int], what: str) -> str:
     classes = ", ".join(f"class_{i}" for i in range(len(keys)))
     table = "\n".join(f"  {key}: class_{i}" for i, key in enumerate(keys))
     return (
-        f"{root}: the masks hold {len(values)} different {what} and it cannot be told which class "
-        f"each is.{blurred} Add classes.txt where value i is line i, or save this as "
+        f"{root}: the masks hold {len(values)} different {what}, whose classes are not "
+        f"known.{blurred} Add classes.txt where value i is line i, or save this as "
         f"{root / FILE}, with names of your own and void for what does not count:\n"
         f"{_patterns(root)}\n"
         f"classes: [{classes}]\n"
