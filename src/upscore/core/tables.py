@@ -52,16 +52,19 @@ class Table:
         from rich.table import Table as ScreenTable
         from rich.text import Text
 
-        # names stay on one line where they can; the words of the header go below each other
-        longest = max((len(self._shown(row[0])) for row in self.rows), default=0)
-        table = ScreenTable(show_header=bool(self.header), box=None, padding=(0, 2, 0, 0))
+        gap = 2 if len(self.header) < 7 else 1
+        table = ScreenTable(show_header=bool(self.header), box=None, padding=(0, gap, 0, 0))
         for column, name in enumerate(self.header or self.rows[0]):
             is_left = self._is_text(column) if left is None else column in left
+            width = max((len(self._shown(row[column])) for row in self.rows), default=0)
+            # a long name over narrow cells takes several lines, so that more columns fit
+            stacked = column > 0 and len(str(name)) > width
             table.add_column(
-                Text(str(name)),
+                Text(str(name).replace(" ", "\n") if stacked else str(name)),
                 justify="left" if is_left else "right",
                 overflow="fold",
-                min_width=None if column else min(max(longest, 8), 26),
+                no_wrap=not is_left,
+                min_width=None if column else min(max(width, 8), 26),
             )
         for row in self.rows:
             table.add_row(*(Text(self._shown(value)) for value in row))  # Text: no markup
