@@ -264,6 +264,8 @@ INPUT_SPECS = {
     ),
     # VGG and FCN in Caffe: BGR, 0..255, mean only
     "caffe": InputSpec("bgr", (104.00698793, 116.66876762, 122.67891434), (1.0, 1.0, 1.0)),
+    # EfficientNet-Lite0: RGB in about [-1, 1]
+    "lite0": InputSpec("rgb", (127.0, 127.0, 127.0), (128.0, 128.0, 128.0)),
 }
 
 

@@ -7,11 +7,11 @@ from torch import nn
 
 from upscore.core.images import InputSpec
 from upscore.errors import RunError
-from upscore.models.layers import ConvBlock
+from upscore.models.backbone import FirstBlock
 
 
 @torch.no_grad()
-def convert_first_layer(block: ConvBlock, *, given: InputSpec, wanted: InputSpec) -> None:
+def convert_first_layer(block: FirstBlock, *, given: InputSpec, wanted: InputSpec) -> None:
     """Convert ``block``, trained on photos prepared by ``given``, to those prepared by ``wanted``.
 
     With x the input that the weights w were made for and z the new one of the same colour,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import os
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -12,7 +11,6 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from upscore.core.choices import suggest
-from upscore.core.files import download
 from upscore.core.images import INPUT_SPECS, InputSpec
 from upscore.errors import NotFoundError, RunError, SettingsError, WorkError
 from upscore.models.backbones import BACKBONES
@@ -41,11 +39,11 @@ def initialise(
 
     Args:
         weights: a name in ``IMAGENET`` of the network's backbone, such as ``vgg16`` (downloaded
-            once), or the path of such a file (.pth or .safetensors), a model folder, or a run
-            folder.
+            once) or ``lite0`` (shipped), or the path of such a file (.pth or .safetensors), a
+            model folder, or a run folder.
         input_spec: how photos will be prepared for ``model``.
-        file_input: input specification of a weight file, ``imagenet`` (also for None) or
-            ``caffe``. Names and folders have their own.
+        file_input: input specification of a weight file, as ``imagenet`` or ``caffe``;
+            None: that of the backbone's published weights. Names and folders have their own.
 
     Raises:
         NotFoundError: neither a name that is known nor a path that exists.
@@ -53,7 +51,7 @@ def initialise(
             another backbone.
         RunError: damaged, a key does not fit (it is named), or weights for photos of other than
             three channels.
-        WorkError: the download failed.
+        WorkError: the download failed, or the file is not the published one.
     """
     path = None if weights in IMAGENET else weights_path(weights)
     if file_input is not None and (path is None or path.is_dir()):
@@ -68,13 +66,17 @@ def initialise(
                 f"init.weights is {weights}, which are weights of another backbone than that of "
                 f"this {model.architecture}; {suggest(weights, known)}"
             )
-        given = InputSpec.named(IMAGENET[weights].input_name)
-        start_from_imagenet(model, _published_weights(weights), source=weights)
+        given = InputSpec.named(model.backbone.input_name)
+        try:
+            path = IMAGENET[weights].find()
+        except (NotFoundError, WorkError) as error:
+            raise type(error)(f"init.weights is {weights}: {error}") from error
+        start_from_imagenet(model, read_weight_file(path), source=weights)
     elif path.is_dir():
         state, given = read_state(find_model(path))
         start_from(model, state, source=weights)
     else:
-        given = InputSpec.named(file_input or "imagenet")
+        given = InputSpec.named(file_input or model.backbone.input_name)
         start_from_imagenet(model, read_weight_file(path), source=weights)
     if given == input_spec:
         return
@@ -111,26 +113,6 @@ def weights_path(weights: str) -> Path:
     return path
 
 
-def _published_weights(name: str) -> dict[str, Tensor]:
-    """The file of this name in ``IMAGENET``, downloaded once to $UPSCORE_CACHE or ~/.cache/upscore.
-
-    Raises:
-        WorkError: offline, or the file is not the published one.
-        RunError: the file cannot be read.
-    """
-    entry = IMAGENET[name]
-    cache = Path(os.environ.get("UPSCORE_CACHE") or Path.home() / ".cache" / "upscore")
-    target = cache / entry.url.rpartition("/")[2]
-    try:
-        path = download(entry.url, target, expected=entry.expected)
-    except WorkError as error:
-        raise WorkError(
-            f"weights {name} cannot be downloaded: {error}. Or fetch {entry.url} elsewhere and "
-            f"put it at {target}"
-        ) from error
-    return read_weight_file(path)
-
-
 def read_weight_file(path: Path) -> dict[str, Tensor]:
     """Tensors by key from a .safetensors file or a PyTorch file (which may run no code).
 
@@ -139,7 +121,9 @@ def read_weight_file(path: Path) -> dict[str, Tensor]:
     """
     try:
         if path.suffix == ".safetensors":
-            return load_file(path)
+            return {
+                key: v.float() if v.is_floating_point() else v for key, v in load_file(path).items()
+            }
         state = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # damaged pickles raise many kinds
         reason = str(error).strip().partition("\n")[0] or type(error).__name__

@@ -13,10 +13,11 @@ from torch import Tensor, nn
 
 from upscore.core.settings import Settings
 from upscore.errors import RunError, SettingsError
-from upscore.models.backbone import Backbone, ImageNetFile, Stage
+from upscore.models.backbone import Backbone, Stage
 from upscore.models.imagenet_state import ImageNetState
 from upscore.models.layers import ConvBlock
 from upscore.models.unpooling import MaxPool, Switches, SwitchPool
+from upscore.models.weight_files import Downloaded
 
 DEPTHS = (2, 2, 3, 3, 3)
 """Convolutions before each of the five pools."""
@@ -95,10 +96,10 @@ class VGG16(Backbone):
     feature_options = VGGFeatureOptions
     classifier_options = VGGOptions
     imagenet_files = {  # noqa: RUF012 - declared ClassVar by the base class
-        "vgg16": ImageNetFile(
+        "vgg16": Downloaded(
             "https://download.pytorch.org/models/vgg16-397923af.pth", "sha256:397923af"
         ),
-        "vgg16_bn": ImageNetFile(
+        "vgg16_bn": Downloaded(
             "https://download.pytorch.org/models/vgg16_bn-6c64b313.pth", "sha256:6c64b313"
         ),
     }

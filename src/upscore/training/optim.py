@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import torch
 from annotated_types import Ge, Gt, Le, Lt
@@ -37,6 +37,8 @@ class OptimSettings(Settings):
     decay: Literal["all", "weights", "weights_and_norms"] = "weights"
     """Parameters with weight decay: all; weights without biases and norms; or weights and norms
     without biases (Caffe's defaults)."""
+    backbone_rate: Annotated[float, Gt(0)] = 1.0
+    """Factor of all learning rates in the backbone; pretrained ones want less than the rest."""
     clip: Annotated[float, Gt(0)] | None = None
     """Upper limit of the gradient's norm, or null. Not with muon, whose updates have one size."""
 
@@ -129,7 +131,7 @@ def make_optimizers(model: nn.Module, settings: OptimSettings) -> list[torch.opt
         {"params": biases, "weight_decay": of_biases, "top_lr": lr * settings.bias_lr},
         {"params": norms, "weight_decay": of_norms, "top_lr": lr},
     ]
-    groups = [group for group in groups if group["params"]]
+    groups = _split(groups, model, settings.backbone_rate)
     betas = (settings.momentum, 0.999)
     match settings.name:
         case "sgd":
@@ -147,10 +149,25 @@ def make_optimizers(model: nn.Module, settings: OptimSettings) -> list[torch.opt
             hidden = [{"params": kernels, "weight_decay": decay, "top_lr": top}]
             if transposed:
                 hidden.append({**hidden[0], "params": transposed, "transposed": True})
+            hidden = _split(hidden, model, settings.backbone_rate)
             return [
                 Muon(hidden, lr=top),
                 torch.optim.AdamW(groups, lr=lr, betas=betas, fused=True),
             ]
+
+
+def _split(groups: list[dict[str, Any]], model: nn.Module, rate: float) -> list[dict[str, Any]]:
+    """The groups that have parameters; those of the backbone on their own if its rate differs."""
+    backbone = set()
+    if rate != 1.0 and isinstance(model, Network) and model.has_backbone:
+        backbone = set(model.backbone.parameters())
+    parts = []
+    for group in groups:
+        inside = [p for p in group["params"] if p in backbone]
+        outside = [p for p in group["params"] if p not in backbone]
+        parts.append({**group, "params": outside})
+        parts.append({**group, "params": inside, "top_lr": group["top_lr"] * rate})
+    return [part for part in parts if part["params"]]
 
 
 def _first_convolution(model: nn.Module) -> nn.Module | None:

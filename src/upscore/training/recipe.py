@@ -53,6 +53,8 @@ class InitSettings(Settings):
     input: Literal["imagenet", "caffe"] | None = None
     """Preparation that the weights of a file want: imagenet or caffe; null: imagenet. For a file
     only; the named weights and run folders know their own."""
+    freeze_norms: bool = False
+    """Keep the statistics of the backbone's batch norms as they are in the weights."""
 
 
 class DataSettings(Settings):

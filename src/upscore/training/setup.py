@@ -171,6 +171,8 @@ class _Session:
                 input_spec=input_spec,
                 file_input=recipe.init.input if start is None else None,
             )
+        if recipe.init.freeze_norms:
+            model.backbone.norms_frozen = True
         samples, num_crops = train_split, None
         if recipe.crops.kind != "photos":
             # validated on crops of objects even where it learns from those of proposals
@@ -209,6 +211,7 @@ class _Session:
                 None if class_weights is None else class_weights.to(self.fabric.device),
                 mean=recipe.loss.reduction == "mean",
                 crops=recipe.crop_geometry,
+                loss_settings=recipe.loss,
             ),
             source=sampler,
             model_folder=run.model,
