@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from upscore.core.settings import Settings
 from upscore.models.backbone import Backbone, Stage
+from upscore.models.depthwise import depthwise_conv
 from upscore.models.imagenet_state import ImageNetState
 from upscore.models.layers import FoldableBlock, merge_norm
 from upscore.models.weight_files import Installed, Shipped
@@ -77,18 +78,17 @@ class ConvNorm(FoldableBlock):
             assert norm.running_mean is not None
             assert norm.running_var is not None
             scale = norm.weight * (norm.running_var + norm.eps).rsqrt()
-            x = F.conv2d(
-                x,
-                self.conv.weight * scale.view(-1, 1, 1, 1),
-                norm.bias - norm.running_mean * scale,
-                self.conv.stride,
-                self.conv.padding,
-                groups=self.conv.groups,
-            )
+            weight = self.conv.weight * scale.view(-1, 1, 1, 1)
+            x = self._convolve(x, weight, norm.bias - norm.running_mean * scale)
         else:
-            x = norm(self.conv(x))
+            x = norm(self._convolve(x, self.conv.weight, self.conv.bias))
         out: Tensor = self.activation(x)
         return out
+
+    def _convolve(self, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+        if self.conv.groups > 1:
+            return depthwise_conv(x, weight, bias, stride=self.conv.stride[0])
+        return F.conv2d(x, weight, bias, self.conv.stride, self.conv.padding)
 
     def fold(self) -> None:
         self.norm = merge_norm(self.conv, self.norm)
