@@ -52,16 +52,11 @@ def batch_norm(state: Mapping[str, Tensor], key: str, x: Tensor) -> Tensor:
 def reference(state: Mapping[str, Tensor], x: Tensor) -> list[Tensor]:
     """Outputs of the 16 blocks, with the file's own keys."""
 
-    def layer(
-        x: Tensor, conv: str, norm: str, *, stride: int = 1, depthwise: bool = False
-    ) -> Tensor:
+    def layer(x: Tensor, conv: str, norm: str, *, stride: int = 1) -> Tensor:
         weight = state[f"{conv}.weight"]
         x = same_padding(x, weight.shape[2], stride)
-        x = F.conv2d(x, weight, stride=stride, groups=len(weight) if depthwise else 1)
-        mean, variance = state[f"{norm}.running_mean"], state[f"{norm}.running_var"]
-        return F.batch_norm(
-            x, mean, variance, state[f"{norm}.weight"], state[f"{norm}.bias"], eps=1e-3
-        )
+        x = F.conv2d(x, weight, stride=stride, groups=x.shape[1] // weight.shape[1])
+        return batch_norm(state, norm, x)
 
     x = F.relu6(layer(x, "_conv_stem", "_bn0", stride=2))
     found = []

@@ -20,8 +20,8 @@ from training.conftest import TINY
 from upscore.cli.main import main
 from upscore.errors import SettingsError
 from upscore.models import pretrained as initial_weights
-from upscore.models.backbone import ImageNetFile
 from upscore.models.layers import ConvBlock
+from upscore.models.weight_files import Downloaded
 from upscore.training.recipe import load_recipe, shipped_recipes
 from upscore.training.trainer import Outcome, Training
 
@@ -44,7 +44,7 @@ def small_vgg16(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> nn.Module:
     cache.mkdir()
     torch.save(source.state_dict(), cache / "vgg16-small.pth")
     monkeypatch.setitem(
-        initial_weights.IMAGENET, "vgg16", ImageNetFile("https://x.test/vgg16-small.pth", "sha256:")
+        initial_weights.IMAGENET, "vgg16", Downloaded("https://x.test/vgg16-small.pth", "sha256:")
     )
     monkeypatch.setenv("UPSCORE_CACHE", str(cache))
     return source

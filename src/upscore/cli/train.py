@@ -11,9 +11,11 @@ from upscore.cli.options import Assignments, Data, Recipe, joined
 from upscore.cli.progress import ProgressDisplay
 from upscore.errors import InterruptedWorkError
 
+DEFAULT_RECIPE = "quick"
+
 
 def train(
-    recipe: Positional[Recipe],
+    recipe: Positional[Recipe] = DEFAULT_RECIPE,
     /,
     *,
     data: Data,

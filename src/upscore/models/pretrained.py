@@ -15,10 +15,13 @@ from upscore.core.images import INPUT_SPECS, InputSpec
 from upscore.errors import NotFoundError, RunError, SettingsError, WorkError
 from upscore.models.backbones import BACKBONES
 from upscore.models.base import BACKBONE_PREFIX, Network
-from upscore.models.checkpoint import find_model, read_state
+from upscore.models.checkpoint import builtin_networks, find_model, read_state
 from upscore.models.input_conversion import convert_first_layer
+from upscore.models.keras_files import read_keras_vgg
 
 logger = logging.getLogger(__name__)
+
+KERAS = (".h5", ".hdf5")
 
 IMAGENET = {name: file for kind in BACKBONES.values() for name, file in kind.imagenet_files.items()}
 """Files of ImageNet weights of all backbones, by name."""
@@ -39,8 +42,8 @@ def initialise(
 
     Args:
         weights: a name in ``IMAGENET`` of the network's backbone, such as ``vgg16`` (downloaded
-            once) or ``lite0`` (shipped), or the path of such a file (.pth or .safetensors), a
-            model folder, or a run folder.
+            once) or ``lite0`` (shipped), or the path of such a file (.pth, .safetensors, .h5 of
+            Keras), a model folder, or a run folder.
         input_spec: how photos will be prepared for ``model``.
         file_input: input specification of a weight file, as ``imagenet`` or ``caffe``;
             None: that of the backbone's published weights. Names and folders have their own.
@@ -66,18 +69,19 @@ def initialise(
                 f"init.weights is {weights}, which are weights of another backbone than that of "
                 f"this {model.architecture}; {suggest(weights, known)}"
             )
-        given = InputSpec.named(model.backbone.input_name)
         try:
             path = IMAGENET[weights].find()
         except (NotFoundError, WorkError) as error:
             raise type(error)(f"init.weights is {weights}: {error}") from error
-        start_from_imagenet(model, read_weight_file(path), source=weights)
-    elif path.is_dir():
+    if path.is_dir():
         state, given = read_state(find_model(path))
         start_from(model, state, source=weights)
     else:
-        given = InputSpec.named(file_input or model.backbone.input_name)
-        start_from_imagenet(model, read_weight_file(path), source=weights)
+        keras = path.suffix in KERAS
+        given = InputSpec.named(file_input or ("caffe" if keras else model.backbone.input_name))
+        start_from_imagenet(
+            model, read_keras_vgg(path) if keras else read_weight_file(path), source=weights
+        )
     if given == input_spec:
         return
     try:
@@ -104,7 +108,7 @@ def _described(spec: InputSpec) -> str:
 
 def weights_path(weights: str) -> Path:
     """The file or folder of weights that have no published name. Raises NotFoundError."""
-    path = Path(weights)
+    path = builtin_networks().get(weights, Path(weights))
     if not path.exists():
         raise NotFoundError(
             f"initial weights {weights!r}: no such file or folder; give {', '.join(IMAGENET)}, a "
