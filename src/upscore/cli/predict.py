@@ -73,10 +73,10 @@ def predict(
 
 
 def _network(words: tuple[str, ...], model: str | None) -> tuple[str, tuple[str, ...]]:
-    """The network and the inputs; says which one is used if it was not named.
+    """The network and the inputs; prints which network is used if it was not named.
 
     Raises:
-        SettingsError: no input.
+        SettingsError: no input, or no network.
     """
     from upscore.inference.pipeline.settings import is_pipeline
     from upscore.inference.run_model import read_labels
@@ -86,7 +86,7 @@ def _network(words: tuple[str, ...], model: str | None) -> tuple[str, tuple[str,
         raise SettingsError("no photo is named; type: upscore predict PHOTO.jpg --out FOLDER")
     first = Path(words[0])
     networks = builtin_networks()
-    if model is None and (holds_model(first) or is_pipeline(first) or not networks):
+    if model is None and (holds_model(first) or is_pipeline(first)):
         if len(words) == 1:
             raise SettingsError(
                 f"no photo is named; type: upscore predict {first} PHOTO.jpg --out FOLDER"
@@ -95,6 +95,11 @@ def _network(words: tuple[str, ...], model: str | None) -> tuple[str, tuple[str,
     if model is None and len(words) > 1 and not first.exists() and not _is_pattern(words[0]):
         return words[0], words[1:]  # a run that is not there
     name = model or DEFAULT_NETWORK
+    if model is None and name not in networks:
+        raise SettingsError(
+            "no network is named, and none came with this installation; name a run folder before "
+            "the photos (`upscore train` makes one)"
+        )
     if name in networks and not Path(name).exists():
         others = ", ".join(f"--model {other}" for other in networks if other != name)
         console.print(

@@ -31,6 +31,9 @@ FORMAT_VERSION = 1
 CONFIG = "config.json"
 WEIGHTS = "model.safetensors"
 
+NETWORKS = Path(str(resources.files("upscore"))) / "networks"
+"""Model folders in this package."""
+
 
 @dataclass(frozen=True)
 class SavedModel:
@@ -105,8 +108,7 @@ def save_model(
 
 def builtin_networks() -> dict[str, Path]:
     """Names and folders of the trained networks in this package, sorted by name."""
-    folder = Path(str(resources.files("upscore"))) / "networks"
-    return {path.parent.name: path.parent for path in sorted(folder.glob(f"*/{CONFIG}"))}
+    return {path.parent.name: path.parent for path in sorted(NETWORKS.glob(f"*/{CONFIG}"))}
 
 
 def holds_model(path: Path) -> bool:
