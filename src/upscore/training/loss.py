@@ -28,6 +28,9 @@ class LossSettings(Settings):
     Berman et al. 2018)."""
     region_weight: Annotated[float, Gt(0), Le(100)] = 1.0
     """Factor of the loss of regions, where the cross-entropy has 1."""
+    region_step: Annotated[int, Ge(1)] = 1
+    """The loss of regions uses one row and column of so many: at 2 it takes a quarter of the time
+    (lovasz sorts all pixels for each class)."""
     tversky: tuple[Annotated[float, Ge(0)], Annotated[float, Ge(0)]] = (0.3, 0.7)
     """Of tversky: weights of false positives and of false negatives (Salehi et al. 2017)."""
 
@@ -73,6 +76,8 @@ def region_loss(
         A scalar; 0 (with a gradient of 0) where all is void. Classes without a pixel are left out.
     """
     num_classes = scores.shape[1]
+    step = settings.region_step
+    scores, labels = scores[..., ::step, ::step], labels[..., ::step, ::step]
     valid = labels != VOID
     present = torch.bincount(labels[valid], minlength=num_classes) > 0
     if not bool(present.any()):
