@@ -150,10 +150,8 @@ def make_optimizers(model: nn.Module, settings: OptimSettings) -> list[torch.opt
             if transposed:
                 hidden.append({**hidden[0], "params": transposed, "transposed": True})
             hidden = _split(hidden, model, settings.backbone_rate)
-            return [
-                Muon(hidden, lr=top),
-                torch.optim.AdamW(groups, lr=lr, betas=betas, fused=True),
-            ]
+            muon = [Muon(hidden, lr=top)] if hidden else []  # nothing hidden learns
+            return [*muon, torch.optim.AdamW(groups, lr=lr, betas=betas, fused=True)]
 
 
 def _split(groups: list[dict[str, Any]], model: nn.Module, rate: float) -> list[dict[str, Any]]:
