@@ -92,6 +92,20 @@ def test_a_folder_of_the_same_name_comes_first(networks: Path) -> None:
     assert upscore.load(networks / "roads").labels.names == ("road", "sky", "car")
 
 
+def test_scores_of_a_network_by_name(photo: Path) -> None:
+    for folder, suffix in (("images", ".jpg"), ("masks", ".png")):
+        (Path("data") / folder).mkdir(parents=True)
+        for name in ("a", "b"):
+            image = Image.open(photo) if suffix == ".jpg" else Image.new("L", (50, 40), 2)
+            image.save(Path("data") / folder / (name + suffix))
+    Path("data/classes.txt").write_text("road\nsky\ncar\n")
+    Path("data/val.txt").write_text("a\nb\n")
+    Path("data/train.txt").write_text("a\nb\n")
+    run("evaluate", "roads", "--data", "data")
+    assert Path("roads-evaluation/val/scores.json").exists()
+    assert not Path("roads").exists()
+
+
 def test_half_precision_is_read_as_float32(networks: Path) -> None:
     state = load_model(networks / "roads").model.state_dict()
     assert {v.dtype for v in state.values() if v.is_floating_point()} == {torch.float32}
