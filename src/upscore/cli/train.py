@@ -32,6 +32,8 @@ def train(
     """
     from upscore.workflows import train as workflow
 
+    if recipe == DEFAULT_RECIPE:
+        console.print(f"Recipe {recipe} (`upscore recipes` lists the others).")
     with ProgressDisplay() as on_progress:
         result = workflow.train(
             recipe,
