@@ -76,6 +76,14 @@ def test_regions(name: Any, weights: list[float]) -> None:
     assert got.item() == pytest.approx(expected(name, scores, labels, weights), abs=1e-6)
 
 
+def test_every_second_row_and_column() -> None:
+    scores, labels = example()
+    coarse = LossSettings(region="dice", region_step=2)
+    got = region_loss(scores, labels, settings=coarse)
+    want = expected("dice", scores[..., ::2, ::2], labels[:, ::2, ::2], [1.0] * 4)
+    assert got.item() == pytest.approx(want, abs=1e-6)
+
+
 @pytest.mark.parametrize("name", ["dice", "tversky", "lovasz"])
 def test_regions_from_perfect_to_wrong(name: Any) -> None:
     settings = LossSettings(region=name)

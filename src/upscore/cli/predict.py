@@ -16,7 +16,7 @@ from upscore.errors import SettingsError
 from upscore.inference.outputs import OUT_HELP, SAVE_HELP
 
 DEFAULT_NETWORK = "objects"
-"""The network in the package that labels photos where no other is named."""
+"""The network of the package that labels photos where no other is named, if it is there."""
 
 if TYPE_CHECKING:
     from upscore.workflows.predict import PredictResult
@@ -38,8 +38,8 @@ def predict(
     Args:
         words: Photos, folders, patterns in quotes ('**/*.jpg') or videos. Before them may stand a
             run folder that `upscore train` wrote, a model folder, or a pipeline file (.yaml).
-        model: The network, if it is not the first word: a run, or one of those that come with
-            upscore: objects (the default) or roads.
+        model: The network, if it is not the first word: a run, or a trained network that comes with
+            upscore, such as roads.
         resume: Pass over photos whose results are all there already.
         save_proposal_steps: Of a pipeline with an instance_wise stage, also save the labels of
             that stage after so many boxes, as 1,5,10,50: steps/STAGE/labels/NAME-005.png and so on.
@@ -94,8 +94,8 @@ def _network(words: tuple[str, ...], model: str | None) -> tuple[str, tuple[str,
         return words[0], words[1:]
     if model is None and len(words) > 1 and not first.exists() and not _is_pattern(words[0]):
         return words[0], words[1:]  # a run that is not there
-    name = model or DEFAULT_NETWORK
-    if model is None and name not in networks:
+    name = model or next((n for n in (DEFAULT_NETWORK, *networks) if n in networks), "")
+    if not name:
         raise SettingsError(
             "no network is named, and none came with this installation; name a run folder before "
             "the photos (`upscore train` makes one)"

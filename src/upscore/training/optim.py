@@ -159,10 +159,8 @@ def make_optimizers(model: nn.Module, settings: OptimSettings) -> list[torch.opt
             if transposed:
                 hidden.append({**hidden[0], "params": transposed, "transposed": True})
             hidden = _split(hidden, model, settings.backbone_rate)
-            optimizers: list[torch.optim.Optimizer] = [Muon(hidden, lr=top)] if hidden else []
-            if groups:
-                optimizers.append(torch.optim.AdamW(groups, lr=lr, betas=betas, fused=True))
-            return optimizers
+            muon = [Muon(hidden, lr=top)] if hidden else []  # nothing hidden learns
+            return [*muon, torch.optim.AdamW(groups, lr=lr, betas=betas, fused=True)]
 
 
 def _split(groups: list[dict[str, Any]], model: nn.Module, rate: float) -> list[dict[str, Any]]:

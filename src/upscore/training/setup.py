@@ -11,6 +11,8 @@ from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+import numpy as np
+import numpy.typing as npt
 import torch
 from torch import nn
 
@@ -32,7 +34,6 @@ from upscore.proposals.build_store import Photo, make_store
 from upscore.proposals.store import ProposalStore
 from upscore.training.batchnorm import estimate_statistics, require_several_values
 from upscore.training.expected import Documented
-from upscore.training.loss import median_frequency_weights
 from upscore.training.object_crops import MAKE, CropSplit, balanced, object_crops, proposal_crops
 from upscore.training.recipe import Recipe, StatisticsSettings, TrainingStage
 from upscore.training.sample_order import Order, grouped_by_image, random_order, with_replacement
@@ -180,7 +181,7 @@ class _Session:
             crops = self._crops(recipe, train_split)
             num_crops = len(crops)
             samples = balanced(crops, recipe.crops.balance, seed=recipe.seed)
-        class_weights = _class_weights(recipe, samples)
+        class_weights, class_pixels = _weigh_classes(recipe, samples)
         self.prepare(run, recipe, resume)  # last: an error before leaves no folder behind
         shown = Shown(recipe, photos=len(train_split), crops=num_crops, epoch=len(samples))
         if self.fabric.is_global_zero:
@@ -198,6 +199,7 @@ class _Session:
             processes=self.fabric.world_size,
             rank=self.fabric.global_rank,
             workers=recipe.data.workers,
+            class_pixels=class_pixels,
         )
         training = Training(
             recipe,
@@ -448,15 +450,17 @@ def launch(runtime: Runtime, *, processes: int = 1) -> Fabric:
     return fabric
 
 
-def _class_weights(recipe: Recipe, split: Split) -> torch.Tensor | None:
-    kind = recipe.loss.class_weights
-    if kind == "none":
-        return None
+def _weigh_classes(
+    recipe: Recipe, split: Split
+) -> tuple[torch.Tensor | None, npt.NDArray[np.int64] | None]:
+    """Weights of the classes in the loss and their pixels, (C,) each, where the recipe has a use
+    for them."""
+    if recipe.loss.class_weights == "none" and not recipe.augment.rare:
+        return None, None
     if isinstance(split, CropSplit):
         split = split.spread(WEIGHED_CROPS)
     pixels, present = class_frequencies(split)
-    weights = median_frequency_weights(torch.from_numpy(pixels), torch.from_numpy(present))
-    return weights.sqrt() if kind == "sqrt_median_frequency" else weights
+    return recipe.loss.weights(torch.from_numpy(pixels), torch.from_numpy(present)), pixels
 
 
 def _check_same_settings(run: RunFolder, recipe: Recipe, dataset: DataSet) -> None:
