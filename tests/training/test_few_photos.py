@@ -18,6 +18,7 @@ from torch import nn
 from training.conftest import TINY
 from training.run_files import assert_same_run, rows, weights
 from upscore.core.images import InputSpec
+from upscore.core.settings import build
 from upscore.data import open_dataset
 from upscore.data.drawn_splits import draw_validation
 from upscore.errors import RunError, SettingsError
@@ -26,7 +27,7 @@ from upscore.models.factory import create_model
 from upscore.models.pretrained import initialise
 from upscore.training.batchnorm import require_several_values, trained_norms
 from upscore.training.optim import OptimSettings, make_optimizers
-from upscore.training.recipe import load_recipe
+from upscore.training.recipe import Recipe, load_recipe
 from upscore.training.setup import check_training, train
 from upscore.training.trainer import Outcome, Status, Validation
 from upscore.workflows.evaluate import evaluate
@@ -173,6 +174,23 @@ def test_frozen_layers_keep_their_weights_through_resuming(tmp_path: Path) -> No
             assert not torch.equal(value, start[key]), key
 
 
+def test_stages_that_freeze_less_and_less(tmp_path: Path) -> None:
+    data, out = make_photos(tmp_path / "data", 5, 2), tmp_path / "run"
+    recipe = load_recipe("quick", SMALL)
+    parts = [
+        {"name": "head", "share": 0.5, "set": {"init.freeze": "all"}},
+        {"name": "whole", "share": 0.5, "set": {"init.freeze": None}},
+    ]
+    content = {**recipe.model_dump(mode="json", by_alias=True), "stages": parts}
+    staged = build(Recipe, content, "test")
+    train(staged, data=data, out=out, resume=False, make_validate=make_validate)
+    start, head, whole = pretrained(), weights(out / "stages" / "head"), weights(out)
+    key = "trunk.blocks.5.depthwise.conv.weight"
+    assert torch.equal(head[key], start[key])
+    assert not torch.equal(whole[key], start[key])
+    assert not torch.equal(head["score.weight"], start["score.weight"])
+
+
 @pytest.mark.parametrize("optimiser", ["muon", "adamw", "sgd"])
 def test_the_whole_backbone_frozen(tmp_path: Path, optimiser: str) -> None:
     data = make_photos(tmp_path / "data", 5, 2)
@@ -191,6 +209,7 @@ def test_the_whole_backbone_frozen(tmp_path: Path, optimiser: str) -> None:
     ("recipe", "assignments", "message"),
     [
         ("quick", ["init.freeze=s33"], r"init\.freeze: no stage 's33'; did you mean"),
+        ("quick", ["init.freeze=s8", "init.weights=none"], "random layers would never learn; name"),
         ("quick", ["model.options.in_channels=4"], "in_channels is 4, but every photo is read as"),
     ],
 )

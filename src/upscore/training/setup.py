@@ -166,6 +166,8 @@ class _Session:
         torch.manual_seed(recipe.seed)
         model = _make_network(recipe, self.dataset)
         weights = recipe.init.weights if start is None else str(start)
+        if start is None:
+            _require_weights_to_freeze(recipe)
         if weights != "none" and not (run.state / "resume.pt").exists():
             initialise(
                 model,
@@ -287,9 +289,11 @@ def check_training(recipe: Recipe, dataset: DataSet, data: Path) -> None:
         _check_data(one, dataset, data)
     if recipe.init.weights not in ("none", *IMAGENET):
         weights_path(recipe.init.weights)
-    for one in recipe.stage_recipes() or [recipe]:
+    every = recipe.stage_recipes() or [recipe]
+    for one in every:
         _input_spec(one)
         _make_network(one, dataset)
+    _require_weights_to_freeze(every[0])  # later stages start from the one before
 
 
 def _splits(recipe: Recipe, dataset: DataSet) -> tuple[Split, Split]:
@@ -348,6 +352,16 @@ def _input_spec(recipe: Recipe) -> InputSpec:
             "are repeated, alpha is composed with white); allowed: 3, or 1 to train on grey"
         )
     return spec
+
+
+def _require_weights_to_freeze(recipe: Recipe) -> None:
+    """Refuse to freeze layers that have learned nothing. Raises SettingsError."""
+    if recipe.init.freeze is not None and recipe.init.weights == "none":
+        raise SettingsError(
+            f"init.freeze is {recipe.init.freeze!r}, but init.weights is none, so random layers "
+            f"would never learn; name weights ({', '.join(IMAGENET)}, a file or a run), or leave "
+            "init.freeze out"
+        )
 
 
 def _make_network(recipe: Recipe, dataset: DataSet) -> Network:
