@@ -7,8 +7,13 @@ from typing import ClassVar, NamedTuple, Protocol, Self
 
 from torch import Tensor, nn
 
+from upscore.core.choices import unknown_choice
 from upscore.core.settings import Settings
+from upscore.errors import SettingsError
 from upscore.models.weight_files import WeightFile
+
+ALL = "all"
+"""In place of a stage: the whole backbone is frozen."""
 
 
 class Stage(NamedTuple):
@@ -59,6 +64,8 @@ class Backbone(nn.Module):
     [i s, (i + 1) s), or (True) on the last of them."""
     norms_frozen = False
     """Whether batch norms keep their statistics in training, too."""
+    frozen: tuple[nn.Module, ...] = ()
+    """Layers that do not learn (:meth:`freeze`), whose norms keep their statistics."""
 
     stages: tuple[Stage, ...]
     """Outputs after each downsampling, from fine to coarse. The last one of a stride is the one
@@ -88,10 +95,31 @@ class Backbone(nn.Module):
         """
         raise NotImplementedError
 
+    def layers_until(self, stage: str) -> tuple[nn.Module, ...]:
+        """The layers that the output of a stage depends on."""
+        raise NotImplementedError
+
+    def freeze(self, until: str) -> None:
+        """Let the layers up to a stage learn nothing: no gradients, and norms keep statistics.
+
+        Args:
+            until: name of the last stage that is frozen, or ``all`` for the whole backbone.
+
+        Raises:
+            SettingsError: no such stage; the message lists all.
+        """
+        names = [stage.name for stage in self.stages]
+        if until not in (ALL, *names):
+            raise SettingsError(unknown_choice("stage", until, [*names, ALL]))
+        self.frozen = (self,) if until == ALL else self.layers_until(until)
+        for layer in self.frozen:
+            layer.requires_grad_(False)
+        self.train(self.training)
+
     def train(self, mode: bool = True) -> Self:
         super().train(mode)
-        if self.norms_frozen:
-            for module in self.modules():
+        for layer in (self,) if self.norms_frozen else self.frozen:
+            for module in layer.modules():
                 if isinstance(module, nn.modules.batchnorm._BatchNorm):
                     module.eval()
         return self

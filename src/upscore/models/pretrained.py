@@ -12,11 +12,12 @@ from torch import Tensor
 
 from upscore.core.choices import suggest
 from upscore.core.images import INPUT_SPECS, InputSpec
+from upscore.core.plural import plural
 from upscore.errors import NotFoundError, RunError, SettingsError, WorkError
 from upscore.models.backbones import BACKBONES
 from upscore.models.base import BACKBONE_PREFIX, Network
 from upscore.models.checkpoint import builtin_networks, find_model, read_state
-from upscore.models.input_conversion import convert_first_layer
+from upscore.models.input_conversion import convert_first_layer, repeated, taking_rgb
 from upscore.models.keras_files import read_keras_vgg
 
 logger = logging.getLogger(__name__)
@@ -38,7 +39,8 @@ def initialise(
 
     If the weights were made for another input than ``input_spec``, the first layer is converted
     to it (see :func:`convert_first_layer`), which the logger ``upscore.models.pretrained`` reports
-    (INFO).
+    (INFO). So is the first layer of a network of other than three channels, which is adapted to
+    weights from a file (see :func:`taking_rgb`).
 
     Args:
         weights: a name in ``IMAGENET`` of the network's backbone, such as ``vgg16`` (downloaded
@@ -52,8 +54,8 @@ def initialise(
         NotFoundError: neither a name that is known nor a path that exists.
         SettingsError: ``file_input`` with weights that are no file, an unknown one, or weights of
             another backbone.
-        RunError: damaged, a key does not fit (it is named), or weights for photos of other than
-            three channels.
+        RunError: damaged, a key does not fit (it is named), or a folder's weights for another
+            number of channels.
         WorkError: the download failed, or the file is not the published one.
     """
     path = None if weights in IMAGENET else weights_path(weights)
@@ -79,13 +81,31 @@ def initialise(
     else:
         keras = path.suffix in KERAS
         given = InputSpec.named(file_input or ("caffe" if keras else model.backbone.input_name))
-        start_from_imagenet(
-            model, read_keras_vgg(path) if keras else read_weight_file(path), source=weights
-        )
-    if given == input_spec:
+        state = read_keras_vgg(path) if keras else read_weight_file(path)
+        channels = model.backbone.first_block.conv.in_channels if model.has_backbone else 3
+        if channels != 3:
+            with taking_rgb(model.backbone.first_block):
+                start_from_imagenet(model, state, source=weights)
+                _convert(model, weights, given=given, wanted=repeated(input_spec))
+            logger.info(
+                "%s: its weights want RGB, this network takes %s; the first layer was adapted (%s)",
+                weights,
+                plural(channels, "channel"),
+                "its first channel has the sum of the kernels over RGB"
+                if channels < 3
+                else "its channels after RGB start at zero",
+            )
+            return
+        start_from_imagenet(model, state, source=weights)
+    _convert(model, weights, given=given, wanted=input_spec)
+
+
+def _convert(model: Network, weights: str, *, given: InputSpec, wanted: InputSpec) -> None:
+    """Convert the first layer to the input ``wanted`` where its weights want another."""
+    if given == wanted:
         return
     try:
-        convert_first_layer(model.backbone.first_block, given=given, wanted=input_spec)
+        convert_first_layer(model.backbone.first_block, given=given, wanted=wanted)
     except RunError as error:
         raise RunError(f"{weights}: {error}") from error
     logger.info(
@@ -93,7 +113,7 @@ def initialise(
         "converted",
         weights,
         _described(given),
-        _described(input_spec),
+        _described(wanted),
     )
 
 

@@ -194,6 +194,12 @@ class VGG16(Backbone):
         found["fc7"] = self.dropout(self.fc7(self.dropout(self.fc6(x))))
         return found, kept
 
+    def layers_until(self, stage: str) -> tuple[nn.Module, ...]:
+        if stage == "fc7":
+            return (self,)
+        names = self._layers[: self._layers.index(stage) + 1]
+        return tuple(self.get_submodule(name) for name in names)
+
     def load_imagenet(self, state: Mapping[str, Tensor], *, source: str) -> None:
         """Copy a torchvision ``vgg16`` or ``vgg16_bn`` state, with fc6 and fc7 if they fit.
 

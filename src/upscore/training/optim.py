@@ -12,6 +12,7 @@ from pydantic import model_validator
 from torch import nn
 
 from upscore.core.settings import Settings
+from upscore.errors import SettingsError
 from upscore.models.base import Network
 from upscore.models.layers import ScoreLayer
 from upscore.training.muon import Muon
@@ -97,14 +98,22 @@ def schedule_factor(settings: ScheduleSettings, fraction: float, cuts: int = 0) 
 
 
 def make_optimizers(model: nn.Module, settings: OptimSettings) -> list[torch.optim.Optimizer]:
-    """Optimisers over the trainable parameters: one, or for muon two.
+    """Optimisers over the trainable parameters: one, or for muon two where both have some.
 
     Muon takes the hidden convolutions: all but the one that takes the image (of a network without
     a backbone, the first one), score layers, and kernels of one output or of one input channel,
     such as depthwise ones.
 
     Groups carry their learning rate at the top of the schedule as ``top_lr``.
+
+    Raises:
+        SettingsError: every parameter is frozen.
     """
+    if not any(parameter.requires_grad for parameter in model.parameters()):
+        raise SettingsError(
+            "every layer of the network is frozen, so there is nothing to learn; set init.freeze "
+            "to an earlier stage, or leave it out"
+        )
     kernels: list[nn.Parameter] = []
     transposed: list[nn.Parameter] = []
     weights, biases, norms = [], [], []

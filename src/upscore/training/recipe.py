@@ -59,6 +59,9 @@ class InitSettings(Settings):
     and run folders know their own."""
     freeze_norms: bool = False
     """Keep the statistics of the backbone's batch norms as they are in the weights."""
+    freeze: str | None = None
+    """Name of a backbone's stage, such as s8 of lite0 or pool3 of vgg16: the layers up to it do not
+    learn, and their batch norms keep their statistics; all: the whole backbone; null: none."""
 
 
 class DataSettings(Settings):
@@ -115,6 +118,9 @@ class ValidateSettings(Settings):
     """Validations over the whole budget, evenly spread, whatever they take; in place of every."""
     images: Count | None = None
     """Use only so many samples, evenly spread over the split, for large ones; null: all."""
+    patience: Count | None = None
+    """Validations without a better score after which the training ends before its budget; the best
+    weights are kept as always. null: it uses the whole budget."""
 
     @model_validator(mode="after")
     def _check(self) -> ValidateSettings:
