@@ -80,7 +80,7 @@ class HubServer:
 
 class _Handler(BaseHTTPRequestHandler):
     hub: HubServer
-    protocol_version = "HTTP/1.1"
+    protocol_version = "HTTP/1.0"  # no connection outlives its answer, nor the server
 
     def log_message(self, *_: object) -> None:
         pass
@@ -109,10 +109,10 @@ class _Handler(BaseHTTPRequestHandler):
     def _error(self, status: int, code: str) -> None:
         self._send(status, {"error": code}, X_Error_Code=code, X_Error_Message=code)
 
-    def do_HEAD(self) -> None:  # noqa: N802
+    def do_HEAD(self) -> None:
         self.do_GET()
 
-    def do_GET(self) -> None:  # noqa: N802
+    def do_GET(self) -> None:
         if not self._begin():
             return
         found = re.fullmatch(r"/([^/]+/[^/]+)/resolve/([^/]+)/(.+)", self.path)
@@ -141,14 +141,14 @@ class _Handler(BaseHTTPRequestHandler):
     def _is_known(self) -> bool:
         return self.headers.get("Authorization") == f"Bearer {TOKEN}"
 
-    def do_PUT(self) -> None:  # noqa: N802
+    def do_PUT(self) -> None:
         data = self._body()
         if self._begin():
             assert hashlib.sha256(data).hexdigest() == self.path.rpartition("/")[2]
             self.hub.uploads[self.path.rpartition("/")[2]] = data
             self._send(200)
 
-    def do_POST(self) -> None:  # noqa: N802
+    def do_POST(self) -> None:
         body = self._body()
         if not self._begin():
             return
@@ -171,8 +171,9 @@ class _Handler(BaseHTTPRequestHandler):
                 for file in json.loads(body)["files"]
             ]})  # fmt: skip
         elif self.path.endswith(".git/info/lfs/objects/batch"):
+            target = f"{self.hub.endpoint}/upload"
             self._send(200, {"transfer": "basic", "objects": [
-                {**item, "actions": {"upload": {"href": f"{self.hub.endpoint}/upload/{item['oid']}"}}}
+                {**item, "actions": {"upload": {"href": f"{target}/{item['oid']}"}}}
                 for item in json.loads(body)["objects"]
             ]})  # fmt: skip
         elif found := re.fullmatch(r"/api/models/([^/]+/[^/]+)/commit/main", self.path):

@@ -9,7 +9,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from upscore.core.files import atomic_path, checksum, make_folder, read_json, refuse_newer, write_json
+from upscore.core.files import (
+    atomic_path,
+    checksum,
+    make_folder,
+    read_json,
+    refuse_newer,
+    write_json,
+)
 from upscore.core.run_folder import RunFolder
 from upscore.errors import RunError, SettingsError, WorkError
 from upscore.models.checkpoint import CONFIG, WEIGHTS, find_model, load_model
@@ -78,7 +85,6 @@ def push(
     repo: str,
     license: str | None = None,
     private: bool = False,
-    endpoint: str | None = None,
 ) -> PushResult:
     """Upload a network with its card in one commit; a repository that is not there is made.
 
@@ -91,7 +97,6 @@ def push(
         license: identifier of the licence, as apache-2.0, mit, other; None: the card says that
             none is stated.
         private: make a new repository private. One that exists stays as it is.
-        endpoint: address of the hub; None: that of HF_ENDPOINT, or https://huggingface.co.
 
     Raises:
         SettingsError: no such name of a repository or licence, or the hub refuses the licence.
@@ -113,7 +118,7 @@ def push(
     card = model_card(
         read_run(run) if is_run else read_model_folder(folder), repo=repo, license=license
     )
-    hub = Hub(endpoint)
+    hub = Hub()
     commit = hub.commit(
         repo,
         {CONFIG: folder / CONFIG, WEIGHTS: folder / WEIGHTS, CARD: card.encode()},
@@ -123,7 +128,7 @@ def push(
     return PushResult(repo, commit, hub.endpoint)
 
 
-def pull(source: str, *, out: str | Path, endpoint: str | None = None) -> PullResult:
+def pull(source: str, *, out: str | Path) -> PullResult:
     """Fetch a network into the model folder ``out``, at one commit.
 
     The commit and the SHA-256 of every file are written to ``out/hub.json``. A second pull of the
@@ -137,7 +142,6 @@ def pull(source: str, *, out: str | Path, endpoint: str | None = None) -> PullRe
     Args:
         source: OWNER/NAME, or OWNER/NAME@REVISION with a branch, tag or commit; without, ``main``.
         out: folder to make; it may hold this network already.
-        endpoint: address of the hub; None: that of HF_ENDPOINT, or https://huggingface.co.
 
     Raises:
         SettingsError: no such form of a name, or ``out`` holds something else.
@@ -160,9 +164,9 @@ def pull(source: str, *, out: str | Path, endpoint: str | None = None) -> PullRe
         wrong = [name for name, digest in pin.files.items() if not _has(out / name, digest)]
         if not wrong:
             return PullResult(out, repo, revision, commit, (), False)
-        hub = Hub(endpoint)
+        hub = Hub()
     else:
-        hub = Hub(endpoint)
+        hub = Hub()
         if COMMIT.fullmatch(revision):
             commit = revision
         else:
@@ -238,11 +242,15 @@ def read_pin(folder: Path) -> Pin | None:
     content = read_json(path)
     refuse_newer(path, content, FORMAT_VERSION)
     files = content.get("files")
-    values = [content.get(key) for key in ("repo", "revision", "commit")]
-    whole = isinstance(files, dict) and set(files) <= set(FILES) and {CONFIG, WEIGHTS} <= set(files)
-    if not whole or not all(isinstance(v, str) for v in [*values, *files.values()]):
+    named = [content.get(key) for key in ("repo", "revision", "commit")]
+    if (
+        not isinstance(files, dict)
+        or not {CONFIG, WEIGHTS} <= set(files) <= set(FILES)
+        or not all(isinstance(value, str) for value in [*named, *files.values()])
+    ):
         raise RunError(f"{path}: damaged; delete the folder {folder} and pull again")
-    return Pin(*values, files)
+    repo, revision, commit = map(str, named)
+    return Pin(repo, revision, commit, files)
 
 
 def parse_source(source: str) -> tuple[str, str]:

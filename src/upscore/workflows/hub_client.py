@@ -1,4 +1,4 @@
-"""The calls to a model hub (huggingface.co or another of its kind), with errors that can be acted on.
+"""The calls to a model hub, huggingface.co or another of its kind, and errors to act on.
 
 ``huggingface_hub`` is imported when a :class:`Hub` is made. Its telemetry is switched off, and
 tokens are left to it: they come from ``hf auth login`` or HF_TOKEN, never from an option.
@@ -27,16 +27,13 @@ DISK = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM)
 
 
 class Hub:
-    """A model hub and the local cache of its files.
-
-    Args:
-        endpoint: its address; None: that of HF_ENDPOINT, or https://huggingface.co.
+    """A model hub, https://huggingface.co or that of HF_ENDPOINT, and the local cache of its files.
 
     Raises:
         MissingExtraError: huggingface_hub is not installed.
     """
 
-    def __init__(self, endpoint: str | None = None) -> None:
+    def __init__(self) -> None:
         os.environ["HF_HUB_DISABLE_TELEMETRY"] = "1"
         try:
             import huggingface_hub
@@ -50,8 +47,7 @@ class Hub:
         self._hub: Any = huggingface_hub
         self._errors: Any = errors
         self._cache = Path(constants.HF_HUB_CACHE)
-        address = endpoint or os.environ.get("HF_ENDPOINT") or constants.ENDPOINT
-        self.endpoint = address.rstrip("/")
+        self.endpoint = str(constants.ENDPOINT)
         self._about = {"library_name": "upscore", "library_version": installed_version("upscore")}
 
     def resolve(self, repo: str, revision: str, file: str) -> tuple[str, bool]:
@@ -94,7 +90,7 @@ class Hub:
 
         Raises:
             NotFoundError: no such repository or commit, or one that is private.
-            WorkError: the hub cannot be reached, it refused, or the content is not that of its hash.
+            WorkError: the hub cannot be reached, it refused, or a content has not its hash.
             OutputError: the cache cannot be written.
         """
         known = self._hub.try_to_load_from_cache(repo, file, revision=commit)
