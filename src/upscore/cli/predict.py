@@ -38,8 +38,7 @@ def predict(
     Args:
         words: Photos, folders, patterns in quotes ('**/*.jpg') or videos. Before them may stand a
             run folder that `upscore train` wrote, a model folder, or a pipeline file (.yaml).
-        model: The network, if it is not the first word: a run, or one that comes with upscore, such
-            as roads.
+        model: The network, if it is not the first word: a run, or a name such as roads.
         resume: Pass over photos whose results are all there already.
         save_proposal_steps: Of a pipeline with an instance_wise stage, also save the labels of
             that stage after so many boxes, as 1,5,10,50: steps/STAGE/labels/NAME-005.png and so on.
