@@ -23,7 +23,8 @@ if TYPE_CHECKING:
 
 
 def predict(
-    words: Annotated[Positional[tuple[str, ...]], arg(metavar="[RUN|PIPELINE] INPUT...")],
+    run: Annotated[Positional[Path], arg(metavar="[RUN|PIPELINE]")],
+    inputs: Annotated[Positional[tuple[str, ...]], arg(metavar="INPUT...")] = (),
     /,
     *,
     model: Annotated[str | None, arg(metavar="NAME|RUN|PIPELINE")] = None,
@@ -36,8 +37,9 @@ def predict(
     """Label photos and videos with a trained network or a pipeline of them.
 
     Args:
-        words: Photos, folders, patterns in quotes ('**/*.jpg') or videos. Before them may stand a
-            run folder that `upscore train` wrote, a model folder, or a pipeline file (.yaml).
+        run: Run folder of `upscore train`, model folder or pipeline file (.yaml); else a network
+            that comes with upscore is used.
+        inputs: Photos, folders, patterns in quotes ('**/*.jpg') or videos.
         model: The network, if it is not the first word: a run, or a name such as roads.
         resume: Pass over photos whose results are all there already.
         save_proposal_steps: Of a pipeline with an instance_wise stage, also save the labels of
@@ -45,11 +47,11 @@ def predict(
     """
     from upscore.workflows.predict import predict as run_prediction
 
-    run, inputs = _network(words, model)
+    network, photos = _network((str(run), *inputs), model)
     with ProgressDisplay() as on_progress:
         result = run_prediction(
-            run,
-            inputs,
+            network,
+            photos,
             out=out,
             save=split_names(save),
             resume=resume,
@@ -81,8 +83,6 @@ def _network(words: tuple[str, ...], model: str | None) -> tuple[str, tuple[str,
     from upscore.inference.run_model import read_labels
     from upscore.models.checkpoint import builtin_networks, holds_model
 
-    if not words:
-        raise SettingsError("no photo is named; type: upscore predict PHOTO.jpg --out FOLDER")
     first = Path(words[0])
     networks = builtin_networks()
     if model is None and (holds_model(first) or is_pipeline(first)):
