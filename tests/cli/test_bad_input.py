@@ -397,7 +397,7 @@ CASES: dict[str, tuple[Callable[[World], list[str]], int, str]] = {
     "split that is not there": (lambda w: w.evaluate("--split", "test"), 2, r"no split 'test'"),
     "report of nothing": (typed("report", "{path}/none"), 2, r"none: no such run folder"),
     # prediction
-    "no input": (typed("predict", "{run}", "--out", "{path}/out"), 2, r"no input; name photos"),
+    "no input": (typed("predict", "{run}", "--out", "{path}/out"), 2, r"no photo is named"),
     "no such photo": (lambda w: w.predict("none.jpg"), 2, r"none\.jpg: no such file"),
     "empty pattern": (lambda w: w.predict("none/*.jpg"), 2, r"pattern matches no photo"),
     "folder without photos": (lambda w: w.predict(w.run), 2, r"no photo in this folder"),

@@ -14,11 +14,11 @@ SHOW = (
 
 
 def test_set_before_torch():
-    assert run_python(SHOW) == "64 64"
+    assert run_python(SHOW) == "256 256"
 
 
 def test_the_users_setting_is_kept():
-    assert run_python(SHOW, LRU_CACHE_CAPACITY="9") == "64 9"
+    assert run_python(SHOW, LRU_CACHE_CAPACITY="9") == "256 9"
 
 
 def test_too_late_after_torch():

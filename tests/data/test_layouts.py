@@ -11,7 +11,7 @@ from scipy.io import savemat
 
 from upscore.core.labels import CAMVID_LABELS, VOC_LABELS
 from upscore.data import DataSet, open_dataset
-from upscore.data.formats.yaml_dataset import draw_splits
+from upscore.data.drawn_splits import draw_splits
 from upscore.data.masks import read_instances, read_stored_mask
 from upscore.errors import DataError, NotFoundError
 

@@ -34,6 +34,9 @@ def agreement(sample: Sample) -> float:
         Augment(crop=(33, 47), scale=(0.7, 3.0)),
         Augment(resize=(31, 77)),
         Augment(scale=(0.5, 1.5)),
+        Augment(rotation=180),
+        Augment(crop=(33, 47), scale=(0.7, 3.0), rotation=40, flip=0.5),
+        Augment(crop=(64, 64), scale=(0.5, 2.0), rotation=15, rare=1.0),
     ],
 )
 def test_photo_and_mask_stay_registered(augment: Augment) -> None:
@@ -70,6 +73,9 @@ def test_one_pixel_photo() -> None:
     )
     assert out.labels.shape == (8, 8)
     assert (out.labels != 255).sum() == 1
+    turned = Augment(crop=(3, 90), scale=(0.2, 2.0), rotation=90, rare=0.5)
+    for seed in range(40):
+        assert turned(one, np.random.default_rng(seed)).labels.shape == (3, 90)
 
 
 def test_same_generator_same_pair_and_input_untouched() -> None:

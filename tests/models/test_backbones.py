@@ -19,7 +19,7 @@ from upscore.core.labels import Labels
 from upscore.core.settings import Settings
 from upscore.errors import RunError, SettingsError
 from upscore.models import pretrained
-from upscore.models.backbone import Backbone, ImageNetFile, Stage
+from upscore.models.backbone import Backbone, Stage
 from upscore.models.backbones import BACKBONES
 from upscore.models.base import Network, NetworkOptions
 from upscore.models.checkpoint import load_model, save_model
@@ -27,6 +27,7 @@ from upscore.models.factory import create_model, model_options
 from upscore.models.fold import fold_batch_norm
 from upscore.models.layers import ConvBlock, FoldableBlock, ScoreLayer
 from upscore.models.pretrained import initialise, start_from
+from upscore.models.weight_files import Downloaded
 from upscore.training.optim import OptimSettings, make_optimizers
 
 NETWORKS = ["conv-vgg-bilinear", "fcn32s", "fcn16s", "fcn8s", "fcn4s", "fcn2s", "unet"]
@@ -56,7 +57,7 @@ class Halving(FoldableBlock):
 class Strided(Backbone):
     feature_options = StridedOptions
     classifier_options = StridedOptions
-    imagenet_files = {"strided": ImageNetFile("https://x.test/strided.pth", "sha256:")}  # noqa: RUF012
+    imagenet_files = {"strided": Downloaded("https://x.test/strided.pth", "sha256:")}  # noqa: RUF012
 
     def __init__(
         self,

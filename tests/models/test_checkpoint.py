@@ -188,7 +188,7 @@ KEY = "trunk.conv1_1.conv.weight"
             reweigh(lambda s: s.update({KEY: torch.ones(2, 3, 3, 3)})),
             f"{KEY} is (2, 3, 3, 3), want (1, 3, 3, 3)",
         ),
-        (reweigh(lambda s: s.update({KEY: s[KEY].half()})), f"{KEY} is torch.float16, want"),
+        (reweigh(lambda s: s.update({KEY: s[KEY].double()})), f"{KEY} is torch.float64, want"),
         (reweigh(dict.clear), "no weights for trunk.conv1_1.conv.weight, "),
     ],
 )

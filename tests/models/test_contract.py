@@ -34,6 +34,12 @@ VARIANTS: list[tuple[str, dict[str, object]]] = [
     ("deconvnet", {"channels": [4, 5, 6, 7, 8], "fc_width": 9, "fc_kernel": 3}),
     ("segnet", {"batch_norm": False}),
     ("unet", {"batch_norm": True, "upsampling": "learned"}),
+    ("conv-vgg-bilinear", {"backbone": "lite0"}),
+    ("fcn8s", {"backbone": "lite0"}),
+    ("fcn2s", {"backbone": "lite0", "upsampling": "learned"}),
+    ("fpn", {"backbone": "lite0"}),
+    ("fpn", {"backbone": "lite0", "finest": 2, "pyramid": 8}),
+    ("unet", {"backbone": "lite0", "batch_norm": True}),
 ]
 
 
@@ -43,7 +49,8 @@ CASES = [*((name, {}) for name in MODELS), *VARIANTS]
 def build(name: str, options: dict[str, object], **more: int) -> Network:
     """A network of 1/16 width with scores and deconvolutions that do not silence half of it."""
     torch.manual_seed(0)
-    settings = {"num_classes": 5, **known_options(name, width=1 / 16), **options, **more}
+    narrow = {} if "backbone" in options else known_options(name, width=1 / 16)
+    settings = {"num_classes": 5, **narrow, **options, **more}
     model = create_model(name, **settings)  # type: ignore[arg-type]
     for module in model.modules():
         if isinstance(module, ScoreLayer):

@@ -19,7 +19,6 @@ from upscore.core.labels import Labels
 from upscore.core.run_folder import RunFolder
 from upscore.errors import NotFoundError, RunError, SettingsError, WorkError
 from upscore.models import pretrained as weights
-from upscore.models.backbone import ImageNetFile
 from upscore.models.base import Network
 from upscore.models.checkpoint import save_model
 from upscore.models.factory import create_model
@@ -31,6 +30,7 @@ from upscore.models.pretrained import (
     start_from_imagenet,
 )
 from upscore.models.vgg import VGG16, torchvision_keys
+from upscore.models.weight_files import Downloaded
 
 # formats.md 1.6
 PLAIN = [0, 2, 5, 7, 10, 12, 14, 17, 19, 21, 24, 26, 28]
@@ -138,8 +138,8 @@ State = dict[str, Tensor]
         (lambda s: s.update(extra=torch.ones(1)), "left-over weights extra"),
         (lambda s: s.update({"features.0.weight": torch.ones(4, 1, 3, 3)}),
          "features.0.weight is (4, 1, 3, 3), the network wants (4, 3, 3, 3)"),
-        (lambda s: s.update({"classifier.0.weight": torch.ones(FC, 32)}),
-         f"classifier.0.weight is ({FC}, 32), the network wants ({FC}, 1568)"),
+        (lambda s: s.update({"classifier.3.weight": torch.ones(FC, 32)}),
+         f"classifier.3.weight is ({FC}, 32), the network wants ({FC}, {FC})"),
         (lambda s: s["classifier.3.weight"].fill_(float("nan")), "classifier.3.weight holds NaN"),
     ],
 )  # fmt: skip
@@ -217,7 +217,7 @@ def published(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     path.parent.mkdir()
     torch.save(theirs(batch_norm=False).state_dict(), path)
     digest = hashlib.sha256(path.read_bytes()).hexdigest()[:8]
-    entry = ImageNetFile(path.as_uri(), f"sha256:{digest}")
+    entry = Downloaded(path.as_uri(), f"sha256:{digest}")
     monkeypatch.setitem(weights.IMAGENET, "vgg16", entry)
     monkeypatch.setenv("UPSCORE_CACHE", str(tmp_path / "cache"))
     return path
@@ -236,17 +236,20 @@ def test_weights_by_name_are_checked_and_read_from_the_cache(
 
 
 def test_offline(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    entry = ImageNetFile("http://127.0.0.1:9/vgg16-x.pth", "sha256:00")
+    entry = Downloaded("http://127.0.0.1:9/vgg16-x.pth", "sha256:00")
     monkeypatch.setitem(weights.IMAGENET, "vgg16", entry)
     monkeypatch.delenv("UPSCORE_CACHE", raising=False)
     monkeypatch.setenv("HOME", str(tmp_path))
     place = re.escape(str(tmp_path / ".cache" / "upscore" / "vgg16-x.pth"))
-    with pytest.raises(WorkError, match=rf"weights vgg16 cannot be downloaded.*put it at {place}"):
+    with pytest.raises(
+        WorkError, match=rf"is vgg16: the weights cannot be downloaded.*put it at {place}"
+    ):
         initialise(ours(), "vgg16", input_spec=SPEC)
 
 
 def test_the_table_names_torchvisions_files() -> None:
-    for entry in weights.IMAGENET.values():
+    for entry in (weights.IMAGENET[name] for name in ("vgg16", "vgg16_bn")):
+        assert isinstance(entry, Downloaded)
         algorithm, _, prefix = entry.expected.partition(":")
         assert algorithm == "sha256"
         assert entry.url.endswith(f"-{prefix}.pth")

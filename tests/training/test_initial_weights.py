@@ -20,15 +20,17 @@ from training.conftest import TINY
 from upscore.cli.main import main
 from upscore.errors import SettingsError
 from upscore.models import pretrained as initial_weights
-from upscore.models.backbone import ImageNetFile
 from upscore.models.layers import ConvBlock
+from upscore.models.weight_files import Downloaded
 from upscore.training.recipe import load_recipe, shipped_recipes
 from upscore.training.trainer import Outcome, Training
 
 Run = Callable[..., Outcome]
 FOLDER = Path(upscore.__file__).parent / "recipes"
 YAML = {path.stem: yaml.safe_load(path.read_text("utf-8")) for path in FOLDER.glob("*.yaml")}
-FROM_IMAGENET = [name for name, content in YAML.items() if "init" in content]
+FROM_VGG16 = [
+    name for name, content in YAML.items() if content.get("init", {}).get("weights") == "vgg16"
+]
 NARROW = "model.options={width: 0.0625, fc_width: 24}"
 
 
@@ -44,7 +46,7 @@ def small_vgg16(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> nn.Module:
     cache.mkdir()
     torch.save(source.state_dict(), cache / "vgg16-small.pth")
     monkeypatch.setitem(
-        initial_weights.IMAGENET, "vgg16", ImageNetFile("https://x.test/vgg16-small.pth", "sha256:")
+        initial_weights.IMAGENET, "vgg16", Downloaded("https://x.test/vgg16-small.pth", "sha256:")
     )
     monkeypatch.setenv("UPSCORE_CACHE", str(cache))
     return source
@@ -65,15 +67,16 @@ def begun(monkeypatch: pytest.MonkeyPatch) -> list[Training]:
 
 def test_the_recipes_that_start_from_imagenet_are_these() -> None:
     assert set(YAML) == set(shipped_recipes())
-    assert len(FROM_IMAGENET) == 12
-    assert {YAML[name]["init"]["weights"] for name in FROM_IMAGENET} == {"vgg16"}
-    assert {name for name in FROM_IMAGENET if YAML[name].get("input") == "caffe"} == {
+    assert len(FROM_VGG16) == 12
+    assert {name for name in YAML if "init" in YAML[name]} - set(FROM_VGG16) == {"quick"}
+    assert YAML["quick"]["init"]["weights"] == YAML["quick"]["input"] == "lite0"
+    assert {name for name in FROM_VGG16 if YAML[name].get("input") == "caffe"} == {
         "deconvnet", "deconvnet-stage1", "deconvnet-stage2", "deconvnet-whole",
     }  # fmt: skip
 
 
 @torch.no_grad()
-@pytest.mark.parametrize("recipe", FROM_IMAGENET)
+@pytest.mark.parametrize("recipe", FROM_VGG16)
 def test_every_shipped_recipe_feeds_its_weights_what_they_want(
     recipe: str, tmp_path: Path, run_tiny: Run, store: Path, small_vgg16: nn.Module,
     begun: list[Training],
@@ -164,5 +167,5 @@ def test_stages_after_the_first_know_their_input(
 def test_an_input_without_a_file() -> None:
     with pytest.raises(SettingsError, match=r"init\.input is caffe, but init\.weights is none"):
         load_recipe("fcn8s-quick", ["init.input=caffe"])
-    with pytest.raises(SettingsError, match=r"init\.input: input should be 'imagenet' or 'caffe'"):
+    with pytest.raises(SettingsError, match=r"init\.input: input should be 'imagenet', 'caffe'"):
         load_recipe("fcn8s", ["init.input=vgg"])

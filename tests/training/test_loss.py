@@ -6,7 +6,9 @@ import numpy as np
 import pytest
 import torch
 
-from upscore.training.loss import cross_entropy_sum, median_frequency_weights
+from upscore.core.settings import build
+from upscore.errors import SettingsError
+from upscore.training.loss import LossSettings, cross_entropy_sum, median_frequency_weights
 
 
 def brute_force(scores: np.ndarray, labels: np.ndarray, weights: np.ndarray | None) -> float:
@@ -63,3 +65,52 @@ def test_a_class_that_never_occurs_has_weight_zero() -> None:
     assert weights[1] == 0
     assert torch.isfinite(weights).all()
     assert median_frequency_weights(torch.tensor([0]), torch.tensor([0])).tolist() == [0.0]
+
+
+@pytest.mark.parametrize("num_classes", [2, 11, 150])
+@pytest.mark.parametrize("root", [False, True])
+@pytest.mark.parametrize("cap", [None, 3.0])
+def test_weights_by_definition(num_classes: int, root: bool, cap: float | None) -> None:
+    """Frequencies over six decades; of 11 and more classes, some never occur."""
+    rng = np.random.default_rng(num_classes)
+    present = rng.integers(10**7, 10**8, num_classes)
+    pixels = np.maximum(1, present * 10.0 ** rng.uniform(-6, -0.3, num_classes)).astype(np.int64)
+    if num_classes > 2:
+        pixels[[1, num_classes // 2]] = present[[1, num_classes // 2]] = 0
+    settings = LossSettings(
+        class_weights="sqrt_median_frequency" if root else "median_frequency", max_weight=cap
+    )
+    found = settings.weights(torch.from_numpy(pixels), torch.from_numpy(present))
+    assert found is not None
+    assert found.dtype == torch.float32
+    shares = [p / q for p, q in zip(pixels, present, strict=True) if p]
+    for weight, p, q in zip(found.tolist(), pixels, present, strict=True):
+        expected = np.median(shares) / (p / q) if p else 0.0
+        expected = min(expected**0.5 if root else expected, cap or np.inf)
+        assert weight == pytest.approx(expected, rel=1e-5)
+    assert cap is None or num_classes == 2 or max(found.tolist()) == cap
+
+
+def test_no_weights_unless_asked_for_and_none_without_a_pixel() -> None:
+    counts = torch.tensor([5, 0, 2]), torch.tensor([7, 0, 7])
+    assert LossSettings().weights(*counts) is None
+    capped = LossSettings(class_weights="median_frequency", max_weight=1.0)
+    nothing = torch.zeros(150, dtype=torch.int64)
+    weights = capped.weights(nothing, nothing)
+    assert weights is not None
+    assert weights.tolist() == [0.0] * 150
+    # the loss is a number even where only classes of weight 0 are labelled
+    loss = cross_entropy_sum(torch.randn(1, 150, 2, 2), torch.ones(1, 2, 2).long(), weights)
+    assert float(loss) == 0.0
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"max_weight": 5}, "max_weight is 5, but class_weights is none; set class_weights to"),
+        ({"max_weight": 0, "class_weights": "median_frequency"}, "max_weight: .*greater than 0"),
+    ],
+)
+def test_wrong_caps(settings: dict[str, object], message: str) -> None:
+    with pytest.raises(SettingsError, match=message):
+        build(LossSettings, settings, "recipe")

@@ -108,6 +108,39 @@ def test_frozen_parameters_are_left_out() -> None:
     assert len(held) == len(list(model.parameters())) - 2
 
 
+@pytest.mark.parametrize("name", ["sgd", "adamw", "muon"])
+def test_the_backbone_has_a_rate_of_its_own(name: str) -> None:
+    model = create_model("fcn8s", num_classes=2, width=1 / 32, batch_norm=True)
+    settings = OptimSettings(name=name, lr=0.01, kernel_lr=0.02, bias_lr=2, backbone_rate=0.25)  # type: ignore[arg-type]
+    plain = settings.model_copy(update={"backbone_rate": 1.0})
+
+    def rates(settings: OptimSettings) -> dict[nn.Parameter, float]:
+        optimizers = make_optimizers(model, settings)
+        set_learning_rate(optimizers, 0.5)
+        groups = [group for optimizer in optimizers for group in optimizer.param_groups]
+        found = {p: group["lr"] for group in groups for p in group["params"]}
+        assert len(found) == sum(len(group["params"]) for group in groups)
+        return found
+
+    got, want = rates(settings), rates(plain)
+    backbone = set(model.backbone.parameters())
+    assert got.keys() == want.keys() == set(model.parameters())
+    assert all(got[p] == want[p] * (0.25 if p in backbone else 1) for p in want)
+
+
+def test_groups_without_a_rate_for_the_backbone_are_those_of_older_runs() -> None:
+    model = create_model("fcn8s", num_classes=2, width=1 / 32, batch_norm=True)
+    sizes = [len(o.param_groups) for o in make_optimizers(model, OptimSettings(name="muon"))]
+    assert sizes == [1, 3]
+
+
+def test_muon_where_nothing_hidden_learns() -> None:
+    model = Small()
+    model.hidden.requires_grad_(False)
+    (adamw,) = make_optimizers(model, OptimSettings(name="muon"))
+    assert isinstance(adamw, torch.optim.AdamW)
+
+
 def test_muon_takes_hidden_kernels_and_adamw_the_rest() -> None:
     model = Small()
     muon, adamw = make_optimizers(model, OptimSettings(name="muon", lr=2e-3, kernel_lr=0.02))

@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
 
+from upscore.data.stats import class_frequencies
 from upscore.training.sample_stream import Sampler
 from upscore.training.trainer import Outcome, Training
 
@@ -53,3 +55,14 @@ def test_replacement_draws_uniformly_and_shuffle_each_once(
         counts[replaced.index(position)] += 1
     assert min(counts) > 0
     assert max(counts) < 60
+
+
+@pytest.mark.parametrize("kind", [(), CROPS], ids=["photos", "crops"])
+def test_rare_crops_know_how_often_classes_occur(
+    kind: tuple[str, ...], sampler_of: Callable[..., Sampler]
+) -> None:
+    crops = ("augment.rare=0.5", "augment.crop=[24, 24]", "loss.class_weights=none")
+    sampler = sampler_of(*kind, *crops)
+    assert sampler.class_pixels is not None
+    assert np.array_equal(sampler.class_pixels, class_frequencies(sampler.split)[0])
+    assert sampler_of(*kind, *crops[1:]).class_pixels is None

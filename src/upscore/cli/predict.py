@@ -15,16 +15,20 @@ from upscore.core.plural import plural
 from upscore.errors import SettingsError
 from upscore.inference.outputs import OUT_HELP, SAVE_HELP
 
+DEFAULT_NETWORK = "objects"
+"""The network of the package that labels photos where no other is named, if it is there."""
+
 if TYPE_CHECKING:
     from upscore.workflows.predict import PredictResult
 
 
 def predict(
-    run: Annotated[Positional[Path], arg(metavar="RUN|PIPELINE")],
-    inputs: Annotated[Positional[tuple[str, ...]], arg(metavar="INPUT...")],
+    run: Annotated[Positional[Path], arg(metavar="[RUN|PIPELINE]")],
+    inputs: Annotated[Positional[tuple[str, ...]], arg(metavar="INPUT...")] = (),
     /,
     *,
-    out: Annotated[Path, arg(help=OUT_HELP)],
+    model: Annotated[str | None, arg(metavar="NAME|RUN|PIPELINE")] = None,
+    out: Annotated[Path, arg(help=OUT_HELP)] = Path("predictions"),
     save: Annotated[str, arg(help=SAVE_HELP)] = "labels,overlay",
     resume: bool = False,
     save_proposal_steps: Annotated[str | None, arg(metavar="COUNTS")] = None,
@@ -33,18 +37,21 @@ def predict(
     """Label photos and videos with a trained network or a pipeline of them.
 
     Args:
-        run: Run folder that `upscore train` wrote, a model folder, or a pipeline file (.yaml).
+        run: Run folder of `upscore train`, model folder or pipeline file (.yaml); else a network
+            that comes with upscore is used.
         inputs: Photos, folders, patterns in quotes ('**/*.jpg') or videos.
+        model: The network, if it is not the first word: a run, or a name such as roads.
         resume: Pass over photos whose results are all there already.
         save_proposal_steps: Of a pipeline with an instance_wise stage, also save the labels of
             that stage after so many boxes, as 1,5,10,50: steps/STAGE/labels/NAME-005.png and so on.
     """
     from upscore.workflows.predict import predict as run_prediction
 
+    network, photos = _network((str(run), *inputs), model)
     with ProgressDisplay() as on_progress:
         result = run_prediction(
-            run,
-            inputs,
+            network,
+            photos,
             out=out,
             save=split_names(save),
             resume=resume,
@@ -64,6 +71,45 @@ def predict(
         )
     print_files(result)
     summary.check()
+
+
+def _network(words: tuple[str, ...], model: str | None) -> tuple[str, tuple[str, ...]]:
+    """The network and the inputs; prints which network is used if it was not named.
+
+    Raises:
+        SettingsError: no input, or no network.
+    """
+    from upscore.inference.pipeline.settings import is_pipeline
+    from upscore.inference.run_model import read_labels
+    from upscore.models.checkpoint import builtin_networks, holds_model
+
+    first = Path(words[0])
+    networks = builtin_networks()
+    if model is None and (holds_model(first) or is_pipeline(first)):
+        if len(words) == 1:
+            raise SettingsError(
+                f"no photo is named; type: upscore predict {first} PHOTO.jpg --out FOLDER"
+            )
+        return words[0], words[1:]
+    if model is None and len(words) > 1 and not first.exists() and not _is_pattern(words[0]):
+        return words[0], words[1:]  # a run that is not there
+    name = model or next((n for n in (DEFAULT_NETWORK, *networks) if n in networks), "")
+    if not name:
+        raise SettingsError(
+            "no network is named, and none came with this installation; name a run folder before "
+            "the photos (`upscore train` makes one)"
+        )
+    if name in networks and not Path(name).exists():
+        others = ", ".join(f"--model {other}" for other in networks if other != name)
+        console.print(
+            f"Network {name}, which knows {', '.join(read_labels(Path(name)).names)}. "
+            + (f"Others: {others}, or your own run." if others else "")
+        )
+    return name, words
+
+
+def _is_pattern(word: str) -> bool:
+    return any(sign in word for sign in "*?[")
 
 
 def print_files(result: PredictResult) -> None:

@@ -11,9 +11,11 @@ from upscore.cli.options import Assignments, Data, Recipe, joined
 from upscore.cli.progress import ProgressDisplay
 from upscore.errors import InterruptedWorkError
 
+DEFAULT_RECIPE = "quick"
+
 
 def train(
-    recipe: Positional[Recipe],
+    recipe: Positional[Recipe] = DEFAULT_RECIPE,
     /,
     *,
     data: Data,
@@ -30,6 +32,8 @@ def train(
     """
     from upscore.workflows import train as workflow
 
+    if recipe == DEFAULT_RECIPE:
+        console.print(f"Recipe {recipe} (`upscore recipes` lists the others).")
     with ProgressDisplay() as on_progress:
         result = workflow.train(
             recipe,

@@ -56,6 +56,8 @@ VERBS = (  # in the order of --help
     Verb("proposals show", "upscore.cli.proposals", "show"),
     Verb("edges train", "upscore.cli.edges", "train"),
     Verb("edges evaluate", "upscore.cli.edges", "evaluate"),
+    Verb("hub push", "upscore.cli.hub", "push"),
+    Verb("hub pull", "upscore.cli.hub", "pull"),
     Verb("recipes", "upscore.cli.recipes", "recipes"),
     Verb("doctor", "upscore.cli.doctor", "doctor"),
 )
@@ -64,6 +66,7 @@ GROUPS: Mapping[str, str] = {
     "reproduce": "Rerun the experiments of a source: trainings, tables, figures, one page.",
     "data": "Check, count, make or fetch a data set.",
     "proposals": "Boxes that are likely to hold an object: make, measure, show.",
+    "hub": "Push a network to huggingface.co, or pull one from there.",
     "edges": "Train or score the edge map of proposals.",
 }
 """Help of the commands that have commands of their own."""

@@ -230,13 +230,21 @@ class InputSpec:
     std: tuple[float, ...]
 
     def apply(self, images: Tensor) -> Tensor:
-        """uint8 RGB (N, 3, H, W) -> float32 (N, 3, H, W) as the network wants it."""
+        """uint8 RGB (N, 3, H, W) -> float32 (N, C, H, W) as the network wants it.
+
+        C is the length of ``mean``: 3, or 1 for grey.
+        """
         if self.channel_order == "bgr":
             images = images.flip(1)
-        x = images.float()
+        x = images.float() if len(self.mean) == 3 else _luminance(images).float()
         mean = x.new_tensor(self.mean).view(1, -1, 1, 1)
         std = x.new_tensor(self.std).view(1, -1, 1, 1)
         return (x - mean) / std
+
+    def grey(self) -> InputSpec:
+        """For a network of one channel: grey photos with the averages of ``mean`` and ``std``."""
+        mean, std = (sum(values) / len(values) for values in (self.mean, self.std))
+        return InputSpec("rgb", (mean,), (std,))
 
     def to_json(self) -> dict[str, Any]:
         return asdict(self)
@@ -255,6 +263,14 @@ class InputSpec:
         return INPUT_SPECS[name]
 
 
+def _luminance(images: Tensor) -> Tensor:
+    """uint8 RGB (N, 3, H, W) -> int32 (N, 1, H, W), as Pillow's mode L; grey stays the same."""
+    wide = images.int()
+    red, green, blue = wide[:, :1], wide[:, 1:2], wide[:, 2:]
+    grey: Tensor = (19595 * red + 38470 * green + 7471 * blue + 32768) >> 16
+    return grey
+
+
 INPUT_SPECS = {
     # torchvision: RGB in [0, 1], here written for 0..255
     "imagenet": InputSpec(
@@ -264,6 +280,8 @@ INPUT_SPECS = {
     ),
     # VGG and FCN in Caffe: BGR, 0..255, mean only
     "caffe": InputSpec("bgr", (104.00698793, 116.66876762, 122.67891434), (1.0, 1.0, 1.0)),
+    # EfficientNet-Lite0: RGB in about [-1, 1]
+    "lite0": InputSpec("rgb", (127.0, 127.0, 127.0), (128.0, 128.0, 128.0)),
 }
 
 

@@ -10,7 +10,7 @@ import warnings
 # glibc's malloc.h
 _M_TRIM_THRESHOLD, _M_TOP_PAD, _M_MMAP_MAX = -1, -2, -4
 
-ENTRIES = "64"  # two or three sizes of a network of twenty convolutions
+ENTRIES = "256"  # a step of a network of sixty convolutions has 170, see docs/decisions.md
 
 
 def ignore_pillow_warnings() -> None:

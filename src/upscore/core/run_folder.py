@@ -13,6 +13,10 @@ from upscore.errors import NotFoundError, RunError, SettingsError
 FORMAT_VERSION = 1
 """Raised when a run folder of this program could not be read by an older one."""
 
+DRAWN_VALIDATION = "drawn_validation"
+"""Key in the manifest's ``data``: names of the photos that validated, where they were drawn from
+the training split."""
+
 
 class RunFolder:
     """Paths inside a run folder. It can be moved, zipped, resumed, compared."""

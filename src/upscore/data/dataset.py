@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Self
@@ -14,6 +14,7 @@ import numpy.typing as npt
 from upscore.core.images import read_image
 from upscore.core.labels import LabelMap, Labels, RGBImage
 from upscore.core.limits import MAX_PIXELS
+from upscore.data.drawn_splits import VAL, draw_validation
 from upscore.data.masks import MaskTable, read_stored_mask
 from upscore.data.problem import Problem
 from upscore.errors import DataError, SettingsError
@@ -120,12 +121,27 @@ class DataSet:
         joined = (name for name, parts in JOINED.items() if self.splits.keys() >= set(parts))
         return tuple(dict.fromkeys([*self.splits, *joined]))
 
+    @property
+    def draws_validation(self) -> bool:
+        """Whether there is no ``val`` on disk, so that it is a share of ``train``."""
+        return VAL not in self.splits and "train" in self.splits
+
+    def named(self, names: Collection[str]) -> tuple[Pair, ...]:
+        """The pairs of ``train`` that have these names."""
+        return tuple(pair for pair in self.splits["train"] if pair.name in names)
+
     def pairs(self, name: str) -> tuple[Pair, ...]:
         """The pairs of a split, whose files may be missing; of joined splits, each photo once.
+
+        Where a data set has ``train`` and no ``val``, a fifth of the photos of ``train`` (1 to
+        200, by a hash of their names) is its ``val``. ``train`` still has all of them: a training
+        that is validated on them leaves them out (:meth:`train_and_val`).
 
         Raises:
             SettingsError: no such split; the message lists those that exist.
         """
+        if name == VAL and self.draws_validation:
+            return self.named(set(draw_validation([p.name for p in self.splits["train"]])))
         if name not in self.split_names:
             raise SettingsError(
                 f"{self.root}: no split {name!r}; there are {', '.join(sorted(self.split_names))}"
@@ -156,6 +172,27 @@ class DataSet:
             )
         self.require_unique_names()
         return Split(name, pairs, self.labels, self.table, self.max_pixels)
+
+    def train_and_val(self, train: str, val: str) -> tuple[Split, Split]:
+        """Two splits to train on and to validate with.
+
+        If ``val`` is drawn from ``train`` (:meth:`pairs`), its photos are left out of the first.
+
+        Raises:
+            SettingsError, DataError: as :meth:`split`, or no photo is left to train on.
+        """
+        training, validation = self.split(train), self.split(val)
+        if val != VAL or not self.draws_validation:
+            return training, validation
+        validating = set(validation.pairs)
+        rest = tuple(pair for pair in training.pairs if pair not in validating)
+        if not rest:
+            raise DataError(
+                f"{self.root}: split {train!r} has one photo and there is no {VAL!r}; training and "
+                "validation want one each: add a photo, or validate on the one that is trained on "
+                f"with --set data.val_split={train}"
+            )
+        return replace(training, pairs=rest), validation
 
     def require_unique_names(self) -> None:
         """Raise DataError where two photos share a name."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable
+from contextlib import closing
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,7 @@ from upscore.core.parallel.processes import num_cores
 from upscore.core.regions import connected_regions
 from upscore.data.dataset import DataSet, Split
 from upscore.data.masks import read_instances
+from upscore.errors import DataError, NotFoundError
 
 Counts = npt.NDArray[np.int64]
 """(C,) int64."""
@@ -52,6 +54,29 @@ def class_frequencies(split: Split, *, progress: Progress | None = None) -> tupl
         if progress:
             progress(done, len(split))
     return pixels, present_pixels
+
+
+def absent_classes(split: Split) -> list[str]:
+    """Names of the classes that no mask of a split shows.
+
+    Masks are read in threads until every class has been seen. One that cannot be read shows
+    nothing here; it is reported where it is used.
+    """
+    num_classes = len(split.labels)
+
+    def present(index: int) -> npt.NDArray[np.bool_]:
+        try:
+            return _class_pixels(split.read_labels(index), num_classes) > 0
+        except (DataError, NotFoundError):
+            return np.zeros(num_classes, bool)
+
+    seen = np.zeros(num_classes, bool)
+    with closing(prefetch(present, range(len(split)), workers=num_cores())) as masks:
+        for shown in masks:
+            seen |= shown
+            if seen.all():
+                break
+    return [name for name, was_seen in zip(split.labels.names, seen, strict=True) if not was_seen]
 
 
 def _class_pixels(labels: LabelMap, num_classes: int) -> Counts:

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import ClassVar, NamedTuple
+from typing import ClassVar, NamedTuple, Protocol, Self
 
 from torch import Tensor, nn
 
+from upscore.core.choices import unknown_choice
 from upscore.core.settings import Settings
-from upscore.models.layers import ConvBlock
+from upscore.errors import SettingsError
+from upscore.models.weight_files import WeightFile
+
+ALL = "all"
+"""In place of a stage: the whole backbone is frozen."""
 
 
 class Stage(NamedTuple):
@@ -21,15 +25,13 @@ class Stage(NamedTuple):
     channels: int
 
 
-@dataclass(frozen=True)
-class ImageNetFile:
-    """A published file of ImageNet weights."""
+class FirstBlock(Protocol):
+    """The block that takes the image: a convolution, then a batch norm or nothing."""
 
-    url: str
-    expected: str
-    """``sha256:`` and the first digits of its hash."""
-    input_name: str = "imagenet"
-    """Name of the input specification that the weights were trained with."""
+    @property
+    def conv(self) -> nn.Conv2d: ...
+    @property
+    def norm(self) -> nn.Module: ...
 
 
 class Backbone(nn.Module):
@@ -50,10 +52,20 @@ class Backbone(nn.Module):
     """Model options of the feature layers."""
     classifier_options: ClassVar[type[Settings]]
     """Model options of the feature layers and the classifier's."""
-    imagenet_files: ClassVar[Mapping[str, ImageNetFile]] = {}
+    imagenet_files: ClassVar[Mapping[str, WeightFile]] = {}
     """Files of ImageNet weights by the names that ``init.weights`` takes."""
+    input_name: ClassVar[str] = "imagenet"
+    """Name of the input specification that these weights were trained with."""
     geometries: ClassVar[tuple[str, ...]] = ("same",)
     """Paddings that it can be built with. With ``same`` the sizes are those of :class:`Stage`."""
+
+    corner: ClassVar[bool] = False
+    """Where element i of a map of stride s is registered: in the middle of its pixels
+    [i s, (i + 1) s), or (True) on the last of them."""
+    norms_frozen = False
+    """Whether batch norms keep their statistics in training, too."""
+    frozen: tuple[nn.Module, ...] = ()
+    """Layers that do not learn (:meth:`freeze`), whose norms keep their statistics."""
 
     stages: tuple[Stage, ...]
     """Outputs after each downsampling, from fine to coarse. The last one of a stride is the one
@@ -67,7 +79,7 @@ class Backbone(nn.Module):
         raise NotImplementedError
 
     @property
-    def first_block(self) -> ConvBlock:
+    def first_block(self) -> FirstBlock:
         """The block that takes the image; it is changed for another input specification."""
         raise NotImplementedError
 
@@ -82,6 +94,39 @@ class Backbone(nn.Module):
             RunError: a key is missing, left over, not finite or of another shape; it is named.
         """
         raise NotImplementedError
+
+    def layers_until(self, stage: str) -> tuple[nn.Module, ...]:
+        """The layers that the output of a stage depends on."""
+        raise NotImplementedError
+
+    def freeze(self, until: str) -> None:
+        """Let the layers up to a stage learn nothing: no gradients, and norms keep statistics.
+
+        Args:
+            until: name of the last stage that is frozen, or ``all`` for the whole backbone.
+
+        Raises:
+            SettingsError: no such stage; the message lists all.
+        """
+        names = [stage.name for stage in self.stages]
+        if until not in (ALL, *names):
+            raise SettingsError(unknown_choice("stage", until, [*names, ALL]))
+        self.frozen = (self,) if until == ALL else self.layers_until(until)
+        for layer in self.frozen:
+            layer.requires_grad_(False)
+        self.train(self.training)
+
+    def train(self, mode: bool = True) -> Self:
+        super().train(mode)
+        for layer in (self,) if self.norms_frozen else self.frozen:
+            for module in layer.modules():
+                if isinstance(module, nn.modules.batchnorm._BatchNorm):
+                    module.eval()
+        return self
+
+    def stride_of(self, name: str) -> int:
+        """Stride of the stage called ``name``."""
+        return next(stage.stride for stage in self.stages if stage.name == name)
 
     def stage_at(self, stride: int) -> Stage:
         """The last stage of ``stride``."""

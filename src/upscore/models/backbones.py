@@ -6,10 +6,12 @@ from upscore.core.choices import unknown_choice
 from upscore.errors import SettingsError
 from upscore.models.backbone import Backbone
 from upscore.models.base import BackboneNetworkOptions
+from upscore.models.lite0 import Lite0
 from upscore.models.vgg import VGG16
 
 BACKBONES: dict[str, type[Backbone]] = {
     "vgg16": VGG16,
+    "lite0": Lite0,
 }
 """Name in ``model.options.backbone`` -> class."""
 

@@ -6,6 +6,7 @@ import functools
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
+from importlib import resources
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +30,9 @@ FORMAT_VERSION = 1
 
 CONFIG = "config.json"
 WEIGHTS = "model.safetensors"
+
+NETWORKS = Path(str(resources.files("upscore"))) / "networks"
+"""Model folders in this package."""
 
 
 @dataclass(frozen=True)
@@ -102,15 +106,33 @@ def save_model(
     )
 
 
+def builtin_networks() -> dict[str, Path]:
+    """Names and folders of the trained networks in this package, sorted by name."""
+    return {path.parent.name: path.parent for path in sorted(NETWORKS.glob(f"*/{CONFIG}"))}
+
+
+def holds_model(path: Path) -> bool:
+    """Whether ``find_model`` would take this path for a network, complete or not."""
+    if path.is_dir():
+        return any((path / name).exists() for name in (CONFIG, WEIGHTS, "manifest.json"))
+    return not path.exists() and str(path) in builtin_networks()
+
+
 def find_model(path: Path) -> Path:
-    """The model folder of a run folder, or ``path`` itself if it is one.
+    """The model folder of a run folder or of a trained network by name, or ``path`` itself.
+
+    A folder of the same name comes before a name of :func:`builtin_networks`.
 
     Raises:
         NotFoundError: no such folder.
         RunError: neither a run folder nor a model folder, or a run without a model so far.
     """
     if not path.exists():
-        raise NotFoundError(f"{path}: no such run folder; `upscore train` makes one")
+        networks = builtin_networks()
+        if str(path) in networks:
+            return networks[str(path)]
+        names = f", or name one of {', '.join(networks)}" if networks else ""
+        raise NotFoundError(f"{path}: no such run folder; `upscore train` makes one{names}")
     if path.is_dir() and ((path / CONFIG).exists() or (path / WEIGHTS).exists()):
         return path
     if path.is_dir() and not (path / "manifest.json").exists():
@@ -251,6 +273,8 @@ def _read_weights(path: Path) -> tuple[dict[str, Tensor], Any]:
     try:
         with safe_open(path, framework="pt") as file:
             state = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 (no mapping)
+            # shipped networks are kept in half precision
+            state = {key: v.float() if v.dtype == torch.float16 else v for key, v in state.items()}
             metadata = file.metadata() or {}
         identity = json.loads(metadata["upscore"]) if "upscore" in metadata else None
     except (SafetensorError, json.JSONDecodeError, OSError) as error:

@@ -15,6 +15,7 @@ from upscore.models.base import BackboneNetworkOptions, Network, NetworkOptions
 from upscore.models.conv_vgg_bilinear import ConvVGGBilinear, ConvVGGBilinearOptions
 from upscore.models.deconvnet import DeconvNet, DeconvNetOptions
 from upscore.models.fcn import FCN, FCNOptions
+from upscore.models.fpn import FPN, FPNOptions
 from upscore.models.segnet import SegNet, SegNetOptions
 from upscore.models.unet import UNet, UNetOptions
 
@@ -36,6 +37,7 @@ MODELS = {
     "fcn4s": Architecture(partial(FCN, 4), FCNOptions),
     "fcn2s": Architecture(partial(FCN, 2), FCNOptions),
     "deconvnet": Architecture(DeconvNet, DeconvNetOptions),
+    "fpn": Architecture(FPN, FPNOptions),
     "segnet": Architecture(SegNet, SegNetOptions),
     "unet": Architecture(UNet, UNetOptions),
 }

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 import torch
 from torch import nn
 
 from upscore.core.images import InputSpec
 from upscore.errors import RunError
-from upscore.models.layers import ConvBlock
+from upscore.models.backbone import FirstBlock
 
 
 @torch.no_grad()
-def convert_first_layer(block: ConvBlock, *, given: InputSpec, wanted: InputSpec) -> None:
+def convert_first_layer(block: FirstBlock, *, given: InputSpec, wanted: InputSpec) -> None:
     """Convert ``block``, trained on photos prepared by ``given``, to those prepared by ``wanted``.
 
     With x the input that the weights w were made for and z the new one of the same colour,
@@ -54,6 +57,37 @@ def convert_first_layer(block: ConvBlock, *, given: InputSpec, wanted: InputSpec
             "another input: give the new network the input of its weights"
         )
     conv.weight.copy_(converted[:, order[1]])
+
+
+@contextmanager
+def taking_rgb(block: FirstBlock) -> Iterator[None]:
+    """Let ``block`` take RGB while ImageNet weights are copied into it, then adapt these.
+
+    Afterwards fewer than three channels share the kernels: the first one has their sum, so that a
+    grey photo gives the response of its RGB copy, exactly where the three channels of that are
+    prepared alike. More than three begin with those of RGB. The other channels start at zero.
+    """
+    conv = block.conv
+    own = conv.weight
+    num_out, num_in = own.shape[:2]
+    conv.weight = nn.Parameter(own.new_empty(num_out, 3, *own.shape[2:]))
+    conv.in_channels = 3
+    try:
+        yield
+    finally:
+        rgb = conv.weight.detach()
+        conv.weight, conv.in_channels = own, num_in
+    with torch.no_grad():
+        own.zero_()
+        if num_in < 3:
+            own[:, 0] = rgb.double().sum(1)
+        else:
+            own[:, :3] = rgb
+
+
+def repeated(spec: InputSpec) -> InputSpec:
+    """The preparation of the RGB copy of a grey photo, for that of the photo."""
+    return InputSpec("rgb", spec.mean * 3, spec.std * 3) if len(spec.mean) == 1 else spec
 
 
 def _places(spec: InputSpec) -> list[int]:

@@ -188,3 +188,19 @@ def crop_like(x: Tensor, reference: Tensor, *, offset: int = 0) -> Tensor:
     """
     height, width = reference.shape[-2:]
     return x[..., offset : offset + height, offset : offset + width]
+
+
+def resize_bilinear(x: Tensor, factor: int, *, like: Tensor, corner: bool) -> Tensor:
+    """``x`` enlarged ``factor`` times by bilinear interpolation, cut to the size of ``like``.
+
+    Args:
+        corner: element i has its place on the last of its ``factor`` new elements, as in
+            backbones whose convolutions are padded behind, not in their middle.
+    """
+    if corner:
+        height, width = (side * factor + 1 for side in x.shape[2:])
+        x = F.pad(x, (1, 0, 1, 0), mode="replicate")
+        x = F.interpolate(x, (height, width), mode="bilinear", align_corners=True)
+        return crop_like(x, like, offset=1)
+    x = F.interpolate(x, scale_factor=float(factor), mode="bilinear", align_corners=False)
+    return crop_like(x, like)

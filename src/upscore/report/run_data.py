@@ -129,9 +129,6 @@ def read_run(path: Path) -> RunData:
     run = RunFolder.open(path)
     recipe = load_yaml(run.recipe) if run.recipe.exists() else {}
     config = run.model / "config.json"
-    folders = []
-    if run.evaluation.is_dir():
-        folders = sorted(f for f in run.evaluation.iterdir() if (f / "scores.json").exists())
     return RunData(
         path=path,
         name=path.resolve().name,
@@ -140,10 +137,29 @@ def read_run(path: Path) -> RunData:
         recipe_text=run.recipe.read_text(encoding="utf-8") if recipe else "",
         model=read_json(config) if config.exists() else {},
         curve=read_curve(run.log) if run.log.exists() else Curve(),
-        splits=tuple(
-            SplitResults(folder, read_results(folder), tuple(read_examples(folder / "examples")))
-            for folder in folders
-        ),
+        splits=read_splits(run.evaluation),
+    )
+
+
+def read_model_folder(path: Path) -> RunData:
+    """As :func:`read_run` for a model folder: its config.json, and evaluations beside it.
+
+    Raises:
+        NotFoundError, RunError: a file is missing or damaged (named).
+    """
+    config = read_json(path / "config.json")
+    name = path.resolve().name
+    return RunData(path, name, {}, {}, "", config, Curve(), read_splits(path / "evaluation"))
+
+
+def read_splits(evaluation: Path) -> tuple[SplitResults, ...]:
+    """The scores in the folders of ``evaluation``, which may be missing, by name."""
+    if not evaluation.is_dir():
+        return ()
+    return tuple(
+        SplitResults(folder, read_results(folder), tuple(read_examples(folder / "examples")))
+        for folder in sorted(evaluation.iterdir())
+        if (folder / "scores.json").exists()
     )
 
 

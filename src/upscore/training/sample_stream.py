@@ -7,13 +7,14 @@ from dataclasses import dataclass
 from itertools import chain, count
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor
 
 from upscore.core.parallel.prefetch import prefetch
 from upscore.data.dataset import Sample, Split
-from upscore.data.transforms import Augment
-from upscore.training.sample_order import Order
+from upscore.data.transforms import Augment, cut_mix
+from upscore.training.sample_order import WINDOW, Order
 
 
 @dataclass(frozen=True)
@@ -37,6 +38,12 @@ class Sampler:
     Iteration ``i`` of a step of G = processes * accumulate * batch samples takes positions
     ``i * G`` to ``(i + 1) * G - 1``; process ``rank`` takes its own consecutive part, so that two
     processes draw the same samples as one process with twice the batch.
+
+    With ``augment.mix``, a position may have a partner: the sample of one of the next ``WINDOW``
+    positions, which is decoded soon anyway, in an augmentation of its own.
+
+    Attributes:
+        class_pixels: (C,) pixels of each class in the split, for ``augment.rare``.
     """
 
     split: Split
@@ -48,6 +55,7 @@ class Sampler:
     processes: int = 1
     rank: int = 0
     workers: int = 2
+    class_pixels: npt.NDArray[np.int64] | None = None
 
     @property
     def step_size(self) -> int:
@@ -60,18 +68,38 @@ class Sampler:
         return len(self.split)
 
     def names(self, iteration: int) -> list[str]:
-        """Names of this process's samples in one step."""
-        indices = map(self.index, self.positions(iteration))
-        return [self.split.pairs[index].name for index in indices]
+        """Names of this process's samples in one step; of both where two are mixed."""
+        return [
+            " + ".join(self.split.pairs[index].name for index in self.indices(position))
+            for position in self.positions(iteration)
+        ]
 
     def index(self, position: int) -> int:
         """Index into the split of the sample at ``position``."""
         return self.order(self.seed, position)
 
+    def indices(self, position: int) -> list[int]:
+        """Index of the sample at ``position``, and of its partner where it has one."""
+        partner, _ = self._partner(position)
+        return [self.index(at) for at in (position, partner) if at is not None]
+
     def sample(self, position: int) -> Sample:
-        """Read and augment the sample at ``position``."""
-        rng = np.random.default_rng([self.seed, 1, position])
-        return self.augment(self.split.read(self.index(position)), rng)
+        """Read and augment the sample at ``position``, and mix it with its partner's."""
+        sample = self._read(self.index(position), np.random.default_rng([self.seed, 1, position]))
+        partner, rng = self._partner(position)
+        if partner is None:
+            return sample
+        return cut_mix(sample, self._read(self.index(partner), rng), rng)
+
+    def _partner(self, position: int) -> tuple[int | None, np.random.Generator]:
+        """Position to be mixed in, or None, and the generator that goes on."""
+        rng = np.random.default_rng([self.seed, 6, position])
+        if not self.augment.mix or rng.random() >= self.augment.mix:
+            return None, rng
+        return position + 1 + int(rng.integers(WINDOW)), rng
+
+    def _read(self, index: int, rng: np.random.Generator) -> Sample:
+        return self.augment(self.split.read(index), rng, self.class_pixels)
 
     def positions(self, iteration: int) -> range:
         """This process's positions of one step, those of its forward passes one after another."""

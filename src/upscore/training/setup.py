@@ -6,29 +6,34 @@ import logging
 from collections.abc import Callable
 from contextlib import closing
 from dataclasses import dataclass, replace
+from functools import partial
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+import numpy as np
+import numpy.typing as npt
 import torch
 from torch import nn
 
 from upscore.core.files import make_folder, write_text
 from upscore.core.images import InputSpec
-from upscore.core.run_folder import RunFolder
+from upscore.core.plural import plural
+from upscore.core.run_folder import DRAWN_VALIDATION, RunFolder
 from upscore.core.runtime import Runtime, cpu_threads, describe_start, select_runtime
 from upscore.core.settings import Settings, build, load_yaml
 from upscore.data import DataSet, Split, open_dataset
-from upscore.data.stats import class_frequencies
+from upscore.data.drawn_splits import VAL
+from upscore.data.stats import absent_classes, class_frequencies
 from upscore.errors import RunError, SettingsError
+from upscore.models.base import Network
 from upscore.models.factory import create_model
 from upscore.models.pretrained import IMAGENET, initialise, weights_path
 from upscore.proposals import EdgeBoxes
 from upscore.proposals.build_store import Photo, make_store
 from upscore.proposals.store import ProposalStore
-from upscore.training.batchnorm import estimate_statistics
+from upscore.training.batchnorm import estimate_statistics, require_several_values
 from upscore.training.expected import Documented
-from upscore.training.loss import median_frequency_weights
 from upscore.training.object_crops import MAKE, CropSplit, balanced, object_crops, proposal_crops
 from upscore.training.recipe import Recipe, StatisticsSettings, TrainingStage
 from upscore.training.sample_order import Order, grouped_by_image, random_order, with_replacement
@@ -82,9 +87,8 @@ def train(
     dataset = open_dataset(data)
     run = RunFolder(out)
     session = _Session(fabric, runtime, dataset, data, recipe, run, make_validate, show)
-    warning = overlap_warning(*_splits(recipe, dataset))
-    if warning is not None and fabric.is_global_zero:
-        logger.warning("%s", warning)
+    if fabric.is_global_zero:
+        _describe_data(recipe, dataset)
     with cpu_threads(recipe.threads):
         if recipe.stages:
             return session.train_stages(resume=resume)
@@ -158,12 +162,12 @@ class _Session:
             self.prepare(run, recipe, resume)
             resume = True
         train_split, val_split = _splits(recipe, self.dataset)
-        input_spec = InputSpec.named(recipe.input)
+        input_spec = _input_spec(recipe)
         torch.manual_seed(recipe.seed)
-        model = create_model(
-            recipe.model.name, num_classes=len(self.dataset.labels), **recipe.model.options
-        )
+        model = _make_network(recipe, self.dataset)
         weights = recipe.init.weights if start is None else str(start)
+        if start is None:
+            _require_weights_to_freeze(recipe)
         if weights != "none" and not (run.state / "resume.pt").exists():
             initialise(
                 model,
@@ -179,7 +183,7 @@ class _Session:
             crops = self._crops(recipe, train_split)
             num_crops = len(crops)
             samples = balanced(crops, recipe.crops.balance, seed=recipe.seed)
-        class_weights = _class_weights(recipe, samples)
+        class_weights, class_pixels = _weigh_classes(recipe, samples)
         self.prepare(run, recipe, resume)  # last: an error before leaves no folder behind
         shown = Shown(recipe, photos=len(train_split), crops=num_crops, epoch=len(samples))
         if self.fabric.is_global_zero:
@@ -197,6 +201,7 @@ class _Session:
             processes=self.fabric.world_size,
             rank=self.fabric.global_rank,
             workers=recipe.data.workers,
+            class_pixels=class_pixels,
         )
         training = Training(
             recipe,
@@ -209,6 +214,7 @@ class _Session:
                 None if class_weights is None else class_weights.to(self.fabric.device),
                 mean=recipe.loss.reduction == "mean",
                 crops=recipe.crop_geometry,
+                loss_settings=recipe.loss,
             ),
             source=sampler,
             model_folder=run.model,
@@ -217,9 +223,15 @@ class _Session:
                 len(val_split),
                 recipe.validate_,
             ),
-            finish=lambda network: _measure_statistics(
-                network, recipe.statistics, sampler, input_spec, self.fabric.device
-            ),
+            finish=partial(
+                _measure_statistics,
+                settings=recipe.statistics,
+                sampler=sampler,
+                input_spec=input_spec,
+                device=self.fabric.device,
+            )
+            if recipe.statistics.batches
+            else None,
             documented=Documented.of(self.recipe, part),
             show=lambda status: self.show(replace(status, stage=part.name if part else "")),
         )
@@ -277,12 +289,105 @@ def check_training(recipe: Recipe, dataset: DataSet, data: Path) -> None:
         _check_data(one, dataset, data)
     if recipe.init.weights not in ("none", *IMAGENET):
         weights_path(recipe.init.weights)
-    create_model(recipe.model.name, num_classes=len(dataset.labels), **recipe.model.options)
+    every = recipe.stage_recipes() or [recipe]
+    for one in every:
+        _input_spec(one)
+        _make_network(one, dataset)
+    _require_weights_to_freeze(every[0])  # later stages start from the one before
 
 
 def _splits(recipe: Recipe, dataset: DataSet) -> tuple[Split, Split]:
     """The splits for training and for validation."""
-    return dataset.split(recipe.data.train_split), dataset.split(recipe.data.val_split)
+    return dataset.train_and_val(recipe.data.train_split, recipe.data.val_split)
+
+
+def _draws_validation(recipe: Recipe, dataset: DataSet) -> bool:
+    """Whether the training is validated on photos that are drawn from the training split."""
+    return recipe.data.val_split == VAL and dataset.draws_validation
+
+
+def _describe_data(recipe: Recipe, dataset: DataSet) -> None:
+    """Say what a person should know about the splits before the training starts."""
+    train, val = _splits(recipe, dataset)
+    if _draws_validation(recipe, dataset):
+        logger.info(
+            "no split %r: %s of split %r, drawn by name, will validate and %s will train",
+            VAL,
+            plural(len(val), "photo"),
+            train.name,
+            plural(len(train), "photo"),
+        )
+    warning = overlap_warning(train, val)
+    if warning is not None:
+        logger.warning("%s", warning)
+    missing = absent_classes(train)
+    if missing:
+        logger.warning(
+            "no photo of split %r shows %s: what is in no photo cannot be learned",
+            train.name,
+            ", ".join(missing),
+        )
+    missing = [name for name in absent_classes(val) if name not in missing]
+    if missing:
+        logger.info(
+            "no photo of split %r shows %s, which will have no validation score",
+            val.name,
+            ", ".join(missing),
+        )
+
+
+def _input_spec(recipe: Recipe) -> InputSpec:
+    """How photos are prepared: for a network of one channel they become grey.
+
+    Raises:
+        SettingsError: a network of other channels than photos have.
+    """
+    channels = recipe.model.options.get("in_channels", 3)
+    spec = InputSpec.named(recipe.input)
+    if channels == 1:
+        return spec.grey()
+    if channels != 3:
+        raise SettingsError(
+            f"model.options.in_channels is {channels}, but every photo is read as RGB (grey ones "
+            "are repeated, alpha is composed with white); allowed: 3, or 1 to train on grey"
+        )
+    return spec
+
+
+def _require_weights_to_freeze(recipe: Recipe) -> None:
+    """Refuse to freeze layers that have learned nothing. Raises SettingsError."""
+    if recipe.init.freeze is not None and recipe.init.weights == "none":
+        raise SettingsError(
+            f"init.freeze is {recipe.init.freeze!r}, but init.weights is none, so random layers "
+            f"would never learn; name weights ({', '.join(IMAGENET)}, a file or a run), or leave "
+            "init.freeze out"
+        )
+
+
+def _make_network(recipe: Recipe, dataset: DataSet) -> Network:
+    """The network with fresh weights, its layers frozen as ``init`` says.
+
+    Raises:
+        SettingsError: an unknown network, option or stage, or nothing to freeze.
+    """
+    model = create_model(recipe.model.name, num_classes=len(dataset.labels), **recipe.model.options)
+    init = recipe.init
+    if init.freeze_norms or init.freeze is not None:
+        setting = "freeze" if init.freeze is not None else "freeze_norms"
+        if not model.has_backbone:
+            raise SettingsError(
+                f"init.{setting} is set, but {model.architecture} has no backbone to freeze; leave "
+                "it out"
+            )
+        model.backbone.norms_frozen = init.freeze_norms
+    if init.freeze is not None:
+        try:
+            model.backbone.freeze(init.freeze)
+        except SettingsError as error:
+            raise SettingsError(f"init.freeze: {error}") from error
+    size = recipe.augment.crop or (recipe.augment.resize if recipe.augment.fixed_size else None)
+    require_several_values(model, batch=recipe.batch.size, size=size)
+    return model
 
 
 def _check_data(recipe: Recipe, dataset: DataSet, data: Path) -> None:
@@ -359,15 +464,17 @@ def launch(runtime: Runtime, *, processes: int = 1) -> Fabric:
     return fabric
 
 
-def _class_weights(recipe: Recipe, split: Split) -> torch.Tensor | None:
-    kind = recipe.loss.class_weights
-    if kind == "none":
-        return None
+def _weigh_classes(
+    recipe: Recipe, split: Split
+) -> tuple[torch.Tensor | None, npt.NDArray[np.int64] | None]:
+    """Weights of the classes in the loss and their pixels, (C,) each, where the recipe has a use
+    for them."""
+    if recipe.loss.class_weights == "none" and not recipe.augment.rare:
+        return None, None
     if isinstance(split, CropSplit):
         split = split.spread(WEIGHED_CROPS)
     pixels, present = class_frequencies(split)
-    weights = median_frequency_weights(torch.from_numpy(pixels), torch.from_numpy(present))
-    return weights.sqrt() if kind == "sqrt_median_frequency" else weights
+    return recipe.loss.weights(torch.from_numpy(pixels), torch.from_numpy(present)), pixels
 
 
 def _check_same_settings(run: RunFolder, recipe: Recipe, dataset: DataSet) -> None:
@@ -409,6 +516,8 @@ def setting_differences(kept: dict[str, Any], given: dict[str, Any], prefix: str
 
 
 def _manifest(recipe: Recipe, dataset: DataSet, data: Path, runtime: Runtime) -> dict[str, Any]:
+    train, val = _splits(recipe, dataset)
+    drawn = [pair.name for pair in val.pairs] if _draws_validation(recipe, dataset) else None
     return {
         **describe_start(),
         "device": runtime.device,
@@ -420,7 +529,8 @@ def _manifest(recipe: Recipe, dataset: DataSet, data: Path, runtime: Runtime) ->
             "splits": {name: len(pairs) for name, pairs in dataset.splits.items()},
             "train_split": recipe.data.train_split,
             "val_split": recipe.data.val_split,
-            "num_trained_and_validated": num_common(*_splits(recipe, dataset)),
+            "num_trained_and_validated": num_common(train, val),
+            **({} if drawn is None else {DRAWN_VALIDATION: drawn}),
             "classes": list(dataset.labels.names),
         },
     }

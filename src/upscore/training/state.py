@@ -28,6 +28,8 @@ class Position:
     best_iteration: int = 0
     since_best: int = 0
     """Validations since the best one or since the last cut of the learning rate."""
+    worse: int = 0
+    """Validations since the best one."""
     cuts: int = 0
     """Plateaus met so far."""
     window_loss: float = 0.0

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Generator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
@@ -13,7 +13,7 @@ from upscore.core.crop_geometry import CropGeometry
 from upscore.core.images import InputSpec
 from upscore.core.labels import VOID, Labels
 from upscore.models.checkpoint import save_model
-from upscore.training.loss import cross_entropy_sum
+from upscore.training.loss import LossSettings, cross_entropy_sum, region_loss
 from upscore.training.optim import OptimSettings, ScheduleSettings
 from upscore.training.recipe import BudgetSettings
 from upscore.training.sample_stream import Batch
@@ -78,7 +78,7 @@ class Task(Protocol):
 
 @dataclass(frozen=True)
 class Segmentation:
-    """Semantic segmentation by pixel cross-entropy, void pixels ignored.
+    """Semantic segmentation by cross-entropy and, if wanted, a loss of regions; void is ignored.
 
     Attributes:
         class_weights: (C,) float32 on the network's device, or None.
@@ -91,13 +91,21 @@ class Segmentation:
     class_weights: Tensor | None
     mean: bool
     crops: CropGeometry | None = None
+    loss_settings: LossSettings = field(default_factory=LossSettings)
 
     def num_targets(self, batch: Batch) -> int:
         return int((batch.labels != VOID).sum()) if self.mean else 0
 
     def loss(self, network: nn.Module, batch: Batch) -> Tensor:
         scores = network(self.input_spec.apply(batch.images))
-        return cross_entropy_sum(scores, batch.labels, self.class_weights)
+        loss = cross_entropy_sum(
+            scores, batch.labels, self.class_weights, focal=self.loss_settings.focal
+        )
+        if self.loss_settings.region == "none":
+            return loss
+        # a mean, so that it counts like the batch's share of the step's pixels
+        regions = region_loss(scores, batch.labels, self.class_weights, settings=self.loss_settings)
+        return loss + self.loss_settings.region_weight * regions * (batch.labels != VOID).sum()
 
     def save(self, folder: Path, network: nn.Module) -> None:
         save_model(

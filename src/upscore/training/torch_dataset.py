@@ -10,8 +10,9 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from upscore.core.images import InputSpec
-from upscore.data.dataset import Split
-from upscore.data.transforms import Augment
+from upscore.data.dataset import Sample, Split
+from upscore.data.stats import class_frequencies
+from upscore.data.transforms import Augment, cut_mix
 
 
 class Item(TypedDict):
@@ -28,13 +29,15 @@ class TorchDataset(Dataset[Item]):
     Args:
         split: of a data set, as ``upscore.open_dataset(PATH).split("train")``.
         augment: as in recipes, or None. Batches need samples of one size: set ``crop`` or
-            ``resize``, or use a batch size of 1.
+            ``resize``, or use a batch size of 1. ``rare`` reads all masks once, here; ``mix`` takes
+            any other sample of the split.
         input_spec: ``imagenet`` (RGB, mean and deviation of ImageNet), ``caffe`` (BGR, mean only),
             or a specification of your own.
         seed: augmentation is a function of (seed, epoch, index).
 
     Raises:
         SettingsError: an unknown ``input_spec``.
+        DataError: a mask that cannot be read, with ``augment.rare``.
 
     Example:
         >>> from torch.utils.data import DataLoader
@@ -57,6 +60,8 @@ class TorchDataset(Dataset[Item]):
         self.split, self.augment, self.seed = split, augment, seed
         self.input_spec = InputSpec.named(input_spec) if isinstance(input_spec, str) else input_spec
         self.epoch = 0
+        rare = augment is not None and augment.rare
+        self.class_pixels = class_frequencies(split)[0] if rare else None
 
     def set_epoch(self, epoch: int) -> None:
         """Draw other augmentations in the next epoch."""
@@ -74,12 +79,17 @@ class TorchDataset(Dataset[Item]):
         """
         if not 0 <= index < len(self):
             raise IndexError(f"index {index} of {len(self)} samples")
-        sample = self.split.read(index)
-        if self.augment is not None:
-            sample = self.augment(sample, np.random.default_rng([self.seed, self.epoch, index]))
+        rng = np.random.default_rng([self.seed, self.epoch, index])
+        sample = self._read(index, rng)
+        if self.augment is not None and self.augment.mix and rng.random() < self.augment.mix:
+            sample = cut_mix(sample, self._read(int(rng.integers(len(self))), rng), rng)
         pixels = torch.from_numpy(np.ascontiguousarray(sample.image)).permute(2, 0, 1)
         return {
             "image": self.input_spec.apply(pixels[None])[0].contiguous(),
             "mask": torch.from_numpy(np.ascontiguousarray(sample.labels)).long(),
             "name": sample.name,
         }
+
+    def _read(self, index: int, rng: np.random.Generator) -> Sample:
+        sample = self.split.read(index)
+        return sample if self.augment is None else self.augment(sample, rng, self.class_pixels)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from contextlib import closing
 from dataclasses import dataclass
@@ -12,6 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from upscore.core.files import write_json
+from upscore.core.plural import plural
 from upscore.core.progress import Notice
 from upscore.core.run_folder import RunFolder
 from upscore.core.runtime import peak_memory_bytes
@@ -28,6 +30,8 @@ from upscore.training.weight_average import WeightAverage
 
 if TYPE_CHECKING:
     from lightning_fabric import Fabric
+
+logger = logging.getLogger(__name__)
 
 VALIDATIONS = 5  # over the budget, where the recipe does not say
 VALIDATED_SHARE = 0.1  # of a budget in minutes that validations may take, all together
@@ -97,8 +101,7 @@ class Training:
         model_folder: of the weights to use: the best on validation, or the last without one.
         validation: None: the training is not validated.
         documented: the score that the budget is compared with.
-        finish: called with the network to keep when the budget is used up, before the last
-            validation.
+        finish: called with the network to keep at the end, before the last validation.
         show: called with the progress after each step.
     """
 
@@ -113,7 +116,7 @@ class Training:
         source: BatchSource,
         model_folder: Path,
         validation: ValidationPlan | None = None,
-        finish: Callable[[nn.Module], None] = lambda _: None,
+        finish: Callable[[nn.Module], None] | None = None,
         documented: Documented = Documented(),  # noqa: B008 - frozen
         show: Callable[[Status], None] = lambda _: None,
     ) -> None:
@@ -181,7 +184,7 @@ class Training:
         self._display(0.0, notices)
         try:
             with self._stop.listening(), closing(steps):
-                while self.fraction < 1.0 and not self._stopping():
+                while self.fraction < 1.0 and not self._out_of_patience and not self._stopping():
                     begin = self._clock.seconds
                     batches = next(steps)
                     factor = schedule_factor(self.settings.schedule, self.fraction, at.cuts)
@@ -205,8 +208,17 @@ class Training:
                     images = (at.iteration - session_iteration) * self.source.step_size
                     seconds = max(1e-9, self._clock.seconds - session_start)
                     self._display(images / seconds, notices)
-                at.finished = self.fraction >= 1.0
-                if at.finished:
+                used_up = self.fraction >= 1.0
+                at.finished = used_up or self._out_of_patience
+                if at.finished and not used_up and self._first:
+                    logger.info(
+                        "%s without a better score (validate.patience): the training ends at "
+                        "iteration %s; the best weights are those of iteration %s",
+                        plural(at.worse, "validation"),
+                        f"{at.iteration:,}",
+                        f"{at.best_iteration:,}",
+                    )
+                if used_up or (at.finished and self._finish is not None):
                     self._keep_last()
                 else:
                     self._save()
@@ -350,13 +362,20 @@ class Training:
         return share <= VALIDATED_SHARE * min(self.fraction - before / times, 1.0 - self.fraction)
 
     @property
+    def _out_of_patience(self) -> bool:
+        """Whether the training ends before its budget, as scores have stopped to rise."""
+        plan = self.validation
+        patience = None if plan is None else plan.settings.patience
+        return patience is not None and self.position.worse >= patience
+
+    @property
     def _candidate(self) -> nn.Module:
         """The weights that count: the average where there is one."""
         return self.model if self.average is None else self.average.model
 
     def _keep_last(self) -> None:
         """Finish, validate and save the network at the end of the budget."""
-        if self._first:
+        if self._first and self._finish is not None:
             self._finish(self._candidate)
         if self.validation is not None:
             self._validate_and_keep()
@@ -376,9 +395,11 @@ class Training:
         at.validations = max(at.validations + 1, int(self.fraction * times))
         if score is not None and (at.best is None or score > at.best):
             at.best, at.best_iteration, at.since_best = score, at.iteration, 0
+            at.worse = 0
             self._save_model(self.model_folder)
         else:
             at.since_best += 1
+            at.worse += 1
             if at.since_best >= self.settings.schedule.patience:
                 at.cuts, at.since_best = at.cuts + 1, 0
         if at.best is None:  # nothing valid to score, yet a run must end with a model

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
 from upscore.core.failures import Failure
-from upscore.core.files import make_folder
+from upscore.core.files import make_folder, read_json
 from upscore.core.progress import OnProgress, count_items, ignore_progress
+from upscore.core.run_folder import DRAWN_VALIDATION, RunFolder
 from upscore.core.runtime import describe_result
-from upscore.data import open_dataset
+from upscore.data import DataSet, Split, open_dataset
+from upscore.data.drawn_splits import VAL
 from upscore.errors import SettingsError
 from upscore.metrics.evaluate import Evaluation, evaluate_stages
 from upscore.metrics.object_size import COCO_SIZES, RELATIVE_SIZES, Bins
@@ -114,7 +116,7 @@ def evaluate(
     if workers < 1:
         raise SettingsError(f"--workers is {workers}; allowed: 1 or more")
     dataset = open_dataset(data, max_pixels=options.max_pixels)
-    part = dataset.split(split)
+    part = _part(dataset, split, source)
     found = open_predictions(source, dataset, data=data, stages=stages, options=options)
     folder = (found.folder if out is None else Path(out)) / (split if out is None else "")
     make_folder(folder)  # before the work: an --out that cannot be written fails at once
@@ -151,3 +153,17 @@ def evaluate(
     if is_pipeline:
         write_stages(results, folder, output=found.output, seconds=own_seconds, about=about)
     return EvaluateResult(results, found.output, own_seconds, folder, is_pipeline)
+
+
+def _part(dataset: DataSet, split: str, source: Path) -> Split:
+    """The split to score. A drawn ``val`` has the photos that validated the run ``source``.
+
+    They stay the same when photos are added to the data set, which draws others then.
+    """
+    part = dataset.split(split)
+    manifest = RunFolder(source).manifest
+    if split != VAL or not dataset.draws_validation or not manifest.exists():
+        return part
+    names = set(read_json(manifest).get("data", {}).get(DRAWN_VALIDATION, ()))
+    validated = dataset.named(names)
+    return replace(part, pairs=validated) if names and len(validated) == len(names) else part

@@ -18,6 +18,7 @@ from upscore.errors import DataError, NotFoundError, RunError, SettingsError
 from upscore.inference.foreign_predictions import PREDICTION_SUFFIXES, read_prediction
 from upscore.inference.inputs import name_below
 from upscore.inference.pipeline.settings import is_pipeline
+from upscore.models.checkpoint import holds_model
 from upscore.workflows.options import DEFAULTS, SegmenterOptions
 
 
@@ -71,7 +72,7 @@ def open_predictions(
         )
     if is_label_folder(path):
         return _of_folder(path, dataset, options)
-    if not path.exists():
+    if not path.exists() and not holds_model(path):
         raise NotFoundError(
             f"{path}: no such run folder, pipeline file (.yaml) or folder of label maps; "
             "`upscore train` makes run folders"
@@ -84,7 +85,7 @@ def open_predictions(
             f"{path}: is a file; want a folder of label maps, a run folder, or a pipeline file "
             f"(.yaml){hint}"
         )
-    if not _is_network(path):
+    if not holds_model(path):
         raise RunError(
             f"{path}: neither a run folder (no manifest.json in it), nor a model folder (no "
             f"config.json), nor a folder of label maps (no {', '.join(PREDICTION_SUFFIXES)} files "
@@ -97,7 +98,8 @@ def open_predictions(
         ("",),
         "",
         lambda sample, _: {"": table[segmenter.predict(sample.image)]},
-        path / "evaluation",
+        # a network of the package has no folder of the user's
+        path / "evaluation" if path.exists() else Path(f"{path}-evaluation"),
         options.to_dict(),
     )
 
@@ -143,15 +145,11 @@ def is_label_folder(path: Path) -> bool:
 
     Run folders, model folders and data sets, whose masks are in folders of other names, are none.
     """
-    if not path.is_dir() or _is_network(path):
+    if not path.is_dir() or holds_model(path):
         return False
     if (path / "labels").is_dir():
         return True
     return any(file.suffix.lower() in PREDICTION_SUFFIXES for file in path.iterdir())
-
-
-def _is_network(path: Path) -> bool:
-    return (path / "config.json").exists() or (path / "manifest.json").exists()
 
 
 def _of_folder(path: Path, dataset: DataSet, options: SegmenterOptions) -> Predictions:

@@ -12,7 +12,8 @@ from upscore.core.labels import VOID, Labels
 from upscore.core.parallel.prefetch import prefetch
 from upscore.core.parallel.processes import num_cores
 from upscore.data.dataset import DataSet, Pair
-from upscore.data.formats.yaml_dataset import FILE, draw_splits
+from upscore.data.drawn_splits import VAL_SHARE, draw_splits
+from upscore.data.formats.yaml_dataset import FILE
 from upscore.data.masks import MaskTable, pack_colors
 from upscore.data.pairing import (
     SPLIT_NAMES,
@@ -24,7 +25,6 @@ from upscore.data.pairing import (
 from upscore.data.problem import Problem
 from upscore.errors import DataError
 
-VAL_SHARE = 0.2
 NESTS = ("{kind}/{split}", "{split}/{kind}")  # images/train or train/images
 MAX_GUESSED = 32
 """Masks with more different values than this hold no class numbers that could be guessed."""

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import hashlib
 import re
-from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -16,6 +14,7 @@ from upscore.core.images import IMAGE_SUFFIXES
 from upscore.core.labels import VOID, Color, Labels
 from upscore.core.settings import Settings, build, load_yaml
 from upscore.data.dataset import DataSet, Pair
+from upscore.data.drawn_splits import draw_splits
 from upscore.data.masks import MaskTable
 from upscore.data.pairing import Lister, read_lines, with_unique_names
 from upscore.errors import DataError, NotFoundError, SettingsError
@@ -279,35 +278,6 @@ def open_described(root: Path, *, max_pixels: int) -> DataSet:
         max_pixels=max_pixels,
         problems=tuple(problems),
     )
-
-
-def draw_splits(
-    names: Sequence[str], shares: Mapping[str, float], *, seed: int
-) -> dict[str, list[str]]:
-    """Assign names to splits by a hash of (seed, name), whatever the order of files or the machine.
-
-    Every split gets at least one name while there are enough; within a split the names are sorted.
-
-    Args:
-        shares: split -> share in (0, 1]; what adds up to less than 1 leaves names out.
-    """
-
-    def rank(name: str) -> bytes:
-        return hashlib.sha256(f"{seed}:{name}".encode()).digest()
-
-    ranked = sorted(names, key=rank)
-    # small splits first, so that rounding takes names from the large one
-    order = sorted(shares, key=lambda split: shares[split])
-    drawn: dict[str, list[str]] = {}
-    begin = 0
-    left_out = 1.0 - sum(shares.values())
-    for place, split in enumerate(order):
-        rest = len(ranked) - begin
-        last = place == len(order) - 1 and left_out < 1e-9
-        want = rest if last else min(rest, max(1, round(shares[split] * len(ranked))))
-        drawn[split] = sorted(ranked[begin : begin + want])
-        begin += want
-    return {split: drawn[split] for split in shares}
 
 
 def _lister(description: Description, root: Path, split: str = "") -> Lister:

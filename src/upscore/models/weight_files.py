@@ -1,0 +1,79 @@
+"""Files of published weights: downloaded once, shipped in this package, or in another package."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+from dataclasses import dataclass
+from importlib import resources
+from pathlib import Path
+
+from upscore.core.files import download, verify
+from upscore.errors import NotFoundError, WorkError
+
+SHIPPED = "weights"
+"""Folder in the package."""
+
+
+@dataclass(frozen=True)
+class Downloaded:
+    """A file that is kept in $UPSCORE_CACHE, by default ~/.cache/upscore."""
+
+    url: str
+    expected: str
+    """``sha256:`` and the first digits of its hash."""
+
+    def find(self) -> Path:
+        """Raises WorkError: offline, or the file is not the published one."""
+        cache = Path(os.environ.get("UPSCORE_CACHE") or Path.home() / ".cache" / "upscore")
+        target = cache / self.url.rpartition("/")[2]
+        try:
+            return download(self.url, target, expected=self.expected)
+        except WorkError as error:
+            raise WorkError(
+                f"the weights cannot be downloaded: {error}. Or fetch {self.url} elsewhere and "
+                f"put it at {target}"
+            ) from error
+
+
+@dataclass(frozen=True)
+class Shipped:
+    """A file of this package."""
+
+    name: str
+
+    def find(self) -> Path:
+        """Raises NotFoundError: an installation without it."""
+        path = Path(str(resources.files("upscore") / SHIPPED / self.name))
+        if not path.exists():
+            raise NotFoundError(f"{path}: not in this installation; install upscore again")
+        return path
+
+
+@dataclass(frozen=True)
+class Installed:
+    """A file of another package on this machine; none of that package's code is run."""
+
+    module: str
+    path: str
+    """Below the module's folder."""
+    expected: str
+    """As of :class:`Downloaded`."""
+    install: str
+    """What to type to have it."""
+
+    def find(self) -> Path:
+        """Raises NotFoundError: not installed; WorkError: another file than the known one."""
+        spec = importlib.util.find_spec(self.module)
+        folders = [] if spec is None else list(spec.submodule_search_locations or ())
+        path = next((p for f in folders if (p := Path(f) / self.path).exists()), None)
+        if path is None:
+            raise NotFoundError(
+                f"the package {self.module} with these weights is not installed; type: "
+                f"{self.install}"
+            )
+        verify(path, self.expected)
+        return path
+
+
+WeightFile = Downloaded | Shipped | Installed

@@ -1,0 +1,277 @@
+"""Networks on a model hub: push a run's network with its card, pull one at a pinned commit."""
+
+from __future__ import annotations
+
+import re
+import shutil
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from upscore.core.files import (
+    atomic_path,
+    checksum,
+    make_folder,
+    read_json,
+    refuse_newer,
+    write_json,
+)
+from upscore.core.run_folder import RunFolder
+from upscore.errors import RunError, SettingsError, WorkError
+from upscore.models.checkpoint import CONFIG, WEIGHTS, find_model, load_model
+from upscore.report.model_card import model_card
+from upscore.report.run_data import read_model_folder, read_run
+from upscore.workflows.hub_client import COMMIT, Hub
+
+PIN = "hub.json"
+"""File beside a pulled network: repository, revision, commit and SHA-256 of its files."""
+
+CARD = "README.md"
+FILES = (WEIGHTS, CARD, CONFIG)
+"""What is pulled, in the order of writing: a folder without config.json is no model yet."""
+
+FORMAT_VERSION = 1
+MAIN = "main"
+
+
+@dataclass(frozen=True)
+class PushResult:
+    """Where a network is now.
+
+    Attributes:
+        repo: OWNER/NAME.
+        commit: hash of the commit that holds it.
+        endpoint: address of the hub.
+    """
+
+    repo: str
+    commit: str
+    endpoint: str
+
+    def to_dict(self) -> dict[str, Any]:
+        """Every field as JSON values."""
+        return dict(vars(self))
+
+
+@dataclass(frozen=True)
+class PullResult:
+    """A network that was pulled.
+
+    Attributes:
+        folder: a model folder.
+        repo, revision: as asked for.
+        commit: hash of the commit that ``folder`` holds.
+        written: files that were written; none where all of them were there.
+        is_from_hub: whether the hub was asked what ``revision`` is now. If not, the commit is that
+            of ``folder``, of the cache, or was given.
+    """
+
+    folder: Path
+    repo: str
+    revision: str
+    commit: str
+    written: tuple[str, ...]
+    is_from_hub: bool
+
+    def to_dict(self) -> dict[str, Any]:
+        """Every field as JSON values."""
+        return {**vars(self), "folder": str(self.folder), "written": list(self.written)}
+
+
+def push(
+    run: str | Path,
+    *,
+    repo: str,
+    license: str | None = None,
+    private: bool = False,
+) -> PushResult:
+    """Upload a network with its card in one commit; a repository that is not there is made.
+
+    The card (README.md, in place of one that is there) has the classes, the scores of the run's
+    evaluations, the name of the data set and the recipe; paths are cut to their last part.
+
+    Args:
+        run: a run folder or a model folder.
+        repo: OWNER/NAME.
+        license: identifier of the licence, as apache-2.0, mit, other; None: the card says that
+            none is stated.
+        private: make a new repository private. One that exists stays as it is.
+
+    Raises:
+        SettingsError: no such name of a repository or licence, or the hub refuses the licence.
+        NotFoundError, RunError: no network there, or a damaged one; nothing is uploaded.
+        MissingExtraError: huggingface_hub is not installed.
+        WorkError: not logged in, refused, or not reached.
+    """
+    if parse_source(repo) != (repo, MAIN):
+        raise SettingsError(f"--repo is {repo!r}; want OWNER/NAME without a revision")
+    if license is not None and not re.fullmatch(r"[a-z0-9][a-z0-9.+-]*", license):
+        raise SettingsError(
+            f"--license is {license!r}; want an identifier in lower case, as apache-2.0, mit, "
+            "cc-by-nc-4.0 or other"
+        )
+    run = Path(run)
+    folder = find_model(run)
+    load_model(folder)  # whatever is damaged is refused before anything is sent
+    is_run = folder == RunFolder(run).model
+    card = model_card(
+        read_run(run) if is_run else read_model_folder(folder), repo=repo, license=license
+    )
+    hub = Hub()
+    commit = hub.commit(
+        repo,
+        {CONFIG: folder / CONFIG, WEIGHTS: folder / WEIGHTS, CARD: card.encode()},
+        message="Push a network with upscore",
+        private=private,
+    )
+    return PushResult(repo, commit, hub.endpoint)
+
+
+def pull(source: str, *, out: str | Path) -> PullResult:
+    """Fetch a network into the model folder ``out``, at one commit.
+
+    The commit and the SHA-256 of every file are written to ``out/hub.json``. A second pull of the
+    same revision into the same folder keeps to that commit and asks nobody; it only restores files
+    that are missing or changed. Another folder gets what the revision is at that time. Files come
+    from the local cache of huggingface_hub where it has them.
+
+    Only config.json, model.safetensors and README.md are fetched, the network is loaded strictly
+    before anything is written, and no code of the repository is run.
+
+    Args:
+        source: OWNER/NAME, or OWNER/NAME@REVISION with a branch, tag or commit; without, ``main``.
+        out: folder to make; it may hold this network already.
+
+    Raises:
+        SettingsError: no such form of a name, or ``out`` holds something else.
+        NotFoundError: no such repository or revision, or one that is private.
+        RunError: the repository holds no network that this upscore reads.
+        MissingExtraError: huggingface_hub is not installed.
+        WorkError: not reached and not in the cache, refused, or a file that is not what it was.
+        OutputError: ``out`` or the cache cannot be written.
+    """
+    repo, revision = parse_source(source)
+    out = Path(out)
+    pin = read_pin(out)
+    is_asked = False
+    if pin is not None:
+        commit = pin.commit
+        if pin.repo != repo or revision not in (pin.revision, pin.commit):
+            raise SettingsError(
+                f"{out}: holds {pin.repo} at {pin.commit} ({pin.revision}); choose another --out"
+            )
+        wrong = [name for name, digest in pin.files.items() if not _has(out / name, digest)]
+        if not wrong:
+            return PullResult(out, repo, revision, commit, (), False)
+        hub = Hub()
+    else:
+        hub = Hub()
+        if COMMIT.fullmatch(revision):
+            commit = revision
+        else:
+            commit, is_asked = hub.resolve(repo, revision, CONFIG)
+    paths = {name: hub.fetch(repo, commit, name) for name in FILES}
+    cached = {name: path for name, path in paths.items() if path is not None}
+    _check_network(repo, commit, cached)
+    files = {name: checksum(path, "sha256") for name, path in cached.items()}
+    if pin is not None and pin.files != files:
+        raise WorkError(
+            f"{out / PIN}: names other contents than {repo} has at {commit}; choose another --out"
+        )
+    make_folder(out)
+    write_json(
+        out / PIN,  # first: a pull that is interrupted from here on can be repeated
+        {
+            "format_version": FORMAT_VERSION,
+            "endpoint": hub.endpoint,
+            "repo": repo,
+            "revision": revision if pin is None else pin.revision,
+            "commit": commit,
+            "files": files,
+        },
+    )
+    written = tuple(name for name in cached if not _has(out / name, files[name]))
+    for name in written:
+        with atomic_path(out / name) as temporary:
+            shutil.copyfile(cached[name], temporary)
+    return PullResult(out, repo, revision, commit, written, is_asked)
+
+
+def _check_network(repo: str, commit: str, cached: Mapping[str, Path]) -> None:
+    """Load what was fetched, strictly. Raises RunError."""
+    missing = [name for name in (CONFIG, WEIGHTS) if name not in cached]
+    if missing:
+        raise RunError(
+            f"{repo} at {commit}: has no {' and no '.join(missing)}, so it is no network pushed by "
+            "`upscore hub push`; weights in other files (.bin, .pth) are not opened"
+        )
+    try:
+        load_model(cached[CONFIG].parent)
+    except RunError as error:
+        raise RunError(
+            f"{repo} at {commit}: no network that this upscore reads; {error}"
+        ) from error
+
+
+@dataclass(frozen=True)
+class Pin:
+    """The content of hub.json; ``files`` are SHA-256 in hex by name."""
+
+    repo: str
+    revision: str
+    commit: str
+    files: Mapping[str, str]
+
+
+def read_pin(folder: Path) -> Pin | None:
+    """What was pulled into ``folder``; None where it is not there or empty.
+
+    Raises:
+        SettingsError: it holds something else.
+        RunError: hub.json is damaged or from a newer upscore.
+    """
+    path = folder / PIN
+    if not path.exists():
+        if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+            raise SettingsError(
+                f"{folder}: exists and was not made by `upscore hub pull` (no {PIN} in it); choose "
+                "another --out"
+            )
+        return None
+    content = read_json(path)
+    refuse_newer(path, content, FORMAT_VERSION)
+    files = content.get("files")
+    named = [content.get(key) for key in ("repo", "revision", "commit")]
+    if (
+        not isinstance(files, dict)
+        or not {CONFIG, WEIGHTS} <= set(files) <= set(FILES)
+        or not all(isinstance(value, str) for value in [*named, *files.values()])
+    ):
+        raise RunError(f"{path}: damaged; delete the folder {folder} and pull again")
+    repo, revision, commit = map(str, named)
+    return Pin(repo, revision, commit, files)
+
+
+def parse_source(source: str) -> tuple[str, str]:
+    """OWNER/NAME[@REVISION] -> (OWNER/NAME, REVISION); ``main`` where none is named.
+
+    Raises:
+        SettingsError: another form.
+    """
+    repo, at, revision = source.partition("@")
+    name = r"[A-Za-z0-9_][A-Za-z0-9_.-]*"
+    if not re.fullmatch(f"{name}/{name}", repo) or ".." in repo:
+        raise SettingsError(
+            f"{source!r} is no name on a hub; want OWNER/NAME or OWNER/NAME@REVISION, as "
+            "jane/street-scenes or jane/street-scenes@v1"
+        )
+    if at and (not re.fullmatch(f"{name}(/{name})*", revision) or ".." in revision):
+        raise SettingsError(
+            f"{source!r}: want a branch, a tag or a commit hash after @, found {revision!r}"
+        )
+    return repo, revision or MAIN
+
+
+def _has(path: Path, digest: str) -> bool:
+    return path.is_file() and checksum(path, "sha256") == digest

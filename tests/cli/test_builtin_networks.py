@@ -1,0 +1,148 @@
+"""Trained networks in the package: labels at once, without a training."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from safetensors.torch import load_file, save_file
+
+import upscore
+from upscore.cli import main
+from upscore.core.images import InputSpec
+from upscore.core.labels import Labels
+from upscore.models import checkpoint
+from upscore.models.checkpoint import WEIGHTS, load_model, save_model
+from upscore.models.factory import create_model
+from upscore.models.pretrained import initialise
+
+
+@pytest.fixture
+def networks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Two tiny networks with kernels in half precision, in place of the package's."""
+    folder = tmp_path / "networks"
+    for name, classes in (("objects", ("background", "cow")), ("roads", ("road", "sky", "car"))):
+        torch.manual_seed(len(classes))
+        model = create_model(
+            "fcn8s", num_classes=len(classes), width=1 / 32, batch_norm=True, score_init="normal"
+        )
+        spec = InputSpec.named("imagenet")
+        save_model(folder / name, model, labels=Labels.of(classes), input_spec=spec)
+        path = folder / name / WEIGHTS
+        state = load_file(path)
+        save_file({k: v.half() if v.ndim == 4 else v for k, v in state.items()}, path)
+    monkeypatch.setattr(checkpoint, "NETWORKS", folder)
+    return folder
+
+
+@pytest.fixture
+def photo(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, networks: Path) -> Path:
+    assert networks.is_dir()
+    work = tmp_path / "work"
+    work.mkdir()
+    monkeypatch.chdir(work)
+    Image.fromarray(np.random.default_rng(0).integers(0, 256, (40, 50, 3), np.uint8)).save("a.jpg")
+    return Path("a.jpg")
+
+
+def run(*words: object) -> None:
+    main([str(word) for word in words])
+
+
+def test_a_photo_alone_is_labelled(photo: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    run("predict", photo)
+    printed = " ".join(capsys.readouterr().out.split())
+    assert "Network objects, which knows background, cow. Others: --model roads" in printed
+    labels = np.asarray(Image.open("predictions/labels/a.png"))
+    assert labels.shape == (40, 50)
+    assert labels.max() <= 1
+
+
+@pytest.mark.parametrize("words", [("predict", "a.jpg", "--model", "roads"),
+                                   ("predict", "roads", "a.jpg")])  # fmt: skip
+def test_by_name(photo: Path, words: tuple[str, ...]) -> None:
+    run(*words)
+    want = upscore.load("roads").segment(photo).labels
+    np.testing.assert_array_equal(np.asarray(Image.open("predictions/labels/a.png")), want)
+
+
+def test_a_run_comes_first_as_ever(
+    photo: Path, networks: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run("predict", networks / "roads", photo, "--out", "o")
+    assert "which knows" not in capsys.readouterr().out
+    assert Path("o/labels/a.png").exists()
+    run("predict", photo, "--model", networks / "roads", "--out", "p")
+    assert Path("p/labels/a.png").read_bytes() == Path("o/labels/a.png").read_bytes()
+
+
+@pytest.mark.usefixtures("photo")
+def test_a_folder_of_the_same_name_comes_first(networks: Path) -> None:
+    save_model(
+        "roads",
+        create_model("fcn8s", num_classes=1, width=1 / 32),
+        labels=Labels.of(["mine"]),
+        input_spec=InputSpec.named("imagenet"),
+    )
+    assert upscore.load("roads").labels.names == ("mine",)
+    assert upscore.load(networks / "roads").labels.names == ("road", "sky", "car")
+
+
+def test_scores_of_a_network_by_name(photo: Path) -> None:
+    for folder, suffix in (("images", ".jpg"), ("masks", ".png")):
+        (Path("data") / folder).mkdir(parents=True)
+        for name in ("a", "b"):
+            image = Image.open(photo) if suffix == ".jpg" else Image.new("L", (50, 40), 2)
+            image.save(Path("data") / folder / (name + suffix))
+    Path("data/classes.txt").write_text("road\nsky\ncar\n")
+    Path("data/val.txt").write_text("a\nb\n")
+    Path("data/train.txt").write_text("a\nb\n")
+    run("evaluate", "roads", "--data", "data")
+    assert Path("roads-evaluation/val/scores.json").exists()
+    assert not Path("roads").exists()
+
+
+def test_half_precision_is_read_as_float32(networks: Path) -> None:
+    state = load_model(networks / "roads").model.state_dict()
+    assert {v.dtype for v in state.values() if v.is_floating_point()} == {torch.float32}
+
+
+@pytest.mark.usefixtures("photo")
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (("predict", "nothing.jpg"), "nothing.jpg"),
+        (("predict", "objects"), "no photo is named; type: upscore predict objects PHOTO.jpg"),
+        (("predict", "runs/gone", "a.jpg"), "no such run folder.*name one of objects, roads"),
+        (("predict", "a.jpg", "--model", "road"), "road: no such run folder"),
+    ],
+)
+def test_what_is_missing(
+    words: tuple[str, ...], message: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as ended:
+        run(*words)
+    assert ended.value.code not in (0, None)
+    assert re.search(message, " ".join(capsys.readouterr().err.split()))
+
+
+def test_an_install_without_networks(
+    photo: Path, networks: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(checkpoint, "NETWORKS", networks / "none")
+    with pytest.raises(SystemExit):
+        run("predict", photo)
+    assert "upscore train" in capsys.readouterr().err
+
+
+@pytest.mark.usefixtures("photo")
+def test_training_starts_from_a_network_by_name() -> None:
+    model = create_model("fcn8s", num_classes=7, width=1 / 32, batch_norm=True)
+    initialise(model, "roads", input_spec=InputSpec.named("imagenet"))
+    key = "trunk.conv3_1.conv.weight"
+    want = load_model(checkpoint.NETWORKS / "roads").model.state_dict()[key]
+    assert torch.equal(model.state_dict()[key], want)

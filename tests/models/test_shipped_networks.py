@@ -1,0 +1,50 @@
+"""The trained networks in the package: small, documented, and as good as their cards say."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import upscore
+from upscore.models.checkpoint import NETWORKS, WEIGHTS, builtin_networks, load_model
+
+SHIPPED = sorted(builtin_networks().items())
+DATA_SETS = {"roads": "camvid", "objects": "msrc"}
+
+
+def test_there_are_some_and_they_are_small() -> None:
+    assert SHIPPED
+    assert sum((folder / WEIGHTS).stat().st_size for _, folder in SHIPPED) < 16 * 2**20
+    assert "research" in (NETWORKS / "LICENSE.md").read_text()
+
+
+@pytest.mark.parametrize(("name", "folder"), SHIPPED)
+def test_cards(name: str, folder: Path) -> None:
+    card = (folder / "CARD.md").read_text()
+    for heading in ("How it was made", "Scores", "What it is not for", "Terms"):
+        assert f"## {heading}" in card
+    for class_name in load_model(folder).labels.names:
+        assert f"| {class_name} |" in card
+    assert name in (NETWORKS / "LICENSE.md").read_text()
+
+
+@pytest.mark.parametrize(("name", "folder"), SHIPPED)
+def test_they_label_photos_of_any_size(name: str, folder: Path) -> None:
+    network = upscore.load(name)
+    photo = np.random.default_rng(0).integers(0, 256, (61, 97, 3), dtype=np.uint8)
+    labels = network.segment(photo).labels
+    assert labels.shape == (61, 97)
+    assert labels.max() < len(load_model(folder).labels)
+
+
+@pytest.mark.real
+@pytest.mark.parametrize(("name", "folder"), SHIPPED)
+def test_the_score_of_the_card(name: str, folder: Path, real_data: Path, tmp_path: Path) -> None:
+    stated = re.search(r"val mIoU (0\.\d+)", (folder / "CARD.md").read_text())
+    assert stated is not None
+    data = real_data / DATA_SETS[name]
+    result = upscore.evaluate(name, data=data, split="val", out=tmp_path)
+    assert result.miou == pytest.approx(float(stated[1]), abs=0.01)
