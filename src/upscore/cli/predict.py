@@ -99,7 +99,7 @@ def _network(words: tuple[str, ...], model: str | None) -> tuple[str, tuple[str,
             "no network is named, and none came with this installation; name a run folder before "
             "the photos (`upscore train` makes one)"
         )
-    if name in networks and not Path(name).exists():
+    if name in networks:
         others = ", ".join(f"--model {other}" for other in networks if other != name)
         console.print(
             f"Network {name}, which knows {', '.join(read_labels(Path(name)).names)}. "
