@@ -124,10 +124,6 @@ class Backbone(nn.Module):
                     module.eval()
         return self
 
-    def stride_of(self, name: str) -> int:
-        """Stride of the stage called ``name``."""
-        return next(stage.stride for stage in self.stages if stage.name == name)
-
     def stage_at(self, stride: int) -> Stage:
         """The last stage of ``stride``."""
         return next(stage for stage in reversed(self.stages) if stage.stride == stride)

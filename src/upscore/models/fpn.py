@@ -27,7 +27,6 @@ class FPNOptions(BackboneNetworkOptions):
     dropout: Annotated[float, Ge(0), Le(0.99)] = 0.1
     """Before the score layer, of whole channels."""
     score_init: ScoreInit = "normal"
-    """Start of the score layer, see :class:`ScoreLayer`."""
 
 
 class FPN(Network):
@@ -35,12 +34,13 @@ class FPN(Network):
 
     def __init__(self, options: FPNOptions) -> None:
         super().__init__(options, make_backbone(options))
-        stages = {s.stride: s for s in self.backbone.stages if s.stride >= options.finest}
-        self.levels = [stages[stride].name for stride in sorted(stages, reverse=True)]
+        strides = {s.stride for s in self.backbone.stages if s.stride >= options.finest}
+        levels = [self.backbone.stage_at(stride) for stride in sorted(strides, reverse=True)]
+        self.levels = [stage.name for stage in levels]
+        self.stride = levels[-1].stride
         self.lateral = nn.ModuleDict()
         self.smooth = nn.ModuleDict()
-        for stride in sorted(stages, reverse=True):
-            stage = stages[stride]
+        for stage in levels:
             self.lateral[stage.name] = nn.Conv2d(stage.channels, options.pyramid, 1)
             self.smooth[stage.name] = ConvBlock(options.pyramid, options.pyramid, batch_norm=True)
         self.dropout = nn.Dropout2d(options.dropout)
@@ -56,5 +56,5 @@ class FPN(Network):
                 lateral = lateral + resize_bilinear(x, 2, like=lateral, corner=corner)
             x = self.smooth[name](lateral)
         assert x is not None
-        stride = self.backbone.stride_of(self.levels[-1])
-        return resize_bilinear(self.score(self.dropout(x)), stride, like=images, corner=corner)
+        scores = self.score(self.dropout(x))
+        return resize_bilinear(scores, self.stride, like=images, corner=corner)
