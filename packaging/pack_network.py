@@ -1,4 +1,4 @@
-"""Copy a trained network into the package, with its weights in half precision.
+"""Copy a trained network into the package, with its kernels in 8 bits.
 
     python packaging/pack_network.py RUN NAME CARD.md
 
@@ -10,11 +10,11 @@ import shutil
 import sys
 from pathlib import Path
 
-import torch
 from safetensors import safe_open
 from safetensors.torch import save_file
 
 from upscore.models.checkpoint import CONFIG, NETWORKS, WEIGHTS, find_model
+from upscore.models.packed_weights import pack
 
 run, name, card = Path(sys.argv[1]), sys.argv[2], Path(sys.argv[3])
 folder = find_model(run)
@@ -22,12 +22,7 @@ target = NETWORKS / name
 target.mkdir(parents=True, exist_ok=True)
 with safe_open(folder / WEIGHTS, framework="pt") as file:
     metadata = file.metadata()
-    # kernels in half precision; vectors are small
-    state = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 (no mapping)
-state = {
-    key: v.half() if v.ndim == 4 and v.dtype == torch.float32 else v for key, v in state.items()
-}
-assert all(bool(torch.isfinite(v).all()) for v in state.values() if v.is_floating_point())
+    state = pack({key: file.get_tensor(key) for key in file.keys()})  # noqa: SIM118 (no mapping)
 save_file(state, target / WEIGHTS, metadata=metadata)
 shutil.copy(folder / CONFIG, target / CONFIG)
 shutil.copy(card, target / "CARD.md")

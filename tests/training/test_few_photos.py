@@ -40,6 +40,7 @@ SMALL = (
     "precision=fp32",
     "threads=1",
     "log_every=1",
+    "init.head.crops=4",
 )
 FP32 = SegmenterOptions(precision="fp32")
 

@@ -24,6 +24,7 @@ from upscore.core.settings import build
 from upscore.errors import NotFoundError, OutputError, RunError, SettingsError
 from upscore.models.base import Network, count_parameters
 from upscore.models.factory import create_model
+from upscore.models.packed_weights import unpack
 
 FORMAT_VERSION = 1
 """Version of model folders; it changes when older versions of upscore cannot read new ones."""
@@ -272,9 +273,8 @@ def _read_weights(path: Path) -> tuple[dict[str, Tensor], Any]:
     """Weights and, where the file has it, architecture and options of their network."""
     try:
         with safe_open(path, framework="pt") as file:
-            state = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 (no mapping)
-            # shipped networks are kept in half precision
-            state = {key: v.float() if v.dtype == torch.float16 else v for key, v in state.items()}
+            keys = file.keys()
+            state = unpack({key: file.get_tensor(key) for key in keys})
             metadata = file.metadata() or {}
         identity = json.loads(metadata["upscore"]) if "upscore" in metadata else None
     except (SafetensorError, json.JSONDecodeError, OSError) as error:

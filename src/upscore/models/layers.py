@@ -51,7 +51,7 @@ class ConvBlock(FoldableBlock):
     """Convolution, optional batch norm, ReLU: (N, in_channels, H, W) -> (N, out_channels, H', W').
 
     With batch norm the convolution has no bias, since the norm subtracts it again; ``bias=True``
-    gives it one nevertheless, as the released DeconvNet has.
+    gives it one nevertheless, as the released DeconvNet has. ``relu=False`` leaves the ReLU out.
     """
 
     def __init__(
@@ -63,6 +63,7 @@ class ConvBlock(FoldableBlock):
         padding: int | None = None,
         batch_norm: bool = False,
         bias: bool = False,
+        relu: bool = True,
     ) -> None:
         super().__init__()
         self.conv = convolution(
@@ -73,7 +74,7 @@ class ConvBlock(FoldableBlock):
             bias=bias or not batch_norm,
         )
         self.norm = nn.BatchNorm2d(out_channels) if batch_norm else nn.Identity()
-        self.relu = nn.ReLU(inplace=True)
+        self.relu = nn.ReLU(inplace=True) if relu else nn.Identity()
         nn.init.kaiming_normal_(self.conv.weight, nonlinearity="relu")
         if self.conv.bias is not None:
             nn.init.zeros_(self.conv.bias)

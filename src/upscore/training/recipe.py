@@ -18,6 +18,7 @@ from upscore.core.images import INPUT_SPECS
 from upscore.core.settings import Settings, build, load_yaml, parse_assignment, set_dotted, set_key
 from upscore.data.transforms import Augment
 from upscore.errors import NotFoundError, SettingsError
+from upscore.training.head_warmup import HeadSettings
 from upscore.training.loss import LossSettings
 from upscore.training.object_crops import CropSettings
 from upscore.training.optim import OptimSettings, ScheduleSettings
@@ -62,6 +63,8 @@ class InitSettings(Settings):
     freeze: str | None = None
     """Name of a backbone's stage, such as s8 of lite0 or pool3 of vgg16: the layers up to it do not
     learn, and their batch norms keep their statistics; all: the whole backbone; null: none."""
+    head: HeadSettings = HeadSettings()
+    """Before the training, the coarse part of the head alone may learn on stored features."""
 
 
 class DataSettings(Settings):

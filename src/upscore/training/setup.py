@@ -28,12 +28,14 @@ from upscore.data.stats import absent_classes, class_frequencies
 from upscore.errors import RunError, SettingsError
 from upscore.models.base import Network
 from upscore.models.factory import create_model
+from upscore.models.fpn import FPN
 from upscore.models.pretrained import IMAGENET, initialise, weights_path
 from upscore.proposals import EdgeBoxes
 from upscore.proposals.build_store import Photo, make_store
 from upscore.proposals.store import ProposalStore
 from upscore.training.batchnorm import estimate_statistics, require_several_values
 from upscore.training.expected import Documented
+from upscore.training.head_warmup import require_head, warm_up_head
 from upscore.training.object_crops import MAKE, CropSplit, balanced, object_crops, proposal_crops
 from upscore.training.recipe import Recipe, StatisticsSettings, TrainingStage
 from upscore.training.sample_order import Order, grouped_by_image, random_order, with_replacement
@@ -203,6 +205,16 @@ class _Session:
             workers=recipe.data.workers,
             class_pixels=class_pixels,
         )
+        if recipe.init.head.crops and start is None and not (run.state / "resume.pt").exists():
+            assert isinstance(model, FPN)
+            warm_up_head(
+                model,
+                sampler,
+                recipe.init.head,
+                input_spec=input_spec,
+                class_weights=class_weights,
+                device=self.fabric.device,
+            )
         training = Training(
             recipe,
             run=run,
@@ -385,6 +397,7 @@ def _make_network(recipe: Recipe, dataset: DataSet) -> Network:
             model.backbone.freeze(init.freeze)
         except SettingsError as error:
             raise SettingsError(f"init.freeze: {error}") from error
+    require_head(model, init.head)
     size = recipe.augment.crop or (recipe.augment.resize if recipe.augment.fixed_size else None)
     require_several_values(model, batch=recipe.batch.size, size=size)
     return model

@@ -1,0 +1,113 @@
+"""The head learns first on stored features: what changes, what it brings, where it is refused."""
+
+import os
+import signal
+from pathlib import Path
+
+import pytest
+import torch
+from torch.nn import functional as F
+
+from training.conftest import TINY
+from training.run_files import assert_same_run
+from upscore.core.images import InputSpec
+from upscore.core.labels import VOID
+from upscore.data import open_dataset
+from upscore.errors import SettingsError
+from upscore.models.factory import create_model
+from upscore.models.fpn import FPN
+from upscore.models.pretrained import initialise
+from upscore.training.head_warmup import HeadSettings, warm_up_head
+from upscore.training.recipe import load_recipe
+from upscore.training.sample_order import random_order
+from upscore.training.sample_stream import Sampler
+from upscore.training.setup import train
+from upscore.training.trainer import Status
+from upscore.workflows.train import make_validate
+
+SPEC = InputSpec.named("lite0")
+CPU = torch.device("cpu")
+QUICK = ("augment.crop=[64,64]", "budget.iterations=2", "precision=fp32", "threads=1")
+
+
+def sampler(data: Path) -> Sampler:
+    split = open_dataset(data).split("train")
+    recipe = load_recipe("quick", ["augment.crop=[64,96]"])
+    return Sampler(split, recipe.augment, random_order(len(split)), seed=0, batch=4, workers=1)
+
+
+def network(classes: int) -> FPN:
+    torch.manual_seed(0)
+    model = create_model("fpn", num_classes=classes, backbone="lite0", pyramid=16, context=32)
+    initialise(model, "lite0", input_spec=SPEC)
+    assert isinstance(model, FPN)
+    return model
+
+
+def coarse_loss(model: FPN, source: Sampler) -> float:
+    """Cross-entropy of the whole network's scores at the last pixel of each element."""
+    batch = next(source.steps(0))[0]
+    model.eval()
+    with torch.no_grad():
+        scores = model(SPEC.apply(batch.images))
+    stride = model.coarse_stride
+    picked = (..., slice(stride - 1, None, stride), slice(stride - 1, None, stride))
+    return float(F.cross_entropy(scores[picked], batch.labels[picked], ignore_index=VOID))
+
+
+def warm_up(model: FPN, source: Sampler, **settings: int) -> None:
+    chosen = HeadSettings(**settings)
+    warm_up_head(model, source, chosen, input_spec=SPEC, class_weights=None, device=CPU)
+
+
+def test_only_the_head_learns_and_the_whole_network_scores_better(toy: Path) -> None:
+    source = sampler(toy)
+    model = network(len(open_dataset(toy).labels))
+    before = {key: value.clone() for key, value in model.state_dict().items()}
+    loss = coarse_loss(model, source)
+    warm_up(model, source, crops=8, passes=40)
+    changed = {key for key, value in model.state_dict().items() if not value.equal(before[key])}
+    assert not [key for key in changed if key.startswith("trunk.")]
+    assert {"score.weight", "lateral.s16.conv.weight", "lateral.s32.conv.weight"} <= changed
+    assert not [key for key in changed if ".s8." in key or ".s4." in key]
+    assert coarse_loss(model, source) < 0.6 * loss
+    assert all(parameter.grad is None for parameter in model.parameters())
+
+
+def test_the_same_seed_gives_the_same_head(toy: Path) -> None:
+    states = []
+    for _ in range(2):
+        model = network(len(open_dataset(toy).labels))
+        warm_up(model, sampler(toy), crops=8, passes=2)
+        states.append(model.state_dict())
+    assert all(value.equal(states[1][key]) for key, value in states[0].items())
+
+
+def test_in_a_training_which_is_resumed_without_it(
+    toy: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    recipe = load_recipe("quick", [*QUICK, "init.head.crops=8", "init.head.passes=2"])
+
+    def press(status: Status) -> None:
+        if status.iteration == 1:
+            os.kill(os.getpid(), signal.SIGINT)
+
+    with caplog.at_level("INFO", logger="upscore"):
+        train(recipe, data=toy, out=tmp_path / "whole", resume=False, make_validate=make_validate)
+        assert "learned on the features of 8 crops, 2 times each" in caplog.text
+        out = tmp_path / "run"
+        stopped = train(
+            recipe, data=toy, out=out, resume=False, make_validate=make_validate, show=press
+        )
+        assert stopped.interrupted
+        caplog.clear()
+        train(recipe, data=toy, out=out, resume=True, make_validate=make_validate)
+        assert "learned on the features" not in caplog.text
+    assert_same_run(out, tmp_path / "whole")
+
+
+def test_networks_without_such_a_head_are_refused(toy: Path, tmp_path: Path) -> None:
+    recipe = load_recipe("fcn8s-quick", [*TINY, "init.head.crops=8"])
+    with pytest.raises(SettingsError, match="but fcn2s has no head that can be warmed up"):
+        train(recipe, data=toy, out=tmp_path / "run", resume=False, make_validate=make_validate)
+    assert not (tmp_path / "run").exists()
