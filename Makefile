@@ -40,6 +40,8 @@ wheel: install
 	$(WHEEL_PYTHON) -m pip install --quiet --disable-pip-version-check dist/*.whl \
 	  --requirement build/lowest.txt pytest pytest-xdist hypothesis scikit-learn
 	cd build && wheel-env/bin/upscore data toy --out quick-start/toy --num 12 --size 64 80
+	cd build && wheel-env/bin/upscore predict quick-start/toy/JPEGImages/toy_000000.jpg --model roads \
+	  --out quick-start/at-once
 	cd build && wheel-env/bin/upscore train fcn8s-toy --data quick-start/toy --out quick-start/run \
 	  --set budget.iterations=3
 	cd build && wheel-env/bin/upscore evaluate quick-start/run --data quick-start/toy
@@ -57,6 +59,10 @@ coverage: install
 demo: install
 	rm -rf demo
 	$(BIN)/upscore data toy --out demo/toy --num 200
+	@echo "Labels at once, by a network that ships with upscore. It knows streets, so its labels of these" \
+	  "generated pictures mean nothing; try it on your own photos."
+	$(BIN)/upscore predict demo/toy/JPEGImages/toy_00000[01].jpg --model roads --out demo/at-once
+	@echo "Now a network that learns the classes of these pictures."
 	$(BIN)/upscore train fcn8s-toy --data demo/toy --out demo/run
 	$(BIN)/upscore evaluate demo/run --data demo/toy --split val
 	$(BIN)/upscore predict demo/run demo/toy/JPEGImages/toy_00000?.jpg --out demo/predictions

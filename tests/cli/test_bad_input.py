@@ -287,6 +287,25 @@ def reproducing(*more: str) -> Callable[[World], list[str]]:
     return typed("reproduce", "fcn-report", "--data", "{toy}", "--out", "{path}/new", *more)
 
 
+def few(
+    *assignments: str, classes: str = "rest\ncat", num: int = 2, object_value: int = 1
+) -> Callable[[World], list[str]]:
+    """Photos whose masks are half 0, half ``object_value``, without a validation split."""
+    short = ("budget.iterations=1", "augment.crop=[64,64]")  # if it is not refused
+
+    def spoil(w: World) -> list[str]:
+        mask = np.zeros((40, 48), np.uint8)
+        mask[20:] = object_value
+        for index in range(num):
+            Image.new("RGB", (48, 40)).save(w.file(f"few/images/{index}.png"))
+            Image.fromarray(mask).save(w.file(f"few/masks/{index}.png"))
+        w.file("few/classes.txt", classes)
+        return ["train", "--data", str(w.path / "few"), "--out", str(w.path / "new"),
+                "--set", *short, *assignments]  # fmt: skip
+
+    return spoil
+
+
 def training(*assignments: str, recipe: str = "fcn8s-quick") -> Callable[[World], list[str]]:
     return lambda w: w.train(*assignments, recipe=recipe)
 
@@ -370,7 +389,8 @@ CASES: dict[str, tuple[Callable[[World], list[str]], int, str]] = {
     "sweep: some do not fit": (sweeping("optim.lr=1e-4,-1,low"), 2, r"-1.*'low'"),
     "sweep: no such network": (sweeping("model.name=fcn8s,fcn9s", TINY), 2,
                                r"name=fcn9s: no network 'fcn9s'"),
-    "sweep: no such weights": (sweeping("init.weights=none,a.pth", TINY), 2, r"'a\.pth': no such"),
+    "sweep: no such weights": (sweeping("init.weights=none,a.pth", TINY), 2,
+                               r"init\.weights is 'a\.pth', which is no file"),
     "sweep: no such split": (sweeping("data.val_split=val,test", TINY), 2, r"no split 'test'"),
     "sweep: no process": (sweeping("seed=0,1", more=("--processes", "0")), 2, r"--processes is 0"),
     "sweep: out is taken": (sweep_into_taken, 2, r"new: exists and is no sweep"),
@@ -533,6 +553,26 @@ CASES: dict[str, tuple[Callable[[World], list[str]], int, str]] = {
         2, r"unknown setting 'iteration'; did you mean 'iterations'"),
     "edges: evaluate nothing": (
         typed("edges", "evaluate", "--data", "{path}/none"), 2, r"none: no such folder"),
+    # few photos, and weights that ship
+    "quick: one photo": (few(num=1), 2, r"one photo and there is no 'val'.*data\.val_split=train"),
+    "quick: one class": (
+        few(classes="cat", object_value=255), 2, r"few: the masks .* only 'cat' \(255"),
+    "quick: no such weights": (
+        few("init.weights=lite"), 2,
+        r"init\.weights is 'lite', which is no file, folder or name; did you mean 'lite0'"),
+    "quick: weights of another backbone": (
+        few("init.weights=vgg16"), 2,
+        r"init\.weights is vgg16, which are weights of another backbone .*there are lite0"),
+    "quick: random weights": (
+        few("init.weights=none"), 2,
+        r"init\.freeze_norms is true, but init\.weights is none.*init\.freeze_norms=false"),
+    "quick: no such stage": (few("init.freeze=s3"), 2, r"no stage 's3'; did you mean"),
+    "quick: four channels": (
+        few("model.options.in_channels=4"), 2,
+        r"in_channels is 4, but every photo is read as RGB"),
+    "quick: batch norm of one value": (
+        few("batch.size=1", "augment.crop=[32,32]"), 2,
+        r"batch\.size is 1, .* batch norm smooth\.s32\.norm sees one element"),
     # output
     "out is taken": (taken_out, 2, r"new: exists and is no run folder"),
     "out is a file": (file_for_out, 1, r"a file stands where a folder is needed"),

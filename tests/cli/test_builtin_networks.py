@@ -56,7 +56,8 @@ def run(*words: object) -> None:
 def test_a_photo_alone_is_labelled(photo: Path, capsys: pytest.CaptureFixture[str]) -> None:
     run("predict", photo)
     printed = " ".join(capsys.readouterr().out.split())
-    assert "Network objects, which knows background, cow. Others: --model roads" in printed
+    known = "Network objects, which knows background, cow."
+    assert f"{known} Others: --model roads, --model RUN (your own)." in printed
     labels = np.asarray(Image.open("predictions/labels/a.png"))
     assert labels.shape == (40, 50)
     assert labels.max() <= 1

@@ -10,6 +10,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
 from upscore.cli.main import main
 from upscore.cli.verbs import GROUPS, VERBS
@@ -89,6 +90,25 @@ def test_links_in_the_docs_lead_somewhere() -> None:
         for target in re.findall(r"\]\(([^)#]+)[^)]*\)", page.read_text("utf-8")):
             if not target.startswith("http"):
                 assert (page.parent / target).exists(), f"{page.name}: {target}"
+
+
+def test_the_readmes_first_minute(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Labels without a training."""
+    readme = (REPOSITORY / "README.md").read_text("utf-8")
+    section = readme.split("## Try it")[1].split("\n## ")[0]
+    lines = re.findall(r"^    (upscore predict [^#\n]+)", section, re.MULTILINE)
+    monkeypatch.chdir(tmp_path)
+    for name in ("photo", "street"):
+        Image.new("RGB", (80, 60), "gray").save(f"{name}.jpg")
+    for line in (line for line in lines if "RUN" not in line):
+        main(shlex.split(line)[1:])
+    assert capsys.readouterr().out.count("which knows") == 2
+    assert {path.name for path in Path("predictions/labels").iterdir()} == {
+        "photo.png",
+        "street.png",
+    }
 
 
 def test_the_readmes_five_commands(

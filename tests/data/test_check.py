@@ -103,6 +103,15 @@ def test_class_that_never_occurs(voc_root: Path) -> None:
     assert "class 3 'cow' occurs in no mask;" in problems[0].message
 
 
+def test_a_single_class(voc_root: Path) -> None:
+    (voc_root / "classes.txt").write_text("cat\n")
+    for name in "abc":
+        save(np.eye(12, 16) * 255)(voc_root / "SegmentationClass" / f"{name}.png")
+    (problem,) = check(open_dataset(voc_root)).problems
+    assert problem.kind == "one class"
+    assert "'cat' is the only class, and a training wants two or more; label" in problem.message
+
+
 def test_class_that_train_lacks(voc_root: Path) -> None:
     for name in "ab":
         save(np.eye(12, 16))(voc_root / "SegmentationClass" / f"{name}.png")

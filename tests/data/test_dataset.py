@@ -127,7 +127,7 @@ def test_unknown_split_lists_those_there(voc_root: Path) -> None:
 
 def test_empty_split(voc_root: Path) -> None:
     (voc_root / "ImageSets" / "Segmentation" / "val.txt").write_text("\n\n")
-    with pytest.raises(DataError, match="split 'val' is empty"):
+    with pytest.raises(DataError, match=r"split 'val' is empty; add photos .*: train, trainval$"):
         open_dataset(voc_root).split("val")
 
 

@@ -73,6 +73,14 @@ def test_one_photo_cannot_do_both(tmp_path: Path) -> None:
         dataset.train_and_val("train", "val")
 
 
+def test_a_single_photo_without_lists_is_for_training(tmp_path: Path) -> None:
+    dataset = photos(tmp_path, ["a"], lists=False)
+    assert {name: len(pairs) for name, pairs in dataset.splits.items()} == {"train": 1}
+    with pytest.raises(DataError, match="has one photo and there is no 'val'"):
+        dataset.train_and_val("train", "val")
+    assert [len(split) for split in dataset.train_and_val("train", "train")] == [1, 1]
+
+
 def test_only_val_is_drawn_and_only_from_train(tmp_path: Path) -> None:
     dataset = photos(tmp_path / "train", list("abc"))
     with pytest.raises(SettingsError, match="no split 'test'"):

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -11,7 +13,8 @@ from PIL import Image
 
 from upscore.core.files import write_json
 from upscore.data import open_dataset
-from upscore.data.stats import class_frequencies, measure
+from upscore.data.masks import read_stored_mask
+from upscore.data.stats import Known, absent_classes, class_frequencies, measure
 from upscore.data.toy import make_toy
 from upscore.errors import DataError
 from upscore.report.figures.dataset import write_overview
@@ -43,6 +46,31 @@ def test_class_frequencies(two: Path) -> None:
     assert pixels.tolist() == [400, 400, 50, 0]
     assert present.tolist() == [800, 800, 50, 0]  # valid pixels of the images that show the class
     assert steps == [(1, 2), (2, 2)]
+
+
+def test_masks_that_are_counted_already_are_not_read_again(
+    two: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    reads: Counter[str] = Counter()
+
+    def read(path: Path, **options: Any) -> Any:
+        reads[path.stem] += 1
+        return read_stored_mask(path, **options)
+
+    monkeypatch.setattr("upscore.data.dataset.read_stored_mask", read)
+    split = open_dataset(two).split("train")
+    known: Known = {}
+    assert absent_classes(split, known=known) == ["cow"]
+    pixels, present = class_frequencies(split, known=known)
+    assert absent_classes(split, known=known) == ["cow"]
+    assert reads == {"a": 1, "b": 1}
+    assert (pixels.tolist(), present.tolist()) == ([400, 400, 50, 0], [800, 800, 50, 0])
+    # one that cannot be read shows nothing, and is reported where its pixels count
+    (two / "SegmentationClass" / "b.png").write_bytes(b"")
+    known.clear()
+    assert absent_classes(split, known=known) == ["dog", "cow"]
+    with pytest.raises(DataError, match=r"b\.png: is empty"):
+        class_frequencies(split, known=known)
 
 
 def test_measure(two: Path) -> None:

@@ -146,7 +146,9 @@ def test_pictures_are_turned_upright(run):
     ("image", "message"),
     [
         (np.zeros((4, 4, 3)), "dtype float64; want uint8"),
-        (np.zeros((4, 4), np.uint8), "for a grey one"),
+        (np.zeros((4, 4), np.uint8), r"for a grey one: np\.repeat\(image\[:, :, None\]"),
+        (np.zeros((4, 4, 1), np.uint8), r"for a grey one: np\.repeat\(image, 3, axis=2\)"),
+        (np.zeros((4, 4, 4), np.uint8), r"without the fourth channel: image\[:, :, :3\]"),
         (np.zeros((0, 0, 3), np.uint8), "at least one pixel"),
         (None, "an image is a NoneType"),
     ],

@@ -13,8 +13,10 @@ from torch import Tensor
 
 from models.torchvision_vgg import theirs
 from upscore.core.images import INPUT_SPECS, InputSpec
+from upscore.core.labels import Labels
 from upscore.errors import RunError
 from upscore.models.base import Network
+from upscore.models.checkpoint import save_model
 from upscore.models.factory import create_model
 from upscore.models.pretrained import initialise
 
@@ -92,6 +94,20 @@ def test_two_channels_and_damaged_files(weights: str, caplog: pytest.LogCaptureF
         initialise(other, weights, input_spec=INPUT_SPECS["imagenet"])
     assert other.backbone.first_block.conv.weight is before
     assert before.shape[1] == 4
+
+
+def test_networks_of_other_channels(tmp_path: Path) -> None:
+    spec = INPUT_SPECS["lite0"]
+    labels = Labels.of(["a", "b", "c"])
+    save_model(tmp_path / "rgb", network("lite0", 3), labels=labels, input_spec=spec)
+    save_model(tmp_path / "grey", network("lite0", 1), labels=labels, input_spec=spec.grey())
+    with pytest.raises(
+        RunError, match=r"rgb, whose network takes 3 channels, .* 1; set .*in_channels=3$"
+    ):
+        initialise(network("lite0", 1), str(tmp_path / "rgb"), input_spec=spec.grey())
+    with pytest.raises(RunError, match=r"takes 1 channel, .* 3; set .*in_channels=1$"):
+        initialise(network("lite0", 3), str(tmp_path / "grey"), input_spec=spec)
+    initialise(network("lite0", 1), str(tmp_path / "grey"), input_spec=spec.grey())
 
 
 def test_grey_is_pillows_and_keeps_grey_photos() -> None:

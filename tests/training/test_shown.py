@@ -95,6 +95,7 @@ def test_the_command_prints_one_line(
     ("budget", "text"),
     [
         ("iterations=20000", "1,464 photos; 20,000 iterations of 64 draw 1,280,000 samples"),
+        ("iterations=1", "1,464 photos; 1 iteration of 64 draws 64 samples"),
         ("epochs=2", "1,464 photos; 2 epochs draw 2,944 samples"),  # 46 iterations
         ("minutes=5", "1,464 photos; 64 samples an iteration"),
     ],
@@ -102,6 +103,11 @@ def test_the_command_prints_one_line(
 def test_the_line_of_every_budget(budget: str, text: str) -> None:
     recipe = load_recipe("deconvnet-whole", [f"budget.{budget}"])
     assert str(Shown(recipe, photos=1464, crops=None, epoch=1464)) == text
+
+
+def test_one_of_each() -> None:
+    recipe = load_recipe("fcn8s", ["budget.iterations=1"])
+    assert str(Shown(recipe, photos=1, crops=None, epoch=1)).startswith("1 photo; 1 iteration of")
 
 
 def test_repeats_are_told() -> None:
@@ -148,6 +154,7 @@ def test_common_photos_are_counted(toy: Path) -> None:
     train_, val, both = (dataset.split(name) for name in ("train", "val", "trainval"))
     assert (num_common(train_, val), num_common(both, val)) == (0, len(val))
     assert overlap_warning(train_, val) is None
+    assert str(overlap_warning(val, val)).startswith("split 'val' both trains and validates: ")
     part = both.take([0, 1, 2])
     common = {p.name for p in part.pairs} & {p.name for p in val.pairs}
     assert num_common(part, val) == len(common) > 0

@@ -100,10 +100,10 @@ def _network(words: tuple[str, ...], model: str | None) -> tuple[str, tuple[str,
             "the photos (`upscore train` makes one)"
         )
     if name in networks:
-        others = ", ".join(f"--model {other}" for other in networks if other != name)
+        others = [f"--model {other}" for other in networks if other != name]
         console.print(
             f"Network {name}, which knows {', '.join(read_labels(Path(name)).names)}. "
-            + (f"Others: {others}, or your own run." if others else "")
+            f"Others: {', '.join([*others, '--model RUN (your own)'])}."
         )
     return name, words
 

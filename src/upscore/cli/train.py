@@ -9,6 +9,7 @@ from tyro.conf import Positional
 from upscore.cli.console import console
 from upscore.cli.options import Assignments, Data, Recipe, joined
 from upscore.cli.progress import ProgressDisplay
+from upscore.core.plural import plural
 from upscore.errors import InterruptedWorkError
 
 DEFAULT_RECIPE = "quick"
@@ -52,7 +53,7 @@ def train(
         )
     best = "none" if result.best is None else f"{result.best:.4f}"
     console.print(
-        f"Trained {result.iterations} iterations in {result.seconds / 60:.1f} minutes. "
+        f"Trained {plural(result.iterations, 'iteration')} in {result.seconds / 60:.1f} minutes. "
         f"Best validation mIoU {best} at iteration {result.best_iteration}.\n"
         f"Run folder: {out}\n"
         f"Next: upscore evaluate {out} --data {data}"

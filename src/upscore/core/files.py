@@ -135,8 +135,11 @@ def checksum(path: Path, algorithm: str) -> str:
         return hashlib.file_digest(stream, algorithm).hexdigest()
 
 
-def verify(path: Path, expected: str) -> None:
+def verify(path: Path, expected: str, *, fix: str = "Delete it and download again") -> None:
     """Compare a file with ``algorithm:hex`` (the hex may be a prefix, as torchvision names files).
+
+    Args:
+        fix: what a person should do about another file.
 
     Raises:
         WorkError: they differ.
@@ -146,7 +149,7 @@ def verify(path: Path, expected: str) -> None:
     if not found.startswith(want):
         raise WorkError(
             f"{path}: {algorithm} is {found}, expected {want}; the file is damaged or another "
-            "release. Delete it and download again"
+            f"release. {fix}"
         )
 
 
@@ -157,12 +160,14 @@ def download(
     expected: str | None = None,
     progress: Callable[[int, int | None], None] | None = None,
     timeout: float = 30.0,
+    otherwise: str = "give a file at hand with --from FILE",
 ) -> Path:
     """Fetch ``url`` to ``target``, going on from a partial file, and check it before it counts.
 
     Args:
         expected: ``algorithm:hex``; None where the publisher gives no checksum.
         progress: called with (bytes so far, bytes in all or None).
+        otherwise: what else a person can do where the server cannot be reached or refuses.
 
     The part file ``target.name + ".part"`` survives an interruption; it is dropped when its
     checksum is wrong, so that the next try starts clean. A target that is there already is
@@ -178,7 +183,7 @@ def download(
         return target
     make_folder(target.parent)
     part = target.with_name(target.name + ".part")
-    _fetch(url, part, progress, timeout)
+    _fetch(url, part, progress, timeout, otherwise)
     if expected:
         try:
             verify(part, expected)
@@ -190,7 +195,11 @@ def download(
 
 
 def _fetch(
-    url: str, part: Path, progress: Callable[[int, int | None], None] | None, timeout: float
+    url: str,
+    part: Path,
+    progress: Callable[[int, int | None], None] | None,
+    timeout: float,
+    otherwise: str,
 ) -> None:
     """Bring ``part`` to the full length of what ``url`` serves."""
     have = part.stat().st_size if part.exists() else 0
@@ -223,8 +232,7 @@ def _fetch(
                 f"({size} bytes) and was dropped; run the same command again"
             ) from error
         raise WorkError(
-            f"{url}: the server answered {error.code} {error.reason}; if you have the file, "
-            "give it with --from FILE"
+            f"{url}: the server answered {error.code} {error.reason}; {otherwise}"
         ) from error
     except OutputError:
         raise
@@ -234,7 +242,7 @@ def _fetch(
         reason = getattr(error, "reason", error)
         raise WorkError(
             f"{url}: cannot be reached ({reason}). Are you offline? Run the same command again "
-            "later (it goes on where it stopped), or give a file at hand with --from FILE"
+            f"later (it goes on where it stopped), or {otherwise}"
         ) from error
     if total is not None and have < total:
         raise WorkError(_broken(url, have, total))

@@ -301,9 +301,11 @@ def require_rgb(image: object) -> None:
             "(for floats in [0, 1]: (image * 255).round().astype(np.uint8))"
         )
     if image.ndim != 3 or image.shape[2] != 3:
-        raise DataError(
-            f"an image has shape {image.shape}; want (H, W, 3), red first "
-            "(for a grey one: np.repeat(image[:, :, None], 3, axis=2))"
-        )
+        fix = "for a grey one: np.repeat(image[:, :, None], 3, axis=2)"
+        if image.ndim == 3 and image.shape[2] == 1:
+            fix = "for a grey one: np.repeat(image, 3, axis=2)"
+        if image.ndim == 3 and image.shape[2] == 4:
+            fix = "without the fourth channel: image[:, :, :3]"
+        raise DataError(f"an image has shape {image.shape}; want (H, W, 3), red first ({fix})")
     if image.size == 0:
         raise DataError(f"an image has shape {image.shape}; want at least one pixel")

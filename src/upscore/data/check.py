@@ -132,6 +132,12 @@ def _split_problems(dataset: DataSet) -> list[Problem]:
         for name, pairs in dataset.splits.items()
         if not pairs
     ]
+    if len(dataset.labels) == 1:
+        text = (
+            f"{dataset.labels.names[0]!r} is the only class, and a training wants two or more; "
+            "label the rest as a class, such as background"
+        )
+        problems.append(Problem.at("one class", root, text))
     if not dataset.splits:
         problems.append(Problem.at("empty split", root, "there are no splits"))
     for first, second in itertools.combinations(dataset.splits, 2):

@@ -161,7 +161,9 @@ class DataSet:
         """
         pairs = self.pairs(name)
         if not pairs:
-            raise DataError(f"{self.root}: split {name!r} is empty")
+            filled = ", ".join(other for other in self.split_names if self.pairs(other))
+            use = f", or use another split: {filled}" if filled else ""
+            raise DataError(f"{self.root}: split {name!r} is empty; add photos to it{use}")
         missing = [p for pair in pairs for p in (pair.image, pair.mask) if not p.exists()]
         if missing:
             more = f" and {len(missing) - 3} more" if len(missing) > 3 else ""

@@ -17,6 +17,7 @@ Kind = Literal[
     "in two splits",
     "all void",
     "absent class",
+    "one class",
     "wrong count",
 ]
 

@@ -17,21 +17,29 @@ from upscore.core.labels import VOID, LabelMap
 from upscore.core.parallel.prefetch import prefetch
 from upscore.core.parallel.processes import num_cores
 from upscore.core.regions import connected_regions
-from upscore.data.dataset import DataSet, Split
+from upscore.data.dataset import DataSet, Pair, Split
 from upscore.data.masks import read_instances
 from upscore.errors import DataError, NotFoundError
 
 Counts = npt.NDArray[np.int64]
 """(C,) int64."""
 Progress = Callable[[int, int], None]
+Known = dict[Pair, Counts]
+"""Pixels of each class in masks that were read, so that another count does not read them again."""
 
 SMALLEST_REGION = 16
 """Connected regions of fewer pixels are slips of the annotator's brush, not objects."""
 QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95)
 
 
-def class_frequencies(split: Split, *, progress: Progress | None = None) -> tuple[Counts, Counts]:
+def class_frequencies(
+    split: Split, *, known: Known | None = None, progress: Progress | None = None
+) -> tuple[Counts, Counts]:
     """Read every mask of a split once, in threads, and count.
+
+    Args:
+        known: masks that are counted already; those that are read are added. For photos only, for
+            crops share the pair of their photo.
 
     Returns:
         ``pixels`` (C,) int64, how many pixels each class has, and ``present_pixels`` (C,) int64,
@@ -46,7 +54,7 @@ def class_frequencies(split: Split, *, progress: Progress | None = None) -> tupl
     present_pixels = np.zeros(num_classes, np.int64)
 
     def count(index: int) -> Counts:
-        return _class_pixels(split.read_labels(index), num_classes)
+        return _count(split, index, known)
 
     for done, counts in enumerate(prefetch(count, range(len(split)), workers=num_cores()), start=1):
         pixels += counts
@@ -56,17 +64,20 @@ def class_frequencies(split: Split, *, progress: Progress | None = None) -> tupl
     return pixels, present_pixels
 
 
-def absent_classes(split: Split) -> list[str]:
+def absent_classes(split: Split, *, known: Known | None = None) -> list[str]:
     """Names of the classes that no mask of a split shows.
 
     Masks are read in threads until every class has been seen. One that cannot be read shows
     nothing here; it is reported where it is used.
+
+    Args:
+        known: as for :func:`class_frequencies`.
     """
     num_classes = len(split.labels)
 
     def present(index: int) -> npt.NDArray[np.bool_]:
         try:
-            return _class_pixels(split.read_labels(index), num_classes) > 0
+            return _count(split, index, known) > 0
         except (DataError, NotFoundError):
             return np.zeros(num_classes, bool)
 
@@ -77,6 +88,16 @@ def absent_classes(split: Split) -> list[str]:
             if seen.all():
                 break
     return [name for name, was_seen in zip(split.labels.names, seen, strict=True) if not was_seen]
+
+
+def _count(split: Split, index: int, known: Known | None) -> Counts:
+    pair = split.pairs[index]
+    if known is not None and pair in known:
+        return known[pair]
+    counts = _class_pixels(split.read_labels(index), len(split.labels))
+    if known is not None:
+        known[pair] = counts.copy()  # not the view of a larger array
+    return counts
 
 
 def _class_pixels(labels: LabelMap, num_classes: int) -> Counts:

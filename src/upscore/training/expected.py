@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
+from upscore.core.plural import plural
 from upscore.core.progress import Notice
 from upscore.training.recipe import BudgetSettings, Measured, Recipe, TrainingStage
 
@@ -95,13 +96,13 @@ def counted(
         return []
     goal = (documented.samples or 0) / documented.share
     if budget.epochs is not None:
-        amount = f"{budget.epochs:g} epochs, {iterations:,} iterations"
+        amount = f"{budget.epochs:g} epochs, {plural(iterations, 'iteration')}"
         wanted = f"budget.epochs={math.ceil(10 * goal / epoch) / 10:g}"
     else:
-        amount = f"{iterations:,} iterations"
+        amount = plural(iterations, "iteration")
         wanted = f"budget.iterations={math.ceil(goal / step)}"
     samples = iterations * step
-    return _notices(documented, f"{amount}, {samples:,} samples.", samples, wanted)
+    return _notices(documented, f"{amount}, {plural(samples, 'sample')}.", samples, wanted)
 
 
 def timed(

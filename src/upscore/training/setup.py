@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 from contextlib import closing
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 from itertools import islice
 from pathlib import Path
@@ -24,8 +24,8 @@ from upscore.core.runtime import Runtime, cpu_threads, describe_start, select_ru
 from upscore.core.settings import Settings, build, load_yaml
 from upscore.data import DataSet, Split, open_dataset
 from upscore.data.drawn_splits import VAL
-from upscore.data.stats import absent_classes, class_frequencies
-from upscore.errors import RunError, SettingsError
+from upscore.data.stats import Known, absent_classes, class_frequencies
+from upscore.errors import DataError, RunError, SettingsError
 from upscore.models.base import Network
 from upscore.models.factory import create_model
 from upscore.models.fpn import FPN
@@ -89,8 +89,9 @@ def train(
     dataset = open_dataset(data)
     run = RunFolder(out)
     session = _Session(fabric, runtime, dataset, data, recipe, run, make_validate, show)
+    _require_two_classes(recipe, dataset, session.known)
     if fabric.is_global_zero:
-        _describe_data(recipe, dataset)
+        _describe_data(recipe, dataset, session.known)
     with cpu_threads(recipe.threads):
         if recipe.stages:
             return session.train_stages(resume=resume)
@@ -99,7 +100,7 @@ def train(
 
 @dataclass(frozen=True)
 class _Session:
-    """Device, data set, recipe, run folder and callbacks that all stages of a training share."""
+    """Device, data set, recipe, run folder, callbacks and counts of masks that all stages share."""
 
     fabric: Fabric
     runtime: Runtime
@@ -109,6 +110,7 @@ class _Session:
     run: RunFolder
     make_validate: MakeValidate
     show: Callable[[Status], None]
+    known: Known = field(default_factory=dict)
 
     def train_stages(self, *, resume: bool) -> Outcome:
         """The stages of the recipe, one after another."""
@@ -169,7 +171,7 @@ class _Session:
         model = _make_network(recipe, self.dataset)
         weights = recipe.init.weights if start is None else str(start)
         if start is None:
-            _require_weights_to_freeze(recipe)
+            _require_weights_to_freeze(recipe, model)
         if weights != "none" and not (run.state / "resume.pt").exists():
             initialise(
                 model,
@@ -185,7 +187,7 @@ class _Session:
             crops = self._crops(recipe, train_split)
             num_crops = len(crops)
             samples = balanced(crops, recipe.crops.balance, seed=recipe.seed)
-        class_weights, class_pixels = _weigh_classes(recipe, samples)
+        class_weights, class_pixels = _weigh_classes(recipe, samples, self.known)
         self.prepare(run, recipe, resume)  # last: an error before leaves no folder behind
         shown = Shown(recipe, photos=len(train_split), crops=num_crops, epoch=len(samples))
         if self.fabric.is_global_zero:
@@ -304,8 +306,9 @@ def check_training(recipe: Recipe, dataset: DataSet, data: Path) -> None:
     every = recipe.stage_recipes() or [recipe]
     for one in every:
         _input_spec(one)
-        _make_network(one, dataset)
-    _require_weights_to_freeze(every[0])  # later stages start from the one before
+        model = _make_network(one, dataset)
+        if one is every[0]:  # later stages start from the one before
+            _require_weights_to_freeze(one, model)
 
 
 def _splits(recipe: Recipe, dataset: DataSet) -> tuple[Split, Split]:
@@ -318,7 +321,27 @@ def _draws_validation(recipe: Recipe, dataset: DataSet) -> bool:
     return recipe.data.val_split == VAL and dataset.draws_validation
 
 
-def _describe_data(recipe: Recipe, dataset: DataSet) -> None:
+def _require_two_classes(recipe: Recipe, dataset: DataSet, known: Known) -> None:
+    """Refuse photos that show nothing to tell apart.
+
+    Raises:
+        DataError: the masks show fewer than two classes, or some of those cannot be read.
+    """
+    split, _ = _splits(recipe, dataset)
+    absent = absent_classes(split, known=known)
+    shown = [name for name in dataset.labels.names if name not in absent]
+    if len(shown) > 1:
+        return
+    class_frequencies(split, known=known)  # masks that cannot be read come first
+    raise DataError(
+        f"{dataset.root}: the masks of split {split.name!r} show "
+        f"{f'only {shown[0]!r}' if shown else 'no class'} (255 is void, which is not learned); a "
+        "training wants two classes or more. Label the rest as a class, such as background, or "
+        "say in a dataset.yaml what each mask value means (see docs/data.md)"
+    )
+
+
+def _describe_data(recipe: Recipe, dataset: DataSet, known: Known) -> None:
     """Say what a person should know about the splits before the training starts."""
     train, val = _splits(recipe, dataset)
     if _draws_validation(recipe, dataset):
@@ -332,14 +355,14 @@ def _describe_data(recipe: Recipe, dataset: DataSet) -> None:
     warning = overlap_warning(train, val)
     if warning is not None:
         logger.warning("%s", warning)
-    missing = absent_classes(train)
+    missing = absent_classes(train, known=known)
     if missing:
         logger.warning(
             "no photo of split %r shows %s: what is in no photo cannot be learned",
             train.name,
             ", ".join(missing),
         )
-    missing = [name for name in absent_classes(val) if name not in missing]
+    missing = [name for name in absent_classes(val, known=known) if name not in missing]
     if missing:
         logger.info(
             "no photo of split %r shows %s, which will have no validation score",
@@ -366,14 +389,21 @@ def _input_spec(recipe: Recipe) -> InputSpec:
     return spec
 
 
-def _require_weights_to_freeze(recipe: Recipe) -> None:
-    """Refuse to freeze layers that have learned nothing. Raises SettingsError."""
-    if recipe.init.freeze is not None and recipe.init.weights == "none":
+def _require_weights_to_freeze(recipe: Recipe, model: Network) -> None:
+    """Refuse to freeze layers or norms that have learned nothing. Raises SettingsError."""
+    init = recipe.init
+    if init.weights != "none" or (init.freeze is None and not init.freeze_norms):
+        return
+    names = ", ".join(model.backbone.imagenet_files)
+    if init.freeze is not None:
         raise SettingsError(
-            f"init.freeze is {recipe.init.freeze!r}, but init.weights is none, so random layers "
-            f"would never learn; name weights ({', '.join(IMAGENET)}, a file or a run), or leave "
-            "init.freeze out"
+            f"init.freeze is {init.freeze!r}, but init.weights is none, so random layers "
+            f"would never learn; name weights ({names}, a file or a run), or leave init.freeze out"
         )
+    raise SettingsError(
+        "init.freeze_norms is true, but init.weights is none, so the norms have no statistics to "
+        f"keep; name weights ({names}, a file or a run), or set init.freeze_norms=false"
+    )
 
 
 def _make_network(recipe: Recipe, dataset: DataSet) -> Network:
@@ -478,15 +508,16 @@ def launch(runtime: Runtime, *, processes: int = 1) -> Fabric:
 
 
 def _weigh_classes(
-    recipe: Recipe, split: Split
+    recipe: Recipe, split: Split, known: Known
 ) -> tuple[torch.Tensor | None, npt.NDArray[np.int64] | None]:
     """Weights of the classes in the loss and their pixels, (C,) each, where the recipe has a use
     for them."""
     if recipe.loss.class_weights == "none" and not recipe.augment.rare:
         return None, None
     if isinstance(split, CropSplit):
-        split = split.spread(WEIGHED_CROPS)
-    pixels, present = class_frequencies(split)
+        pixels, present = class_frequencies(split.spread(WEIGHED_CROPS))
+    else:
+        pixels, present = class_frequencies(split, known=known)
     return recipe.loss.weights(torch.from_numpy(pixels), torch.from_numpy(present)), pixels
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+from upscore.core.plural import plural
 from upscore.data.dataset import Split
 from upscore.training.recipe import Recipe
 
@@ -32,20 +33,21 @@ class Shown:
 
     def __str__(self) -> str:
         """One line of text."""
-        text = f"{self.photos:,} photos"
+        text = plural(self.photos, "photo")
         if self.crops is not None:
             kind = self.recipe.crops.kind
-            text = f"{self.crops:,} crops of {kind} in {text}"
+            text = f"{plural(self.crops, 'crop')} of {kind} in {text}"
             if self.epoch != self.crops:
                 text += f", with repeats of rare classes {self.epoch:,}"
         budget = self.recipe.budget
         iterations = budget.num_iterations(epoch=self.epoch, step=self.step)
         if iterations is None:
             return f"{text}; {self.step} samples an iteration"
-        drawn = f"{iterations * self.step:,} samples"
+        drawn = plural(iterations * self.step, "sample")
         if budget.epochs is not None:
             return f"{text}; {budget.epochs:g} epochs draw {drawn}"
-        return f"{text}; {iterations:,} iterations of {self.step} draw {drawn}"
+        draw = "draws" if iterations == 1 else "draw"
+        return f"{text}; {plural(iterations, 'iteration')} of {self.step} {draw} {drawn}"
 
     def to_json(self, *, drawn: int) -> dict[str, Any]:
         """For the manifest; ``drawn`` samples so far, each as often as it came."""
@@ -69,6 +71,11 @@ def overlap_warning(train: Split, val: Split) -> str | None:
     common = num_common(train, val)
     if not common:
         return None
+    if train.name == val.name:
+        return (
+            f"split {train.name!r} both trains and validates: validation scores will be better "
+            "than on new photos"
+        )
     return (
         f"{common:,} of the {len(val):,} photos of {val.name!r}, which validates, are in "
         f"{train.name!r}, which is trained on: validation scores will be better than on new photos"

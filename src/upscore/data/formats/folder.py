@@ -96,7 +96,10 @@ def _splits(root: Path, problems: list[Problem]) -> dict[str, tuple[Pair, ...]]:
     if lists:
         splits = {split: lister.pairs(read_lines(path), path) for split, path in lists.items()}
     else:
-        drawn = draw_splits(list(lister.images), {"train": 1 - VAL_SHARE, "val": VAL_SHARE}, seed=0)
+        shares = {"train": 1 - VAL_SHARE, "val": VAL_SHARE}
+        if len(lister.images) == 1:  # two splits want two photos
+            shares = {"train": 1.0}
+        drawn = draw_splits(list(lister.images), shares, seed=0)
         splits = {split: lister.pairs(names, root) for split, names in drawn.items()}
         lister.partnerless_masks()
     problems += lister.problems
