@@ -84,7 +84,8 @@ def train_plain(recipe: Recipe, data: Path, *, rate: float) -> float:
         batch=recipe.batch.size, workers=1,
     )  # fmt: skip
     torch.manual_seed(recipe.seed)
-    model = PlainUNet(len(dataset.labels)).to(memory_format=torch.channels_last).train()
+    model = PlainUNet(len(dataset.labels)).train()
+    model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     optimizer = torch.optim.AdamW(model.parameters(), lr=rate, weight_decay=1e-4)
     iterations = recipe.budget.iterations
     assert iterations is not None
@@ -94,7 +95,7 @@ def train_plain(recipe: Recipe, data: Path, *, rate: float) -> float:
             scores = model(INPUT.apply(batch.images))
         loss = F.cross_entropy(scores.float(), batch.labels, ignore_index=VOID)
         optimizer.zero_grad()
-        loss.backward()
+        loss.backward()  # type: ignore[no-untyped-call]
         optimizer.step()
         schedule.step()
     model.eval()
