@@ -106,6 +106,43 @@ def test_in_a_training_which_is_resumed_without_it(
     assert_same_run(out, tmp_path / "whole")
 
 
+@pytest.mark.parametrize(
+    "changes", [("init.weights=none", "init.freeze_norms=false"), ("init.head.crops=0",)]
+)
+def test_none_from_random_weights_or_without_crops(
+    changes: tuple[str, ...], toy: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    recipe = load_recipe("quick", [*QUICK, "init.head.crops=8", *changes])
+    with caplog.at_level("INFO", logger="upscore"):
+        train(recipe, data=toy, out=tmp_path / "run", resume=False, make_validate=make_validate)
+    assert "learned on the features" not in caplog.text
+
+
+def test_labels_are_those_of_the_middle_for_other_backbones(toy: Path) -> None:
+    torch.manual_seed(0)
+    options = {"width": 0.125, "pyramid": 16, "context": 32, "finest": 16}
+    model = create_model("fpn", num_classes=len(open_dataset(toy).labels), **options)
+    assert isinstance(model, FPN)
+    source = sampler(toy)
+    batch = next(source.steps(0))[0]
+    warm_up(model, source, crops=4, passes=150)
+    model.eval()
+    with torch.no_grad():
+        features = model.backbone(SPEC.apply(batch.images), model.coarse_levels)
+        found = model.coarse_scores(features).argmax(1)
+    right = {
+        first: float((found == batch.labels[:, first::16, first::16]).float().mean())
+        for first in (0, 8, 15)
+    }
+    assert max(right, key=lambda first: right[first]) == 8, right
+
+
+def test_crops_of_different_sizes_are_refused(toy: Path, tmp_path: Path) -> None:
+    recipe = load_recipe("quick", ["augment.crop=null", "batch.size=1", "init.head.crops=8"])
+    with pytest.raises(SettingsError, match="of different sizes cannot be stored together"):
+        train(recipe, data=toy, out=tmp_path / "run", resume=False, make_validate=make_validate)
+
+
 def test_networks_without_such_a_head_are_refused(toy: Path, tmp_path: Path) -> None:
     recipe = load_recipe("fcn8s-quick", [*TINY, "init.head.crops=8"])
     with pytest.raises(SettingsError, match="but fcn2s has no head that can be warmed up"):

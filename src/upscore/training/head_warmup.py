@@ -38,17 +38,32 @@ class HeadSettings(Settings):
     """A warm-up of the head before the training."""
 
     crops: Annotated[int, Ge(0)] = 0
-    """Augmented crops whose features are computed, once. 0: no warm-up."""
+    """Augmented crops whose features are computed, once. 0: no warm-up. From random weights
+    (init.weights none) there is none either."""
     passes: Annotated[int, Ge(1)] = 20
     """Times that the head sees each of them."""
 
 
-def require_head(model: Network, settings: HeadSettings) -> None:
-    """Raises SettingsError for a network without a head that can be warmed up."""
-    if settings.crops and not isinstance(model, FPN):
+def require_head(model: Network, settings: HeadSettings, *, fixed_size: bool) -> None:
+    """Check that there is a head that can be warmed up, on crops that can be stored together.
+
+    Args:
+        fixed_size: whether all samples have one size.
+
+    Raises:
+        SettingsError: not so; says what to set.
+    """
+    if not settings.crops:
+        return
+    if not isinstance(model, FPN):
         raise SettingsError(
             f"init.head.crops is {settings.crops}, but {model.architecture} has no head that can "
             "be warmed up; allowed: 0, or the network fpn"
+        )
+    if not fixed_size:
+        raise SettingsError(
+            f"init.head.crops is {settings.crops}, and samples of different sizes cannot be stored "
+            "together; set augment.crop to [height, width], or init.head.crops=0"
         )
 
 
@@ -64,6 +79,7 @@ def warm_up_head(
     """Train the coarse part of the head in place; the backbone stays as it is."""
     model.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     names, stride = model.coarse_levels, model.coarse_stride
+    first = stride - 1 if model.backbone.corner else stride // 2  # pixel that element 0 stands for
     features: dict[str, list[Tensor]] = {name: [] for name in names}
     labels: list[Tensor] = []
     model.eval()
@@ -76,8 +92,7 @@ def warm_up_head(
                 features[name].append(found[name].half())
             height, width = found[names[1]].shape[2:]
             padded = F.pad(batch.labels, (0, stride, 0, stride), value=VOID)
-            # the pixel that an element stands for (Backbone.corner)
-            own = padded[:, stride - 1 :: stride, stride - 1 :: stride][:, :height, :width]
+            own = padded[:, first::stride, first::stride][:, :height, :width]
             labels.append(own.to(device))
     stored = {name: torch.cat(parts) for name, parts in features.items()}
     targets = torch.cat(labels)

@@ -207,7 +207,8 @@ class _Session:
             workers=recipe.data.workers,
             class_pixels=class_pixels,
         )
-        if recipe.init.head.crops and start is None and not (run.state / "resume.pt").exists():
+        from_weights = start is None and weights != "none"
+        if recipe.init.head.crops and from_weights and not (run.state / "resume.pt").exists():
             assert isinstance(model, FPN)
             warm_up_head(
                 model,
@@ -427,7 +428,7 @@ def _make_network(recipe: Recipe, dataset: DataSet) -> Network:
             model.backbone.freeze(init.freeze)
         except SettingsError as error:
             raise SettingsError(f"init.freeze: {error}") from error
-    require_head(model, init.head)
+    require_head(model, init.head, fixed_size=recipe.augment.fixed_size)
     size = recipe.augment.crop or (recipe.augment.resize if recipe.augment.fixed_size else None)
     require_several_values(model, batch=recipe.batch.size, size=size)
     return model
