@@ -572,7 +572,7 @@ CASES: dict[str, tuple[Callable[[World], list[str]], int, str]] = {
         r"in_channels is 4, but every photo is read as RGB"),
     "quick: batch norm of one value": (
         few("batch.size=1", "augment.crop=[32,32]"), 2,
-        r"batch\.size is 1, .* batch norm smooth\.s32\.norm sees one element"),
+        r"batch\.size is 1, .* batch norm lateral\.s32\.norm sees one element"),
     # output
     "out is taken": (taken_out, 2, r"new: exists and is no run folder"),
     "out is a file": (file_for_out, 1, r"a file stands where a folder is needed"),
