@@ -143,6 +143,18 @@ def few_photos(
     return out
 
 
+def load_quick(arguments: argparse.Namespace, seed: int, *more: str) -> Recipe:
+    """``quick`` as these benchmarks train it: a number of steps, one validation at the end."""
+    return load_recipe(
+        "quick",
+        [
+            f"budget.iterations={arguments.iterations}", f"seed={seed}",
+            f"augment.crop={arguments.crop}", f"threads={arguments.threads}",
+            "data.workers=1", "validate.every=1000000", *more,
+        ],
+    )  # fmt: skip
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--data", type=Path, required=True)
@@ -163,14 +175,7 @@ def main() -> None:
                 data, arguments.out / f"data-{seed}", photos=arguments.photos,
                 classes=arguments.classes, seed=seed,
             )  # fmt: skip
-        recipe = load_recipe(
-            "quick",
-            [
-                f"budget.iterations={arguments.iterations}", f"seed={seed}",
-                f"augment.crop={arguments.crop}", f"threads={arguments.threads}",
-                "data.workers=1", "validate.every=1000000",
-            ],
-        )  # fmt: skip
+        recipe = load_quick(arguments, seed)
         samples = arguments.iterations * recipe.batch.size
         start = time.perf_counter()
         result = upscore.train(recipe, data=data, out=arguments.out / f"quick-{seed}", resume=True)

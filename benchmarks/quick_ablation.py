@@ -1,6 +1,6 @@
 """What each part of the recipe ``quick`` brings: one training for each variant and seed.
 
-    python benchmarks/quick_ablation.py --data ../shared/data/msrc --crop 224 288 --out ablation
+    python -m benchmarks.quick_ablation --data ../shared/data/msrc --crop 224 288 --out ablation
 
 A training that is there already is not repeated, so that the script goes on where it stopped.
 """
@@ -11,7 +11,7 @@ import statistics
 from pathlib import Path
 
 import upscore
-from upscore.training.recipe import load_recipe
+from benchmarks.quick import load_quick
 
 VARIANTS: dict[str, list[str]] = {
     "quick": [],
@@ -57,13 +57,8 @@ def main() -> None:
         for seed in arguments.seeds:
             kept = arguments.out / f"{name.replace(' ', '_')}-{seed}.json"
             if not kept.exists():
-                settings = [
-                    f"budget.iterations={arguments.iterations}", f"seed={seed}",
-                    f"augment.crop={arguments.crop}", f"threads={arguments.threads}",
-                    "data.workers=1", "validate.every=1000000", *VARIANTS[name],
-                ]  # fmt: skip
                 run = kept.with_suffix("")
-                recipe = load_recipe("quick", settings)
+                recipe = load_quick(arguments, seed, *VARIANTS[name])
                 result = upscore.train(recipe, data=arguments.data, out=run, resume=True)
                 kept.write_text(json.dumps(result.last))
             scores.append(json.loads(kept.read_text()))

@@ -92,13 +92,18 @@ def test_links_in_the_docs_lead_somewhere() -> None:
                 assert (page.parent / target).exists(), f"{page.name}: {target}"
 
 
+def commands_under(heading: str) -> list[str]:
+    """The commands of upscore in a section of the README."""
+    readme = (REPOSITORY / "README.md").read_text("utf-8")
+    section = readme.split(f"## {heading}")[1].split("\n## ")[0]
+    return re.findall(r"^    (upscore [^#\n]+)", section, re.MULTILINE)
+
+
 def test_the_readmes_first_minute(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """Labels without a training."""
-    readme = (REPOSITORY / "README.md").read_text("utf-8")
-    section = readme.split("## Try it")[1].split("\n## ")[0]
-    lines = re.findall(r"^    (upscore predict [^#\n]+)", section, re.MULTILINE)
+    lines = [line for line in commands_under("Try it") if line.startswith("upscore predict ")]
     monkeypatch.chdir(tmp_path)
     for name in ("photo", "street"):
         Image.new("RGB", (80, 60), "gray").save(f"{name}.jpg")
@@ -114,9 +119,7 @@ def test_the_readmes_first_minute(
 def test_the_readmes_five_commands(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    readme = (REPOSITORY / "README.md").read_text("utf-8")
-    section = readme.split("## The five commands")[1].split("\n## ")[0]
-    lines = re.findall(r"^    (upscore [^#\n]+)", section, re.MULTILINE)
+    lines = commands_under("The five commands")
     assert len(lines) == 5
     monkeypatch.chdir(tmp_path)
     main(["data", "toy", "--out", "PHOTOS", "--num", "6"])

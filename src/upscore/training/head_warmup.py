@@ -68,7 +68,7 @@ def require_head(model: Network, settings: HeadSettings, *, fixed_size: bool) ->
 
 
 def warm_up_head(
-    model: FPN,
+    model: Network,
     sampler: Sampler,
     settings: HeadSettings,
     *,
@@ -77,6 +77,7 @@ def warm_up_head(
     device: torch.device,
 ) -> None:
     """Train the coarse part of the head in place; the backbone stays as it is."""
+    assert isinstance(model, FPN)  # require_head
     model.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     names, stride = model.coarse_levels, model.coarse_stride
     first = stride - 1 if model.backbone.corner else stride // 2  # pixel that element 0 stands for

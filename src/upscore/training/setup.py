@@ -28,7 +28,6 @@ from upscore.data.stats import Known, absent_classes, class_frequencies
 from upscore.errors import DataError, RunError, SettingsError
 from upscore.models.base import Network
 from upscore.models.factory import create_model
-from upscore.models.fpn import FPN
 from upscore.models.pretrained import IMAGENET, initialise, weights_path
 from upscore.proposals import EdgeBoxes
 from upscore.proposals.build_store import Photo, make_store
@@ -172,7 +171,8 @@ class _Session:
         weights = recipe.init.weights if start is None else str(start)
         if start is None:
             _require_weights_to_freeze(recipe, model)
-        if weights != "none" and not (run.state / "resume.pt").exists():
+        from_weights = weights != "none" and not (run.state / "resume.pt").exists()
+        if from_weights:
             initialise(
                 model,
                 weights,
@@ -207,9 +207,7 @@ class _Session:
             workers=recipe.data.workers,
             class_pixels=class_pixels,
         )
-        from_weights = start is None and weights != "none"
-        if recipe.init.head.crops and from_weights and not (run.state / "resume.pt").exists():
-            assert isinstance(model, FPN)
+        if recipe.init.head.crops and from_weights and start is None:
             warm_up_head(
                 model,
                 sampler,
