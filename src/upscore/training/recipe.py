@@ -210,7 +210,7 @@ class Recipe(Settings):
     """Decay of the moving average of the weights that is validated and saved; 0: none."""
     statistics: StatisticsSettings = Field(default_factory=StatisticsSettings)
     validate_: ValidateSettings = Field(default_factory=ValidateSettings, alias="validate")
-    log_every: Count = 100
+    log_every: Count = 20
     """Iterations whose mean loss makes one row of log.csv."""
     save_every: Count = 500
     """Iterations between two states that a killed run resumes from."""
