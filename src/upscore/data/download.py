@@ -12,10 +12,9 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from pathlib import Path, PurePosixPath
-from tempfile import TemporaryDirectory
 from typing import IO, Literal
 
-from upscore.core.files import atomic_path, download, explain_os_error, make_folder, verify
+from upscore.core.files import atomic_path, download, make_folder, scratch_folder, verify
 from upscore.errors import NotFoundError, UpscoreError, WorkError
 
 Name = Literal["voc2012", "sbd", "camvid"]
@@ -104,13 +103,9 @@ def get(name: Name, to: Path, *, archive: Path | None = None, report: Report | N
             raise NotFoundError(f"{archive}: no such file; --from names the archive of {name}")
         if source.checksum:
             verify(archive, source.checksum)
-    try:
-        scratch = TemporaryDirectory(prefix=".unpacking-", dir=to, ignore_cleanup_errors=True)
-    except OSError as error:
-        raise explain_os_error(error, to) from error
-    with scratch:
-        unpack(archive, Path(scratch.name), pattern=f"{source.inside}/*", report=report)
-        found = sorted(Path(scratch.name).glob(source.inside))
+    with scratch_folder(to / "unpacking") as scratch:
+        unpack(archive, scratch, pattern=f"{source.inside}/*", report=report)
+        found = sorted(scratch.glob(source.inside))
         if not found:
             raise WorkError(
                 f"{archive}: holds no {source.inside}/; is it the archive of {name} ({source.url})?"
