@@ -36,9 +36,15 @@ NO_LOCKS = {errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP, errno.ENOTSUP, errno.E
 """Errors of file systems that know no locks."""
 
 
-def holds_files(folder: Path) -> bool:
-    """Whether there is anything in a folder but locks and temporary files of upscore."""
-    return any(path.name != LOCK and not is_temporary(path) for path in folder.iterdir())
+def files_in(folder: Path) -> Iterator[Path]:
+    """The files in a folder and below it, without locks and temporary files of upscore."""
+    for path in folder.iterdir():
+        if path.name == LOCK or is_temporary(path):
+            continue
+        if path.is_dir() and not path.is_symlink():
+            yield from files_in(path)
+        else:
+            yield path
 
 
 @contextlib.contextmanager
