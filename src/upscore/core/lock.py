@@ -19,7 +19,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from upscore.core.files import explain_os_error
+from upscore.core.files import explain_os_error, make_folder
 from upscore.core.temporary import is_temporary, owner, remove_all_of
 from upscore.errors import SettingsError
 
@@ -39,7 +39,7 @@ NO_LOCKS = {errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP, errno.ENOTSUP, errno.E
 def files_in(folder: Path) -> Iterator[Path]:
     """The files in a folder and below it, without locks and temporary files of upscore."""
     for path in folder.iterdir():
-        if path.name == LOCK or is_temporary(path):
+        if path.name.endswith(LOCK) or is_temporary(path):
             continue
         if path.is_dir() and not path.is_symlink():
             yield from files_in(path)
@@ -85,12 +85,16 @@ def take_turns(path: Path, job: str) -> Iterator[None]:
         OutputError: cannot write there.
     """
     lock = path.with_name(f".{path.name[:80]}{LOCK}")
+    make_folder(path.parent)
     told = False
-    while isinstance(descriptor := _open_locked(lock), dict):
-        if not told:
-            logger.info("%s: waiting for %s", path, _described(descriptor))
-            told = True
-        time.sleep(WAIT_S)
+    try:
+        while isinstance(descriptor := _open_locked(lock), dict):
+            if not told:
+                logger.info("%s: waiting for %s", path, _described(descriptor))
+                told = True
+            time.sleep(WAIT_S)
+    except OSError as error:
+        raise explain_os_error(error, path) from error
     with _holding(descriptor, lock, job):
         yield
 

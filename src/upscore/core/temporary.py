@@ -41,7 +41,7 @@ def _owner(pid: int) -> str:
 def _host() -> str:
     """Name of this machine; containers that share it count their processes separately."""
     try:
-        processes = re.sub(r"\D", "", os.readlink("/proc/self/ns/pid"))
+        processes = re.sub(r"\D", "", str(Path("/proc/self/ns/pid").readlink()))
     except OSError:
         processes = ""
     return re.sub(r"[^A-Za-z0-9.]", "_", platform.node())[:32] + f"_{processes}"
@@ -50,8 +50,8 @@ def _host() -> str:
 def _started(pid: int) -> int | None:
     """When a process started, in ticks since the machine did; None if it has ended, or unknown."""
     try:
-        with open(f"/proc/{pid}/stat", encoding="utf-8", errors="replace") as stream:
-            fields = stream.read().rpartition(")")[2].split()
+        text = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace")
+        fields = text.rpartition(")")[2].split()
         return None if fields[0] in "ZX" else int(fields[19])
     except (OSError, IndexError, ValueError):
         return None

@@ -15,6 +15,7 @@ from pathlib import Path, PurePosixPath
 from typing import IO, Literal
 
 from upscore.core.files import atomic_path, download, make_folder, scratch_folder, verify
+from upscore.core.lock import take_turns
 from upscore.errors import NotFoundError, UpscoreError, WorkError
 
 Name = Literal["voc2012", "sbd", "camvid"]
@@ -90,7 +91,15 @@ def get(name: Name, to: Path, *, archive: Path | None = None, report: Report | N
     folder = to / source.becomes
     if folder.exists():
         return folder
-    make_folder(to)
+    with take_turns(to / source.file, "a download"):
+        if not folder.exists():  # another job may have made it meanwhile
+            _get(name, to, archive, report)
+    return folder
+
+
+def _get(name: Name, to: Path, archive: Path | None, report: Report | None) -> None:
+    source = SOURCES[name]
+    folder = to / source.becomes
     if archive is None:
         archive = download(
             source.url,
@@ -112,7 +121,6 @@ def get(name: Name, to: Path, *, archive: Path | None = None, report: Report | N
             )
         make_folder(folder.parent)
         found[0].rename(folder)
-    return folder
 
 
 def unpack(archive: Path, to: Path, *, pattern: str = "*", report: Report | None = None) -> None:

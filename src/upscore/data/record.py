@@ -7,11 +7,10 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from upscore.core.files import checksum, read_json, write_text
 from upscore.core.labels import VOID, Color, Labels
@@ -25,6 +24,8 @@ from upscore.errors import DataError, RunError
 KINDS = ("photo", "mask", "instance mask")
 LISTED = 3
 """Names and values that a difference spells out."""
+SHOWN = 5
+"""Differences that a message spells out."""
 
 
 class FileMark(NamedTuple):
@@ -67,7 +68,9 @@ class DataRecord:
         before: dict[tuple[str, str], FileMark] = {}
         for marks in known.splits.values() if known else ():
             for name, files in marks.items():
-                before.update({(name, kind): mark for kind, mark in zip(KINDS, files, strict=False)})
+                before.update(
+                    {(name, kind): mark for kind, mark in zip(KINDS, files, strict=False)}
+                )
         found: dict[tuple[str, str], FileMark] = {}
         changed: list[tuple[tuple[str, str], Path]] = []
         for pair in {pair for split in splits for pair in split.pairs}:
@@ -145,6 +148,12 @@ class DataRecord:
         return lines
 
 
+def summary(differences: Sequence[str]) -> str:
+    """The first differences in one sentence, and how many more there are."""
+    more = f"; and {len(differences) - SHOWN} more" if len(differences) > SHOWN else ""
+    return "; ".join(differences[:SHOWN]) + more
+
+
 def _files(dataset: DataSet, pair: Pair) -> Iterator[tuple[str, Path]]:
     yield from zip(KINDS, (pair.image, pair.mask), strict=False)
     if pair.name in dataset.instances:
@@ -153,7 +162,7 @@ def _files(dataset: DataSet, pair: Pair) -> Iterator[tuple[str, Path]]:
 
 def _look(path: Path) -> FileMark:
     try:
-        found = os.stat(path)
+        found = path.stat()
     except OSError as error:
         raise DataError(f"{path}: cannot be read ({error.strerror})") from error
     # a clock that is wrong does no harm: times are compared, not ordered
@@ -218,7 +227,11 @@ def _split_differences(split: str, ours: Marks, theirs: Marks) -> Iterator[str]:
         yield f"the photos of split {split!r} are in another order"
     both = [name for name in ours if name in theirs]
     for place, kind in enumerate(KINDS):
-        other = [name for name in both if _digest_of(ours, name, place) != _digest_of(theirs, name, place)]
+        other = [
+            name
+            for name in both
+            if _digest_of(ours, name, place) != _digest_of(theirs, name, place)
+        ]
         if other:
             yield (
                 f"{plural(len(other), kind)} of split {split!r} with other content "

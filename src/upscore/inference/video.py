@@ -15,10 +15,10 @@ import numpy as np
 
 from upscore.core.draw import legend, overlay
 from upscore.core.files import atomic_path, explain_os_error, make_folder
-from upscore.core.temporary import temporary_folder
 from upscore.core.labels import LabelMap, Labels, RGBImage
 from upscore.core.parallel.prefetch import prefetch
 from upscore.core.parallel.writer import Writer
+from upscore.core.temporary import temporary_folder
 from upscore.errors import DataError, MissingExtraError, OutputError
 from upscore.inference.inputs import InputFile
 from upscore.inference.outputs import FORMATS, LabelledImage

@@ -24,7 +24,7 @@ from upscore.core.runtime import Runtime, cpu_threads, describe_start, select_ru
 from upscore.core.settings import Settings, build, load_yaml
 from upscore.data import DataSet, Split, open_dataset
 from upscore.data.drawn_splits import VAL
-from upscore.data.record import DataRecord
+from upscore.data.record import DataRecord, summary
 from upscore.data.stats import Known, absent_classes, class_frequencies
 from upscore.errors import DataError, RunError, SettingsError
 from upscore.models.base import Network
@@ -57,9 +57,6 @@ MADE_BOXES = 2000
 """Boxes of a photo in a store that the training makes for itself, as many as in the paper."""
 WEIGHED_CROPS = 2000
 """Crops that class weights are counted on, spread over all."""
-
-LISTED = 5
-"""Differences of data sets that a message spells out."""
 
 MakeValidate = Callable[[Split, InputSpec, Runtime], Validate]
 """Builds the validation from a split; given from outside, for training imports no metric."""
@@ -547,15 +544,15 @@ def _check_same_settings(run: RunFolder, recipe: Recipe, dataset: DataSet) -> No
     kept = DataRecord.read(run.data)
     now = _record(recipe, dataset, known=kept)
     if different := _data_differences(run, dataset, kept, now):
-        goes_on = "go on all the same with --changed-data, or train into another --out"
+        goes_on = "Go on all the same with --changed-data, or train into another --out"
         if not _same_classes(run, dataset):
             goes_on = (
-                "the network cannot take other classes: train into another --out, from these "
+                "The network cannot take other classes: train into another --out, from these "
                 f"weights with --set init.weights={run.path}"
             )
-        shown = "; ".join(different[:LISTED])
-        more = f"; and {len(different) - LISTED} more" if len(different) > LISTED else ""
-        raise RunError(f"{run.path}: was begun on another data set. {shown}{more}. {goes_on}")
+        raise RunError(
+            f"{run.path}: was begun on another data set: {summary(different)}. {goes_on}"
+        )
     if now != kept:  # the same files at other times: the next comparison is quick again
         now.write(run.data)
 
@@ -591,7 +588,7 @@ def _accept_data(run: RunFolder, recipe: Recipe, dataset: DataSet, data: Path) -
     different = _data_differences(run, dataset, kept, now)
     if not different or not _same_classes(run, dataset):
         return
-    logger.warning("the data set has changed since the training began: %s", "; ".join(different))
+    logger.warning("the data set has changed since the training began: %s", summary(different))
     run.update_manifest(data=_describe_splits(recipe, dataset, data))
     for folder in (run.model, run.last):
         rename_classes(folder, dataset.labels)

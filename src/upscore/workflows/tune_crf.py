@@ -12,8 +12,9 @@ import numpy.typing as npt
 from pydantic import TypeAdapter
 
 from upscore.core.failures import ITEM_ERRORS, Failure, failure_message
-from upscore.core.files import make_folder, scratch_folder, write_text
+from upscore.core.files import scratch_folder, write_text
 from upscore.core.labels import RGBImage
+from upscore.core.lock import claim
 from upscore.core.parallel.prefetch import prefetch
 from upscore.core.progress import OnProgress, Progress, count_items, ignore_progress
 from upscore.core.runtime import command_line
@@ -320,13 +321,15 @@ def tune(
         seconds=seconds,
         past=past,
     )
-    make_folder(folder)
     total = len(known) + num_trials
     trials = list(past)
     chosen: list[Trial] = []
     held_out: dict[int, list[Matrix]] = {}
     interval: tuple[float, float] | None = None
-    with scratch_folder(folder / "probabilities") as scratch:
+    with (
+        claim(folder, "a search for CRF settings"),
+        scratch_folder(folder / "probabilities") as scratch,
+    ):
         stored = StoredPredictions(scratch, table)
         failures = _label(probabilities, images, stored, count_items(on_progress, "labelling"))
         searched, held = range(0, len(stored), 2), range(1, len(stored), 2)
