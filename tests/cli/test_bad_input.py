@@ -623,7 +623,7 @@ def full_disk(monkeypatch: pytest.MonkeyPatch, number: int) -> None:
     def fail(*_args: object, **_options: object) -> None:
         raise OSError(number, "simulated")
 
-    monkeypatch.setattr("upscore.core.files.create_temporary", fail)
+    monkeypatch.setattr("upscore.core.files.temporary_file", fail)
 
 
 @pytest.mark.parametrize(

@@ -104,7 +104,7 @@ def test_failures_to_begin(
     def refuse(_: Path) -> Path:
         raise OSError(code, os.strerror(code))
 
-    monkeypatch.setattr(files, "create_temporary", refuse)
+    monkeypatch.setattr(files, "temporary_file", refuse)
     with pytest.raises(OutputError, match=f"cannot write .*a.txt: {reason}") as caught:
         write_text(tmp_path / "a.txt", "x")
     assert caught.value.exit_code == 1

@@ -14,7 +14,9 @@ from tyro.extras import SubcommandApp
 from upscore.cli.console import show_messages
 from upscore.cli.verbs import GROUPS, VERBS
 from upscore.core.memory import ignore_pillow_warnings, limit_onednn_cache, tune_malloc
-from upscore.errors import InterruptedWorkError, UpscoreError
+from upscore.core.stop_signals import exit_status, interrupt, listening, was_stopped
+from upscore.core.temporary import remove_unfinished
+from upscore.errors import UpscoreError
 
 DESCRIPTION = (
     "Semantic segmentation with FCN and its decoders: train, score, label, report. "
@@ -35,7 +37,7 @@ def build_app() -> SubcommandApp:
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Run the command line; exits 0, 1 (work failed in part), 2 (wrong usage) or 130 (Ctrl-C)."""
+    """Run the command line; exits 0, 1 (work failed in part), 2 (wrong usage) or 128 + signal."""
     given = list(sys.argv[1:] if arguments is None else arguments)
     debug = "--debug" in given
     given = [argument for argument in given if argument != "--debug"]
@@ -63,11 +65,15 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 def _guarded(work: Callable[[], Any], *, debug: bool) -> int:
     try:
-        work()
+        with listening(interrupt):
+            work()
     except UpscoreError as error:
-        return _complain(error, str(error), error.exit_code, debug)
+        # a signal to all processes of a job may end another one first, whose error this is
+        status = exit_status() if was_stopped() else error.exit_code
+        return _complain(error, str(error), status, debug)
     except KeyboardInterrupt as error:
-        return _complain(error, "interrupted", InterruptedWorkError.exit_code, debug)
+        remove_unfinished()
+        return _complain(error, "interrupted", exit_status(), debug)
     except BrokenPipeError:
         # the reader (head, less) has gone; keep Python from complaining at exit
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -23,6 +23,7 @@ def train(
     out: Path,
     set: Assignments = (),
     resume: bool = False,
+    changed_data: bool = False,
 ) -> None:
     """Train a network on a folder of labelled photos.
 
@@ -30,6 +31,7 @@ def train(
         out: Run folder to write: weights, settings, log, state.
         set: Change settings of the recipe, as in --set budget.minutes=12 optim.lr=0.001.
         resume: Go on with the run in --out where it stopped (or begin it).
+        changed_data: With --resume: go on though classes, mask values or files have changed.
     """
     from upscore.workflows import train as workflow
 
@@ -42,6 +44,7 @@ def train(
             out=out,
             assignments=joined(set),
             resume=resume,
+            changed_data=changed_data,
             on_progress=on_progress,
         )
     if on_progress.silent:  # a further process of the same training

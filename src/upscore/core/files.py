@@ -7,14 +7,13 @@ import errno
 import hashlib
 import http.client
 import json
-import os
-import secrets
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+from upscore.core.temporary import temporary_file, temporary_folder
 from upscore.errors import NotFoundError, OutputError, RunError, WorkError
 
 
@@ -45,37 +44,24 @@ def atomic_path(path: Path) -> Iterator[Path]:
     """
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        temporary = create_temporary(path)
-    except OSError as error:
-        raise explain_os_error(error, path) from error
-    try:
-        yield temporary
-        temporary.replace(path)
+        with temporary_file(path) as temporary:
+            yield temporary
+            temporary.replace(path)
     except OSError as error:
         if isinstance(error, OutputError) or not error.errno:
             raise
         raise explain_os_error(error, path) from error
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
-def temporary_name(path: Path) -> Path:
-    """A hidden name beside ``path`` that no other file has."""
-    return path.with_name(f".{path.name[:80]}.{secrets.token_hex(8)}")
-
-
-def create_temporary(path: Path) -> Path:
-    """Create an empty file of such a name, with the permissions of any new file.
-
-    The system applies the umask. (Files of ``tempfile.mkstemp`` are private, and to read the umask
-    is to change it for a moment in all threads.)
-
-    Raises:
-        OSError: cannot write there.
-    """
-    temporary = temporary_name(path)
-    os.close(os.open(temporary, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666))
-    return temporary
+@contextlib.contextmanager
+def scratch_folder(path: Path) -> Iterator[Path]:
+    """A temporary folder beside ``path``, gone after the block. Raises OutputError."""
+    with contextlib.ExitStack() as stack:
+        try:
+            scratch = stack.enter_context(temporary_folder(path))
+        except OSError as error:
+            raise explain_os_error(error, path.parent) from error
+        yield scratch
 
 
 def write_text(path: Path, text: str) -> None:

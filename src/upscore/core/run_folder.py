@@ -7,7 +7,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from upscore.core.files import atomic_path, read_json
+from upscore.core.files import atomic_path, read_json, write_text
+from upscore.core.lock import files_in
 from upscore.errors import NotFoundError, RunError, SettingsError
 
 FORMAT_VERSION = 1
@@ -29,6 +30,8 @@ class RunFolder:
         """Folder of the weights to use (best on validation): config.json, model.safetensors."""
         self.state = path / "state"
         """Folder of what resuming needs."""
+        self.data = self.state / "data.json"
+        """The data set when the training began: see :mod:`upscore.data.record`."""
         self.last = self.state / "last"
         """Folder of the weights of the last state; of a finished training the final ones."""
         self.log = path / "log.csv"
@@ -71,16 +74,29 @@ class RunFolder:
             SettingsError: the folder is taken: by a run while ``resume`` is false, or by something
                 else.
         """
-        begun = self.manifest.exists()
+        begun = self.manifest.exists() and self.recipe.exists()
         if begun and not resume:
             raise SettingsError(
                 f"{self.path}: holds a run already; go on with it by --resume, or choose another "
                 "--out"
             )
-        is_empty = self.path.is_dir() and not any(self.path.iterdir())
-        if not begun and self.path.exists() and not is_empty:
+        if not begun and self.path.exists() and not self._is_free():
             raise SettingsError(f"{self.path}: exists and is no run folder; choose another --out")
         return begun
+
+    def _is_free(self) -> bool:
+        """Whether the folder is empty, or a training was killed there before its first step."""
+        if not self.path.is_dir():
+            return False
+        first = {self.data, self.manifest}  # the recipe, written after them, is missing
+        if any(path not in first for path in files_in(self.path)):
+            return False
+        return not self.manifest.exists() or "format_version" in self.read_manifest()
+
+    def begin(self, recipe: str, manifest: dict[str, Any]) -> None:
+        """Write the first files of a run. Without the last of them it has not begun."""
+        self.write_manifest(manifest)
+        write_text(self.recipe, recipe)
 
     def read_manifest(self) -> dict[str, Any]:
         return read_json(self.manifest)

@@ -12,10 +12,10 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from pathlib import Path, PurePosixPath
-from tempfile import TemporaryDirectory
 from typing import IO, Literal
 
-from upscore.core.files import atomic_path, download, explain_os_error, make_folder, verify
+from upscore.core.files import atomic_path, download, make_folder, scratch_folder, verify
+from upscore.core.lock import take_turns
 from upscore.errors import NotFoundError, UpscoreError, WorkError
 
 Name = Literal["voc2012", "sbd", "camvid"]
@@ -91,7 +91,15 @@ def get(name: Name, to: Path, *, archive: Path | None = None, report: Report | N
     folder = to / source.becomes
     if folder.exists():
         return folder
-    make_folder(to)
+    with take_turns(to / source.file, "a download"):
+        if not folder.exists():  # another job may have made it meanwhile
+            _get(name, to, archive, report)
+    return folder
+
+
+def _get(name: Name, to: Path, archive: Path | None, report: Report | None) -> None:
+    source = SOURCES[name]
+    folder = to / source.becomes
     if archive is None:
         archive = download(
             source.url,
@@ -104,20 +112,15 @@ def get(name: Name, to: Path, *, archive: Path | None = None, report: Report | N
             raise NotFoundError(f"{archive}: no such file; --from names the archive of {name}")
         if source.checksum:
             verify(archive, source.checksum)
-    try:
-        scratch = TemporaryDirectory(prefix=".unpacking-", dir=to, ignore_cleanup_errors=True)
-    except OSError as error:
-        raise explain_os_error(error, to) from error
-    with scratch:
-        unpack(archive, Path(scratch.name), pattern=f"{source.inside}/*", report=report)
-        found = sorted(Path(scratch.name).glob(source.inside))
+    with scratch_folder(to / "unpacking") as scratch:
+        unpack(archive, scratch, pattern=f"{source.inside}/*", report=report)
+        found = sorted(scratch.glob(source.inside))
         if not found:
             raise WorkError(
                 f"{archive}: holds no {source.inside}/; is it the archive of {name} ({source.url})?"
             )
         make_folder(folder.parent)
         found[0].rename(folder)
-    return folder
 
 
 def unpack(archive: Path, to: Path, *, pattern: str = "*", report: Report | None = None) -> None:

@@ -15,6 +15,7 @@ from scipy import ndimage
 from upscore.core.files import atomic_path, make_folder, read_json, write_json, write_text
 from upscore.core.images import write_label_map
 from upscore.core.labels import VOID, LabelMap, Labels, RGBImage
+from upscore.core.lock import files_in
 from upscore.core.parallel.prefetch import prefetch
 from upscore.data.dataset import DataSet
 from upscore.data.formats.voc import open_voc
@@ -323,11 +324,11 @@ def _claim(out: Path, seed: int, size: tuple[int, int]) -> None:
                 f"{out}: holds a toy set of other settings ({found}, asked for {settings}); delete "
                 "it or choose another --out"
             )
-    elif any(out.iterdir()):
+    elif any(files_in(out)):
         raise OutputError(f"{out}: is not empty and no toy set; choose another --out")
     else:
-        _write_lines(out / "classes.txt", TOY_LABELS.names)
         write_json(marker, settings)
+    _write_lines(out / "classes.txt", TOY_LABELS.names)
 
 
 def _write_lines(path: Path, lines: Iterable[str]) -> None:

@@ -14,10 +14,11 @@ from typing import Any, cast
 import numpy as np
 
 from upscore.core.draw import legend, overlay
-from upscore.core.files import atomic_path, explain_os_error, make_folder, temporary_name
+from upscore.core.files import atomic_path, explain_os_error, make_folder
 from upscore.core.labels import LabelMap, Labels, RGBImage
 from upscore.core.parallel.prefetch import prefetch
 from upscore.core.parallel.writer import Writer
+from upscore.core.temporary import temporary_folder
 from upscore.errors import DataError, MissingExtraError, OutputError
 from upscore.inference.inputs import InputFile
 from upscore.inference.outputs import FORMATS, LabelledImage
@@ -212,19 +213,16 @@ def _film(
 def _whole_folder(path: Path) -> Iterator[Path]:
     """A temporary folder that replaces ``path`` when the block succeeds."""
     make_folder(path.parent)
-    temporary = temporary_name(path)
     try:
-        temporary.mkdir()  # not mkdtemp, whose folders are private
-        yield temporary
-        if path.exists():
-            shutil.rmtree(path)
-        temporary.replace(path)
+        with temporary_folder(path) as temporary:
+            yield temporary
+            if path.exists():
+                shutil.rmtree(path)
+            temporary.replace(path)
     except OSError as error:
         if isinstance(error, OutputError):
             raise
         raise explain_os_error(error, path) from error
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
 
 
 def _reason(error: Exception) -> str:

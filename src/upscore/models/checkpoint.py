@@ -107,6 +107,17 @@ def save_model(
     )
 
 
+def rename_classes(folder: Path, labels: Labels) -> None:
+    """Give the classes of a saved network, where there is one, the names and colours of ``labels``.
+
+    Raises:
+        RunError: damaged.
+        OutputError: cannot write.
+    """
+    if (folder / CONFIG).exists():
+        write_json(folder / CONFIG, {**read_json(folder / CONFIG), "classes": labels.to_json()})
+
+
 def builtin_networks() -> dict[str, Path]:
     """Names and folders of the trained networks in this package, sorted by name."""
     return {path.parent.name: path.parent for path in sorted(NETWORKS.glob(f"*/{CONFIG}"))}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib.util
 import os
 from dataclasses import dataclass
@@ -9,6 +10,7 @@ from importlib import resources
 from pathlib import Path
 
 from upscore.core.files import download, verify
+from upscore.core.lock import take_turns
 from upscore.errors import NotFoundError, WorkError
 
 SHIPPED = "weights"
@@ -28,12 +30,13 @@ class Downloaded:
         cache = Path(os.environ.get("UPSCORE_CACHE") or Path.home() / ".cache" / "upscore")
         target = cache / self.url.rpartition("/")[2]
         try:
-            return download(
-                self.url,
-                target,
-                expected=self.expected,
-                otherwise=f"fetch this file elsewhere and put it at {target}",
-            )
+            with contextlib.nullcontext() if target.exists() else take_turns(target, "a download"):
+                return download(
+                    self.url,
+                    target,
+                    expected=self.expected,
+                    otherwise=f"fetch this file elsewhere and put it at {target}",
+                )
         except WorkError as error:
             raise WorkError(f"the weights cannot be downloaded: {error}") from error
 

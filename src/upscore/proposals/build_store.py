@@ -13,10 +13,11 @@ from pathlib import Path
 from typing import Any
 
 from upscore.core.failures import Failure, format_failures
-from upscore.core.files import explain_os_error, make_folder
+from upscore.core.files import explain_os_error
 from upscore.core.images import read_image
 from upscore.core.json import JSONObject
 from upscore.core.limits import MAX_PIXELS
+from upscore.core.lock import claim
 from upscore.core.parallel.map import map_items, num_processes
 from upscore.errors import (
     DataError,
@@ -122,8 +123,8 @@ def make_store(
     Raises:
         DataError: no photo, or ``out`` is not a store.
         SettingsError: ``workers`` below 1, another suffix than .parquet, two photos of one name; or
-            ``out`` or unfinished work of other settings or photos, without ``overwrite``. And what
-            the source raises.
+            ``out`` or unfinished work of other settings or photos, without ``overwrite``; or
+            another job makes ``out`` just now. And what the source raises.
         OutputError: cannot write; what was finished stays.
         WorkError: a process died; likewise.
     """
@@ -135,49 +136,47 @@ def make_store(
     if out.is_dir():
         raise SettingsError(f"{out}: is a folder; name a file in it, as in {out / 'boxes.parquet'}")
     partial = _PartialStore(out, plain_settings(source.settings()), plain_settings(data or {}))
-    partial.find({photo.name for photo in photos}, overwrite=overwrite)
-    make_folder(partial.folder)  # before the work: an out that cannot be written fails at once
-    tasks = [_Task(photo, partial.keys(photo.name)) for photo in photos]
-    if processes > 1:  # the first is done in this process, to compile what all need
-        tasks.sort(key=lambda task: bool(task.known))
-    found = map_items(
-        _Work(source, max_pixels),
-        tasks,
-        name=_path,
-        doing="find its boxes",
-        processes=processes,
-        one_core=True,
-        if_died="what was finished is kept: the same command goes on from there; try it with fewer "
-        "--workers",
-    )
-    summary = MakeSummary()
-    keys: dict[str, str] = {}
-    messages: dict[str, str] = {}
-    try:
-        with contextlib.closing(found):
-            for number, (task, result) in enumerate(found, start=1):
-                name = task.photo.name
-                if isinstance(result, Failure):
-                    messages[name] = result.message
-                else:
-                    keys[name] = result.key
-                    if result.proposals is not None:
-                        summary.computed += 1
-                        partial.add(name, result)
-                if progress:
-                    progress(number, len(tasks))
-        rows = [(photo.name, keys[photo.name]) for photo in photos if photo.name in keys]
-        if rows:
-            partial.finish(rows)
-    except OutputError:  # nor could the rest be written
-        raise
-    except BaseException:  # Ctrl-C among them
-        with contextlib.suppress(OutputError):
-            partial.flush()
-        raise
-    finally:
-        with contextlib.suppress(OSError):
-            partial.folder.rmdir()  # where it is empty
+    # before the work: an out that cannot be written, or is in use, fails at once
+    with claim(partial.folder, "a job that finds boxes"):
+        partial.find({photo.name for photo in photos}, overwrite=overwrite)
+        tasks = [_Task(photo, partial.keys(photo.name)) for photo in photos]
+        if processes > 1:  # the first is done in this process, to compile what all need
+            tasks.sort(key=lambda task: bool(task.known))
+        found = map_items(
+            _Work(source, max_pixels),
+            tasks,
+            name=_path,
+            doing="find its boxes",
+            processes=processes,
+            one_core=True,
+            if_died="what was finished is kept: the same command goes on from there; try it with "
+            "fewer --workers",
+        )
+        summary = MakeSummary()
+        keys: dict[str, str] = {}
+        messages: dict[str, str] = {}
+        try:
+            with contextlib.closing(found):
+                for number, (task, result) in enumerate(found, start=1):
+                    name = task.photo.name
+                    if isinstance(result, Failure):
+                        messages[name] = result.message
+                    else:
+                        keys[name] = result.key
+                        if result.proposals is not None:
+                            summary.computed += 1
+                            partial.add(name, result)
+                    if progress:
+                        progress(number, len(tasks))
+            rows = [(photo.name, keys[photo.name]) for photo in photos if photo.name in keys]
+            if rows:
+                partial.finish(rows)
+        except OutputError:  # nor could the rest be written
+            raise
+        except BaseException:  # Ctrl-C among them
+            with contextlib.suppress(OutputError):
+                partial.flush()
+            raise
     if rows:
         store = ProposalStore.open(out)
         summary.photos, summary.boxes = len(store), store.num_boxes

@@ -45,6 +45,7 @@ class Context:
         data: path of the data set.
         split: validation split, on which everything is measured.
         train_split: name of the training split.
+        content: digest of the data set's :class:`~upscore.data.record.DataRecord`.
         assignments: ``KEY=VALUE`` settings for all trainings.
         seeds: seeds of every training; empty for one training each, with the recipe's seed.
         ablate: whether the networks between the plain one and FCN-8s are trained as well.
@@ -63,6 +64,7 @@ class Context:
     runtime: Runtime
     on_progress: OnProgress
     train_split: str = "train"
+    content: str = ""
     seeds: tuple[int, ...] = ()
     ablate: bool = False
     plans: Sequence[PlannedTraining] = ()
@@ -103,7 +105,7 @@ class Context:
 
     def of_data(self) -> dict[str, Any]:
         """Data and split, of which a measurement is."""
-        return {"data": self.dataset.fingerprint(), "split": self.split.name}
+        return {"data": self.content, "split": self.split.name}
 
     def of_stages(self, identities: Mapping[str, Any], stages: Iterable[str]) -> dict[str, Any]:
         """Inputs of a measurement of the stored label maps of some stages."""

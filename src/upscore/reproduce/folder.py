@@ -7,8 +7,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from upscore.core.files import make_folder, read_json, refuse_newer, write_json
+from upscore.core.files import read_json, refuse_newer, write_json
+from upscore.core.lock import files_in
 from upscore.core.settings import build
+from upscore.data.record import DataRecord, summary
 from upscore.errors import SettingsError, UpscoreError
 from upscore.training.recipe import Recipe
 from upscore.training.setup import setting_differences
@@ -32,6 +34,11 @@ class Folder:
     def run(self, name: str) -> Path:
         """Run folder of a training."""
         return self.path / "runs" / name
+
+    @property
+    def data(self) -> Path:
+        """The data set when the reproduction began: see :mod:`upscore.data.record`."""
+        return self.path / "data.json"
 
     @property
     def labels(self) -> Path:
@@ -58,8 +65,8 @@ class Folder:
         write_json(path, {"of": of, "found": found})
         return found
 
-    def refuse_other(self, plan: dict[str, Any]) -> None:
-        """Check that the folder is free, or holds the reproduction of this plan.
+    def refuse_other(self, plan: dict[str, Any], data: DataRecord) -> None:
+        """Check that the folder is free, or holds the reproduction of this plan and data.
 
         Raises:
             SettingsError: it holds another reproduction, or something else.
@@ -77,15 +84,26 @@ class Folder:
                     f"{found}; choose another --out, or type the same settings to go on with it "
                     "(with the same version of upscore, where you have changed none)"
                 )
-        elif self.path.exists() and not (self.path.is_dir() and not any(self.path.iterdir())):
+            before = DataRecord.read(self.data)
+            if before is not None and (different := before.differences(data)):
+                raise SettingsError(
+                    f"{self.path}: was begun on another data set: {summary(different)}; choose "
+                    "another --out"
+                )
+        elif self.path.exists() and not self._is_free():
             raise SettingsError(
                 f"{self.path}: exists and holds no reproduction; choose another --out"
             )
 
-    def begin(self, plan: dict[str, Any]) -> None:
-        """Write the plan into a new folder. Raises OutputError."""
+    def _is_free(self) -> bool:
+        """Whether the folder is empty, or a reproduction was killed there before it began."""
+        return self.path.is_dir() and all(path == self.data for path in files_in(self.path))
+
+    def begin(self, plan: dict[str, Any], data: DataRecord) -> None:
+        """Write data and plan into a new folder, or the new times of files. Raises OutputError."""
+        if DataRecord.read(self.data) != data:
+            data.write(self.data)
         if not self.plan.exists():
-            make_folder(self.path)
             write_json(self.plan, {"format_version": FORMAT_VERSION, **plan})
 
 

@@ -44,6 +44,7 @@ class LabelStore:
                 kept = None
             if kept == dict(identity):
                 return
+        if (self.folder / stage).exists():  # also what a kill left of a deletion
             try:
                 shutil.rmtree(self.folder / stage)
             except OSError as error:

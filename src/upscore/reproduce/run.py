@@ -9,10 +9,12 @@ from typing import Any, Literal
 
 from upscore.core.failures import format_failures
 from upscore.core.files import write_json, write_text
+from upscore.core.lock import claim
 from upscore.core.progress import OnProgress, ignore_progress
 from upscore.core.runtime import describe_start, select_runtime
 from upscore.core.settings import set_dotted
 from upscore.data import open_dataset
+from upscore.data.record import DataRecord
 from upscore.errors import DataError, WorkError
 from upscore.report.document import Document, Table, without_data
 from upscore.report.document_files import write_document
@@ -139,7 +141,9 @@ def reproduce(
         seeds=tuple(seeds),
         ablate=ablate,
     )
-    dataset.split(context.train_split)
+    splits = [dataset.split(name) for name in dict.fromkeys([context.train_split, split])]
+    record = DataRecord.of(dataset, splits, DataRecord.read(context.folder.data))
+    context.content = record.digest
     chosen = SOURCES[source]
     context.plans = plans = chosen.trainings(context)
     plan = {
@@ -149,21 +153,23 @@ def reproduce(
         "data": {"layout": dataset.layout, "fingerprint": dataset.fingerprint()},
         "recipes": recipes_of(plans),
     }
-    context.folder.refuse_other(plan)
+    context.folder.refuse_other(plan, record)
     context.choose(photo, class_name)
-    context.folder.begin(plan)
-    chosen.prepare(context)
-    context.failures = train_missing(plans, context.folder, data=data, on_progress=on_progress)
-    document, scores = chosen.document(context)
-    if not show_data:
-        document = without_data(document)
-    write_document(document, out)
-    page = out / "page.html"
-    text = document_page(document)
-    if len(text.encode()) > LARGEST_PAGE:
-        raise WorkError(f"{page}: would have {len(text.encode()):,} bytes, a fault of upscore")
-    write_text(page, text)
-    write_json(out / "results.json", _results(source, context, document, scores))
+    with claim(out, "a reproduction"):
+        context.folder.refuse_other(plan, record)
+        context.folder.begin(plan, record)
+        chosen.prepare(context)
+        context.failures = train_missing(plans, context.folder, data=data, on_progress=on_progress)
+        document, scores = chosen.document(context)
+        if not show_data:
+            document = without_data(document)
+        write_document(document, out)
+        page = out / "page.html"
+        text = document_page(document)
+        if len(text.encode()) > LARGEST_PAGE:
+            raise WorkError(f"{page}: would have {len(text.encode()):,} bytes, a fault of upscore")
+        write_text(page, text)
+        write_json(out / "results.json", _results(source, context, document, scores))
     return ReproduceResult(out, page, document.missing, scores)
 
 

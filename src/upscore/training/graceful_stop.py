@@ -1,11 +1,11 @@
-"""Ctrl-C and SIGTERM end a training after the step under way."""
+"""Ctrl-C, SIGTERM and SIGHUP end a training after the step under way."""
 
 from __future__ import annotations
 
-import contextlib
 import signal
-from collections.abc import Iterator
-from types import FrameType
+from contextlib import AbstractContextManager
+
+from upscore.core.stop_signals import interrupt, listening
 
 
 class GracefulStop:
@@ -14,20 +14,11 @@ class GracefulStop:
     def __init__(self) -> None:
         self.wanted = False
 
-    @contextlib.contextmanager
-    def listening(self) -> Iterator[None]:
+    def listening(self) -> AbstractContextManager[None]:
         """Handle signals during the block; does nothing outside the main thread."""
-        before = {}
-        with contextlib.suppress(ValueError):  # signals belong to the main thread
-            for number in (signal.SIGINT, signal.SIGTERM):
-                before[number] = signal.signal(number, self._hear)
-        try:
-            yield
-        finally:
-            for number, handler in before.items():
-                signal.signal(number, handler)
+        return listening(self._hear)
 
-    def _hear(self, number: int, _frame: FrameType | None) -> None:
+    def _hear(self, number: int) -> None:
         if self.wanted and number == signal.SIGINT:
-            raise KeyboardInterrupt
+            interrupt(number)
         self.wanted = True

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 from collections.abc import Callable
-from contextlib import closing
 from dataclasses import dataclass, field, replace
 from functools import partial
 from itertools import islice
@@ -16,17 +16,19 @@ import numpy.typing as npt
 import torch
 from torch import nn
 
-from upscore.core.files import make_folder, write_text
 from upscore.core.images import InputSpec
+from upscore.core.lock import claim
 from upscore.core.plural import plural
 from upscore.core.run_folder import DRAWN_VALIDATION, RunFolder
 from upscore.core.runtime import Runtime, cpu_threads, describe_start, select_runtime
 from upscore.core.settings import Settings, build, load_yaml
 from upscore.data import DataSet, Split, open_dataset
 from upscore.data.drawn_splits import VAL
+from upscore.data.record import DataRecord, summary
 from upscore.data.stats import Known, absent_classes, class_frequencies
 from upscore.errors import DataError, RunError, SettingsError
 from upscore.models.base import Network
+from upscore.models.checkpoint import rename_classes
 from upscore.models.factory import create_model
 from upscore.models.pretrained import IMAGENET, initialise, weights_path
 from upscore.proposals import EdgeBoxes
@@ -68,6 +70,7 @@ def train(
     resume: bool,
     make_validate: MakeValidate,
     show: Callable[[Status], None] = lambda _: None,
+    changed_data: bool = False,
 ) -> Outcome:
     """Train ``recipe`` on the data set at ``data`` into the run folder ``out``.
 
@@ -76,10 +79,11 @@ def train(
 
     Args:
         resume: go on with the run in ``out``, or begin it where there is none yet.
+        changed_data: go on though the data set is not what it was when the run began.
 
     Raises:
-        SettingsError: a split, device or recipe that does not fit, or ``out`` is taken.
-        RunError: ``out`` holds another run than this, or a damaged one.
+        SettingsError: a split, device or recipe that does not fit, or ``out`` is taken, or in use.
+        RunError: ``out`` holds another run than this, or a damaged one, or one of other data.
         DataError: photos, masks or stored boxes that cannot be trained on.
         WorkError: the loss is not finite.
     """
@@ -87,14 +91,22 @@ def train(
     fabric = launch(runtime, processes=recipe.processes)
     dataset = open_dataset(data)
     run = RunFolder(out)
-    session = _Session(fabric, runtime, dataset, data, recipe, run, make_validate, show)
-    _require_two_classes(recipe, dataset, session.known)
-    if fabric.is_global_zero:
-        _describe_data(recipe, dataset, session.known)
-    with cpu_threads(recipe.threads):
-        if recipe.stages:
-            return session.train_stages(resume=resume)
-        return session.train(recipe, run, resume=resume)
+    session = _Session(
+        fabric, runtime, dataset, data, recipe, run, make_validate, show, changed_data
+    )
+    with contextlib.ExitStack() as stack:
+        if fabric.is_global_zero:
+            run.is_begun(resume=resume)  # before anything is written there
+            stack.enter_context(claim(out, "a training"))
+            if run.is_begun(resume=resume):
+                session.check(run, recipe)
+        _require_two_classes(recipe, dataset, session.known)
+        if fabric.is_global_zero:
+            _describe_data(recipe, dataset, session.known)
+        with cpu_threads(recipe.threads):
+            if recipe.stages:
+                return session.train_stages(resume=resume)
+            return session.train(recipe, run, resume=resume)
 
 
 @dataclass(frozen=True)
@@ -109,6 +121,7 @@ class _Session:
     run: RunFolder
     make_validate: MakeValidate
     show: Callable[[Status], None]
+    changed_data: bool
     known: Known = field(default_factory=dict)
 
     def train_stages(self, *, resume: bool) -> Outcome:
@@ -134,16 +147,22 @@ class _Session:
         if self.fabric.is_global_zero:
             if run == self.run:
                 recipe = self.recipe  # whole, where this is the last of several stages
-            if not run.is_begun(resume=resume):
-                make_folder(run.path)
-                write_text(run.recipe, recipe.to_yaml())
-                run.write_manifest(_manifest(recipe, self.dataset, self.data, self.runtime))
-            elif run_status(run, recipe, self.dataset) == "finished":
-                raise RunError(
-                    f"{run.path}: this training is finished; evaluate it, or train into another "
-                    "--out"
-                )
+            if run.is_begun(resume=resume):
+                self.check(run, recipe)
+            else:
+                _record(recipe, self.dataset, known=DataRecord.read(self.run.data)).write(run.data)
+                manifest = _manifest(recipe, self.dataset, self.data, self.runtime)
+                run.begin(recipe.to_yaml(), manifest)
         self.fabric.barrier()
+
+    def check(self, run: RunFolder, recipe: Recipe) -> None:
+        """Check that a begun run is this one, on the same data, and not finished."""
+        if self.changed_data:
+            _accept_data(run, recipe, self.dataset, self.data)
+        if run_status(run, recipe, self.dataset) == "finished":
+            raise RunError(
+                f"{run.path}: this training is finished; evaluate it, or train into another --out"
+            )
 
     def train(
         self,
@@ -476,7 +495,7 @@ def _measure_statistics(
     if not settings.batches:
         return
     sampler = replace(sampler, batch=settings.size, accumulate=1, processes=1, rank=0)
-    with closing(sampler.steps(0)) as steps:
+    with contextlib.closing(sampler.steps(0)) as steps:
         estimate_statistics(
             network,
             (
@@ -522,13 +541,58 @@ def _weigh_classes(
 
 def _check_same_settings(run: RunFolder, recipe: Recipe, dataset: DataSet) -> None:
     require_same_settings(run, recipe, command=f"upscore train {run.recipe} --resume")
-    manifest = run.read_manifest()
-    trained_on = manifest.get("data", {}).get("fingerprint")
-    if trained_on != dataset.fingerprint():
+    kept = DataRecord.read(run.data)
+    now = _record(recipe, dataset, known=kept)
+    if different := _data_differences(run, dataset, kept, now):
+        goes_on = "Go on all the same with --changed-data, or train into another --out"
+        if not _same_classes(run, dataset):
+            goes_on = (
+                "The network cannot take other classes: train into another --out, from these "
+                f"weights with --set init.weights={run.path}"
+            )
         raise RunError(
-            f"{run.path}: was begun on another data set ({manifest.get('data', {}).get('path')}, "
-            f"fingerprint {trained_on}) than {dataset.root} (fingerprint {dataset.fingerprint()})"
+            f"{run.path}: was begun on another data set: {summary(different)}. {goes_on}"
         )
+    if now != kept:  # the same files at other times: the next comparison is quick again
+        now.write(run.data)
+
+
+def _record(recipe: Recipe, dataset: DataSet, *, known: DataRecord | None) -> DataRecord:
+    return DataRecord.of(dataset, _splits(recipe, dataset), known)
+
+
+def _data_differences(
+    run: RunFolder, dataset: DataSet, kept: DataRecord | None, now: DataRecord
+) -> list[str]:
+    if kept is not None:
+        return kept.differences(now)
+    data = run.read_manifest().get("data", {})  # a run of an older upscore
+    classes, fingerprint = data.get("classes"), data.get("fingerprint")
+    if classes == list(dataset.labels.names) and fingerprint == dataset.fingerprint():
+        return []
+    return [
+        f"{data.get('path')} (classes {', '.join(classes or ())}; fingerprint {fingerprint}) in "
+        f"the run, {dataset.root} ({', '.join(dataset.labels.names)}; {dataset.fingerprint()}) now"
+    ]
+
+
+def _same_classes(run: RunFolder, dataset: DataSet) -> bool:
+    """Whether there are as many classes as in the run."""
+    return len(run.read_manifest().get("data", {}).get("classes", ())) == len(dataset.labels)
+
+
+def _accept_data(run: RunFolder, recipe: Recipe, dataset: DataSet, data: Path) -> None:
+    """Go on with a run on another data set: its manifest and its networks tell of this one."""
+    kept = DataRecord.read(run.data)
+    now = _record(recipe, dataset, known=kept)
+    different = _data_differences(run, dataset, kept, now)
+    if not different or not _same_classes(run, dataset):
+        return
+    logger.warning("the data set has changed since the training began: %s", summary(different))
+    run.update_manifest(data=_describe_splits(recipe, dataset, data))
+    for folder in (run.model, run.last):
+        rename_classes(folder, dataset.labels)
+    now.write(run.data)  # last: what is killed before is refused, and accepted again
 
 
 def require_same_settings(run: RunFolder, given: Settings, *, command: str) -> None:
@@ -559,21 +623,25 @@ def setting_differences(kept: dict[str, Any], given: dict[str, Any], prefix: str
 
 
 def _manifest(recipe: Recipe, dataset: DataSet, data: Path, runtime: Runtime) -> dict[str, Any]:
-    train, val = _splits(recipe, dataset)
-    drawn = [pair.name for pair in val.pairs] if _draws_validation(recipe, dataset) else None
     return {
         **describe_start(),
         "device": runtime.device,
         "precision": runtime.precision,
         "threads": torch.get_num_threads(),
         "seed": recipe.seed,
-        "data": {
-            **dataset.describe(data),
-            "splits": {name: len(pairs) for name, pairs in dataset.splits.items()},
-            "train_split": recipe.data.train_split,
-            "val_split": recipe.data.val_split,
-            "num_trained_and_validated": num_common(train, val),
-            **({} if drawn is None else {DRAWN_VALIDATION: drawn}),
-            "classes": list(dataset.labels.names),
-        },
+        "data": _describe_splits(recipe, dataset, data),
+    }
+
+
+def _describe_splits(recipe: Recipe, dataset: DataSet, data: Path) -> dict[str, Any]:
+    train, val = _splits(recipe, dataset)
+    drawn = [pair.name for pair in val.pairs] if _draws_validation(recipe, dataset) else None
+    return {
+        **dataset.describe(data),
+        "splits": {name: len(pairs) for name, pairs in dataset.splits.items()},
+        "train_split": recipe.data.train_split,
+        "val_split": recipe.data.val_split,
+        "num_trained_and_validated": num_common(train, val),
+        **({} if drawn is None else {DRAWN_VALIDATION: drawn}),
+        "classes": list(dataset.labels.names),
     }

@@ -16,7 +16,6 @@ from pydantic import Field
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from upscore.core.files import make_folder, write_text
 from upscore.core.parallel.prefetch import prefetch
 from upscore.core.run_folder import RunFolder
 from upscore.core.runtime import DeviceName, Precision, describe_start
@@ -160,10 +159,9 @@ class EdgeBatches:
 def prepare_run(run: RunFolder, recipe: EdgeRecipe, *, resume: bool, names: list[str]) -> None:
     """Begin the run folder, or check that its run is this one and not finished."""
     if not run.is_begun(resume=resume):
-        make_folder(run.path)
-        write_text(run.recipe, recipe.to_yaml())
-        run.write_manifest(
-            {**describe_start(), "threads": torch.get_num_threads(), "photos": names}
+        run.begin(
+            recipe.to_yaml(),
+            {**describe_start(), "threads": torch.get_num_threads(), "photos": names},
         )
         return
     manifest = RunFolder.open(run.path).read_manifest()

@@ -12,6 +12,7 @@ import torch
 
 from upscore.core.failures import Failure, first_line
 from upscore.core.files import make_folder
+from upscore.core.lock import claim
 from upscore.core.progress import OnProgress, count_items, ignore_progress
 from upscore.core.run_folder import RunFolder
 from upscore.core.runtime import describe_start, installed_version, select_runtime
@@ -97,7 +98,7 @@ def train_edges(
         )
     images = [image for name in recipe.splits for image in splits[name]]
     run = RunFolder(out)
-    prepare_run(run, recipe, resume=resume, names=[image.name for image in images])
+    run.is_begun(resume=resume)  # before anything is written there
     samples = EdgeSamples(
         images,
         recipe.views,
@@ -105,17 +106,19 @@ def train_edges(
         anyone=recipe.anyone,
         seed=recipe.seed,
     )
-    torch.manual_seed(recipe.seed)
-    outcome = Training(
-        recipe,
-        run=run,
-        fabric=launch(runtime),
-        model=EdgeNetwork(),
-        task=EdgeTask(recipe.boost, recipe.sides),
-        source=EdgeBatches(samples, recipe.batch, recipe.workers),
-        model_folder=run.path,
-        show=report_status(on_progress),
-    ).fit()
+    with claim(out, "a training"):
+        prepare_run(run, recipe, resume=resume, names=[image.name for image in images])
+        torch.manual_seed(recipe.seed)
+        outcome = Training(
+            recipe,
+            run=run,
+            fabric=launch(runtime),
+            model=EdgeNetwork(),
+            task=EdgeTask(recipe.boost, recipe.sides),
+            source=EdgeBatches(samples, recipe.batch, recipe.workers),
+            model_folder=run.path,
+            show=report_status(on_progress),
+        ).fit()
     return TrainedEdges(outcome.iteration, outcome.seconds, outcome.interrupted, out / WEIGHTS)
 
 

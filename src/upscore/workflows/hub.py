@@ -17,6 +17,7 @@ from upscore.core.files import (
     refuse_newer,
     write_json,
 )
+from upscore.core.lock import files_in
 from upscore.core.run_folder import RunFolder
 from upscore.errors import RunError, SettingsError, WorkError
 from upscore.models.checkpoint import CONFIG, WEIGHTS, find_model, load_model
@@ -233,7 +234,7 @@ def read_pin(folder: Path) -> Pin | None:
     """
     path = folder / PIN
     if not path.exists():
-        if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        if folder.exists() and (not folder.is_dir() or any(files_in(folder))):
             raise SettingsError(
                 f"{folder}: exists and was not made by `upscore hub pull` (no {PIN} in it); choose "
                 "another --out"

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from upscore.core.files import make_folder, read_json, refuse_newer
+from upscore.core.lock import claim, files_in
 from upscore.core.parallel.processes import num_cores
 from upscore.core.progress import Notice, OnProgress, Progress, ignore_progress
 from upscore.core.run_folder import RunFolder
@@ -118,8 +119,22 @@ def sweep(
         "upscore": installed_version("upscore"),
     }
     _check_folder(out, about)
+    with claim(out, "a sweep"):
+        return _sweep(recipe, data, out, grid, dataset, about, processes, on_progress)
+
+
+def _sweep(
+    recipe: str,
+    data: Path,
+    out: Path,
+    grid: SweepGrid,
+    dataset: DataSet,
+    about: dict[str, Any],
+    processes: int,
+    on_progress: OnProgress,
+) -> SweepResult:
+    """The sweep in a folder that no other job uses."""
     statuses = _run_statuses(out, grid, dataset)
-    make_folder(out)
     runs = {
         config.name: read_swept(out / config.name, config.settings)
         if statuses[config.name] == "finished"
@@ -178,7 +193,7 @@ def _check_folder(out: Path, about: dict[str, Any]) -> None:
     """
     path = out / FILE
     if not path.exists():
-        if out.exists() and (not out.is_dir() or any(out.iterdir())):
+        if out.exists() and (not out.is_dir() or any(files_in(out))):
             raise SettingsError(f"{out}: exists and is no sweep; choose another --out")
         return
     kept = read_json(path)

@@ -57,6 +57,7 @@ def train(
     out: str | Path,
     assignments: Sequence[str] = (),
     resume: bool = False,
+    changed_data: bool = False,
     on_progress: OnProgress = ignore_progress,
 ) -> TrainResult:
     """Train a network on labelled photos into the run folder ``out``.
@@ -69,12 +70,14 @@ def train(
         data: the data set: a folder of a known layout, or a dataset.yaml.
         assignments: ``KEY=VALUE`` changes of a named recipe, as ``budget.minutes=12``.
         resume: continue the training in ``out``, or begin it where there is none yet.
+        changed_data: continue it though classes, mask values or files of the data set have changed.
         on_progress: gets a :class:`~upscore.training.progress.TrainingProgress` after each step.
 
     Raises:
         SettingsError: a setting, split, device or network option that is not there, or ``out`` is
-            taken.
-        RunError: ``out`` holds another run than this, a finished or a damaged one.
+            taken, or in use by another training.
+        RunError: ``out`` holds another run than this, one of other data, a finished or a damaged
+            one.
         DataError, NotFoundError: photos, masks, weights or boxes that cannot be read.
         WorkError: the loss is not finite.
         OutputError: ``out`` cannot be written.
@@ -98,6 +101,7 @@ def train(
         resume=resume,
         make_validate=make_validate,
         show=report_status(on_progress),
+        changed_data=changed_data,
     )
     return TrainResult(
         outcome.iteration,

@@ -19,9 +19,6 @@ import threading
 import traceback
 from typing import Any
 
-INTERRUPTED = 130
-"""Exit status."""
-
 
 class Events(logging.Handler):
     """Writes events to standard output; log records are notices.
@@ -73,6 +70,7 @@ def main() -> int:
     tune_malloc()
     from upscore.core.failures import failure_message
     from upscore.core.progress import Milestones, Progress
+    from upscore.core.stop_signals import exit_status
     from upscore.errors import UpscoreError
     from upscore.workflows.train import train
 
@@ -104,7 +102,7 @@ def main() -> int:
         return error.exit_code if isinstance(error, UpscoreError) else 1
     if result.interrupted:
         events.send(error=f"stopped at iteration {result.iterations}; everything is saved")
-        return INTERRUPTED
+        return exit_status()
     return 0
 
 

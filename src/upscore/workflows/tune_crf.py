@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -13,8 +12,9 @@ import numpy.typing as npt
 from pydantic import TypeAdapter
 
 from upscore.core.failures import ITEM_ERRORS, Failure, failure_message
-from upscore.core.files import explain_os_error, make_folder, write_text
+from upscore.core.files import scratch_folder, write_text
 from upscore.core.labels import RGBImage
+from upscore.core.lock import claim
 from upscore.core.parallel.prefetch import prefetch
 from upscore.core.progress import OnProgress, Progress, count_items, ignore_progress
 from upscore.core.runtime import command_line
@@ -321,14 +321,16 @@ def tune(
         seconds=seconds,
         past=past,
     )
-    make_folder(folder)
     total = len(known) + num_trials
     trials = list(past)
     chosen: list[Trial] = []
     held_out: dict[int, list[Matrix]] = {}
     interval: tuple[float, float] | None = None
-    with _scratch(folder) as scratch:
-        stored = StoredPredictions(Path(scratch), table)
+    with (
+        claim(folder, "a search for CRF settings"),
+        scratch_folder(folder / "probabilities") as scratch,
+    ):
+        stored = StoredPredictions(scratch, table)
         failures = _label(probabilities, images, stored, count_items(on_progress, "labelling"))
         searched, held = range(0, len(stored), 2), range(1, len(stored), 2)
         if past and abs(past[0].score - (now := score(None))) > SAME_SCORE:
@@ -415,13 +417,6 @@ def _try_once(known: Sequence[Candidate], num_classes: int) -> None:
             refine(image, even)
         except UpscoreError as error:
             raise SettingsError(f"{name}: {error}") from error
-
-
-def _scratch(folder: Path) -> tempfile.TemporaryDirectory[str]:
-    try:
-        return tempfile.TemporaryDirectory(prefix=".probabilities-", dir=folder)
-    except OSError as error:
-        raise explain_os_error(error, folder) from error
 
 
 def _label(

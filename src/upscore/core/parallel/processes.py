@@ -13,9 +13,11 @@ from collections.abc import Callable, Generator, Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from itertools import islice
+from types import FrameType
 from typing import Any, TypeVar
 
 from upscore.core.memory import ignore_pillow_warnings
+from upscore.core.temporary import remove_unfinished
 from upscore.errors import WorkError
 
 Item = TypeVar("Item")
@@ -74,14 +76,16 @@ def in_processes(
 
 @contextlib.contextmanager
 def _block_interrupts() -> Iterator[None]:
-    """Start processes that never get Ctrl-C, which a terminal sends to all; this one handles it.
+    """Start processes that never get Ctrl-C, or the end of a terminal, which are sent to all.
+
+    This process handles them.
 
     Blocked and not ignored: blocking is inherited too, and an interrupt that comes just now waits.
     """
     if not hasattr(signal, "pthread_sigmask"):  # Windows
         yield
         return
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, signal.SIGHUP})
     try:
         yield
     finally:
@@ -136,10 +140,17 @@ def _begin(work: Callable[[Any], Any], one_core: bool) -> None:
     """Set up a new process: keep the work, and end when the parent process is killed."""
     global _work
     _work = work
+    signal.signal(signal.SIGTERM, _end)
     ignore_pillow_warnings()
     if one_core:
         use_one_core()
     end_with_parent()
+
+
+def _end(number: int, _frame: FrameType | None) -> None:
+    """End now; a process of a pool would go on with the next item after an exception."""
+    remove_unfinished()
+    os._exit(128 + number)
 
 
 def end_with_parent() -> None:
