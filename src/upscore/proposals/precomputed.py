@@ -171,9 +171,11 @@ def read_deconvnet_boxes(path: Path, *, height: int, width: int) -> Proposals:
             "edgebox_cached"
         )
     content = read_mat(path, "boxes_padded")
-    if content is None:
-        raise DataError(f"{path}: has no boxes_padded; is it a file of DeconvNet's edgebox_cached?")
-    rows: npt.NDArray[Any] = np.asarray(content)
+    if not isinstance(content, np.ndarray):
+        raise DataError(
+            f"{path}: has no boxes_padded of numbers; is it a file of DeconvNet's edgebox_cached?"
+        )
+    rows: npt.NDArray[Any] = content
     if rows.size == 0:
         return Proposals.none()
     if rows.ndim != 2 or rows.shape[1] != 4 or rows.dtype.kind not in "fiu":
