@@ -49,10 +49,10 @@ class BSDSImage:
 
 
 def _read_mat(path: Path) -> npt.NDArray[np.bool_]:
-    cells = read_mat(path, "groundTruth")
+    cells: Any = read_mat(path, "groundTruth")
     if not isinstance(cells, list):
         raise DataError(f"{path}: has no groundTruth; is it a file of BSDS500?")
-    maps: list[Any] = [structs[0]["Boundaries"].astype(bool) for structs in cells]
+    maps = [structs[0]["Boundaries"].astype(bool) for structs in cells]
     return np.stack(maps)
 
 

@@ -67,7 +67,8 @@ def _read_masks(value: Any) -> Table | str:
     for key, name in value.items():
         if not isinstance(name, str):
             raise ValueError(
-                f"{shorten(str(key))} stands for {quote(name)}; want a class name (in quotes) or void"
+                f"{shorten(str(key))} stands for {quote(name)}; want a class name (in quotes) "
+                "or void"
             )
     return {key if isinstance(key, int) else str(key): name for key, name in value.items()}
 
@@ -221,8 +222,8 @@ def _mask_problems(d: Description) -> list[str]:
             kinds.add("values")
         else:
             problems.append(
-                f"masks.{shorten(str(key))}: want a value of 0..65535 or a colour as 'r,g,b' of 0..255 or "
-                "'#rrggbb'"
+                f"masks.{shorten(str(key))}: want a value of 0..65535 or a colour as 'r,g,b' of "
+                "0..255 or '#rrggbb'"
             )
         if name not in allowed:
             problems.append(f"masks.{shorten(str(key))}: {unknown_choice('class', name, allowed)}")
