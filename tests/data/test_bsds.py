@@ -72,7 +72,7 @@ def test_damaged_boundaries(tmp_path: Path, suffix: str) -> None:
     write_photo(tmp_path / "train" / "1.jpg")
     (tmp_path / "train" / f"1{suffix}").write_bytes(b"no such thing, and no more of it" * 9)
     (image,) = find_bsds(tmp_path)["train"]
-    with pytest.raises(DataError, match="cannot be read as boundaries"):
+    with pytest.raises(DataError, match=rf"1\{suffix}: (is )?not a.* that can be read"):
         image.read_boundaries()
 
 

@@ -141,7 +141,7 @@ def test_bad_input(tmp_path: Path) -> None:
     with pytest.raises(NotFoundError, match="no such file"):
         missing(np.zeros((4, 4, 3), np.uint8))
     (tmp_path / "w.safetensors").write_bytes(b"12345678 not weights")
-    with pytest.raises(DataError, match="not the weights of the edge network"):
+    with pytest.raises(DataError, match="damaged or truncated, not weights"):
         missing(np.zeros((4, 4, 3), np.uint8))
 
 

@@ -119,7 +119,7 @@ def test_damaged_log_names_file_and_line(tmp_path, text, message):
 def test_log_that_is_no_text(tmp_path):
     path = tmp_path / "log.csv"
     path.write_bytes(b"\xff\xfe\x00\x01")
-    with pytest.raises(RunError, match="not text"):
+    with pytest.raises(RunError, match="cannot be read as text"):
         read_curve(path)
 
 

@@ -6,6 +6,8 @@ import difflib
 from collections.abc import Iterable
 from pathlib import Path
 
+from upscore.core.quoting import LONGEST, join, quote
+
 
 def unknown_choice(kind: str, name: object, allowed: Iterable[str]) -> str:
     """Message for a name that is not in ``allowed``: ``no recipe 'fcn8'; did you mean ...``.
@@ -15,15 +17,15 @@ def unknown_choice(kind: str, name: object, allowed: Iterable[str]) -> str:
         name: what was given.
         allowed: all valid names, in the order in which they are listed.
     """
-    return f"no {kind} {name!r}; {suggest(name, allowed)}"
+    return f"no {kind} {quote(name)}; {suggest(name, allowed)}"
 
 
 def suggest(name: object, allowed: Iterable[str]) -> str:
     """``did you mean 'fcn8s'? There are fcn32s, fcn16s, fcn8s``, or the list alone."""
     allowed = list(allowed)
-    listed = f"here are {', '.join(allowed)}"
-    nearest = difflib.get_close_matches(str(name), allowed, n=1)
-    return f"did you mean {nearest[0]!r}? T{listed}" if nearest else f"t{listed}"
+    listed = f"here are {join(allowed)}"
+    nearest = difflib.get_close_matches(str(name)[:LONGEST], allowed, n=1)
+    return f"did you mean {quote(nearest[0])}? T{listed}" if nearest else f"t{listed}"
 
 
 def is_path(name_or_path: str | Path) -> bool:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from upscore.core.quoting import shorten
 from upscore.errors import UpscoreError, WorkError
 
 LISTED = 20
@@ -44,7 +45,7 @@ def failure_message(
 
 def first_line(error: BaseException) -> str:
     """The first line of an exception's message, or its type if the message is empty."""
-    return (str(error).strip().splitlines() or [type(error).__name__])[0]
+    return shorten((str(error).strip().splitlines() or [type(error).__name__])[0])
 
 
 def check_failures(

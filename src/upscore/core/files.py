@@ -13,8 +13,14 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+from upscore.core.damage import read_bytes
+from upscore.core.failures import first_line
+from upscore.core.json import parse_json
 from upscore.core.temporary import temporary_file, temporary_folder
-from upscore.errors import NotFoundError, OutputError, RunError, WorkError
+from upscore.errors import OutputError, RunError, WorkError
+
+LONGEST_JSON = 256_000_000
+"""Bytes; the largest that upscore writes are scores of each photo, some hundred bytes each."""
 
 
 def explain_os_error(error: OSError, path: Path) -> OutputError:
@@ -90,12 +96,11 @@ def read_json(path: Path) -> dict[str, Any]:
         NotFoundError: no such file.
         RunError: not JSON, or not an object.
     """
+    text = read_bytes(path, LONGEST_JSON, error=RunError)
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError as error:
-        raise NotFoundError(f"{path}: no such file") from error
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
-        raise RunError(f"{path}: damaged, not JSON ({error})") from error
+        content = parse_json(text)
+    except ValueError as error:
+        raise RunError(f"{path}: damaged, not JSON ({first_line(error)})") from error
     if not isinstance(content, dict):
         raise RunError(f"{path}: damaged, want a JSON object, found {type(content).__name__}")
     return content

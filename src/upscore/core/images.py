@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import math
 import threading
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
@@ -11,11 +12,12 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import numpy.typing as npt
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import Image, ImageOps
 
 from upscore.core.files import atomic_path
 from upscore.core.labels import LabelMap, Labels, RGBImage
 from upscore.core.limits import MAX_PIXELS
+from upscore.core.quoting import quote
 from upscore.errors import DataError, NotFoundError, SettingsError
 
 if TYPE_CHECKING:
@@ -67,14 +69,14 @@ def _open(path: Path, max_pixels: int) -> Image.Image:
         raise NotFoundError(f"{path}: no such file") from error
     except IsADirectoryError as error:
         raise DataError(f"{path}: is a folder, not an image") from error
-    except (UnidentifiedImageError, OSError, ValueError, SyntaxError) as error:
-        what = "is empty" if path.stat().st_size == 0 else "is not an image that can be read"
-        raise DataError(f"{path}: {what}; replace or remove it") from error
     except Image.DecompressionBombError as error:
         raise DataError(
             f"{path}: a picture far over the limit of {max_pixels / 1e6:.1f} megapixels; raise it "
             "with --max-pixels if you trust the file"
         ) from error
+    except Exception as error:  # Pillow's readers of headers raise many kinds
+        what = "is empty" if path.stat().st_size == 0 else "is not an image that can be read"
+        raise DataError(f"{path}: {what}; replace or remove it") from error
     try:
         require_size(picture.size, max_pixels, f"{path}: ")
     except DataError:
@@ -166,7 +168,9 @@ def image_size(path: Path, *, max_pixels: int = MAX_PIXELS) -> tuple[int, int]:
     """(height, width) of a photo after EXIF rotation, read from the header alone."""
     with _open(path, max_pixels) as picture:
         width, height = picture.size
-        turned = picture.getexif().get(0x0112, 1) in (5, 6, 7, 8)
+        turned = False
+        with contextlib.suppress(Exception):  # unreadable EXIF: as in read_image
+            turned = picture.getexif().get(0x0112, 1) in (5, 6, 7, 8)
     return (width, height) if turned else (height, width)
 
 
@@ -251,14 +255,19 @@ class InputSpec:
 
     @classmethod
     def from_json(cls, item: dict[str, Any]) -> InputSpec:
-        return cls(item["channel_order"], tuple(item["mean"]), tuple(item["std"]))
+        """The inverse of :meth:`to_json`. Raises KeyError, TypeError or ValueError for others."""
+        order, mean, std = (item[key] for key in ("channel_order", "mean", "std"))
+        numbers = [isinstance(n, int | float) and math.isfinite(n) for n in (*mean, *std)]
+        if order not in ("rgb", "bgr") or len(mean) != len(std) or not all((*numbers, *std)):
+            raise ValueError(f"no input specification: {quote(item)}")
+        return cls(order, tuple(mean), tuple(std))
 
     @classmethod
     def named(cls, name: str) -> InputSpec:
         """``imagenet`` (torchvision's weights) or ``caffe`` (the originally released ones)."""
         if name not in INPUT_SPECS:
             raise SettingsError(
-                f"no input specification {name!r}; there are {', '.join(sorted(INPUT_SPECS))}"
+                f"no input specification {quote(name)}; there are {', '.join(sorted(INPUT_SPECS))}"
             )
         return INPUT_SPECS[name]
 

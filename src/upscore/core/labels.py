@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from upscore.core.choices import unknown_choice
+from upscore.core.quoting import join, quote
 from upscore.errors import SettingsError
 
 VOID = 255
@@ -63,14 +64,16 @@ class Labels:
             )
         repeated = sorted({name for name in self.names if self.names.count(name) > 1})
         if repeated:
-            raise SettingsError(f"class name used twice: {', '.join(repeated)}")
+            raise SettingsError(f"class name used twice: {join(repeated)}")
         if any(not name.strip() for name in self.names):
             raise SettingsError("a class has an empty name; give every class a name")
         if len(self.colors) != len(self.names):
             raise SettingsError(f"{len(self.names)} class names but {len(self.colors)} colours")
         for name, color in zip(self.names, self.colors, strict=True):
             if len(color) != 3 or any(not 0 <= part <= 255 for part in color):
-                raise SettingsError(f"colour of class {name!r} is {color}; want three of 0..255")
+                raise SettingsError(
+                    f"colour of class {quote(name)} is {quote(color)}; want three of 0..255"
+                )
 
     @classmethod
     def of(cls, names: Iterable[str], colors: Iterable[Sequence[int]] | None = None) -> Labels:

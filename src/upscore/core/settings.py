@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-import re
 from pathlib import Path
 from typing import Any, TypeVar, get_origin
 
-import yaml
 from pydantic import BaseModel, ConfigDict, ValidationError
 from pydantic.fields import FieldInfo
 
 from upscore.core.choices import suggest
-from upscore.errors import NotFoundError, SettingsError
+from upscore.core.damage import read_text
+from upscore.core.failures import LISTED
+from upscore.core.quoting import quote, shorten
+from upscore.core.yaml_text import LONGEST_FILE, parse_yaml
+from upscore.errors import SettingsError
 
 
 class Settings(BaseModel):
@@ -25,32 +27,6 @@ class Settings(BaseModel):
 Model = TypeVar("Model", bound=Settings)
 
 
-class _Loader(yaml.SafeLoader):
-    """Safe YAML that refuses a key given twice instead of taking the last."""
-
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
-        seen: set[tuple[str, str]] = set()
-        for key, _ in node.value:
-            if isinstance(key, yaml.ScalarNode):
-                if (key.tag, key.value) in seen:
-                    raise yaml.constructor.ConstructorError(
-                        None, None, f"key {key.value!r} is given twice", key.start_mark
-                    )
-                seen.add((key.tag, key.value))
-        return super().construct_mapping(node, deep=deep)
-
-
-class _ValueLoader(yaml.SafeLoader):
-    """Safe YAML that also takes ``1e-5`` for a number, which YAML 1.1 takes for text."""
-
-
-_ValueLoader.add_implicit_resolver(
-    "tag:yaml.org,2002:float",
-    re.compile(r"[-+]?(?:(?:0|[1-9]\d*)(?:\.\d*)?|\.\d+)[eE][-+]?\d{1,3}$"),
-    list("-+.0123456789"),
-)
-
-
 def load_yaml(path: Path) -> dict[str, Any]:
     """A YAML mapping from a file.
 
@@ -58,20 +34,7 @@ def load_yaml(path: Path) -> dict[str, Any]:
         NotFoundError: no such file.
         SettingsError: not YAML, or not a mapping.
     """
-    try:
-        text = path.read_text(encoding="utf-8")
-    except FileNotFoundError as error:
-        raise NotFoundError(f"{path}: no such file") from error
-    except (OSError, UnicodeDecodeError) as error:
-        raise SettingsError(f"{path}: cannot be read as text ({error})") from error
-    try:
-        content = yaml.load(text, Loader=_Loader)
-    except (yaml.YAMLError, ValueError) as error:  # ValueError: a date such as 2026-13-45
-        where = getattr(error, "problem_mark", None)
-        line = f", line {where.line + 1}" if where else ""
-        raise SettingsError(
-            f"{path}{line}: not valid YAML: {getattr(error, 'problem', error)}"
-        ) from error
+    content = parse_yaml(read_text(path, LONGEST_FILE, error=SettingsError), str(path))
     if not isinstance(content, dict):
         raise SettingsError(f"{path}: want 'key: value' lines, found {type(content).__name__}")
     return content
@@ -85,11 +48,13 @@ def parse_assignment(assignment: str) -> tuple[str, Any]:
     """
     key, equals, text = assignment.partition("=")
     if not equals or not key.strip():
-        raise SettingsError(f"--set {assignment!r}: write it as KEY=VALUE, as in optim.lr=0.001")
+        raise SettingsError(
+            f"--set {quote(assignment)}: write it as KEY=VALUE, as in optim.lr=0.001"
+        )
     try:
-        return key.strip(), yaml.load(text, Loader=_ValueLoader) if text else None
-    except (yaml.YAMLError, ValueError) as error:  # ValueError: a date such as 2026-13-45
-        raise SettingsError(f"--set {assignment!r}: the value is not valid YAML") from error
+        return key.strip(), parse_yaml(text, "the value", exponents=True) if text else None
+    except SettingsError as error:
+        raise SettingsError(f"--set {quote(assignment)}: the value is not valid YAML") from error
 
 
 def set_dotted(content: dict[str, Any], assignment: str) -> None:
@@ -102,7 +67,7 @@ def set_dotted(content: dict[str, Any], assignment: str) -> None:
     try:
         set_key(content, key, value)
     except SettingsError as error:
-        raise SettingsError(f"--set {assignment!r}: {error}") from error
+        raise SettingsError(f"--set {quote(assignment)}: {error}") from error
 
 
 def set_key(content: dict[str, Any], key: str, value: Any) -> None:
@@ -114,7 +79,7 @@ def set_key(content: dict[str, Any], key: str, value: Any) -> None:
         if deeper is None:
             deeper = place[parent] = {}
         if not isinstance(deeper, dict):
-            raise SettingsError(f"{parent!r} is a value, it has no parts")
+            raise SettingsError(f"{quote(parent)} is a value, it has no parts")
         place = deeper
     place[last] = value
 
@@ -128,8 +93,11 @@ def build(model: type[Model], content: dict[str, Any], source: str) -> Model:
     try:
         return model.model_validate(content)
     except ValidationError as error:
-        lines = [_line(model, problem) for problem in error.errors()]
+        problems = error.errors()
+        lines = [_line(model, problem) for problem in problems[:LISTED]]
         parts = [part for line in lines for part in line.splitlines()]
+        if len(problems) > LISTED:
+            parts.append(f"and {len(problems) - LISTED} more problems")
         raise SettingsError("\n".join(f"{source}: {part}" for part in parts)) from error
 
 
@@ -138,16 +106,16 @@ def _line(model: type[BaseModel], problem: Any) -> str:
     key = ".".join(location)
     if problem["type"] == "extra_forbidden":
         allowed = _fields_at(model, location[:-1])
-        return f"unknown setting {key!r}; {suggest(location[-1], allowed)}"
+        return f"unknown setting {quote(key)}; {suggest(location[-1], allowed)}"
     if problem["type"] == "missing":
-        return f"setting {key!r} is missing"
+        return f"setting {quote(key)} is missing"
     message: str = problem["msg"].removeprefix("Value error, ")
     message = message[0].lower() + message[1:]
     if not key:
         return message
     found = problem["input"]
-    shown = f" (found {found!r})" if not isinstance(found, dict) else ""
-    return f"{key}: {message}{shown}"
+    shown = f" (found {quote(found)})" if not isinstance(found, dict) else ""
+    return f"{shorten(key)}: {message}{shown}"
 
 
 def _fields_at(model: type[BaseModel], location: list[str]) -> list[str]:

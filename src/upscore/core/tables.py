@@ -9,12 +9,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from upscore.core.damage import read_text, reading
 from upscore.core.files import write_text
+from upscore.errors import RunError
 
 if TYPE_CHECKING:
     from rich.table import Table as ScreenTable
 
 Row = Sequence[Any]
+
+MOST_BYTES = 64_000_000
+"""Of a CSV file; the log of a million rows has as many."""
 
 
 @dataclass(frozen=True)
@@ -94,3 +99,21 @@ def write_csv(path: Path, header: Sequence[str], rows: Iterable[Row]) -> None:
     writer.writerow(header)
     writer.writerows(rows)
     write_text(path, text.getvalue())
+
+
+def read_csv(path: Path, fix: str) -> list[list[str]]:
+    """The cells of a CSV file, row by row.
+
+    A last line without an end is left out: a killed program wrote half of it.
+
+    Args:
+        fix: what to do about a file that is damaged.
+
+    Raises:
+        NotFoundError: no such file.
+        RunError: not text, a cell of over 131,072 characters, or the like.
+    """
+    text = read_text(path, MOST_BYTES, error=RunError)
+    whole = text[: text.rfind("\n") + 1]
+    with reading(path, "damaged, not a table", fix, error=RunError):
+        return list(csv.reader(io.StringIO(whole, newline="")))

@@ -2,32 +2,35 @@
 
 from __future__ import annotations
 
+import bz2
+import contextlib
+import gzip
 import lzma
 import shutil
 import stat
 import tarfile
 import zipfile
-import zlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from pathlib import Path, PurePosixPath
-from typing import IO, Literal
+from typing import IO, Literal, cast
 
+from upscore.core.damage import reading
 from upscore.core.files import atomic_path, download, make_folder, scratch_folder, verify
 from upscore.core.lock import take_turns
-from upscore.errors import NotFoundError, UpscoreError, WorkError
+from upscore.core.quoting import quote
+from upscore.errors import NotFoundError, WorkError
 
 Name = Literal["voc2012", "sbd", "camvid"]
 Report = Callable[[str, int, int | None], None]
 """Called with (name of the step, bytes so far, total bytes or None)."""
 
-DAMAGE = (
-    tarfile.TarError, zipfile.BadZipFile, zlib.error, lzma.LZMAError, EOFError,
-    OSError,  # of gzip and bz2, for broken content
-    RuntimeError,  # of zipfile, for encrypted members
-)  # fmt: skip
-"""Exceptions of reading a broken archive."""
+UNPACKED_RATIO = 20
+UNPACKED_SLACK = 64_000_000
+"""An archive may unpack to so many times its size, and so many bytes more. (Photos are packed
+already; the archives of known sets unpack to about their own size.)"""
+MOST_FILES = 500_000
 
 
 @dataclass(frozen=True)
@@ -134,31 +137,56 @@ def unpack(archive: Path, to: Path, *, pattern: str = "*", report: Report | None
         pattern: only files with such a path in the archive; ``*`` stands for anything.
 
     Raises:
-        WorkError: damaged or refused.
+        WorkError: damaged, refused, or it unpacks to far more than data sets do.
         OutputError: cannot write.
     """
     total = archive.stat().st_size
-    try:
-        with archive.open("rb") as stream:
-            for name, content in _members(archive, stream):
-                path = PurePosixPath(name)
-                if not fnmatchcase(str(path), pattern):
-                    continue
-                with atomic_path(to / path) as temporary, temporary.open("wb") as file:
-                    shutil.copyfileobj(content, file)
-                if report:
-                    report("unpacking", min(stream.tell(), total), total)
-    except UpscoreError:
-        raise
-    except DAMAGE as error:
-        raise WorkError(
-            f"{archive}: damaged, or not a tar or zip archive ({error}); delete it and fetch it "
-            "again"
-        ) from error
+    left = UNPACKED_RATIO * total + UNPACKED_SLACK
+    num_files = 0
+    what, fix = "damaged, or not a tar or zip archive", "delete it and fetch it again"
+    with reading(archive, what, fix, error=WorkError), archive.open("rb") as stream:
+        for name, size, content in _members(archive, stream, left):
+            left, num_files = left - size, num_files + 1
+            if left < 0 or num_files > MOST_FILES:
+                raise _bomb(archive)
+            path = PurePosixPath(name)
+            if not fnmatchcase(str(path), pattern):
+                continue
+            with atomic_path(to / path) as temporary, temporary.open("wb") as file:
+                shutil.copyfileobj(content, file)
+            if report:
+                report("unpacking", min(stream.tell(), total), total)
 
 
-def _members(archive: Path, stream: IO[bytes]) -> Iterator[tuple[str, IO[bytes]]]:
-    """(name, content) of each regular file; anything else than files and folders is refused."""
+class _Bounded:
+    """A stream that is read up to ``limit`` bytes; tarfile itself believes any length."""
+
+    def __init__(self, stream: IO[bytes], limit: int, archive: Path) -> None:
+        self._stream, self._limit, self._archive = stream, limit, archive
+
+    def tell(self) -> int:
+        return self._stream.tell()
+
+    def seek(self, place: int, whence: int = 0) -> int:
+        if whence == 0 and place > self._limit:
+            raise _bomb(self._archive)
+        return self._stream.seek(place, whence)
+
+    def read(self, size: int = -1) -> bytes:
+        if size < 0 or self.tell() + size > self._limit:
+            raise _bomb(self._archive)
+        return self._stream.read(size)
+
+
+def _bomb(archive: Path) -> WorkError:
+    return WorkError(
+        f"{archive}: unpacks to more than {UNPACKED_RATIO} times its size, or to over {MOST_FILES} "
+        "files, which no data set does; nothing was unpacked. Get the archive from its publisher"
+    )
+
+
+def _members(archive: Path, stream: IO[bytes], limit: int) -> Iterator[tuple[str, int, IO[bytes]]]:
+    """(name, size, content) of each regular file; other than files and folders is refused."""
     if zipfile.is_zipfile(archive):
         with zipfile.ZipFile(stream) as packed:
             for item in packed.infolist():
@@ -167,9 +195,28 @@ def _members(archive: Path, stream: IO[bytes]) -> Iterator[tuple[str, IO[bytes]]
                 _check_path(archive, item.filename)
                 if not item.is_dir():
                     with packed.open(item) as content:
-                        yield item.filename, content
+                        yield item.filename, item.file_size, content
         return
-    with tarfile.open(fileobj=stream, mode="r:*") as tar:  # SBD's .tgz may be a plain tar
+    with _decompressed(stream) as plain:
+        bounded = cast(IO[bytes], _Bounded(plain, limit, archive))
+        yield from _tar_members(archive, bounded)
+
+
+def _decompressed(stream: IO[bytes]) -> contextlib.AbstractContextManager[IO[bytes]]:
+    """The stream of a tar archive, by its first bytes; SBD's .tgz may be a plain tar."""
+    magic = stream.read(6)
+    stream.seek(0)
+    if magic.startswith(b"\x1f\x8b"):
+        return cast(IO[bytes], gzip.GzipFile(fileobj=stream))
+    if magic.startswith(b"BZh"):
+        return bz2.BZ2File(stream)
+    if magic == b"\xfd7zXZ\0":
+        return lzma.LZMAFile(stream)
+    return contextlib.nullcontext(stream)
+
+
+def _tar_members(archive: Path, stream: IO[bytes]) -> Iterator[tuple[str, int, IO[bytes]]]:
+    with tarfile.open(fileobj=stream, mode="r:") as tar:
         for member in tar:
             if member.issym() or member.islnk():
                 raise _refusal(archive, member.name, "a link")
@@ -180,7 +227,7 @@ def _members(archive: Path, stream: IO[bytes]) -> Iterator[tuple[str, IO[bytes]]
                 unpacked = tar.extractfile(member)
                 assert unpacked is not None  # it is a regular file
                 with unpacked:
-                    yield member.name, unpacked
+                    yield member.name, member.size, unpacked
 
 
 def _check_path(archive: Path, name: str) -> None:
@@ -191,6 +238,6 @@ def _check_path(archive: Path, name: str) -> None:
 
 def _refusal(archive: Path, member: str, what: str) -> WorkError:
     return WorkError(
-        f"{archive}: member {member!r} is {what}, which a data set needs not have; nothing was "
-        "unpacked. Get the archive from its publisher"
+        f"{archive}: member {quote(member)} is {what}, which a data set needs not have; "
+        "nothing was unpacked. Get the archive from its publisher"
     )

@@ -156,11 +156,11 @@ def read_instances(
 
 def _read_sbd(path: Path, struct: str, max_pixels: int) -> npt.NDArray[np.uint8]:
     """(H, W) uint8 of SBD's ``struct.Segmentation``: classes 0..20, or instances from 1 on."""
-    content = read_mat(path, struct, squeeze_me=True)
-    try:
-        mask = np.asarray(content["Segmentation"].item())
-    except (KeyError, IndexError, ValueError, TypeError, AttributeError) as error:
-        raise DataError(f"{path}: has no {struct}.Segmentation; is it a file of SBD?") from error
+    content = read_mat(path, struct)
+    first = content[0] if isinstance(content, list) and content else None
+    mask = first.get("Segmentation") if isinstance(first, dict) else None
+    if not isinstance(mask, np.ndarray):
+        raise DataError(f"{path}: has no {struct}.Segmentation; is it a file of SBD?")
     if mask.ndim != 2 or not np.issubdtype(mask.dtype, np.integer):
         raise DataError(
             f"{path}: {struct}.Segmentation is {mask.dtype} of shape {mask.shape}, want (H, W) "

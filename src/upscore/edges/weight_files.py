@@ -7,11 +7,12 @@ from importlib import resources
 from pathlib import Path
 
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import save_file
 from torch import Tensor
 
+from upscore.core.damage import reading
 from upscore.core.files import atomic_path
+from upscore.core.tensor_files import read_safetensors, require_finite
 from upscore.edges.network import EdgeNetwork
 from upscore.errors import DataError, NotFoundError
 
@@ -49,8 +50,9 @@ def load_edge_network(path: Path) -> EdgeNetwork:
     """
     require_weights(path)
     network = EdgeNetwork()
-    try:
-        tensors = load_file(path)
+    fix = "make them anew with `upscore edges train`"
+    tensors, _ = read_safetensors(path, fix, error=DataError)
+    with reading(path, "not the weights of the edge network", fix):
         counters = {
             name: tensor
             for name, tensor in network.state_dict().items()
@@ -59,10 +61,5 @@ def load_edge_network(path: Path) -> EdgeNetwork:
         network.load_state_dict(
             {name: tensor.to(torch.float32) for name, tensor in tensors.items()} | counters
         )
-    except (SafetensorError, OSError, RuntimeError) as error:
-        reason = str(error).strip().splitlines()[0]
-        raise DataError(
-            f"{path}: not the weights of the edge network ({reason}); make them anew with "
-            "`upscore edges train`"
-        ) from error
+    require_finite(tensors, path)
     return network.eval()

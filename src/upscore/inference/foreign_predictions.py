@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import zipfile
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,10 +11,12 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
+from upscore.core.arrays import Archive, is_archive, read_npy
 from upscore.core.images import read_mask
 from upscore.core.labels import Labels
 from upscore.core.limits import MAX_PIXELS
-from upscore.errors import DataError, NotFoundError
+from upscore.core.quoting import join, quote
+from upscore.errors import DataError
 
 LABEL_SUFFIXES = (".png",)
 ARRAY_SUFFIXES = (".npz", ".npy")
@@ -106,24 +108,12 @@ def read_prediction(path: Path, *, max_pixels: int = MAX_PIXELS) -> StoredPredic
             f"{path}: want probabilities (npz, npy) or a label map (png); others lose or hide "
             "values, so convert it"
         )
-    try:
-        loaded = np.load(path, allow_pickle=False)
-        if isinstance(loaded, np.ndarray):
-            return StoredPrediction(_require_array(loaded, path))
-        with loaded:
-            key = _only_key(loaded.files, path)
-            array = _require_array(loaded[key], path)
-            names = _optional(loaded, "classes", "U", 1)
-            colors = _optional(loaded, "colors", "u", 2)
-    except FileNotFoundError as error:
-        raise NotFoundError(f"{path}: no such file") from error
-    except DataError:
-        raise
-    except (OSError, ValueError, EOFError, KeyError, zipfile.BadZipFile) as error:
-        raise DataError(
-            f"{path}: not an array file of numpy that can be read ({error}); write it again with "
-            "numpy.save or numpy.savez"
-        ) from error
+    if not is_archive(path):
+        return StoredPrediction(_require_array(read_npy(path), path))
+    archive = Archive(path)
+    array = _require_array(archive.read(_only_key(archive.names, path)), path)
+    names = _optional(archive, "classes", "U", 1)
+    colors = _optional(archive, "colors", "u", 2)
     return StoredPrediction(array, None if names is None else tuple(names.tolist()), colors)
 
 
@@ -140,13 +130,13 @@ def _read_labels(path: Path, max_pixels: int) -> StoredPrediction:
     return StoredPrediction(labels, colors=colors)
 
 
-def _only_key(keys: list[str], path: Path) -> str:
+def _only_key(names: Iterable[str], path: Path) -> str:
+    keys = [name for name in names if name not in DESCRIPTIONS]
     if KEY in keys:
         return KEY
-    keys = [key for key in keys if key not in DESCRIPTIONS]
     if len(keys) == 1:
         return keys[0]
-    found = ", ".join(repr(key) for key in keys) or "nothing"
+    found = join(map(quote, keys)) or "nothing"
     raise DataError(f"{path}: holds {found}; want one array, or one named {KEY!r}")
 
 
@@ -160,10 +150,10 @@ def _require_array(array: npt.NDArray[Any], path: Path) -> npt.NDArray[Any]:
     )
 
 
-def _optional(loaded: Any, key: str, kind: str, ndim: int) -> npt.NDArray[Any] | None:
+def _optional(archive: Archive, key: str, kind: str, ndim: int) -> npt.NDArray[Any] | None:
     """An array beside the probabilities, or None if it is missing or of another dtype or shape."""
-    if key not in loaded.files:
+    if key not in archive:
         return None
-    array: npt.NDArray[Any] = loaded[key]
+    array = archive.read(key)
     fits = array.dtype.kind == kind and array.ndim == ndim and array.shape[-1] in (3, len(array))
     return array if fits else None

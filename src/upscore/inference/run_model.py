@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+from upscore.core.failures import first_line
 from upscore.core.labels import Labels
 from upscore.core.limits import DEFAULT_TILE
 from upscore.core.runtime import Runtime
-from upscore.errors import RunError, SettingsError
+from upscore.errors import RunError
 from upscore.inference.segmenter import Segmenter
 from upscore.inference.test_time_augmentation import TestTimeAugmentation
 from upscore.inference.tiles import Tiled, require_tile
@@ -44,5 +45,7 @@ def read_labels(path: Path) -> Labels:
     content = read_config(folder)
     try:
         return Labels.from_json(content["classes"])
-    except (KeyError, TypeError, SettingsError) as error:
-        raise RunError(f"{folder / CONFIG}: damaged, no classes in it ({error})") from error
+    except Exception as error:  # values of any kind
+        raise RunError(
+            f"{folder / CONFIG}: damaged, no classes in it ({first_line(error)})"
+        ) from error

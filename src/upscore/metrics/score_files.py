@@ -7,11 +7,11 @@ from dataclasses import asdict, astuple, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from upscore.core.failures import Failure
+from upscore.core.failures import Failure, first_line
 from upscore.core.files import read_json, refuse_newer, write_json
 from upscore.core.labels import Labels
 from upscore.core.tables import write_csv
-from upscore.errors import RunError, UpscoreError
+from upscore.errors import RunError
 from upscore.metrics.confusion import Confusion, Scores
 from upscore.metrics.evaluate import Evaluation, ImageScore
 
@@ -145,9 +145,10 @@ def read_results(folder: Path) -> Results:
         return Results(evaluation, dict(content.get("about", {})), details)
     except RunError:
         raise
-    except (KeyError, TypeError, ValueError, AttributeError, UpscoreError) as error:
+    except Exception as error:  # values of any kind
         raise RunError(
-            f"{path}: damaged ({type(error).__name__}: {error}); run `upscore evaluate` again"
+            f"{path}: damaged ({type(error).__name__}: {first_line(error)}); run `upscore "
+            "evaluate` again"
         ) from error
 
 

@@ -11,16 +11,21 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError, safe_open
+from safetensors import SafetensorError
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from upscore.core.crop_geometry import CropGeometry
+from upscore.core.damage import reading
+from upscore.core.failures import first_line
 from upscore.core.files import atomic_path, make_folder, read_json, write_json
 from upscore.core.images import InputSpec
+from upscore.core.json import parse_json
 from upscore.core.labels import Labels
+from upscore.core.quoting import quote
 from upscore.core.run_folder import RunFolder
 from upscore.core.settings import build
+from upscore.core.tensor_files import read_safetensors, require_finite
 from upscore.errors import NotFoundError, OutputError, RunError, SettingsError
 from upscore.models.base import Network, count_parameters
 from upscore.models.factory import create_model
@@ -178,8 +183,10 @@ def load_model(folder: Path) -> SavedModel:
         model = _blueprint(config["architecture"], config["options"])
     except KeyError as error:
         raise RunError(f"{path}: damaged, no entry {error}") from error
-    except (TypeError, AttributeError, SettingsError) as error:
+    except SettingsError as error:
         raise RunError(f"{path}: {error}") from error
+    except Exception as error:  # values of any kind for settings of any kind
+        raise RunError(f"{path}: damaged ({first_line(error)})") from error
     if len(labels) != model.num_classes:
         raise RunError(
             f"{path}: lists {len(labels)} classes, but its network scores {model.num_classes}"
@@ -210,10 +217,8 @@ def read_state(folder: Path) -> tuple[dict[str, Tensor], InputSpec]:
     Raises as :func:`load_model`.
     """
     config = read_config(folder)
-    try:
+    with reading(folder / CONFIG, "damaged", "copy it again or train again", error=RunError):
         input_spec = InputSpec.from_json(config["input_spec"])
-    except (KeyError, TypeError) as error:
-        raise RunError(f"{folder / CONFIG}: damaged, input_spec cannot be read") from error
     return _read_weights(folder / WEIGHTS)[0], input_spec
 
 
@@ -271,7 +276,7 @@ def read_config(folder: Path) -> dict[str, Any]:
     config = read_json(path)
     version = config.get("format_version")
     if not isinstance(version, int) or isinstance(version, bool):
-        raise RunError(f"{path}: damaged, format_version is {version!r}")
+        raise RunError(f"{path}: damaged, format_version is {quote(version)}")
     if version > FORMAT_VERSION:
         raise RunError(
             f"{path}: written by a newer upscore (model format {version}, this one reads up to "
@@ -282,14 +287,10 @@ def read_config(folder: Path) -> dict[str, Any]:
 
 def _read_weights(path: Path) -> tuple[dict[str, Tensor], Any]:
     """Weights and, where the file has it, architecture and options of their network."""
-    try:
-        with safe_open(path, framework="pt") as file:
-            keys = file.keys()
-            state = unpack({key: file.get_tensor(key) for key in keys})
-            metadata = file.metadata() or {}
-        identity = json.loads(metadata["upscore"]) if "upscore" in metadata else None
-    except (SafetensorError, json.JSONDecodeError, OSError) as error:
-        raise RunError(
-            f"{path}: damaged or truncated ({error}); copy it again or train again"
-        ) from error
+    fix = "copy it again or train again"
+    stored, metadata = read_safetensors(path, fix)
+    with reading(path, "damaged or truncated", fix, error=RunError):
+        state = unpack(stored)
+        identity = parse_json(metadata["upscore"]) if "upscore" in metadata else None
+    require_finite(state, path)
     return state, identity

@@ -10,11 +10,16 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from upscore.core.damage import reading
+from upscore.core.tensor_files import require_finite
 from upscore.errors import RunError, SettingsError
 from upscore.models.vgg import torchvision_keys
 
 LINEAR = {"fc1": "classifier.0", "fc2": "classifier.3", "predictions": "classifier.6"}
 """Keras' names of torchvision's layers."""
+
+MOST_BYTES = 1_000_000_000
+"""Of all arrays; VGG16 with its top has 554 MB."""
 
 
 def read_keras_vgg(path: Path) -> dict[str, Tensor]:
@@ -35,17 +40,24 @@ def read_keras_vgg(path: Path) -> dict[str, Tensor]:
             'pip install "upscore[keras]"'
         ) from error
     arrays: dict[str, Tensor] = {}
+    left = MOST_BYTES
 
     def collect(name: str, item: Any) -> None:
         if isinstance(item, h5py.Dataset) and item.dtype.kind == "f":
+            nonlocal left
+            left -= item.size * item.dtype.itemsize
+            if left < 0:
+                raise ValueError(f"its arrays have over {MOST_BYTES / 1e9:g} GB")
             arrays[name] = torch.from_numpy(item[()]).float()
 
-    try:
-        with h5py.File(path) as file:
-            file.visititems(collect)
-    except (OSError, RuntimeError, ValueError) as error:
-        raise RunError(f"{path}: cannot be read as an HDF5 file ({error})") from error
-    return _by_torchvision(arrays, path)
+    fix = "fetch it again"
+    what = "cannot be read as an HDF5 file"
+    with reading(path, what, fix, error=RunError), h5py.File(path) as file:
+        file.visititems(collect)
+    with reading(path, "not Keras' VGG16", fix, error=RunError):
+        state = _by_torchvision(arrays, path)
+    require_finite(state, path)
+    return state
 
 
 def _by_torchvision(arrays: Mapping[str, Tensor], path: Path) -> dict[str, Tensor]:

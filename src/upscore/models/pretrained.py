@@ -7,12 +7,12 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import torch
-from safetensors.torch import load_file
 from torch import Tensor
 
 from upscore.core.choices import suggest
 from upscore.core.images import INPUT_SPECS, InputSpec
 from upscore.core.plural import plural
+from upscore.core.tensor_files import SAFETENSORS, read_safetensors, read_torch, require_finite
 from upscore.errors import NotFoundError, RunError, SettingsError, WorkError
 from upscore.models.backbones import BACKBONES
 from upscore.models.base import BACKBONE_PREFIX, Network
@@ -23,6 +23,7 @@ from upscore.models.keras_files import read_keras_vgg
 logger = logging.getLogger(__name__)
 
 KERAS = (".h5", ".hdf5")
+FIX = "fetch it again, or name another file"
 
 IMAGENET = {name: file for kind in BACKBONES.values() for name, file in kind.imagenet_files.items()}
 """Files of ImageNet weights of all backbones, by name."""
@@ -151,19 +152,16 @@ def read_weight_file(path: Path) -> dict[str, Tensor]:
     Raises:
         RunError: damaged, or something else than tensors by key.
     """
-    try:
-        if path.suffix == ".safetensors":
-            return {
-                key: v.float() if v.is_floating_point() else v for key, v in load_file(path).items()
-            }
-        state = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # damaged pickles raise many kinds
-        reason = str(error).strip().partition("\n")[0] or type(error).__name__
-        raise RunError(f"{path}: cannot be read as weights ({reason})") from error
+    if path.suffix == SAFETENSORS:
+        stored, _ = read_safetensors(path, FIX)
+        state = {key: v.float() if v.is_floating_point() else v for key, v in stored.items()}
+    else:
+        state = read_torch(path, FIX)
     if not isinstance(state, Mapping) or not all(
         isinstance(key, str) and isinstance(value, Tensor) for key, value in state.items()
     ):
         raise RunError(f"{path}: want tensors by key (a state dict), found something else")
+    require_finite(state, path)
     return dict(state)
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 import zlib
 from collections.abc import Iterable
@@ -14,11 +13,14 @@ from typing import Any, NamedTuple, Protocol
 import numpy as np
 import numpy.typing as npt
 
+from upscore.core.damage import read_bytes, reading
+from upscore.core.failures import first_line
 from upscore.core.files import checksum
 from upscore.core.images import require_rgb
-from upscore.core.json import JSONObject
+from upscore.core.json import JSONObject, parse_json
 from upscore.core.labels import RGBImage
 from upscore.core.matlab import read_mat
+from upscore.core.quoting import quote
 from upscore.errors import DataError, NotFoundError, SettingsError
 from upscore.proposals.base import Proposals, image_key
 from upscore.proposals.store import SUFFIX, ProposalStore
@@ -171,9 +173,11 @@ def read_deconvnet_boxes(path: Path, *, height: int, width: int) -> Proposals:
             "edgebox_cached"
         )
     content = read_mat(path, "boxes_padded")
-    if content is None:
-        raise DataError(f"{path}: has no boxes_padded; is it a file of DeconvNet's edgebox_cached?")
-    rows: npt.NDArray[Any] = np.asarray(content)
+    if not isinstance(content, np.ndarray):
+        raise DataError(
+            f"{path}: has no boxes_padded of numbers; is it a file of DeconvNet's edgebox_cached?"
+        )
+    rows: npt.NDArray[Any] = content
     if rows.size == 0:
         return Proposals.none()
     if rows.ndim != 2 or rows.shape[1] != 4 or rows.dtype.kind not in "fiu":
@@ -262,8 +266,15 @@ class CocoBoxes:
             )
         if not isinstance(described, dict):
             raise DataError(f"{self.images}: want COCO annotations: an object with images")
-        stems, sizes = _coco_images(described.get("images", []), self.images or self.path)
+        images = described.get("images", [])
+        if not isinstance(images, list):
+            raise DataError(f"{self.images or self.path}: images is {quote(images)}; want a list")
+        stems, sizes = _coco_images(images, self.images or self.path)
         return _CocoContent(stems, sizes, _coco_boxes(entries, self.path))
+
+
+MOST_BYTES = 1_000_000_000
+"""Of a JSON file; COCO's annotations of 118,000 photos have 450 MB."""
 
 
 class _CocoContent(NamedTuple):
@@ -287,16 +298,19 @@ def _coco_images(
     sizes: dict[str, tuple[int, int]] = {}
     for place, item in enumerate(images):
         try:
-            number, file_name = str(item["id"]), str(item["file_name"])
+            number, file_name = _number(item["id"]), item["file_name"]
+            if not isinstance(file_name, str):
+                raise TypeError(f"file_name is {quote(file_name)}")
             if "height" in item and "width" in item:
                 sizes[number] = int(item["height"]), int(item["width"])
-        except (KeyError, TypeError, ValueError) as error:
+        except Exception as error:  # values of any kind
             raise DataError(
-                f"{path}: images[{place}] lacks id or file_name, or has a bad size ({error!r})"
+                f"{path}: images[{place}] lacks id or file_name, or has a bad size "
+                f"({type(error).__name__}: {first_line(error)})"
             ) from error
         stem = Path(file_name).stem
         if stems.setdefault(stem, number) != number:
-            raise DataError(f"{path}: two images are called {stem!r}; rename one")
+            raise DataError(f"{path}: two images are called {quote(stem)}; rename one")
     return stems, sizes
 
 
@@ -308,10 +322,11 @@ def _coco_boxes(entries: Iterable[Any], path: Path) -> dict[str, Proposals]:
                 continue
             x, y, width, height = (float(value) for value in entry["bbox"])
             row = x, y, x + width, y + height, float(entry.get("score", 1))
-            rows.setdefault(str(entry["image_id"]), []).append(row)
-        except (KeyError, TypeError, ValueError, AttributeError) as error:
+            rows.setdefault(_number(entry["image_id"]), []).append(row)
+        except Exception as error:  # values of any kind
             raise DataError(
-                f"{path}: entry {place} is not a box ({error!r}); want image_id, bbox: "
+                f"{path}: entry {place} is not a box ({type(error).__name__}: "
+                f"{first_line(error)}); want image_id, bbox: "
                 "[x, y, width, height] and, in results, score"
             ) from error
     found = {}
@@ -326,10 +341,14 @@ def _coco_boxes(entries: Iterable[Any], path: Path) -> dict[str, Proposals]:
     return found
 
 
+def _number(value: Any) -> str:
+    """The number of an image, which some tools write as text."""
+    if isinstance(value, bool) or not isinstance(value, int | str):
+        raise TypeError(f"an image's number is {quote(value)}")
+    return str(value)
+
+
 def _read_json(path: Path) -> Any:
-    try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
-        raise DataError(f"{path}: truncated or not JSON ({error})") from error
-    except OSError as error:
-        raise DataError(f"{path}: cannot be read ({error})") from error
+    text = read_bytes(path, MOST_BYTES)
+    with reading(path, "truncated or not JSON", "make or fetch it again"):
+        return parse_json(text)

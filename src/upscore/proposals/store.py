@@ -36,14 +36,19 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from upscore.core.damage import reading
+from upscore.core.failures import first_line
 from upscore.core.files import atomic_path, refuse_newer
-from upscore.core.json import JSONObject
+from upscore.core.json import JSONObject, parse_json
+from upscore.core.quoting import quote, shorten
 from upscore.errors import DataError, NotFoundError, SettingsError
 from upscore.proposals.base import Proposals
 
 SUFFIX = ".parquet"
 FORMAT_VERSION = 1
 """Raised when a store of this program could not be read by an older one."""
+
+MOST_PHOTOS = 10_000_000
 
 GROUP_BOXES = 2000
 """A row group ends with the photo that brings it here, as a read decodes a whole one."""
@@ -66,7 +71,8 @@ _SCHEMA = pa.schema(
         pa.field("scores", _FLOATS, nullable=False),
     ]
 )
-_BROKEN = (pa.ArrowInvalid, pa.ArrowTypeError, pa.ArrowNotImplementedError, OSError, KeyError)
+_DAMAGED = "truncated, damaged or not a store of boxes"
+_FIX = "remove it and run `upscore proposals make` again"
 
 
 @dataclass(frozen=True)
@@ -108,14 +114,16 @@ class ProposalStore:
         """See :meth:`open`."""
         self.path = path
         self._map = _mapped(path)
-        try:
+        with reading(path, _DAMAGED, _FIX):
             self._file = pq.ParquetFile(
                 pa.BufferReader(pa.py_buffer(self._map)), page_checksum_verification=True
             )
             about = _about(self._file, path)
+            if self._file.metadata.num_rows > MOST_PHOTOS:
+                raise ValueError(f"says that it has {self._file.metadata.num_rows} photos")
             columns = self._file.read(columns=_INDEX, use_threads=False).to_pydict()
-        except _BROKEN as error:
-            raise DataError(_damaged(path, error)) from error
+            if any(None in column for column in columns.values()):
+                raise ValueError("a value is missing")
         self.settings = about["settings"]
         self.data = about["data"]
         self.photos = tuple(
@@ -170,14 +178,14 @@ class ProposalStore:
             more = f" and {len(missing) - 3} more" if len(missing) > 3 else ""
             raise DataError(
                 f"{self.path}: lacks {len(missing)} of {len(wanted)} photos, "
-                f"{', '.join(map(repr, missing[:3]))}{more}; it was made for {self.made_for()}. "
+                f"{', '.join(map(quote, missing[:3]))}{more}; it was made for {self.made_for()}. "
                 "Run `upscore proposals make` for these photos"
             )
 
     def made_for(self) -> str:
         """How many photos, some names, and which data set, in words."""
-        data = ", ".join(f"{key} {value}" for key, value in self.data.items() if value)
-        names = ", ".join(repr(photo.name) for photo in self.photos[:2])
+        data = shorten(", ".join(f"{key} {value}" for key, value in self.data.items() if value))
+        names = ", ".join(quote(photo.name) for photo in self.photos[:2])
         etc = ", ..." if len(self) > 2 else ""
         return f"{len(self)} photos ({names}{etc}){f' of {data}' if data else ''}"
 
@@ -210,7 +218,7 @@ class ProposalStore:
     def _row(self, photo: str) -> int:
         if photo not in self._rows:
             raise DataError(
-                f"{self.path}: has no photo {photo!r}; it was made for {self.made_for()}. "
+                f"{self.path}: has no photo {quote(photo)}; it was made for {self.made_for()}. "
                 "Run `upscore proposals make` for the data set of this photo"
             )
         return self._rows[photo]
@@ -228,9 +236,9 @@ class ProposalStore:
             table = self._group(group)
             boxes = _values(table["boxes"], place).reshape(-1, 4)
             return Proposals(boxes, _values(table["scores"], place))
-        except (*_BROKEN, ValueError) as error:
+        except Exception as error:  # pyarrow raises many kinds
             name = self.photos[row].name
-            raise DataError(f"{_damaged(self.path, error)} (at photo {name!r})") from error
+            raise DataError(f"{_damaged(self.path, error)} (at photo {quote(name)})") from error
 
     def _group(self, group: int) -> pa.Table:
         """A row group's boxes; the last one is kept, for its next photo. One thread at a time."""
@@ -271,25 +279,18 @@ def _about(file: pq.ParquetFile, path: Path) -> dict[str, Any]:
         raise DataError(
             f"{path}: a Parquet file, but not a store of boxes that `upscore proposals make` wrote"
         )
-    try:
-        about = json.loads(stored)
-    except ValueError as error:
-        raise DataError(_damaged(path, error)) from error
+    about = parse_json(stored)
     good = file.schema_arrow.equals(_SCHEMA)
     if isinstance(about, dict):
         refuse_newer(path, about, FORMAT_VERSION)
         good &= all(isinstance(about.get(key), dict) for key in ("settings", "data"))
     if not good or not isinstance(about, dict):
-        raise DataError(_damaged(path, "columns or metadata are not those of a store"))
+        raise ValueError("columns or metadata are not those of a store")
     return about
 
 
-def _damaged(path: Path, reason: object) -> str:
-    text = (str(reason).strip().splitlines() or ["no reason given"])[0].rstrip(".")
-    return (
-        f"{path}: truncated, damaged or not a store of boxes ({text}); remove it and run "
-        "`upscore proposals make` again"
-    )
+def _damaged(path: Path, error: Exception) -> str:
+    return f"{path}: {_DAMAGED} ({first_line(error).rstrip('.')}); {_FIX}"
 
 
 def plain_settings(settings: Mapping[str, Any]) -> JSONObject:

@@ -10,9 +10,11 @@ from statistics import median
 from typing import Any, Literal, get_args
 
 from upscore.core.draw import error_map
+from upscore.core.failures import first_line
 from upscore.core.files import make_folder, read_json, write_json
 from upscore.core.images import write_image, write_label_map
 from upscore.core.labels import LabelMap
+from upscore.core.quoting import quote
 from upscore.data.dataset import Sample, Split
 from upscore.errors import RunError, UpscoreError
 from upscore.metrics.evaluate import ImageScore
@@ -124,20 +126,21 @@ def read_examples(folder: Path) -> list[Example]:
     content = read_json(path)
     try:
         return [_from_json(item) for item in content["examples"]]
-    except (KeyError, TypeError, ValueError) as error:
+    except Exception as error:  # values of any kind
         raise RunError(
-            f"{path}: damaged ({type(error).__name__}: {error}); run `upscore evaluate` again"
+            f"{path}: damaged ({type(error).__name__}: {first_line(error)}); run `upscore "
+            "evaluate` again"
         ) from error
 
 
 def _from_json(item: dict[str, Any]) -> Example:
     if item["kind"] not in get_args(Kind):
-        raise ValueError(f"kind is {item['kind']!r}")
+        raise ValueError(f"kind is {quote(item['kind'])}")
     pictures: dict[Picture, str] = {}
     for what in PICTURES:
         name = str(item["pictures"][what])
         if not OURS.fullmatch(name):  # a name here is opened by the report
-            raise ValueError(f"picture is {name!r}")
+            raise ValueError(f"picture is {quote(name)}")
         pictures[what] = name
     return Example(
         kind=item["kind"],

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import math
 from collections import deque
 from collections.abc import Mapping
@@ -10,9 +9,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from upscore.core.failures import first_line
 from upscore.core.files import read_json
 from upscore.core.run_folder import RunFolder
 from upscore.core.settings import load_yaml
+from upscore.core.tables import read_csv
 from upscore.errors import RunError
 from upscore.metrics.score_files import Results, read_results
 from upscore.report.examples import Example, Picture, read_examples
@@ -169,26 +170,23 @@ def read_curve(path: Path) -> Curve:
     Raises:
         RunError: no such columns, or a cell that is no number.
     """
-    try:
-        text = path.read_text(encoding="utf-8")
-    except UnicodeDecodeError as error:
-        raise RunError(f"{path}: damaged, not text ({error})") from error
-    rows = list(csv.DictReader(text.splitlines()))
-    if rows and "iteration" not in rows[0]:
+    header, *lines = read_csv(path, "remove it, and the report has no curve") or [[]]
+    if lines and "iteration" not in header:
         raise RunError(f"{path}: damaged, there is no column 'iteration' in its first line")
-    if rows and not text.endswith("\n"):
-        rows.pop()
+    rows = [dict(zip(header, line, strict=False)) for line in lines if line]
     losses: list[tuple[int, float]] = []
     scores: list[tuple[int, float]] = []
     last, seconds, memory = 0, None, None
     for number, row in enumerate(rows, start=2):
         try:
             iteration = int(row["iteration"])
+            if not 0 <= iteration < 2**53:
+                raise ValueError(f"iteration is {row['iteration'][:20]}")
             loss, miou = _number(row.get("loss")), _number(row.get("val_miou"))
             seconds = _number(row.get("seconds")) or seconds
             used = _number(row.get("memory_mib"))
-        except (TypeError, ValueError) as error:
-            raise RunError(f"{path}, line {number}: damaged ({error})") from error
+        except (LookupError, ValueError) as error:
+            raise RunError(f"{path}, line {number}: damaged ({first_line(error)})") from error
         last = max(last, iteration)
         if used is not None:
             memory = used if memory is None else max(memory, used)

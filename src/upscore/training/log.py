@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from upscore.core.files import atomic_path
+from upscore.core.tables import read_csv
 
 COLUMNS = (
     "iteration",
@@ -32,12 +33,11 @@ class RunLog:
     def _keep_until(self, iteration: int) -> None:
         rows: list[list[str]] = []
         if self.path.exists() and iteration > 0:
-            with self.path.open(newline="", encoding="utf-8") as stream:
-                for row in csv.reader(stream):
-                    # a killed run may leave half a row at the end
-                    whole = len(row) == len(COLUMNS) and row[0].isdigit()
-                    if whole and int(row[0]) <= iteration:
-                        rows.append(row)
+            for row in read_csv(self.path, "remove it, and the run goes on without its curve"):
+                # an older half row may be in between
+                whole = len(row) == len(COLUMNS) and row[0].isdecimal() and len(row[0]) < 18
+                if whole and int(row[0]) <= iteration:
+                    rows.append(row)
         with atomic_path(self.path) as temporary, temporary.open("w", newline="") as stream:
             writer = csv.writer(stream)
             writer.writerow(COLUMNS)

@@ -16,6 +16,7 @@ from upscore.core.choices import is_path
 from upscore.core.crop_geometry import CropGeometry
 from upscore.core.images import INPUT_SPECS
 from upscore.core.settings import Settings, build, load_yaml, parse_assignment, set_dotted, set_key
+from upscore.core.yaml_text import parse_yaml
 from upscore.data.transforms import Augment
 from upscore.errors import NotFoundError, SettingsError
 from upscore.training.head_warmup import HeadSettings
@@ -320,7 +321,8 @@ def load_recipe(name: str, assignments: Iterable[str] = ()) -> Recipe:
         content, source = load_yaml(path), str(path)
     else:
         text = shipped_text(FOLDER, name, what="recipe", otherwise="; or name a .yaml file")
-        content, source = yaml.safe_load(text), f"recipe {name}"
+        source = f"recipe {name}"
+        content = parse_yaml(text, source)
     assignments = list(assignments)
     budgets = [a for a in assignments if a.startswith("budget.")]
     if budgets:  # another budget replaces the recipe's, it does not join it

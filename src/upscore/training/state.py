@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import pickle
 import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -10,7 +9,10 @@ from typing import Any
 
 import torch
 
+from upscore.core.damage import reading
 from upscore.core.files import atomic_path
+from upscore.core.quoting import quote
+from upscore.core.tensor_files import read_torch
 from upscore.errors import RunError
 
 
@@ -37,6 +39,17 @@ class Position:
     window_count: int = 0
     finished: bool = False
 
+    @classmethod
+    def of(cls, stored: dict[str, Any]) -> Position:
+        """The counters of a state file. Raises TypeError for others, or values of other kinds."""
+        found, fresh = cls(**stored), cls()
+        for name, value in asdict(found).items():
+            known = getattr(fresh, name)
+            kinds = (float, int) if known is None or isinstance(known, float) else type(known)
+            if not isinstance(value, kinds) and (name, value) != ("best", None):
+                raise TypeError(f"{name} is {quote(value)}")
+        return found
+
 
 class Clock:
     """Wall time of a run that may be resumed."""
@@ -62,11 +75,7 @@ def load_state(path: Path) -> tuple[Position, dict[str, Any]]:
     Raises:
         RunError: damaged, or not such a file.
     """
-    try:
-        content = torch.load(path, map_location="cpu", weights_only=True)
-        return Position(**content.pop("position")), content
-    except (RuntimeError, pickle.UnpicklingError, KeyError, TypeError, EOFError, ValueError) as e:
-        raise RunError(
-            f"{path}: damaged, cannot resume from it ({str(e).splitlines()[0]}); train again "
-            "into another --out"
-        ) from e
+    fix = "train again into another --out"
+    content = read_torch(path, fix)
+    with reading(path, "damaged, cannot resume from it", fix, error=RunError):
+        return Position.of(content.pop("position")), content

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor, nn
 
+from upscore.core.damage import reading
 from upscore.core.files import write_json
 from upscore.core.plural import plural
 from upscore.core.progress import Notice
@@ -456,6 +457,12 @@ class Training:
         if not path.exists():
             return
         self.position, tensors = load_state(path)
+        with reading(
+            path, "does not fit this run", "train again into another --out", error=RunError
+        ):
+            self._take(tensors, path)
+
+    def _take(self, tensors: dict[str, Any], path: Path) -> None:
         # "network" is what states of edge networks had before they were trained by this loop
         self.model.load_state_dict(tensors["model"] if "model" in tensors else tensors["network"])
         for optimizer, state in zip(self.optimizers, tensors["optimizers"], strict=True):

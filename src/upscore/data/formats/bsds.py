@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from zipfile import BadZipFile
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from upscore.core.arrays import Archive
+from upscore.core.damage import reading
 from upscore.core.images import read_image
 from upscore.core.matlab import read_mat
 from upscore.errors import DataError, NotFoundError
@@ -38,26 +40,26 @@ class BSDSImage:
         Raises:
             DataError: the file is damaged, or holds something else.
         """
-        try:
-            if self.truth_path.suffix == ".mat":
-                cells = read_mat(self.truth_path, "groundTruth").ravel()
-                maps = np.stack([cell["Boundaries"][0, 0].astype(bool) for cell in cells])
-            else:
-                maps = _read_npz(self.truth_path)
-        except (OSError, LookupError, ValueError, TypeError, AttributeError, BadZipFile) as error:
-            raise DataError(
-                f"{self.truth_path}: cannot be read as boundaries of BSDS500 ({error}); copy it "
-                "anew, or take the photo out"
-            ) from error
+        what, fix = "cannot be read as boundaries of BSDS500", "copy it anew, or take the photo out"
+        with reading(self.truth_path, what, fix):
+            maps = (_read_mat if self.truth_path.suffix == ".mat" else _read_npz)(self.truth_path)
         if maps.ndim != 3 or not len(maps):
             raise DataError(f"{self.truth_path}: want (annotators, H, W), found {maps.shape}")
         return maps
 
 
+def _read_mat(path: Path) -> npt.NDArray[np.bool_]:
+    cells: Any = read_mat(path, "groundTruth")
+    if not isinstance(cells, list):
+        raise DataError(f"{path}: has no groundTruth; is it a file of BSDS500?")
+    maps = [structs[0]["Boundaries"].astype(bool) for structs in cells]
+    return np.stack(maps)
+
+
 def _read_npz(path: Path) -> npt.NDArray[np.bool_]:
-    with np.load(path, allow_pickle=False) as content:
-        annotators, height, width = (int(n) for n in content["shape"])
-        bits = np.unpackbits(content["boundaries"], axis=-1)[..., :width]
+    archive = Archive(path)
+    annotators, height, width = (int(n) for n in archive.read("shape"))
+    bits = np.unpackbits(archive.read("boundaries"), axis=-1)[..., :width]
     return bits.reshape(annotators, height, width).astype(bool)
 
 

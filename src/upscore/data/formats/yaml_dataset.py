@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -12,6 +13,7 @@ from pydantic import Field, PlainValidator, model_validator
 from upscore.core.choices import unknown_choice
 from upscore.core.images import IMAGE_SUFFIXES
 from upscore.core.labels import VOID, Color, Labels
+from upscore.core.quoting import join, quote, shorten
 from upscore.core.settings import Settings, build, load_yaml
 from upscore.data.dataset import DataSet, Pair
 from upscore.data.drawn_splits import draw_splits
@@ -33,9 +35,9 @@ def _read_splits(value: Any) -> Lists | Shares | Folders:
     if isinstance(value, list) and value:
         if any(not isinstance(name, str) or not name for name in value):
             raise ValueError("want names, as in [train, val]")
-        repeated = sorted({name for name in value if value.count(name) > 1})
+        repeated = sorted(name for name, times in Counter(value).items() if times > 1)
         if repeated:
-            raise ValueError(f"{', '.join(repeated)} is given twice")
+            raise ValueError(f"{join(repeated)} is given twice")
         return value
     if not isinstance(value, dict) or not value:
         raise ValueError(
@@ -48,7 +50,9 @@ def _read_splits(value: Any) -> Lists | Shares | Folders:
         if isinstance(entry, str):
             raise ValueError("list files and shares cannot be mixed; give one kind")
         if isinstance(entry, bool) or not isinstance(entry, int | float) or not 0 < entry <= 1:
-            raise ValueError(f"{name} is {entry!r}; want a list file or a share above 0, up to 1")
+            raise ValueError(
+                f"{shorten(name)} is {quote(entry)}; want a list file or a share above 0, up to 1"
+            )
     shares = {name: float(entry) for name, entry in entries.items()}
     if sum(shares.values()) > 1.0 + 1e-9:
         raise ValueError(f"the shares add up to {sum(shares.values()):g}; want at most 1")
@@ -62,7 +66,10 @@ def _read_masks(value: Any) -> Table | str:
         raise ValueError("want 'value: class' lines, or 'indices', or 'colors'")
     for key, name in value.items():
         if not isinstance(name, str):
-            raise ValueError(f"{key} stands for {name!r}; want a class name (in quotes) or void")
+            raise ValueError(
+                f"{shorten(str(key))} stands for {quote(name)}; want a class name (in quotes) "
+                "or void"
+            )
     return {key if isinstance(key, int) else str(key): name for key, name in value.items()}
 
 
@@ -156,18 +163,23 @@ def parse_color(key: int | str) -> Color | None:
 def _pattern_problems(d: Description) -> list[str]:
     problems = []
     for key, pattern in (("image", d.image), ("mask", d.mask)):
+        if Path(pattern).is_absolute() or "\0" in pattern:
+            problems.append(
+                f"{key}: want a path below root, as photos/*.jpg; give the folder as root: "
+                f"/home/me/set (found {quote(pattern)})"
+            )
         if pattern.count("*") + pattern.count("{name}") != 1:
             problems.append(
                 f"{key}: want exactly one * or {{name}} where the name stands, as in "
-                f"photos/*.jpg (found {pattern!r})"
+                f"photos/*.jpg (found {quote(pattern)})"
             )
         if ("{split}" in pattern) != isinstance(d.splits, list):
             problems.append(
                 f"{key}: {{split}} in the patterns and a list under splits (splits: [train, val]) "
-                f"go together (found {pattern!r})"
+                f"go together (found {quote(pattern)})"
             )
     if d.image == d.mask:
-        problems.append(f"mask: the same as image ({d.mask!r})")
+        problems.append(f"mask: the same as image ({quote(d.mask)})")
     return problems
 
 
@@ -183,7 +195,7 @@ def _class_problems(d: Description) -> list[str]:
         bare = [entry.name for entry in d.classes if entry.color is None]
         if bare:
             problems.append(
-                f"masks: 'colors' needs a colour for every class; {', '.join(bare)} has none"
+                f"masks: 'colors' needs a colour for every class; {join(bare)} has none"
             )
         elif len(set(d.labels().colors)) < len(d.classes):
             problems.append("masks: 'colors' needs different colours; two classes share one")
@@ -202,22 +214,24 @@ def _mask_problems(d: Description) -> list[str]:
         if color is not None:
             kinds.add("colours")
             if color in colors:
-                problems.append(f"masks.{key}: the same colour as {colors[color]!r}")
+                problems.append(
+                    f"masks.{shorten(str(key))}: the same colour as {quote(colors[color])}"
+                )
             colors[color] = key
         elif isinstance(key, int) and 0 <= key <= 65535:
             kinds.add("values")
         else:
             problems.append(
-                f"masks.{key}: want a value of 0..65535 or a colour as 'r,g,b' of 0..255 or "
-                "'#rrggbb'"
+                f"masks.{shorten(str(key))}: want a value of 0..65535 or a colour as 'r,g,b' of "
+                "0..255 or '#rrggbb'"
             )
         if name not in allowed:
-            problems.append(f"masks.{key}: {unknown_choice('class', name, allowed)}")
+            problems.append(f"masks.{shorten(str(key))}: {unknown_choice('class', name, allowed)}")
     if len(kinds) > 1:
         problems.append("masks: single values and colours cannot be mixed; masks hold one kind")
     unreached = [name for name in d.names if name not in d.masks.values()]
     if unreached:
-        problems.append(f"masks: no value stands for {', '.join(unreached)}")
+        problems.append(f"masks: no value stands for {join(unreached)}")
     return problems
 
 
@@ -255,7 +269,9 @@ def open_described(root: Path, *, max_pixels: int) -> DataSet:
     else:
         lister = _lister(description, root)
         if not lister.images:
-            raise DataError(f"{file}: image: no file matches {description.image!r} under {root}")
+            raise DataError(
+                f"{file}: image: no file matches {quote(description.image)} under {root}"
+            )
         if all(isinstance(value, str) for value in description.splits.values()):
             for split, listed in description.splits.items():
                 path = root / str(listed)

@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
+from upscore.core.arrays import is_archive, read_npy
 from upscore.core.files import write_json
 from upscore.core.images import read_mask
 from upscore.core.limits import MAX_PIXELS
@@ -60,14 +61,9 @@ def read_edge_map(path: Path, *, max_pixels: int = MAX_PIXELS) -> Strength:
 
 
 def _read_npy(path: Path) -> npt.NDArray[Any]:
-    try:
-        values = np.load(path, allow_pickle=False)
-    except FileNotFoundError as error:
-        raise NotFoundError(f"{path}: no such file") from error
-    except (OSError, ValueError, EOFError) as error:
-        raise DataError(f"{path}: damaged, or not a .npy file ({error})") from error
-    if not isinstance(values, np.ndarray):
+    if is_archive(path):
         raise DataError(f"{path}: an archive of arrays; want one array in a .npy file")
+    values = read_npy(path)
     if values.ndim != 2 or not (values.dtype.kind == "f" or values.dtype in (np.uint8, np.uint16)):
         raise DataError(
             f"{path}: an array of shape {values.shape}, {values.dtype}; want (H, W) of floats in "

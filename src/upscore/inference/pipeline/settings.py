@@ -7,15 +7,17 @@ and CRF settings that it names are checked when the pipeline is built.
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Collection
 from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args
 
-from annotated_types import Ge, MinLen
+from annotated_types import Ge, Len, MinLen
 from pydantic import Field, create_model, field_validator, model_validator
 
 from upscore.core.limits import DEFAULT_TILE
+from upscore.core.quoting import join, quote, shorten
 from upscore.core.settings import Settings, build, load_yaml
 from upscore.errors import SettingsError
 from upscore.inference.instance_wise import InstanceSettings
@@ -24,6 +26,9 @@ from upscore.proposals.edge_boxes.parameters import SEARCH_PARAMETERS
 
 NAME = re.compile(r"\w[\w+-]*")
 """Names of stages: they become folders of results."""
+
+MAX_STAGES = 200
+"""Far more than are useful; a stage calls its inputs, and Python limits calls inside each other."""
 
 Kind = Literal["whole_image", "instance_wise", "refine", "ensemble"]
 KINDS: tuple[Kind, ...] = get_args(Kind)
@@ -135,10 +140,10 @@ class EnsembleStage(Settings):
 
     @model_validator(mode="after")
     def _check(self) -> EnsembleStage:
-        twice = {name for name in self.inputs if self.inputs.count(name) > 1}
+        twice = [name for name, times in Counter(self.inputs).items() if times > 1]
         if twice:
             raise ValueError(
-                f"of names {', '.join(sorted(twice))} twice; use combine: weighted and weights"
+                f"of names {join(sorted(twice))} twice; use combine: weighted and weights"
             )
         return self
 
@@ -185,22 +190,22 @@ class PipelineSettings(Settings):
     """One line for readers."""
     output: str = Field(alias="answer")
     """The stage that labels photos."""
-    stages: Annotated[dict[str, PipelineStage], MinLen(1)]
+    stages: Annotated[dict[str, PipelineStage], Len(1, MAX_STAGES)]
     """By name, in any order."""
 
     @model_validator(mode="after")
     def _check(self) -> PipelineSettings:
         problems = [
-            f"stages.{name}: a stage is named by letters, digits, - _ and +, as fcn8s-crf"
+            f"stages.{shorten(name)}: a stage is named by letters, digits, - _ and +, as fcn8s-crf"
             for name in self.stages
             if not NAME.fullmatch(name)
         ]
-        there = ", ".join(self.stages)
+        there = join(self.stages)
         if self.output not in self.stages:
-            problems.append(f"answer: no stage {self.output!r}; there are {there}")
+            problems.append(f"answer: no stage {quote(self.output)}; there are {there}")
         for name, stage in self.stages.items():
             problems += [
-                f"stages.{name}.{stage.kind}.of: no stage {other!r}; there are {there}"
+                f"stages.{name}.{stage.kind}.of: no stage {quote(other)}; there are {there}"
                 for other in stage.inputs
                 if other not in self.stages
             ]
@@ -226,19 +231,19 @@ class PipelineSettings(Settings):
         for name in names:
             if name not in self.stages:
                 raise SettingsError(
-                    f"no stage {name!r} in this pipeline; there are {', '.join(self.stages)}"
+                    f"no stage {quote(name)} in this pipeline; there are {join(self.stages)}"
                 )
-        found: list[str] = []
+        found: dict[str, None] = {}  # in order
 
         def visit(name: str) -> None:
             if name not in found:
                 for other in self.stages[name].inputs:
                     visit(other)
-                found.append(name)
+                found[name] = None
 
         for name in names:
             visit(name)
-        return found
+        return list(found)
 
 
 def is_pipeline(path: Path) -> bool:

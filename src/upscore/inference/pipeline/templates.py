@@ -8,11 +8,10 @@ import re
 from collections.abc import Mapping
 from pathlib import Path
 
-import yaml
-
 from upscore.core.builtin_configs import shipped_names, shipped_text
 from upscore.core.files import write_text
 from upscore.core.settings import build
+from upscore.core.yaml_text import parse_yaml
 from upscore.errors import SettingsError
 from upscore.inference.pipeline.builder import PipelineBuilder
 from upscore.inference.pipeline.settings import PipelineSettings, is_pipeline
@@ -49,7 +48,7 @@ def write_pipeline(
         OutputError: cannot write.
     """
     text = shipped_text(FOLDER, name, what="pipeline")
-    template = build(PipelineSettings, yaml.safe_load(text), f"pipeline {name}")
+    template = build(PipelineSettings, parse_yaml(text, f"pipeline {name}"), f"pipeline {name}")
     if not is_pipeline(out):
         raise SettingsError(f"{out}: want a file name that ends in .yaml, as in {name}.yaml")
     if out.exists():
@@ -58,7 +57,7 @@ def write_pipeline(
     _require_runs(name, networks, runs)
     # as they were typed, so that a message shows them so
     typed = _filled(text, template, runs, store)
-    settings = build(PipelineSettings, yaml.safe_load(typed), name)
+    settings = build(PipelineSettings, parse_yaml(typed, name), name)
     PipelineBuilder(settings, Path(f"{name}.yaml")).check(settings.order(settings.stages))
     near = {stage: path_from(run, out.parent) for stage, run in runs.items()}
     near_store = None if store is None else path_from(store, out.parent)
@@ -91,7 +90,7 @@ def _filled(
 def _quoted(path: Path) -> str:
     """A path as YAML: plain, or where it must be in quotes, as JSON has them."""
     text = path.as_posix()
-    is_plain = PLAIN.fullmatch(text) and yaml.safe_load(text) == text  # not a number, no null
+    is_plain = PLAIN.fullmatch(text) and parse_yaml(text, text) == text  # not a number, no null
     return text if is_plain else json.dumps(text, ensure_ascii=False)
 
 

@@ -1,0 +1,63 @@
+"""The rule of all readers: whatever is wrong inside a file becomes one error that names it."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from pathlib import Path
+
+from upscore.core.failures import first_line
+from upscore.errors import DataError, NotFoundError, UpscoreError
+
+
+@contextlib.contextmanager
+def reading(
+    path: Path, what: str, fix: str, *, error: type[UpscoreError] = DataError
+) -> Iterator[None]:
+    """Read ``path`` in this block. Libraries raise errors of many kinds for damaged files.
+
+    Errors of upscore's own stay as they are.
+
+    Args:
+        what: the file is said to be, as ``not an array file of numpy that can be read``.
+        fix: what to do about it.
+        error: the type of the error.
+
+    Raises:
+        NotFoundError: no such file.
+    """
+    try:
+        yield
+    except UpscoreError:
+        raise
+    except FileNotFoundError as cause:
+        raise NotFoundError(f"{path}: no such file") from cause
+    except MemoryError as cause:  # before or after sizes could be compared
+        raise error(f"{path}: damaged, or too large for the memory of this machine") from cause
+    except Exception as cause:
+        raise error(f"{path}: {what} ({first_line(cause)}); {fix}") from cause
+
+
+def read_bytes(path: Path, limit: int, *, error: type[UpscoreError] = DataError) -> bytes:
+    """The content of a file that holds no more than ``limit`` bytes.
+
+    Raises:
+        NotFoundError: no such file.
+        UpscoreError: of the type ``error``: larger, or it cannot be read.
+    """
+    with reading(path, "cannot be read", "name a file that you may read", error=error):
+        with path.open("rb") as stream:
+            content = stream.read(limit + 1)
+        if len(content) > limit:
+            raise error(f"{path}: over {limit / 1e6:g} MB, more than a file of this kind holds")
+        return content
+
+
+def read_text(path: Path, limit: int, *, error: type[UpscoreError] = DataError) -> str:
+    """UTF-8 text of no more than ``limit`` bytes, with or without a byte order mark.
+
+    Raises as :func:`read_bytes`, and so where it is no such text.
+    """
+    content = read_bytes(path, limit, error=error)
+    with reading(path, "cannot be read as text", "save it as UTF-8", error=error):
+        return content.decode("utf-8-sig")

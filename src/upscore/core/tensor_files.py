@@ -1,0 +1,85 @@
+"""Files of tensors of any origin: safetensors, and PyTorch's, of which no code is run."""
+
+from __future__ import annotations
+
+import zipfile
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import safe_open
+from torch import Tensor
+
+from upscore.core.damage import reading
+from upscore.errors import RunError, UpscoreError
+
+SAFETENSORS = ".safetensors"
+
+
+def read_safetensors(
+    path: Path, fix: str, *, error: type[UpscoreError] = RunError
+) -> tuple[dict[str, Tensor], dict[str, str]]:
+    """Tensors by key on the CPU, and the metadata.
+
+    Args:
+        fix: what to do about a file that is damaged.
+        error: the type of the error.
+
+    Raises:
+        NotFoundError: no such file.
+        UpscoreError: of the type ``error``: damaged, or of another format.
+    """
+    with (
+        reading(path, "damaged or truncated, not weights that can be read", fix, error=error),
+        safe_open(path, framework="pt") as file,
+    ):
+        return {key: file.get_tensor(key) for key in file.keys()}, dict(file.metadata() or {})  # noqa: SIM118
+
+
+def read_torch(path: Path, fix: str) -> Any:
+    """The content of a file of ``torch.save``: tensors on the CPU, numbers, texts, containers.
+
+    Raises:
+        NotFoundError: no such file.
+        RunError: damaged, something else, or tensors larger than what the file holds.
+    """
+    with reading(path, "cannot be read as a file of torch.save", fix, error=RunError):
+        if zipfile.is_zipfile(path):
+            with zipfile.ZipFile(path) as packed:
+                unpacked = sum(item.file_size for item in packed.infolist())
+            if unpacked > path.stat().st_size:
+                raise ValueError(f"unpacks to {unpacked} bytes, more than it has")
+        content = torch.load(path, map_location="cpu", weights_only=True)
+        for tensor in _tensors(content):
+            # strides of 0 would show one number as millions
+            if tensor.numel() * tensor.element_size() > tensor.untyped_storage().nbytes():
+                raise ValueError(f"a tensor of shape {tuple(tensor.shape)} without its numbers")
+        return content
+
+
+def require_finite(state: Mapping[str, Tensor], path: Path) -> None:
+    """Refuse weights that hold NaN or infinity: every score would be NaN.
+
+    Raises:
+        RunError: names the first of them.
+    """
+    for key, value in state.items():
+        # the sum costs no memory; a sum of finite numbers may be infinite
+        if not bool(value.sum().isfinite()) and not bool(value.isfinite().all()):
+            raise RunError(
+                f"{path}: {key} holds NaN or infinity, so that the network would label nothing; "
+                "take other weights, or train again (with a lower optim.lr)"
+            )
+
+
+def _tensors(content: Any) -> Iterator[Tensor]:
+    """The tensors in nested containers, each container once."""
+    waiting, seen = [content], set()
+    while waiting:
+        value = waiting.pop()
+        if isinstance(value, Tensor):
+            yield value
+        elif isinstance(value, dict | list | tuple | set) and id(value) not in seen:
+            seen.add(id(value))
+            waiting += value.values() if isinstance(value, dict) else value
