@@ -110,6 +110,7 @@ def test_a_single_class(voc_root: Path) -> None:
     (problem,) = check(open_dataset(voc_root)).problems
     assert problem.kind == "one class"
     assert "'cat' is the only class, and a training wants two or more; label" in problem.message
+    assert "classes: [background, cat]" in problem.message
 
 
 def test_class_that_train_lacks(voc_root: Path) -> None:

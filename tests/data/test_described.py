@@ -189,7 +189,7 @@ BAD = [
     ("1: cat", "1: catt", "masks.1: no class 'catt'; did you mean 'cat'?"),
     ("1: cat", "1: no", "masks: 1 stands for False; want a class name (in quotes)"),
     ("1: cat", "-1: cat", "masks.-1: want a value of 0..65535"),
-    ("1: cat", "1-3: cat", "masks.1-3: want a value of 0..65535 or a colour"),
+    ("1: cat", "1-3: cat", "masks.1-3: want a value of 0..65535 (below 0 for void only) or a"),
     ("1: cat", "'1,2,3': cat", "masks: single values and colours cannot be mixed"),
     ("1: cat", "1: cat, 1: ground", "key '1' is given twice"),
     ("{0: ground, 1: cat, 2: void}", "colors", "ground has none"),

@@ -52,6 +52,7 @@ def voc(root: Path) -> DataSet:
     lists.mkdir(parents=True)
     for name, members in {"train": "ab", "val": "c", "trainval": "abcd", "trainaug": "abd"}.items():
         (lists / f"{name}.txt").write_text("\n".join(members))
+    (root / "classes.txt").write_text("ground\ntree")
     return open_dataset(root)
 
 

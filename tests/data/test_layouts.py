@@ -69,16 +69,58 @@ def test_voc_of_two_years_is_ambiguous(voc_root: Path) -> None:
         open_dataset(voc_root.parent)
 
 
-def test_voc_without_classes_has_the_21(voc_root: Path) -> None:
+def rename_as_voc(root: Path) -> None:
+    """Photos, masks and lists of the miniature devkit get names as VOC's."""
+    for path in [*(root / "JPEGImages").iterdir(), *(root / "SegmentationClass").iterdir()]:
+        path.rename(path.with_stem(f"2007_00000{'abc'.index(path.stem)}"))
+    for path in (root / "ImageSets" / "Segmentation").iterdir():
+        listed = path.read_text().split()
+        path.write_text("".join(f"2007_00000{'abc'.index(name)}\n" for name in listed))
+
+
+def test_voc_without_classes_has_the_21_where_names_and_values_are_vocs(voc_root: Path) -> None:
     (voc_root / "classes.txt").unlink()
-    assert open_dataset(voc_root).labels == VOC_LABELS
+    rename_as_voc(voc_root)
+    dataset = open_dataset(voc_root)
+    assert dataset.labels == VOC_LABELS
+    assert dataset.guess is not None
+    assert [(row[0], row[2], row[4]) for row in dataset.guess.rows] == [
+        (0, "background", 3),
+        (1, "aeroplane", 3),
+        (2, "bicycle", 3),
+        (255, "void", 3),
+    ]
 
 
-def test_voc_without_lists(voc_root: Path) -> None:
+def test_voc_layout_with_names_of_its_own_asks(voc_root: Path) -> None:
+    (voc_root / "classes.txt").unlink()
+    with pytest.raises(DataError, match="photo names or mask values are not") as caught:
+        open_dataset(voc_root)
+    (voc_root / "dataset.yaml").write_text(str(caught.value).split("count:\n")[1])
+    dataset = open_dataset(voc_root)
+    assert names(dataset, "train") == ["a", "b"]
+    assert len(dataset.split("trainval").read(2).labels) == 12
+
+
+def test_voc_names_with_values_above_vocs_ask(voc_root: Path) -> None:
+    (voc_root / "classes.txt").unlink()
+    rename_as_voc(voc_root)
+    Image.new("L", (16, 12), 21).save(voc_root / "SegmentationClass" / "2007_000001.png")
+    with pytest.raises(DataError, match="21: class_3"):
+        open_dataset(voc_root)
+
+
+def test_voc_without_lists_draws_from_the_photos_with_masks(voc_root: Path) -> None:
+    """labelme writes VOC's folders so, and class_names.txt."""
     for path in (voc_root / "ImageSets" / "Segmentation").iterdir():
         path.unlink()
-    with pytest.raises(DataError, match=r"no split lists; want train\.txt and val\.txt"):
-        open_dataset(voc_root)
+    (voc_root / "classes.txt").unlink()
+    (voc_root / "class_names.txt").write_text("_background_\ncat\ndog\n")
+    Image.new("RGB", (16, 12)).save(voc_root / "JPEGImages" / "unlabelled.jpg")
+    dataset = open_dataset(voc_root)
+    assert sorted(names(dataset, "train") + names(dataset, "val")) == ["a", "b", "c"]
+    assert dataset.labels.names == ("background", "cat", "dog")
+    assert dataset.problems == ()
 
 
 def test_voc_own_mask_before_augmented(voc_root: Path) -> None:
@@ -117,7 +159,7 @@ def test_lists_may_come_from_windows(voc_root: Path) -> None:
 
 
 def test_list_that_is_no_text(voc_root: Path) -> None:
-    (voc_root / "ImageSets" / "Segmentation" / "train.txt").write_bytes(b"\xff\xfe\x00a")
+    (voc_root / "ImageSets" / "Segmentation" / "train.txt").write_bytes(b"\xff\xfe\x00")
     with pytest.raises(DataError, match=r"train.txt: not a UTF-8 text file"):
         open_dataset(voc_root)
 
@@ -305,10 +347,10 @@ def test_camvid_of_other_classes(camvid_root: Path) -> None:
         dataset.split("train").read(0)
 
 
-def test_camvid_list_line_of_one_field(camvid_root: Path) -> None:
-    (camvid_root / "train.txt").write_text("a\n")
-    with pytest.raises(DataError, match=r"train.txt: line 1 has 1 fields; want two"):
-        open_dataset(camvid_root)
+def test_camvid_list_of_names(camvid_root: Path) -> None:
+    (camvid_root / "train.txt").write_text("b\n")
+    (pair,) = open_dataset(camvid_root).splits["train"]
+    assert (pair.image.name, pair.mask.parent.name) == ("b.png", "trainannot")
 
 
 # --- images/ and masks/ ---------------------------------------------------------------------------
@@ -409,7 +451,9 @@ def test_folder_of_one_value_asks(folder: Path) -> None:
 def test_folder_of_unreadable_masks(folder: Path) -> None:
     for path in (folder / "masks").iterdir():
         path.write_bytes(b"x")
-    with pytest.raises(DataError, match="no mask could be read"):
+    with pytest.raises(
+        DataError, match=r"none of the 10 photos has a mask that can be read: .*0\.png: is"
+    ):
         open_dataset(folder)
 
 

@@ -9,8 +9,9 @@ import numpy as np
 from PIL import Image
 
 from upscore.core.labels import VOID, LabelMap, Labels, RGBImage
-from upscore.data.dataset import Pair, Sample, Split
+from upscore.data.dataset import Sample, Split
 from upscore.data.masks import MaskTable
+from upscore.data.pair import Pair
 
 LABELS = Labels.of(["ground", "Bäume & Büsche", "<b>car</b>"])
 

@@ -12,8 +12,9 @@ from PIL import Image
 from upscore.core.files import write_json, write_text
 from upscore.core.labels import CAMVID_LABELS, VOID, Labels
 from upscore.core.run_folder import RunFolder
-from upscore.data.dataset import Pair, Split
+from upscore.data.dataset import Split
 from upscore.data.masks import MaskTable
+from upscore.data.pair import Pair
 from upscore.metrics.evaluate import evaluate
 from upscore.metrics.score_files import write_results
 from upscore.report.examples import write_examples

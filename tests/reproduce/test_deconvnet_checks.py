@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from upscore.core.labels import VOC_LABELS, VOID, Labels
-from upscore.data.dataset import Pair
+from upscore.data.pair import Pair
 from upscore.errors import DataError
 from upscore.metrics import bootstrap as resample
 from upscore.metrics.boundary import BoundaryF, BoundaryIoU

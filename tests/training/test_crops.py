@@ -15,8 +15,9 @@ from PIL import Image
 
 from upscore.core.labels import VOID, Labels
 from upscore.core.settings import build
-from upscore.data.dataset import DataSet, Pair
+from upscore.data.dataset import DataSet
 from upscore.data.masks import MaskTable
+from upscore.data.pair import Pair
 from upscore.errors import DataError, SettingsError
 from upscore.proposals.base import Proposals, image_key
 from upscore.proposals.store import ProposalStore, StoredPhoto, write_store

@@ -16,8 +16,9 @@ from evaluation.small_world import make_data, make_network
 from upscore.core.labels import VOID, Labels
 from upscore.crf.search import NO_CRF, Trial, best_trial, known_candidates, read_history
 from upscore.crf.settings import CRFSettings, crf_settings, load_crf
-from upscore.data.dataset import Pair, Sample, Split
+from upscore.data.dataset import Sample, Split
 from upscore.data.masks import MaskTable
+from upscore.data.pair import Pair
 from upscore.errors import DataError, OutputError, RunError, SettingsError
 from upscore.metrics.confusion import Confusion
 from upscore.workflows import tune_crf as workflow

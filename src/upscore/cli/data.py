@@ -42,9 +42,11 @@ def check(
     with ProgressDisplay() as on_progress:
         result = check_data(data, json=json, max_pixels=max_pixels, on_progress=on_progress)
     splits = ", ".join(f"{name} {count}" for name, count in result.splits.items())
-    console.print(
-        f"{result.root}: layout {result.layout}, {result.num_classes} classes, {splits} pairs"
-    )
+    classes = "1 class" if result.num_classes == 1 else f"{result.num_classes} classes"
+    console.print(f"{result.root}: layout {result.layout}, {classes}, {splits} pairs")
+    if result.guess is not None:
+        console.print(result.guess.title())
+        console.print(result.guess.table().screen(left=(0, 1, 2)))
     for problem in result.problems:
         console.print(Text(problem.kind, "red"), "", problem.message)
     if result.problems:

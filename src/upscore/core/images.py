@@ -174,32 +174,78 @@ def image_size(path: Path, *, max_pixels: int = MAX_PIXELS) -> tuple[int, int]:
     return (width, height) if turned else (height, width)
 
 
+@dataclass(frozen=True)
+class MaskFile:
+    """A mask as stored.
+
+    Attributes:
+        values: (H, W) integers for index, palette and grey files, (H, W, 3) for colour. 1-bit files
+            have 0 and 255.
+        bits: of one value; 1, 8, or 32 for all above.
+        palette: of a palette file: red, green, blue of each value.
+        format: of the file, as Pillow calls it.
+        num_transparent: pixels that an alpha channel hides in part or whole.
+    """
+
+    values: npt.NDArray[np.integer[Any]]
+    bits: int
+    palette: bytes | None
+    format: str
+    num_transparent: int = 0
+
+
 def read_mask(path: Path, *, max_pixels: int = MAX_PIXELS) -> npt.NDArray[np.integer[Any]]:
     """A mask as stored: (H, W) integers for index, palette and grey files, (H, W, 3) for colour.
 
-    Palette files give their indices, not their colours; 1-bit files give 0 and 255; an alpha
-    channel is dropped. No EXIF rotation: masks are written by programs.
+    Palette files give their indices, not their colours; 1-bit files give 0 and 255; whole numbers
+    in float files are read; an alpha channel is dropped. No EXIF rotation: masks are written by
+    programs.
 
     Raises:
         NotFoundError: there is no such file.
-        DataError: not an image, damaged, too large, or of a mode that no mask has.
+        DataError: not an image, damaged, too large, of a mode that no mask has, or not whole.
     """
+    return read_mask_file(path, max_pixels=max_pixels).values
+
+
+def read_mask_file(path: Path, *, max_pixels: int = MAX_PIXELS) -> MaskFile:
+    """As :func:`read_mask`, with what the file says about its values."""
     with _open(path, max_pixels) as picture:
         _load(picture, path)
-        mode = picture.mode
+        mode, kind = picture.mode, picture.format or ""
         if mode == "1":
-            return np.asarray(picture.convert("L")).copy()
+            return MaskFile(np.asarray(picture.convert("L")).copy(), 1, None, kind)
         if mode in ("P", "L"):
-            return np.asarray(picture).copy()
-        if mode in ("LA", "PA"):
-            return np.asarray(picture)[..., 0].copy()
+            palette = bytes(picture.im.getpalette("RGB")) if mode == "P" else None
+            return MaskFile(np.asarray(picture).copy(), 8, palette, kind)
         if mode == "I" or mode.startswith("I;16"):
-            return np.asarray(picture).astype(np.int32)
-        if mode in ("RGB", "RGBA", "RGBX"):
-            return np.asarray(picture)[..., :3].copy()
+            return MaskFile(np.asarray(picture).astype(np.int32), 32, None, kind)
+        if mode == "F":
+            return MaskFile(_whole(np.asarray(picture), path), 32, None, kind)
+        if mode in ("RGB", "RGBX"):
+            return MaskFile(np.asarray(picture)[..., :3].copy(), 8, None, kind)
+        if mode in ("RGBA", "LA", "PA"):
+            pixels = np.asarray(picture)
+            values = pixels[..., :3] if mode == "RGBA" else pixels[..., 0]
+            return MaskFile(values.copy(), 8, None, kind, int((pixels[..., -1] < 255).sum()))
     raise DataError(
         f"{path}: a mask of Pillow mode {mode}; save it as an index, grey or RGB PNG instead"
     )
+
+
+def _whole(values: npt.NDArray[np.floating[Any]], path: Path) -> npt.NDArray[np.int32]:
+    """Floats that are whole numbers, as integers."""
+    limits = np.iinfo(np.int32)
+    # comparisons with NaN are false
+    is_whole = (values == np.rint(values)) & (values >= limits.min) & (values < limits.max)
+    if not is_whole.all():
+        found = values[~is_whole]
+        raise DataError(
+            f"{path}: a mask of floats, {found.size} of which are no class numbers (the first is "
+            f"{found[0]:g}); want whole numbers. Write a value such as -9999 where there is no "
+            "label, and `-9999: void` in a dataset.yaml"
+        )
+    return values.astype(np.int32)
 
 
 def write_label_map(path: Path, labels: LabelMap, label_set: Labels) -> None:
@@ -318,3 +364,12 @@ def require_rgb(image: object) -> None:
         raise DataError(f"an image has shape {image.shape}; want (H, W, 3), red first ({fix})")
     if image.size == 0:
         raise DataError(f"an image has shape {image.shape}; want at least one pixel")
+
+
+def photo_turn(path: Path, *, max_pixels: int = MAX_PIXELS) -> int:
+    """The EXIF orientation of a photo, 1 to 8; 1 is upright. The header alone is read."""
+    with _open(path, max_pixels) as picture:
+        turn = 1
+        with contextlib.suppress(Exception):  # unreadable EXIF: the photo stays as it is stored
+            turn = picture.getexif().get(0x0112, 1)
+    return turn if turn in range(2, 9) else 1

@@ -4,29 +4,36 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
 
-from upscore.core.images import read_image
-from upscore.core.labels import VOID
+from upscore.core.images import photo_turn, read_image
+from upscore.core.labels import VOID, LabelMap
 from upscore.core.parallel.prefetch import prefetch
 from upscore.core.parallel.processes import num_cores
-from upscore.data.dataset import DataSet, Pair, unequal_sizes
+from upscore.data.dataset import DataSet, unequal_sizes
+from upscore.data.guess import Guess
+from upscore.data.mask_survey import MaskFacts, disagreements, mask_facts
 from upscore.data.masks import read_stored_mask
+from upscore.data.pair import Pair
 from upscore.data.problem import Problem
+from upscore.data.turns import TurnedPhoto, fit_of, turn_problems
 from upscore.errors import DataError, NotFoundError
 
 Present = npt.NDArray[np.bool_]
 """(C,) bool: which classes a mask shows."""
+Content = TypeVar("Content")
 
 
 @dataclass(frozen=True)
 class CheckResult:
-    """What was read and what is wrong with it. ``pairs`` counts each pair once."""
+    """What was read and what is wrong with it. ``pairs`` counts each pair once; ``guess`` is what
+    mask values were taken to mean where no file says it."""
 
     root: Path
     layout: str
@@ -34,6 +41,7 @@ class CheckResult:
     splits: Mapping[str, int]
     pairs: int
     problems: tuple[Problem, ...]
+    guess: Guess | None = None
 
     def to_dict(self) -> dict[str, Any]:
         return {
@@ -41,6 +49,7 @@ class CheckResult:
             "layout": self.layout,
             "splits": dict(self.splits),
             "pairs": self.pairs,
+            "guess": None if self.guess is None else self.guess.to_json(),
             "problems": [problem.to_json() for problem in self.problems],
         }
 
@@ -52,19 +61,19 @@ def check(dataset: DataSet, *, progress: Callable[[int, int], None] | None = Non
     """
     pairs = list(dict.fromkeys(pair for members in dataset.splits.values() for pair in members))
     problems = [*dataset.problems, *_split_problems(dataset)]
-    present: dict[Pair, Present] = {}
-
-    def look(pair: Pair) -> tuple[list[Problem], Present | None]:
-        return _inspect(pair, dataset)
-
-    results = prefetch(look, pairs, workers=num_cores(), depth=32)
-    for done, (pair, (found, classes)) in enumerate(zip(pairs, results, strict=True), start=1):
-        problems += found
-        if classes is not None:
-            present[pair] = classes
+    seen: dict[Pair, _Seen] = {}
+    results = prefetch(partial(_look, dataset=dataset), pairs, workers=num_cores(), depth=32)
+    for done, (pair, one) in enumerate(zip(pairs, results, strict=True), start=1):
+        problems += one.problems
+        seen[pair] = one
         if progress:
             progress(done, len(pairs))
-    problems += _absent_classes(dataset, present)
+    facts = [one.facts for one in seen.values() if one.facts is not None]
+    problems += disagreements(facts, dataset.root, dataset.table)
+    if dataset.drawn_on is None:
+        turned = (one.turned for one in seen.values() if one.turned is not None)
+        problems += turn_problems(dataset.root, turned, len(pairs))
+    problems += _absent_classes(dataset, seen)
     sizes = {name: len(members) for name, members in dataset.splits.items()}
     return CheckResult(
         dataset.root,
@@ -73,45 +82,91 @@ def check(dataset: DataSet, *, progress: Callable[[int, int], None] | None = Non
         sizes,
         len(pairs),
         tuple(problems),
+        dataset.guess,
     )
 
 
-def _inspect(pair: Pair, dataset: DataSet) -> tuple[list[Problem], Present | None]:
-    """What is wrong with one pair, and the classes that it shows; None if its mask is bad."""
-    problems: list[Problem] = []
-    image = _read(problems, dataset, "photo", pair.image, pair.mask, read_image)
-    stored = _read(problems, dataset, "mask", pair.mask, pair.image, read_stored_mask)
-    if stored is None:
-        return problems, None
-    if image is not None and image.shape[:2] != stored.shape[:2]:
-        text = (
-            f"{unequal_sizes(pair, image, stored)}. Replace one of them (a mask may be resized "
-            "with nearest neighbour only)"
-        )
-        problems.append(Problem("size mismatch", pair.mask, text))
+@dataclass
+class _Seen:
+    """What is wrong with one pair and what it shows. ``classes`` is None if its mask is bad."""
+
+    problems: list[Problem] = field(default_factory=list)
+    facts: MaskFacts | None = None
+    turned: TurnedPhoto | None = None
+    classes: Present | None = None
+
+
+def _look(pair: Pair, dataset: DataSet) -> _Seen:
+    seen = _Seen()
+    image = _read(seen, dataset, "photo", pair.image, pair.mask, read_image)
+    mask = _read(seen, dataset, "mask", pair.mask, pair.image, read_stored_mask)
+    if mask is None:
+        if [problem.kind for problem in seen.problems] == ["missing partner"] * 2:
+            text = f"{pair.name!r} is listed, but neither this photo nor {pair.mask} is there"
+            seen.problems = [Problem.at("missing partner", pair.image, text)]
+        return seen
+    seen.facts = mask_facts(mask, pair.mask, colors=False)
+    if image is not None:
+        _compare_sizes(seen, pair, image.shape[:2], mask.values.shape[:2], dataset)
     try:
-        labels = dataset.table.decode(stored, pair.mask)
+        labels = dataset.table.read(mask, pair.mask)
     except DataError as error:
-        problems.append(Problem("unknown value", pair.mask, str(error)))
-        return problems, None
-    counts = np.bincount(labels.ravel(), minlength=256)
+        seen.problems.append(Problem("unknown value", pair.mask, str(error)))
+        return seen
+    counts = _count_labels(seen.facts, labels, dataset)
     if counts[VOID] == labels.size:
         text = (
             "every pixel is void, so nothing can be learned or scored; label it or take it out of "
             "the split"
         )
-        problems.append(Problem.at("all void", pair.mask, text))
-    return problems, counts[: len(dataset.labels)] > 0
+        seen.problems.append(Problem.at("all void", pair.mask, text))
+    seen.classes = counts[: len(dataset.labels)] > 0
+    return seen
+
+
+def _count_labels(
+    facts: MaskFacts, labels: LabelMap, dataset: DataSet
+) -> npt.NDArray[np.integer[Any]]:
+    """(256,) pixels of each label; from the counts of the stored values where there are some."""
+    if dataset.table.values is None or not facts.values:
+        return np.bincount(labels.ravel(), minlength=256)
+    counts = np.zeros(256, np.int64)
+    for value, count in facts.values.items():
+        counts[dataset.table.values[value]] += count
+    return counts
+
+
+def _compare_sizes(
+    seen: _Seen,
+    pair: Pair,
+    image: tuple[int, ...],
+    mask: tuple[int, ...],
+    dataset: DataSet,
+) -> None:
+    """Note another size of photo and mask, and a photo that EXIF turns."""
+    turn = photo_turn(pair.image, max_pixels=dataset.max_pixels)
+    if dataset.drawn_on == "stored" and turn >= 5:
+        mask = mask[::-1]
+    elif turn > 1:
+        seen.turned = TurnedPhoto(pair.image, turn, fit_of(turn, image, mask))
+        if dataset.drawn_on is None and seen.turned.fit == "stored":
+            return  # told for all of them at once
+    if image != mask:
+        text = (
+            f"{unequal_sizes(pair, image, mask)}. Replace one of them (a mask may be resized with "
+            "nearest neighbour only)"
+        )
+        seen.problems.append(Problem("size mismatch", pair.mask, text))
 
 
 def _read(
-    problems: list[Problem],
+    seen: _Seen,
     dataset: DataSet,
     what: str,
     path: Path,
     partner: Path,
-    read: Callable[..., npt.NDArray[np.integer[Any]]],
-) -> npt.NDArray[np.integer[Any]] | None:
+    read: Callable[..., Content],
+) -> Content | None:
     try:
         return read(path, max_pixels=dataset.max_pixels)
     except NotFoundError:
@@ -119,9 +174,9 @@ def _read(
             f"no such {what}, though it is listed or {partner.name} is there; add it or take "
             f"{partner.stem} out of the split"
         )
-        problems.append(Problem.at("missing partner", path, text))
+        seen.problems.append(Problem.at("missing partner", path, text))
     except DataError as error:
-        problems.append(Problem("unreadable", path, str(error)))
+        seen.problems.append(Problem("unreadable", path, str(error)))
     return None
 
 
@@ -133,9 +188,11 @@ def _split_problems(dataset: DataSet) -> list[Problem]:
         if not pairs
     ]
     if len(dataset.labels) == 1:
+        name = dataset.labels.names[0]
         text = (
-            f"{dataset.labels.names[0]!r} is the only class, and a training wants two or more; "
-            "label the rest as a class, such as background"
+            f"{name!r} is the only class, and a training wants two or more; label the rest as a "
+            f"class: in a dataset.yaml `classes: [background, {name}]`, and `background` instead "
+            "of `void` for its value under `masks`"
         )
         problems.append(Problem.at("one class", root, text))
     if not dataset.splits:
@@ -168,8 +225,9 @@ def roles(split: str) -> set[str]:
     return {role for role in ("train", "val", "test") if role in name} or {split}
 
 
-def _absent_classes(dataset: DataSet, present: Mapping[Pair, Present]) -> list[Problem]:
+def _absent_classes(dataset: DataSet, seen: Mapping[Pair, _Seen]) -> list[Problem]:
     """Classes that no mask shows, and classes that only other splits than ``train`` show."""
+    present = {pair: one.classes for pair, one in seen.items() if one.classes is not None}
     if not present:
         return []  # no mask could be read, which is reported for each
     anywhere = np.any(list(present.values()), axis=0)

@@ -6,40 +6,40 @@ import hashlib
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, Self
+from typing import Self
 
 import numpy as np
 import numpy.typing as npt
 
-from upscore.core.images import read_image
+from upscore.core.images import photo_turn, read_image
 from upscore.core.labels import LabelMap, Labels, RGBImage
 from upscore.core.limits import MAX_PIXELS
 from upscore.data.drawn_splits import VAL, draw_validation
+from upscore.data.guess import Guess
 from upscore.data.masks import MaskTable, read_stored_mask
+from upscore.data.pair import Pair
 from upscore.data.problem import Problem
+from upscore.data.turns import REMEDY, DrawnOn, fit_of, turn_labels
 from upscore.errors import DataError, SettingsError
 
 JOINED = {"trainval": ("train", "val"), "trainvalaug": ("trainaug", "val")}
 """Splits that any data set has where it has their parts, unless it lists them itself."""
 
 
-@dataclass(frozen=True)
-class Pair:
-    """One photo and its mask. ``name`` is unique in the data set and has no suffix."""
+def unequal_sizes(pair: Pair, image: Sequence[int], mask: Sequence[int], *, turn: int = 1) -> str:
+    """The message for a mask of another size than its photo, (height, width) each.
 
-    name: str
-    image: Path
-    mask: Path
-
-
-def unequal_sizes(
-    pair: Pair, image: npt.NDArray[np.integer[Any]], mask: npt.NDArray[np.integer[Any]]
-) -> str:
-    """The message for a mask of another size than its photo."""
-    return (
-        f"{pair.mask}: mask is {mask.shape[1]}x{mask.shape[0]}, its photo "
-        f"{pair.image.name} is {image.shape[1]}x{image.shape[0]}; they must be equal"
+    Args:
+        turn: EXIF orientation of the photo.
+    """
+    text = (
+        f"{pair.mask}: mask is {mask[1]}x{mask[0]}, its photo {pair.image.name} is "
+        f"{image[1]}x{image[0]}; they must be equal"
     )
+    if turn > 1 and fit_of(turn, image, mask) == "stored":
+        text += f". EXIF turns the photo (orientation {turn}), and the mask fits it as stored; "
+        text += REMEDY
+    return text
 
 
 @dataclass(frozen=True)
@@ -60,6 +60,7 @@ class Split:
     labels: Labels
     table: MaskTable
     max_pixels: int = MAX_PIXELS
+    drawn_on: DrawnOn | None = None
 
     def __len__(self) -> int:
         return len(self.pairs)
@@ -74,17 +75,22 @@ class Split:
         image = read_image(pair.image, max_pixels=self.max_pixels)
         labels = self.read_labels(index)
         if image.shape[:2] != labels.shape:
-            raise DataError(unequal_sizes(pair, image, labels))
+            turn = photo_turn(pair.image, max_pixels=self.max_pixels)
+            raise DataError(unequal_sizes(pair, image.shape, labels.shape, turn=turn))
         return Sample(image, labels, pair.name)
 
     def read_labels(self, index: int) -> LabelMap:
-        """(H, W) uint8 labels of pair ``index``.
+        """(H, W) uint8 labels of pair ``index``, upright as its photo.
 
         Raises:
             DataError: unreadable, or values outside the table.
         """
-        path = self.pairs[index].mask
-        return self.table.decode(read_stored_mask(path, max_pixels=self.max_pixels), path)
+        pair = self.pairs[index]
+        stored = read_stored_mask(pair.mask, max_pixels=self.max_pixels)
+        labels = self.table.read(stored, pair.mask)
+        if self.drawn_on == "stored":
+            labels = turn_labels(labels, photo_turn(pair.image, max_pixels=self.max_pixels))
+        return labels
 
     def take(self, places: Sequence[int] | npt.NDArray[np.int64]) -> Self:
         """Some of the samples, in the order of ``places``, each as often as it comes."""
@@ -103,7 +109,9 @@ class DataSet:
     ``layout`` says how it was recognised; ``instances`` maps a pair's name to its instance mask
     where the layout has such masks. ``problems`` is what was wrong when the files were listed;
     a data set with problems can be opened, so that ``upscore data check`` can list all of them,
-    but :meth:`split` refuses a split with missing or ambiguous files.
+    but :meth:`split` refuses a split with missing or ambiguous files. ``guess`` is what mask values
+    were taken to mean where no file says it; ``is_stated`` is whether a dataset.yaml names them one
+    by one. ``drawn_on`` is what a dataset.yaml says about masks of photos that EXIF turns.
     """
 
     root: Path
@@ -114,6 +122,9 @@ class DataSet:
     max_pixels: int = MAX_PIXELS
     instances: Mapping[str, Path] = field(default_factory=dict)
     problems: tuple[Problem, ...] = ()
+    guess: Guess | None = None
+    is_stated: bool = False
+    drawn_on: DrawnOn | None = None
 
     @property
     def split_names(self) -> tuple[str, ...]:
@@ -173,7 +184,7 @@ class DataSet:
                 "all"
             )
         self.require_unique_names()
-        return Split(name, pairs, self.labels, self.table, self.max_pixels)
+        return Split(name, pairs, self.labels, self.table, self.max_pixels, self.drawn_on)
 
     def train_and_val(self, train: str, val: str) -> tuple[Split, Split]:
         """Two splits to train on and to validate with.

@@ -12,7 +12,8 @@ from upscore.data.formats.camvid import find_camvid, open_camvid
 from upscore.data.formats.folder import find_folder, open_folder
 from upscore.data.formats.sbd import find_sbd, find_voc_sbd, open_sbd, open_voc_sbd
 from upscore.data.formats.voc import find_voc, open_voc
-from upscore.data.formats.yaml_dataset import FILE, find_described, open_described
+from upscore.data.formats.yaml_dataset import find_described, open_described
+from upscore.data.guess import FILE
 from upscore.data.toy import find_toy, open_toy
 from upscore.errors import DataError, NotFoundError
 

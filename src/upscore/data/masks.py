@@ -11,13 +11,18 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from upscore.core.images import read_mask
+from upscore.core.images import MaskFile, read_mask, read_mask_file
 from upscore.core.labels import VOID, Color, LabelMap
 from upscore.core.limits import MAX_PIXELS
 from upscore.core.matlab import read_mat
 from upscore.errors import DataError, SettingsError
 
 TRUNCATE = 8  # how many offending values a message lists
+LOSSY = ("JPEG", "MPO")
+LOSSY_CAUSE = (
+    "The mask is a JPEG file, and JPEG changes values: masks must be PNG, made anew from the tool "
+    "that drew them"
+)
 
 
 @dataclass(frozen=True)
@@ -41,11 +46,32 @@ class MaskTable:
         table = {index: index for index in range(num_classes)}
         return cls(values={**table, **dict.fromkeys(void, VOID)})
 
+    @property
+    def is_two_indices(self) -> bool:
+        """Whether 0 and 1 are the classes and 255 is void."""
+        return self.values == {0: 0, 1: 1, VOID: VOID}
+
     @cached_property
     def _bytes(self) -> tuple[bytes, bytes]:
         """What each uint8 value becomes, and which of them are in the table."""
         table = {v: label for v, label in (self.values or {}).items() if 0 <= v < 256}
         return bytes(table.get(value, VOID) for value in range(256)), bytes(sorted(table))
+
+    def read(self, mask: MaskFile, path: Path) -> LabelMap:
+        """(H, W) uint8 labels of a mask file; where the table has colours, by its palette's.
+
+        Raises:
+            DataError: as :meth:`decode`; JPEG is named where it is the cause.
+        """
+        raw = mask.values
+        if self.colors is not None and mask.palette is not None:
+            raw = palette_colors(mask.palette)[raw]
+        try:
+            return self.decode(raw, path)
+        except DataError as error:
+            if mask.format in LOSSY:
+                raise DataError(f"{error}. {LOSSY_CAUSE}") from error
+            raise
 
     def decode(self, raw: npt.NDArray[np.integer[Any]], path: Path) -> LabelMap:
         """(H, W) or (H, W, 3) as stored -> (H, W) uint8 labels.
@@ -120,16 +146,30 @@ def pack_colors(rgb: npt.NDArray[np.integer[Any]]) -> npt.NDArray[np.int64]:
     return wide[..., 0] << 16 | wide[..., 1] << 8 | wide[..., 2]
 
 
-def read_stored_mask(path: Path, *, max_pixels: int = MAX_PIXELS) -> npt.NDArray[np.integer[Any]]:
+def palette_colors(palette: bytes) -> npt.NDArray[np.uint8]:
+    """(256, 3) uint8: red, green, blue of each value of a palette file."""
+    colors = np.zeros((256, 3), np.uint8)
+    given = np.frombuffer(palette, np.uint8).reshape(-1, 3)
+    colors[: len(given)] = given
+    return colors
+
+
+def read_stored_mask(path: Path, *, max_pixels: int = MAX_PIXELS) -> MaskFile:
     """A mask as stored, before its values are looked up: an image file, or SBD's ``cls/*.mat``.
 
     Raises:
         NotFoundError: no such file.
-        DataError: unreadable or too large.
+        DataError: unreadable, too large, or partly transparent.
     """
     if path.suffix.lower() == ".mat":
-        return _read_sbd(path, "GTcls", max_pixels)
-    return read_mask(path, max_pixels=max_pixels)
+        return MaskFile(_read_sbd(path, "GTcls", max_pixels), 8, None, "MAT")
+    mask = read_mask_file(path, max_pixels=max_pixels)
+    if mask.num_transparent:
+        raise DataError(
+            f"{path}: a mask with {mask.num_transparent} transparent pixels, which have no meaning "
+            "as labels; save it without alpha channel, with a value or colour of its own for them"
+        )
+    return mask
 
 
 def read_instances(
@@ -149,6 +189,9 @@ def read_instances(
         instances: npt.NDArray[np.integer[Any]] = _read_sbd(path, "GTinst", max_pixels)
     else:
         instances = read_mask(path, max_pixels=max_pixels)
+        if instances.ndim == 3:  # a colour for each object, black where there is none
+            colors, numbers = np.unique(pack_colors(instances), return_inverse=True)
+            instances = numbers.reshape(labels.shape) + int(colors[0] != 0)
     if instances.shape != labels.shape:
         raise DataError(f"{path}: instance mask is {instances.shape}, labels are {labels.shape}")
     return instances

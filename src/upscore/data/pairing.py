@@ -1,54 +1,32 @@
-"""Names from list files, files in folders, and the pairs that they make."""
+"""Files in folders, and the pairs that they make."""
 
 from __future__ import annotations
 
 import os
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 
 from upscore.core.images import IMAGE_SUFFIXES
-from upscore.core.labels import Labels
-from upscore.data.dataset import Pair
+from upscore.core.plural import plural
+from upscore.data.lists import (
+    Names,
+    path_parts,
+    read_list,
+    same_spelling,
+    split_line,
+    without_suffix,
+)
+from upscore.data.pair import Pair
 from upscore.data.problem import Problem
-from upscore.errors import DataError, NotFoundError, SettingsError
 
 SPLIT_NAMES = ("train", "val", "test")
-
-
-def read_lines(path: Path) -> list[str]:
-    """Lines of a text file without blank ones and surrounding space (UTF-8, any line ends).
-
-    Raises:
-        NotFoundError: no such file.
-        DataError: not UTF-8 text.
-    """
-    try:
-        text = path.read_text(encoding="utf-8-sig")
-    except FileNotFoundError as error:
-        raise NotFoundError(f"{path}: no such file") from error
-    except (UnicodeDecodeError, IsADirectoryError) as error:
-        raise DataError(f"{path}: not a UTF-8 text file; want one name a line") from error
-    return [line.strip() for line in text.splitlines() if line.strip()]
-
-
-def read_classes(path: Path) -> Labels:
-    """Labels from a text file: one class name a line, in the order of the mask values.
-
-    Raises:
-        DataError: empty file, a name twice, or more than 255 names.
-    """
-    try:
-        return Labels.of(read_lines(path))
-    except SettingsError as error:
-        raise DataError(f"{path}: {error}; want one class name a line") from error
-
-
-def classes_or(default: Labels, root: Path) -> Labels:
-    """The classes of ``root/classes.txt``; ``default`` without the file or for the same names."""
-    path = root / "classes.txt"
-    labels = read_classes(path) if path.exists() else default
-    return default if labels.names == default.names else labels
+SPLIT_WORDS = {"training": "train", "validation": "val", "valid": "val", "testing": "test"}
+"""What other tools call these."""
+SEPARATORS = "-_. "
+"""Between the name of a photo and the ending of its mask."""
 
 
 def files_by_stem(
@@ -67,7 +45,7 @@ def files_by_stem(
     for name in names:
         stem, suffix = os.path.splitext(name)  # noqa: PTH122 - Path for 17,000 names is slow
         if suffix.lower() in suffixes and not name.startswith("."):
-            found.setdefault(stem, []).append(folder / name)
+            found.setdefault(same_spelling(stem), []).append(folder / name)
     return {stem: tuple(paths) for stem, paths in found.items()}
 
 
@@ -77,19 +55,26 @@ class Lister:
 
     ``images`` and ``masks`` map a name to its files. A missing name gets the path of
     ``image_template`` or ``mask_template`` with the name for ``{name}``, so that the error can name
-    the file that is missing.
+    the file that is missing. Paths in list files start at ``root``.
     """
 
     images: Mapping[str, Sequence[Path]]
     masks: Mapping[str, Sequence[Path]]
     image_template: str
     mask_template: str
+    root: Path
     problems: list[Problem] = field(default_factory=list)
     _collided: set[str] = field(default_factory=set)
 
     @classmethod
     def of_folders(
-        cls, images: Path, masks: Path, *, image_suffix: str = ".jpg", mask_suffix: str = ".png"
+        cls,
+        images: Path,
+        masks: Path,
+        *,
+        root: Path,
+        image_suffix: str = ".jpg",
+        mask_suffix: str = ".png",
     ) -> Lister:
         """For the files of two folders; the suffixes are those of files that are missing."""
         mask_suffixes = (mask_suffix,) if mask_suffix == ".mat" else IMAGE_SUFFIXES
@@ -98,6 +83,7 @@ class Lister:
             files_by_stem(masks, mask_suffixes),
             str(images / f"{{name}}{image_suffix}"),
             str(masks / f"{{name}}{mask_suffix}"),
+            root,
         )
 
     def pair(self, name: str) -> Pair:
@@ -113,24 +99,75 @@ class Lister:
         return pairs
 
     def pairs(self, names: Sequence[str], source: Path) -> tuple[Pair, ...]:
-        """Pairs of listed names, each once; a name listed twice becomes a problem."""
-        once = dict.fromkeys(names)
-        if len(once) < len(names):
-            for name in sorted({name for name in names if names.count(name) > 1}):
-                text = (
-                    f"lists {name!r} {names.count(name)} times; it is used once, remove the other "
-                    "lines"
-                )
-                self.problems.append(Problem.at("listed twice", source, text))
-        return tuple(map(self.pair, once))
+        """Pairs of names, each once; a name given twice becomes a problem."""
+        counts = Counter(names)
+        self._note_repeated(counts, source)
+        return tuple(map(self.pair, counts))
+
+    def listed(self, path: Path) -> tuple[Pair, ...]:
+        """Pairs of a list file, each once; a line given twice becomes a problem.
+
+        A line names a photo, and in a second column its mask if that has another name. See
+        :mod:`upscore.data.lists`.
+
+        Raises:
+            NotFoundError, DataError: no such file, or no text.
+        """
+        pairs: dict[str, Pair] = {}
+        counts: Counter[str] = Counter()
+        for line in read_list(path):
+            pair = self._listed(line)
+            if pairs.get(pair.name, pair).image != pair.image:  # one name in two folders
+                pair = Pair(str(pair.image.with_suffix("")), pair.image, pair.mask)
+            counts[pair.name] += 1
+            pairs.setdefault(pair.name, pair)
+        self._note_repeated(counts, path)
+        return tuple(pairs.values())
+
+    def _listed(self, line: str) -> Pair:
+        photo, second = split_line(line, self._photo_names, self._mask_names)
+        name = self._photo_names.find(photo)
+        if name is None:
+            name = without_suffix(photo)
+            if self._photo_names.are_flat and not _fill(self.image_template, name).exists():
+                name = name.rpartition("/")[2]
+        pair = self.pair(name)
+        image = self._at(photo) or pair.image
+        if second is None:
+            return Pair(name, image, pair.mask)
+        mask_name = self._mask_names.find(second)
+        mask = self._at(second) or (pair.mask if mask_name is None else self.pair(mask_name).mask)
+        return Pair(name, image, mask)
+
+    def _at(self, listed: str) -> Path | None:
+        """The file of a listed path, of which only the last parts may exist below the root."""
+        parts = path_parts(listed)
+        tails = (self.root.joinpath(*parts[start:]) for start in range(len(parts) - 1))
+        return next((path for path in tails if path.is_file()), None)
+
+    @cached_property
+    def _photo_names(self) -> Names:
+        return Names(self.images)
+
+    @cached_property
+    def _mask_names(self) -> Names:
+        return Names(self.masks)
+
+    def _note_repeated(self, counts: Mapping[str, int], source: Path) -> None:
+        for name in sorted(name for name, count in counts.items() if count > 1):
+            text = f"lists {name!r} {counts[name]} times; it is used once, remove the other lines"
+            self.problems.append(Problem.at("listed twice", source, text))
 
     def partnerless_masks(self) -> None:
         """Note every mask without a photo. (A photo without a mask is a pair that lacks a file.)"""
-        for name, paths in self.masks.items():
-            if name not in self.images:
-                photo = _fill(self.image_template, name)
-                text = f"mask without a photo; add {photo} or remove the mask"
-                self.problems.append(Problem.at("missing partner", paths[0], text))
+        alone = [name for name in self.masks if name not in self.images]
+        self.problems += _endings(alone, self.images, self.masks)
+        if self.problems and self.problems[-1].kind == "names differ":
+            return
+        for name in alone:
+            photo = _fill(self.image_template, name)
+            text = f"mask without a photo; add {photo} or remove the mask"
+            self.problems.append(Problem.at("missing partner", self.masks[name][0], text))
 
     def _one(self, name: str, where: Mapping[str, Sequence[Path]]) -> Path | None:
         paths = where.get(name, ())
@@ -147,6 +184,40 @@ class Lister:
 
 def _fill(template: str, name: str) -> Path:
     return Path(template.replace("{name}", name))
+
+
+def _endings(
+    alone: Sequence[str], images: Mapping[str, Sequence[Path]], masks: Mapping[str, Sequence[Path]]
+) -> list[Problem]:
+    """One problem where masks have the names of photos with something behind."""
+    endings: dict[str, list[str]] = {}
+    for name in alone:
+        for place in range(len(name) - 1, 0, -1):
+            if name[place] in SEPARATORS and name[:place] in images:
+                endings.setdefault(name[:place], []).append(name[place:])
+                break
+    count = sum(map(len, endings.values()))
+    if not count or 2 * count < len(alone):
+        return []
+    photo, found = next(iter(endings.items()))
+    mask = masks[photo + found[0]][0]
+    begin = f"{plural(count, 'mask')}, such as {mask.name}, have no photo of their name, though "
+    kinds = sorted({ending for several in endings.values() for ending in several})
+    if any(len(several) > 1 for several in endings.values()):
+        shown = ", ".join(kind.strip(SEPARATORS) for kind in kinds[:6])
+        more = ", ..." if len(kinds) > 6 else ""
+        text = (
+            f"{begin}there is a photo {photo!r}: this looks like one mask a class ({shown}{more}). "
+            "Write one mask for each photo, with a value for each class, named as the photo"
+        )
+    elif len(kinds) == 1:
+        text = (
+            f"{begin}there is a photo {photo!r}. Say so in a dataset.yaml: mask: "
+            f"'{mask.parent.name}/{{name}}{kinds[0]}{mask.suffix}' (see docs/data.md)"
+        )
+    else:
+        text = f"{begin}there is a photo {photo!r}. Name each mask as its photo"
+    return [Problem.at("names differ", mask.parent, text)]
 
 
 def with_unique_names(splits: Mapping[str, tuple[Pair, ...]]) -> dict[str, tuple[Pair, ...]]:

@@ -11,6 +11,7 @@ Kind = Literal[
     "size mismatch",
     "unknown value",
     "missing partner",
+    "names differ",
     "name collision",
     "listed twice",
     "empty split",
@@ -18,6 +19,8 @@ Kind = Literal[
     "all void",
     "absent class",
     "one class",
+    "masks disagree",
+    "exif turn",
     "wrong count",
 ]
 

@@ -17,8 +17,9 @@ from upscore.core.labels import VOID, LabelMap
 from upscore.core.parallel.prefetch import prefetch
 from upscore.core.parallel.processes import num_cores
 from upscore.core.regions import connected_regions
-from upscore.data.dataset import DataSet, Pair, Split
+from upscore.data.dataset import DataSet, Split
 from upscore.data.masks import read_instances
+from upscore.data.pair import Pair
 from upscore.errors import DataError, NotFoundError
 
 Counts = npt.NDArray[np.int64]

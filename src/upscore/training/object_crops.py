@@ -15,9 +15,10 @@ from upscore.core.boxes import Boxes, clip_boxes, grow_boxes, iou_matrix, square
 from upscore.core.labels import VOID, LabelMap
 from upscore.core.parallel.prefetch import prefetch
 from upscore.core.settings import Settings
-from upscore.data.dataset import DataSet, Pair, Sample, Split
+from upscore.data.dataset import DataSet, Sample, Split
 from upscore.data.instances import number_objects
 from upscore.data.masks import read_instances
+from upscore.data.pair import Pair
 from upscore.data.transforms import resize_pair
 from upscore.errors import DataError
 from upscore.proposals.base import image_key

@@ -24,6 +24,7 @@ from upscore.core.runtime import Runtime, cpu_threads, describe_start, select_ru
 from upscore.core.settings import Settings, build, load_yaml
 from upscore.data import DataSet, Split, open_dataset
 from upscore.data.drawn_splits import VAL
+from upscore.data.notices import tell_listing, tell_meaning
 from upscore.data.record import DataRecord, summary
 from upscore.data.stats import Known, absent_classes, class_frequencies
 from upscore.errors import DataError, RunError, SettingsError
@@ -100,6 +101,9 @@ def train(
             stack.enter_context(claim(out, "a training"))
             if run.is_begun(resume=resume):
                 session.check(run, recipe)
+            tell_listing(dataset)
+            train_split, val_split = _splits(recipe, dataset)
+            tell_meaning(dataset, [*dict.fromkeys((*train_split.pairs, *val_split.pairs))])
         _require_two_classes(recipe, dataset, session.known)
         if fabric.is_global_zero:
             _describe_data(recipe, dataset, session.known)

@@ -18,6 +18,7 @@ from upscore.core.run_folder import unique_names
 from upscore.core.runtime import cpu_name, describe_result, peak_memory_bytes
 from upscore.data import open_dataset
 from upscore.data.dataset import Split
+from upscore.data.notices import tell_listing
 from upscore.errors import SettingsError
 from upscore.inference.pipeline.settings import is_pipeline
 from upscore.metrics import comparison
@@ -102,6 +103,7 @@ def compare(
     if seed < 0:
         raise SettingsError(f"--seed is {seed}; allowed: 0 or more")
     dataset = open_dataset(data, max_pixels=options.max_pixels)
+    tell_listing(dataset)
     part = dataset.split(split)
     parsed = [_parse(str(source)) for source in sources]
     names = unique_names([path if stage is None else path / stage for path, stage in parsed])

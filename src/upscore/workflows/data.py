@@ -11,6 +11,7 @@ from upscore.core.limits import MAX_PIXELS
 from upscore.core.progress import OnProgress, Progress, count_items, ignore_progress
 from upscore.data import check, download, open_dataset, stats, toy
 from upscore.data.check import CheckResult
+from upscore.data.notices import tell_listing
 from upscore.data.stats import DataStats
 from upscore.report.figures.dataset import write_overview
 
@@ -55,6 +56,7 @@ def measure_data(
         UpscoreError: files that cannot be read or written.
     """
     dataset = open_dataset(Path(data), max_pixels=max_pixels)
+    tell_listing(dataset)
     result = stats.measure(dataset, progress=count_items(on_progress, "reading masks"))
     if json is not None:
         write_json(json, result.to_dict())

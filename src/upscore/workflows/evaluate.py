@@ -14,6 +14,7 @@ from upscore.core.run_folder import DRAWN_VALIDATION, RunFolder
 from upscore.core.runtime import describe_result
 from upscore.data import DataSet, Split, open_dataset
 from upscore.data.drawn_splits import VAL
+from upscore.data.notices import tell_listing
 from upscore.errors import SettingsError
 from upscore.metrics.evaluate import Evaluation, evaluate_stages
 from upscore.metrics.object_size import COCO_SIZES, RELATIVE_SIZES, Bins
@@ -116,6 +117,7 @@ def evaluate(
     if workers < 1:
         raise SettingsError(f"--workers is {workers}; allowed: 1 or more")
     dataset = open_dataset(data, max_pixels=options.max_pixels)
+    tell_listing(dataset)
     part = _part(dataset, split, source)
     found = open_predictions(source, dataset, data=data, stages=stages, options=options)
     folder = (found.folder if out is None else Path(out)) / (split if out is None else "")

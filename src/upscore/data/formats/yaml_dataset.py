@@ -11,18 +11,21 @@ from annotated_types import Ge, Le
 from pydantic import Field, PlainValidator, model_validator
 
 from upscore.core.choices import unknown_choice
-from upscore.core.images import IMAGE_SUFFIXES
 from upscore.core.labels import VOID, Color, Labels
 from upscore.core.quoting import join, quote, shorten
 from upscore.core.settings import Settings, build, load_yaml
-from upscore.data.dataset import DataSet, Pair
+from upscore.data.dataset import DataSet
 from upscore.data.drawn_splits import draw_splits
+from upscore.data.guess import FILE, VOID_NAME
 from upscore.data.masks import MaskTable
-from upscore.data.pairing import Lister, read_lines, with_unique_names
+from upscore.data.pair import Pair
+from upscore.data.pairing import Lister, with_unique_names
+from upscore.data.patterns import Pattern, match_pair
+from upscore.data.turns import DrawnOn
 from upscore.errors import DataError, NotFoundError, SettingsError
 
-FILE = "dataset.yaml"
-VOID_NAME = "void"
+LOWEST = -(2**31)
+"""The lowest mask value, which GIS programs write where there is no label."""
 Part = Annotated[int, Ge(0), Le(255)]
 Lists = dict[str, str]
 Shares = dict[str, float]
@@ -96,7 +99,8 @@ class Description(Settings):
     root: str = "."
     """Folder that every other path starts from; relative to the dataset.yaml."""
     image: str
-    """Where the photos are, with one ``*`` or ``{name}`` for the name, as in ``photos/*.jpg``."""
+    """Where the photos are, with one ``*`` or ``{name}`` for the name, as in ``photos/*.jpg``.
+    Beside ``{name}``, ``*`` is any text without ``/``; ``**/`` is any number of folders."""
     mask: str
     """Where the masks are, likewise; the names must be equal."""
     splits: Annotated[Lists | Shares | Folders, PlainValidator(_read_splits)]
@@ -110,6 +114,10 @@ class Description(Settings):
     """What a mask holds: ``value: class`` or ``"r,g,b": class`` or ``"#rrggbb": class``, with
     ``void`` for pixels that do not count. ``indices``: value i is class i, 255 is void.
     ``colors``: the colours of ``classes``."""
+
+    drawn_on: DrawnOn | None = None
+    """What the masks of photos that EXIF turns were drawn on: ``upright`` photos, or the pixels as
+    ``stored``, which are then turned as their photos are."""
 
     @model_validator(mode="after")
     def _check(self) -> Description:
@@ -168,10 +176,11 @@ def _pattern_problems(d: Description) -> list[str]:
                 f"{key}: want a path below root, as photos/*.jpg; give the folder as root: "
                 f"/home/me/set (found {quote(pattern)})"
             )
-        if pattern.count("*") + pattern.count("{name}") != 1:
+        if Pattern(pattern).num_names != 1:
             problems.append(
                 f"{key}: want exactly one * or {{name}} where the name stands, as in "
-                f"photos/*.jpg (found {quote(pattern)})"
+                "photos/*.jpg; * beside {name} is any text and **/ any folders "
+                f"(found {quote(pattern)})"
             )
         if ("{split}" in pattern) != isinstance(d.splits, list):
             problems.append(
@@ -218,12 +227,12 @@ def _mask_problems(d: Description) -> list[str]:
                     f"masks.{shorten(str(key))}: the same colour as {quote(colors[color])}"
                 )
             colors[color] = key
-        elif isinstance(key, int) and 0 <= key <= 65535:
+        elif isinstance(key, int) and (LOWEST if name == VOID_NAME else 0) <= key <= 65535:
             kinds.add("values")
         else:
             problems.append(
-                f"masks.{shorten(str(key))}: want a value of 0..65535 or a colour as 'r,g,b' of "
-                "0..255 or '#rrggbb'"
+                f"masks.{shorten(str(key))}: want a value of 0..65535 (below 0 for void only) or "
+                "a colour as 'r,g,b' of 0..255 or '#rrggbb'"
             )
         if name not in allowed:
             problems.append(f"masks.{shorten(str(key))}: {unknown_choice('class', name, allowed)}")
@@ -272,13 +281,12 @@ def open_described(root: Path, *, max_pixels: int) -> DataSet:
             raise DataError(
                 f"{file}: image: no file matches {quote(description.image)} under {root}"
             )
-        if all(isinstance(value, str) for value in description.splits.values()):
+        if _has_lists(description):
             for split, listed in description.splits.items():
                 path = root / str(listed)
                 if not path.is_file():
                     raise NotFoundError(f"{file}: splits.{split}: no such list file {path}")
-                names = [_without_suffix(line) for line in read_lines(path)]
-                splits[split] = lister.pairs(names, path)
+                splits[split] = lister.listed(path)
         else:
             shares = {k: float(v) for k, v in description.splits.items()}
             drawn = draw_splits(list(lister.images), shares, seed=description.seed)
@@ -293,42 +301,26 @@ def open_described(root: Path, *, max_pixels: int) -> DataSet:
         table=description.table(),
         max_pixels=max_pixels,
         problems=tuple(problems),
+        drawn_on=description.drawn_on,
+        is_stated=isinstance(description.masks, dict),
     )
+
+
+def _patterns(d: Description, split: str = "") -> tuple[Pattern, Pattern]:
+    """Those of photos and of masks. In list files a name may have folders."""
+    folders = _has_lists(d)
+    image, mask = (
+        Pattern(text.replace("{split}", split), folders_in_names=folders)
+        for text in (d.image, d.mask)
+    )
+    return image, mask
+
+
+def _has_lists(d: Description) -> bool:
+    return isinstance(d.splits, dict) and all(isinstance(v, str) for v in d.splits.values())
 
 
 def _lister(description: Description, root: Path, split: str = "") -> Lister:
-    image, mask = (
-        pattern.replace("{split}", split) for pattern in (description.image, description.mask)
-    )
-    return Lister(
-        _match(root, image), _match(root, mask), _template(root, image), _template(root, mask)
-    )
-
-
-def _template(root: Path, pattern: str) -> str:
-    named = str(root / pattern.replace("*", "{name}"))
-    return named if Path(named).suffix else f"{named}.png"
-
-
-def _match(root: Path, pattern: str) -> dict[str, tuple[Path, ...]]:
-    """Files that match a pattern, by the part that the placeholder stands for."""
-    before, _, after = pattern.replace("{name}", "*").partition("*")
-    # a name may have folders in it only where list files say so; here it is one part of a path
-    expression = re.compile(f"{re.escape(before)}([^/]+){re.escape(after)}")
-    found: dict[str, list[Path]] = {}
-    literal = [re.sub(r"([\[\]?])", r"[\1]", text) for text in (before, after)]
-    for path in sorted(root.glob("*".join(literal))):
-        match = expression.fullmatch(path.relative_to(root).as_posix())
-        if not match or not path.is_file() or path.name.startswith("."):
-            continue
-        if not after and path.suffix.lower() not in IMAGE_SUFFIXES:
-            continue
-        name = match[1] if after else path.stem
-        found.setdefault(name, []).append(path)
-    return {name: tuple(paths) for name, paths in found.items()}
-
-
-def _without_suffix(line: str) -> str:
-    """A listed name without the suffix of an image, if it has one."""
-    stem, dot, suffix = line.rpartition(".")
-    return stem if dot and f".{suffix.lower()}" in IMAGE_SUFFIXES else line
+    image, mask = _patterns(description, split)
+    images, masks = match_pair(root, image, mask)
+    return Lister(images, masks, image.template(root), mask.template(root), root)

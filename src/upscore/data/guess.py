@@ -1,0 +1,157 @@
+"""What mask values mean where nothing says so: guessed and told, or asked for."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from upscore.core.labels import VOID, Color, Labels
+from upscore.core.plural import plural
+from upscore.core.tables import Table
+from upscore.data.mask_survey import MAX_GUESSED, MaskFacts, ValueUse, disagreements, value_uses
+from upscore.data.masks import MaskTable
+from upscore.errors import DataError
+
+FILE = "dataset.yaml"
+VOID_NAME = "void"
+
+
+@dataclass(frozen=True)
+class Guess:
+    """A meaning of mask values that no file of the data set gives.
+
+    Attributes:
+        source: what it was guessed from.
+        rows: value, colour of the palette, class, share of pixels, number of masks.
+        num_masks: how many masks were looked at.
+    """
+
+    source: str
+    rows: tuple[tuple[int, Color | None, str, float, int], ...]
+    num_masks: int
+
+    @classmethod
+    def of(cls, source: str, facts: Sequence[MaskFacts], labels: Labels, table: MaskTable) -> Guess:
+        """What the values of some masks mean by a table of values."""
+        uses = value_uses(facts, as_colors=False)
+        total = max(1, sum(use.pixels for use in uses))
+        meaning = table.values or {}
+        rows = (
+            (use.value, use.color, _class_name(meaning, use.value, labels), use.pixels / total,
+             use.files)
+            for use in uses
+        )  # fmt: skip
+        return cls(source, tuple(rows), len(facts))
+
+    def table(self) -> Table:
+        """For the screen."""
+        rows = [
+            (
+                str(value),
+                "" if color is None else ",".join(map(str, color)),
+                name,
+                f"{100 * share:.2f}",
+                files,
+            )
+            for value, color, name, share, files in self.rows
+        ]
+        return Table(("value", "colour", "class", "pixels %", "masks"), rows)
+
+    def text(self) -> str:
+        """The table as lines of text, under a line that says what they are."""
+        table = self.table()
+        cells = [tuple(map(str, row)) for row in (table.header, *table.rows)]
+        widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
+        lines = ("  ".join(map(str.ljust, row, widths)).rstrip() for row in cells)
+        return "\n".join((self.title(), *lines))
+
+    def title(self) -> str:
+        """One sentence above the table."""
+        return (
+            f"Guessed from {self.source} ({plural(self.num_masks, 'mask')} read); if it is wrong, "
+            "name the classes in classes.txt or a dataset.yaml:"
+        )
+
+    def to_json(self) -> dict[str, Any]:
+        keys = ("value", "color", "class", "share", "masks")
+        rows = [dict(zip(keys, row, strict=True)) for row in self.rows]
+        return {"source": self.source, "num_masks": self.num_masks, "values": rows}
+
+
+def _class_name(meaning: dict[int, int] | Any, value: int, labels: Labels) -> str:
+    index = meaning.get(value)
+    if index is None:
+        return "?"
+    return VOID_NAME if index == VOID else labels.names[index]
+
+
+def guess_classes(
+    root: Path, facts: Sequence[MaskFacts], description: str
+) -> tuple[Labels, MaskTable, Guess]:
+    """Classes from the values that all masks hold.
+
+    Args:
+        description: the lines of a dataset.yaml that say where the files are.
+
+    Raises:
+        DataError: the masks disagree, or their values could mean several things; the message says
+            what to do and may end in a dataset.yaml to fill in.
+    """
+    for problem in disagreements(facts, root, None):
+        raise DataError(problem.message)
+    values = {value for one in facts for value in one.values}
+    if any(one.is_color for one in facts):
+        raise DataError(ask(root, facts, description))
+    if values == {0, 255}:
+        labels, table = Labels.of(("background", "foreground")), MaskTable(values={0: 0, 255: 1})
+        return labels, table, Guess.of("masks of 0 and 255", facts, labels, table)
+    indices = sorted(values - {VOID})
+    largest = indices[-1] if indices else 0
+    # class numbers start at 0 and leave few gaps; grey levels that stand for classes do not
+    is_clear = 0 < largest < MAX_GUESSED and 2 * len(indices) >= largest + 1
+    if not is_clear or indices[0] < 0:
+        raise DataError(ask(root, facts, description))
+    labels = Labels.of(f"class_{index}" for index in range(largest + 1))
+    table = MaskTable.indices(largest + 1)
+    return labels, table, Guess.of("the numbers in the masks", facts, labels, table)
+
+
+def ask(root: Path, facts: Sequence[MaskFacts], description: str, *, why: str = "") -> str:
+    """An error that ends in a dataset.yaml to fill in, if there are few values."""
+    is_color = any(one.is_color for one in facts)
+    uses = value_uses(facts, as_colors=is_color)
+    kind = "RGB colours" if is_color else "values"
+    begin = (
+        f"{root}: the masks hold {len(uses)} different {kind}, whose classes are not known{why}."
+    )
+    if len(uses) > MAX_GUESSED:
+        shown = ", ".join(_key(use.value, is_color) for use in uses[:6])
+        return (
+            f"{begin} So many ({shown}, ...) come from smoothed, resized or lossy files: masks "
+            "must be PNG, not JPEG, made anew from the tool that drew them. If they are right, say "
+            f"what each means in {root / FILE} (see docs/data.md)"
+        )
+    names = [VOID_NAME if _is_void(use, is_color) else f"class_{i}" for i, use in enumerate(uses)]
+    classes = ", ".join(name for name in names if name != VOID_NAME)
+    table = "\n".join(
+        f"  {_key(use.value, is_color)}: {name}" for use, name in zip(uses, names, strict=True)
+    )
+    by_number = (
+        "Save this as" if is_color else "Add classes.txt where value i is line i, or save this as"
+    )
+    return (
+        f"{begin} {by_number} {root / FILE}, with names of your own and void for what does not "
+        f"count:\n{description}\nclasses: [{classes}]\nmasks:\n{table}"
+    )
+
+
+def _is_void(use: ValueUse, is_color: bool) -> bool:
+    return not is_color and use.value < 0
+
+
+def _key(value: int, is_color: bool) -> str:
+    if not is_color:
+        return str(value)
+    return f'"{value >> 16},{value >> 8 & 255},{value & 255}"'
