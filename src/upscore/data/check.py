@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import itertools
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -79,7 +80,8 @@ def check(dataset: DataSet, *, progress: Callable[[int, int], None] | None = Non
 def _inspect(pair: Pair, dataset: DataSet) -> tuple[list[Problem], Present | None]:
     """What is wrong with one pair, and the classes that it shows; None if its mask is bad."""
     problems: list[Problem] = []
-    image = _read(problems, dataset, "photo", pair.image, pair.mask, read_image)
+    read_photo = functools.partial(read_image, values=dataset.photos)
+    image = _read(problems, dataset, "photo", pair.image, pair.mask, read_photo)
     stored = _read(problems, dataset, "mask", pair.mask, pair.image, read_stored_mask)
     if stored is None:
         return problems, None

@@ -14,6 +14,7 @@ import numpy.typing as npt
 from upscore.core.images import read_image
 from upscore.core.labels import LabelMap, Labels, RGBImage
 from upscore.core.limits import MAX_PIXELS
+from upscore.core.photo_values import AS_STORED, PhotoValues
 from upscore.data.drawn_splits import VAL, draw_validation
 from upscore.data.masks import MaskTable, read_stored_mask
 from upscore.data.problem import Problem
@@ -60,6 +61,7 @@ class Split:
     labels: Labels
     table: MaskTable
     max_pixels: int = MAX_PIXELS
+    photos: PhotoValues = AS_STORED
 
     def __len__(self) -> int:
         return len(self.pairs)
@@ -71,7 +73,7 @@ class Split:
             DataError: unreadable, another size than its photo, or values outside the table.
         """
         pair = self.pairs[index]
-        image = read_image(pair.image, max_pixels=self.max_pixels)
+        image = read_image(pair.image, max_pixels=self.max_pixels, values=self.photos)
         labels = self.read_labels(index)
         if image.shape[:2] != labels.shape:
             raise DataError(unequal_sizes(pair, image, labels))
@@ -101,7 +103,8 @@ class DataSet:
     """All splits of a data set as found on disk.
 
     ``layout`` says how it was recognised; ``instances`` maps a pair's name to its instance mask
-    where the layout has such masks. ``problems`` is what was wrong when the files were listed;
+    where the layout has such masks. ``photos`` is how values of photos become 8-bit RGB, the same
+    for all of them. ``problems`` is what was wrong when the files were listed;
     a data set with problems can be opened, so that ``upscore data check`` can list all of them,
     but :meth:`split` refuses a split with missing or ambiguous files.
     """
@@ -114,6 +117,7 @@ class DataSet:
     max_pixels: int = MAX_PIXELS
     instances: Mapping[str, Path] = field(default_factory=dict)
     problems: tuple[Problem, ...] = ()
+    photos: PhotoValues = AS_STORED
 
     @property
     def split_names(self) -> tuple[str, ...]:
@@ -173,7 +177,7 @@ class DataSet:
                 "all"
             )
         self.require_unique_names()
-        return Split(name, pairs, self.labels, self.table, self.max_pixels)
+        return Split(name, pairs, self.labels, self.table, self.max_pixels, self.photos)
 
     def train_and_val(self, train: str, val: str) -> tuple[Split, Split]:
         """Two splits to train on and to validate with.
@@ -207,8 +211,10 @@ class DataSet:
         return {"path": str(path), "layout": self.layout, "fingerprint": self.fingerprint()}
 
     def fingerprint(self) -> str:
-        """16 hex digits of names and file sizes of every split."""
+        """16 hex digits of names and file sizes of every split, and of how photos are read."""
         digest = hashlib.sha256()
+        if self.photos != AS_STORED:
+            digest.update(f"{self.photos.to_json()}\n".encode())
         for split in sorted(self.splits):
             digest.update(f"[{split}]\n".encode())
             for pair in self.splits[split]:

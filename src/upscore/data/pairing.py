@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from upscore.core.images import IMAGE_SUFFIXES
+from upscore.core.image_files import is_image
 from upscore.core.labels import Labels
 from upscore.data.dataset import Pair
 from upscore.data.problem import Problem
@@ -52,9 +52,11 @@ def classes_or(default: Labels, root: Path) -> Labels:
 
 
 def files_by_stem(
-    folder: Path, suffixes: Sequence[str] = IMAGE_SUFFIXES
+    folder: Path, suffixes: Sequence[str] | None = None
 ) -> dict[str, tuple[Path, ...]]:
-    """Files of ``folder`` with one of ``suffixes``, by name without suffix; hidden files left out.
+    """Images of ``folder``, or files with one of ``suffixes``, by name without suffix.
+
+    Hidden files are left out.
 
     An absent folder has no files: each missing partner is reported when pairs are listed.
     """
@@ -66,8 +68,11 @@ def files_by_stem(
         return {}
     for name in names:
         stem, suffix = os.path.splitext(name)  # noqa: PTH122 - Path for 17,000 names is slow
-        if suffix.lower() in suffixes and not name.startswith("."):
-            found.setdefault(stem, []).append(folder / name)
+        if name.startswith("."):
+            continue
+        path = folder / name
+        if is_image(path) if suffixes is None else suffix.lower() in suffixes:
+            found.setdefault(stem, []).append(path)
     return {stem: tuple(paths) for stem, paths in found.items()}
 
 
@@ -92,7 +97,7 @@ class Lister:
         cls, images: Path, masks: Path, *, image_suffix: str = ".jpg", mask_suffix: str = ".png"
     ) -> Lister:
         """For the files of two folders; the suffixes are those of files that are missing."""
-        mask_suffixes = (mask_suffix,) if mask_suffix == ".mat" else IMAGE_SUFFIXES
+        mask_suffixes = (mask_suffix,) if mask_suffix == ".mat" else None
         return cls(
             files_by_stem(images),
             files_by_stem(masks, mask_suffixes),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -10,8 +11,9 @@ from annotated_types import Ge, Le
 from pydantic import Field, PlainValidator, model_validator
 
 from upscore.core.choices import unknown_choice
-from upscore.core.images import IMAGE_SUFFIXES
+from upscore.core.image_files import IMAGE_SUFFIXES, is_image
 from upscore.core.labels import VOID, Color, Labels
+from upscore.core.photo_values import PhotoValues
 from upscore.core.settings import Settings, build, load_yaml
 from upscore.data.dataset import DataSet, Pair
 from upscore.data.drawn_splits import draw_splits
@@ -103,10 +105,19 @@ class Description(Settings):
     """What a mask holds: ``value: class`` or ``"r,g,b": class`` or ``"#rrggbb": class``, with
     ``void`` for pixels that do not count. ``indices``: value i is class i, 255 is void.
     ``colors``: the colours of ``classes``."""
+    range: tuple[float, float] | None = None
+    """The values of photos of more than 8 bits that are black and white; else found in them."""
+    bands: list[Annotated[int, Ge(1)]] | None = None
+    """Which bands of the photos, from 1, are red, green and blue; or one, for grey."""
 
     @model_validator(mode="after")
     def _check(self) -> Description:
-        problems = [*_pattern_problems(self), *_class_problems(self), *_mask_problems(self)]
+        problems = [
+            *_pattern_problems(self),
+            *_class_problems(self),
+            *_mask_problems(self),
+            *_photo_problems(self),
+        ]
         if problems:
             raise ValueError("\n".join(problems))
         return self
@@ -221,6 +232,15 @@ def _mask_problems(d: Description) -> list[str]:
     return problems
 
 
+def _photo_problems(d: Description) -> list[str]:
+    problems = []
+    if d.range is not None and not (all(map(math.isfinite, d.range)) and d.range[0] < d.range[1]):
+        problems.append(f"range: want [black, white], the smaller first (found {list(d.range)})")
+    if d.bands is not None and len(d.bands) not in (1, 3):
+        problems.append(f"bands: want three, as in [3, 2, 1], or one (found {d.bands})")
+    return problems
+
+
 def find_described(path: Path) -> Path | None:
     """A dataset.yaml, given itself (any .yaml file) or by its folder."""
     if path.is_file() and path.suffix.lower() in (".yaml", ".yml"):
@@ -277,6 +297,9 @@ def open_described(root: Path, *, max_pixels: int) -> DataSet:
         table=description.table(),
         max_pixels=max_pixels,
         problems=tuple(problems),
+        photos=PhotoValues(
+            description.range, None if description.bands is None else tuple(description.bands)
+        ),
     )
 
 
@@ -305,7 +328,7 @@ def _match(root: Path, pattern: str) -> dict[str, tuple[Path, ...]]:
         match = expression.fullmatch(path.relative_to(root).as_posix())
         if not match or not path.is_file() or path.name.startswith("."):
             continue
-        if not after and path.suffix.lower() not in IMAGE_SUFFIXES:
+        if not after and not is_image(path):
             continue
         name = match[1] if after else path.stem
         found.setdefault(name, []).append(path)
