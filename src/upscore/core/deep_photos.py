@@ -14,7 +14,6 @@ from PIL import Image
 from upscore.core.labels import RGBImage
 from upscore.core.photo_values import FULL, PhotoValues, Range, Stored, eight_bits, range_of
 from upscore.core.tiff_bands import BandedTiff
-from upscore.errors import DataError
 
 ORIENTATION, BITS, EXTRA, NODATA = 274, 258, 338, 42113
 LEAST_AND_GREATEST = ((340, 341), (280, 281))
@@ -72,19 +71,19 @@ def chosen_bands(num: int, values: PhotoValues, alpha: bool = False) -> list[int
         alpha: whether the last one is alpha, which is left out unless it is chosen.
 
     Raises:
-        DataError: too many bands and none are chosen, or one that is not there.
+        ValueError: too many bands and none are chosen, or one that is not there.
     """
     if values.bands is None:
         colours = num - alpha
         if colours not in (1, 3):
-            raise DataError(
+            raise ValueError(
                 f"has {num} bands; say which are red, green and blue in a dataset.yaml, as in "
                 "bands: [3, 2, 1] (networks keep it), or save the photo as RGB"
             )
         return list(range(colours))
     if max(values.bands) > num:
         wanted = ", ".join(map(str, values.bands))
-        raise DataError(
+        raise ValueError(
             f"has {num} bands, but bands [{wanted}] are wanted, as dataset.yaml says or the "
             "network was trained"
         )
@@ -92,7 +91,7 @@ def chosen_bands(num: int, values: PhotoValues, alpha: bool = False) -> list[int
 
 
 def of_banded(tiff: BandedTiff, values: PhotoValues) -> DeepPhoto:
-    """Raises DataError, or ValueError for data that cannot be unpacked."""
+    """Raises ValueError for bands that are not there, or data that cannot be unpacked."""
     extra = tiff.tags.get(EXTRA, ())
     bands = chosen_bands(tiff.num_bands, values, alpha=bool(extra) and extra[-1] in (1, 2))
     orientation = tiff.tags.get(ORIENTATION, 1)
@@ -108,7 +107,7 @@ def of_picture(
         raw: its raw mode, asked for before it was loaded.
 
     Raises:
-        DataError: bands that are not there.
+        ValueError: bands that are not there.
     """
     stored = _deep_values(picture, raw, redecode)
     alpha = None

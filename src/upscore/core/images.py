@@ -158,8 +158,14 @@ def to_rgb(picture: Image.Image, values: PhotoValues = AS_STORED) -> RGBImage:
 
     Grey of more than 8 bits is scaled by the range of ``values``, or else by its own. Transparent
     pictures are composed with white; CMYK and other colour spaces are converted.
+
+    Raises:
+        DataError: without the bands that ``values`` wants.
     """
-    deep = of_picture(picture, "", values, lambda _: np.zeros((0, 0), np.uint8))
+    try:
+        deep = of_picture(picture, "", values, lambda _: np.zeros((0, 0), np.uint8))
+    except ValueError as error:
+        raise DataError(f"an image {error}") from error
     if deep is not None:
         return deep.to_rgb(values.range)
     if picture.mode in ("RGBA", "LA", "PA") or "transparency" in picture.info:
@@ -220,11 +226,9 @@ def _read_photo(
             with contextlib.suppress(Exception):  # unreadable EXIF: the photo stays as it is stored
                 ImageOps.exif_transpose(picture, in_place=True)
             return to_rgb(picture)
-    except ValueError as error:
-        raise DataError(f"{path}: {error}") from error
-    except DataError as error:
-        if str(error).startswith(str(path)):
-            raise
+    except DataError:
+        raise
+    except ValueError as error:  # of the bands
         raise DataError(f"{path}: {error}") from error
 
 
