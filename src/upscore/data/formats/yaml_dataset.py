@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import re
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -234,7 +233,7 @@ def _mask_problems(d: Description) -> list[str]:
 
 def _photo_problems(d: Description) -> list[str]:
     problems = []
-    if d.range is not None and not (all(map(math.isfinite, d.range)) and d.range[0] < d.range[1]):
+    if d.range is not None and d.range[0] >= d.range[1]:
         problems.append(f"range: want [black, white], the smaller first (found {list(d.range)})")
     if d.bands is not None and len(d.bands) not in (1, 3):
         problems.append(f"bands: want three, as in [3, 2, 1], or one (found {d.bands})")
