@@ -21,7 +21,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-from upscore.core.images import IMAGE_SUFFIXES
+from upscore.core.image_files import IMAGE_SUFFIXES
 from upscore.core.labels import RGBImage
 from upscore.crf import Bilateral, DenseCRF, Gaussian
 from upscore.crf.terms import Normalization

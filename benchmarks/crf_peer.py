@@ -22,7 +22,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from upscore.core.images import IMAGE_SUFFIXES
+from upscore.core.image_files import IMAGE_SUFFIXES
 from upscore.crf import Bilateral, DenseCRF, Gaussian
 
 SIZE = (500, 375)  # width, height

@@ -25,7 +25,8 @@ from PIL import Image
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from upscore.core.images import IMAGE_SUFFIXES, InputSpec, read_image
+from upscore.core.image_files import IMAGE_SUFFIXES
+from upscore.core.images import InputSpec, read_image
 from upscore.core.labels import VOC_LABELS, RGBImage
 from upscore.core.memory import tune_malloc
 from upscore.core.runtime import (

@@ -25,7 +25,7 @@ from PIL import Image
 
 from benchmarks.peers.edge_boxes import edge_boxes_opencv
 from upscore.core.boxes import iou_matrix
-from upscore.core.images import IMAGE_SUFFIXES
+from upscore.core.image_files import IMAGE_SUFFIXES
 from upscore.edges.detectors import GradientEdges
 from upscore.edges.maps import Map, thin_edges
 from upscore.proposals.edge_boxes.edge_boxes import EdgeBoxes

@@ -14,7 +14,8 @@ import numpy as np
 
 from benchmarks.peers.structured_forest import StructuredForest
 from upscore.core.files import make_folder
-from upscore.core.images import IMAGE_SUFFIXES, read_image
+from upscore.core.image_files import IMAGE_SUFFIXES
+from upscore.core.images import read_image
 from upscore.errors import UpscoreError
 
 

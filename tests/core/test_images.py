@@ -17,6 +17,7 @@ from upscore.core.images import (
     INPUT_SPECS,
     InputSpec,
     image_size,
+    num_pages,
     read_image,
     read_mask,
     write_image,
@@ -161,10 +162,33 @@ def test_broken_exif_is_no_reason_to_refuse_a_photo(tmp_path: Path) -> None:
         assert read_image(path).shape == (12, 16, 3)
 
 
-def test_animation_gives_its_first_picture(tmp_path: Path) -> None:
-    frames = [Image.new("RGB", (8, 8), c) for c in ((255, 0, 0), (0, 255, 0))]
-    frames[0].save(tmp_path / "a.gif", save_all=True, append_images=frames[1:])
-    assert read_image(tmp_path / "a.gif")[0, 0].tolist() == [255, 0, 0]
+@pytest.mark.parametrize("suffix", ["gif", "png", "webp", "tif", "avif"])
+def test_files_of_several_pictures_are_read_by_page(tmp_path: Path, suffix: str) -> None:
+    colours = ((255, 0, 0), (0, 255, 0), (0, 0, 255))
+    frames = [Image.new("RGB", (8, 8), colour) for colour in colours]
+    path = save(tmp_path / f"a.{suffix}", frames[0], save_all=True, append_images=frames[1:])
+    assert num_pages(path) == 3
+    with pytest.raises(DataError, match=r"holds 3 pages or frames.*predict --pages"):
+        read_image(path)
+    with pytest.raises(DataError, match=r"holds 3 pages, and a mask is one"):
+        read_mask(path)
+    for page, colour in enumerate(colours):
+        assert np.abs(read_image(path, page=page)[4, 4].astype(int) - colour).max() < 8
+    with pytest.raises(DataError, match="has no page 4; it holds 3"):
+        read_image(path, page=3)
+
+
+def test_previews_are_no_pages(tmp_path: Path) -> None:
+    """Phones store a second, smaller picture; so do maps, for zooming."""
+    large, small = Image.new("RGB", (16, 12), (9, 9, 9)), Image.new("RGB", (8, 6))
+    phone = save(tmp_path / "a.jpg", large, format="MPO", save_all=True, append_images=[small])
+    assert read_image(phone).shape == (12, 16, 3)
+    small = Image.new("RGB", (8, 6))
+    small.encoderinfo = {"tiffinfo": {254: 1}}  # type: ignore[attr-defined]
+    atlas = save(tmp_path / "a.tif", large, save_all=True, append_images=[small])
+    assert Image.open(atlas).n_frames == 2  # type: ignore[attr-defined]
+    assert num_pages(atlas) == 1
+    assert read_image(atlas).shape == (12, 16, 3)
 
 
 def test_one_pixel(tmp_path: Path) -> None:

@@ -251,3 +251,62 @@ def test_partners(folder: Path) -> None:
 )
 def test_parse_color(key: int | str, color: tuple[int, int, int] | None) -> None:
     assert parse_color(key) == color
+
+
+def deep(folder: Path, values: list[int]) -> None:
+    """The same photos with 16 bits, a value in each."""
+    for number, value in enumerate(values):
+        size = Image.open(folder / "photos" / f"{number}.jpg").size
+        (folder / "photos" / f"{number}.jpg").unlink()
+        Image.new("I;16", size, value).save(folder / "photos" / f"{number}.tif")
+
+
+def test_one_range_for_all_photos(folder: Path, caplog: pytest.LogCaptureFixture) -> None:
+    deep(folder, [700, 3000, *range(6)])
+    file = describe(folder, GOOD.replace("*.jpg", "*.tif"))
+    with caplog.at_level("INFO", "upscore"):
+        dataset = open_dataset(file)
+    assert dataset.photos.range == (0, 4095)
+    assert "photos have 12 of 16 bits: values 0..4095 are taken as black to white" in caplog.text
+    by_name = {}
+    for split in map(dataset.split, ("train", "val")):
+        by_name |= {split.pairs[i].name: split.read(i).image.max() for i in range(len(split))}
+    assert (by_name["0"], by_name["1"], by_name["2"]) == (700 >> 4, 3000 >> 4, 0)
+
+
+def test_range_and_bands_that_are_given(folder: Path) -> None:
+    given = "\nrange: [-100, 3000.5]\nbands: [3, 2, 1]\n"
+    dataset = open_dataset(describe(folder, GOOD + given))
+    assert dataset.photos.range == (-100, 3000.5)
+    assert dataset.photos.bands == (3, 2, 1)
+    plain = open_dataset(describe(folder, GOOD))
+    assert plain.photos.range is None
+    photo, backwards = plain.split("val").read(0).image, dataset.split("val").read(0).image
+    np.testing.assert_array_equal(backwards, photo[..., ::-1])
+    assert dataset.fingerprint() != plain.fingerprint()
+
+
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        ("range: [5, 5]", r"range: want \[black, white\], the smaller first \(found \[5"),
+        ("range: [0, .nan]", "range.1: input should be a finite number"),
+        ("range: [1]", "range"),
+        ("bands: [1, 2]", r"bands: want three, as in \[3, 2, 1\], or one \(found \[1, 2\]\)"),
+        ("bands: [0, 1, 2]", "bands"),
+    ],
+)
+def test_a_wrong_range_or_wrong_bands(folder: Path, line: str, message: str) -> None:
+    with pytest.raises(SettingsError, match=message):
+        open_dataset(describe(folder, f"{GOOD}\n{line}\n"))
+
+
+def test_photos_of_any_suffix(folder: Path) -> None:
+    """By their content where the pattern does not say a suffix."""
+    for number, suffix in enumerate([".jfif", ".JPE", "", ".dat"]):
+        photo = folder / "photos" / f"{number}.jpg"
+        photo.rename(photo.with_suffix(suffix))
+    (folder / "photos/notes.txt").write_text("no photo")
+    dataset = open_dataset(describe(folder, GOOD.replace("*.jpg", "*")))
+    assert sum(map(len, dataset.splits.values())) == 8
+    assert not dataset.problems

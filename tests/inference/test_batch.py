@@ -340,3 +340,50 @@ def test_drain_forgets_errors():
         writer.put(fail)
         writer.put(fail)
         writer.drain()
+
+
+def test_pages_are_labelled_one_by_one(by_color, tmp_path):
+    pages = [random_photo(20, 30, seed=seed) for seed in range(3)]
+    first, *others = map(Image.fromarray, pages)
+    first.save(tmp_path / "stack.tif", save_all=True, append_images=others)
+    save_photo(tmp_path / "plain.png", pages[0])
+    inputs, out = [tmp_path / "stack.tif", tmp_path / "plain.png"], tmp_path / "out"
+    summary = predict_files(by_color, inputs, out)
+    assert summary.images == 1
+    assert "stack.tif: holds 3 pages or frames" in summary.failures[0][1]
+    predict_files(by_color, inputs, out, pages=True, save=["labels"]).check()
+    for number, page in enumerate(pages, start=1):
+        with Image.open(out / f"labels/stack/{number:06d}.png") as labels:
+            np.testing.assert_array_equal(np.asarray(labels), by_color.predict(page))
+    (out / "labels/stack/000002.png").unlink()
+    again = predict_files(by_color, inputs, out, pages=True, save=["labels"], resume=True)
+    assert (again.images, again.skipped) == (1, 3)
+
+
+def test_deep_photos_of_a_batch_share_their_range(tmp_path):
+    class Seen(ByColor):
+        def predict(self, image):
+            seen.append(int(image.max()))
+            return super().predict(image)
+
+    seen: list[int] = []
+    for name, value in (("a", 200), ("b", 1000), ("c", 4000)):
+        Image.new("I;16", (8, 8), value).save(tmp_path / f"{name}.png")
+    predict_files(Seen(), [tmp_path / "?.png"], tmp_path / "out", workers=1).check()
+    assert seen == [200 >> 4, 1000 >> 4, 4000 >> 4]
+    (tmp_path / "out/labels/a.png").unlink()  # the others count after an interruption too
+    predict_files(Seen(), [tmp_path / "?.png"], tmp_path / "out", resume=True).check()
+    assert seen[3:] == [200 >> 4]
+
+
+def test_all_names_of_a_file_and_dangling_links(by_color, photos, tmp_path):
+    (photos / "second.png").symlink_to(photos / "a.png")
+    (photos / "gone.jpg").symlink_to(photos / "nowhere.jpg")
+    (photos / "notes.txt").write_text("no photo")
+    summary = predict_files(by_color, [photos], tmp_path / "out", save=["labels"])
+    assert [path.name for path in summary.passed_over] == ["notes.txt"]
+    assert [message.split(":")[1] for _, message in summary.failures] == [
+        f" is a link to {photos / 'nowhere.jpg'}, which is not there"
+    ]
+    written = files(tmp_path / "out/labels")
+    assert written == ["a.png", "b.png", "second.png", "sub/a.png", "sub/deep/c.png"]

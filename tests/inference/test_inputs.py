@@ -3,6 +3,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
 from upscore.errors import NotFoundError, SettingsError
 from upscore.inference.inputs import find_inputs
@@ -22,7 +23,7 @@ def tree(tmp_path):
 
 
 def names(*inputs, out=Path("/nowhere")):
-    return [job.name for job in find_inputs([str(item) for item in inputs], out)]
+    return [job.name for job in find_inputs([str(item) for item in inputs], out).files]
 
 
 def test_a_folder_is_searched_sorted_with_its_subfolders(tree):
@@ -99,3 +100,49 @@ def test_nothing_to_label_names_what_was_looked_for(tree, item, message):
 def test_no_input_at_all():
     with pytest.raises(SettingsError, match="no input; name photos"):
         names()
+
+
+def found(*inputs, out=Path("/nowhere")):
+    return find_inputs([str(item) for item in inputs], out)
+
+
+def test_what_is_no_image_is_passed_over_and_named(tree):
+    (tree / "photos/Thumbs.db").touch()
+    Image.new("RGB", (2, 2)).save(tree / "photos/scan", format="PNG")
+    inputs = found(tree / "photos")
+    assert [file.name for file in inputs.files] == ["[x]", "a", "b", "scan", "sub/a"]
+    assert [path.name for path in inputs.passed_over] == ["clip.mp4", "notes.txt"]
+    inputs = found(tree / "photos/*")  # patterns are for videos too
+    assert [path.name for path in inputs.passed_over] == ["notes.txt"]
+
+
+def test_links_give_results_of_their_own(tree):
+    (tree / "photos/second.jpg").symlink_to(tree / "photos/b.jpg")
+    (tree / "elsewhere").mkdir()
+    (tree / "elsewhere/c.jpg").touch()
+    for name in ("linked", "again"):
+        (tree / "photos" / name).symlink_to(tree / "elsewhere", target_is_directory=True)
+    expected = ["[x]", "a", "again/c", "b", "linked/c", "second", "sub/a"]
+    assert sorted(names(tree / "photos")) == expected
+    matched = names(tree / "photos/**/*.jpg")
+    assert sorted(matched) == [name for name in expected if name != "a"]  # a.PNG
+    assert names(tree / "photos/linked") == ["c"]
+    # by another way to the same file, with the same name for its results: once
+    assert names(tree / "photos/linked/c.jpg", tree / "elsewhere/c.jpg") == ["c"]
+
+
+@pytest.mark.parametrize("item", ["photos", "photos/**/*.[jP]*"])
+def test_circles_of_links_end(tree, item):
+    (tree / "photos/sub/up").symlink_to(tree / "photos", target_is_directory=True)
+    (tree / "photos/sub/out").symlink_to(tree, target_is_directory=True)
+    (tree / "photos/self").symlink_to(tree / "photos/self")
+    assert [name for name in names(tree / item) if "/" not in name] == ["[x]", "a", "b"]
+
+
+def test_links_that_lead_nowhere_are_named(tree):
+    (tree / "photos/gone.jpg").symlink_to(tree / "nothing.jpg")
+    assert "gone" in names(tree / "photos")  # fails by name when it is read
+    with pytest.raises(
+        NotFoundError, match=r"gone\.jpg: is a link to .*nothing\.jpg, which is not"
+    ):
+        names(tree / "photos/gone.jpg")

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import importlib.util
 import os
+from fractions import Fraction
 from pathlib import Path
 
 import numpy as np
@@ -15,18 +16,55 @@ from upscore.inference.predict_files import predict_files
 av = pytest.importorskip("av", reason="needs PyAV (extra video)")
 
 
-def make_video(path: Path, *, frames: int = 7, size: tuple[int, int] = (48, 64)) -> Path:
+def make_video(
+    path: Path,
+    *,
+    frames: int = 7,
+    size: tuple[int, int] = (48, 64),
+    times: list[int] | None = None,
+    sound: str | None = None,
+) -> Path:
+    """Frames at ``times``, in tenths of a second, and a second of silence as ``sound``."""
     with av.open(str(path), "w") as container:
         stream = container.add_stream("mpeg4", rate=10)
         stream.height, stream.width = size
         stream.pix_fmt = "yuv420p"
-        for number in range(frames):
+        silence = None
+        if sound:
+            silence = container.add_stream(sound, rate=48000)
+            silence.layout = "mono"
+        for number, time in enumerate(times or range(frames)):
             frame = av.VideoFrame.from_ndarray(random_photo(*size, seed=number), format="rgb24")
+            frame.pts, frame.time_base = time, Fraction(1, 10)
             for packet in stream.encode(frame):
                 container.mux(packet)
         for packet in stream.encode():
             container.mux(packet)
+        if silence is not None:
+            for number in range(47):
+                frame = av.AudioFrame(silence.format.name, "mono", 1024)
+                for plane in frame.planes:
+                    plane.update(bytes(plane.buffer_size))
+                frame.sample_rate, frame.pts = 48000, 1024 * number
+                for packet in silence.encode(frame):
+                    container.mux(packet)
+            for packet in silence.encode():
+                container.mux(packet)
     return path
+
+
+def frame_times(path: Path) -> list[float]:
+    with av.open(str(path)) as container:
+        return [float(frame.time) for frame in container.decode(video=0)]
+
+
+def sound_packets(path: Path) -> tuple[str, list[tuple[float, bytes]]]:
+    """The codec, and time and content of every packet."""
+    with av.open(str(path)) as container:
+        stream = container.streams.audio[0]
+        packets = [packet for packet in container.demux(stream) if packet.size]
+        codec = stream.codec_context.codec.canonical_name
+        return codec, [(float(p.pts * p.time_base), bytes(p)) for p in packets]
 
 
 def test_every_frame_is_labelled(by_color, tmp_path):
@@ -55,6 +93,48 @@ def test_every_frame_is_labelled(by_color, tmp_path):
         assert decoded[0].height % 2 == decoded[0].width % 2 == 0
     hidden = [path for path in out.rglob("*") if path.name.startswith(".")]
     assert hidden == []
+
+
+def test_frames_keep_their_times(by_color, tmp_path):
+    video = make_video(tmp_path / "clip.mp4", times=[0, 1, 2, 5, 9, 10])
+    out = tmp_path / "out"
+    predict_files(by_color, [video], out).check()
+    assert frame_times(out / "overlay/clip.mp4") == [0, 0.1, 0.2, 0.5, 0.9, 1]
+    lines = (out / "times/clip.csv").read_text().splitlines()
+    assert lines[0] == "frame,seconds"
+    assert lines[4:] == ["4,0.500000", "5,0.900000", "6,1.000000"]
+
+
+@pytest.mark.parametrize("suffix", ["mp4", "mkv", "mts"])
+def test_sound_is_copied(by_color, tmp_path, suffix):
+    video = make_video(tmp_path / f"clip.{suffix}", frames=10, sound="aac")
+    predict_files(by_color, [video], tmp_path / "out", save=["overlay"]).check()
+    film = tmp_path / "out/overlay/clip.mp4"
+    codec, packets = sound_packets(film)
+    assert codec == "aac"
+    before = sound_packets(video)[1]
+    assert len(packets) == len(before) >= 47
+    if suffix != "mts":  # its packets begin with a header each
+        assert [content for _, content in packets] == [content for _, content in before]
+    lag = before[9][0] - frame_times(video)[5]
+    assert packets[9][0] - frame_times(film)[5] == pytest.approx(lag, abs=0.002)
+
+
+def test_sound_that_mp4_cannot_hold_is_left_out(by_color, tmp_path):
+    video = make_video(tmp_path / "clip.avi", sound="adpcm_ms")
+    predict_files(by_color, [video], tmp_path / "out", save=["overlay"]).check()
+    with av.open(str(tmp_path / "out/overlay/clip.mp4")) as container:
+        assert [stream.type for stream in container.streams] == ["video"]
+
+
+def test_a_video_without_a_decoder_is_named(by_color, tmp_path):
+    whole = make_video(tmp_path / "whole.mkv")
+    strange = tmp_path / "strange.mkv"
+    codec = b"V_MPEG4/ISO/ASP"
+    strange.write_bytes(whole.read_bytes().replace(codec, b"V_FUTURE/CODEC1"))
+    summary = predict_files(by_color, [strange, whole], tmp_path / "out", save=["labels"])
+    assert summary.images == 7
+    assert "strange.mkv: holds a video that cannot be decoded" in summary.failures[0][1]
 
 
 def test_folders_of_frames_have_ordinary_permissions(by_color, tmp_path):

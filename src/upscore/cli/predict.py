@@ -31,6 +31,7 @@ def predict(
     out: Annotated[Path, arg(help=OUT_HELP)] = Path("predictions"),
     save: Annotated[str, arg(help=SAVE_HELP)] = "labels,overlay",
     resume: bool = False,
+    pages: bool = False,
     save_proposal_steps: Annotated[str | None, arg(metavar="COUNTS")] = None,
     options: Annotated[SegmenterOptions, arg(name="")] = SEGMENTER_DEFAULTS,
 ) -> None:
@@ -42,6 +43,8 @@ def predict(
         inputs: Photos, folders, patterns in quotes ('**/*.jpg') or videos.
         model: The network, if it is not the first word: a run, or a name such as roads.
         resume: Pass over photos whose results are all there already.
+        pages: Label every page of TIFF files and every frame of animations; without it, files of
+            several are refused.
         save_proposal_steps: Of a pipeline with an instance_wise stage, also save the labels of
             that stage after so many boxes, as 1,5,10,50: steps/STAGE/labels/NAME-005.png and so on.
     """
@@ -55,6 +58,7 @@ def predict(
             out=out,
             save=split_names(save),
             resume=resume,
+            pages=pages,
             proposal_steps=() if save_proposal_steps is None else _counts(save_proposal_steps),
             options=options,
             on_progress=on_progress,
@@ -116,6 +120,12 @@ def print_files(result: PredictResult) -> None:
     """Number of skipped files, and the folders of the results."""
     if result.summary.skipped:
         console.print(f"Skipped {result.summary.skipped} files: their results are there.")
+    passed_over = result.summary.passed_over
+    if passed_over:
+        some = ", ".join(str(path) for path in passed_over[:3])
+        more = ", ..." if len(passed_over) > 3 else ""
+        what = "file that is no image" if len(passed_over) == 1 else "files that are no image"
+        console.print(f"Passed over {len(passed_over)} {what}: {some}{more}", markup=False)
     for name, folder in result.folders.items():
         console.print(f"  {name}: {folder}")
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import math
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -14,16 +14,31 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image, ImageOps
 
+from upscore.core.deep_photos import (
+    DeepPhoto,
+    of_banded,
+    of_picture,
+    raw_mode,
+    use_raw_mode,
+)
 from upscore.core.files import atomic_path
 from upscore.core.labels import LabelMap, Labels, RGBImage
 from upscore.core.limits import MAX_PIXELS
+from upscore.core.parallel.prefetch import prefetch
+from upscore.core.parallel.processes import num_cores
+from upscore.core.photo_values import AS_STORED, PhotoValues, Range, joined
 from upscore.core.quoting import quote
+from upscore.core.tiff_bands import banded, read_directories
 from upscore.errors import DataError, NotFoundError, SettingsError
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp", ".ppm", ".pgm")
+NO_PAGES = ("MPO", "PSD")
+"""Formats whose first picture is the photo: the others are previews or layers."""
+
+EIGHT_BITS = (".jpg", ".jpeg", ".jpe", ".jfif", ".bmp", ".gif", ".webp")
+"""Suffixes of files that have 8 bits, and are not opened to find that out."""
 
 
 class _PillowLimit:
@@ -63,10 +78,11 @@ _pillow_limit = _PillowLimit()
 
 
 def _open(path: Path, max_pixels: int) -> Image.Image:
+    _refuse_pipe(path)
     try:
         picture = _open_up_to(path, max_pixels)
     except FileNotFoundError as error:
-        raise NotFoundError(f"{path}: no such file") from error
+        raise NotFoundError(f"{path}: {missing(path)}") from error
     except IsADirectoryError as error:
         raise DataError(f"{path}: is a folder, not an image") from error
     except Image.DecompressionBombError as error:
@@ -83,6 +99,19 @@ def _open(path: Path, max_pixels: int) -> Image.Image:
         picture.close()
         raise
     return picture
+
+
+def _refuse_pipe(path: Path) -> None:
+    """Pipes and devices, which could be waited for without end. Raises DataError."""
+    if path.exists() and not path.is_file() and not path.is_dir():
+        raise DataError(f"{path}: is a pipe or device, not a file")
+
+
+def missing(path: Path) -> str:
+    """What is wrong with a path where no file is."""
+    if path.is_symlink():
+        return f"is a link to {path.readlink()}, which is not there"
+    return "no such file"
 
 
 def _open_up_to(path: Path, max_pixels: int) -> Image.Image:
@@ -126,23 +155,21 @@ def _load(picture: Image.Image, path: Path) -> None:
         ) from error
 
 
-def to_rgb(picture: Image.Image) -> RGBImage:
+def to_rgb(picture: Image.Image, values: PhotoValues = AS_STORED) -> RGBImage:
     """Any Pillow mode -> (H, W, 3) uint8 RGB.
 
-    16-bit grey is scaled to 8 bits (its high byte), as is float grey in [0, 1] or [0, 255].
-    Transparent pictures are composed with white; CMYK and other colour spaces are converted.
+    Grey of more than 8 bits is scaled by the range of ``values``, or else by its own. Transparent
+    pictures are composed with white; CMYK and other colour spaces are converted.
+
+    Raises:
+        DataError: without the bands that ``values`` wants.
     """
-    if picture.mode.startswith("I;16") or picture.mode in ("I", "F"):
-        grey = np.asarray(picture)
-        if picture.mode == "F":
-            wide = np.nan_to_num(grey.astype(np.float64), nan=0.0, posinf=255.0, neginf=0.0)
-            wide = wide * 255.0 if wide.size and wide.max() <= 1.0 else wide
-            narrow = np.clip(np.rint(wide), 0, 255).astype(np.uint8)
-        else:
-            wide_int = grey.astype(np.int64)
-            shift = 8 if picture.mode.startswith("I;16") or wide_int.max(initial=0) > 255 else 0
-            narrow = np.clip(wide_int >> shift, 0, 255).astype(np.uint8)
-        return np.repeat(narrow[:, :, None], 3, axis=2)
+    try:
+        deep = of_picture(picture, "", values, lambda _: np.zeros((0, 0), np.uint8))
+    except ValueError as error:
+        raise DataError(f"an image {error}") from error
+    if deep is not None:
+        return deep.to_rgb(values.range)
     if picture.mode in ("RGBA", "LA", "PA") or "transparency" in picture.info:
         rgba = picture.convert("RGBA")
         ground = Image.new("RGBA", rgba.size, (255, 255, 255, 255))
@@ -150,18 +177,161 @@ def to_rgb(picture: Image.Image) -> RGBImage:
     return np.array(picture.convert("RGB"))  # a copy: writable, owned
 
 
-def read_image(path: Path, *, max_pixels: int = MAX_PIXELS) -> RGBImage:
+def read_image(
+    path: Path,
+    *,
+    max_pixels: int = MAX_PIXELS,
+    values: PhotoValues = AS_STORED,
+    page: int | None = None,
+) -> RGBImage:
     """A photo as (H, W, 3) uint8 RGB, turned upright by its EXIF tag.
+
+    Args:
+        values: the range of files of more than 8 bits, and the bands that are red, green and blue.
+        page: of a file with several pictures; without it they are refused.
 
     Raises:
         NotFoundError: there is no such file.
-        DataError: not an image, damaged, or more than ``max_pixels`` pixels.
+        DataError: not an image, damaged, more than ``max_pixels`` pixels, several pages, or other
+            bands than three, grey, and alpha.
     """
+    photo = _read_photo(path, max_pixels, values, page)
+    if isinstance(photo, DeepPhoto):
+        return _upright(photo.to_rgb(values.range), photo.orientation)
+    return photo
+
+
+def _read_photo(
+    path: Path, max_pixels: int, values: PhotoValues, page: int | None
+) -> DeepPhoto | RGBImage:
+    """A photo of more than 8 bits as it is stored, or one of 8 bits that is upright."""
+    _refuse_pipe(path)
+    try:
+        directories = read_directories(path)
+    except OSError:
+        directories = []  # said below
+    tiff = banded(path, directories[page or 0]) if len(directories) > (page or 0) else None
+    try:
+        if tiff is not None:
+            _require_one(path, page, len(directories))
+            require_size((tiff.width, tiff.height), max_pixels, f"{path}: ")
+            return of_banded(tiff, values)
+        with _open(path, max_pixels) as picture:
+            _turn_to(picture, path, page, max_pixels)
+            raw = raw_mode(picture)
+            _load(picture, path)
+            deep = of_picture(
+                picture, raw, values, lambda raw: _redecode(path, max_pixels, page, raw)
+            )
+            if deep is not None:
+                return deep
+            with contextlib.suppress(Exception):  # unreadable EXIF: the photo stays as it is stored
+                ImageOps.exif_transpose(picture, in_place=True)
+            return to_rgb(picture)
+    except DataError:
+        raise
+    except ValueError as error:  # of the bands
+        raise DataError(f"{path}: {error}") from error
+
+
+def _redecode(path: Path, max_pixels: int, page: int | None, raw: str) -> npt.NDArray[np.uint8]:
     with _open(path, max_pixels) as picture:
+        _turn_to(picture, path, page, max_pixels)
+        use_raw_mode(picture, raw)
         _load(picture, path)
-        with contextlib.suppress(Exception):  # unreadable EXIF: the photo stays as it is stored
-            ImageOps.exif_transpose(picture, in_place=True)
-        return to_rgb(picture)
+        return np.array(picture)
+
+
+def _upright(image: RGBImage, orientation: int) -> RGBImage:
+    picture = Image.fromarray(image)
+    picture.getexif()[0x0112] = orientation
+    return np.array(ImageOps.exif_transpose(picture))
+
+
+def _frames(picture: Image.Image, path: Path) -> list[int]:
+    """Places of the pictures of a file among its frames."""
+    if picture.format in NO_PAGES:
+        return [0]
+    if picture.format == "TIFF":
+        return [directory.frame for directory in read_directories(path)] or [0]
+    try:
+        return list(range(getattr(picture, "n_frames", 1)))
+    except Exception as error:  # Pillow's parsers raise many kinds for broken data
+        raise DataError(
+            f"{path}: damaged or truncated ({error}); replace or remove the file"
+        ) from error
+
+
+def num_pages(path: Path, *, max_pixels: int = MAX_PIXELS) -> int:
+    """How many pictures a file holds: pages of a TIFF, frames of an animation.
+
+    Raises:
+        NotFoundError, DataError: as :func:`read_image`.
+    """
+    directories = read_directories(path) if path.is_file() else []
+    if directories:
+        return len(directories)
+    with _open(path, max_pixels) as picture:
+        return len(_frames(picture, path))
+
+
+def _turn_to(picture: Image.Image, path: Path, page: int | None, max_pixels: int) -> None:
+    """Go to a page, or refuse a file of several where none is wanted."""
+    frames = _frames(picture, path)
+    _require_one(path, page, len(frames))
+    if frames[page or 0]:
+        try:
+            picture.seek(frames[page or 0])
+        except Exception as error:  # as above
+            raise DataError(f"{path}: page {(page or 0) + 1} is damaged ({error})") from error
+        require_size(picture.size, max_pixels, f"{path}: page {(page or 0) + 1}: ")
+
+
+def _require_one(path: Path, page: int | None, num: int) -> None:
+    if page is None and num > 1:
+        raise DataError(
+            f"{path}: holds {num} pages or frames, and one picture is wanted; save the right one "
+            "as a file of its own, or label each with `upscore predict --pages`"
+        )
+    if page is not None and page >= num:
+        raise DataError(f"{path}: has no page {page + 1}; it holds {num}")
+
+
+def common_range(
+    paths: Iterable[Path], *, max_pixels: int = MAX_PIXELS, values: PhotoValues = AS_STORED
+) -> Range | None:
+    """The range of all photos of more than 8 bits together; None where there are none.
+
+    Files whose tags do not say it are read once, in threads. One that cannot be read counts for
+    nothing here; it is reported where it is used.
+    """
+
+    def own(path: Path) -> list[Range]:
+        found = []
+        try:
+            for page in range(num_pages(path, max_pixels=max_pixels)):
+                photo = _read_photo(path, max_pixels, values, page)
+                if isinstance(photo, DeepPhoto) and photo.range is not None:
+                    found.append(photo.range)
+        except (DataError, NotFoundError, OSError):
+            pass
+        return found
+
+    deep = (path for path in paths if _may_be_deep(path))
+    with contextlib.closing(prefetch(own, deep, workers=num_cores())) as ranges:
+        return joined(limits for several in ranges for limits in several)
+
+
+def _may_be_deep(path: Path) -> bool:
+    """Whether a file may have more than 8 bits, by its suffix or first bytes."""
+    if path.suffix.lower() in EIGHT_BITS:
+        return False
+    try:
+        with path.open("rb") as file:
+            start = file.read(25)
+    except OSError:
+        return False
+    return start[24:] == b"\x10" if start.startswith(b"\x89PNG") else True
 
 
 def image_size(path: Path, *, max_pixels: int = MAX_PIXELS) -> tuple[int, int]:
@@ -203,7 +373,8 @@ def read_mask(path: Path, *, max_pixels: int = MAX_PIXELS) -> npt.NDArray[np.int
 
     Raises:
         NotFoundError: there is no such file.
-        DataError: not an image, damaged, too large, of a mode that no mask has, or not whole.
+        DataError: not an image, damaged, too large, several pages, of a mode that no mask has, or
+            not whole.
     """
     return read_mask_file(path, max_pixels=max_pixels).values
 
@@ -211,6 +382,12 @@ def read_mask(path: Path, *, max_pixels: int = MAX_PIXELS) -> npt.NDArray[np.int
 def read_mask_file(path: Path, *, max_pixels: int = MAX_PIXELS) -> MaskFile:
     """As :func:`read_mask`, with what the file says about its values."""
     with _open(path, max_pixels) as picture:
+        num = len(_frames(picture, path))
+        if num > 1:
+            raise DataError(
+                f"{path}: holds {num} pages, and a mask is one; save one picture where each value "
+                "is a class"
+            )
         _load(picture, path)
         mode, kind = picture.mode, picture.format or ""
         if mode == "1":

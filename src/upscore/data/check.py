@@ -98,7 +98,8 @@ class _Seen:
 
 def _look(pair: Pair, dataset: DataSet) -> _Seen:
     seen = _Seen()
-    image = _read(seen, dataset, "photo", pair.image, pair.mask, read_image)
+    read_photo = partial(read_image, values=dataset.photos)
+    image = _read(seen, dataset, "photo", pair.image, pair.mask, read_photo)
     mask = _read(seen, dataset, "mask", pair.mask, pair.image, read_stored_mask)
     if mask is None:
         if [problem.kind for problem in seen.problems] == ["missing partner"] * 2:

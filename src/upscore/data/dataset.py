@@ -14,6 +14,7 @@ import numpy.typing as npt
 from upscore.core.images import photo_turn, read_image
 from upscore.core.labels import LabelMap, Labels, RGBImage
 from upscore.core.limits import MAX_PIXELS
+from upscore.core.photo_values import AS_STORED, PhotoValues
 from upscore.data.drawn_splits import VAL, draw_validation
 from upscore.data.guess import Guess
 from upscore.data.masks import MaskTable, read_stored_mask
@@ -61,6 +62,7 @@ class Split:
     table: MaskTable
     max_pixels: int = MAX_PIXELS
     drawn_on: DrawnOn | None = None
+    photos: PhotoValues = AS_STORED
 
     def __len__(self) -> int:
         return len(self.pairs)
@@ -72,7 +74,7 @@ class Split:
             DataError: unreadable, another size than its photo, or values outside the table.
         """
         pair = self.pairs[index]
-        image = read_image(pair.image, max_pixels=self.max_pixels)
+        image = read_image(pair.image, max_pixels=self.max_pixels, values=self.photos)
         labels = self.read_labels(index)
         if image.shape[:2] != labels.shape:
             turn = photo_turn(pair.image, max_pixels=self.max_pixels)
@@ -107,7 +109,8 @@ class DataSet:
     """All splits of a data set as found on disk.
 
     ``layout`` says how it was recognised; ``instances`` maps a pair's name to its instance mask
-    where the layout has such masks. ``problems`` is what was wrong when the files were listed;
+    where the layout has such masks. ``photos`` is how values of photos become 8-bit RGB, the same
+    for all of them. ``problems`` is what was wrong when the files were listed;
     a data set with problems can be opened, so that ``upscore data check`` can list all of them,
     but :meth:`split` refuses a split with missing or ambiguous files. ``guess`` is what mask values
     were taken to mean where no file says it; ``is_stated`` is whether a dataset.yaml names them one
@@ -125,6 +128,7 @@ class DataSet:
     guess: Guess | None = None
     is_stated: bool = False
     drawn_on: DrawnOn | None = None
+    photos: PhotoValues = AS_STORED
 
     @property
     def split_names(self) -> tuple[str, ...]:
@@ -184,7 +188,9 @@ class DataSet:
                 "all"
             )
         self.require_unique_names()
-        return Split(name, pairs, self.labels, self.table, self.max_pixels, self.drawn_on)
+        return Split(
+            name, pairs, self.labels, self.table, self.max_pixels, self.drawn_on, self.photos
+        )
 
     def train_and_val(self, train: str, val: str) -> tuple[Split, Split]:
         """Two splits to train on and to validate with.
@@ -218,8 +224,10 @@ class DataSet:
         return {"path": str(path), "layout": self.layout, "fingerprint": self.fingerprint()}
 
     def fingerprint(self) -> str:
-        """16 hex digits of names and file sizes of every split."""
+        """16 hex digits of names and file sizes of every split, and of how photos are read."""
         digest = hashlib.sha256()
+        if self.photos != AS_STORED:
+            digest.update(f"{self.photos.to_json()}\n".encode())
         for split in sorted(self.splits):
             digest.update(f"[{split}]\n".encode())
             for pair in self.splits[split]:

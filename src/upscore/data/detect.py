@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
+from upscore.core.images import common_range
 from upscore.core.limits import MAX_PIXELS
 from upscore.data.dataset import DataSet
 from upscore.data.formats.camvid import find_camvid, open_camvid
@@ -16,6 +19,8 @@ from upscore.data.formats.yaml_dataset import find_described, open_described
 from upscore.data.guess import FILE
 from upscore.data.toy import find_toy, open_toy
 from upscore.errors import DataError, NotFoundError
+
+logger = logging.getLogger(__name__)
 
 
 class Layout(NamedTuple):
@@ -39,7 +44,10 @@ LAYOUTS = (
 
 
 def open_dataset(path: str | Path, *, max_pixels: int = MAX_PIXELS) -> DataSet:
-    """Find the layout of the data set at ``path`` and list its splits; no photo is read.
+    """Find the layout of the data set at ``path`` and list its splits.
+
+    Photos of more than 8 bits are read once for the range of their values, unless their tags or a
+    dataset.yaml say it; other photos are not read.
 
     Args:
         path: a folder of a known layout, or a dataset.yaml.
@@ -60,7 +68,7 @@ def open_dataset(path: str | Path, *, max_pixels: int = MAX_PIXELS) -> DataSet:
     for layout in LAYOUTS:
         root = layout.find(path)
         if root is not None:
-            return layout.open(root, max_pixels=max_pixels)
+            return _with_range(layout.open(root, max_pixels=max_pixels))
     if path.is_file():
         raise DataError(f"{path}: is a file; give a folder or a dataset.yaml")
     looked = "".join(f"\n  {layout.looks}" for layout in LAYOUTS)
@@ -69,3 +77,15 @@ def open_dataset(path: str | Path, *, max_pixels: int = MAX_PIXELS) -> DataSet:
         f"Name the folder that holds one of them, or describe yours in {path / FILE} "
         "(docs/data.md has examples)"
     )
+
+
+def _with_range(dataset: DataSet) -> DataSet:
+    """The data set with one range for all photos of more than 8 bits, which is told."""
+    photos = dataset.photos
+    if photos.range is None:
+        paths = {pair.image for pairs in dataset.splits.values() for pair in pairs}
+        limits = common_range(sorted(paths), max_pixels=dataset.max_pixels, values=photos)
+        photos = replace(photos, range=limits)
+    if str(photos):
+        logger.info("%s: %s", dataset.root, photos)
+    return replace(dataset, photos=photos)

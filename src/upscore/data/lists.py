@@ -9,7 +9,7 @@ import unicodedata
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from upscore.core.images import IMAGE_SUFFIXES
+from upscore.core.image_files import IMAGE_SUFFIXES
 from upscore.errors import DataError, NotFoundError
 
 DEEPEST = 8

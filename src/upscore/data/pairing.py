@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 
-from upscore.core.images import IMAGE_SUFFIXES
+from upscore.core.image_files import is_image
 from upscore.core.plural import plural
 from upscore.data.lists import (
     Names,
@@ -30,9 +30,11 @@ SEPARATORS = "-_. "
 
 
 def files_by_stem(
-    folder: Path, suffixes: Sequence[str] = IMAGE_SUFFIXES
+    folder: Path, suffixes: Sequence[str] | None = None
 ) -> dict[str, tuple[Path, ...]]:
-    """Files of ``folder`` with one of ``suffixes``, by name without suffix; hidden files left out.
+    """Images of ``folder``, or files with one of ``suffixes``, by name without suffix.
+
+    Hidden files are left out.
 
     An absent folder has no files: each missing partner is reported when pairs are listed.
     """
@@ -44,8 +46,11 @@ def files_by_stem(
         return {}
     for name in names:
         stem, suffix = os.path.splitext(name)  # noqa: PTH122 - Path for 17,000 names is slow
-        if suffix.lower() in suffixes and not name.startswith("."):
-            found.setdefault(same_spelling(stem), []).append(folder / name)
+        if name.startswith("."):
+            continue
+        path = folder / name
+        if is_image(path) if suffixes is None else suffix.lower() in suffixes:
+            found.setdefault(same_spelling(stem), []).append(path)
     return {stem: tuple(paths) for stem, paths in found.items()}
 
 
@@ -77,7 +82,7 @@ class Lister:
         mask_suffix: str = ".png",
     ) -> Lister:
         """For the files of two folders; the suffixes are those of files that are missing."""
-        mask_suffixes = (mask_suffix,) if mask_suffix == ".mat" else IMAGE_SUFFIXES
+        mask_suffixes = (mask_suffix,) if mask_suffix == ".mat" else None
         return cls(
             files_by_stem(images),
             files_by_stem(masks, mask_suffixes),

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from functools import cached_property
 from pathlib import Path
 
-from upscore.core.images import IMAGE_SUFFIXES
+from upscore.core.image_files import is_image
 from upscore.data.lists import same_spelling
 
 _TOKENS = re.compile(r"(\*\*/|\{name\}|\*)")
@@ -67,9 +67,9 @@ class Pattern:
                 continue
             name = match["name"]
             if is_bare:
-                name, suffix = os.path.splitext(name)  # noqa: PTH122 - a name, not a path
-                if suffix.lower() not in IMAGE_SUFFIXES:
+                if not is_image(base / relative):
                     continue
+                name, _ = os.path.splitext(name)  # noqa: PTH122 - a name, not a path
             if with_levels:
                 levels = (text for key, text in match.groupdict().items() if key != "name")
                 name = "/".join([*(text.rstrip("/") for text in levels if text), name])

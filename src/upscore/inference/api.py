@@ -13,10 +13,12 @@ from upscore.core.draw import overlay, with_legend
 from upscore.core.images import read_image, require_rgb, require_size, to_rgb, write_label_map
 from upscore.core.labels import LabelMap, Labels, RGBImage
 from upscore.core.limits import DEFAULT_TILE, MAX_PIXELS
+from upscore.core.photo_values import AS_STORED, PhotoValues
 from upscore.core.runtime import DeviceName, Precision
 from upscore.errors import SettingsError
 from upscore.inference.load import load_segmenter
 from upscore.inference.segmenter import ScoreMap, Segmenter
+from upscore.inference.trained_photos import trained_photos
 
 
 @dataclass(frozen=True)
@@ -67,9 +69,13 @@ class Segmentation:
 
 
 class Predictor:
-    """A segmenter for paths, Pillow pictures and arrays."""
+    """A segmenter for paths, Pillow pictures and arrays.
 
-    def __init__(self, segmenter: Segmenter) -> None:
+    ``photos`` is how values of photos became 8-bit RGB when the network was trained.
+    """
+
+    def __init__(self, segmenter: Segmenter, photos: PhotoValues = AS_STORED) -> None:
+        self.photos = photos
         self.segmenter = segmenter
         self.labels = segmenter.labels
 
@@ -89,10 +95,10 @@ class Predictor:
                 pixels.
         """
         if isinstance(image, str | Path):
-            pixels = read_image(Path(image), max_pixels=max_pixels)
+            pixels = read_image(Path(image), max_pixels=max_pixels, values=self.photos)
         elif isinstance(image, Image.Image):
             require_size(image.size, max_pixels, "an image of ")
-            pixels = to_rgb(ImageOps.exif_transpose(image))
+            pixels = to_rgb(ImageOps.exif_transpose(image), self.photos)
         else:
             pixels = image
             require_rgb(pixels)
@@ -125,4 +131,4 @@ def load(
     segmenter = load_segmenter(
         Path(path), device=device, precision=precision, tile=tile, flip=flip, scales=scales, crf=crf
     )
-    return Predictor(segmenter)
+    return Predictor(segmenter, trained_photos(Path(path)))

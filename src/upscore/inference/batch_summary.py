@@ -17,6 +17,7 @@ class Summary:
     Attributes:
         images: processed photos and frames of videos.
         skipped: files whose results all existed (``resume``).
+        passed_over: files that were found beside the others and are no images.
         failures: (file, message) of files that could not be processed.
         seconds: wall time of the batch.
         verb: past participle for the message, as "labelled".
@@ -29,6 +30,7 @@ class Summary:
     seconds: float = 0.0
     verb: str = "labelled"
     network_seconds: float = 0.0
+    passed_over: list[Path] = field(default_factory=list)
 
     def check(self) -> None:
         """Raise WorkError with the list of failed files, if there are any."""

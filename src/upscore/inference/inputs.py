@@ -2,16 +2,25 @@
 
 from __future__ import annotations
 
+import fnmatch
 import glob
+import itertools
 import os
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from upscore.core.images import IMAGE_SUFFIXES
-from upscore.errors import NotFoundError, SettingsError
+from upscore.core.image_files import IMAGE_SUFFIXES, is_image
+from upscore.core.images import missing, num_pages
+from upscore.errors import DataError, NotFoundError, SettingsError
 
-VIDEO_SUFFIXES = (".mp4", ".m4v", ".mov", ".avi", ".mkv", ".webm", ".mpg", ".mpeg")
+VIDEO_SUFFIXES = (
+    *(".mp4", ".m4v", ".mov", ".avi", ".mkv", ".webm", ".mpg", ".mpeg", ".wmv", ".flv", ".3gp"),
+    *(".mts", ".m2ts", ".ogv"),
+)
+
+LITTER = ("thumbs.db", "desktop.ini")
+"""Files that systems leave in folders, passed over like hidden ones."""
 
 
 @dataclass(frozen=True)
@@ -20,42 +29,76 @@ class InputKind:
 
     Attributes:
         what: noun for messages, as ``photo``.
-        suffixes: of the files that are found in folders.
+        suffixes: likewise.
+        takes: whether a file that is found in a folder is one.
         named: suffixes of files that are taken by name or pattern, but not found in folders.
         named_what: noun for those.
     """
 
     what: str
     suffixes: tuple[str, ...]
+    takes: Callable[[Path], bool]
     named: tuple[str, ...] = ()
     named_what: str = ""
 
 
-PHOTOS = InputKind("photo", IMAGE_SUFFIXES, named=VIDEO_SUFFIXES, named_what="video")
+PHOTOS = InputKind("photo", IMAGE_SUFFIXES, is_image, named=VIDEO_SUFFIXES, named_what="video")
 
 
 @dataclass(frozen=True)
 class InputFile:
-    """An input file and the name of its results: ``sub/folder/photo``, without a suffix."""
+    """An input file and the name of its results: ``sub/folder/photo``, without a suffix.
+
+    ``page`` is that of a file of several, from 0.
+    """
 
     source: Path
     name: str
+    page: int | None = None
 
     @property
     def is_video(self) -> bool:
         return self.source.suffix.lower() in VIDEO_SUFFIXES
 
+    def pages(self, *, max_pixels: int) -> list[InputFile]:
+        """An input for each page, named ``NAME/000001``; a file of one is its own only page."""
+        if self.is_video:
+            return [self]
+        try:
+            num = num_pages(self.source, max_pixels=max_pixels)
+        except (DataError, NotFoundError):
+            return [self]  # said when it is read
+        names = (f"{self.name}/{number:06d}" for number in range(1, num + 1))
+        pages = [replace(self, name=name, page=page) for page, name in enumerate(names)]
+        return pages if num > 1 else [self]
 
-def find_inputs(
-    inputs: Sequence[str | Path], out: Path, kind: InputKind = PHOTOS
-) -> list[InputFile]:
-    """Every file of a kind (photos and videos) in ``inputs``, each once, in a fixed order.
+
+@dataclass(frozen=True)
+class Inputs:
+    """The files to work on, and those that were passed over because they are of another kind."""
+
+    files: list[InputFile]
+    passed_over: list[Path]
+
+
+@dataclass
+class _Found:
+    """What one item of the command line stands for."""
+
+    files: list[InputFile] = field(default_factory=list)
+    passed_over: list[Path] = field(default_factory=list)
+
+
+def find_inputs(inputs: Sequence[str | Path], out: Path, kind: InputKind = PHOTOS) -> Inputs:
+    """Every file of a kind (photos and videos) in ``inputs``, each name once, in a fixed order.
 
     - A file is taken as it is and named by its stem.
     - A folder is searched with its subfolders, sorted, for photos (videos are given one by one or
       by a pattern); results keep the subfolders. Hidden files and ``out`` inside are skipped.
     - A pattern (``*``, ``?``, ``[...]``, ``**`` for any folders) is searched in the same way from
       its first folder with a wildcard on; it finds photos and videos.
+
+    Links to files and folders are followed, and circles end. Two names of one file are two inputs.
 
     Raises:
         NotFoundError: an input that does not exist, or nothing of the kind in it.
@@ -64,55 +107,60 @@ def find_inputs(
     if not inputs:
         also = f" or {kind.named_what}s" if kind.named else ""
         raise SettingsError(f"no input; name {kind.what}s, folders, patterns{also}")
-    files_by_path: dict[Path, InputFile] = {}
-    for item in inputs:
-        for file in _expand(str(item), out.resolve(), kind):
-            files_by_path.setdefault(file.source.resolve(), file)
+    expanded = [_expand(str(item), out.resolve(), kind) for item in inputs]
+    by_path: dict[str, InputFile] = {}
+    for file in itertools.chain.from_iterable(one.files for one in expanded):
+        by_path.setdefault(os.path.abspath(file.source), file)  # noqa: PTH100 - links stay
     by_name: dict[str, InputFile] = {}
-    for file in files_by_path.values():
+    for file in by_path.values():
         other = by_name.setdefault(file.name, file)
-        if other is not file:
+        if other is not file and other.source.resolve() != file.source.resolve():
             raise SettingsError(
                 f"{other.source} and {file.source} would both be written as {file.name!r}; do "
                 "them apart, each with its own --out (or rename one)"
             )
-    return list(by_name.values())
+    passed_over = itertools.chain.from_iterable(one.passed_over for one in expanded)
+    return Inputs(list(by_name.values()), list(dict.fromkeys(passed_over)))
 
 
-def _expand(item: str, out: Path, kind: InputKind) -> list[InputFile]:
+def _expand(item: str, out: Path, kind: InputKind) -> _Found:
     path = Path(item)
     if path.is_file():
-        return [InputFile(path, path.stem)]
+        return _Found([InputFile(path, path.stem)])
+    found = _Found()
     if path.is_dir():
-        found = list(walk(path, out))
-        files = [file for file in found if file.suffix.lower() in kind.suffixes]
-        if not files:
-            named = sum(file.suffix.lower() in kind.named for file in found)
+        for file in walk(path, out):
+            _sort(found, file, path, kind.takes(file))
+        if not found.files:
+            named = sum(file.suffix.lower() in kind.named for file in found.passed_over)
             what = f"{named} {kind.named_what}s"
             hint = f"; name its {what}, or give a pattern ('{path}/*')" if named else ""
             raise NotFoundError(
-                f"{path}: no {kind.what} in this folder or below ({_kinds(kind.suffixes)}){hint}"
+                f"{path}: no {kind.what} in this folder or below ({_some(kind.suffixes)}){hint}"
             )
-        return [InputFile(file, name_below(file, path)) for file in files]
+        return found
     if glob.has_magic(item):
         base = _fixed_part(path)
         # results of an earlier call are no inputs, unless the pattern is of their folder
-        skip_results = out not in (base.resolve(), *base.resolve().parents)
-        matches = sorted(base.glob(str(path.relative_to(base))))
-        wanted = (*kind.suffixes, *kind.named)
-        files = [
-            match
-            for match in matches
-            if match.is_file()
-            and not any(part.startswith(".") for part in match.relative_to(base).parts)
-            and match.suffix.lower() in wanted
-            and not (skip_results and out in match.resolve().parents)
-        ]
-        if not files:
+        skipped = out if out not in (base.resolve(), *base.resolve().parents) else None
+        parts = path.relative_to(base).parts
+        for file in dict.fromkeys(_matches(base, parts, skipped, (base.resolve(),))):
+            takes = kind.takes(file) or file.suffix.lower() in kind.named
+            _sort(found, file, base, takes)
+        if not found.files:
             what = f"{kind.what} or {kind.named_what}" if kind.named else kind.what
-            raise NotFoundError(f"{item}: the pattern matches no {what} ({_kinds(wanted)})")
-        return [InputFile(file, name_below(file, base)) for file in files]
+            raise NotFoundError(f"{item}: the pattern matches no {what} ({_some(kind.suffixes)})")
+        return found
+    if path.is_symlink():
+        raise NotFoundError(f"{item}: {missing(path)}")
     raise NotFoundError(f"{item}: no such file or folder")
+
+
+def _sort(found: _Found, file: Path, base: Path, takes: bool) -> None:
+    if takes:
+        found.files.append(InputFile(file, name_below(file, base)))
+    else:
+        found.passed_over.append(file)
 
 
 def name_below(file: Path, folder: Path) -> str:
@@ -121,13 +169,58 @@ def name_below(file: Path, folder: Path) -> str:
 
 
 def walk(folder: Path, out: Path) -> Iterator[Path]:
-    """Files of a folder and below, sorted, without hidden ones and without the results."""
-    for where, folders, files in os.walk(folder):
-        here = Path(where)
-        folders[:] = sorted(
-            name for name in folders if not name.startswith(".") and (here / name).resolve() != out
-        )
-        yield from (here / name for name in sorted(files) if not name.startswith("."))
+    """Files of a folder and below, sorted, without hidden ones and without the results.
+
+    Linked folders are walked too, but none inside itself. A folder that cannot be read comes as a
+    file would, so that it is named.
+    """
+    return _matches(folder, ("**", "*"), out, (folder.resolve(),))
+
+
+def _matches(
+    folder: Path, parts: Sequence[str], out: Path | None, inside: tuple[Path, ...]
+) -> Iterator[Path]:
+    """Files below ``folder`` that match the parts of a pattern.
+
+    Args:
+        out: a folder that is left out.
+        inside: the folder and those that it is in, without links.
+    """
+    try:
+        entries = sorted(os.scandir(folder), key=lambda entry: entry.name)
+    except OSError:
+        yield folder
+        return
+    entries = [entry for entry in entries if not _is_litter(entry.name)]
+    part, rest = parts[0], parts[1:]
+    deep = part == "**"
+    if deep:
+        part, rest = (rest or ("*",))[0], (rest or ("*",))[1:]
+    if not rest:
+        for entry in entries:
+            if fnmatch.fnmatch(entry.name, part) and not _is_folder(entry):
+                yield folder / entry.name
+    for entry in entries:
+        wanted = [rest] if rest and fnmatch.fnmatch(entry.name, part) else []
+        wanted += [parts] if deep else []
+        if not wanted or not _is_folder(entry):
+            continue
+        real = Path(entry.path).resolve() if entry.is_symlink() else inside[-1] / entry.name
+        if real == out or real in inside:
+            continue
+        for remaining in wanted:
+            yield from _matches(folder / entry.name, remaining, out, (*inside, real))
+
+
+def _is_litter(name: str) -> bool:
+    return name.startswith(".") or name.lower() in LITTER
+
+
+def _is_folder(entry: os.DirEntry[str]) -> bool:
+    try:
+        return entry.is_dir()
+    except OSError:  # a link in a circle
+        return False
 
 
 def _fixed_part(pattern: Path) -> Path:
@@ -140,5 +233,6 @@ def _fixed_part(pattern: Path) -> Path:
     return Path(*fixed)
 
 
-def _kinds(suffixes: Sequence[str]) -> str:
-    return ", ".join(suffix.lstrip(".") for suffix in suffixes)
+def _some(suffixes: Sequence[str]) -> str:
+    more = ["..."] if len(suffixes) > 8 else []
+    return ", ".join([suffix.lstrip(".") for suffix in suffixes[:8]] + more)

@@ -5,7 +5,7 @@ The command line shows the names of the formats, so numpy is imported only by th
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -123,15 +123,14 @@ def output_path(out: Path, output_format: str, name: str) -> Path:
     return out / output_format / f"{name}{FORMATS[output_format].suffix}"
 
 
-def refuse_overwriting(targets: Mapping[Path, Sequence[Path]]) -> None:
-    """Refuse results (values) at the path of an input (a key). Raises SettingsError."""
-    sources = {source.resolve() for source in targets}
-    for paths in targets.values():
-        for path in paths:
-            if path.resolve() in sources:
-                raise SettingsError(
-                    f"{path} is an input and would be overwritten by a result; use another --out"
-                )
+def refuse_overwriting(inputs: Iterable[Path], results: Iterable[Path]) -> None:
+    """Refuse results at the path of an input. Raises SettingsError."""
+    sources = {source.resolve() for source in inputs}
+    for path in results:
+        if path.resolve() in sources:
+            raise SettingsError(
+                f"{path} is an input and would be overwritten by a result; use another --out"
+            )
 
 
 def write_outputs(out: Path, name: str, formats: Sequence[str], item: LabelledImage) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path, PurePosixPath
 
-from upscore.core.images import IMAGE_SUFFIXES
+from upscore.core.image_files import is_image
 from upscore.errors import DataError, NotFoundError
 from upscore.inference.inputs import name_below, walk
 
@@ -28,7 +28,7 @@ class PhotoIndex:
         self._by_name: dict[str, list[Path]] = {}
         self._by_stem: dict[str, list[Path]] = {}
         for path in walk(folder, out.resolve()):
-            if path.suffix.lower() in IMAGE_SUFFIXES:
+            if is_image(path):
                 self._by_name.setdefault(name_below(path, folder), []).append(path)
                 self._by_stem.setdefault(path.stem, []).append(path)
         if not self._by_name:

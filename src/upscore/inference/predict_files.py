@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
+import logging
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 
 from upscore.core.failures import ITEM_ERRORS, failure_message, first_line
 from upscore.core.files import make_folder
-from upscore.core.images import read_image
+from upscore.core.images import common_range, read_image
 from upscore.core.labels import LabelMap, RGBImage
 from upscore.core.limits import MAX_PIXELS
 from upscore.core.parallel.prefetch import prefetch
 from upscore.core.parallel.writer import Writer
+from upscore.core.photo_values import AS_STORED, PhotoValues
 from upscore.errors import DataError, OutputError, SettingsError, UpscoreError
 from upscore.inference.batch_summary import Summary
 from upscore.inference.inputs import InputFile, find_inputs
@@ -31,6 +34,8 @@ from upscore.inference.outputs import (
 from upscore.inference.proposal_steps import ProposalSteps
 from upscore.inference.segmenter import Segmenter
 from upscore.inference.video import label_video, require_video, video_path
+
+logger = logging.getLogger(__name__)
 
 DEPTH = 4
 """Decoded photos, and results to be written, that wait: bounds memory and evens out the speed."""
@@ -47,6 +52,8 @@ def predict_files(
     workers: int = 2,
     max_pixels: int = MAX_PIXELS,
     steps: Sequence[int] = (),
+    photos: PhotoValues = AS_STORED,
+    pages: bool = False,
 ) -> Summary:
     """Label files, folders, patterns and videos (see :func:`find_inputs`) and write the results.
 
@@ -70,6 +77,10 @@ def predict_files(
         max_pixels: larger photos and frames fail.
         steps: numbers of boxes after which intermediate results of a pipeline's ``InstanceWise``
             stages are saved too (see ``proposal_steps``).
+        photos: how values of photos became 8-bit RGB when the network was trained. Where it leaves
+            the range open, photos of more than 8 bits get that of all of them together.
+        pages: label every page or frame of a file of several, as ``NAME/000001`` and so on; without
+            it such a file fails.
 
     Raises:
         SettingsError: unknown ``save``, results that would share a name or overwrite an input, or
@@ -81,7 +92,11 @@ def predict_files(
     begin = time.perf_counter()
     formats = require_formats(save)
     stepwise = ProposalSteps.of(segmenter, steps) if steps else None
-    files = find_inputs(inputs, out)
+    found = find_inputs(inputs, out)
+    files = found.files
+    if pages:
+        several = (file.pages(max_pixels=max_pixels) for file in files)
+        files = list(itertools.chain.from_iterable(several))
     _check_videos([file for file in files if file.is_video], stepwise)
     targets: dict[InputFile, list[Path]] = {}
     for file in files:
@@ -89,16 +104,24 @@ def predict_files(
         targets[file] = [path(out, name, file.name) for name in formats]
         if stepwise:
             targets[file] += stepwise.paths(out, file.name, formats)
-    refuse_overwriting({file.source: paths for file, paths in targets.items()})
+    refuse_overwriting([file.source for file in files], itertools.chain(*targets.values()))
     make_folder(out)
     todo = [file for file in files if not (resume and all(map(Path.exists, targets[file])))]
-    summary = Summary(skipped=len(files) - len(todo))
+    summary = Summary(skipped=len(files) - len(todo), passed_over=found.passed_over)
+    if todo and photos.range is None:  # of all files, so that it is the same after an interruption
+        sources = dict.fromkeys(file.source for file in files if not file.is_video)
+        limits = common_range(sources, max_pixels=max_pixels, values=photos)
+        photos = replace(photos, range=limits)
+    if str(photos):
+        logger.info("%s", photos)
     if progress:
         progress(summary.skipped, len(files))
     with (
         Writer(workers=workers, depth=DEPTH) as writer,
         contextlib.closing(
-            prefetch(lambda file: _decode(file, max_pixels), todo, workers=workers, depth=DEPTH)
+            prefetch(
+                lambda file: _decode(file, max_pixels, photos), todo, workers=workers, depth=DEPTH
+            )
         ) as decoded,
     ):
         label = _FileLabeller(segmenter, out, formats, stepwise, max_pixels, writer)
@@ -186,11 +209,11 @@ class _FileLabeller:
         return LabelledImage(image, labels, self.segmenter.labels, kept)
 
 
-def _decode(file: InputFile, max_pixels: int) -> Decoded:
+def _decode(file: InputFile, max_pixels: int, photos: PhotoValues) -> Decoded:
     if file.is_video:
         return None
     try:
-        return read_image(file.source, max_pixels=max_pixels)
+        return read_image(file.source, max_pixels=max_pixels, values=photos, page=file.page)
     except UpscoreError as error:
         return error
     except (OSError, MemoryError) as error:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -38,7 +39,9 @@ from upscore.inference.outputs import (
 from upscore.inference.photo_index import PhotoIndex
 from upscore.inference.segmenter import ScoreMap
 
-PREDICTIONS = InputKind("result", PREDICTION_SUFFIXES)
+PREDICTIONS = InputKind(
+    "result", PREDICTION_SUFFIXES, lambda path: path.suffix.lower() in PREDICTION_SUFFIXES
+)
 
 WORTH = 8
 """Least number of files for each process: below it, a start costs more than it saves."""
@@ -142,11 +145,11 @@ def refine_files(
     begin = time.perf_counter()
     formats = require_formats(save)
     num_processes(workers, 0, worth=WORTH)  # refuses a bad number
-    jobs = find_inputs(inputs, out, PREDICTIONS)
+    jobs = find_inputs(inputs, out, PREDICTIONS).files
     _require_fit(jobs, num_classes, confidence)
     index = PhotoIndex(images, out=out)
     targets = {job: [output_path(out, name, job.name) for name in formats] for job in jobs}
-    refuse_overwriting({job.source: paths for job, paths in targets.items()})
+    refuse_overwriting([job.source for job in jobs], itertools.chain(*targets.values()))
     summary = Summary(verb="refined")
     todo: list[Task] = []
     for job in jobs:
@@ -159,7 +162,9 @@ def refine_files(
             summary.failures.append((job.source, f"{job.source}: {error}"))
     if len(summary.failures) == len(jobs):
         raise SettingsError(summary.failures[0][1])
-    refuse_overwriting({photo: targets[job] for job, photo in todo})
+    refuse_overwriting(
+        [photo for _, photo in todo], itertools.chain(*(targets[job] for job, _ in todo))
+    )
     make_folder(out)
 
     processes = num_processes(workers, len(todo), worth=WORTH)

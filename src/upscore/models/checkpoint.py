@@ -22,6 +22,7 @@ from upscore.core.files import atomic_path, make_folder, read_json, write_json
 from upscore.core.images import InputSpec
 from upscore.core.json import parse_json
 from upscore.core.labels import Labels
+from upscore.core.photo_values import AS_STORED, PhotoValues
 from upscore.core.quoting import quote
 from upscore.core.run_folder import RunFolder
 from upscore.core.settings import build
@@ -48,12 +49,14 @@ class SavedModel:
     Attributes:
         crops: how boxes were cropped in training; None for a network trained on whole photos, or
             by an older upscore that did not save it here.
+        photos: how values of photos became 8-bit RGB in training.
     """
 
     model: Network
     labels: Labels
     input_spec: InputSpec
     crops: CropGeometry | None = None
+    photos: PhotoValues = AS_STORED
 
 
 def save_model(
@@ -63,6 +66,7 @@ def save_model(
     labels: Labels,
     input_spec: InputSpec,
     crops: CropGeometry | None = None,
+    photos: PhotoValues = AS_STORED,
 ) -> None:
     """Write ``folder/model.safetensors``, then ``folder/config.json``, each whole or not at all.
 
@@ -70,6 +74,7 @@ def save_model(
 
     Args:
         crops: how boxes were cropped in training, for a network that was trained on crops.
+        photos: how values of photos became 8-bit RGB in training.
 
     Raises:
         SettingsError: not a network of ``MODELS``, one folded for inference, or one whose number
@@ -108,6 +113,7 @@ def save_model(
             "classes": labels.to_json(),
             "input_spec": input_spec.to_json(),
             **({} if crops is None else {"crops": crops.model_dump(mode="json")}),
+            **({} if photos == AS_STORED else {"photos": photos.to_json()}),
         },
     )
 
@@ -180,6 +186,7 @@ def load_model(folder: Path) -> SavedModel:
         labels = Labels.from_json(config["classes"])
         input_spec = InputSpec.from_json(config["input_spec"])
         crops = crops_from_config(config)
+        photos = photos_from_config(config)
         model = _blueprint(config["architecture"], config["options"])
     except KeyError as error:
         raise RunError(f"{path}: damaged, no entry {error}") from error
@@ -202,13 +209,21 @@ def load_model(folder: Path) -> SavedModel:
     if complaint:
         raise RunError(f"{folder / WEIGHTS}: does not fit its {CONFIG}: {complaint}")
     model.load_state_dict(state, strict=True, assign=True)
-    return SavedModel(model.eval(), labels, input_spec, crops)
+    return SavedModel(model.eval(), labels, input_spec, crops, photos)
 
 
 def crops_from_config(config: Mapping[str, Any]) -> CropGeometry | None:
     """Crop settings of the training in a config.json. Raises SettingsError where they are wrong."""
     crops = config.get("crops")
     return None if crops is None else build(CropGeometry, crops, "crops")
+
+
+def photos_from_config(config: Mapping[str, Any]) -> PhotoValues:
+    """How values of photos became 8-bit RGB in training, from a config.json.
+
+    Raises TypeError, ValueError or AttributeError where it is wrong.
+    """
+    return PhotoValues.from_json(config.get("photos", {}))
 
 
 def read_state(folder: Path) -> tuple[dict[str, Tensor], InputSpec]:

@@ -19,6 +19,7 @@ from upscore.core.json import JSONObject
 from upscore.core.limits import MAX_PIXELS
 from upscore.core.lock import claim
 from upscore.core.parallel.map import map_items, num_processes
+from upscore.core.photo_values import AS_STORED, PhotoValues
 from upscore.errors import (
     DataError,
     NotFoundError,
@@ -97,6 +98,7 @@ def make_store(
     overwrite: bool = False,
     progress: Callable[[int, int], None] | None = None,
     max_pixels: int = MAX_PIXELS,
+    values: PhotoValues = AS_STORED,
 ) -> MakeSummary:
     """Compute the boxes of photos and write them to a store, in the photos' order.
 
@@ -119,6 +121,7 @@ def make_store(
             unfinished work of other settings.
         progress: called with (photos done, photos in all).
         max_pixels: larger photos fail.
+        values: how values of photos become 8-bit RGB.
 
     Raises:
         DataError: no photo, or ``out`` is not a store.
@@ -143,7 +146,7 @@ def make_store(
         if processes > 1:  # the first is done in this process, to compile what all need
             tasks.sort(key=lambda task: bool(task.known))
         found = map_items(
-            _Work(source, max_pixels),
+            _Work(source, max_pixels, values),
             tasks,
             name=_path,
             doing="find its boxes",
@@ -225,6 +228,7 @@ class _Work:
 
     source: ProposalSource
     max_pixels: int
+    values: PhotoValues
 
     def __call__(self, task: _Task) -> _Result | Failure:
         """The boxes of a photo.
@@ -236,7 +240,7 @@ class _Work:
         photo = task.photo
         try:
             photo.name.encode()
-            image = read_image(photo.path, max_pixels=self.max_pixels)
+            image = read_image(photo.path, max_pixels=self.max_pixels, values=self.values)
         except UnicodeEncodeError:  # nor can it be printed as it is
             text = f"{photo.path!r}: the name is no text that can be stored; rename the photo"
             return Failure(0, repr(photo.name), text)

@@ -251,6 +251,7 @@ class _Session:
                 mean=recipe.loss.reduction == "mean",
                 crops=recipe.crop_geometry,
                 loss_settings=recipe.loss,
+                photos=self.dataset.photos,
             ),
             source=sampler,
             model_folder=run.model,
@@ -287,7 +288,10 @@ class _Session:
             path = self.run.path / "proposals.parquet"
             if self.fabric.is_global_zero:
                 photos = [Photo(pair.name, pair.image) for pair in split.pairs]
-                make_store(photos, EdgeBoxes(max_boxes=MADE_BOXES), path).check()
+                made = make_store(
+                    photos, EdgeBoxes(max_boxes=MADE_BOXES), path, values=self.dataset.photos
+                )
+                made.check()
             self.fabric.barrier()
             store = ProposalStore.open(path)
         return proposal_crops(self.dataset, split, settings, store)

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from upscore.core.crop_geometry import CropGeometry
 from upscore.core.images import InputSpec
 from upscore.core.labels import VOID, Labels
+from upscore.core.photo_values import AS_STORED, PhotoValues
 from upscore.models.checkpoint import save_model
 from upscore.training.loss import LossSettings, cross_entropy_sum, region_loss
 from upscore.training.optim import OptimSettings, ScheduleSettings
@@ -84,6 +85,7 @@ class Segmentation:
         class_weights: (C,) float32 on the network's device, or None.
         mean: divide the loss by the valid pixels of the step, else it is their sum.
         crops: geometry of the crops that the network is trained on, for its config.json.
+        photos: how values of photos become 8-bit RGB, likewise.
     """
 
     labels: Labels
@@ -92,6 +94,7 @@ class Segmentation:
     mean: bool
     crops: CropGeometry | None = None
     loss_settings: LossSettings = field(default_factory=LossSettings)
+    photos: PhotoValues = AS_STORED
 
     def num_targets(self, batch: Batch) -> int:
         return int((batch.labels != VOID).sum()) if self.mean else 0
@@ -109,5 +112,10 @@ class Segmentation:
 
     def save(self, folder: Path, network: nn.Module) -> None:
         save_model(
-            folder, network, labels=self.labels, input_spec=self.input_spec, crops=self.crops
+            folder,
+            network,
+            labels=self.labels,
+            input_spec=self.input_spec,
+            crops=self.crops,
+            photos=self.photos,
         )

@@ -200,7 +200,7 @@ class _Job:
         found = open_predictions(
             self.path, dataset, data=self.data, stages=stages, options=self.options
         )
-        return found, dataset.split(self.split)
+        return found, found.photos_of(dataset.split(self.split))
 
     def __call__(self, place: int) -> _Labels:
         found, part = _open_once(self)

@@ -120,6 +120,7 @@ def evaluate(
     tell_listing(dataset)
     part = _part(dataset, split, source)
     found = open_predictions(source, dataset, data=data, stages=stages, options=options)
+    part = found.photos_of(part)
     folder = (found.folder if out is None else Path(out)) / (split if out is None else "")
     make_folder(folder)  # before the work: an --out that cannot be written fails at once
     results = evaluate_stages(

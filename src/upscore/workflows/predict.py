@@ -13,6 +13,7 @@ from upscore.inference.outputs import require_formats
 from upscore.inference.pipeline.settings import is_pipeline
 from upscore.inference.predict_files import predict_files
 from upscore.inference.proposal_steps import FOLDER
+from upscore.inference.trained_photos import trained_photos
 from upscore.workflows.options import DEFAULTS, SegmenterOptions
 
 
@@ -40,6 +41,7 @@ class PredictResult:
         return {
             "images": self.summary.images,
             "skipped": self.summary.skipped,
+            "passed_over": [str(path) for path in self.summary.passed_over],
             "failures": [message for _, message in self.failures],
             "seconds": self.summary.seconds,
             "folders": {name: str(path) for name, path in self.folders.items()},
@@ -53,6 +55,7 @@ def predict(
     out: str | Path,
     save: Sequence[str] = ("labels", "overlay"),
     resume: bool = False,
+    pages: bool = False,
     proposal_steps: Sequence[int] = (),
     options: SegmenterOptions = DEFAULTS,
     on_progress: OnProgress = ignore_progress,
@@ -63,6 +66,7 @@ def predict(
         run: a run folder, a model folder, or a pipeline file (.yaml).
         save: which of labels, overlay, probabilities.
         resume: skip files whose results are all there.
+        pages: label every page or frame of files of several, which fail without it.
         proposal_steps: for a pipeline with an instance_wise stage, also save its result after so
             many boxes.
 
@@ -89,6 +93,8 @@ def predict(
         progress=count_items(on_progress, "labelling"),
         max_pixels=options.max_pixels,
         steps=proposal_steps,
+        photos=trained_photos(run),
+        pages=pages,
     )
     folders: dict[str, Path] = {name: out / name for name in formats}
     if proposal_steps:

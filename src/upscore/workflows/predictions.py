@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -12,12 +12,14 @@ import numpy as np
 
 from upscore.core.labels import VOID, LabelMap, Labels
 from upscore.core.limits import MAX_PIXELS
+from upscore.core.photo_values import AS_STORED, PhotoValues
 from upscore.data.class_mapping import match_classes
-from upscore.data.dataset import DataSet, Sample
+from upscore.data.dataset import DataSet, Sample, Split
 from upscore.errors import DataError, NotFoundError, RunError, SettingsError
 from upscore.inference.foreign_predictions import PREDICTION_SUFFIXES, read_prediction
 from upscore.inference.inputs import name_below
 from upscore.inference.pipeline.settings import is_pipeline
+from upscore.inference.trained_photos import trained_photos
 from upscore.models.checkpoint import holds_model
 from upscore.workflows.options import DEFAULTS, SegmenterOptions
 
@@ -33,6 +35,7 @@ class Predictions:
         folder: where results go by default.
         settings: how images are labelled, as JSON values.
         seconds: the time that each stage of a pipeline has taken so far.
+        photos: how values of photos became 8-bit RGB when the network was trained.
     """
 
     stages: tuple[str, ...]
@@ -41,6 +44,11 @@ class Predictions:
     folder: Path
     settings: dict[str, Any]
     seconds: dict[str, float] = field(default_factory=dict)
+    photos: PhotoValues = AS_STORED
+
+    def photos_of(self, split: Split) -> Split:
+        """A split whose photos are read as those that the network was trained on."""
+        return replace(split, photos=self.photos.or_else(split.photos))
 
 
 def open_predictions(
@@ -101,6 +109,7 @@ def open_predictions(
         # a network of the package has no folder of the user's
         path / "evaluation" if path.exists() else Path(f"{path}-evaluation"),
         options.to_dict(),
+        photos=trained_photos(path),
     )
 
 
@@ -136,7 +145,13 @@ def _of_pipeline(
     settings = {key: used_options[key] for key in ("device", "precision")}
     folder = path.with_name(f"{path.stem}-evaluation")
     return Predictions(
-        wanted, pipeline.output, predict, folder, settings | {"pipeline": content}, seconds
+        wanted,
+        pipeline.output,
+        predict,
+        folder,
+        settings | {"pipeline": content},
+        seconds,
+        trained_photos(path),
     )
 
 

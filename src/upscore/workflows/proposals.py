@@ -87,6 +87,7 @@ def make_proposals(
         overwrite=overwrite,
         progress=count_items(on_progress, "boxes"),
         max_pixels=max_pixels,
+        values=dataset.photos,
     )
     return MadeProposals(out, summary)
 

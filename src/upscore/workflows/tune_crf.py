@@ -38,6 +38,7 @@ from upscore.data.dataset import Sample, Split
 from upscore.errors import DataError, RunError, SettingsError, UpscoreError
 from upscore.inference.pipeline.settings import is_pipeline, read_pipeline
 from upscore.inference.segmenter import Segmenter
+from upscore.inference.trained_photos import trained_photos
 from upscore.metrics.bootstrap import difference_interval, overlaps
 from upscore.metrics.confusion import Matrix, mean_iou
 from upscore.report.figures.scores import write_png
@@ -204,6 +205,7 @@ def tune_crf(
     segmenter: Segmenter = (
         options.load(run) if stage is None else options.load_pipeline(run, [stage])
     )
+    part = replace(part, photos=trained_photos(run).or_else(part.photos))
     made_with: dict[str, Any] = {
         "--data": dataset.fingerprint(),
         "--split": split,

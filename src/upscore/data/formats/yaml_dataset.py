@@ -12,6 +12,7 @@ from pydantic import Field, PlainValidator, model_validator
 
 from upscore.core.choices import unknown_choice
 from upscore.core.labels import VOID, Color, Labels
+from upscore.core.photo_values import PhotoValues
 from upscore.core.quoting import join, quote, shorten
 from upscore.core.settings import Settings, build, load_yaml
 from upscore.data.dataset import DataSet
@@ -114,6 +115,10 @@ class Description(Settings):
     """What a mask holds: ``value: class`` or ``"r,g,b": class`` or ``"#rrggbb": class``, with
     ``void`` for pixels that do not count. ``indices``: value i is class i, 255 is void.
     ``colors``: the colours of ``classes``."""
+    range: tuple[float, float] | None = None
+    """The values of photos of more than 8 bits that are black and white; else found in them."""
+    bands: list[Annotated[int, Ge(1)]] | None = None
+    """Which bands of the photos, from 1, are red, green and blue; or one, for grey."""
 
     drawn_on: DrawnOn | None = None
     """What the masks of photos that EXIF turns were drawn on: ``upright`` photos, or the pixels as
@@ -121,7 +126,12 @@ class Description(Settings):
 
     @model_validator(mode="after")
     def _check(self) -> Description:
-        problems = [*_pattern_problems(self), *_class_problems(self), *_mask_problems(self)]
+        problems = [
+            *_pattern_problems(self),
+            *_class_problems(self),
+            *_mask_problems(self),
+            *_photo_problems(self),
+        ]
         if problems:
             raise ValueError("\n".join(problems))
         return self
@@ -244,6 +254,15 @@ def _mask_problems(d: Description) -> list[str]:
     return problems
 
 
+def _photo_problems(d: Description) -> list[str]:
+    problems = []
+    if d.range is not None and d.range[0] >= d.range[1]:
+        problems.append(f"range: want [black, white], the smaller first (found {list(d.range)})")
+    if d.bands is not None and len(d.bands) not in (1, 3):
+        problems.append(f"bands: want three, as in [3, 2, 1], or one (found {d.bands})")
+    return problems
+
+
 def find_described(path: Path) -> Path | None:
     """A dataset.yaml, given itself (any .yaml file) or by its folder."""
     if path.is_file() and path.suffix.lower() in (".yaml", ".yml"):
@@ -303,6 +322,9 @@ def open_described(root: Path, *, max_pixels: int) -> DataSet:
         problems=tuple(problems),
         drawn_on=description.drawn_on,
         is_stated=isinstance(description.masks, dict),
+        photos=PhotoValues(
+            description.range, None if description.bands is None else tuple(description.bands)
+        ),
     )
 
 

@@ -1,0 +1,36 @@
+"""How the photos of a run's training became 8-bit RGB, which holds for photos to label too."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from upscore.core.photo_values import AS_STORED, PhotoValues
+from upscore.errors import RunError, SettingsError
+from upscore.inference.pipeline.settings import is_pipeline, read_pipeline
+from upscore.models.checkpoint import CONFIG, find_model, photos_from_config, read_config
+
+
+def trained_photos(path: Path) -> PhotoValues:
+    """For a run folder, a model folder, a network's name or a pipeline file.
+
+    Raises:
+        SettingsError: networks of a pipeline that were trained on different values.
+        UpscoreError: whatever cannot be loaded.
+    """
+    if not is_pipeline(path):
+        folder = find_model(path)
+        try:
+            return photos_from_config(read_config(folder))
+        except (TypeError, ValueError, AttributeError) as error:
+            raise RunError(
+                f"{folder / CONFIG}: damaged, photos cannot be read ({error})"
+            ) from error
+    runs = [stage.run for stage in read_pipeline(path).stages.values() if stage.run is not None]
+    found = {run: trained_photos(path.parent / run) for run in runs}
+    if len(set(found.values())) > 1:
+        each = "; ".join(f"{run}: {photos.to_json() or '8 bits'}" for run, photos in found.items())
+        raise SettingsError(
+            f"{path}: its networks were trained on photos with other ranges or bands ({each}); "
+            "train them with the same range and bands in a dataset.yaml"
+        )
+    return next(iter(found.values()), AS_STORED)
