@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import errno
 import hashlib
 import http.client
 import json
@@ -15,21 +14,13 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-from upscore.errors import NotFoundError, OutputError, RunError, WorkError
+from upscore.core.system_errors import WRITE_REASONS
+from upscore.errors import NotFoundError, OutputError, RunError, UpscoreError, WorkError
 
 
 def explain_os_error(error: OSError, path: Path) -> OutputError:
     """The error of writing ``path``, with a message that names the cause and the fix."""
-    reasons = {
-        errno.ENOSPC: "the disk is full; free some space and run the command again",
-        errno.EDQUOT: "your disk quota is used up; free some space and run the command again",
-        errno.EROFS: "the file system is read-only; choose another folder",
-        errno.EACCES: "no permission to write there; choose another folder",
-        errno.EPERM: "no permission to write there; choose another folder",
-        errno.ENOTDIR: "a file stands where a folder is needed; choose another folder",
-        errno.EEXIST: "a file stands where a folder is needed; choose another folder",
-    }
-    reason = reasons.get(error.errno or 0, error.strerror or str(error))
+    reason = WRITE_REASONS.get(error.errno or 0, error.strerror or str(error))
     return OutputError(f"cannot write {path}: {reason}")
 
 
@@ -38,7 +29,8 @@ def atomic_path(path: Path) -> Iterator[Path]:
     """Yields a temporary name beside ``path``; renames it to ``path`` when the block succeeds.
 
     Parent folders are made. When the block raises, the temporary file goes and ``path`` stays as
-    it was.
+    it was. Libraries that write files have errors of their own for a full disk (torch raises
+    RuntimeError): whatever they raise, the message is the same.
 
     Raises:
         OutputError: the disk is full, the folder is read-only, or the like.
@@ -51,12 +43,26 @@ def atomic_path(path: Path) -> Iterator[Path]:
     try:
         yield temporary
         temporary.replace(path)
-    except OSError as error:
-        if isinstance(error, OutputError) or not error.errno:
+    except UpscoreError:
+        raise
+    except Exception as error:
+        is_told = isinstance(error, OSError) and error.errno
+        refusal = error if is_told else _refusal(temporary)
+        if not isinstance(refusal, OSError):
             raise
-        raise explain_os_error(error, path) from error
+        raise explain_os_error(refusal, path) from error
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def _refusal(path: Path) -> OSError | None:
+    """What the system says to a further megabyte in a file; None where it takes it."""
+    try:
+        with path.open("ab") as stream:
+            stream.write(bytes(1 << 20))
+    except OSError as error:
+        return error
+    return None
 
 
 def temporary_name(path: Path) -> Path:

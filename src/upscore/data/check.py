@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from upscore.core.failures import failure_message
 from upscore.core.images import read_image
 from upscore.core.labels import VOID
 from upscore.core.parallel.prefetch import prefetch
@@ -55,7 +56,11 @@ def check(dataset: DataSet, *, progress: Callable[[int, int], None] | None = Non
     present: dict[Pair, Present] = {}
 
     def look(pair: Pair) -> tuple[list[Problem], Present | None]:
-        return _inspect(pair, dataset)
+        try:
+            return _inspect(pair, dataset)
+        except Exception as error:
+            text = failure_message(str(pair.image), error, doing="check it", memory_hint="")
+            return [Problem("unreadable", pair.image, text)], None
 
     results = prefetch(look, pairs, workers=num_cores(), depth=32)
     for done, (pair, (found, classes)) in enumerate(zip(pairs, results, strict=True), start=1):
