@@ -23,6 +23,11 @@ def test_all_of_few() -> None:
     assert format_failures("2 failed:", ["a: bad", "b: bad"]) == "2 failed:\n  a: bad\n  b: bad"
 
 
+def test_a_failure_is_one_line_without_codes() -> None:
+    text = format_failures("1 failed:", ["a\nb\x1b]0;x\x07\u2066: bad"])
+    assert text == "1 failed:\n  a\\nb\\x1b]0;x\\x07\\u2066: bad"
+
+
 def test_the_first_of_many_and_where_the_rest_is() -> None:
     lines = format_failures("failed:", ["x"] * (LISTED + 3), rest="see scores.json").splitlines()
     assert len(lines) == LISTED + 2

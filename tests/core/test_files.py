@@ -38,6 +38,11 @@ def test_parents_are_made_and_nothing_else_is_left(tmp_path: Path) -> None:
     assert names(tmp_path / "a" / "b") == ["c.txt"]
 
 
+def test_names_that_are_no_text_are_kept(tmp_path: Path) -> None:
+    write_json(tmp_path / "a.json", {"name": "caf\udce9"})
+    assert read_json(tmp_path / "a.json") == {"name": "caf\udce9"}
+
+
 def test_old_content_until_the_block_ends(tmp_path: Path) -> None:
     path = tmp_path / "a.txt"
     path.write_text("old")

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from upscore.core.printable import one_line
 from upscore.core.system_errors import is_memory_error, shortage
 from upscore.errors import OutputError, UpscoreError, WorkError
 
@@ -123,7 +124,7 @@ def format_failures(begin: str, failures: Sequence[Failure | str], *, rest: str 
     Args:
         rest: where all of them can be read, as in ``see scores.json``.
     """
-    lines = [begin, *(f"  {failure}" for failure in failures[:LISTED])]
+    lines = [begin, *(f"  {one_line(str(failure))}" for failure in failures[:LISTED])]
     if len(failures) > LISTED:
         lines.append(f"  and {len(failures) - LISTED} more" + (f", {rest}" if rest else ""))
     return "\n".join(lines)

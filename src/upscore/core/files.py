@@ -85,9 +85,9 @@ def create_temporary(path: Path) -> Path:
 
 
 def write_text(path: Path, text: str) -> None:
-    """UTF-8 text, atomically."""
+    """UTF-8 text, atomically; bytes of file names that are no text are written as ``\\udce9``."""
     with atomic_path(path) as temporary:
-        temporary.write_text(text, encoding="utf-8")
+        temporary.write_text(text, encoding="utf-8", errors="backslashreplace")
 
 
 def write_json(path: Path, content: Any) -> None:
