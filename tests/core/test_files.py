@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
+import torch
+from safetensors.torch import save_file
 
 from upscore.core import files
 from upscore.core.files import (
@@ -29,6 +36,11 @@ def test_parents_are_made_and_nothing_else_is_left(tmp_path: Path) -> None:
     write_text(tmp_path / "a" / "b" / "c.txt", "grüße")
     assert (tmp_path / "a" / "b" / "c.txt").read_text(encoding="utf-8") == "grüße"
     assert names(tmp_path / "a" / "b") == ["c.txt"]
+
+
+def test_names_that_are_no_text_are_kept(tmp_path: Path) -> None:
+    write_json(tmp_path / "a.json", {"name": "caf\udce9"})
+    assert read_json(tmp_path / "a.json") == {"name": "caf\udce9"}
 
 
 def test_old_content_until_the_block_ends(tmp_path: Path) -> None:
@@ -180,3 +192,60 @@ def test_checksums(tmp_path: Path) -> None:
 def test_every_reason_has_words() -> None:
     for code, reason in REASONS:
         assert reason in str(files.explain_os_error(OSError(code, os.strerror(code)), Path("x")))
+
+
+NOISE = np.random.default_rng(0).integers(0, 256, 1 << 17, dtype=np.uint8)
+
+
+def write_parquet(path: Path) -> None:
+    table = pa.table({"a": NOISE})
+    with path.open("wb") as stream, pq.ParquetWriter(stream, table.schema) as writer:
+        writer.write_table(table)
+
+
+def write_npz(path: Path) -> None:
+    with path.open("wb") as stream:
+        np.savez(stream, a=NOISE)
+
+
+@contextlib.contextmanager
+def no_more_than(num_bytes: int) -> Iterator[None]:
+    """The system takes no more of any file, as on a disk that fills up."""
+    resource = pytest.importorskip("resource")
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (num_bytes, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+
+@pytest.mark.parametrize(
+    "write",
+    [
+        lambda path: torch.save({"a": torch.from_numpy(NOISE)}, path),
+        lambda path: save_file({"a": torch.from_numpy(NOISE)}, path),
+        write_parquet,
+        write_npz,
+        lambda path: path.write_bytes(NOISE.tobytes()),
+    ],
+    ids=["torch", "safetensors", "parquet", "npz", "bytes"],
+)
+def test_a_full_disk_is_told_alike_whatever_library_writes(
+    tmp_path: Path, write: Callable[[Path], None]
+) -> None:
+    path = tmp_path / "a.bin"
+    path.write_text("old")
+    with no_more_than(50_000), pytest.raises(OutputError) as caught, atomic_path(path) as temporary:
+        write(temporary)
+    assert str(caught.value) == (
+        f"cannot write {path}: the file would be larger than the system allows (see ulimit -f)"
+    )
+    assert path.read_text() == "old"
+    assert names(tmp_path) == ["a.bin"]
+
+
+def test_other_errors_of_a_library_come_through(tmp_path: Path) -> None:
+    with pytest.raises(AttributeError), atomic_path(tmp_path / "a.pt") as temporary:
+        torch.save(lambda: 1, temporary)
+    assert names(tmp_path) == []

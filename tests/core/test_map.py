@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 
 from core.in_workers import Picky, die, double
@@ -20,7 +22,12 @@ def test_every_item_comes_back_once_with_its_result_or_failure(processes, one_co
     found = dict(map_items(Picky(), items, processes=processes, one_core=one_core, **OPTIONS))
     assert {item: found[item] for item in ("2", "8", "10")} == {"2": 1, "8": 4, "10": 5}
     assert [failure for failure in found.values() if isinstance(failure, Failure)]
-    assert found["odd"] == Failure(1, "odd", "odd: cannot halve it (KeyError: 'odd')")
+    odd = found["odd"]
+    assert re.fullmatch(
+        r"odd: cannot halve it \(KeyError: 'odd'; at upscore/core/parallel/map.py:\d+\)",
+        odd.message,
+    )
+    assert (odd.index, odd.name) == (1, "odd")
     assert found["data"] == Failure(3, "data", "data: first line second line")
     assert found["data: named"].message == "data: named: first line second line"
     assert found["memory"].message == "memory: not enough memory to halve it; try --workers 1"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -11,6 +12,7 @@ from PIL import Image
 
 from upscore.data import open_dataset
 from upscore.data.check import check, roles
+from upscore.data.masks import read_stored_mask
 
 LISTS = Path("ImageSets") / "Segmentation"
 
@@ -192,3 +194,21 @@ def test_camvid_of_the_wrong_count(tmp_path: Path) -> None:
 )
 def test_roles(first: str, second: str, together: bool) -> None:
     assert bool(roles(first) & roles(second)) is together
+
+
+def test_an_unforeseen_error_of_one_pair_is_a_problem(
+    voc_root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    names = sorted(path.stem for path in (voc_root / "SegmentationClass").glob("*.png"))
+
+    def read(path: Path, **options: Any) -> Any:
+        if path.stem == names[0]:
+            raise IndexError("odd")
+        return read_stored_mask(path, **options)
+
+    monkeypatch.setattr("upscore.data.check.read_stored_mask", read)
+    result = check(open_dataset(voc_root))
+    (problem,) = [item for item in result.problems if item.kind == "unreadable"]
+    assert problem.message.startswith(f"{problem.path}: cannot check it (IndexError: odd; at upsco")
+    assert problem.path.stem == names[0]
+    assert result.pairs == len(names)

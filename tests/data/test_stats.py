@@ -11,12 +11,13 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from upscore.cli import data as verbs
 from upscore.core.files import write_json
 from upscore.data import open_dataset
 from upscore.data.masks import read_stored_mask
 from upscore.data.stats import Known, absent_classes, class_frequencies, measure
 from upscore.data.toy import make_toy
-from upscore.errors import DataError
+from upscore.errors import DataError, WorkError
 from upscore.report.figures.dataset import write_overview
 
 
@@ -115,7 +116,28 @@ def test_instance_masks_part_touching_objects(two: Path) -> None:
 def test_instance_mask_of_another_size(two: Path) -> None:
     (two / "SegmentationObject").mkdir()
     Image.new("L", (4, 4)).save(two / "SegmentationObject" / "a.png")
-    with pytest.raises(DataError, match=r"SegmentationObject/a\.png: instance mask"):
+    (failure,) = measure(open_dataset(two)).failures
+    assert "SegmentationObject/a.png: instance mask" in failure.message
+
+
+def test_a_bad_mask_does_not_stop_the_count(two: Path, tmp_path: Path) -> None:
+    (two / "SegmentationClass" / "a.png").write_bytes(b"")
+    dataset = open_dataset(two)
+    found = measure(dataset)
+    (split,) = found.splits
+    assert (split.images, split.valid_pixels) == (1, 50)
+    assert [item.pixels for item in split.classes] == [0, 0, 50, 0]
+    (message,) = found.to_dict()["failures"]
+    assert message.endswith("a.png: is empty; replace or remove it")
+    write_overview(found, dataset, tmp_path / "figure.png")
+    with pytest.raises(WorkError, match="1 of 2 masks could not be counted; all others are"):
+        verbs.stats(two)
+
+
+def test_no_mask_at_all_can_be_counted(two: Path) -> None:
+    for name in "ab":
+        (two / "SegmentationClass" / f"{name}.png").write_bytes(b"")
+    with pytest.raises(DataError, match=r"no mask can be read; the first: .*a\.png: is empty"):
         measure(open_dataset(two))
 
 

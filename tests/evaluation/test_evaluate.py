@@ -1,8 +1,10 @@
 from __future__ import annotations
 
 import csv
+import errno
 import importlib
 import json
+from dataclasses import replace
 from types import SimpleNamespace
 
 import numpy as np
@@ -12,8 +14,9 @@ from PIL import Image
 from evaluation.labelled_split import LABELS, make_split, of_sample, perfect, sloppy
 from upscore.core.labels import VOID
 from upscore.data.dataset import Split
-from upscore.errors import DataError, OutputError, RunError, SettingsError
+from upscore.errors import DataError, OutputError, RunError, SettingsError, WorkError
 from upscore.metrics import Confusion, Evaluation, ImageScore, evaluate, merge
+from upscore.metrics.object_size import ObjectSizes
 from upscore.metrics.score_files import read_results, write_results
 from upscore.report.examples import choose, read_examples, write_examples
 
@@ -98,7 +101,7 @@ def test_photo_that_the_network_refuses_is_listed(split):
         return perfect(image)
 
     found = evaluate(picky, split)
-    assert [(f.name, f.message) for f in found.failures] == [("фото 3", "too strange")]
+    assert [(f.name, f.message) for f in found.failures] == [("фото 3", "фото 3: too strange")]
 
 
 def test_wrong_prediction_stops_and_names_the_image(split):
@@ -108,9 +111,47 @@ def test_wrong_prediction_stops_and_names_the_image(split):
         evaluate(lambda _image: np.zeros((1, 1), dtype=np.uint8), split)
 
 
-def test_other_errors_of_the_network_come_through(split):
-    with pytest.raises(ZeroDivisionError):
-        evaluate(lambda _image: 1 / 0, split)
+def test_any_error_of_the_network_is_one_photos(split):
+    def faulty(image):
+        return perfect(image) if image[0, 0, 1] != 3 else 1 / 0
+
+    found = evaluate(faulty, split)
+    assert len(found.images) == len(split) - 1
+    (failure,) = found.failures
+    assert failure.message.startswith(
+        "фото 3: cannot label it (ZeroDivisionError: division by zero"
+    )
+
+
+def test_a_photo_that_cannot_be_scored_counts_for_nothing(split, monkeypatch):
+    """The error comes late, when other scores of the photo are counted already."""
+    shapes = [split.read_labels(place).shape for place in range(len(split))]
+    odd = shapes.index(max(shapes))
+    update = ObjectSizes.update
+
+    def faulty(self, truth, prediction, instances=None):
+        if truth.shape == shapes[odd]:
+            raise IndexError("odd")
+        update(self, truth, prediction, instances)
+
+    monkeypatch.setattr(ObjectSizes, "update", faulty)
+    found = evaluate(sloppy, split, details=True)
+    assert [failure.index for failure in found.failures] == [
+        place for place, shape in enumerate(shapes) if shape == shapes[odd]
+    ]
+    assert "cannot score it (IndexError: odd; at upscore/" in found.failures[0].message
+    kept = [pair for place, pair in enumerate(split.pairs) if shapes[place] != shapes[odd]]
+    alone = evaluate(sloppy, replace(split, pairs=tuple(kept)), details=True)
+    assert found.details.to_json() == alone.details.to_json()
+    assert found.confusion.to_json() == alone.confusion.to_json()
+
+
+def test_a_photo_does_not_fail_for_a_full_disk(split):
+    def full(_image):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with pytest.raises(WorkError, match="the disk is full; free some space"):
+        evaluate(full, split)
 
 
 def test_network_time_is_measured_separately(split, monkeypatch):

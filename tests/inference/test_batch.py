@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import errno
+import importlib
 import threading
 from itertools import count
 from pathlib import Path
@@ -19,8 +20,11 @@ from upscore.errors import (
     WorkError,
 )
 from upscore.inference.batch_summary import Summary
+from upscore.inference.outputs import write_outputs
 from upscore.inference.predict_files import predict_files
 from waiting import HANG_S
+
+predict_module = importlib.import_module("upscore.inference.predict_files")
 
 
 @pytest.fixture
@@ -103,6 +107,50 @@ def test_bad_files_are_reported_at_the_end_and_all_others_done(by_color, photos,
     assert len(files(tmp_path / "out/labels")) == 4
 
 
+@pytest.mark.parametrize("error", [IndexError("odd"), OSError("odd"), RecursionError("odd")])
+def test_any_error_of_reading_is_one_photos(by_color, photos, tmp_path, monkeypatch, error):
+    def read(path, **options):
+        if path.name == "b.png":
+            raise error
+        return images.read_image(path, **options)
+
+    monkeypatch.setattr(predict_module, "read_image", read)
+    summary = predict_files(by_color, [photos], tmp_path / "out")
+    ((path, message),) = summary.failures
+    assert (path.name, summary.images) == ("b.png", 3)
+    assert message.startswith(f"{path}: cannot label it ({type(error).__name__}: odd; at upscore/")
+    assert files(tmp_path / "out/labels") == ["a.png", "sub/a.png", "sub/deep/c.png"]
+
+
+def test_an_error_of_writing_is_that_photos_and_not_the_next_ones(
+    by_color, photos, tmp_path, monkeypatch
+):
+    def write(out, name, formats, item):
+        if name == "a":
+            raise ValueError("odd")
+        write_outputs(out, name, formats, item)
+
+    monkeypatch.setattr(predict_module, "write_outputs", write)
+    summary = predict_files(by_color, [photos], tmp_path / "out", workers=1)
+    ((path, message),) = summary.failures
+    assert (path, summary.images) == (photos / "a.png", 3)
+    assert "a.png (30x20): cannot label it (ValueError: odd; at upscore/" in message
+    assert files(tmp_path / "out/labels") == ["b.png", "sub/a.png", "sub/deep/c.png"]
+
+
+@pytest.mark.parametrize("error", [RuntimeError("can't start new thread"), OSError(28, "full")])
+def test_what_no_photo_is_to_blame_for_ends_it(photos, tmp_path, error):
+    class Unlucky(ByColor):
+        def predict(self, image):
+            if len(self.sizes) == 1:
+                raise error
+            return super().predict(image)
+
+    with pytest.raises(WorkError):
+        predict_files(Unlucky(), [photos], tmp_path / "out")
+    assert files(tmp_path / "out/labels") == ["a.png"]
+
+
 def test_a_long_list_of_failures_is_cut():
     summary = Summary(failures=[(Path(f"{i}.jpg"), f"{i}.jpg: bad") for i in range(100)])
     with pytest.raises(WorkError, match="100 files") as e:
@@ -114,8 +162,13 @@ def test_a_long_list_of_failures_is_cut():
     ("error", "message"),
     [
         (RuntimeError("DefaultCPUAllocator: can't allocate memory"), "try a smaller --tile"),
-        (MemoryError(), r"b\.png \(30x21\): MemoryError: MemoryError; try a smaller --tile"),
-        (RuntimeError("odd"), r"b\.png \(30x21\): RuntimeError: odd$"),
+        (MemoryError(), r"b\.png \(30x21\): not enough memory to label it; try a smaller --tile"),
+        (
+            RuntimeError("odd"),
+            r"b\.png \(30x21\): cannot label it \(RuntimeError: odd; at upscore/\S+\.py:\d+\)$",
+        ),
+        (KeyError("odd"), r"b\.png \(30x21\): cannot label it \(KeyError: 'odd'; at upscore/"),
+        (AttributeError("width"), r"b\.png \(30x21\): cannot label it \(AttributeError: width; at"),
     ],
 )
 def test_a_photo_that_the_network_cannot_take(photos, tmp_path, error, message):

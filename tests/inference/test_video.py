@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import errno
 import importlib.util
 import os
 from fractions import Fraction
@@ -10,7 +11,8 @@ import pytest
 from PIL import Image
 
 from inference.support import ByColor, random_photo, save_photo
-from upscore.errors import MissingExtraError
+from upscore.errors import MissingExtraError, OutputError
+from upscore.inference import video as video_module
 from upscore.inference.predict_files import predict_files
 
 av = pytest.importorskip("av", reason="needs PyAV (extra video)")
@@ -180,7 +182,7 @@ def test_a_network_that_fails_halfway_leaves_nothing(tmp_path):
     video = make_video(tmp_path / "clip.mp4")
     summary = predict_files(Fragile(), [video], tmp_path / "out")
     assert summary.images == 0
-    assert "clip.mp4: RuntimeError: odd" in summary.failures[0][1]
+    assert "clip.mp4: cannot label it (RuntimeError: odd; at upscore/" in summary.failures[0][1]
     assert [path for path in (tmp_path / "out").rglob("*") if path.is_file()] == []
 
 
@@ -210,3 +212,25 @@ def test_without_pyav_the_error_names_what_to_install(by_color, tmp_path, monkey
     monkeypatch.setattr(importlib.util, "find_spec", lambda _: None)
     with pytest.raises(MissingExtraError, match=r'pip install "upscore\[video\]"'):
         predict_files(by_color, [video], tmp_path / "out")
+
+
+def test_a_film_that_cannot_be_encoded_is_that_videos_trouble(by_color, tmp_path, monkeypatch):
+    def refuse(*_):
+        raise av.error.ArgumentError(errno.EINVAL, "Invalid argument")
+
+    bad, good = make_video(tmp_path / "bad.mp4"), random_photo(20, 30)
+    save_photo(tmp_path / "good.png", good)
+    monkeypatch.setattr(video_module._Film, "add", refuse)
+    summary = predict_files(by_color, [bad, tmp_path / "good.png"], tmp_path / "out")
+    ((path, message),) = summary.failures
+    assert (path, summary.images) == (bad, 1)
+    assert "bad.mp4: cannot be encoded (Invalid argument); leave overlay out of --save" in message
+
+
+def test_a_full_disk_ends_the_work_on_a_video_too(by_color, tmp_path, monkeypatch):
+    def refuse(*_):
+        raise av.error.OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(video_module._Film, "add", refuse)
+    with pytest.raises(OutputError, match=r"clip.mp4: the disk is full; free some space"):
+        predict_files(by_color, [make_video(tmp_path / "clip.mp4")], tmp_path / "out")

@@ -405,6 +405,17 @@ def test_batch_norm_of_one_element_is_refused_before_the_training(
         run_quick(data, tmp_path / one, *lonely, one, "init.freeze_norms=false")
 
 
+def test_a_small_photo_that_batch_norm_cannot_learn_from(tmp_path: Path) -> None:
+    """Photos of any size, one a batch: known only when it is drawn."""
+    data = make_photos(tmp_path / "data", 5, 2)
+    for path in data.rglob("*.png"):
+        Image.open(path).resize((32, 24), Image.Resampling.NEAREST).save(path)
+    lonely = ["batch.size=1", "augment.crop=null", "init.freeze_norms=false", "init.head.crops=0"]
+    wanted = "one element of a batch of 1 of 24x32, .* set batch.size to 2 or more and augment.crop"
+    with pytest.raises(SettingsError, match=wanted):
+        run_quick(data, tmp_path / "run", *lonely, "augment.scale=[1, 1]")
+
+
 @pytest.mark.parametrize(
     ("name", "options"),
     [("fpn", {"backbone": "lite0"}), ("deconvnet", {"width": 0.0625}),

@@ -28,7 +28,9 @@ def deep_set(folder: Path, most: int) -> Path:
     for number in range(10):
         mask = np.zeros((40, 40), np.uint8)
         mask[:, 20:] = 1
-        grey = (rng.integers(0, most // 2, mask.shape) + most // 2 * mask.astype(int)).astype(np.uint16)
+        grey = (rng.integers(0, most // 2, mask.shape) + most // 2 * mask.astype(int)).astype(
+            np.uint16
+        )
         grey[0, 0] = most
         Image.fromarray(grey).save(folder / f"images/{number}.png")
         Image.fromarray(mask).save(folder / f"masks/{number}.png")
@@ -41,7 +43,10 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("deep")
     settings = [*TINY, "budget.iterations=2", "validate.every=2"]
     upscore.train(
-        "fcn8s-quick", data=deep_set(folder / "data", 4000), out=folder / "RUN", assignments=settings
+        "fcn8s-quick",
+        data=deep_set(folder / "data", 4000),
+        out=folder / "RUN",
+        assignments=settings,
     )
     return folder / "RUN"
 

@@ -3,12 +3,30 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Iterable
 
-from rich.console import Console
+from rich.console import Console, ConsoleOptions, RenderableType
+from rich.segment import Segment
 
-# no markup and no emoji: names of files and classes may hold [red] or :car:
-console = Console(highlight=False, soft_wrap=True, markup=False, emoji=False)
-errors = Console(stderr=True, highlight=False, soft_wrap=True, markup=False, emoji=False)
+from upscore.core.printable import printable
+
+
+class Screen(Console):
+    """A console that shows names as they are: they may hold [red], :car: or codes for terminals."""
+
+    def __init__(self, *, stderr: bool = False) -> None:
+        super().__init__(stderr=stderr, highlight=False, soft_wrap=True, markup=False, emoji=False)
+
+    def render(
+        self, renderable: RenderableType, options: ConsoleOptions | None = None
+    ) -> Iterable[Segment]:
+        """The pieces of text of a renderable; those with codes are rich's own."""
+        for segment in super().render(renderable, options):
+            yield segment if segment.is_control else segment._replace(text=printable(segment.text))
+
+
+console = Screen()
+errors = Screen(stderr=True)
 
 
 class _Messages(logging.Handler):

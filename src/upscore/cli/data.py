@@ -10,6 +10,7 @@ from tyro.conf import Positional, arg
 from upscore.cli.console import console
 from upscore.cli.options import MaxPixels, OptionalFile
 from upscore.cli.progress import ProgressDisplay
+from upscore.core.failures import check_failures
 from upscore.core.limits import MAX_PIXELS
 from upscore.core.plural import plural
 from upscore.core.tables import Table
@@ -80,6 +81,8 @@ def stats(
         console.print(f"numbers: {json}")
     if figure is not None:
         console.print(f"figure: {figure}")
+    num = sum(split.images for split in result.splits)
+    check_failures(result.failures, num, "masks could not be counted", others="all others are")
 
 
 def _print_stats(result: DataStats) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 import traceback
 from collections.abc import Callable, Sequence
@@ -12,9 +11,13 @@ import tyro
 from tyro.extras import SubcommandApp
 
 from upscore.cli.console import show_messages
+from upscore.cli.streams import lasting_streams
 from upscore.cli.verbs import GROUPS, VERBS
+from upscore.core.failures import first_line
 from upscore.core.memory import ignore_pillow_warnings, limit_onednn_cache, tune_malloc
+from upscore.core.printable import printable
 from upscore.core.stop_signals import exit_status, interrupt, listening, was_stopped
+from upscore.core.system_errors import is_memory_error, shortage
 from upscore.core.temporary import remove_unfinished
 from upscore.errors import UpscoreError
 
@@ -41,16 +44,29 @@ def main(arguments: Sequence[str] | None = None) -> None:
     given = list(sys.argv[1:] if arguments is None else arguments)
     debug = "--debug" in given
     given = [argument for argument in given if argument != "--debug"]
+    status = 0
+    try:
+        with lasting_streams() as lost:
+            status = _run(given, debug=debug)
+    except SystemExit as end:  # tyro's, after help and after wrong usage
+        if end.code or not lost:
+            raise
+    if status or lost:
+        sys.exit(status or 1)
+
+
+def _run(given: list[str], *, debug: bool) -> int:
+    """Run a command; returns the exit status."""
     if given == ["--version"]:
         from upscore import __version__
 
         print(f"upscore {__version__}")
-        return
+        return 0
     limit_onednn_cache()  # before torch is imported
     tune_malloc()
     ignore_pillow_warnings()
     show_messages("upscore")
-    status = _guarded(
+    return _guarded(
         lambda: build_app().cli(
             prog="upscore",
             description=DESCRIPTION,
@@ -59,8 +75,6 @@ def main(arguments: Sequence[str] | None = None) -> None:
         ),
         debug=debug,
     )
-    if status:
-        sys.exit(status)
 
 
 def _guarded(work: Callable[[], Any], *, debug: bool) -> int:
@@ -74,26 +88,28 @@ def _guarded(work: Callable[[], Any], *, debug: bool) -> int:
     except KeyboardInterrupt as error:
         remove_unfinished()
         return _complain(error, "interrupted", exit_status(), debug)
-    except BrokenPipeError:
-        # the reader (head, less) has gone; keep Python from complaining at exit
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 1
-    except MemoryError as error:
-        message = "out of memory; use a smaller --tile, batch.size or augment.crop"
-        return _complain(error, message, 1, debug)
     except Exception as error:
-        text = str(error).strip().splitlines() or ["no message"]
-        message = (
-            f"unexpected {type(error).__name__}: {text[0]}\n"
-            "This is a fault of upscore; run again with --debug and report what it prints"
-        )
-        return _complain(error, message, 1, debug)
+        return _complain(error, _explain(error), 1, debug)
     return 0
+
+
+def _explain(error: Exception) -> str:
+    """The message for an error that nobody raised on purpose: the system's, or a fault of ours."""
+    if reason := shortage(error):
+        return reason
+    if is_memory_error(error):
+        return "out of memory; use a smaller --tile, batch.size or augment.crop"
+    if isinstance(error, OSError) and error.errno and error.filename is not None:
+        return f"{error.filename}: {error.strerror}"
+    return (
+        f"unexpected {type(error).__name__}: {first_line(error)}\n"
+        "This is a fault of upscore; run again with --debug and report what it prints"
+    )
 
 
 def _complain(error: BaseException, message: str, status: int, debug: bool) -> int:
     if debug:
         traceback.print_exception(error)
-    for number, line in enumerate(message.splitlines()):
+    for number, line in enumerate(printable(message).splitlines()):
         print(f"upscore: {line}" if number == 0 else f"         {line}", file=sys.stderr)
     return status

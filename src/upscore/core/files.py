@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import errno
 import hashlib
 import http.client
 import json
@@ -16,8 +15,9 @@ from typing import Any
 from upscore.core.damage import read_bytes
 from upscore.core.failures import first_line
 from upscore.core.json import parse_json
+from upscore.core.system_errors import WRITE_REASONS
 from upscore.core.temporary import temporary_file, temporary_folder
-from upscore.errors import OutputError, RunError, WorkError
+from upscore.errors import OutputError, RunError, UpscoreError, WorkError
 
 LONGEST_JSON = 256_000_000
 """Bytes; the largest that upscore writes are scores of each photo, some hundred bytes each."""
@@ -25,16 +25,7 @@ LONGEST_JSON = 256_000_000
 
 def explain_os_error(error: OSError, path: Path) -> OutputError:
     """The error of writing ``path``, with a message that names the cause and the fix."""
-    reasons = {
-        errno.ENOSPC: "the disk is full; free some space and run the command again",
-        errno.EDQUOT: "your disk quota is used up; free some space and run the command again",
-        errno.EROFS: "the file system is read-only; choose another folder",
-        errno.EACCES: "no permission to write there; choose another folder",
-        errno.EPERM: "no permission to write there; choose another folder",
-        errno.ENOTDIR: "a file stands where a folder is needed; choose another folder",
-        errno.EEXIST: "a file stands where a folder is needed; choose another folder",
-    }
-    reason = reasons.get(error.errno or 0, error.strerror or str(error))
+    reason = WRITE_REASONS.get(error.errno or 0, error.strerror or str(error))
     return OutputError(f"cannot write {path}: {reason}")
 
 
@@ -43,7 +34,8 @@ def atomic_path(path: Path) -> Iterator[Path]:
     """Yields a temporary name beside ``path``; renames it to ``path`` when the block succeeds.
 
     Parent folders are made. When the block raises, the temporary file goes and ``path`` stays as
-    it was.
+    it was. Libraries that write files have errors of their own for a full disk (torch raises
+    RuntimeError): whatever they raise, the message is the same.
 
     Raises:
         OutputError: the disk is full, the folder is read-only, or the like.
@@ -51,12 +43,31 @@ def atomic_path(path: Path) -> Iterator[Path]:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with temporary_file(path) as temporary:
-            yield temporary
-            temporary.replace(path)
+            try:
+                yield temporary
+                temporary.replace(path)
+            except UpscoreError:
+                raise
+            except Exception as error:
+                is_told = isinstance(error, OSError) and error.errno
+                refusal = error if is_told else _refusal(temporary)
+                if not isinstance(refusal, OSError):
+                    raise
+                raise refusal from error
     except OSError as error:
-        if isinstance(error, OutputError) or not error.errno:
+        if isinstance(error, UpscoreError) or not error.errno:
             raise
         raise explain_os_error(error, path) from error
+
+
+def _refusal(path: Path) -> OSError | None:
+    """What the system says to a further megabyte in a file; None where it takes it."""
+    try:
+        with path.open("ab") as stream:
+            stream.write(bytes(1 << 20))
+    except OSError as error:
+        return error
+    return None
 
 
 @contextlib.contextmanager
@@ -71,9 +82,9 @@ def scratch_folder(path: Path) -> Iterator[Path]:
 
 
 def write_text(path: Path, text: str) -> None:
-    """UTF-8 text, atomically."""
+    """UTF-8 text, atomically; bytes of file names that are no text are written as ``\\udce9``."""
     with atomic_path(path) as temporary:
-        temporary.write_text(text, encoding="utf-8")
+        temporary.write_text(text, encoding="utf-8", errors="backslashreplace")
 
 
 def write_json(path: Path, content: Any) -> None:

@@ -11,15 +11,23 @@ from typing import TYPE_CHECKING, Any
 
 from upscore.core.damage import read_text, reading
 from upscore.core.files import write_text
+from upscore.core.printable import one_line, printable
 from upscore.errors import RunError
 
 if TYPE_CHECKING:
+    from rich.console import Console, ConsoleOptions, RenderResult
     from rich.table import Table as ScreenTable
 
 Row = Sequence[Any]
 
 MOST_BYTES = 64_000_000
 """Of a CSV file; the log of a million rows has as many."""
+
+LEAST_TEXT = 8
+"""Characters to which a column of text may shrink on a narrow screen."""
+
+FORMULA = ("=", "+", "-", "@", "\t")
+"""With these a cell of a spreadsheet begins that is a formula, or hides one."""
 
 
 @dataclass(frozen=True)
@@ -48,8 +56,10 @@ class Table:
             lines.append([f"{v:.{self.digits}f}" if isinstance(v, float) else v for v in row])
         return "".join(_markdown_line(line) for line in lines)
 
-    def screen(self, *, left: Collection[int] | None = None) -> ScreenTable:
+    def screen(self, *, left: Collection[int] | None = None) -> Fitting:
         """The table for a console; None is a dash, whole numbers have thousands separators.
+
+        Where the screen is too narrow for it, a list of the same.
 
         Args:
             left: columns to align to the left; by default those with text.
@@ -59,21 +69,36 @@ class Table:
 
         gap = 2 if len(self.header) < 7 else 1
         table = ScreenTable(show_header=bool(self.header), box=None, padding=(0, gap, 0, 0))
+        needed = 0
         for column, name in enumerate(self.header or self.rows[0]):
             is_left = self._is_text(column) if left is None else column in left
             width = max((len(self._shown(row[column])) for row in self.rows), default=0)
             # a long name over narrow cells takes several lines, so that more columns fit
             stacked = column > 0 and len(str(name)) > width
+            title = one_line(str(name)).replace(" ", "\n" if stacked else " ")
+            least = min(width, LEAST_TEXT) if column else min(max(width, 8), 26)
             table.add_column(
-                Text(str(name).replace(" ", "\n") if stacked else str(name)),
+                Text(title),
                 justify="left" if is_left else "right",
                 overflow="fold",
                 no_wrap=not is_left,
-                min_width=None if column else min(max(width, 8), 26),
+                min_width=None if column else least,
             )
+            over = max(map(len, title.split("\n"))) if self.header else 0
+            needed += gap + (least if is_left else max(width, over, 0 if column else least))
         for row in self.rows:
             table.add_row(*(Text(self._shown(value)) for value in row))  # Text: no markup
-        return table
+        return Fitting(table, needed, self._as_list())
+
+    def _as_list(self) -> list[str]:
+        """A line for the first cell of each row, and one for each other cell below it."""
+        lines = []
+        for row in self.rows:
+            first, *others = map(self._shown, row)
+            lines.append(first)
+            titles = [f"{one_line(str(name))} " for name in self.header] or [""] * len(row)
+            lines += [f"  {t}{v}" for t, v in zip(titles[1:], others, strict=True) if v]
+        return lines
 
     def _is_text(self, column: int) -> bool:
         return any(isinstance(row[column], str) for row in self.rows)
@@ -83,7 +108,24 @@ class Table:
             return "-"
         if isinstance(value, float):
             return f"{value:.{self.digits}f}"
-        return f"{value:,}" if isinstance(value, int) else str(value)
+        return f"{value:,}" if isinstance(value, int) else one_line(str(value))
+
+
+@dataclass(frozen=True)
+class Fitting:
+    """A table of the screen, or a list where its numbers do not fit."""
+
+    table: ScreenTable
+    needed: int
+    lines: Sequence[str]
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        from rich.text import Text
+
+        if self.needed <= options.max_width:
+            yield self.table
+        else:
+            yield from map(Text, self.lines)
 
 
 def _markdown_line(cells: Row) -> str:
@@ -93,11 +135,15 @@ def _markdown_line(cells: Row) -> str:
 
 
 def write_csv(path: Path, header: Sequence[str], rows: Iterable[Row]) -> None:
-    """Write a CSV file atomically; None becomes an empty cell."""
+    """Write a CSV file atomically; None becomes an empty cell.
+
+    Text that spreadsheets would take for a formula gets an apostrophe before it, and control
+    characters are escaped.
+    """
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(header)
-    writer.writerows(rows)
+    writer.writerow(map(_harmless, header))
+    writer.writerows(map(_harmless, row) for row in rows)
     write_text(path, text.getvalue())
 
 
@@ -117,3 +163,14 @@ def read_csv(path: Path, fix: str) -> list[list[str]]:
     whole = text[: text.rfind("\n") + 1]
     with reading(path, "damaged, not a table", fix, error=RunError):
         return list(csv.reader(io.StringIO(whole, newline="")))
+
+
+def _harmless(cell: Any) -> Any:
+    if not isinstance(cell, str):
+        return cell
+    try:
+        float(cell)
+    except ValueError:
+        text = printable(cell)
+        return f"'{text}" if text.startswith(FORMULA) else text
+    return cell

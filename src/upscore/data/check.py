@@ -12,6 +12,7 @@ from typing import Any, TypeVar
 import numpy as np
 import numpy.typing as npt
 
+from upscore.core.failures import failure_message
 from upscore.core.images import photo_turn, read_image
 from upscore.core.labels import VOID, LabelMap
 from upscore.core.parallel.prefetch import prefetch
@@ -62,7 +63,15 @@ def check(dataset: DataSet, *, progress: Callable[[int, int], None] | None = Non
     pairs = list(dict.fromkeys(pair for members in dataset.splits.values() for pair in members))
     problems = [*dataset.problems, *_split_problems(dataset)]
     seen: dict[Pair, _Seen] = {}
-    results = prefetch(partial(_look, dataset=dataset), pairs, workers=num_cores(), depth=32)
+
+    def look(pair: Pair) -> _Seen:
+        try:
+            return _look(pair, dataset)
+        except Exception as error:
+            text = failure_message(str(pair.image), error, doing="check it", memory_hint="")
+            return _Seen([Problem("unreadable", pair.image, text)])
+
+    results = prefetch(look, pairs, workers=num_cores(), depth=32)
     for done, (pair, one) in enumerate(zip(pairs, results, strict=True), start=1):
         problems += one.problems
         seen[pair] = one

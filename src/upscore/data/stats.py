@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy import ndimage
 
+from upscore.core.failures import Failure, failure_of
 from upscore.core.labels import VOID, LabelMap
 from upscore.core.parallel.prefetch import prefetch
 from upscore.core.parallel.processes import num_cores
@@ -151,6 +152,8 @@ class DataStats:
     layout: str
     objects_from: str
     splits: tuple[SplitStats, ...]
+    failures: tuple[Failure, ...] = ()
+    """Photos whose masks could not be counted."""
 
     def to_dict(self) -> dict[str, Any]:
         return {
@@ -159,38 +162,52 @@ class DataStats:
             "objects_from": self.objects_from,
             "size_quantiles": list(QUANTILES),
             "splits": {split.name: split.to_dict() for split in self.splits},
+            "failures": [failure.message for failure in self.failures],
         }
 
 
 def measure(dataset: DataSet, *, progress: Progress | None = None) -> DataStats:
-    """Read every mask of every split in threads and count.
+    """Read every mask of every split in threads and count; one that is bad is in ``failures``.
 
     Raises:
-        DataError: a split or mask that cannot be read.
+        DataError: no mask could be read.
     """
     splits = [dataset.split(name) for name in dataset.splits]
     total, before = sum(map(len, splits)), 0
     results = []
+    failures: list[Failure] = []
     for split in splits:
 
         def advance(done: int, _: int, before: int = before) -> None:
             if progress:
                 progress(before + done, total)
 
-        results.append(_measure_split(split, dataset, advance))
+        results.append(_measure_split(split, dataset, failures, advance))
         before += len(split)
+    if failures and len(failures) == total:
+        raise DataError(f"{dataset.root}: no mask can be read; the first: {failures[0].message}")
     source = "instance masks" if dataset.instances else "connected regions"
-    return DataStats(dataset.root, dataset.layout, source, tuple(results))
+    return DataStats(dataset.root, dataset.layout, source, tuple(results), tuple(failures))
 
 
-def _measure_split(split: Split, dataset: DataSet, progress: Progress) -> SplitStats:
+def _measure_split(
+    split: Split, dataset: DataSet, failures: list[Failure], progress: Progress
+) -> SplitStats:
+    """Count a split; masks that cannot be counted are added to ``failures``."""
     num_classes = len(split.labels)
     pixels, images = np.zeros(num_classes, np.int64), np.zeros(num_classes, np.int64)
     void = 0
     shapes: Counter[tuple[int, int]] = Counter()
     sizes: list[list[float]] = [[] for _ in range(num_classes)]
 
-    def one(index: int) -> tuple[LabelMap, list[tuple[int, float]]]:
+    def one(index: int) -> tuple[LabelMap, list[tuple[int, float]]] | Failure:
+        try:
+            return read(index)
+        except Exception as error:
+            pair = split.pairs[index]
+            return failure_of(index, str(pair.mask), error, doing="count it")
+
+    def read(index: int) -> tuple[LabelMap, list[tuple[int, float]]]:
         """The labels of a photo, and (class, size) of every object in it."""
         labels = split.read_labels(index)
         path = dataset.instances.get(split.pairs[index].name)
@@ -200,7 +217,12 @@ def _measure_split(split: Split, dataset: DataSet, progress: Progress) -> SplitS
         return labels, _instance_sizes(labels, instances, num_classes)
 
     measured = prefetch(one, range(len(split)), workers=num_cores())
-    for done, (labels, objects) in enumerate(measured, start=1):
+    for done, item in enumerate(measured, start=1):
+        progress(done, len(split))
+        if isinstance(item, Failure):
+            failures.append(item)
+            continue
+        labels, objects = item
         counts = _class_pixels(labels, num_classes)
         pixels += counts
         images += counts > 0
@@ -208,7 +230,6 @@ def _measure_split(split: Split, dataset: DataSet, progress: Progress) -> SplitS
         shapes[labels.shape[0], labels.shape[1]] += 1
         for index, size in objects:
             sizes[index].append(size)
-        progress(done, len(split))
     valid = int(pixels.sum())
     classes = tuple(
         ClassStats(
@@ -223,7 +244,7 @@ def _measure_split(split: Split, dataset: DataSet, progress: Progress) -> SplitS
     )
     return SplitStats(
         name=split.name,
-        images=len(split),
+        images=shapes.total(),
         valid_pixels=valid,
         void_share=void / max(valid + void, 1),
         image_sizes=tuple((h, w, n) for (h, w), n in shapes.most_common()),

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import itertools
 import logging
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
 
-from upscore.core.failures import ITEM_ERRORS, failure_message, first_line
+from upscore.core.failures import failure_message
 from upscore.core.files import make_folder
 from upscore.core.images import common_range, read_image
 from upscore.core.labels import LabelMap, RGBImage
@@ -20,7 +21,7 @@ from upscore.core.limits import MAX_PIXELS
 from upscore.core.parallel.prefetch import prefetch
 from upscore.core.parallel.writer import Writer
 from upscore.core.photo_values import AS_STORED, PhotoValues
-from upscore.errors import DataError, OutputError, SettingsError, UpscoreError
+from upscore.errors import SettingsError, UpscoreError
 from upscore.inference.batch_summary import Summary
 from upscore.inference.inputs import InputFile, find_inputs
 from upscore.inference.outputs import (
@@ -88,6 +89,7 @@ def predict_files(
         NotFoundError: an input that does not exist or holds nothing to label.
         MissingExtraError: a video without PyAV.
         OutputError: a result cannot be written (disk full); finished results stay.
+        WorkError: the system lacks memory, threads or the like for any file.
     """
     begin = time.perf_counter()
     formats = require_formats(save)
@@ -128,24 +130,19 @@ def predict_files(
         for number, (file, photo) in enumerate(zip(todo, decoded, strict=True), start=1):
             try:
                 summary.images += label(file, photo)
-            except OutputError:  # the next file could not be written either
-                raise
-            except ITEM_ERRORS as error:
-                size = (
-                    f" ({photo.shape[1]}x{photo.shape[0]})" if isinstance(photo, np.ndarray) else ""
-                )
-                message = failure_message(f"{file.source}{size}", error)
-                if not message.startswith(str(file.source)):
-                    message = f"{file.source}: {message}"
-                summary.failures.append((file.source, message))
+            except Exception as error:
+                label.fail(file, photo, error)
             if progress:
                 progress(summary.skipped + number, len(files))
+    summary.images -= len(label.unwritten)
+    place = {file.source: number for number, file in enumerate(todo)}
+    summary.failures = sorted(label.failures.items(), key=lambda failure: place[failure[0]])
     summary.seconds = time.perf_counter() - begin
     summary.network_seconds = label.network_seconds
     return summary
 
 
-Decoded = RGBImage | UpscoreError | None
+Decoded = RGBImage | Exception | None
 """A photo, the reason why it cannot be read, or None for a video, which is decoded in its turn."""
 
 
@@ -160,6 +157,9 @@ class _FileLabeller:
     max_pixels: int
     writer: Writer
     network_seconds: float = 0.0
+    failures: dict[Path, str] = field(default_factory=dict)
+    unwritten: set[Path] = field(default_factory=set)
+    """Photos that were labelled, and whose results could not be made into files."""
 
     def __call__(self, file: InputFile, photo: Decoded) -> int:
         """Label a photo or all frames of a video.
@@ -168,33 +168,55 @@ class _FileLabeller:
             The number of images.
 
         Raises:
-            UpscoreError: not readable.
+            Exception: not readable, or anything else that goes wrong with this file.
             OutputError: cannot write; it may be an earlier file that cannot be written.
         """
-        if isinstance(photo, UpscoreError):
+        if isinstance(photo, Exception):
             raise photo
         if photo is None:
             return label_video(
                 file,
-                lambda frame: self._label(frame, file.name),
+                lambda frame: self._label(frame, file),
                 self.segmenter.labels,
                 self.out,
                 self.formats,
                 max_pixels=self.max_pixels,
                 writer=self.writer,
             )
-        item = self._label(photo, file.name)
-        self.writer.put(write_outputs, self.out, file.name, self.formats, item)
+        self._put(file, self.out, file.name, self._label(photo, file))
         return 1
 
-    def _label(self, image: RGBImage, name: str) -> LabelledImage:
+    def fail(self, file: InputFile, photo: Decoded, error: Exception) -> None:
+        """Keep why a file failed. Raises what is no file's fault, see :func:`failure_message`."""
+        size = "" if isinstance(error, UpscoreError) else _size(photo)
+        message = failure_message(f"{file.source}{size}", error, doing="label it")
+        self.failures.setdefault(file.source, message)
+
+    def _put(self, file: InputFile, out: Path, name: str, item: LabelledImage) -> None:
+        """Let the writer write results of a photo; an error there is this photo's.
+
+        Raises:
+            OutputError, WorkError: an earlier photo could not be written, nor could others.
+        """
+
+        def write() -> None:
+            try:
+                write_outputs(out, name, self.formats, item)
+            except Exception as error:
+                self.fail(file, item.image, error)
+                self.unwritten.add(file.source)
+
+        self.writer.put(write)
+
+    def _label(self, image: RGBImage, file: InputFile) -> LabelledImage:
         """Label an image; its probabilities are computed only if they are needed."""
         begin = time.perf_counter()
         probabilities = None
         try:
             if self.stepwise:
+                put = functools.partial(self._put, file)
                 probabilities = self.stepwise.probabilities(
-                    image, name, self.out, self.formats, self.writer
+                    image, file.name, self.out, self.formats, put
                 )
             elif need_probabilities(self.formats):
                 probabilities = self.segmenter.probabilities(image)
@@ -214,10 +236,12 @@ def _decode(file: InputFile, max_pixels: int, photos: PhotoValues) -> Decoded:
         return None
     try:
         return read_image(file.source, max_pixels=max_pixels, values=photos, page=file.page)
-    except UpscoreError as error:
+    except Exception as error:  # raised in its turn
         return error
-    except (OSError, MemoryError) as error:
-        return DataError(f"{file.source}: cannot be read ({first_line(error)})")
+
+
+def _size(photo: Decoded) -> str:
+    return f" ({photo.shape[1]}x{photo.shape[0]})" if isinstance(photo, np.ndarray) else ""
 
 
 def _check_videos(videos: Sequence[InputFile], stepwise: ProposalSteps | None) -> None:

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
 from upscore.core.labels import LabelMap, RGBImage
-from upscore.core.parallel.writer import Writer
 from upscore.errors import SettingsError
-from upscore.inference.outputs import LabelledImage, need_probabilities, output_path, write_outputs
+from upscore.inference.outputs import LabelledImage, need_probabilities, output_path
 from upscore.inference.pipeline.run import Pipeline
 from upscore.inference.segmenter import ScoreMap, Segmenter
 
@@ -60,15 +59,20 @@ class ProposalSteps:
         ]
 
     def probabilities(
-        self, image: RGBImage, name: str, out: Path, formats: Sequence[str], writer: Writer
+        self,
+        image: RGBImage,
+        name: str,
+        out: Path,
+        formats: Sequence[str],
+        put: Callable[[Path, str, LabelledImage], None],
     ) -> ScoreMap:
-        """The pipeline's probabilities (C, H, W) of a photo; ``writer`` saves each step."""
+        """The pipeline's probabilities (C, H, W) of a photo; ``put`` saves each step."""
 
         def save(stage: str, count: int, after: ScoreMap) -> None:
             labels: LabelMap = after.argmax(axis=0).astype(np.uint8)
             kept = after if need_probabilities(formats) else None
             item = LabelledImage(image, labels, self.pipeline.labels_of(stage), kept)
-            writer.put(write_outputs, out / FOLDER / stage, _name(name, count), formats, item)
+            put(out / FOLDER / stage, _name(name, count), item)
 
         return self.pipeline.probabilities_in_steps(image, self.counts, save)
 

@@ -20,7 +20,7 @@ from upscore.core.parallel.map import map_items, num_processes
 from upscore.core.parallel.processes import num_cores
 from upscore.crf.settings import CRFSettings
 from upscore.crf.unary import unary_from_labels
-from upscore.errors import DataError, NotFoundError, SettingsError, UpscoreError
+from upscore.errors import DataError, NotFoundError, RunError, SettingsError, UpscoreError
 from upscore.inference.batch_summary import Summary
 from upscore.inference.foreign_predictions import (
     LABEL_SUFFIXES,
@@ -179,7 +179,7 @@ def refine_files(
         name=_name,
         doing="refine it",
         processes=processes,
-        item_errors=(DataError, NotFoundError, SettingsError),
+        item_errors=(DataError, NotFoundError, RunError, SettingsError),
         if_died="what was finished is kept. Go on with --resume and fewer --workers",
     )
     with contextlib.closing(outcomes):

@@ -19,6 +19,7 @@ from upscore.core.files import atomic_path, explain_os_error, make_folder
 from upscore.core.labels import LabelMap, Labels, RGBImage
 from upscore.core.parallel.prefetch import prefetch
 from upscore.core.parallel.writer import Writer
+from upscore.core.system_errors import WRITE_REASONS
 from upscore.core.tables import write_csv
 from upscore.core.temporary import temporary_folder
 from upscore.errors import DataError, MissingExtraError, OutputError
@@ -339,7 +340,10 @@ def _film(
                         yield lambda frame, labels: writer.put(film.add, frame, labels)
                     film.finish()
         except av.error.FFmpegError as error:
-            raise OutputError(f"cannot write {path}: {_reason(error)}") from error
+            if error.errno in WRITE_REASONS:
+                raise explain_os_error(OSError(error.errno, error.strerror), path) from error
+            text = f"{path}: cannot be encoded ({_reason(error)}); leave overlay out of --save"
+            raise DataError(text) from error
 
 
 @contextlib.contextmanager

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from upscore.core.failures import ITEM_ERRORS, Failure, failure_message
+from upscore.core.failures import Failure, failure_of
 from upscore.core.labels import LabelMap, Labels
 from upscore.core.parallel.prefetch import prefetch
 from upscore.data.dataset import Split
@@ -20,7 +20,7 @@ from upscore.data.masks import read_instances
 from upscore.errors import DataError, SettingsError
 from upscore.metrics.all_metrics import Details
 from upscore.metrics.bootstrap import Overlaps, difference_interval, overlaps
-from upscore.metrics.confusion import Confusion, Scores, class_iou, count, mean_iou
+from upscore.metrics.confusion import Confusion, Matrix, Scores, class_iou, count, mean_iou
 from upscore.metrics.evaluate import objects_from
 from upscore.metrics.object_size import COCO_SIZES, Bins
 
@@ -88,13 +88,13 @@ class ModelScores:
     def scores(self) -> Scores:
         return self.confusion.scores()
 
-    def update(self, truth: LabelMap, labels: LabelMap, objects: Any) -> None:
-        """Count one image; see :meth:`upscore.metrics.all_metrics.Details.update`."""
-        matrix = count(truth, labels, self.confusion.num_classes)
+    def add(self, matrix: Matrix, details: Details) -> None:
+        """Add the counts of one image."""
         self.confusion.matrix += matrix
         self.image_overlaps.append(overlaps(matrix))
         self.image_miou.append(mean_iou(matrix))
-        self.details.update(truth, labels, objects)
+        total = self.details
+        total += details
 
 
 @dataclass(frozen=True)
@@ -233,8 +233,8 @@ def compare(
         try:
             truth = split.read_labels(place)
             objects = read_instances(instances.get(name), truth, max_pixels=split.max_pixels)
-        except ITEM_ERRORS as error:
-            return Failure(place, name, failure_message(name, error))
+        except Exception as error:
+            return failure_of(place, name, error, doing="read it")
         return place, maps, truth, objects
 
     for done, known in enumerate(prefetch(read, range(len(split)), workers=1, depth=2), 1):
@@ -242,13 +242,24 @@ def compare(
             failures.append(known)
         else:
             place, maps, truth, objects = known
+            name = split.pairs[place].name
+            counted = []
             for model, packed in zip(models, maps, strict=True):
                 try:
-                    model.update(truth, packed.unpack(), objects)
+                    labels = packed.unpack()
+                    matrix = count(truth, labels, len(split.labels))
+                    details = Details(split.labels, bins=bins)
+                    details.update(truth, labels, objects)
+                    counted.append((matrix, details))
                 except DataError as error:
-                    name = split.pairs[place].name
                     raise DataError(f"{model.name}, {name}: {error}") from error
-            places.append(place)
+                except Exception as error:
+                    failures.append(failure_of(place, name, error, doing="score it"))
+                    break
+            else:
+                for model, (matrix, details) in zip(models, counted, strict=True):
+                    model.add(matrix, details)
+                places.append(place)
         if progress:
             progress(done, len(split))
     if not places:

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from upscore.core.failures import ITEM_ERRORS, Failure, failure_message
+from upscore.core.failures import Failure, failure_of
 from upscore.core.labels import LabelMap, Labels, RGBImage
 from upscore.core.parallel.prefetch import prefetch
 from upscore.data.dataset import Sample, Split
@@ -148,8 +148,8 @@ def evaluate_stages(
         try:
             sample = split.read(place)
             objects = read_instances(masks.get(name), sample.labels, max_pixels=split.max_pixels)
-        except ITEM_ERRORS as error:
-            return Failure(place, name, failure_message(name, error))
+        except Exception as error:
+            return failure_of(place, name, error, doing="read it")
         return _Known(place, sample, objects)
 
     def predicted() -> Iterator[_Predicted | Failure]:
@@ -162,9 +162,8 @@ def evaluate_stages(
             result: _Predicted | Failure
             try:
                 result = known, predict(known.sample)
-            except ITEM_ERRORS as error:
-                name = known.sample.name
-                result = Failure(known.place, name, failure_message(name, error))
+            except Exception as error:
+                result = failure_of(known.place, known.sample.name, error, doing="label it")
             predict_seconds += time.perf_counter() - begin
             yield result
 
@@ -173,8 +172,14 @@ def evaluate_stages(
             return item
         known, predictions = item
         scores = {stage: _score(known, predictions[stage], num_classes) for stage in stages}
-        for stage, one in counted.items():  # only this thread uses them until the last image
-            one.update(known.sample.labels, predictions[stage], known.objects)
+        found = {stage: Details(split.labels, bins=bins) for stage in counted}
+        try:
+            for stage, one in found.items():
+                one.update(known.sample.labels, predictions[stage], known.objects)
+        except Exception as error:
+            return failure_of(known.place, known.sample.name, error, doing="score it")
+        for stage, one in found.items():  # only this thread uses them until the last image
+            counted[stage] += one
         return scores
 
     counted = {stage: Details(split.labels, bins=bins) for stage in stages} if details else {}

@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
@@ -27,7 +26,7 @@ from upscore.core.quoting import quote
 from upscore.core.run_folder import RunFolder
 from upscore.core.settings import build
 from upscore.core.tensor_files import read_safetensors, require_finite
-from upscore.errors import NotFoundError, OutputError, RunError, SettingsError
+from upscore.errors import NotFoundError, RunError, SettingsError
 from upscore.models.base import Network, count_parameters
 from upscore.models.factory import create_model
 from upscore.models.packed_weights import unpack
@@ -100,10 +99,7 @@ def save_model(
     folder = Path(folder)
     make_folder(folder)
     with atomic_path(folder / WEIGHTS) as temporary:
-        try:
-            save_file(state, temporary, metadata={"upscore": json.dumps(identity, sort_keys=True)})
-        except SafetensorError as error:  # it hides the errno of a full disk in its text
-            raise OutputError(f"cannot write {folder / WEIGHTS}: {error}") from error
+        save_file(state, temporary, metadata={"upscore": json.dumps(identity, sort_keys=True)})
     write_json(
         folder / CONFIG,
         {

@@ -19,7 +19,7 @@ import numpy as np
 import numpy.typing as npt
 
 from upscore.core.boxes import iou_matrix
-from upscore.core.failures import Failure
+from upscore.core.failures import Failure, failure_message
 from upscore.core.parallel.map import map_items, num_processes
 from upscore.core.tables import write_csv
 from upscore.data.dataset import DataSet, Split
@@ -277,12 +277,12 @@ class _Measurement:
             begin = time.perf_counter()
             try:
                 found = source(sample.image, name=sample.name).top(max(self.counts))
-            except DataError as error:
-                raise DataError(f"{name}: {error}") from error
-            except (UpscoreError, MemoryError):
-                raise
             except Exception as error:  # other people's sources may raise anything
-                raise DataError(f"{name}: {type(error).__name__}: {error}") from error
+                if isinstance(error, UpscoreError) and not isinstance(error, DataError):
+                    raise
+                hint = "try --workers 1"
+                text = failure_message(name, error, doing="find its boxes", memory_hint=hint)
+                raise DataError(text) from error
             result.seconds[name] = time.perf_counter() - begin
             result.num_boxes[name] = len(found)
             result.overlaps[name] = best_overlaps(truth, found.boxes, self.counts)

@@ -16,7 +16,7 @@ from upscore.core.images import write_image, write_label_map
 from upscore.core.labels import LabelMap
 from upscore.core.quoting import quote
 from upscore.data.dataset import Sample, Split
-from upscore.errors import RunError, UpscoreError
+from upscore.errors import RunError
 from upscore.metrics.evaluate import ImageScore
 
 Kind = Literal["best", "typical", "worst"]
@@ -77,7 +77,7 @@ def write_examples(
 
     Photo and error map are RGB PNG; truth and prediction are palette PNG in the classes' colours,
     so that they are label maps as well. Pictures of an earlier evaluation are removed. An image
-    that can no longer be read is skipped: its score is in the tables.
+    that can no longer be read or labelled is skipped: its score is in the tables.
 
     Raises:
         OutputError: the folder cannot be written.
@@ -96,7 +96,7 @@ def write_examples(
         try:
             sample = split.read(image.index)
             prediction = predict(sample)
-        except UpscoreError:
+        except Exception:  # whatever it was, the scores are there
             continue
         names: dict[Picture, str] = {what: f"{kind}-{rank:02d}-{what}.png" for what in PICTURES}
         write_image(folder / names["photo"], sample.image)

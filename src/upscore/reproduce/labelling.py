@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from upscore.core.failures import ITEM_ERRORS, failure_message
+from upscore.core.failures import failure_message
 from upscore.core.files import checksum, explain_os_error, make_folder, read_json, write_json
 from upscore.core.images import read_mask, write_label_map
 from upscore.core.labels import LabelMap, RGBImage
@@ -101,7 +101,7 @@ class LabelStore:
         def read(place: int) -> tuple[int, Sample | str]:
             try:
                 return place, self.split.read(place)
-            except ITEM_ERRORS as error:
+            except Exception as error:
                 return place, self._message(place, error)
 
         for done, (place, sample) in enumerate(prefetch(read, sorted(lacking)), 1):
@@ -110,11 +110,11 @@ class LabelStore:
                 continue
             try:
                 found = predict(sample.image, lacking[place])
-            except ITEM_ERRORS as error:
+                for stage in lacking[place]:
+                    write_label_map(self.path(stage, place), found[stage], self.split.labels)
+            except Exception as error:
                 failures[place] = self._message(place, error)
                 continue
-            for stage in lacking[place]:
-                write_label_map(self.path(stage, place), found[stage], self.split.labels)
             progress(done, len(lacking))
         return failures
 
@@ -133,8 +133,9 @@ class LabelStore:
                 maps.append(failures.get(place, str(error)))
         return PredictedMaps(name, tuple(maps))
 
-    def _message(self, place: int, error: BaseException) -> str:
-        return failure_message(self.split.pairs[place].name, error, memory_hint="")
+    def _message(self, place: int, error: Exception) -> str:
+        name = self.split.pairs[place].name
+        return failure_message(name, error, doing="label it", memory_hint="")
 
 
 def file_digest(path: Path) -> str:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from upscore.core.failures import ITEM_ERRORS, failure_message
+from upscore.core.failures import failure_message
 from upscore.core.progress import Notice, OnProgress, Progress
 from upscore.core.run_folder import RunFolder
 from upscore.errors import InterruptedWorkError
@@ -45,6 +45,7 @@ def train_missing(
 
     Raises:
         InterruptedWorkError: Ctrl-C or SIGTERM; everything is saved.
+        OutputError, WorkError: the disk is full, or the like: the others would fail, too.
     """
     failures: dict[str, str] = {}
     for plan in plans:
@@ -57,9 +58,12 @@ def train_missing(
         named(Progress("training", 0, notices=(Notice(f"Training {plan.title} ({amount})"),)))
         try:
             result = train(plan.recipe, data=data, out=path, resume=True, on_progress=named)
-        except ITEM_ERRORS as error:
+        except InterruptedWorkError:
+            raise
+        except Exception as error:
             hint = "--set a smaller batch.size or augment.crop"
-            failures[plan.name] = failure_message(str(path), error, memory_hint=hint)
+            text = failure_message(str(path), error, doing="train it", memory_hint=hint)
+            failures[plan.name] = text
             continue
         if result.interrupted:
             raise InterruptedWorkError(

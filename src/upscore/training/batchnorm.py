@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import contextlib
+from collections.abc import Iterable, Iterator
 
 import torch
 from torch import Tensor, nn
@@ -19,7 +20,8 @@ def require_several_values(model: Network, *, batch: int, size: tuple[int, int] 
 
     Args:
         batch: samples of one forward pass.
-        size: height and width of the samples; None: photos of any size, which are not checked.
+        size: height and width of the samples; None: photos of any size, which are not checked
+            here but in each step, by :func:`explain_single_values`.
 
     Raises:
         SettingsError: such a norm; says what to set.
@@ -55,6 +57,26 @@ def require_several_values(model: Network, *, batch: int, size: tuple[int, int] 
             norm.track_running_stats = True
             handle.remove()
         model.train(was_training)
+
+
+@contextlib.contextmanager
+def explain_single_values(images: Tensor) -> Iterator[None]:
+    """Say what to set where torch refuses a batch of photos of any size for the same reason.
+
+    Raises:
+        SettingsError: instead of torch's ValueError.
+    """
+    try:
+        yield
+    except ValueError as error:
+        if "more than 1 value per channel" not in str(error):
+            raise
+        batch, _, height, width = images.shape
+        raise SettingsError(
+            f"a batch norm sees one element of a batch of {batch} of {height}x{width}, which has "
+            "no variance; set batch.size to 2 or more and augment.crop to a size that all photos "
+            "are cut or padded to, or leave out the smallest photos"
+        ) from error
 
 
 def trained_norms(model: nn.Module) -> list[_BatchNorm]:

@@ -6,7 +6,7 @@ import csv
 from pathlib import Path
 from typing import Any
 
-from upscore.core.files import atomic_path
+from upscore.core.files import atomic_path, explain_os_error
 from upscore.core.tables import read_csv
 
 COLUMNS = (
@@ -46,8 +46,11 @@ class RunLog:
     def write(self, values: dict[str, Any]) -> None:
         """One row; columns that are missing stay empty."""
         cells = [_cell(values.get(column)) for column in COLUMNS]
-        with self.path.open("a", newline="", encoding="utf-8") as stream:
-            csv.writer(stream).writerow(cells)
+        try:
+            with self.path.open("a", newline="", encoding="utf-8") as stream:
+                csv.writer(stream).writerow(cells)
+        except OSError as error:
+            raise explain_os_error(error, self.path) from error
         if self._board is not None:
             for name in ("loss", "lr", "val_miou", "val_pixel_accuracy"):
                 if values.get(name) is not None:

@@ -14,6 +14,7 @@ from upscore.core.images import InputSpec
 from upscore.core.labels import VOID, Labels
 from upscore.core.photo_values import AS_STORED, PhotoValues
 from upscore.models.checkpoint import save_model
+from upscore.training.batchnorm import explain_single_values
 from upscore.training.loss import LossSettings, cross_entropy_sum, region_loss
 from upscore.training.optim import OptimSettings, ScheduleSettings
 from upscore.training.recipe import BudgetSettings
@@ -100,7 +101,8 @@ class Segmentation:
         return int((batch.labels != VOID).sum()) if self.mean else 0
 
     def loss(self, network: nn.Module, batch: Batch) -> Tensor:
-        scores = network(self.input_spec.apply(batch.images))
+        with explain_single_values(batch.images):
+            scores = network(self.input_spec.apply(batch.images))
         loss = cross_entropy_sum(
             scores, batch.labels, self.class_weights, focal=self.loss_settings.focal
         )

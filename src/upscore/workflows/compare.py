@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from upscore.core.failures import ITEM_ERRORS, Failure, failure_message
+from upscore.core.failures import Failure, failure_message
 from upscore.core.files import make_folder
 from upscore.core.memory import limit_onednn_cache, tune_malloc
 from upscore.core.parallel.processes import in_processes
@@ -209,10 +209,11 @@ class _Job:
             begin = time.perf_counter()
             labels = found.predict(sample, found.stages)[found.stages[0]]
             seconds = time.perf_counter() - begin
-        except ITEM_ERRORS as error:
-            name = part.pairs[place].name
-            return _Labels(failure_message(name, error), 0.0, peak_memory_bytes())
-        return _Labels(PackedLabels.of(labels), seconds, peak_memory_bytes())
+            packed = PackedLabels.of(labels)
+        except Exception as error:
+            text = failure_message(part.pairs[place].name, error, doing="label it")
+            return _Labels(text, 0.0, peak_memory_bytes())
+        return _Labels(packed, seconds, peak_memory_bytes())
 
 
 @functools.cache

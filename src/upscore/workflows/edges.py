@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from upscore.core.failures import Failure, first_line
+from upscore.core.failures import Failure, failure_of
 from upscore.core.files import make_folder
 from upscore.core.lock import claim
 from upscore.core.progress import OnProgress, count_items, ignore_progress
@@ -266,10 +266,8 @@ def _items(images: Sequence[BSDSImage], strength_of: StrengthOf) -> Iterator[Ite
     for index, image in enumerate(images):
         try:
             yield image.name, strength_of(image), image.read_boundaries()
-        except (DataError, NotFoundError) as error:
-            yield Failure(index, image.name, str(error))
-        except UpscoreError:
-            raise  # a package is missing, or a setting is wrong: so for all photos
-        except Exception as error:  # MemoryError among them
-            text = f"{image.image_path}: no edge map ({type(error).__name__}: {first_line(error)})"
-            yield Failure(index, image.name, text)
+        except Exception as error:
+            if isinstance(error, UpscoreError) and not isinstance(error, DataError | NotFoundError):
+                raise  # a package is missing, or a setting is wrong: so for all photos
+            failure = failure_of(index, str(image.image_path), error, doing="find its edges")
+            yield replace(failure, name=image.name)

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from upscore.core.files import explain_os_error
+from upscore.core.files import atomic_path
 from upscore.core.labels import RGBImage
 from upscore.core.parallel.prefetch import prefetch
 from upscore.crf.validation import MIN_PROBABILITY
@@ -49,17 +49,14 @@ class StoredPredictions:
     def add(self, sample: Sample, probabilities: Probabilities) -> None:
         """Store one image; its index is the number of images before it. Raises OutputError."""
         energies = -np.log(np.maximum(probabilities, MIN_PROBABILITY))
-        path = self._path(self._num)
-        try:
+        with atomic_path(self._path(self._num)) as temporary, temporary.open("wb") as stream:
             np.savez(
-                path,
+                stream,
                 photo=sample.image,
                 truth=sample.labels,
                 labels=probabilities.argmax(axis=0).astype(np.uint8),
                 energies=energies.astype(np.float16),
             )
-        except OSError as error:
-            raise explain_os_error(error, path) from error
         self._num += 1
 
     def matrices(self, places: Sequence[int], refine: Refine | None) -> Iterator[Matrix]:

@@ -68,7 +68,7 @@ def main() -> int:
 
     limit_onednn_cache()  # before torch is imported
     tune_malloc()
-    from upscore.core.failures import failure_message
+    from upscore.core.failures import error_message
     from upscore.core.progress import Milestones, Progress
     from upscore.core.stop_signals import exit_status
     from upscore.errors import UpscoreError
@@ -98,7 +98,8 @@ def main() -> int:
         if not isinstance(error, UpscoreError):
             traceback.print_exc()
         hint = "use a smaller batch.size or augment.crop"
-        events.send(error=failure_message(arguments.out, error, memory_hint=hint))
+        text = error_message(error, doing="train", memory_hint=hint)
+        events.send(error=text if isinstance(error, UpscoreError) else f"{arguments.out}: {text}")
         return error.exit_code if isinstance(error, UpscoreError) else 1
     if result.interrupted:
         events.send(error=f"stopped at iteration {result.iterations}; everything is saved")

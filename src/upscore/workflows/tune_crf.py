@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 from pydantic import TypeAdapter
 
-from upscore.core.failures import ITEM_ERRORS, Failure, failure_message
+from upscore.core.failures import Failure, failure_of
 from upscore.core.files import scratch_folder, write_text
 from upscore.core.labels import RGBImage
 from upscore.core.lock import claim
@@ -432,9 +432,8 @@ def _label(
     def read(place: int) -> Sample | Failure:
         try:
             return images.read(place)
-        except ITEM_ERRORS as error:
-            name = images.pairs[place].name
-            return Failure(place, name, failure_message(name, error))
+        except Exception as error:
+            return failure_of(place, images.pairs[place].name, error, doing="read it")
 
     failures: list[Failure] = []
     for place, item in enumerate(prefetch(read, range(len(images)), workers=1, depth=2)):
@@ -442,11 +441,9 @@ def _label(
             failures.append(item)
         else:
             try:
-                output = probabilities(item.image)
-            except ITEM_ERRORS as error:
-                failures.append(Failure(place, item.name, failure_message(item.name, error)))
-            else:
-                stored.add(item, output)
+                stored.add(item, probabilities(item.image))
+            except Exception as error:
+                failures.append(failure_of(place, item.name, error, doing="label it"))
         update(place + 1, len(images))
     if len(stored) < 2:
         lines = "".join(f"\n  {failure.message}" for failure in failures[:TOP])

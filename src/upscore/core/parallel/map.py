@@ -7,7 +7,7 @@ from collections.abc import Callable, Generator, Iterable
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
-from upscore.core.failures import Failure, first_line
+from upscore.core.failures import Failure, failure_message
 from upscore.core.parallel.processes import in_processes, num_cores, torch_on_one_core
 from upscore.errors import DataError, SettingsError, UpscoreError
 
@@ -42,13 +42,13 @@ def map_items(
         processes: how many work at the same time.
         one_core: each computes on one core, this process too, so that sums, and with them results,
             do not depend on the number of processes.
-        item_errors: errors that concern one item, beside MemoryError and those that are no
-            ``UpscoreError``. Other ``UpscoreError``s end the whole.
+        item_errors: errors that concern one item, beside those that are no ``UpscoreError``. Other
+            ``UpscoreError``s end the whole.
         if_died: what to do when a process died, for the message.
 
     Raises:
         UpscoreError: none of ``item_errors``, such as MissingExtraError.
-        WorkError: a process died.
+        WorkError: a process died, or the disk, the memory or the like is used up.
     """
     guarded = _Guarded(work, name, doing, item_errors)
     numbered = enumerate(items)
@@ -96,15 +96,10 @@ class _Guarded(Generic[Item, Result]):
         place, item = numbered
         try:
             return self.work(item)
-        except UpscoreError as error:
-            if not isinstance(error, self.item_errors):
-                raise
-            message = " ".join(str(error).split())
-        except MemoryError:
-            message = f"not enough memory to {self.doing}; try --workers 1"
         except Exception as error:  # of one item or a fault of ours: either way the rest is done
-            message = f"cannot {self.doing} ({type(error).__name__}: {first_line(error)})"
-        name = self.name(item)
-        if not message.startswith(f"{name}: "):
-            message = f"{name}: {message}"
-        return Failure(place, name, message)
+            if isinstance(error, UpscoreError) and not isinstance(error, self.item_errors):
+                raise
+            name = self.name(item)
+            hint = "try --workers 1"
+            message = failure_message(name, error, doing=self.doing, memory_hint=hint)
+            return Failure(place, name, message)

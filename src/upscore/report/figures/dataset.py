@@ -23,7 +23,6 @@ def write_overview(stats: DataStats, dataset: DataSet, path: Path) -> None:
     """Draw ``stats`` and a few pairs of the first split as a PNG.
 
     Raises:
-        DataError: an example cannot be read.
         OutputError: cannot write.
     """
     labels = dataset.labels
@@ -82,7 +81,10 @@ def _draw_examples(figure: SubFigure, dataset: DataSet, stats: SplitStats) -> No
     for axis in axes.ravel():
         axis.set_axis_off()
     for column, place in enumerate(places):
-        photo, mask = _example(split.read(int(place)), dataset.labels)
+        try:
+            photo, mask = _example(split.read(int(place)), dataset.labels)
+        except Exception:  # its place stays empty
+            continue
         axes[0, column].imshow(photo)
         axes[0, column].set_title(split.pairs[int(place)].name[:28], fontsize=8)
         axes[1, column].imshow(mask, interpolation="nearest")
