@@ -19,6 +19,7 @@ from upscore.core.crop_geometry import CropGeometry
 from upscore.core.files import atomic_path, make_folder, read_json, write_json
 from upscore.core.images import InputSpec
 from upscore.core.labels import Labels
+from upscore.core.plural import plural
 from upscore.core.run_folder import RunFolder
 from upscore.core.settings import build
 from upscore.errors import NotFoundError, OutputError, RunError, SettingsError
@@ -173,6 +174,11 @@ def load_model(folder: Path) -> SavedModel:
         raise RunError(
             f"{path}: lists {len(labels)} classes, but its network scores {model.num_classes}"
         )
+    if len(input_spec.mean) != model.options["in_channels"]:
+        raise RunError(
+            f"{path}: input_spec has {plural(len(input_spec.mean), 'channel')}, but its network "
+            f"takes {model.options['in_channels']}"
+        )
     state, identity = _read_weights(folder / WEIGHTS)
     stated = {"architecture": config["architecture"], "options": config["options"]}
     if identity is not None and identity != stated:
@@ -191,19 +197,6 @@ def crops_from_config(config: Mapping[str, Any]) -> CropGeometry | None:
     """Crop settings of the training in a config.json. Raises SettingsError where they are wrong."""
     crops = config.get("crops")
     return None if crops is None else build(CropGeometry, crops, "crops")
-
-
-def read_state(folder: Path) -> tuple[dict[str, Tensor], InputSpec]:
-    """The weights of a model folder, float32 by key, and their input specification.
-
-    Raises as :func:`load_model`.
-    """
-    config = read_config(folder)
-    try:
-        input_spec = InputSpec.from_json(config["input_spec"])
-    except (KeyError, TypeError) as error:
-        raise RunError(f"{folder / CONFIG}: damaged, input_spec cannot be read") from error
-    return _read_weights(folder / WEIGHTS)[0], input_spec
 
 
 def _blueprint(architecture: str, options: Mapping[str, Any]) -> Network:
