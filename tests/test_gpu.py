@@ -39,6 +39,14 @@ def test_scores_equal_those_of_the_cpu(name: str) -> None:
     assert np.abs(cpu - gpu).max() <= 1e-3 * max(1.0, float(np.abs(cpu).max()))
 
 
+def test_quick_with_class_weights_and_a_warm_up_of_the_head(toy: Path, tmp_path: Path) -> None:
+    settings = [
+        "augment.crop=[32, 32]", "init.head.crops=8", "init.head.passes=2", "budget.iterations=2",
+        "loss.class_weights=sqrt_median_frequency", "device=cuda",
+    ]  # fmt: skip
+    assert train("quick", data=toy, out=tmp_path / "run", assignments=settings).iterations == 2
+
+
 @pytest.mark.parametrize("precision", ["fp32", "bf16", "fp16"])
 def test_ten_steps_and_prediction(precision: str, toy: Path, tmp_path: Path) -> None:
     settings = [

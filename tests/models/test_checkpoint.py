@@ -16,9 +16,10 @@ from upscore.core.images import InputSpec
 from upscore.core.labels import Labels
 from upscore.errors import NotFoundError, OutputError, RunError, SettingsError
 from upscore.models.base import Network
-from upscore.models.checkpoint import CONFIG, WEIGHTS, load_model, read_state, save_model
+from upscore.models.checkpoint import CONFIG, WEIGHTS, load_model, save_model
 from upscore.models.factory import create_model
 from upscore.models.fold import fold_batch_norm
+from upscore.models.pretrained import initialise
 
 LABELS = Labels.of(["sky", "<b>road</b>"], [(1, 2, 3), (4, 5, 6)])
 SPEC = InputSpec.named("imagenet")
@@ -45,9 +46,7 @@ def test_the_folder_is_two_files_that_anybody_can_read(folder: Path) -> None:
     assert config["input_spec"]["channel_order"] == "rgb"
     assert config["num_parameters"] == sum(p.numel() for p in tiny().parameters())
     assert load_file(folder / WEIGHTS).keys() == tiny().state_dict().keys()
-    state, input_spec = read_state(folder)
-    assert state.keys() == tiny().state_dict().keys()
-    assert input_spec == SPEC
+    assert load_model(folder).input_spec == SPEC
 
 
 def test_the_folder_may_be_text(tmp_path: Path) -> None:
@@ -176,6 +175,10 @@ KEY = "trunk.conv1_1.conv.weight"
         (edit(options=3), "config.json: "),
         (edit(classes=[{"name": "a"}]), "no entry 'color'"),
         (edit(classes=[{"name": "a", "color": [0, 0, 0]}]), "lists 1 classes"),
+        (
+            edit(input_spec=InputSpec.named("lite0").grey().to_json()),
+            "input_spec has 1 channel, but",
+        ),
         (edit(architecture="fcn7s"), "no network 'fcn7s'"),
         (option(wings=2), "unknown setting 'wings'"),
         (option(at_once=True), "belong to different networks"),
@@ -194,10 +197,11 @@ KEY = "trunk.conv1_1.conv.weight"
 )
 def test_refusals(damage: Callable[[Path], Any], message: str, folder: Path) -> None:
     damage(folder)
-    with pytest.raises(RunError) as caught:
-        load_model(folder)
-    assert message in str(caught.value)
-    assert str(folder) in str(caught.value)
+    for read in (load_model, lambda folder: initialise(tiny(), str(folder), input_spec=SPEC)):
+        with pytest.raises(RunError) as caught:
+            read(folder)
+        assert message in str(caught.value)
+        assert str(folder) in str(caught.value)
 
 
 def test_missing_folder(tmp_path: Path) -> None:

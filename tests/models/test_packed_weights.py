@@ -3,15 +3,18 @@
 from pathlib import Path
 
 import numpy as np
+import pytest
 import torch
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
 from upscore.core.images import InputSpec
 from upscore.core.labels import Labels
+from upscore.errors import RunError
 from upscore.models.checkpoint import WEIGHTS, load_model, save_model
 from upscore.models.factory import create_model
 from upscore.models.packed_weights import SCALE, pack, unpack
+from upscore.models.pretrained import initialise
 
 
 def test_kernels_are_rounded_by_output_channel_and_the_rest_stays() -> None:
@@ -57,3 +60,17 @@ def test_a_model_folder_of_packed_weights_loads_and_scores_alike(tmp_path: Path)
     with torch.no_grad():
         want, found = model(images), loaded(images)
     assert (found - want).abs().max() < 0.1 * want.std()
+
+
+def test_kernels_without_their_scales_are_refused(tmp_path: Path) -> None:
+    model = create_model("fcn8s", num_classes=2, width=1 / 64)
+    spec = InputSpec.named("imagenet")
+    save_model(tmp_path, model, labels=Labels.of(["a", "b"]), input_spec=spec)
+    packed = pack(model.state_dict())
+    key = next(key for key in packed if key.endswith(SCALE))
+    short = {key: packed.pop(key)[:-1].clone()}
+    for state in (packed, packed | short):
+        save_file(state, tmp_path / WEIGHTS)
+        for read in (load_model, lambda folder: initialise(model, str(folder), input_spec=spec)):
+            with pytest.raises(RunError, match=r"does not fit its config\.json"):
+                read(tmp_path)

@@ -24,7 +24,7 @@ from upscore.data import open_dataset
 from upscore.data.drawn_splits import draw_validation
 from upscore.data.masks import read_stored_mask
 from upscore.errors import DataError, RunError, SettingsError
-from upscore.models.checkpoint import load_model, read_state
+from upscore.models.checkpoint import load_model
 from upscore.models.factory import create_model
 from upscore.models.pretrained import initialise
 from upscore.training.batchnorm import require_several_values, trained_norms
@@ -376,10 +376,10 @@ def test_patience_ends_early_with_the_best(
     assert go(parts, [0.1, 0.3, 0.2], show=press).interrupted
     assert go(parts, [0.3, 0.9], resume=True).iteration == 4
     assert_same_run(parts, out)
-    state, _spec = read_state(parts / "model")
+    state = load_model(parts / "model").model.state_dict()
     kept = go(tmp_path / "two", [0.1, 0.3], "budget.iterations=2", "validate.patience=9")
     assert kept.best_iteration == 2
-    assert state.keys() == read_state(tmp_path / "two" / "model")[0].keys()
+    assert state.keys() == load_model(tmp_path / "two" / "model").model.state_dict().keys()
 
 
 def test_statistics_are_measured_before_an_early_end(tmp_path: Path, toy: Path) -> None:
@@ -399,6 +399,9 @@ def test_batch_norm_of_one_element_is_refused_before_the_training(
     wanted = r"batch\.size is 1, and of a sample of 32x32 the batch norm trunk\.blocks\.\d+\..*set"
     with pytest.raises(SettingsError, match=wanted):
         run_quick(data, tmp_path / "run", *lonely)
+    # the head's own norms cannot be frozen, so this is not advised
+    with pytest.raises(SettingsError, match=r"batch norm lateral\.s32\.norm sees .* larger size$"):
+        run_quick(data, tmp_path / "run", *lonely, "init.freeze_norms=true")
     assert not (tmp_path / "run").exists()
     # what the message says to set; torch agrees
     for one in ("batch.size=2", "augment.crop=[33, 33]"):

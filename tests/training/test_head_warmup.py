@@ -2,6 +2,7 @@
 
 import os
 import signal
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -116,6 +117,16 @@ def test_none_from_random_weights_or_without_crops(
     with caplog.at_level("INFO", logger="upscore"):
         train(recipe, data=toy, out=tmp_path / "run", resume=False, make_validate=make_validate)
     assert "learned on the features" not in caplog.text
+
+
+def test_no_step_has_a_single_crop(toy: Path) -> None:
+    """Of 32x32 pixels its coarsest map has one element, on which torch's batch norm fails."""
+    source = replace(sampler(toy), augment=load_recipe("quick", ["augment.crop=[32,32]"]).augment)
+    model = network(len(open_dataset(toy).labels))
+    seen: list[int] = []
+    model.lateral["s32"].register_forward_pre_hook(lambda _, inputs: seen.append(len(inputs[0])))
+    warm_up(model, replace(source, batch=1), crops=17, passes=2)
+    assert seen == [9, 8, 9, 8]
 
 
 def test_labels_are_those_of_the_middle_for_other_backbones(toy: Path) -> None:

@@ -17,8 +17,9 @@ from upscore.core.labels import VOID, Color, Labels
 from upscore.core.parallel.prefetch import prefetch
 from upscore.core.parallel.processes import num_cores
 from upscore.core.plural import plural
-from upscore.data.dataset import DataSet, Pair, Split
+from upscore.data.dataset import DataSet, Split
 from upscore.data.masks import MaskTable
+from upscore.data.pair import Pair
 from upscore.errors import DataError, RunError
 
 KINDS = ("photo", "mask", "instance mask")

@@ -22,6 +22,7 @@ from upscore.core.images import InputSpec
 from upscore.core.json import parse_json
 from upscore.core.labels import Labels
 from upscore.core.photo_values import AS_STORED, PhotoValues
+from upscore.core.plural import plural
 from upscore.core.quoting import quote
 from upscore.core.run_folder import RunFolder
 from upscore.core.settings import build
@@ -194,6 +195,11 @@ def load_model(folder: Path) -> SavedModel:
         raise RunError(
             f"{path}: lists {len(labels)} classes, but its network scores {model.num_classes}"
         )
+    if len(input_spec.mean) != model.options["in_channels"]:
+        raise RunError(
+            f"{path}: input_spec has {plural(len(input_spec.mean), 'channel')}, but its network "
+            f"takes {model.options['in_channels']}"
+        )
     state, identity = _read_weights(folder / WEIGHTS)
     stated = {"architecture": config["architecture"], "options": config["options"]}
     if identity is not None and identity != stated:
@@ -220,17 +226,6 @@ def photos_from_config(config: Mapping[str, Any]) -> PhotoValues:
     Raises TypeError, ValueError or AttributeError where it is wrong.
     """
     return PhotoValues.from_json(config.get("photos", {}))
-
-
-def read_state(folder: Path) -> tuple[dict[str, Tensor], InputSpec]:
-    """The weights of a model folder, float32 by key, and their input specification.
-
-    Raises as :func:`load_model`.
-    """
-    config = read_config(folder)
-    with reading(folder / CONFIG, "damaged", "copy it again or train again", error=RunError):
-        input_spec = InputSpec.from_json(config["input_spec"])
-    return _read_weights(folder / WEIGHTS)[0], input_spec
 
 
 def _blueprint(architecture: str, options: Mapping[str, Any]) -> Network:

@@ -16,7 +16,7 @@ from upscore.core.tensor_files import SAFETENSORS, read_safetensors, read_torch,
 from upscore.errors import NotFoundError, RunError, SettingsError, WorkError
 from upscore.models.backbones import BACKBONES
 from upscore.models.base import BACKBONE_PREFIX, Network
-from upscore.models.checkpoint import builtin_networks, find_model, read_state
+from upscore.models.checkpoint import builtin_networks, find_model, load_model
 from upscore.models.input_conversion import convert_first_layer, repeated, taking_rgb
 from upscore.models.keras_files import read_keras_vgg
 
@@ -77,7 +77,8 @@ def initialise(
         except (NotFoundError, WorkError) as error:
             raise type(error)(f"init.weights is {weights}: {error}") from error
     if path.is_dir():
-        state, given = read_state(find_model(path))
+        saved = load_model(find_model(path))
+        state, given = saved.model.state_dict(), saved.input_spec
         theirs, ours = len(given.mean), model.options["in_channels"]
         if theirs != ours:
             raise RunError(

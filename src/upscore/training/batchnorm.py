@@ -32,14 +32,16 @@ def require_several_values(model: Network, *, batch: int, size: tuple[int, int] 
     if not norms:
         return
     names = {module: name for name, module in model.named_modules()}
+    of_backbone = set(model.backbone.modules()) if model.has_backbone else set()
 
     def look(norm: nn.Module, inputs: tuple[Tensor, ...]) -> None:
         if inputs[0][0, 0].numel() == 1:
+            keep = ", or keep the norms of a pretrained backbone with init.freeze_norms=true"
             raise SettingsError(
                 f"batch.size is 1, and of a sample of {size[0]}x{size[1]} the batch norm "
                 f"{names[norm]} sees one element, which has no variance; set batch.size to 2 or "
-                "more, or augment.crop (or augment.resize) to a larger size, or keep the norms of "
-                "a pretrained backbone with init.freeze_norms=true"
+                "more, or augment.crop (or augment.resize) to a larger size"
+                f"{keep if norm in of_backbone else ''}"
             )
 
     handles = [norm.register_forward_pre_hook(look) for norm in norms]

@@ -31,7 +31,7 @@ logger = logging.getLogger(__name__)
 LEARNING_RATE, WEIGHT_DECAY = 1e-3, 0.05
 """Of AdamW, with a cosine schedule."""
 BATCH = 16
-"""Crops of one step."""
+"""Crops of one step, at most."""
 
 
 class HeadSettings(Settings):
@@ -101,14 +101,15 @@ def warm_up_head(
     inside = set(model.backbone.parameters())
     head = [p for p in model.parameters() if p.requires_grad and p not in inside]
     optimizer = torch.optim.AdamW(head, lr=LEARNING_RATE, weight_decay=WEIGHT_DECAY)
-    total = settings.passes * math.ceil(len(targets) / BATCH)
+    parts = math.ceil(len(targets) / BATCH)  # of a pass; about equal, so that none is a single crop
+    total = settings.passes * parts
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, total)
     model.train()
     generator = torch.Generator().manual_seed(sampler.seed)
     loss = torch.zeros(())
     for _ in range(settings.passes):
         order = torch.randperm(len(targets), generator=generator)
-        for picked in torch.split(order, BATCH):
+        for picked in torch.tensor_split(order, parts):
             chosen = {name: stored[name][picked].float() for name in names}
             truth = targets[picked]
             losses = F.cross_entropy(

@@ -211,6 +211,8 @@ class _Session:
             num_crops = len(crops)
             samples = balanced(crops, recipe.crops.balance, seed=recipe.seed)
         class_weights, class_pixels = _weigh_classes(recipe, samples, self.known)
+        if class_weights is not None:
+            class_weights = class_weights.to(self.fabric.device)
         self.prepare(run, recipe, resume)  # last: an error before leaves no folder behind
         shown = Shown(recipe, photos=len(train_split), crops=num_crops, epoch=len(samples))
         if self.fabric.is_global_zero:
@@ -247,7 +249,7 @@ class _Session:
             task=Segmentation(
                 self.dataset.labels,
                 input_spec,
-                None if class_weights is None else class_weights.to(self.fabric.device),
+                class_weights,
                 mean=recipe.loss.reduction == "mean",
                 crops=recipe.crop_geometry,
                 loss_settings=recipe.loss,
