@@ -9,13 +9,13 @@ import pytest
 from upscore.core import system_errors
 from upscore.core.failures import (
     LISTED,
-    LONGEST,
     Failure,
     check_failures,
     failure_message,
     first_line,
     format_failures,
 )
+from upscore.core.quoting import LONGEST
 from upscore.errors import DataError, OutputError, WorkError
 
 
