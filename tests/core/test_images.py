@@ -329,7 +329,7 @@ def test_one_bit_masks_give_0_and_255(tmp_path: Path) -> None:
     assert read_mask(path).tolist() == [[255, 0]]
 
 
-@pytest.mark.parametrize(("mode", "suffix"), [("CMYK", "tif"), ("F", "tif")])
+@pytest.mark.parametrize(("mode", "suffix"), [("CMYK", "tif")])
 def test_masks_of_a_kind_that_cannot_be(tmp_path: Path, mode: str, suffix: str) -> None:
     path = save(tmp_path / f"a.{suffix}", Image.new(mode, (4, 4)))
     with pytest.raises(DataError, match=f"a mask of Pillow mode {mode}; save it as"):
