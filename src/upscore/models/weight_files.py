@@ -78,7 +78,7 @@ class Installed:
         folders = [Path(folder) for folder in spec.submodule_search_locations or ()]
         path = next((p for folder in folders if (p := folder / self.path).is_file()), None)
         if path is None:
-            where = ", ".join(map(str, folders or [spec.origin]))
+            where = ", ".join(map(str, folders)) or spec.origin
             raise WorkError(
                 f"the package {self.module} in {where} has no file {self.path}, so it is another "
                 f"version or damaged; type: {repair}"
