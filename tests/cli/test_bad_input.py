@@ -420,7 +420,8 @@ CASES: dict[str, tuple[Callable[[World], list[str]], int, str]] = {
     "no input": (typed("predict", "{run}", "--out", "{path}/out"), 2, r"no photo is named"),
     "no such photo": (lambda w: w.predict("none.jpg"), 2, r"none\.jpg: no such file"),
     "empty pattern": (lambda w: w.predict("none/*.jpg"), 2, r"pattern matches no photo"),
-    "folder without photos": (lambda w: w.predict(w.run), 2, r"no photo in this folder"),
+    "folder without photos": (
+        lambda w: w.predict(w.file("empty/notes").parent), 2, r"no photo in this folder"),
     "one bad photo": (bad_among_good, 1, r"bad\.jpg: is not an image"),
     "too many pixels": (pixels, 1, r"raise it with --max-pixels"),
     "unknown product": (lambda w: w.predict(w.photo, more=("--save", "mask")), 2,
@@ -562,7 +563,8 @@ CASES: dict[str, tuple[Callable[[World], list[str]], int, str]] = {
         r"init\.weights is 'lite', which is no file, folder or name; did you mean 'lite0'"),
     "quick: weights of another backbone": (
         few("init.weights=vgg16"), 2,
-        r"init\.weights is vgg16, which are weights of another backbone .*there are lite0"),
+        r"init\.weights is vgg16, which are weights of the backbone vgg16, and this "
+        r"fpn has .*; set model.options.backbone=vgg16, or init.weights=lite0 or lite0-fp32"),
     "quick: random weights": (
         few("init.weights=none"), 2,
         r"init\.freeze_norms is true, but init\.weights is none.*init\.freeze_norms=false"),

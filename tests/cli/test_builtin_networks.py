@@ -79,6 +79,13 @@ def test_a_run_comes_first_as_ever(
     assert Path("o/labels/a.png").exists()
     run("predict", photo, "--model", networks / "roads", "--out", "p")
     assert Path("p/labels/a.png").read_bytes() == Path("o/labels/a.png").read_bytes()
+    # in the place of photos, its own pictures would be labelled; a pattern still takes them
+    Image.open(photo).save(networks / "roads" / "picture.png")
+    with pytest.raises(SystemExit):
+        run("predict", photo, networks / "roads", "--out", "q")
+    assert not Path("q").exists()
+    run("predict", networks / "roads", networks / "roads" / "*.png", "--out", "q")
+    assert Path("q/labels/picture.png").exists()
 
 
 @pytest.mark.usefixtures("photo")
@@ -118,6 +125,16 @@ def test_half_precision_is_read_as_float32(networks: Path) -> None:
     [
         (("predict", "nothing.jpg"), "nothing.jpg"),
         (("predict", "objects"), "no photo is named; type: upscore predict objects PHOTO.jpg"),
+        (("predict",), "no photo is named; type: upscore predict PHOTO.jpg$"),
+        (
+            ("predict", "a.jpg", "roads"),
+            "roads is a network, not photos, and objects .* --model roads",
+        ),
+        (
+            ("predict", "roads", "a.jpg", "--model", "objects"),
+            "roads is a network, not photos, and objects is the",
+        ),
+        (("predict", "roads", "objects"), "objects is a network, not photos, and roads is the"),
         (("predict", "runs/gone", "a.jpg"), "no such run folder.*name one of objects, roads"),
         (("predict", "a.jpg", "--model", "road"), "road: no such run folder"),
     ],

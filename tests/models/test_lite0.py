@@ -225,5 +225,14 @@ def test_files_that_are_missing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
         WorkError, match=rf"{tmp_path / 'some_package'} has no file y\.pth, .*{repair}"
     ):
         other.find()
+    (tmp_path / "some_package" / "y.pth").mkdir()
+    with pytest.raises(WorkError, match=r"has no file y\.pth"):
+        other.find()
+    (tmp_path / "lone_module.py").touch()
+    lone = Installed("lone_module", "x.pth", "sha256:00", **options)
+    with pytest.raises(
+        WorkError, match=rf"lone_module in {tmp_path}/lone_module\.py has no file x"
+    ):
+        lone.find()
     with pytest.raises(NotFoundError, match="not in this installation"):
         Shipped("nothing.safetensors").find()

@@ -23,8 +23,7 @@ if TYPE_CHECKING:
 
 
 def predict(
-    run: Annotated[Positional[Path], arg(metavar="[RUN|PIPELINE]")],
-    inputs: Annotated[Positional[tuple[str, ...]], arg(metavar="INPUT...")] = (),
+    words: Annotated[Positional[tuple[str, ...]], arg(metavar="[RUN|PIPELINE] INPUT...")] = (),
     /,
     *,
     model: Annotated[str | None, arg(metavar="NAME|RUN|PIPELINE")] = None,
@@ -38,9 +37,9 @@ def predict(
     """Label photos and videos with a trained network or a pipeline of them.
 
     Args:
-        run: Run folder of `upscore train`, model folder or pipeline file (.yaml); else a network
-            that comes with upscore is used.
-        inputs: Photos, folders, patterns in quotes ('**/*.jpg') or videos.
+        words: Photos, folders, patterns in quotes ('**/*.jpg') or videos. Before them
+            a run folder of `upscore train`, a model folder or a pipeline file
+            (.yaml); without one a network that comes with upscore is used.
         model: The network, if it is not the first word: a run, or a name such as roads.
         resume: Pass over photos whose results are all there already.
         pages: Label every page of TIFF files and every frame of animations; without it, files of
@@ -50,7 +49,7 @@ def predict(
     """
     from upscore.workflows.predict import predict as run_prediction
 
-    network, photos = _network((str(run), *inputs), model)
+    network, photos = _network(words, model)
     with ProgressDisplay() as on_progress:
         result = run_prediction(
             network,
@@ -81,35 +80,56 @@ def _network(words: tuple[str, ...], model: str | None) -> tuple[str, tuple[str,
     """The network and the inputs; prints which network is used if it was not named.
 
     Raises:
-        SettingsError: no input, or no network.
+        SettingsError: no input, no network, or several.
     """
-    from upscore.inference.pipeline.settings import is_pipeline
     from upscore.inference.run_model import read_labels
-    from upscore.models.checkpoint import builtin_networks, holds_model
+    from upscore.models.checkpoint import builtin_networks
 
-    first = Path(words[0])
     networks = builtin_networks()
-    if model is None and (holds_model(first) or is_pipeline(first)):
-        if len(words) == 1:
+    if not words:
+        raise SettingsError("no photo is named; type: upscore predict PHOTO.jpg")
+    first, others = words[0], words[1:]
+    if model is None and _is_network(first):
+        if not others:
             raise SettingsError(
                 f"no photo is named; type: upscore predict {first} PHOTO.jpg --out FOLDER"
             )
-        return words[0], words[1:]
-    if model is None and len(words) > 1 and not first.exists() and not _is_pattern(words[0]):
-        return words[0], words[1:]  # a run that is not there
+        _refuse_networks(others, first)
+        return first, others
+    if model is None and others and not Path(first).exists() and not _is_pattern(first):
+        return first, others  # a run that is not there
     name = model or next((n for n in (DEFAULT_NETWORK, *networks) if n in networks), "")
     if not name:
         raise SettingsError(
             "no network is named, and none came with this installation; name a run folder before "
             "the photos (`upscore train` makes one)"
         )
+    _refuse_networks(words, name)
     if name in networks:
-        others = [f"--model {other}" for other in networks if other != name]
+        alternatives = [f"--model {other}" for other in networks if other != name]
         console.print(
             f"Network {name}, which knows {', '.join(read_labels(Path(name)).names)}. "
-            f"Others: {', '.join([*others, '--model RUN (your own)'])}."
+            f"Others: {', '.join([*alternatives, '--model RUN (your own)'])}."
         )
     return name, words
+
+
+def _is_network(word: str) -> bool:
+    from upscore.inference.pipeline.settings import is_pipeline
+    from upscore.models.checkpoint import holds_model
+
+    return holds_model(Path(word)) or is_pipeline(Path(word))
+
+
+def _refuse_networks(photos: tuple[str, ...], used: str) -> None:
+    """Refuse networks in the place of photos: pictures in a run folder would be labelled."""
+    wrong = next((word for word in photos if _is_network(word)), None)
+    if wrong is not None:
+        raise SettingsError(
+            f"{wrong} is a network, not photos, and {used} is the network that labels; name one. "
+            f"Type: upscore predict PHOTO.jpg --model {wrong}; or, for pictures in that folder, a "
+            f"pattern in quotes: '{wrong}/**/*.jpg'"
+        )
 
 
 def _is_pattern(word: str) -> bool:

@@ -68,9 +68,12 @@ def initialise(
     if path is None:
         known = model.backbone.imagenet_files
         if weights not in known:
+            owner = next(name for name, kind in BACKBONES.items() if weights in kind.imagenet_files)
+            change = f"model.options.backbone={owner}, or " if "backbone" in model.options else ""
             raise SettingsError(
-                f"init.weights is {weights}, which are weights of another backbone than that of "
-                f"this {model.architecture}; {suggest(weights, known)}"
+                f"init.weights is {weights}, which are weights of the backbone {owner}, and this "
+                f"{model.architecture} has another one; set {change}init.weights="
+                f"{' or '.join(known)}"
             )
         try:
             path = IMAGENET[weights].find()

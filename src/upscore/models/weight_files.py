@@ -50,7 +50,7 @@ class Shipped:
     def find(self) -> Path:
         """Raises NotFoundError: an installation without it."""
         path = Path(str(resources.files("upscore") / SHIPPED / self.name))
-        if not path.exists():
+        if not path.is_file():
             raise NotFoundError(f"{path}: not in this installation; install upscore again")
         return path
 
@@ -79,11 +79,12 @@ class Installed:
             )
         repair = f"pip install --force-reinstall --no-deps {self.requirement}"
         folders = [Path(folder) for folder in spec.submodule_search_locations or ()]
-        path = next((p for folder in folders if (p := folder / self.path).exists()), None)
+        path = next((p for folder in folders if (p := folder / self.path).is_file()), None)
         if path is None:
+            where = ", ".join(map(str, folders)) or spec.origin
             raise WorkError(
-                f"the package {self.module} in {', '.join(map(str, folders))} has no file "
-                f"{self.path}, so it is another version or damaged; type: {repair}"
+                f"the package {self.module} in {where} has no file {self.path}, so it is another "
+                f"version or damaged; type: {repair}"
             )
         verify(path, self.expected, fix=f"Type: {repair}")
         return path

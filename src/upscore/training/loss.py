@@ -45,6 +45,11 @@ class LossSettings(Settings):
                 f"max_weight is {self.max_weight:g}, but class_weights is none; set class_weights "
                 "to median_frequency or sqrt_median_frequency, or leave max_weight out"
             )
+        if self.region == "tversky" and not any(self.tversky):
+            raise ValueError(
+                "tversky is (0, 0), with which no mistake counts; want a number above 0 for false "
+                "positives or for false negatives, as in [0.3, 0.7]"
+            )
         return self
 
     def weights(self, pixels: Tensor, present_pixels: Tensor) -> Tensor | None:

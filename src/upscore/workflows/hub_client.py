@@ -22,6 +22,7 @@ from upscore.errors import MissingExtraError, NotFoundError, RunError, SettingsE
 COMMIT = re.compile(r"[0-9a-f]{40}")
 """A commit hash in full."""
 
+PUSH = "push"
 LOG_IN = "log in with: hf auth login (or set HF_TOKEN)"
 DISK = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM)
 
@@ -123,7 +124,7 @@ class Hub:
             SettingsError: the hub refuses the head of README.md, as for an unknown licence.
         """
         api = self._hub.HfApi(endpoint=self.endpoint, **self._about)
-        with self._explained(repo, "push"):
+        with self._explained(repo, PUSH):
             api.create_repo(repo, private=private or None, exist_ok=True)
             operations = [
                 self._hub.CommitOperationAdd(
@@ -180,9 +181,10 @@ class Hub:
             return WorkError(f"{where}: refused to {what} ({self._text(error)})")
         # bases of the errors of the HTTP library, which differs by version of huggingface_hub
         if isinstance(error, (OSError, *known.HfHubHTTPError.__bases__)):
+            cache = "" if what == PUSH else f", and it is not in the cache {self._cache}"
             return _UnreachableError(
-                f"{where}: cannot be reached to {what} ({self._text(error)}), and it is not in the "
-                f"cache {self._cache}; try again when you are online"
+                f"{where}: cannot be reached to {what} ({self._text(error)}){cache}; try again "
+                "when you are online"
             )
         return WorkError(f"{where}: cannot {what} ({type(error).__name__}: {self._text(error)})")
 
