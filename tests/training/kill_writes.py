@@ -26,8 +26,9 @@ def kill_before(number: int, out: Path) -> None:
     def look(event: str, arguments: tuple[Any, ...]) -> None:
         nonlocal seen
         if event in CHANGES or (event == "open" and arguments[2] & WRITES):
-            path = arguments[0]
-            if isinstance(path, (str, os.PathLike)) and str(path).startswith(str(out)):
+            path = str(arguments[0])
+            is_new = event != "os.mkdir" or not os.path.isdir(path)  # noqa: PTH112 - no events
+            if path.startswith(str(out)) and is_new:
                 seen += 1
                 if seen == number:
                     os.kill(os.getpid(), signal.SIGKILL)
@@ -70,3 +71,43 @@ def killed_everywhere(job: Callable[[Path], object], folder: Path) -> Iterator[P
             assert again == 0, f"killed before write {number}: cannot be gone on with"
             yield out
             shutil.rmtree(folder / "killed")
+
+
+def training(data: Path, *recipe_and_settings: str) -> Callable[[Path], None]:
+    """A job that trains, or finds that it has."""
+    from training.conftest import validation_takes
+    from upscore.errors import RunError
+    from upscore.training.recipe import load_recipe
+    from upscore.training.setup import train
+
+    recipe = load_recipe(recipe_and_settings[0], recipe_and_settings[1:])
+
+    def job(out: Path) -> None:
+        try:
+            train(recipe, data=data, out=out, resume=True, make_validate=validation_takes(0.0))
+        except RunError as error:
+            if "this training is finished" not in str(error):
+                raise
+
+    return job
+
+
+def main() -> None:
+    """``kill_writes.py DATA FOLDER RECIPE SETTING ...``: each run equals the undisturbed one."""
+    data, folder, *recipe_and_settings = sys.argv[1:]
+    sys.modules["torch.utils.tensorboard"] = None  # type: ignore[assignment]  # writes in a thread
+    from training.run_files import assert_same_folder
+
+    job = training(Path(data), *recipe_and_settings)
+    whole = Path(folder) / "whole"
+    job(whole)
+    count = 0
+    for out in killed_everywhere(job, Path(folder)):
+        assert_same_folder(whole, out)
+        count += 1
+    print(count)
+
+
+if __name__ == "__main__":
+    sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+    main()
