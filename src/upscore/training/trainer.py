@@ -214,8 +214,8 @@ class Training:
                         elif at.iteration % self.settings.save_every == 0:
                             self._save()
                     images = (at.iteration - session_iteration) * self.source.step_size
-                    seconds = max(1e-9, self._clock.seconds - session_start)
-                    self._display(images / seconds, notices)
+                    seconds = self._clock.seconds - session_start
+                    self._display(images / seconds if seconds > 0 else 0.0, notices)
                 used_up = self.fraction >= 1.0
                 at.finished = used_up or self._out_of_patience
                 if at.finished and not used_up and self._first:
