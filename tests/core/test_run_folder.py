@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from upscore.core.run_folder import FORMAT_VERSION, RunFolder, unique_names
-from upscore.errors import NotFoundError, RunError
+from upscore.errors import NotFoundError, RunError, SettingsError
 
 
 def test_round_trip(tmp_path: Path) -> None:
@@ -57,3 +57,26 @@ def test_names_for_people() -> None:
     assert names("x/run", "y/run", "z") == ["x/run", "y/run", "z"]
     assert names("x/run", "x/run") == ["x/run", "x/run (2)"]
     assert names("p.yaml/fcn", "p.yaml/deconvnet") == ["fcn", "deconvnet"]
+
+
+@pytest.mark.parametrize("written", [(), ("state/data.json",), ("manifest.json",)])
+def test_killed_before_its_first_files_were_there(tmp_path: Path, written: tuple[str, ...]) -> None:
+    run = RunFolder(tmp_path / "run")
+    for name in written:
+        (run.path / name).parent.mkdir(parents=True, exist_ok=True)
+        (run.path / name).write_text('{"format_version": 1}')
+    assert not run.is_begun(resume=True)
+    run.begin("seed: 0\n", {})
+    assert run.is_begun(resume=True)
+    with pytest.raises(SettingsError, match="holds a run already; go on with it by --resume"):
+        run.is_begun(resume=False)
+
+
+@pytest.mark.parametrize(
+    "name", ["recipe.yaml", "photo.jpg", "state/resume.pt", "manifest.json", "a/b"]
+)
+def test_folders_of_other_things(tmp_path: Path, name: str) -> None:
+    (tmp_path / name).parent.mkdir(exist_ok=True)
+    (tmp_path / name).write_text("{}")
+    with pytest.raises(SettingsError, match="exists and is no run folder"):
+        RunFolder(tmp_path).is_begun(resume=True)

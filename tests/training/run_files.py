@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import json
 from pathlib import Path
 
 import torch
@@ -30,3 +31,24 @@ def assert_same_run(a: Path, b: Path) -> None:
         assert ours.keys() == theirs.keys()
         for key in ours:
             assert torch.equal(ours[key], theirs[key]), key
+
+
+def assert_same_folder(a: Path, b: Path) -> None:
+    """The same files, of the same content but for times: runs of one stage or several."""
+    assert names(a) == names(b)
+    for folder in (a, *(a / "stages").glob("*")):
+        other = b / folder.relative_to(a)
+        assert_same_run(folder, other)
+        assert (folder / "recipe.yaml").read_bytes() == (other / "recipe.yaml").read_bytes()
+        ours, theirs = (json.loads((run / "manifest.json").read_text()) for run in (folder, other))
+        assert {**ours, "started": None} == {**theirs, "started": None}
+        one, two = (
+            torch.load(run / "state" / "resume.pt", weights_only=True) for run in (folder, other)
+        )
+        one["position"].pop("seconds")
+        two["position"].pop("seconds")
+        torch.testing.assert_close(one, two, rtol=0, atol=0)
+
+
+def names(folder: Path) -> list[str]:
+    return sorted(str(path.relative_to(folder)) for path in folder.rglob("*"))

@@ -45,7 +45,7 @@ from upscore.training.sample_stream import Sampler
 from upscore.training.shown import Shown, num_common, overlap_warning
 from upscore.training.state import load_state
 from upscore.training.task import Segmentation
-from upscore.training.trainer import Outcome, Status, Training, Validate, ValidationPlan
+from upscore.training.trainer import BEST, Outcome, Status, Training, Validate, ValidationPlan
 
 if TYPE_CHECKING:
     from lightning_fabric import Fabric
@@ -271,13 +271,13 @@ class _Session:
             )
             if recipe.statistics.batches
             else None,
+            note=lambda iteration: run.update_manifest(
+                samples=shown.to_json(drawn=shown.step * iteration)
+            ),
             documented=Documented.of(self.recipe, part),
             show=lambda status: self.show(replace(status, stage=part.name if part else "")),
         )
-        outcome = training.fit()
-        if self.fabric.is_global_zero:
-            run.update_manifest(samples=shown.to_json(drawn=shown.step * outcome.iteration))
-        return outcome
+        return training.fit()
 
     def _crops(self, recipe: Recipe, split: Split) -> CropSplit:
         """Crops to learn from; a store of boxes is made first where ``crops.store`` is ``make``."""
@@ -482,7 +482,9 @@ def _given_store(recipe: Recipe, split: Split, data: Path) -> ProposalStore:
 def is_finished(run: RunFolder) -> bool:
     """Whether a training in this folder has used its whole budget. Raises RunError."""
     state = run.state / "resume.pt"
-    return state.exists() and load_state(state)[0].finished
+    if not state.exists() or not load_state(state)[0].finished:
+        return False
+    return not any(run.state.glob(f"{BEST}*"))  # else it was killed while they were put in place
 
 
 def _order(recipe: Recipe, samples: Split) -> Order:

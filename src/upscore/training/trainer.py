@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import shutil
 from collections.abc import Callable
 from contextlib import closing
 from dataclasses import dataclass
@@ -13,7 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from upscore.core.damage import reading
-from upscore.core.files import write_json
+from upscore.core.files import make_folder, write_json
 from upscore.core.plural import plural
 from upscore.core.progress import Notice
 from upscore.core.run_folder import RunFolder
@@ -36,6 +37,7 @@ logger = logging.getLogger(__name__)
 
 VALIDATIONS = 5  # over the budget, where the recipe does not say
 VALIDATED_SHARE = 0.1  # of a budget in minutes that validations may take, all together
+BEST = "best-"  # folder below the state, with the number of the iteration
 SANITY_IMAGES = 2  # of the validation, before the first step: a broken validation fails at once
 
 
@@ -103,6 +105,7 @@ class Training:
         validation: None: the training is not validated.
         documented: the score that the budget is compared with.
         finish: called with the network to keep at the end, before the last validation.
+        note: called with the number of iterations before each state is written.
         show: called with the progress after each step.
     """
 
@@ -118,12 +121,14 @@ class Training:
         model_folder: Path,
         validation: ValidationPlan | None = None,
         finish: Callable[[nn.Module], None] | None = None,
+        note: Callable[[int], None] = lambda _: None,
         documented: Documented = Documented(),  # noqa: B008 - frozen
         show: Callable[[Status], None] = lambda _: None,
     ) -> None:
         self.settings, self.run, self.fabric, self.show = settings, run, fabric, show
         self.task, self.source, self.model_folder = task, source, model_folder
         self.validation, self._finish, self.documented = validation, finish, documented
+        self._note = note
         self.device = fabric.device
         self.model = model.to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.average = WeightAverage(self.model, settings.average) if settings.average else None
@@ -170,6 +175,8 @@ class Training:
         self._restore()
         at = self.position
         self._clock = Clock(at.seconds)
+        if at.finished:  # and killed before its last files were in place
+            return self._outcome()
         if self._first:
             self._log = RunLog(self.run.log, after_iteration=at.iteration)
         self._sanity_check()
@@ -202,13 +209,14 @@ class Training:
                     # the first step has a row of its own: the loss before anything is learned
                     if at.iteration == 1 or at.iteration % self.settings.log_every == 0:
                         self._log_loss()
-                    if self.fraction < 1.0 and self._validation_due():
-                        self._validate_and_keep()
-                    elif at.iteration % self.settings.save_every == 0:
-                        self._save()
+                    if self.fraction < 1.0:  # else all is done and saved below
+                        if self._validation_due():
+                            self._validate_and_keep()
+                        elif at.iteration % self.settings.save_every == 0:
+                            self._save()
                     images = (at.iteration - session_iteration) * self.source.step_size
-                    seconds = max(1e-9, self._clock.seconds - session_start)
-                    self._display(images / seconds, notices)
+                    seconds = self._clock.seconds - session_start
+                    self._display(images / seconds if seconds > 0 else 0.0, notices)
                 used_up = self.fraction >= 1.0
                 at.finished = used_up or self._out_of_patience
                 if at.finished and not used_up and self._first:
@@ -226,6 +234,10 @@ class Training:
         finally:
             if self._log is not None:
                 self._log.close()
+        return self._outcome()
+
+    def _outcome(self) -> Outcome:
+        at = self.position
         return Outcome(
             at.iteration,
             self._clock.seconds,
@@ -397,16 +409,17 @@ class Training:
         if score is not None and (at.best is None or score > at.best):
             at.best, at.best_iteration, at.since_best = score, at.iteration, 0
             at.worse = 0
-            self._save_model(self.model_folder)
+            self._save_model(self._best_folder)
         else:
             at.since_best += 1
             at.worse += 1
             if at.since_best >= self.settings.schedule.patience:
                 at.cuts, at.since_best = at.cuts + 1, 0
         if at.best is None:  # nothing valid to score, yet a run must end with a model
-            self._save_model(self.model_folder)
+            self._save_model(self._best_folder)
         self._write_row(val_miou=score, val_pixel_accuracy=result.pixel_accuracy)
         self._save()
+        self._publish_best()
 
     def _run_validation(self, plan: ValidationPlan, limit: int | None) -> Validation:
         """Scores of the candidate on the first process; the others wait for them."""
@@ -438,8 +451,26 @@ class Training:
         self.position.seconds = self._clock.seconds
         self._save_model(self.run.last)
         if self._first:
+            self._note(self.position.iteration)
             self._write_state()
         self.fabric.barrier()
+
+    @property
+    def _best_folder(self) -> Path:
+        """Where the best weights wait until the state that knows of them is written.
+
+        A kill before leaves those that the earlier state knows, one after is made up for.
+        """
+        return self.run.state / f"{BEST}{self.position.iteration}"
+
+    def _publish_best(self) -> None:
+        """Move the best weights to where they are used; drop those of a state that is not there."""
+        for folder in self.run.state.glob(f"{BEST}*") if self._first else ():
+            if folder == self._best_folder:
+                make_folder(self.model_folder)
+                for path in sorted(folder.iterdir(), reverse=True):  # config.json last
+                    path.replace(self.model_folder / path.name)
+            shutil.rmtree(folder)
 
     def _write_state(self) -> None:
         tensors: dict[str, Any] = {
@@ -455,6 +486,7 @@ class Training:
     def _restore(self) -> None:
         path = self.run.state / "resume.pt"
         if not path.exists():
+            self._publish_best()
             return
         self.position, tensors = load_state(path)
         with reading(
@@ -480,6 +512,7 @@ class Training:
             self.average.model.load_state_dict(tensors["average"])
         if self._scaler is not None and "scaler" in tensors:
             self._scaler.load_state_dict(tensors["scaler"])
+        self._publish_best()
 
     # -- display and signals ----------------------------------------------------------------------
 

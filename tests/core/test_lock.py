@@ -1,0 +1,145 @@
+"""A folder belongs to one job; a lock ends with the process that holds it, however it ends."""
+
+from __future__ import annotations
+
+import errno
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+
+from upscore.core import lock
+from upscore.core.lock import LOCK, claim, files_in, take_turns
+from upscore.errors import OutputError, SettingsError
+from waiting import wait_until
+
+HOLD = """
+import os, signal, sys
+from pathlib import Path
+from upscore.core.lock import claim
+from upscore.core.temporary import temporary_name
+
+folder = Path(sys.argv[1])
+with claim(folder, "a training"):
+    temporary_name(folder / "model").write_text("half")
+    if sys.argv[2:] and os.fork() == 0:  # a child that lives longer
+        sys.stdin.read()
+        os._exit(0)
+    print("held", flush=True)
+    signal.pause()
+"""
+
+
+@pytest.fixture
+def holder(tmp_path: Path) -> Iterator[subprocess.Popen[str]]:
+    """Another process that holds tmp_path/run."""
+    with subprocess.Popen(
+        [sys.executable, "-c", HOLD, tmp_path / "run"], stdout=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "held\n"
+        yield process
+        process.kill()
+
+
+def test_a_folder_in_use_is_refused(tmp_path: Path, holder: subprocess.Popen[str]) -> None:
+    message = rf"run: is used by a training on \S+, process {holder.pid}, since 20\d\d-.*; wait, "
+    with pytest.raises(SettingsError, match=message), claim(tmp_path / "run", "a training"):
+        pass
+    assert len(list((tmp_path / "run").iterdir())) == 2  # what the other one writes is its own
+
+
+def test_what_a_killed_job_left_is_no_hindrance(
+    tmp_path: Path, holder: subprocess.Popen[str]
+) -> None:
+    holder.kill()
+    holder.wait()
+    with claim(tmp_path / "run", "a training"):
+        assert [path.name for path in (tmp_path / "run").iterdir()] == [LOCK]
+    assert list((tmp_path / "run").iterdir()) == []
+
+
+def test_the_same_process_is_refused_too(tmp_path: Path) -> None:
+    with claim(tmp_path, "a sweep"):
+        with pytest.raises(SettingsError, match=rf"a sweep on .*, process {os.getpid()}, "):
+            claim(tmp_path, "a sweep").__enter__()
+        assert (tmp_path / LOCK).exists()
+    with claim(tmp_path, "a sweep"):
+        pass
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork there")
+def test_children_that_outlive_a_killed_job_keep_no_lock(tmp_path: Path) -> None:
+    with subprocess.Popen(
+        [sys.executable, "-c", HOLD, tmp_path / "run", "and a child"],
+        stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
+    ) as process:  # fmt: skip
+        assert process.stdout is not None
+        assert process.stdout.readline() == "held\n"
+        process.kill()
+        process.wait()
+        with claim(tmp_path / "run", "a training"):
+            pass
+
+
+def test_folders_made_for_nothing_go(tmp_path: Path) -> None:
+    with claim(tmp_path / "a" / "b", "a training"):
+        assert (tmp_path / "a" / "b").is_dir()
+        assert list(files_in(tmp_path)) == []
+    assert list(tmp_path.iterdir()) == []
+    with claim(tmp_path / "a" / "b", "a training"):
+        (tmp_path / "a" / "b" / "result").touch()
+    assert [path.name for path in files_in(tmp_path)] == ["result"]
+
+
+def test_a_file_system_without_locks(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    fcntl = pytest.importorskip("fcntl")
+
+    def refuse(*_: object) -> None:
+        raise OSError(errno.ENOLCK, "No locks available")
+
+    monkeypatch.setattr(fcntl, "flock", refuse)
+    with claim(tmp_path, "a training"):
+        pass
+    assert "knows no locks" in caplog.text
+
+
+def test_a_place_that_cannot_be_written(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with (
+        pytest.raises(OutputError, match="a file stands where a folder is needed"),
+        claim(tmp_path / "file" / "run", "a training"),
+    ):
+        pass
+
+
+def test_a_download_waits_for_another(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO")
+    first = take_turns(tmp_path / "vgg.pth", "a download")
+    first.__enter__()
+    slept = []
+
+    def sleep(seconds: float) -> None:
+        slept.append(seconds)
+        first.__exit__(None, None, None)
+
+    monkeypatch.setattr(lock, "time", SimpleNamespace(sleep=sleep))
+    with take_turns(tmp_path / "vgg.pth", "a download"):
+        assert len(slept) == 1
+    assert f"waiting for a download on {os.uname().nodename}, process {os.getpid()}" in caplog.text
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_job_that_ends_removes_the_lock(tmp_path: Path, holder: subprocess.Popen[str]) -> None:
+    holder.send_signal(signal.SIGINT)
+    holder.wait()
+    wait_until(lambda: not (tmp_path / "run" / LOCK).exists())

@@ -1,0 +1,40 @@
+"""Trainings that are killed before every one of their writes, and gone on with."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from training.conftest import TINY
+from training.tiny_stages import TINY as TINY_STAGES
+
+SCRIPT = Path(__file__).with_name("kill_writes.py")
+SHORT = ("budget.iterations=2", "save_every=1", "validate.every=9", "log_every=1")
+
+
+def kill(data: Path, folder: Path, recipe: str, *settings: str) -> int:
+    """Number of kills, after each of which the training ended like the undisturbed one."""
+    paths = os.pathsep.join(path for path in sys.path if path)
+    done = subprocess.run(
+        [sys.executable, SCRIPT, data, folder, recipe, *settings, "threads=1"],
+        env={**os.environ, "PYTHONPATH": paths, "OMP_NUM_THREADS": "1", "NUMBA_NUM_THREADS": "1"},
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    return int(done.stdout)
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork there")
+def test_killed_before_every_write(tmp_path: Path, toy: Path) -> None:
+    assert kill(toy, tmp_path, "fcn8s-quick", *TINY, *SHORT) > 30
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork there")
+def test_two_stages_killed_before_every_write(tmp_path: Path, toy: Path) -> None:
+    settings = (*TINY_STAGES, *SHORT, "budget.iterations=4", "crops.store=make")
+    assert kill(toy, tmp_path, "deconvnet-quick", *settings) > 80
