@@ -115,7 +115,7 @@ def _crf(folder: Path) -> Path:
 
 
 def _read_crf(path: Path) -> object:
-    return load_crf(path).build(device="cpu").compatibility_matrix(2)
+    return load_crf(path).build(device="cpu")
 
 
 def _pipeline(folder: Path) -> Path:
@@ -347,7 +347,9 @@ def _photo(suffix: str, mode: str = "RGB", **options: Any) -> Callable[[Path], P
         picture = Image.fromarray(PHOTO).convert(mode)
         exif = Image.Exif()
         exif[0x0112], exif[0x010F] = 6, "maker"
-        with_exif = {"exif": exif} if suffix in (".jpg", ".png", ".webp", ".tif") else {}
+        with_exif: dict[str, Any] = (
+            {"exif": exif} if suffix in (".jpg", ".png", ".webp", ".tif") else {}
+        )
         picture.save(path, **with_exif, **options)
         return path
 

@@ -63,7 +63,7 @@ def judge(
         there.close()
         try:
             what: str | None = None
-            patience = START_SECONDS
+            patience: float = START_SECONDS
             while waiting and what not in (DIED, HANGS):
                 what = _next(here, patience)
                 if patience == START_SECONDS and what != READY:
@@ -130,7 +130,7 @@ def what_is_wrong(name: str, path: Path) -> str | None:
         lines = str(error).splitlines()
         if len(lines) > MOST_LINES or max(map(len, lines), default=0) > LONGEST_LINE:
             return f"a message of {len(str(error))} characters: {str(error)[:300]}"
-        if path.name not in str(error):
+        if path.name not in str(error) and str(path.parent) not in str(error):
             return f"the message does not name the file: {str(error)[:300]}"
     except BaseException:
         return traceback.format_exc(limit=-6)

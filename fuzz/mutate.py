@@ -30,7 +30,7 @@ NASTY = (
 
 EDGES = (0, 1, 0x7F, 0x80, 0xFF, 0x7FFF, 0xFFFF, 0x7FFFFFFF, 0x80000000, 0xFFFFFFFF)
 
-TOKEN = re.compile(rb"[^\s,:\[\]{}\"']+")
+TOKEN: re.Pattern[bytes] = re.compile(rb"[^\s,:\[\]{}\"']+")
 
 
 def damage(content: bytes, rng: random.Random, *, is_text: bool) -> bytes:
@@ -53,7 +53,7 @@ def _value(content: bytes, rng: random.Random) -> bytes:
         lines[place : place + 1] = [] if rng.random() < 0.5 else [lines[place]] * 2
         return b"".join(lines)
     if kind == 1:  # another token of the file
-        other = rng.choice(tokens).group()
+        other: bytes = rng.choice(tokens).group()
         return content[:begin] + other + content[end:]
     return content[:begin] + rng.choice(NASTY).encode("utf-8", "replace") + content[end:]
 

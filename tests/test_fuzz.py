@@ -9,10 +9,10 @@ import random
 from pathlib import Path
 
 import pytest
+
 from fuzz.formats import FORMATS, Format
 from fuzz.judge import judge, mutated, what_is_wrong
 from fuzz.mutate import damage
-
 from upscore.errors import DataError
 
 EACH = 6
