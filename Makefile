@@ -8,7 +8,7 @@ JOBS ?= auto
 PYTEST := -m pytest -n $(JOBS) --dist worksteal
 STAMP := $(VENV)/.installed
 
-.PHONY: install test test-fast wheel coverage demo lint types contracts docs clean
+.PHONY: install test test-fast wheel coverage fuzz demo lint types contracts docs clean
 
 install: $(STAMP)
 
@@ -55,6 +55,12 @@ wheel: install
 # by itself, for counting lines makes the tests take half as long again
 coverage: install
 	OMP_NUM_THREADS=1 $(BIN)/python $(PYTEST) --cov --cov-report=term
+
+# damaged files of every format, read for MINUTES; what is not refused cleanly is kept in build/fuzz, and
+# SEED=FORMAT:NUMBER, as it is printed, reads that input again
+MINUTES ?= 5
+fuzz: install
+	OMP_NUM_THREADS=1 $(BIN)/python -m fuzz --minutes $(MINUTES) $(if $(SEED),--seed $(SEED))
 
 demo: install
 	rm -rf demo

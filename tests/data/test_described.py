@@ -158,6 +158,8 @@ def test_sixteen_bit_mask(folder: Path) -> None:
 
 
 BAD = [
+    ("image: photos/*.jpg", "image: /etc/*", "image: want a path below root, as photos/*.jpg"),
+    ("image: photos/*.jpg", 'image: "photos/*\\0.jpg"', "image: want a path below root"),
     ("image: photos/*.jpg", "image: photos/a.jpg", "image: want exactly one"),
     ("image: photos/*.jpg", "image: '*/*.jpg'", "image: want exactly one"),
     ("image: photos/*.jpg", "image: pictures/*.jpg", "image: no file matches 'pictures/*.jpg'"),

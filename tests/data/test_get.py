@@ -204,6 +204,43 @@ def test_no_archive_at_all(tmp_path: Path) -> None:
         unpack(path, tmp_path / "out")
 
 
+def test_an_archive_that_unpacks_to_far_more_than_it_is(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "UNPACKED_SLACK", 50_000)
+    content = {"a/x.bin": bytes(300_000)}
+    for mode in ("w:gz", "w:bz2", "w:xz"):
+        with pytest.raises(WorkError, match="unpacks to more than 20 times its size"):
+            unpack(tar(tmp_path / "x.tgz", dict(content), mode), tmp_path / "out")
+    with zipfile.ZipFile(tmp_path / "x.zip", "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("a/x.bin", content["a/x.bin"])
+    with pytest.raises(WorkError, match="unpacks to more than"):
+        unpack(tmp_path / "x.zip", tmp_path / "out")
+    # what is not asked for counts, too: it is decompressed on the way
+    path = tar(tmp_path / "x.tgz", {**content, "b/y": b"y"}, "w:gz")
+    with pytest.raises(WorkError, match="unpacks to more than"):
+        unpack(path, tmp_path / "out", pattern="b/*")
+    assert not (tmp_path / "out" / "a").exists()
+    unpack(tar(tmp_path / "x.tar", dict(content)), tmp_path / "plain")
+    assert (tmp_path / "plain" / "a" / "x.bin").stat().st_size == 300_000
+
+
+def test_an_archive_of_a_header_without_end(tmp_path: Path) -> None:
+    """tarfile reads the names of a header into memory, however long it says they are."""
+    item = tarfile.TarInfo("names")
+    item.type, item.size = tarfile.XHDTYPE, 8_000_000_000
+    (tmp_path / "x.tar").write_bytes(item.tobuf() + bytes(2000))
+    with pytest.raises(WorkError, match="unpacks to more than"):
+        unpack(tmp_path / "x.tar", tmp_path / "out")
+
+
+def test_too_many_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "MOST_FILES", 3)
+    path = tar(tmp_path / "x.tar", {f"a/{number}": b"x" for number in range(4)})
+    with pytest.raises(WorkError, match="or to over 3 files"):
+        unpack(path, tmp_path / "out")
+
+
 def test_folder_in_the_way(known: Path, tmp_path: Path) -> None:
     (tmp_path / "data").write_text("x")
     with pytest.raises(OutputError, match="a file stands where a folder is needed"):

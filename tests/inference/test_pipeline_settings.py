@@ -178,6 +178,29 @@ def test_files_that_are_none(tmp_path):
         read_pipeline(tmp_path / "p.yaml")
 
 
+def test_stages_that_meet_again_and_again(tmp_path):
+    """2^60 ways lead to the network; each stage comes once, after its inputs."""
+    made = {
+        f"{side}{layer}": {"ensemble": {"of": [f"a{layer + 1}", f"b{layer + 1}"]}}
+        for layer in range(60)
+        for side in "ab"
+    }
+    networks = {f"{side}60": {"whole_image": {"run": "x"}} for side in "ab"}
+    path = write(tmp_path / "p.yaml", {"answer": "a0", "stages": {**made, **networks}})
+    order = read_pipeline(path).order(["a0", "b0"])
+    assert order[:2] == ["a60", "b60"]
+    assert order[-2:] == ["a0", "b0"]
+    assert sorted(order) == sorted({**made, **networks})
+
+
+def test_too_many_stages(tmp_path):
+    made = {f"r{i}": {"refine": {"of": f"r{i + 1}"}} for i in range(1500)}
+    made["r1500"] = {"whole_image": {"run": "x"}}
+    path = write(tmp_path / "p.yaml", {"answer": "r0", "stages": made})
+    with pytest.raises(SettingsError, match=r"stages: .*at most 200 items"):
+        read_pipeline(path)
+
+
 def test_unknown_stages_of_a_caller(tmp_path):
     with pytest.raises(SettingsError, match="no stage 'x' in this pipeline; there are both"):
         read(tmp_path).order(["fcn", "x"])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -185,6 +186,13 @@ KEY = "trunk.conv1_1.conv.weight"
         (lambda f: (f / WEIGHTS).write_bytes(b""), "model.safetensors: damaged or truncated"),
         (lambda f: (f / WEIGHTS).write_bytes(b"rubbish" * 9), "damaged or truncated"),
         (cut, "damaged or truncated"),
+        (edit(input_spec={"channel_order": "rgb", "mean": ["x"], "std": [1]}), "damaged"),
+        (edit(input_spec={"channel_order": "rgb", "mean": [0] * 3, "std": [1, 1, 0]}), "damaged"),
+        (lambda f: (f / CONFIG).write_text('{"a": 1, "a": 2}'), "key 'a' is given twice"),
+        (lambda f: (f / CONFIG).write_text("[" * 4000), "config.json: damaged, not JSON"),
+        (option(num_classes=10**200), "config.json: "),
+        (reweigh(lambda s: s[KEY].view(-1)[5].fill_(math.nan)), f"{KEY} holds NaN or infinity"),
+        (reweigh(lambda s: s[KEY].view(-1)[5].fill_(-math.inf)), f"{KEY} holds NaN or infinity"),
         (reweigh(lambda s: s.pop(KEY)), f"no weights for {KEY}"),
         (reweigh(lambda s: s.update(extra=torch.ones(1))), "left-over weights extra"),
         (

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import math
 import re
 from collections.abc import Callable
 from pathlib import Path
@@ -179,6 +180,25 @@ def test_files_at_hand(suffix: str, tmp_path: Path) -> None:
     initialise(model, str(path), input_spec=SPEC)
     assert isinstance(model, FCN)
     assert torch.equal(model.backbone.first_block.conv.weight, state["features.0.weight"])
+
+
+def test_tensors_without_their_numbers(tmp_path: Path) -> None:
+    """A kilobyte that says that it has ten thousand million numbers."""
+    torch.save({"a": torch.ones(1).expand(100_000, 100_000)}, tmp_path / "a.pth")
+    with pytest.raises(RunError, match=r"a\.pth: .*without its numbers"):
+        read_weight_file(tmp_path / "a.pth")
+
+
+@pytest.mark.parametrize("suffix", [".pth", ".safetensors"])
+def test_weights_that_are_not_finite(suffix: str, tmp_path: Path) -> None:
+    state = {"a": torch.full((3,), 3e38), "b": torch.tensor([1.0, math.nan])}
+    path = tmp_path / f"w{suffix}"
+    if suffix == ".pth":
+        torch.save(state, path)
+    else:
+        save_file(state, path)
+    with pytest.raises(RunError, match=rf"w{suffix}: b holds NaN"):  # the sum of a is infinite
+        read_weight_file(path)
 
 
 class Trap:

@@ -22,6 +22,9 @@ BACKGROUND = "background"
 MAX_CLASSES = 255
 """Labels are uint8 and 255 is void, so 0..254 remain."""
 
+LONGEST_NAME = 200
+"""Characters; names stand in tables and messages."""
+
 VOID_COLOR = (224, 224, 192)
 """VOC's colour of the void border."""
 
@@ -65,6 +68,9 @@ class Labels:
         repeated = sorted({name for name in self.names if self.names.count(name) > 1})
         if repeated:
             raise SettingsError(f"class name used twice: {join(repeated)}")
+        longest = max(map(len, self.names))
+        if longest > LONGEST_NAME:
+            raise SettingsError(f"a class name of {longest} characters; at most {LONGEST_NAME}")
         if any(not name.strip() for name in self.names):
             raise SettingsError("a class has an empty name; give every class a name")
         if len(self.colors) != len(self.names):

@@ -95,7 +95,7 @@ def build(model: type[Model], content: dict[str, Any], source: str) -> Model:
     except ValidationError as error:
         problems = error.errors()
         lines = [_line(model, problem) for problem in problems[:LISTED]]
-        parts = [part for line in lines for part in line.splitlines()]
+        parts = [part for line in lines for part in line.splitlines()][:LISTED]
         if len(problems) > LISTED:
             parts.append(f"and {len(problems) - LISTED} more problems")
         raise SettingsError("\n".join(f"{source}: {part}" for part in parts)) from error

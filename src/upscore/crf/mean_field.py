@@ -12,6 +12,7 @@ from typing import cast
 import numpy as np
 import numpy.typing as npt
 
+from upscore.core.quoting import quote
 from upscore.crf.terms import (
     Bilateral,
     Gaussian,
@@ -112,7 +113,7 @@ class DenseCRF:
         if self.threads is not None:
             _require_count("threads", self.threads, 1)
         if not isinstance(self.device, str) or not re.fullmatch(r"cpu|cuda(:\d+)?", self.device):
-            raise SettingsError(f"device is {self.device!r}; want cpu, cuda or cuda:N")
+            raise SettingsError(f"device is {quote(self.device)}; want cpu, cuda or cuda:N")
         if self.tolerance is not None:
             _require_range("tolerance", self.tolerance, 0, math.inf)
         _require_range("prune", self.prune, 0, 1)
@@ -302,18 +303,18 @@ def _with_pruned(marginals: Marginals, energies: Energies, kept: npt.NDArray[np.
 
 def _require_kind(name: str, value: object, kind: object) -> None:
     if not isinstance(value, kind):  # type: ignore[arg-type]
-        raise SettingsError(f"{name} is {value!r}; want {kind}")
+        raise SettingsError(f"{name} is {quote(value)}; want {kind}")
 
 
 def _require_count(name: str, value: object, low: int) -> None:
     if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < low:
-        raise SettingsError(f"{name} is {value!r}; want a whole number from {low}")
+        raise SettingsError(f"{name} is {quote(value)}; want a whole number from {low}")
 
 
 def _require_range(name: str, value: object, low: float, high: float) -> None:
     number = isinstance(value, int | float | np.number) and not isinstance(value, bool)
     if not number or not low <= value <= high:  # type: ignore[operator]
-        raise SettingsError(f"{name} is {value!r}; want a number in [{low}, {high}]")
+        raise SettingsError(f"{name} is {quote(value)}; want a number in [{low}, {high}]")
 
 
 def _square_matrix(value: object) -> npt.NDArray[np.float32]:

@@ -16,6 +16,7 @@ from typing import ClassVar, Literal, get_args
 import numpy as np
 import numpy.typing as npt
 
+from upscore.core.quoting import quote
 from upscore.errors import DataError, SettingsError
 
 Normalization = Literal["symmetric", "before", "after", "none"]
@@ -157,7 +158,7 @@ def require_normalization(value: object, *, optional: bool = False) -> None:
     """
     if not (value in get_args(Normalization) or (optional and value is None)):
         raise SettingsError(
-            f"normalization is {value!r}; allowed: {', '.join(get_args(Normalization))}"
+            f"normalization is {quote(value)}; allowed: {', '.join(get_args(Normalization))}"
         )
 
 
@@ -174,8 +175,8 @@ def _deviation(value: object, owner: str, name: str) -> Deviation:
         or not all(math.isfinite(v) and v > 0 for v in numbers)
     ):
         raise SettingsError(
-            f"{owner}: {name} is {value!r}; a standard deviation is a positive number, or one for "
-            "each axis (leave the term out to do without it)"
+            f"{owner}: {name} is {quote(value)}; a standard deviation is a positive number, or "
+            "one for each axis (leave the term out to do without it)"
         )
     return numbers if many else numbers[0]
 
@@ -183,9 +184,9 @@ def _deviation(value: object, owner: str, name: str) -> Deviation:
 def require_weight(value: object, owner: str) -> None:
     """Refuse anything but a finite number. Raises SettingsError."""
     if isinstance(value, bool) or not isinstance(value, int | float | np.number):
-        raise SettingsError(f"{owner}: weight is {value!r}; want a number")
+        raise SettingsError(f"{owner}: weight is {quote(value)}; want a number")
     if not math.isfinite(value):
-        raise SettingsError(f"{owner}: weight is {value!r}; want a finite number")
+        raise SettingsError(f"{owner}: weight is {quote(value)}; want a finite number")
 
 
 def _spread(value: Deviation, num: int, owner: str, name: str, what: str) -> tuple[float, ...]:

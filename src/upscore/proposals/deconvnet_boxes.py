@@ -12,6 +12,7 @@ import numpy.typing as npt
 from upscore.core.boxes import clip_boxes, grow_boxes, square_boxes
 from upscore.core.json import JSONObject
 from upscore.core.labels import VOID
+from upscore.core.quoting import quote
 from upscore.errors import DataError, SettingsError
 from upscore.proposals.base import Proposals
 
@@ -107,7 +108,7 @@ def whole_pixels(box: npt.ArrayLike) -> tuple[int, int, int, int]:
     """
     values: npt.NDArray[Any] = np.asarray(box, np.float64)
     if values.shape != (4,) or not np.isfinite(values).all():
-        raise DataError(f"a box is {box!r}; want four finite numbers x1, y1, x2, y2")
+        raise DataError(f"a box is {quote(box)}; want four finite numbers x1, y1, x2, y2")
     if values[2] <= values[0] or values[3] <= values[1]:
         raise DataError(f"the box {values.tolist()} is empty; want x1 < x2 and y1 < y2")
     x1, y1, x2, y2 = (math.floor(value + 0.5) for value in values)

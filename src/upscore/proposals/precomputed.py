@@ -122,9 +122,9 @@ class _Store:
         if name in self.store:
             height, width = self.store.find(name).size
             raise DataError(
-                f"{self.store.path}: the photo {name!r} had other pixels ({width}x{height}) when "
-                f"its boxes were made, now it is {image.shape[1]}x{image.shape[0]}; run `upscore "
-                "proposals make` again (it computes what has changed)"
+                f"{self.store.path}: the photo {quote(name)} had other pixels ({width}x{height}) "
+                f"when its boxes were made, now it is {image.shape[1]}x{image.shape[0]}; run "
+                "`upscore proposals make` again (it computes what has changed)"
             )
         return self.store.read(name or key)  # says what is missing, and for what it was made
 
@@ -242,13 +242,13 @@ class CocoBoxes:
         if number is None:
             hint = "; if its image_id is another, FromFile(..., images=FILE) takes annotations"
             raise DataError(
-                f"{self.path}: has no boxes of a photo {name!r}{'' if content.stems else hint}"
+                f"{self.path}: has no boxes of a photo {quote(name)}{'' if content.stems else hint}"
             )
         size = content.sizes.get(number)
         if size is not None and size != image.shape[:2]:
             raise DataError(
-                f"{self.path}: the photo {name!r} is {size[1]}x{size[0]} there, but the one given "
-                f"is {image.shape[1]}x{image.shape[0]}; boxes are in the former's pixels"
+                f"{self.path}: the photo {quote(name)} is {size[1]}x{size[0]} there, but the one "
+                f"given is {image.shape[1]}x{image.shape[0]}; boxes are in the former's pixels"
             )
         return content.boxes.get(number, Proposals.none())
 

@@ -15,6 +15,7 @@ from upscore.core.builtin_configs import shipped_names, shipped_text
 from upscore.core.choices import is_path
 from upscore.core.crop_geometry import CropGeometry
 from upscore.core.images import INPUT_SPECS
+from upscore.core.quoting import quote
 from upscore.core.settings import Settings, build, load_yaml, parse_assignment, set_dotted, set_key
 from upscore.core.yaml_text import parse_yaml
 from upscore.data.transforms import Augment
@@ -230,7 +231,9 @@ class Recipe(Settings):
     @model_validator(mode="after")
     def _check(self) -> Recipe:
         if self.input not in INPUT_SPECS:
-            raise ValueError(f"input is {self.input!r}; allowed: {', '.join(sorted(INPUT_SPECS))}")
+            raise ValueError(
+                f"input is {quote(self.input)}; allowed: {', '.join(sorted(INPUT_SPECS))}"
+            )
         if self.init.input is not None and self.init.weights == "none":
             raise ValueError(
                 f"init.input is {self.init.input}, but init.weights is none; name a weight file in "

@@ -11,6 +11,7 @@ from annotated_types import Ge, Le
 from pydantic import Field, PlainValidator, model_validator
 
 from upscore.core.choices import unknown_choice
+from upscore.core.failures import LISTED
 from upscore.core.labels import VOID, Color, Labels
 from upscore.core.photo_values import PhotoValues
 from upscore.core.quoting import join, quote, shorten
@@ -27,6 +28,10 @@ from upscore.errors import DataError, NotFoundError, SettingsError
 
 LOWEST = -(2**31)
 """The lowest mask value, which GIS programs write where there is no label."""
+MOST_SPLITS = 100
+"""The files of each are looked up."""
+MOST_PARTS = 50
+"""Folders in a pattern."""
 Part = Annotated[int, Ge(0), Le(255)]
 Lists = dict[str, str]
 Shares = dict[str, float]
@@ -36,6 +41,8 @@ Table = dict[int | str, str]
 
 def _read_splits(value: Any) -> Lists | Shares | Folders:
     """One of the three kinds. (The messages of a pydantic union name types, not what to write.)"""
+    if isinstance(value, list | dict) and len(value) > MOST_SPLITS:
+        raise ValueError(f"{len(value)} splits; want at most {MOST_SPLITS}")
     if isinstance(value, list) and value:
         if any(not isinstance(name, str) or not name for name in value):
             raise ValueError("want names, as in [train, val]")
@@ -181,7 +188,8 @@ def parse_color(key: int | str) -> Color | None:
 def _pattern_problems(d: Description) -> list[str]:
     problems = []
     for key, pattern in (("image", d.image), ("mask", d.mask)):
-        if Path(pattern).is_absolute() or "\0" in pattern:
+        parts = len(Path(pattern).parts)
+        if Path(pattern).is_absolute() or "\0" in pattern or parts > MOST_PARTS:
             problems.append(
                 f"{key}: want a path below root, as photos/*.jpg; give the folder as root: "
                 f"/home/me/set (found {quote(pattern)})"
@@ -246,6 +254,8 @@ def _mask_problems(d: Description) -> list[str]:
             )
         if name not in allowed:
             problems.append(f"masks.{shorten(str(key))}: {unknown_choice('class', name, allowed)}")
+        if len(problems) >= LISTED:  # the nearest class of each costs time
+            return problems
     if len(kinds) > 1:
         problems.append("masks: single values and colours cannot be mixed; masks hold one kind")
     unreached = [name for name in d.names if name not in d.masks.values()]

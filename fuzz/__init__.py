@@ -1,0 +1,1 @@
+"""Mutated files of every format that upscore reads; see docs/architecture.md."""
