@@ -10,7 +10,8 @@ from annotated_types import Ge, Le
 from pydantic import Field, PlainValidator, model_validator
 
 from upscore.core.choices import unknown_choice
-from upscore.core.labels import VOID, Color, Labels
+from upscore.core.labels import MAX_CLASSES, VOID, Color, Labels
+from upscore.core.plural import listed
 from upscore.core.settings import Settings, build, load_yaml
 from upscore.data.dataset import DataSet
 from upscore.data.drawn_splits import draw_splits
@@ -101,7 +102,7 @@ class Description(Settings):
     names), or a list of folder names that ``{split}`` in both patterns stands for."""
     seed: Annotated[int, Ge(0)] = 0
     """Changes which names go where when splits are shares."""
-    classes: list[ClassEntry] = Field(min_length=1, max_length=255)
+    classes: list[ClassEntry] = Field(min_length=1)
     """Class names in order: the first is class 0. Or ``{name: sky, color: [128, 128, 128]}``."""
     masks: Annotated[Table | Literal["indices", "colors"], PlainValidator(_read_masks)]
     """What a mask holds: ``value: class`` or ``"r,g,b": class`` or ``"#rrggbb": class``, with
@@ -114,6 +115,8 @@ class Description(Settings):
 
     @model_validator(mode="after")
     def _check(self) -> Description:
+        if len(self.classes) > MAX_CLASSES:
+            raise ValueError(f"classes: {len(self.classes)} of them; want at most {MAX_CLASSES}")
         problems = [*_pattern_problems(self), *_class_problems(self), *_mask_problems(self)]
         if problems:
             raise ValueError("\n".join(problems))
@@ -192,7 +195,7 @@ def _class_problems(d: Description) -> list[str]:
         bare = [entry.name for entry in d.classes if entry.color is None]
         if bare:
             problems.append(
-                f"masks: 'colors' needs a colour for every class; {', '.join(bare)} has none"
+                f"masks: 'colors' needs a colour for every class; {listed(bare)} has none"
             )
         elif len(set(d.labels().colors)) < len(d.classes):
             problems.append("masks: 'colors' needs different colours; two classes share one")
@@ -226,7 +229,7 @@ def _mask_problems(d: Description) -> list[str]:
         problems.append("masks: single values and colours cannot be mixed; masks hold one kind")
     unreached = [name for name in d.names if name not in d.masks.values()]
     if unreached:
-        problems.append(f"masks: no value stands for {', '.join(unreached)}")
+        problems.append(f"masks: no value stands for {listed(unreached)}")
     return problems
 
 
@@ -266,8 +269,8 @@ def open_described(root: Path, *, max_pixels: int) -> DataSet:
         if not lister.images:
             raise DataError(f"{file}: image: no file matches {description.image!r} under {root}")
         if _has_lists(description):
-            for split, listed in description.splits.items():
-                path = root / str(listed)
+            for split, name in description.splits.items():
+                path = root / str(name)
                 if not path.is_file():
                     raise NotFoundError(f"{file}: splits.{split}: no such list file {path}")
                 splits[split] = lister.listed(path)
