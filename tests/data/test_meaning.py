@@ -17,14 +17,14 @@ from upscore.errors import DataError
 Mask = np.ndarray | Image.Image
 
 
-def write(root: Path, masks: list[Mask], *, suffix: str = "png", **options: object) -> Path:
+def write(root: Path, masks: list[Mask], *, suffix: str = "png", quality: int = 75) -> Path:
     """images/ and masks/ with photos of the masks' sizes."""
     for i, mask in enumerate(masks):
         picture = mask if isinstance(mask, Image.Image) else Image.fromarray(mask)
         for kind in ("images", "masks"):
             (root / kind).mkdir(exist_ok=True)
         Image.new("RGB", picture.size, (9, 90, 30)).save(root / "images" / f"{i}.jpg")
-        picture.save(root / "masks" / f"{i}.{suffix}", **options)
+        picture.save(root / "masks" / f"{i}.{suffix}", quality=quality)
     return root
 
 

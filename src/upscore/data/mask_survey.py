@@ -106,7 +106,7 @@ def disagreements(
         table: what the values mean, as far as it is known.
         is_stated: whether a person has named the values one by one.
     """
-    facts = sorted(facts, key=lambda one: one.path)
+    facts = sorted(facts, key=lambda one: str(one.path))
     found = [*_lossy(facts)]
     if table is None:
         found += _kinds(facts)
