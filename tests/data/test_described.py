@@ -162,6 +162,11 @@ BAD = [
     ("image: photos/*.jpg", 'image: "photos/*\\0.jpg"', "image: want a path below root"),
     ("image: photos/*.jpg", "image: photos/a.jpg", "image: want exactly one"),
     ("image: photos/*.jpg", "image: '*/*.jpg'", "image: want exactly one"),
+    ("image: photos/*.jpg", "image: '**/a.jpg'", "image: want exactly one"),
+    ("image: photos/*.jpg", "image: '{name}/{name}.jpg'", "image: want exactly one"),
+    ("1: cat", "-1: ground, 1: cat", "masks.-1: want a value of 0..65535 (below 0 for void only)"),
+    ("1: cat", "-3000000000: void, 1: cat", "masks.-3000000000: want a value of 0..65535"),
+    ("masks: {0", "drawn_on: sideways\nmasks: {0", "drawn_on: input should be 'upright' or"),
     ("image: photos/*.jpg", "image: pictures/*.jpg", "image: no file matches 'pictures/*.jpg'"),
     ("mask: labels/*.png", "mask: photos/*.jpg", "mask: the same as image"),
     ("mask: labels/*.png", "mask: 'labels/{split}/*.png'", "mask: {split} in the patterns"),
@@ -211,6 +216,18 @@ def test_mistakes_are_named(folder: Path, old: str, new: str, message: str) -> N
         open_dataset(file)
     assert str(caught.value).startswith(str(file))
     assert message in str(caught.value)
+
+
+def test_over_255_classes_are_refused_shortly(folder: Path) -> None:
+    names = [f"klass_{i}" for i in range(300)]
+    text = GOOD.replace("[ground, {name: cat, color: [1, 2, 3]}]", str(names))
+    with pytest.raises(SettingsError, match="classes: 300 of them; want at most 255") as caught:
+        open_dataset(describe(folder, text))
+    assert "klass_7" not in str(caught.value)
+    text = text.replace(str(names), str(names[:200]))
+    with pytest.raises(SettingsError, match=r"stands for klass_0.* and 192 more") as caught:
+        open_dataset(describe(folder, text.replace("0: ground, 1: cat, ", "")))
+    assert "klass_20" not in str(caught.value)
 
 
 def test_all_problems_at_once(folder: Path) -> None:
@@ -312,3 +329,141 @@ def test_photos_of_any_suffix(folder: Path) -> None:
     dataset = open_dataset(describe(folder, GOOD.replace("*.jpg", "*")))
     assert sum(map(len, dataset.splits.values())) == 8
     assert not dataset.problems
+
+
+# --- patterns -------------------------------------------------------------------------------------
+
+
+def cityscapes(root: Path, write_pair) -> Path:
+    """Two cities to train on and one to validate, with the same file names in each."""
+    for split, city in (("train", "aachen"), ("train", "bochum"), ("val", "ulm")):
+        for i in range(2):
+            write_pair(
+                root / "photos" / split / city / f"{i}_left.png",
+                root / "fine" / split / city / f"{i}_labelIds.png",
+                (0, 1, 2),
+            )
+    return root
+
+
+@pytest.mark.parametrize("free", ["**", "*"])
+def test_free_folders(tmp_path: Path, write_pair, free: str) -> None:
+    describe(
+        cityscapes(tmp_path, write_pair),
+        f"image: 'photos/{{split}}/{free}/{{name}}_left.png'\n"
+        f"mask: 'fine/{{split}}/{free}/{{name}}_labelIds.png'\nsplits: [train, val]\n"
+        "classes: [ground, cat]\nmasks: {0: ground, 1: cat, 2: void}\n",
+    )
+    dataset = open_dataset(tmp_path)
+    assert dataset.problems == ()
+    assert [pair.name for pair in dataset.splits["train"]] == [
+        "aachen/0",
+        "aachen/1",
+        "bochum/0",
+        "bochum/1",
+    ]
+    assert [pair.name for pair in dataset.splits["val"]] == ["ulm/0", "ulm/1"]
+    for pair in dataset.splits["train"]:
+        assert pair.image.parent.name == pair.mask.parent.name == pair.name.split("/")[0]
+    assert len(dataset.split("val").read(1).labels) == 12
+
+
+LINES = {
+    "names": "train/aachen/0\ntrain/bochum/1\n",
+    "photos": "photos/train/aachen/0_left.png\nphotos/train/bochum/1_left.png\n",
+    "photos and masks": "photos/train/aachen/0_left.png fine/train/aachen/0_labelIds.png\n"
+    "photos/train/bochum/1_left.png fine/train/bochum/1_labelIds.png\n",
+    "of elsewhere": "/data/photos/train/aachen/0_left.png\n/data/photos/train/bochum/1_left.png\n",
+}
+
+
+@pytest.mark.parametrize("lines", LINES.values(), ids=LINES)
+def test_lists_of_names_with_folders(tmp_path: Path, write_pair, lines: str) -> None:
+    (cityscapes(tmp_path, write_pair) / "t.txt").write_text(lines)
+    describe(
+        tmp_path,
+        "image: photos/{name}_left.png\nmask: fine/{name}_labelIds.png\nsplits: {train: t.txt}\n"
+        "classes: [ground, cat]\nmasks: {0: ground, 1: cat, 2: void}\n",
+    )
+    split = open_dataset(tmp_path).split("train")
+    assert [pair.name for pair in split.pairs] == ["train/aachen/0", "train/bochum/1"]
+    assert split.pairs[1].mask == tmp_path / "fine/train/bochum/1_labelIds.png"
+
+
+def test_folders_that_only_the_photos_have(tmp_path: Path, write_pair) -> None:
+    for day in ("monday", "tuesday"):
+        write_pair(tmp_path / "p" / day / f"{day}.jpg", tmp_path / "m" / f"{day}.png", (0, 1))
+    describe(
+        tmp_path,
+        "image: 'p/**/*.jpg'\nmask: m/*.png\nsplits: {train: 1.0}\nclasses: [a, b]\n"
+        "masks: indices\n",
+    )
+    dataset = open_dataset(tmp_path)
+    assert sorted(pair.name for pair in dataset.splits["train"]) == ["monday", "tuesday"]
+    assert dataset.problems == ()
+    assert dataset.split("train").read(0).name
+
+
+@pytest.mark.parametrize(
+    ("image", "mask", "mask_name"),
+    [
+        ("d/*.png", "d/*_mask.png", "{}_mask.png"),  # photo and mask are both *.png
+        ("d/*", "d/*.png", "{}.png"),
+        ("d/*.jpg", "d/*", "{}.png"),
+        ("d/{name}_in.*", "d/{name}_out.*", "{}_out.png"),
+    ],
+)
+def test_masks_beside_their_photos(
+    tmp_path: Path, write_pair, image: str, mask: str, mask_name: str
+) -> None:
+    photo_name = {"d/*.png": "{}.png", "d/{name}_in.*": "{}_in.jpg"}.get(image, "{}.jpg")
+    for name in "abc":
+        write_pair(
+            tmp_path / "d" / photo_name.format(name),
+            tmp_path / "d" / mask_name.format(name),
+            (0, 1),
+        )
+    describe(
+        tmp_path,
+        f"image: '{image}'\nmask: '{mask}'\nsplits: {{train: 1.0}}\nclasses: [a, b]\n"
+        "masks: indices\n",
+    )
+    dataset = open_dataset(tmp_path)
+    assert sorted(pair.name for pair in dataset.splits["train"]) == ["a", "b", "c"]
+    assert dataset.problems == ()
+    assert {pair.mask.name for pair in dataset.splits["train"]} == {
+        mask_name.format(name) for name in "abc"
+    }
+
+
+def test_capital_and_small_letters_of_patterns(folder: Path) -> None:
+    for name in "0123":
+        (folder / "photos" / f"{name}.jpg").rename(folder / "photos" / f"{name}.JPG")
+    for name in "34":
+        (folder / "labels" / f"{name}.png").rename(folder / "labels" / f"{name}.Png")
+    dataset = open_dataset(describe(folder, GOOD))
+    assert dataset.problems == ()
+    assert len(dataset.split("train")) + len(dataset.split("val")) == 8
+    assert (folder / "photos" / "0.JPG") in {
+        pair.image for pairs in dataset.splits.values() for pair in pairs
+    }
+
+
+def test_linked_folders_are_followed_and_circles_end(folder: Path) -> None:
+    (folder / "photos").rename(folder / "real")
+    (folder / "photos").mkdir()
+    (folder / "photos" / "linked").symlink_to(folder / "real")
+    (folder / "real" / "back").symlink_to(folder / "photos")
+    text = GOOD.replace("photos/*.jpg", "photos/**/*.jpg")
+    dataset = open_dataset(describe(folder, text))
+    assert len(dataset.split("train")) + len(dataset.split("val")) == 8
+
+
+def test_brackets_in_patterns_mean_themselves(tmp_path: Path, write_pair) -> None:
+    write_pair(tmp_path / "p[1]" / "a+b.jpg", tmp_path / "m?" / "a+b.png", (0, 1))
+    describe(
+        tmp_path,
+        "image: 'p[1]/*.jpg'\nmask: 'm?/*.png'\nsplits: {train: 1.0}\nclasses: [a, b]\n"
+        "masks: indices\n",
+    )
+    assert [pair.name for pair in open_dataset(tmp_path).split("train").pairs] == ["a+b"]

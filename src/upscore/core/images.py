@@ -544,9 +544,25 @@ def require_rgb(image: object) -> None:
 
 
 def photo_turn(path: Path, *, max_pixels: int = MAX_PIXELS) -> int:
-    """The EXIF orientation of a photo, 1 to 8; 1 is upright. The header alone is read."""
+    """The EXIF orientation of a photo, 1 to 8; 1 is upright. The header alone is read.
+
+    Raises:
+        NotFoundError, DataError: as :func:`read_image`, except that damaged pixels are not seen.
+    """
+    if _has_no_turn(path):
+        return 1
     with _open(path, max_pixels) as picture:
         turn = 1
         with contextlib.suppress(Exception):  # unreadable EXIF: the photo stays as it is stored
             turn = picture.getexif().get(0x0112, 1)
     return turn if turn in range(2, 9) else 1
+
+
+def _has_no_turn(path: Path) -> bool:
+    """Whether a JPEG file says nothing of a turn before its pixels; told without Pillow, which
+    takes ten times as long."""
+    with contextlib.suppress(OSError), path.open("rb", buffering=0) as file:
+        head = file.read(1 << 16)
+        tells = b"Exif\0" in head or b"Orientation" in head  # EXIF, XMP
+        return head.startswith(b"\xff\xd8") and b"\xff\xda" in head and not tells
+    return False

@@ -1,7 +1,5 @@
 """Numbers of things in messages."""
 
-from __future__ import annotations
-
 
 def plural(num: int, noun: str) -> str:
     """``1 image``, ``3 images`` or ``1,464 images``."""

@@ -7,6 +7,9 @@ from collections.abc import Iterable, Iterator
 LONGEST = 400
 """Characters of what was found that a message holds at most."""
 
+MOST_NAMES = 8
+"""Names that a message lists at most."""
+
 
 def quote(found: object, limit: int = LONGEST) -> str:
     """``repr`` of a value, cut to ``limit`` characters without working out the rest of it.
@@ -31,7 +34,7 @@ def shorten(text: str, limit: int = LONGEST) -> str:
 
 
 def join(names: Iterable[object], *, limit: int = LONGEST) -> str:
-    """Names with commas between them; the last ones are counted where all would be too long.
+    """Names with commas between them; the last are counted where they are too many or too long.
 
     Example:
         >>> join(["road", "sky", "tree"], limit=10)
@@ -41,7 +44,7 @@ def join(names: Iterable[object], *, limit: int = LONGEST) -> str:
     length = 0
     for place, text in enumerate(texts):
         length += len(text) + 2
-        if place and length > limit + 2:
+        if place == MOST_NAMES or (place and length > limit + 2):
             return f"{', '.join(texts[:place])} and {len(texts) - place} more"
     return ", ".join(texts)
 

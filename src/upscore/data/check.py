@@ -78,7 +78,7 @@ def check(dataset: DataSet, *, progress: Callable[[int, int], None] | None = Non
         if progress:
             progress(done, len(pairs))
     facts = [one.facts for one in seen.values() if one.facts is not None]
-    problems += disagreements(facts, dataset.root, dataset.table)
+    problems += disagreements(facts, dataset.root, dataset.table, is_stated=dataset.is_stated)
     if dataset.drawn_on is None:
         turned = (one.turned for one in seen.values() if one.turned is not None)
         problems += turn_problems(dataset.root, turned, len(pairs))

@@ -6,9 +6,8 @@ import numpy as np
 import numpy.typing as npt
 
 from upscore.core.labels import Labels
+from upscore.core.quoting import join
 from upscore.errors import RunError
-
-LISTED = 8  # how many names a message lists
 
 
 def match_classes(of_run: Labels, of_data: Labels, *, run: str, data: str) -> npt.NDArray[np.uint8]:
@@ -25,16 +24,11 @@ def match_classes(of_run: Labels, of_data: Labels, *, run: str, data: str) -> np
     if only_run or only_data:
         parts = [f"{run} has {len(of_run)} classes, {data} has {len(of_data)}"]
         if only_run:
-            parts.append(f"only in {run}: {_listed(only_run)}")
+            parts.append(f"only in {run}: {join(only_run)}")
         if only_data:
-            parts.append(f"only in {data}: {_listed(only_data)}")
+            parts.append(f"only in {data}: {join(only_data)}")
         raise RunError(
             "class names differ: " + "; ".join(parts) + ". Evaluate on a data set with the same "
             "classes, or name them alike in a dataset.yaml (see docs/data.md)"
         )
     return np.array([of_data.names.index(name) for name in of_run.names], dtype=np.uint8)
-
-
-def _listed(names: list[str]) -> str:
-    more = f" and {len(names) - LISTED} more" if len(names) > LISTED else ""
-    return ", ".join(names[:LISTED]) + more

@@ -78,7 +78,7 @@ class Split:
         labels = self.read_labels(index)
         if image.shape[:2] != labels.shape:
             turn = photo_turn(pair.image, max_pixels=self.max_pixels)
-            raise DataError(unequal_sizes(pair, image.shape, labels.shape, turn=turn))
+            raise DataError(unequal_sizes(pair, image.shape[:2], labels.shape, turn=turn))
         return Sample(image, labels, pair.name)
 
     def read_labels(self, index: int) -> LabelMap:

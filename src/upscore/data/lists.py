@@ -72,8 +72,9 @@ class Names:
         for name, paths in files.items():
             depth = name.count("/") + 1
             for path in paths:
-                tail = "/".join((*path.parts[-depth:-1], path.stem))
-                self._names.setdefault(same_spelling(tail), name)
+                parts = (*path.parts[-depth - 1 : -1], path.stem)
+                for tail in ("/".join(parts[1:]), "/".join(parts)):
+                    self._names.setdefault(same_spelling(tail), name)
             if depth > 1:
                 last = name.rpartition("/")[2]
                 self._last[last] = None if last in self._last else name
@@ -86,12 +87,13 @@ class Names:
         """The name that ``text`` of a list stands for; None where there is none."""
         for listed in dict.fromkeys((text, without_suffix(text))):
             parts = path_parts(listed)
-            for start in range(len(parts)):
+            if len(parts) == 1 and (name := self._last.get(parts[0])) is not None:
+                return name
+            fewest = 1 if self.are_flat else min(2, len(parts))
+            for start in range(len(parts) - fewest + 1):
                 name = self._names.get("/".join(parts[start:]))
                 if name is not None:
                     return name
-            if len(parts) == 1 and (name := self._last.get(parts[0])) is not None:
-                return name
         return None
 
     @property

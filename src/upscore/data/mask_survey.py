@@ -97,18 +97,22 @@ def survey(masks: Iterable[Path], *, max_pixels: int) -> list[MaskFacts]:
     return [facts for facts in prefetch(look, masks, workers=num_cores()) if facts is not None]
 
 
-def disagreements(facts: Sequence[MaskFacts], root: Path, table: MaskTable | None) -> list[Problem]:
+def disagreements(
+    facts: Sequence[MaskFacts], root: Path, table: MaskTable | None, *, is_stated: bool = False
+) -> list[Problem]:
     """Why the same value may mean different things in different masks.
 
     Args:
         table: what the values mean, as far as it is known.
+        is_stated: whether a person has named the values one by one.
     """
+    facts = sorted(facts, key=lambda one: str(one.path))
     found = [*_lossy(facts)]
     if table is None:
         found += _kinds(facts)
     if table is None or table.values is not None:
         found += _palettes(facts)
-    if table is None or table.is_two_indices:
+    if table is None or (table.is_two_indices and not is_stated):
         found += _ranges(facts)
     return [Problem.at("masks disagree", root, text) for text in found]
 

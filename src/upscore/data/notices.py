@@ -31,12 +31,16 @@ def tell_listing(dataset: DataSet) -> None:
             logger.warning("%s", problem.message)
     if alone:
         pairs = {pair.mask for pairs in dataset.splits.values() for pair in pairs}
+        have = "has no photo" if len(alone) == 1 else "have no photo"
+        shown = ", ".join(alone[:SHOWN]) + (", ..." if len(alone) > SHOWN else "")
         logger.warning(
-            "%s: %d of %s have no photo (%s) and are left out; `upscore data check` lists them",
+            "%s: %d of %s %s and %s left out (%s); `upscore data check` lists all",
             dataset.root,
             len(alone),
             plural(len(pairs) + len(alone), "mask"),
-            ", ".join(alone[:SHOWN]) + (", ..." if len(alone) > SHOWN else ""),
+            have,
+            "is" if len(alone) == 1 else "are",
+            shown,
         )
 
 
@@ -54,7 +58,7 @@ def tell_meaning(dataset: DataSet, pairs: Sequence[Pair]) -> None:
     if dataset.guess is not None:
         logger.info("%s", dataset.guess.text())
     facts = survey(some_masks([pairs]), max_pixels=dataset.max_pixels)
-    for problem in disagreements(facts, dataset.root, dataset.table):
+    for problem in disagreements(facts, dataset.root, dataset.table, is_stated=dataset.is_stated):
         if not dataset.is_stated:
             raise DataError(problem.message)
         logger.warning("%s", problem.message)

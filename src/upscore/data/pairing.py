@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -11,6 +12,7 @@ from pathlib import Path
 
 from upscore.core.image_files import is_image
 from upscore.core.plural import plural
+from upscore.core.quoting import join
 from upscore.data.lists import (
     Names,
     path_parts,
@@ -21,10 +23,13 @@ from upscore.data.lists import (
 )
 from upscore.data.pair import Pair
 from upscore.data.problem import Problem
+from upscore.errors import DataError
 
 SPLIT_NAMES = ("train", "val", "test")
 SPLIT_WORDS = {"training": "train", "validation": "val", "valid": "val", "testing": "test"}
 """What other tools call these."""
+LONGEST_NAME, LONGEST_LINE = 240, 2000
+"""Bytes of a file name without its suffix, and characters of a path, on all usual systems."""
 SEPARATORS = "-_. "
 """Between the name of a photo and the ending of its mask."""
 
@@ -121,6 +126,11 @@ class Lister:
         pairs: dict[str, Pair] = {}
         counts: Counter[str] = Counter()
         for line in read_list(path):
+            if not _can_be_named(line):
+                raise DataError(
+                    f"{path}: {line[:60]!r} is no name of a file; want one name a line, or a photo "
+                    "and its mask"
+                )
             pair = self._listed(line)
             if pairs.get(pair.name, pair).image != pair.image:  # one name in two folders
                 pair = Pair(str(pair.image.with_suffix("")), pair.image, pair.mask)
@@ -178,13 +188,21 @@ class Lister:
         paths = where.get(name, ())
         if len(paths) > 1 and str(paths[0]) not in self._collided:
             self._collided.add(str(paths[0]))
-            others = ", ".join(path.name for path in paths)
+            others = join([path.name for path in paths])
             text = (
                 f"{paths[0].parent}: {others} share the name {name!r}, so it is unclear which "
                 "belongs to the pair; keep one"
             )
             self.problems.append(Problem("name collision", paths[0], text))
         return paths[0] if paths else None
+
+
+def _can_be_named(line: str) -> bool:
+    """Whether file systems allow the parts of a line as names."""
+    if "\0" in line or len(line) > LONGEST_LINE:
+        return False
+    words = re.split(r"[/\\]|\.\w+\W", line) if len(line) > LONGEST_NAME // 4 else ()
+    return all(len(os.fsencode(word)) <= LONGEST_NAME for word in words)
 
 
 def _fill(template: str, name: str) -> Path:
@@ -209,10 +227,9 @@ def _endings(
     begin = f"{plural(count, 'mask')}, such as {mask.name}, have no photo of their name, though "
     kinds = sorted({ending for several in endings.values() for ending in several})
     if any(len(several) > 1 for several in endings.values()):
-        shown = ", ".join(kind.strip(SEPARATORS) for kind in kinds[:6])
-        more = ", ..." if len(kinds) > 6 else ""
+        shown = join([kind.strip(SEPARATORS) for kind in kinds])
         text = (
-            f"{begin}there is a photo {photo!r}: this looks like one mask a class ({shown}{more}). "
+            f"{begin}there is a photo {photo!r}: this looks like one mask a class ({shown}). "
             "Write one mask for each photo, with a value for each class, named as the photo"
         )
     elif len(kinds) == 1:

@@ -17,6 +17,7 @@ from upscore.core.labels import VOID, Color, Labels
 from upscore.core.parallel.prefetch import prefetch
 from upscore.core.parallel.processes import num_cores
 from upscore.core.plural import plural
+from upscore.core.quoting import join
 from upscore.data.dataset import DataSet, Split
 from upscore.data.masks import MaskTable
 from upscore.data.pair import Pair
@@ -188,8 +189,8 @@ def _meanings(table: MaskTable, labels: Labels) -> dict[str, str]:
 def _class_differences(ours: Labels, theirs: Labels) -> Iterator[str]:
     if len(ours) != len(theirs):
         yield (
-            f"{len(ours)} classes in the run ({_listed(ours.names)}), {len(theirs)} now "
-            f"({_listed(theirs.names)})"
+            f"{len(ours)} classes in the run ({join(ours.names)}), {len(theirs)} now "
+            f"({join(theirs.names)})"
         )
         return
     names = zip(ours.names, theirs.names, strict=True)
@@ -221,9 +222,9 @@ def _changes(items: Sequence[tuple[str, str, str]]) -> Iterator[str]:
 
 def _split_differences(split: str, ours: Marks, theirs: Marks) -> Iterator[str]:
     if gone := [name for name in ours if name not in theirs]:
-        yield f"{plural(len(gone), 'photo')} of split {split!r} gone ({_listed(gone)})"
+        yield f"{plural(len(gone), 'photo')} of split {split!r} gone ({join(gone)})"
     if new := [name for name in theirs if name not in ours]:
-        yield f"{plural(len(new), 'photo')} new in split {split!r} ({_listed(new)})"
+        yield f"{plural(len(new), 'photo')} new in split {split!r} ({join(new)})"
     if not gone and not new and list(ours) != list(theirs):
         yield f"the photos of split {split!r} are in another order"
     both = [name for name in ours if name in theirs]
@@ -235,15 +236,9 @@ def _split_differences(split: str, ours: Marks, theirs: Marks) -> Iterator[str]:
         ]
         if other:
             yield (
-                f"{plural(len(other), kind)} of split {split!r} with other content "
-                f"({_listed(other)})"
+                f"{plural(len(other), kind)} of split {split!r} with other content ({join(other)})"
             )
 
 
 def _digest_of(marks: Marks, name: str, place: int) -> str | None:
     return marks[name][place].digest if place < len(marks[name]) else None
-
-
-def _listed(names: Sequence[str]) -> str:
-    rest = f" and {len(names) - LISTED} more" if len(names) > LISTED else ""
-    return ", ".join(names[:LISTED]) + rest

@@ -46,16 +46,13 @@ def fit_of(turn: int, upright: Sequence[int], mask: Sequence[int]) -> Fit:
 
 def turn_labels(labels: LabelMap, turn: int) -> LabelMap:
     """(H, W) labels, turned as a photo of this EXIF orientation is."""
-    turned = {
-        2: np.fliplr,
-        3: lambda a: np.rot90(a, 2),
-        4: np.flipud,
-        5: np.transpose,
-        6: lambda a: np.rot90(a, -1),
-        7: lambda a: np.rot90(a, 2).T,
-        8: np.rot90,
-    }
-    return np.ascontiguousarray(turned[turn](labels)) if turn in turned else labels
+    if turn >= 5:
+        labels = labels.T
+    if turn in (2, 3, 6, 7):
+        labels = labels[:, ::-1]
+    if turn in (3, 4, 7, 8):
+        labels = labels[::-1]
+    return np.ascontiguousarray(labels)
 
 
 def turn_problems(root: Path, turned: Iterable[TurnedPhoto], num_photos: int) -> list[Problem]:

@@ -19,6 +19,7 @@ from torch import nn
 from upscore.core.images import InputSpec
 from upscore.core.lock import claim
 from upscore.core.plural import plural
+from upscore.core.quoting import join
 from upscore.core.run_folder import DRAWN_VALIDATION, RunFolder
 from upscore.core.runtime import Runtime, cpu_threads, describe_start, select_runtime
 from upscore.core.settings import Settings, build, load_yaml
@@ -388,14 +389,14 @@ def _describe_data(recipe: Recipe, dataset: DataSet, known: Known) -> None:
         logger.warning(
             "no photo of split %r shows %s: what is in no photo cannot be learned",
             train.name,
-            ", ".join(missing),
+            join(missing),
         )
     missing = [name for name in absent_classes(val, known=known) if name not in missing]
     if missing:
         logger.info(
             "no photo of split %r shows %s, which will have no validation score",
             val.name,
-            ", ".join(missing),
+            join(missing),
         )
 
 

@@ -12,7 +12,7 @@ from pydantic import Field, PlainValidator, model_validator
 
 from upscore.core.choices import unknown_choice
 from upscore.core.failures import LISTED
-from upscore.core.labels import VOID, Color, Labels
+from upscore.core.labels import MAX_CLASSES, VOID, Color, Labels
 from upscore.core.photo_values import PhotoValues
 from upscore.core.quoting import join, quote, shorten
 from upscore.core.settings import Settings, build, load_yaml
@@ -116,7 +116,7 @@ class Description(Settings):
     names), or a list of folder names that ``{split}`` in both patterns stands for."""
     seed: Annotated[int, Ge(0)] = 0
     """Changes which names go where when splits are shares."""
-    classes: list[ClassEntry] = Field(min_length=1, max_length=255)
+    classes: list[ClassEntry] = Field(min_length=1)
     """Class names in order: the first is class 0. Or ``{name: sky, color: [128, 128, 128]}``."""
     masks: Annotated[Table | Literal["indices", "colors"], PlainValidator(_read_masks)]
     """What a mask holds: ``value: class`` or ``"r,g,b": class`` or ``"#rrggbb": class``, with
@@ -133,6 +133,8 @@ class Description(Settings):
 
     @model_validator(mode="after")
     def _check(self) -> Description:
+        if len(self.classes) > MAX_CLASSES:
+            raise ValueError(f"classes: {len(self.classes)} of them; want at most {MAX_CLASSES}")
         problems = [
             *_pattern_problems(self),
             *_class_problems(self),
@@ -311,8 +313,8 @@ def open_described(root: Path, *, max_pixels: int) -> DataSet:
                 f"{file}: image: no file matches {quote(description.image)} under {root}"
             )
         if _has_lists(description):
-            for split, listed in description.splits.items():
-                path = root / str(listed)
+            for split, name in description.splits.items():
+                path = root / str(name)
                 if not path.is_file():
                     raise NotFoundError(f"{file}: splits.{split}: no such list file {path}")
                 splits[split] = lister.listed(path)

@@ -1,0 +1,387 @@
+"""What mask values mean: guessed and told, named by tools' class files, or refused."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from upscore.cli import data as verbs
+from upscore.data import open_dataset
+from upscore.data.check import check
+from upscore.errors import DataError
+
+Mask = np.ndarray | Image.Image
+
+
+def write(root: Path, masks: list[Mask], *, suffix: str = "png", quality: int = 75) -> Path:
+    """images/ and masks/ with photos of the masks' sizes."""
+    for i, mask in enumerate(masks):
+        picture = mask if isinstance(mask, Image.Image) else Image.fromarray(mask)
+        for kind in ("images", "masks"):
+            (root / kind).mkdir(exist_ok=True)
+        Image.new("RGB", picture.size, (9, 90, 30)).save(root / "images" / f"{i}.jpg")
+        picture.save(root / "masks" / f"{i}.{suffix}", quality=quality)
+    return root
+
+
+def of(*values: int) -> np.ndarray:
+    """(4, 6) uint8 whose pixels go round through ``values``."""
+    return np.resize(np.array(values, np.uint8), (6, 4)).T.copy()
+
+
+def palette_mask(colors: list[int], *values: int) -> Image.Image:
+    picture = Image.fromarray(of(*values))
+    picture.putpalette(colors)
+    return picture
+
+
+# --- guessed, and told ----------------------------------------------------------------------------
+
+
+def test_the_guess_is_a_table(tmp_path: Path) -> None:
+    dataset = open_dataset(write(tmp_path, [of(0, 1), of(0, 0, 0, 255), of(0, 1, 2, 255)]))
+    assert dataset.guess is not None
+    assert dataset.guess.num_masks == 3
+    assert dataset.guess.rows == (
+        (0, None, "class_0", pytest.approx((12 + 18 + 6) / 72), 3),
+        (1, None, "class_1", pytest.approx((12 + 6) / 72), 2),
+        (2, None, "class_2", pytest.approx(6 / 72), 1),
+        (255, None, "void", pytest.approx(12 / 72), 2),
+    )
+
+
+def test_the_colours_of_the_palette_are_told(tmp_path: Path) -> None:
+    masks: list[Mask] = [palette_mask([1, 2, 3, 200, 0, 7], 0, 1)] * 2
+    guess = open_dataset(write(tmp_path, masks)).guess
+    assert guess is not None
+    assert [row[1] for row in guess.rows] == [(1, 2, 3), (200, 0, 7)]
+    lines = guess.text().splitlines()
+    assert lines[0].startswith("Guessed from the numbers in the masks (2 masks read)")
+    assert lines[1].split() == ["value", "colour", "class", "pixels", "%", "masks"]
+    assert lines[3].split() == ["1", "200,0,7", "class_1", "50.00", "2"]
+
+
+def test_check_prints_the_guess(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    verbs.check(write(tmp_path, [of(0, 255), of(0, 255)]), json=tmp_path / "check.json")
+    text = capsys.readouterr().out
+    assert "Guessed from masks of 0 and 255 (2 masks read)" in text
+    row = next(line for line in text.splitlines() if line.startswith("255"))
+    assert row.split() == ["255", "foreground", "50.00", "2"]
+    values = json.loads((tmp_path / "check.json").read_text())["guess"]["values"]
+    assert values[1] == {
+        "value": 255,
+        "color": None,
+        "class": "foreground",
+        "share": 0.5,
+        "masks": 2,
+    }
+
+
+def test_nothing_is_guessed_with_names(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    write(tmp_path, [of(0, 1), of(0, 1)])
+    (tmp_path / "classes.txt").write_text("ground\ncat\n")
+    verbs.check(tmp_path)
+    assert "Guessed" not in capsys.readouterr().out
+
+
+# --- files that disagree --------------------------------------------------------------------------
+
+RED, GREEN = [0, 0, 0, 200, 0, 0], [0, 0, 0, 0, 200, 0]
+ONE_BIT = Image.fromarray(of(0, 1) > 0)
+CLEAR = np.dstack([of(0, 1), of(0, 1), of(0, 1), of(255, 0)])
+DISAGREE: dict[str, tuple[list[Mask], str]] = {
+    "0/1 and 0/255": ([of(0, 1), of(0, 255)], "1 of 2 masks is of 0, 1, such as 0.png, and 1 of 0"),
+    "0/1 and wholly 255": ([of(0, 1), of(255)], "255 would be void in some and an object in other"),
+    "0/1 and 1 bit": ([of(0, 1), ONE_BIT], "and 1 bits, such as 1.png"),
+    "0/1/2 and 0/127/255": ([of(0, 1, 2), of(0, 127, 255)], "of 0, 127, 255, such as 1.png"),
+    "8 and 16 bits": (
+        [of(0, 1, 2), of(0, 1, 2).astype(np.uint16) * 257],
+        "of 0, 257, 514 and 32 bits, such as 1.png",
+    ),
+    "palettes": (
+        [palette_mask(RED, 0, 1), palette_mask(RED, 0, 1), palette_mask(GREEN, 0, 1)],
+        "value 1 is the colour (200,0,0) in 0.png and (0,200,0) in 2.png: 1 of 3 palette masks",
+    ),
+    "colours and numbers": (
+        [np.dstack([of(0, 9), of(0, 8), of(0, 7)]), of(0, 1)],
+        "1 of 2 masks is RGB colours, such as 0.png, and others are single numbers, such as 1.png",
+    ),
+}
+
+
+@pytest.mark.parametrize(("masks", "message"), DISAGREE.values(), ids=DISAGREE)
+def test_masks_that_disagree_are_refused(tmp_path: Path, masks: list[Mask], message: str) -> None:
+    with pytest.raises(DataError) as caught:
+        open_dataset(write(tmp_path, masks))
+    assert message in str(caught.value)
+    assert len(str(caught.value)) < 500
+
+
+@pytest.mark.parametrize("case", ["0/1 and 0/255", "0/1 and 1 bit", "palettes"])
+def test_masks_that_disagree_are_told_where_only_the_order_of_names_is_given(
+    tmp_path: Path, case: str
+) -> None:
+    write(tmp_path, DISAGREE[case][0])
+    (tmp_path / "classes.txt").write_text("ground\ncat\n")
+    problems = check(open_dataset(tmp_path)).problems
+    (found,) = [problem for problem in problems if problem.kind == "masks disagree"]
+    assert DISAGREE[case][1] in found.message
+
+
+@pytest.mark.parametrize(
+    "masks",
+    [
+        [of(0, 1, 255), of(0, 255)],  # void beside the object in some file, so 255 is void
+        [of(0, 1), of(0, 0)],
+        [palette_mask(RED, 0, 1), palette_mask([*RED, 5, 5, 5], 0, 1)],  # an unused colour differs
+        [palette_mask(RED, 0, 1), of(0, 1)],
+        [of(0, 1), of(0, 1).astype(np.uint16)],
+        [np.dstack([of(0, 1)] * 3), of(0, 1)],  # grey saved as colour
+        [np.dstack([of(0, 1), of(0, 1), of(0, 1), of(255, 255)]), of(0, 1)],  # opaque alpha
+    ],
+)
+def test_masks_that_agree(tmp_path: Path, masks: list[Mask]) -> None:
+    dataset = open_dataset(write(tmp_path, masks))
+    assert dataset.labels.names == ("class_0", "class_1")
+    assert [p for p in check(dataset).problems if p.kind == "masks disagree"] == []
+
+
+def test_a_dataset_yaml_may_say_that_255_is_void(tmp_path: Path) -> None:
+    write(tmp_path, [of(0, 1), of(0, 255)])
+    text = "image: images/*\nmask: masks/*\nsplits: {train: 1.0}\nclasses: [ground, cat]\n"
+    (tmp_path / "dataset.yaml").write_text(text + "masks: {0: ground, 1: cat, 255: void}\n")
+    assert check(open_dataset(tmp_path)).problems == ()
+    (tmp_path / "dataset.yaml").write_text(text + "masks: indices\n")
+    (problem,) = check(open_dataset(tmp_path)).problems
+    assert problem.kind == "masks disagree"
+
+
+def test_transparent_masks_are_refused(tmp_path: Path) -> None:
+    for mask in (Image.fromarray(CLEAR), Image.fromarray(CLEAR).convert("LA")):
+        root = tmp_path / mask.mode
+        root.mkdir()
+        write(root, [mask])
+        with pytest.raises(DataError, match=r"0\.png: a mask with 12 transparent pixels"):
+            open_dataset(root)
+        (root / "classes.txt").write_text("ground\ncat\n")
+        kinds = {problem.kind for problem in check(open_dataset(root)).problems}
+        assert "unreadable" in kinds
+
+
+def smooth() -> np.ndarray:
+    mask = np.zeros((40, 60), np.uint8)
+    mask[7:31, 11:43] = 2
+    return mask
+
+
+@pytest.mark.parametrize("top", [2, 255])  # few values after compression, many values
+@pytest.mark.parametrize("with_names", [False, True])
+def test_jpeg_is_named_as_the_cause(tmp_path: Path, top: int, *, with_names: bool) -> None:
+    write(tmp_path, [smooth() // 2 * top] * 2, suffix="jpg", quality=60)
+    if not with_names:
+        with pytest.raises(DataError, match=r"2 of 2 masks are JPEG files, such as 0\.jpg"):
+            open_dataset(tmp_path)
+        return
+    (tmp_path / "classes.txt").write_text("ground\ncat\ndog\n")
+    messages = [problem.message for problem in check(open_dataset(tmp_path)).problems]
+    assert sum("JPEG changes values" in message for message in messages) >= 1
+
+
+def test_palettes_that_differ_are_read_by_their_colours(tmp_path: Path) -> None:
+    """What the refusal of differing palettes says to do."""
+    swapped = palette_mask([200, 0, 0, 0, 0, 0], 1, 0)
+    write(tmp_path, [palette_mask(RED, 0, 1), swapped])
+    (tmp_path / "dataset.yaml").write_text(
+        "image: images/*\nmask: masks/*\nsplits: {train: 1.0}\nclasses: [ground, cat]\n"
+        'masks: {"0,0,0": ground, "200,0,0": cat}\n'
+    )
+    dataset = open_dataset(tmp_path)
+    assert check(dataset).problems == ()
+    split = dataset.split("train")
+    for index in range(2):
+        assert split.read(index).labels.tolist() == of(0, 1).tolist()
+
+
+# --- class files of tools -------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("file", "text"),
+    [
+        ("class_names.txt", "_background_\ncat\n"),
+        ("labels.txt", "__ignore__\n_background_\ncat\n"),
+        ("obj.names", "background\r\ncat\r\n"),
+        ("_darknet.labels", "background\ncat"),
+        ("labelmap.txt", "background\ncat\n"),
+    ],
+)
+def test_class_files(tmp_path: Path, file: str, text: str) -> None:
+    write(tmp_path, [of(0, 1), of(0, 255)])
+    (tmp_path / file).write_bytes(text.encode())
+    dataset = open_dataset(tmp_path)
+    assert dataset.labels.names == ("background", "cat")
+    assert dataset.labels.background == 0
+    assert dataset.guess is None
+
+
+CVAT = "# label:color_rgb:parts:actions\nbackground:0,0,0::\ncat:250,50,83::\ndog:51,221,255::\n"
+
+
+def test_cvats_export(tmp_path: Path) -> None:
+    colors = np.array([(0, 0, 0), (250, 50, 83), (51, 221, 255), (224, 224, 192)], np.uint8)
+    for folder in ("JPEGImages", "SegmentationClass", "SegmentationObject"):
+        (tmp_path / folder).mkdir()
+    lists = tmp_path / "ImageSets" / "Segmentation"
+    lists.mkdir(parents=True)
+    for name in "abc":
+        Image.new("RGB", (4, 6)).save(tmp_path / "JPEGImages" / f"{name}.jpg")
+        Image.fromarray(colors[of(0, 1, 2, 3)].swapaxes(0, 1)).save(
+            tmp_path / "SegmentationClass" / f"{name}.png"
+        )
+        Image.fromarray(colors[of(0, 1, 2, 2)].swapaxes(0, 1)).save(
+            tmp_path / "SegmentationObject" / f"{name}.png"
+        )
+    (lists / "default.txt").write_text("a\nb\nc\n")
+    (tmp_path / "labelmap.txt").write_text(CVAT)
+    dataset = open_dataset(tmp_path)
+    assert dataset.labels.names == ("background", "cat", "dog")
+    assert dataset.labels.colors[1] == (250, 50, 83)
+    assert dataset.split_names == ("train",)
+    assert len(dataset.split("val")) == 1
+    assert check(dataset).problems == ()
+    assert np.unique(dataset.split("train").read(0).labels).tolist() == [0, 1, 2, 255]
+
+
+def test_cvats_subsets(tmp_path: Path) -> None:
+    for folder in ("JPEGImages", "SegmentationClass"):
+        (tmp_path / folder).mkdir()
+    lists = tmp_path / "ImageSets" / "Segmentation"
+    lists.mkdir(parents=True)
+    for name in ("Train", "Validation"):
+        (lists / f"{name}.txt").write_text(f"{name}1\n")
+        Image.new("RGB", (4, 6)).save(tmp_path / "JPEGImages" / f"{name}1.png")
+        Image.new("RGB", (4, 6)).save(tmp_path / "SegmentationClass" / f"{name}1.png")
+    (tmp_path / "labelmap.txt").write_text(CVAT)
+    assert set(open_dataset(tmp_path).splits) == {"train", "val"}
+
+
+@pytest.mark.parametrize(
+    ("files", "message"),
+    [
+        ({"labelmap.txt": "cat:1,2::\n"}, "'cat:1,2::' is no class; want name:red,green,blue"),
+        ({"labelmap.txt": "cat:1,2,300::\n"}, "is no class"),
+        ({"labelmap.txt": "cat:1,2,3::\ndog:1,2,3::\n"}, "repeats a name or colour"),
+        ({"classes.txt": "a\nb\n", "obj.names": "b\na\n"}, "classes.txt and obj.names name diff"),
+        ({"classes.txt": ""}, "1 to 255 classes, this one has 0"),
+        ({"classes.txt": "\n".join(map(str, range(300)))}, "1 to 255 classes, this one has 300"),
+    ],
+)
+def test_bad_class_files(tmp_path: Path, files: dict[str, str], message: str) -> None:
+    write(tmp_path, [of(0, 1)])
+    for name, text in files.items():
+        (tmp_path / name).write_text(text)
+    with pytest.raises(DataError) as caught:
+        open_dataset(tmp_path)
+    assert message in str(caught.value)
+    assert len(str(caught.value)) < 300
+
+
+# --- one mask a photo -----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("ending", ["-{}", "_{}", ".{}"])
+def test_one_mask_a_class(tmp_path: Path, ending: str) -> None:
+    write(tmp_path, [of(0, 255)] * 3)
+    for path in sorted((tmp_path / "masks").iterdir()):
+        for kind in ("cat", "dog"):
+            Image.open(path).save(path.with_name(path.stem + ending.format(kind) + ".png"))
+        path.unlink()
+    with pytest.raises(DataError) as caught:
+        open_dataset(tmp_path)
+    first = "0" + ending.format("cat") + ".png"
+    assert f"6 masks, such as {first}, have no photo of their name" in str(caught.value)
+    assert "there is a photo '0': this looks like one mask a class (cat, dog)" in str(caught.value)
+    assert "data check" not in str(caught.value)
+
+
+def test_one_folder_a_class(tmp_path: Path) -> None:
+    write(tmp_path, [of(0, 255)] * 2)
+    for kind in ("cat", "dog"):
+        (tmp_path / "masks" / kind).mkdir()
+    for path in (tmp_path / "masks").glob("*.png"):
+        path.rename(path.parent / "cat" / path.name)
+    with pytest.raises(DataError, match=r"folders \(cat, dog\)\. One folder a class looks like"):
+        open_dataset(tmp_path)
+
+
+def test_masks_with_an_ending_are_told_how_to_describe(tmp_path: Path) -> None:
+    write(tmp_path, [of(0, 1)] * 3)
+    for path in list((tmp_path / "masks").iterdir()):
+        path.rename(path.with_name(f"{path.stem}_mask.png"))
+    with pytest.raises(DataError) as caught:
+        open_dataset(tmp_path)
+    line = "mask: 'masks/{name}_mask.png'"
+    assert line in str(caught.value)
+    (tmp_path / "dataset.yaml").write_text(
+        f"image: images/*\n{line}\nsplits: {{train: 1.0}}\nclasses: [a, b]\nmasks: indices\n"
+    )
+    assert check(open_dataset(tmp_path)).problems == ()
+
+
+def test_no_mask_at_all(tmp_path: Path) -> None:
+    write(tmp_path, [of(0, 1)] * 3)
+    for path in (tmp_path / "masks").iterdir():
+        path.unlink()
+    with pytest.raises(DataError, match=r"none of the 3 photos has a mask .*masks/\d.png is not"):
+        open_dataset(tmp_path)
+
+
+# --- masks of GIS programs ------------------------------------------------------------------------
+
+
+def gis(root: Path, mask: np.ndarray, masks: str) -> Path:
+    write(root, [mask] * 2, suffix="tif")
+    (root / "dataset.yaml").write_text(
+        "image: images/*.jpg\nmask: masks/*.tif\nsplits: {train: 1.0}\nclasses: [water, field]\n"
+        f"masks: {masks}\n"
+    )
+    return root
+
+
+def test_whole_floats_are_class_numbers(tmp_path: Path) -> None:
+    split = open_dataset(gis(tmp_path, of(0, 1).astype(np.float32), "indices")).split("train")
+    assert split.read(0).labels.tolist() == of(0, 1).tolist()
+    assert split.read(0).labels.dtype == np.uint8
+
+
+@pytest.mark.parametrize("dtype", [np.int32, np.float32])
+def test_values_below_zero_may_be_void(tmp_path: Path, dtype: type) -> None:
+    mask = np.where(of(0, 1, 2) == 2, -9999, of(0, 1, 2).astype(dtype))
+    gis(tmp_path, mask, "{0: water, 1: field, -9999: void}")
+    assert check(open_dataset(tmp_path)).problems == ()
+    labels = open_dataset(tmp_path).split("train").read(0).labels
+    assert labels.tolist() == np.where(of(0, 1, 2) == 2, 255, of(0, 1, 2)).tolist()
+
+
+@pytest.mark.parametrize(("value", "shown"), [(0.5, "0.5"), (np.nan, "nan"), (-3.4e38, "-3.4e")])
+def test_floats_that_are_no_numbers_of_classes(tmp_path: Path, value: float, shown: str) -> None:
+    mask = of(0, 1).astype(np.float32)
+    mask[0, 0] = value
+    (problem, *_) = check(open_dataset(gis(tmp_path, mask, "indices"))).problems
+    assert problem.kind == "unreadable"
+    assert f"a mask of floats, 1 of which are no class numbers (the first is {shown}" in (
+        problem.message
+    )
+
+
+def test_values_below_zero_are_offered_as_void(tmp_path: Path) -> None:
+    mask = np.where(of(0, 1, 2) == 2, -1, of(0, 1, 2).astype(np.int32))
+    write(tmp_path, [mask] * 2, suffix="tif")
+    with pytest.raises(DataError) as caught:
+        open_dataset(tmp_path)
+    (tmp_path / "dataset.yaml").write_text(str(caught.value).split("count:\n")[1])
+    assert set(np.unique(open_dataset(tmp_path).split("train").read(0).labels)) == {0, 1, 255}

@@ -1,0 +1,119 @@
+"""What is told before work on a data set starts."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from upscore.data import open_dataset
+from upscore.data.notices import tell_listing, tell_meaning
+from upscore.errors import DataError
+from upscore.training import setup
+from upscore.training.recipe import load_recipe
+from upscore.workflows.data import measure_data
+
+
+@pytest.fixture
+def root(tmp_path: Path, write_pair, caplog: pytest.LogCaptureFixture) -> Path:
+    """Ten pairs without class names."""
+    for i in range(10):
+        write_pair(tmp_path / "images" / f"{i}.jpg", tmp_path / "masks" / f"{i}.png", (0, 1))
+    caplog.set_level(logging.INFO, "upscore")
+    return tmp_path
+
+
+def test_masks_without_a_photo_are_counted(root: Path, caplog: pytest.LogCaptureFixture) -> None:
+    for i in range(6):
+        (root / "images" / f"{i}.jpg").unlink()
+    tell_listing(open_dataset(root))
+    (record,) = caplog.records
+    assert record.levelno == logging.WARNING
+    assert "6 of 10 masks have no photo and are left out (0.png, 1.png, 2.png, ...)" in caplog.text
+
+
+def test_stats_tells_it_too(root: Path, caplog: pytest.LogCaptureFixture) -> None:
+    (root / "images" / "3.jpg").unlink()
+    measure_data(root)
+    assert "1 of 10 masks has no photo and is left out (3.png)" in caplog.text
+
+
+def test_names_listed_twice_are_told(root: Path, caplog: pytest.LogCaptureFixture) -> None:
+    (root / "train.txt").write_text("1\n1.jpg\n2\n")
+    tell_listing(open_dataset(root))
+    assert "lists '1' 2 times" in caplog.text
+
+
+def test_nothing_to_tell(root: Path, caplog: pytest.LogCaptureFixture) -> None:
+    (root / "classes.txt").write_text("ground\ncat\n")
+    dataset = open_dataset(root)
+    tell_listing(dataset)
+    tell_meaning(dataset, dataset.pairs("train"))
+    assert caplog.text == ""
+
+
+def test_the_guess_is_told(root: Path, caplog: pytest.LogCaptureFixture) -> None:
+    dataset = open_dataset(root)
+    tell_meaning(dataset, dataset.pairs("train"))
+    assert "Guessed from the numbers in the masks (10 masks read)" in caplog.text
+    assert "class_1" in caplog.text
+
+
+@pytest.mark.parametrize("is_stated", [False, True])
+def test_masks_that_disagree(
+    root: Path, caplog: pytest.LogCaptureFixture, *, is_stated: bool
+) -> None:
+    for i in range(5):
+        Image.fromarray(np.resize(np.array([0, 255], np.uint8), (12, 16))).save(
+            root / "masks" / f"{i}.png"
+        )
+    masks = "{0: a, 1: b, 255: void}" if is_stated else "indices"
+    (root / "dataset.yaml").write_text(
+        f"image: images/*\nmask: masks/*\nsplits: {{train: 1.0}}\nclasses: [a, b]\nmasks: {masks}\n"
+    )
+    dataset = open_dataset(root)
+    if not is_stated:
+        with pytest.raises(DataError, match="5 of 10 masks are of 0, 1"):
+            tell_meaning(dataset, dataset.pairs("train"))
+        return
+    tell_meaning(dataset, dataset.pairs("train"))
+    assert caplog.text == ""
+
+
+def test_other_palettes_are_told_where_the_values_are_named(
+    root: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    for i in range(10):
+        picture = Image.open(root / "masks" / f"{i}.png")
+        picture.putpalette([0, 0, 0, i // 9, 90, 0])
+        picture.save(root / "masks" / f"{i}.png")
+    text = "image: images/*\nmask: masks/*\nsplits: {train: 1.0}\nclasses: [a, b]\nmasks: "
+    (root / "dataset.yaml").write_text(f"{text}{{0: a, 1: b}}\n")
+    dataset = open_dataset(root)
+    tell_meaning(dataset, dataset.pairs("train"))
+    assert "1 of 10 palette masks have another palette" in caplog.text
+    (root / "dataset.yaml").write_text(f"{text}indices\n")
+    with pytest.raises(DataError, match="1 of 10 palette masks"):
+        tell_meaning(open_dataset(root), dataset.pairs("train"))
+
+
+def test_a_training_begins_with_them(root: Path, caplog: pytest.LogCaptureFixture) -> None:
+    (root / "classes.txt").write_text("ground\ncat\n")
+    (root / "images" / "9.jpg").unlink()
+    for i in range(5):
+        Image.fromarray(np.resize(np.array([0, 255], np.uint8), (12, 16))).save(
+            root / "masks" / f"{i}.png"
+        )
+    with pytest.raises(DataError, match=r"such as .* and . of 0, 255"):
+        setup.train(
+            load_recipe("fcn8s-quick", ["device=cpu"]),
+            data=root,
+            out=root / "run",
+            resume=False,
+            make_validate=lambda *_: pytest.fail("validated"),
+        )
+    assert "1 of 10 masks has no photo" in caplog.text
+    assert not (root / "run").exists()
