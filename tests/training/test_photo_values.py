@@ -28,7 +28,9 @@ def deep_set(folder: Path, most: int) -> Path:
     for number in range(10):
         mask = np.zeros((40, 40), np.uint8)
         mask[:, 20:] = 1
-        grey = (rng.integers(0, most // 2, mask.shape) + most // 2 * mask.astype(int)).astype(np.uint16)
+        grey = (rng.integers(0, most // 2, mask.shape) + most // 2 * mask.astype(int)).astype(
+            np.uint16
+        )
         grey[0, 0] = most
         Image.fromarray(grey).save(folder / f"images/{number}.png")
         Image.fromarray(mask).save(folder / f"masks/{number}.png")
@@ -41,7 +43,10 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("deep")
     settings = [*TINY, "budget.iterations=2", "validate.every=2"]
     upscore.train(
-        "fcn8s-quick", data=deep_set(folder / "data", 4000), out=folder / "RUN", assignments=settings
+        "fcn8s-quick",
+        data=deep_set(folder / "data", 4000),
+        out=folder / "RUN",
+        assignments=settings,
     )
     return folder / "RUN"
 
@@ -61,7 +66,7 @@ def test_the_range_of_the_training_goes_with_the_network(run: Path, tmp_path: Pa
     )
 
     dataset = open_dataset(darker)
-    assert dataset.photos == PhotoValues((0.0, 1023.0))
+    assert dataset.photo_values == PhotoValues((0.0, 1023.0))
     split = open_predictions(run, dataset, data=darker).photos_of(dataset.split("train"))
     image = read_image(split.pairs[0].image, values=TWELVE)
     np.testing.assert_array_equal(split.read(0).image, image)
@@ -70,7 +75,7 @@ def test_the_range_of_the_training_goes_with_the_network(run: Path, tmp_path: Pa
 def test_networks_of_a_pipeline_agree(run: Path, tmp_path: Path) -> None:
     pipeline = tmp_path / "both.yaml"
     text = "stages:\n  a: {{whole_image: {{run: {run}}}}}\n  b: {{whole_image: {{run: {other}}}}}\n"
-    text += "  c: {{ensemble: {{of: [a, b]}}}}\noutput: c\n"
+    text += "  c: {{ensemble: {{of: [a, b]}}}}\nanswer: c\n"
     pipeline.write_text(text.format(run=run, other=run / "model"))
     assert trained_photos(pipeline) == TWELVE
     other = tmp_path / "other"

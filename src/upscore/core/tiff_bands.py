@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 from PIL import Image, TiffImagePlugin
 
 from upscore.core.photo_values import Stored
@@ -93,12 +94,11 @@ class BandedTiff:
         if predictor == 3:  # bytes of equal weight side by side, each as a difference
             parts = raw.reshape(rows, -1, bands).cumsum(axis=1, dtype=np.uint8)
             parts = parts.reshape(rows, self.dtype.itemsize, columns, bands)
-            return np.ascontiguousarray(parts.transpose(0, 2, 3, 1)).view(
-                self.dtype.newbyteorder(">")
-            )[..., 0]
-        values = raw.view(self.dtype).reshape(rows, columns, bands)
+            raw = np.ascontiguousarray(parts.transpose(0, 2, 3, 1))
+            return raw.view(self.dtype.newbyteorder(">"))[..., 0]
+        values: Stored = raw.view(self.dtype).reshape(rows, columns, bands)
         if predictor == 2:
-            return values.cumsum(axis=1, dtype=self.dtype.newbyteorder("="))
+            values = values.cumsum(axis=1, dtype=self.dtype.newbyteorder("="))
         return values
 
     def _tag(self, number: int) -> int:
@@ -108,7 +108,7 @@ class BandedTiff:
         return int(value[0] if isinstance(value, tuple) else value)
 
 
-def _unpack(packed: bytes, compression: int, row_bytes: int, rows: int) -> Any:
+def _unpack(packed: bytes, compression: int, row_bytes: int, rows: int) -> npt.NDArray[np.uint8]:
     """The bytes of a strip or tile, (rows, row_bytes) uint8, by Pillow."""
     header = TiffImagePlugin.ImageFileDirectory_v2(b"II*\0\0\0\0\0")
     header[WIDTH], header[HEIGHT], header[BITS], header[BANDS] = row_bytes, rows, 8, 1

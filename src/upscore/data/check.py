@@ -80,7 +80,7 @@ def check(dataset: DataSet, *, progress: Callable[[int, int], None] | None = Non
 def _inspect(pair: Pair, dataset: DataSet) -> tuple[list[Problem], Present | None]:
     """What is wrong with one pair, and the classes that it shows; None if its mask is bad."""
     problems: list[Problem] = []
-    read_photo = functools.partial(read_image, values=dataset.photos)
+    read_photo = functools.partial(read_image, values=dataset.photo_values)
     image = _read(problems, dataset, "photo", pair.image, pair.mask, read_photo)
     stored = _read(problems, dataset, "mask", pair.mask, pair.image, read_stored_mask)
     if stored is None:

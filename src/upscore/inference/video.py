@@ -208,7 +208,7 @@ def _decode(
 def _time(frame: Any, before: Fraction | None, rate: Fraction, start: Fraction) -> Fraction:
     """The time of a frame; without one, or with one that runs backwards, at the mean rate."""
     if frame.pts is not None and frame.time_base:
-        seconds = frame.pts * Fraction(frame.time_base) - start
+        seconds: Fraction = frame.pts * Fraction(frame.time_base) - start
         if before is None or seconds > before:
             return seconds
     return Fraction(0) if before is None else before + 1 / rate

@@ -296,7 +296,7 @@ def open_described(root: Path, *, max_pixels: int) -> DataSet:
         table=description.table(),
         max_pixels=max_pixels,
         problems=tuple(problems),
-        photos=PhotoValues(
+        photo_values=PhotoValues(
             description.range, None if description.bands is None else tuple(description.bands)
         ),
     )
