@@ -101,7 +101,7 @@ def _open(path: Path, max_pixels: int) -> Image.Image:
 
 def _refuse_pipe(path: Path) -> None:
     """Pipes and devices, which could be waited for without end. Raises DataError."""
-    if path.exists() and not path.is_file() and not path.is_dir():
+    if not path.is_file() and path.exists() and not path.is_dir():
         raise DataError(f"{path}: is a pipe or device, not a file")
 
 
