@@ -306,13 +306,11 @@ def common_range(
 
     def own(path: Path) -> list[Range]:
         found = []
-        try:
+        with contextlib.suppress(Exception):
             for page in range(num_pages(path, max_pixels=max_pixels)):
                 photo = _read_photo(path, max_pixels, values, page)
                 if isinstance(photo, DeepPhoto) and photo.range is not None:
                     found.append(photo.range)
-        except (DataError, NotFoundError, OSError):
-            pass
         return found
 
     deep = (path for path in paths if _may_be_deep(path))
