@@ -216,7 +216,8 @@ def _matches(
         wanted += [parts] if deep else []
         if not wanted or not _is_folder(entry):
             continue
-        real = Path(entry.path).resolve() if entry.is_symlink() else inside[-1] / entry.name
+        real = inside[-1] / entry.name
+        real = real.resolve() if entry.is_symlink() else real
         if real == out or real in inside:
             continue
         for remaining in wanted:
