@@ -175,6 +175,12 @@ def test_negative_numbers_are_not_cut(tmp_path: Path, dtype: type[Any]) -> None:
     np.testing.assert_array_equal(window[..., 0], np.clip(values, 0, 255))
 
 
+@pytest.mark.parametrize("dtype", [np.uint16, np.uint32])
+def test_low_values_may_be_light(tmp_path: Path, dtype: type[Any]) -> None:
+    path = write_tiff(tmp_path / "a.tif", STEPS[..., None].astype(dtype), photometric=0)
+    np.testing.assert_array_equal(read_image(path)[..., 0], 255 - (STEPS >> 4))
+
+
 def test_tags_say_the_range(tmp_path: Path) -> None:
     dark = STEPS[..., None] // 100
     limits = {280: ("H", [0]), 281: ("H", [4095])}

@@ -285,7 +285,7 @@ def test_one_range_for_all_photos(folder: Path, caplog: pytest.LogCaptureFixture
     file = describe(folder, GOOD.replace("*.jpg", "*.tif"))
     with caplog.at_level("INFO", "upscore"):
         dataset = open_dataset(file)
-    assert dataset.photos.range == (0, 4095)
+    assert dataset.photo_values.range == (0, 4095)
     assert "photos have 12 of 16 bits: values 0..4095 are taken as black to white" in caplog.text
     by_name = {}
     for split in map(dataset.split, ("train", "val")):
@@ -296,10 +296,10 @@ def test_one_range_for_all_photos(folder: Path, caplog: pytest.LogCaptureFixture
 def test_range_and_bands_that_are_given(folder: Path) -> None:
     given = "\nrange: [-100, 3000.5]\nbands: [3, 2, 1]\n"
     dataset = open_dataset(describe(folder, GOOD + given))
-    assert dataset.photos.range == (-100, 3000.5)
-    assert dataset.photos.bands == (3, 2, 1)
+    assert dataset.photo_values.range == (-100, 3000.5)
+    assert dataset.photo_values.bands == (3, 2, 1)
     plain = open_dataset(describe(folder, GOOD))
-    assert plain.photos.range is None
+    assert plain.photo_values.range is None
     photo, backwards = plain.split("val").read(0).image, dataset.split("val").read(0).image
     np.testing.assert_array_equal(backwards, photo[..., ::-1])
     assert dataset.fingerprint() != plain.fingerprint()

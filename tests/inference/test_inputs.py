@@ -146,3 +146,18 @@ def test_links_that_lead_nowhere_are_named(tree):
         NotFoundError, match=r"gone\.jpg: is a link to .*nothing\.jpg, which is not"
     ):
         names(tree / "photos/gone.jpg")
+
+
+def test_folders_that_link_to_each_other_end(tmp_path):
+    folders = [tmp_path / f"all/{number}" for number in range(6)]
+    for folder in folders:
+        folder.mkdir(parents=True)
+        (folder / "a.jpg").touch()
+    for folder in folders:
+        for other in folders:
+            (folder / f"to{other.name}").symlink_to(other, target_is_directory=True)
+    inputs = found(tmp_path / "all/0")
+    assert {file.name for file in inputs.files} >= {"a", "to1/a", "to5/to3/a"}
+    assert len(inputs.files) == 1 + 5 + 5 * 4 + 5 * 4 * 3 + 5 * 4 * 3 * 2
+    assert all(path.is_dir() for path in inputs.passed_over)
+    assert inputs.passed_over

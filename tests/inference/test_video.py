@@ -139,6 +139,22 @@ def test_a_video_without_a_decoder_is_named(by_color, tmp_path):
     assert "strange.mkv: holds a video that cannot be decoded" in summary.failures[0][1]
 
 
+@pytest.mark.parametrize(
+    ("suffix", "told"), [("avi", "says that it has 60 frames"), ("mkv", "says that it has 6.0 s")]
+)
+def test_a_video_that_is_cut_off_is_named(by_color, tmp_path, caplog, suffix, told):
+    video = make_video(tmp_path / f"clip.{suffix}", frames=60)
+    content = video.read_bytes()
+    with caplog.at_level("WARNING", "upscore"):
+        predict_files(by_color, [video], tmp_path / "out", save=["labels"]).check()
+        assert not caplog.text
+        video.write_bytes(content[: len(content) * 2 // 3])
+        summary = predict_files(by_color, [video], tmp_path / "out", save=["labels"])
+    assert 20 < summary.images < 50
+    assert f"clip.{suffix}: {summary.images} frames could be decoded" in caplog.text
+    assert told in caplog.text
+
+
 def test_folders_of_frames_have_ordinary_permissions(by_color, tmp_path):
     video = make_video(tmp_path / "clip.mp4", frames=1)
     before = os.umask(0o027)

@@ -66,7 +66,7 @@ def test_the_range_of_the_training_goes_with_the_network(run: Path, tmp_path: Pa
     )
 
     dataset = open_dataset(darker)
-    assert dataset.photos == PhotoValues((0.0, 1023.0))
+    assert dataset.photo_values == PhotoValues((0.0, 1023.0))
     split = open_predictions(run, dataset, data=darker).photos_of(dataset.split("train"))
     image = read_image(split.pairs[0].image, values=TWELVE)
     np.testing.assert_array_equal(split.read(0).image, image)
@@ -75,7 +75,7 @@ def test_the_range_of_the_training_goes_with_the_network(run: Path, tmp_path: Pa
 def test_networks_of_a_pipeline_agree(run: Path, tmp_path: Path) -> None:
     pipeline = tmp_path / "both.yaml"
     text = "stages:\n  a: {{whole_image: {{run: {run}}}}}\n  b: {{whole_image: {{run: {other}}}}}\n"
-    text += "  c: {{ensemble: {{of: [a, b]}}}}\noutput: c\n"
+    text += "  c: {{ensemble: {{of: [a, b]}}}}\nanswer: c\n"
     pipeline.write_text(text.format(run=run, other=run / "model"))
     assert trained_photos(pipeline) == TWELVE
     other = tmp_path / "other"

@@ -15,7 +15,8 @@ from upscore.core.labels import RGBImage
 from upscore.core.photo_values import FULL, PhotoValues, Range, Stored, eight_bits, range_of
 from upscore.core.tiff_bands import BandedTiff
 
-ORIENTATION, BITS, EXTRA, NODATA = 274, 258, 338, 42113
+BITS, PHOTOMETRIC, ORIENTATION, EXTRA, NODATA = 258, 262, 274, 338, 42113
+WHITE_IS_ZERO = 0
 LEAST_AND_GREATEST = ((340, 341), (280, 281))
 """Tags of TIFF: SMinSampleValue and SMaxSampleValue, MinSampleValue and MaxSampleValue."""
 
@@ -36,6 +37,7 @@ class DeepPhoto:
         nodata: the value of pixels that were not measured.
         orientation: EXIF tag.
         alpha: (H, W) uint8.
+        is_negative: whether low values are light, as in some X-ray images.
     """
 
     values: Stored
@@ -43,6 +45,7 @@ class DeepPhoto:
     nodata: float | None = None
     orientation: int = 1
     alpha: npt.NDArray[np.uint8] | None = None
+    is_negative: bool = False
 
     @property
     def range(self) -> Range | None:
@@ -56,6 +59,8 @@ class DeepPhoto:
         if limits is None or self.values.dtype == np.uint8:
             limits = self.range or (0.0, 255.0)
         narrow = eight_bits(self.values, limits, self.nodata)
+        if self.is_negative:
+            narrow = 255 - narrow
         rgb: RGBImage = np.repeat(narrow, 3 // narrow.shape[2], axis=2)
         if self.alpha is None:
             return rgb
@@ -95,7 +100,13 @@ def of_banded(tiff: BandedTiff, values: PhotoValues) -> DeepPhoto:
     extra = tiff.tags.get(EXTRA, ())
     bands = chosen_bands(tiff.num_bands, values, alpha=bool(extra) and extra[-1] in (1, 2))
     orientation = tiff.tags.get(ORIENTATION, 1)
-    return DeepPhoto(tiff.read(bands), _tagged(tiff.tags), _nodata(tiff.tags), orientation)
+    return DeepPhoto(
+        tiff.read(bands),
+        _tagged(tiff.tags),
+        _nodata(tiff.tags),
+        orientation,
+        is_negative=tiff.tags.get(PHOTOMETRIC) == WHITE_IS_ZERO,
+    )
 
 
 def of_picture(
@@ -127,7 +138,9 @@ def of_picture(
     orientation = 1
     with contextlib.suppress(Exception):  # unreadable EXIF: the photo stays as it is stored
         orientation = picture.getexif().get(ORIENTATION, 1)
-    return DeepPhoto(stored, tagged, _nodata(tags), orientation, alpha)
+    # of 8 bits Pillow has turned the values already
+    is_negative = stored.dtype != np.uint8 and tags.get(PHOTOMETRIC) == WHITE_IS_ZERO
+    return DeepPhoto(stored, tagged, _nodata(tags), orientation, alpha, is_negative)
 
 
 def raw_mode(picture: Image.Image) -> str:

@@ -103,7 +103,7 @@ def _open(path: Path, max_pixels: int) -> Image.Image:
 
 def _refuse_pipe(path: Path) -> None:
     """Pipes and devices, which could be waited for without end. Raises DataError."""
-    if path.exists() and not path.is_file() and not path.is_dir():
+    if not path.is_file() and path.exists() and not path.is_dir():
         raise DataError(f"{path}: is a pipe or device, not a file")
 
 
@@ -308,13 +308,11 @@ def common_range(
 
     def own(path: Path) -> list[Range]:
         found = []
-        try:
+        with contextlib.suppress(Exception):
             for page in range(num_pages(path, max_pixels=max_pixels)):
                 photo = _read_photo(path, max_pixels, values, page)
                 if isinstance(photo, DeepPhoto) and photo.range is not None:
                     found.append(photo.range)
-        except (DataError, NotFoundError, OSError):
-            pass
         return found
 
     deep = (path for path in paths if _may_be_deep(path))

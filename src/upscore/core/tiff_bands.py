@@ -1,20 +1,18 @@
-"""TIFF files that Pillow does not read: many bands, and numbers that it has no mode for.
-
-Pillow unpacks each strip or tile, put into a small file of its own as rows of bytes; the numbers
-and bands in these bytes are told apart here.
-"""
+"""TIFF files that Pillow does not read: many bands, and numbers that it has no mode for."""
 
 from __future__ import annotations
 
 import io
 import itertools
 import struct
+import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 from PIL import Image, TiffImagePlugin
 
 from upscore.core.photo_values import Stored
@@ -24,7 +22,9 @@ STRIP_OFFSETS, BANDS = 273, 277
 STRIP_ROWS, STRIP_BYTES, PLANAR, PREDICTOR = 278, 279, 284, 317
 TILE_WIDTH, TILE_HEIGHT, TILE_OFFSETS, TILE_BYTES, EXTRA, FORMAT = 322, 323, 324, 325, 338, 339
 
-UNPACKED = {1: "none", 5: "LZW", 8: "deflate", 32946: "deflate", 32773: "PackBits"}
+NONE = 1
+DEFLATE = (8, 32946)
+UNPACKED = {NONE: "none", 5: "LZW", 8: "deflate", 32946: "deflate", 32773: "PackBits"}
 """Compressions that keep all bytes."""
 KINDS = {1: "u", 2: "i", 3: "f"}
 """Sample format of TIFF -> kind of numpy's types."""
@@ -56,18 +56,25 @@ class BandedTiff:
                 f"its compression, number {self._tag(COMPRESSION)}, is not read for such files; "
                 f"save it with {', '.join(dict.fromkeys(UNPACKED.values()))}"
             )
+        try:
+            return self._read(bands)
+        except Exception as error:  # tags of any kind, data of any length
+            raise ValueError(
+                f"damaged or truncated ({error}); replace or remove the file"
+            ) from error
+
+    def _read(self, bands: Sequence[int]) -> Stored:
         content = self.path.read_bytes()
         values = np.zeros((self.height, self.width, len(bands)), self.dtype.newbyteorder("="))
         tiled = TILE_OFFSETS in self.tags
         width = self._tag(TILE_WIDTH) if tiled else self.width
         height = self._tag(TILE_HEIGHT) if tiled else min(self._tag(STRIP_ROWS), self.height)
         separate = self._tag(PLANAR) == 2
-        places = [
-            (plane, top, left)
-            for plane in range(self.num_bands if separate else 1)
-            for top in range(0, self.height, height)
-            for left in range(0, self.width, width)
-        ]
+        places = itertools.product(
+            range(self.num_bands if separate else 1),
+            range(0, self.height, height),
+            range(0, self.width, width),
+        )
         offsets = self.tags[TILE_OFFSETS if tiled else STRIP_OFFSETS]
         counts = self.tags[TILE_BYTES if tiled else STRIP_BYTES]
         for (plane, top, left), offset, count in zip(places, offsets, counts, strict=True):
@@ -93,12 +100,11 @@ class BandedTiff:
         if predictor == 3:  # bytes of equal weight side by side, each as a difference
             parts = raw.reshape(rows, -1, bands).cumsum(axis=1, dtype=np.uint8)
             parts = parts.reshape(rows, self.dtype.itemsize, columns, bands)
-            return np.ascontiguousarray(parts.transpose(0, 2, 3, 1)).view(
-                self.dtype.newbyteorder(">")
-            )[..., 0]
-        values = raw.view(self.dtype).reshape(rows, columns, bands)
+            raw = np.ascontiguousarray(parts.transpose(0, 2, 3, 1))
+            return raw.view(self.dtype.newbyteorder(">"))[..., 0]
+        values: Stored = raw.view(self.dtype).reshape(rows, columns, bands)
         if predictor == 2:
-            return values.cumsum(axis=1, dtype=self.dtype.newbyteorder("="))
+            values = values.cumsum(axis=1, dtype=self.dtype.newbyteorder("="))
         return values
 
     def _tag(self, number: int) -> int:
@@ -108,18 +114,21 @@ class BandedTiff:
         return int(value[0] if isinstance(value, tuple) else value)
 
 
-def _unpack(packed: bytes, compression: int, row_bytes: int, rows: int) -> Any:
-    """The bytes of a strip or tile, (rows, row_bytes) uint8, by Pillow."""
+def _unpack(packed: bytes, compression: int, row_bytes: int, rows: int) -> npt.NDArray[np.uint8]:
+    """The bytes of a strip or tile, (rows, row_bytes)."""
+    size = rows * row_bytes
+    if compression in DEFLATE:
+        packed = zlib.decompressobj().decompress(packed, size)
+    if compression in (NONE, *DEFLATE):
+        return np.frombuffer(packed, np.uint8, size).reshape(rows, row_bytes)
+    # by Pillow, from a file of its own that holds them as grey
     header = TiffImagePlugin.ImageFileDirectory_v2(b"II*\0\0\0\0\0")
     header[WIDTH], header[HEIGHT], header[BITS], header[BANDS] = row_bytes, rows, 8, 1
     header[COMPRESSION], header[PHOTOMETRIC], header[STRIP_ROWS] = compression, 1, rows
     header[STRIP_OFFSETS], header[STRIP_BYTES] = 0, len(packed)  # 0: behind the header
     file = io.BytesIO(struct.pack("<2sHI", b"II", 42, 8) + header.tobytes(8) + packed)
-    try:
-        with Image.open(file, formats=["TIFF"]) as picture:
-            return np.array(picture)
-    except Exception as error:  # Pillow's decoders raise many kinds for broken data
-        raise ValueError(f"a strip or tile cannot be unpacked ({error})") from error
+    with Image.open(file, formats=["TIFF"]) as picture:
+        return np.array(picture)
 
 
 @dataclass(frozen=True)

@@ -107,7 +107,7 @@ class _Seen:
 
 def _look(pair: Pair, dataset: DataSet) -> _Seen:
     seen = _Seen()
-    read_photo = partial(read_image, values=dataset.photos)
+    read_photo = partial(read_image, values=dataset.photo_values)
     image = _read(seen, dataset, "photo", pair.image, pair.mask, read_photo)
     mask = _read(seen, dataset, "mask", pair.mask, pair.image, read_stored_mask)
     if mask is None:

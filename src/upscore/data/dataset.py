@@ -62,7 +62,7 @@ class Split:
     table: MaskTable
     max_pixels: int = MAX_PIXELS
     drawn_on: DrawnOn | None = None
-    photos: PhotoValues = AS_STORED
+    photo_values: PhotoValues = AS_STORED
 
     def __len__(self) -> int:
         return len(self.pairs)
@@ -74,7 +74,7 @@ class Split:
             DataError: unreadable, another size than its photo, or values outside the table.
         """
         pair = self.pairs[index]
-        image = read_image(pair.image, max_pixels=self.max_pixels, values=self.photos)
+        image = read_image(pair.image, max_pixels=self.max_pixels, values=self.photo_values)
         labels = self.read_labels(index)
         if image.shape[:2] != labels.shape:
             turn = photo_turn(pair.image, max_pixels=self.max_pixels)
@@ -109,8 +109,8 @@ class DataSet:
     """All splits of a data set as found on disk.
 
     ``layout`` says how it was recognised; ``instances`` maps a pair's name to its instance mask
-    where the layout has such masks. ``photos`` is how values of photos become 8-bit RGB, the same
-    for all of them. ``problems`` is what was wrong when the files were listed;
+    where the layout has such masks. ``photo_values`` is how values of photos become 8-bit RGB,
+    the same for all of them. ``problems`` is what was wrong when the files were listed;
     a data set with problems can be opened, so that ``upscore data check`` can list all of them,
     but :meth:`split` refuses a split with missing or ambiguous files. ``guess`` is what mask values
     were taken to mean where no file says it; ``is_stated`` is whether a dataset.yaml names them one
@@ -128,7 +128,7 @@ class DataSet:
     guess: Guess | None = None
     is_stated: bool = False
     drawn_on: DrawnOn | None = None
-    photos: PhotoValues = AS_STORED
+    photo_values: PhotoValues = AS_STORED
 
     @property
     def split_names(self) -> tuple[str, ...]:
@@ -189,7 +189,13 @@ class DataSet:
             )
         self.require_unique_names()
         return Split(
-            name, pairs, self.labels, self.table, self.max_pixels, self.drawn_on, self.photos
+            name,
+            pairs,
+            self.labels,
+            self.table,
+            self.max_pixels,
+            self.drawn_on,
+            self.photo_values,
         )
 
     def train_and_val(self, train: str, val: str) -> tuple[Split, Split]:
@@ -226,8 +232,8 @@ class DataSet:
     def fingerprint(self) -> str:
         """16 hex digits of names and file sizes of every split, and of how photos are read."""
         digest = hashlib.sha256()
-        if self.photos != AS_STORED:
-            digest.update(f"{self.photos.to_json()}\n".encode())
+        if self.photo_values != AS_STORED:
+            digest.update(f"{self.photo_values.to_json()}\n".encode())
         for split in sorted(self.splits):
             digest.update(f"[{split}]\n".encode())
             for pair in self.splits[split]:

@@ -81,11 +81,11 @@ def open_dataset(path: str | Path, *, max_pixels: int = MAX_PIXELS) -> DataSet:
 
 def _with_range(dataset: DataSet) -> DataSet:
     """The data set with one range for all photos of more than 8 bits, which is told."""
-    photos = dataset.photos
+    photos = dataset.photo_values
     if photos.range is None:
         paths = {pair.image for pairs in dataset.splits.values() for pair in pairs}
         limits = common_range(sorted(paths), max_pixels=dataset.max_pixels, values=photos)
         photos = replace(photos, range=limits)
     if str(photos):
         logger.info("%s: %s", dataset.root, photos)
-    return replace(dataset, photos=photos)
+    return replace(dataset, photo_values=photos)

@@ -19,6 +19,9 @@ VIDEO_SUFFIXES = (
     *(".mts", ".m2ts", ".ogv"),
 )
 
+MAX_LINKS = 4
+"""Linked folders on the way to a file; folders that link to each other have countless ways."""
+
 LITTER = ("thumbs.db", "desktop.ini")
 """Files that systems leave in folders, passed over like hidden ones."""
 
@@ -171,21 +174,29 @@ def name_below(file: Path, folder: Path) -> str:
 def walk(folder: Path, out: Path) -> Iterator[Path]:
     """Files of a folder and below, sorted, without hidden ones and without the results.
 
-    Linked folders are walked too, but none inside itself. A folder that cannot be read comes as a
-    file would, so that it is named.
+    Linked folders are walked too, but none inside itself. A folder that cannot be read, or lies
+    behind more than ``MAX_LINKS`` links, comes as a file would, so that it is named.
     """
     return _matches(folder, ("**", "*"), out, (folder.resolve(),))
 
 
 def _matches(
-    folder: Path, parts: Sequence[str], out: Path | None, inside: tuple[Path, ...]
+    folder: Path,
+    parts: Sequence[str],
+    out: Path | None,
+    inside: tuple[Path, ...],
+    links: int = 0,
 ) -> Iterator[Path]:
     """Files below ``folder`` that match the parts of a pattern.
 
     Args:
         out: a folder that is left out.
         inside: the folder and those that it is in, without links.
+        links: on the way to the folder.
     """
+    if links > MAX_LINKS:
+        yield folder
+        return
     try:
         entries = sorted(os.scandir(folder), key=lambda entry: entry.name)
     except OSError:
@@ -205,11 +216,13 @@ def _matches(
         wanted += [parts] if deep else []
         if not wanted or not _is_folder(entry):
             continue
-        real = Path(entry.path).resolve() if entry.is_symlink() else inside[-1] / entry.name
+        real = inside[-1] / entry.name
+        real = real.resolve() if entry.is_symlink() else real
         if real == out or real in inside:
             continue
         for remaining in wanted:
-            yield from _matches(folder / entry.name, remaining, out, (*inside, real))
+            linked = links + entry.is_symlink()
+            yield from _matches(folder / entry.name, remaining, out, (*inside, real), linked)
 
 
 def _is_litter(name: str) -> bool:

@@ -13,11 +13,12 @@ import numpy as np
 
 from upscore.core.failures import Failure
 from upscore.core.files import make_folder
-from upscore.core.images import read_image
+from upscore.core.images import common_range, read_image
 from upscore.core.labels import RGBImage
 from upscore.core.limits import MAX_PIXELS
 from upscore.core.parallel.map import map_items, num_processes
 from upscore.core.parallel.processes import num_cores
+from upscore.core.photo_values import PhotoValues
 from upscore.crf.settings import CRFSettings
 from upscore.crf.unary import unary_from_labels
 from upscore.errors import DataError, NotFoundError, RunError, SettingsError, UpscoreError
@@ -66,6 +67,7 @@ class Refinement:
     num_classes: int | None
     max_pixels: int
     threads: int | None
+    values: PhotoValues
 
     def __call__(self, task: Task) -> None:
         """Refine one file and write its results.
@@ -77,7 +79,7 @@ class Refinement:
         """
         job, photo = task
         prediction = read_prediction(job.source, max_pixels=self.max_pixels)
-        image = read_image(photo, max_pixels=self.max_pixels)
+        image = read_image(photo, max_pixels=self.max_pixels, values=self.values)
         prediction.require_size(job.source, image.shape[:2], f"its photo {photo}")
         try:
             marginals = self._marginals(prediction, image)
@@ -169,7 +171,8 @@ def refine_files(
 
     processes = num_processes(workers, len(todo), worth=WORTH)
     threads = None if processes == 1 else max(1, num_cores() // processes)
-    work = Refinement(settings, out, formats, confidence, num_classes, max_pixels, threads)
+    values = PhotoValues(common_range([photo for _, photo in todo], max_pixels=max_pixels))
+    work = Refinement(settings, out, formats, confidence, num_classes, max_pixels, threads, values)
     done = summary.skipped + len(summary.failures)
     if progress:
         progress(done, len(jobs))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import importlib.util
 import itertools
+import logging
 import shutil
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -25,6 +26,8 @@ from upscore.core.temporary import temporary_folder
 from upscore.errors import DataError, MissingExtraError, OutputError
 from upscore.inference.inputs import InputFile
 from upscore.inference.outputs import FORMATS, LabelledImage
+
+logger = logging.getLogger(__name__)
 
 DEPTH = 4
 """Frames that wait decoded, and as many to be encoded."""
@@ -205,12 +208,29 @@ def _decode(
         raise DataError(
             f"{path}: damaged after frame {number} ({_reason(error)}); cut it there or remove it"
         ) from error
+    if number < stream.frames:
+        told = f"{stream.frames} frames"
+    elif seconds is not None and not stream.frames and _ends_early(container, seconds):
+        told = f"{container.duration / av.time_base:.1f} s"
+    else:
+        return
+    logger.warning(
+        "%s: %d frames could be decoded, but the file says that it has %s; its end may be cut off",
+        path, number, told,
+    )  # fmt: skip
+
+
+def _ends_early(container: Any, seconds: Fraction) -> bool:
+    """Whether the last frame lies well before the end that the file says. (Sound may be longer.)"""
+    import av
+
+    return (container.duration or 0) / av.time_base > 1.1 * float(seconds) + 0.5
 
 
 def _time(frame: Any, before: Fraction | None, rate: Fraction, start: Fraction) -> Fraction:
     """The time of a frame; without one, or with one that runs backwards, at the mean rate."""
     if frame.pts is not None and frame.time_base:
-        seconds = frame.pts * Fraction(frame.time_base) - start
+        seconds: Fraction = frame.pts * Fraction(frame.time_base) - start
         if before is None or seconds > before:
             return seconds
     return Fraction(0) if before is None else before + 1 / rate

@@ -242,7 +242,7 @@ class TrueBoxes:
 
         data = self.data
         splits = [
-            Split(name, pairs, data.labels, data.table, data.max_pixels)
+            Split(name, pairs, data.labels, data.table, data.max_pixels, data.photo_values)
             for name, pairs in data.splits.items()
         ]
         return {

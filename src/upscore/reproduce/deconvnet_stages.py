@@ -124,7 +124,7 @@ def prepare(context: Context) -> None:
             },
             progress=count_items(context.on_progress, f"boxes of {split.name}"),
             max_pixels=dataset.max_pixels,
-            values=dataset.photos,
+            values=dataset.photo_values,
         )
         if split.name == context.train_split:
             summary.check()

@@ -254,7 +254,7 @@ class _Session:
                 mean=recipe.loss.reduction == "mean",
                 crops=recipe.crop_geometry,
                 loss_settings=recipe.loss,
-                photos=self.dataset.photos,
+                photos=self.dataset.photo_values,
             ),
             source=sampler,
             model_folder=run.model,
@@ -292,7 +292,7 @@ class _Session:
             if self.fabric.is_global_zero:
                 photos = [Photo(pair.name, pair.image) for pair in split.pairs]
                 made = make_store(
-                    photos, EdgeBoxes(max_boxes=MADE_BOXES), path, values=self.dataset.photos
+                    photos, EdgeBoxes(max_boxes=MADE_BOXES), path, values=self.dataset.photo_values
                 )
                 made.check()
             self.fabric.barrier()

@@ -48,7 +48,7 @@ class Predictions:
 
     def photos_of(self, split: Split) -> Split:
         """A split whose photos are read as those that the network was trained on."""
-        return replace(split, photos=self.photos.or_else(split.photos))
+        return replace(split, photo_values=self.photos.or_else(split.photo_values))
 
 
 def open_predictions(

@@ -87,7 +87,7 @@ def make_proposals(
         overwrite=overwrite,
         progress=count_items(on_progress, "boxes"),
         max_pixels=max_pixels,
-        values=dataset.photos,
+        values=dataset.photo_values,
     )
     return MadeProposals(out, summary)
 

@@ -205,7 +205,7 @@ def tune_crf(
     segmenter: Segmenter = (
         options.load(run) if stage is None else options.load_pipeline(run, [stage])
     )
-    part = replace(part, photos=trained_photos(run).or_else(part.photos))
+    part = replace(part, photo_values=trained_photos(run).or_else(part.photo_values))
     made_with: dict[str, Any] = {
         "--data": dataset.fingerprint(),
         "--split": split,

@@ -334,7 +334,7 @@ def open_described(root: Path, *, max_pixels: int) -> DataSet:
         problems=tuple(problems),
         drawn_on=description.drawn_on,
         is_stated=isinstance(description.masks, dict),
-        photos=PhotoValues(
+        photo_values=PhotoValues(
             description.range, None if description.bands is None else tuple(description.bands)
         ),
     )
