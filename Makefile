@@ -8,7 +8,7 @@ JOBS ?= auto
 PYTEST := -m pytest -n $(JOBS) --dist worksteal
 STAMP := $(VENV)/.installed
 
-.PHONY: install test test-fast wheel coverage fuzz demo lint types contracts docs clean
+.PHONY: install test test-fast wheel coverage fuzz demo lint types contracts packages docs clean
 
 install: $(STAMP)
 
@@ -83,6 +83,10 @@ types: install
 
 contracts: install
 	$(BIN)/lint-imports
+
+# licences and known vulnerabilities of what constraints.txt pins
+packages: install
+	$(BIN)/python .ci/packages.py
 
 docs: install
 	$(BIN)/python docs/generate.py

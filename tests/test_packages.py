@@ -1,0 +1,63 @@
+"""Licences of the pinned packages: an unknown one is found."""
+
+from __future__ import annotations
+
+import importlib.util
+import socket
+from email.message import Message
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+CI = Path(__file__).resolve().parents[1] / ".ci"
+
+
+@pytest.fixture
+def packages() -> Any:
+    spec = importlib.util.spec_from_file_location("packages", CI / "packages.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def about(**fields: str) -> Message:
+    message = Message()
+    message["Name"] = "one"
+    for name, value in fields.items():
+        message[name.replace("_", "-")] = value
+    return message
+
+
+@pytest.mark.parametrize(
+    ("fields", "wrong"),
+    [
+        ({"License_Expression": "Apache-2.0 WITH LLVM-exception AND (MIT OR BSD-3-Clause)"}, False),
+        ({"License_Expression": "MIT AND GPL-3.0-only"}, True),
+        ({"Classifier": "License :: OSI Approved :: MIT License"}, False),
+        ({"Classifier": "License :: OSI Approved :: GNU General Public License (GPL)"}, True),
+        ({"License": "BSD 2-Clause License"}, False),
+        ({"License": "see the web page"}, True),
+        ({}, True),
+    ],
+)
+def test_unknown_licences_are_found(
+    packages: Any, monkeypatch: pytest.MonkeyPatch, fields: dict[str, str], wrong: bool
+) -> None:
+    monkeypatch.setattr(packages.metadata, "metadata", lambda _: about(**fields))
+    pins = packages.pinned("# lines\none==1.0 ; python_version > '3'\n")
+    assert pins == {"one": "1.0"}
+    assert bool(packages.check_licences(pins)) == wrong
+
+
+def test_without_network_vulnerabilities_are_not_checked(
+    packages: Any, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def refuse(*_: object) -> None:
+        raise socket.gaierror("no network")
+
+    monkeypatch.setattr(socket, "getaddrinfo", refuse)
+    assert packages.check_vulnerabilities(CI / "none.txt") == []
+    assert capsys.readouterr().out == "vulnerabilities: not checked, no network\n"
