@@ -22,11 +22,12 @@ from upscore.core.labels import Labels
 from upscore.core.run_folder import RunFolder
 from upscore.crf.search import read_history
 from upscore.crf.settings import crf_settings, load_crf
+from upscore.data.class_files import read_classes
 from upscore.data.detect import open_dataset
 from upscore.data.download import unpack
 from upscore.data.formats.bsds import BSDSImage
+from upscore.data.lists import read_lines
 from upscore.data.masks import read_stored_mask
-from upscore.data.pairing import read_classes, read_lines
 from upscore.edges.benchmark.files import read_edge_map
 from upscore.edges.network import EdgeNetwork
 from upscore.edges.weight_files import load_edge_network, save_edge_network

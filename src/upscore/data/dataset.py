@@ -188,6 +188,10 @@ class DataSet:
                 "all"
             )
         self.require_unique_names()
+        return self.unchecked(name, pairs)
+
+    def unchecked(self, name: str, pairs: tuple[Pair, ...]) -> Split:
+        """Some pairs as a split; their files may be missing."""
         return Split(
             name,
             pairs,

@@ -238,13 +238,7 @@ class TrueBoxes:
     @cached_property
     def _places(self) -> dict[str, tuple[Split, int]]:
         """Split and index of every photo, whether its files are there or not."""
-        from upscore.data import Split
-
-        data = self.data
-        splits = [
-            Split(name, pairs, data.labels, data.table, data.max_pixels, data.photo_values)
-            for name, pairs in data.splits.items()
-        ]
+        splits = [self.data.unchecked(name, pairs) for name, pairs in self.data.splits.items()]
         return {
             pair.name: (split, index) for split in splits for index, pair in enumerate(split.pairs)
         }
