@@ -86,6 +86,12 @@ def test_the_same_data_is_the_same(fields: Path, tmp_path: Path) -> None:
             "classes: [crop, weed]\nmasks: {0: crop, 1: weed, 7: void}\n",
             "mask value 7 is not allowed in the run, void now",
         ),
+        (
+            "classes: [crop, weed]\nmasks: {0: crop, 1: weed}\nrange: [0, 4095]\n"
+            "drawn_on: stored\n",
+            "range is not set in the run, (0.0, 4095.0) now; drawn_on is not set in the run, "
+            "stored now",
+        ),
     ],
 )
 def test_another_meaning(fields: Path, text: str, found: str) -> None:

@@ -49,10 +49,12 @@ class DataRecord:
 
     Attributes:
         masks: stored value or colour, as text, to the name of its class or "void".
+        reading: settings of how photos and turned masks are read, as text.
     """
 
     labels: Labels
     masks: Mapping[str, str]
+    reading: Mapping[str, str]
     splits: Mapping[str, Marks]
 
     @classmethod
@@ -90,6 +92,7 @@ class DataRecord:
         return cls(
             dataset.labels,
             _meanings(dataset.table, dataset.labels),
+            _reading(dataset),
             {
                 split.name: {
                     pair.name: tuple(found[pair.name, kind] for kind, _ in _files(dataset, pair))
@@ -106,7 +109,7 @@ class DataRecord:
             split: [[name, *(mark.digest for mark in files)] for name, files in marks.items()]
             for split, marks in self.splits.items()
         }
-        content = [self.labels.to_json(), dict(self.masks), files]
+        content = [self.labels.to_json(), dict(self.masks), dict(self.reading), files]
         return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:16]
 
     def write(self, path: Path) -> None:
@@ -114,6 +117,7 @@ class DataRecord:
         content = {
             "classes": self.labels.to_json(),
             "masks": dict(self.masks),
+            "reading": dict(self.reading),
             "splits": {split: list(marks.items()) for split, marks in self.splits.items()},
         }
         write_text(path, json.dumps(content) + "\n")  # names may hold bytes that are no text
@@ -128,6 +132,7 @@ class DataRecord:
             return cls(
                 Labels.from_json(content["classes"]),
                 content["masks"],
+                content["reading"],
                 {
                     split: {
                         name: tuple(
@@ -147,7 +152,8 @@ class DataRecord:
     def differences(self, now: DataRecord) -> list[str]:
         """What differs in a later record, a short text each."""
         lines = [*_class_differences(self.labels, now.labels)]
-        lines += _mask_differences(self.masks, now.masks)
+        lines += _differences("mask value ", self.masks, now.masks, "not allowed")
+        lines += _differences("", self.reading, now.reading, "not set")
         for name in [*self.splits, *(name for name in now.splits if name not in self.splits)]:
             lines += _split_differences(name, self.splits.get(name, {}), now.splits.get(name, {}))
         return lines
@@ -189,6 +195,13 @@ def _meanings(table: MaskTable, labels: Labels) -> dict[str, str]:
     }
 
 
+def _reading(dataset: DataSet) -> dict[str, str]:
+    settings = dataset.photo_values.to_json()
+    if dataset.drawn_on is not None:
+        settings["drawn_on"] = dataset.drawn_on
+    return {key: str(value) for key, value in settings.items()}
+
+
 def _class_differences(ours: Labels, theirs: Labels) -> Iterator[str]:
     if len(ours) != len(theirs):
         yield (
@@ -205,13 +218,14 @@ def _class_differences(ours: Labels, theirs: Labels) -> Iterator[str]:
     )
 
 
-def _mask_differences(ours: Mapping[str, str], theirs: Mapping[str, str]) -> Iterator[str]:
-    none = "not allowed"
+def _differences(
+    what: str, ours: Mapping[str, str], theirs: Mapping[str, str], none: str
+) -> Iterator[str]:
     yield from _changes(
         [
-            (f"mask value {value}", ours.get(value, none), theirs.get(value, none))
-            for value in dict.fromkeys([*ours, *theirs])
-            if ours.get(value) != theirs.get(value)
+            (f"{what}{key}", ours.get(key, none), theirs.get(key, none))
+            for key in dict.fromkeys([*ours, *theirs])
+            if ours.get(key) != theirs.get(key)
         ]
     )
 
