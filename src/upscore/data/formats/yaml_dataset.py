@@ -11,11 +11,12 @@ from annotated_types import Ge, Le
 from pydantic import Field, PlainValidator, model_validator
 
 from upscore.core.choices import unknown_choice
+from upscore.core.damage import reading
 from upscore.core.failures import LISTED
 from upscore.core.images import IMAGE_SUFFIXES
 from upscore.core.labels import VOID, Color, Labels
 from upscore.core.quoting import join, quote, shorten
-from upscore.core.settings import Settings, build, load_yaml
+from upscore.core.settings import Settings, build, check_path, load_yaml
 from upscore.data.dataset import DataSet, Pair
 from upscore.data.drawn_splits import draw_splits
 from upscore.data.masks import MaskTable
@@ -263,7 +264,8 @@ def open_described(root: Path, *, max_pixels: int) -> DataSet:
     """
     file = root
     description = build(Description, load_yaml(file), str(file))
-    root = file.parent / Path(description.root).expanduser()
+    with reading(file, "root: no such folder", "name another", error=SettingsError):
+        root = file.parent / check_path(Path(description.root).expanduser())
     if not root.is_dir():
         raise NotFoundError(
             f"{file}: root: no such folder {root} (it is relative to {file.parent})"
@@ -284,7 +286,8 @@ def open_described(root: Path, *, max_pixels: int) -> DataSet:
             )
         if all(isinstance(value, str) for value in description.splits.values()):
             for split, listed in description.splits.items():
-                path = root / str(listed)
+                with reading(file, f"splits.{split}", "name a list file", error=SettingsError):
+                    path = root / check_path(Path(str(listed)))
                 if not path.is_file():
                     raise NotFoundError(f"{file}: splits.{split}: no such list file {path}")
                 names = [_without_suffix(line) for line in read_lines(path)]
