@@ -140,7 +140,7 @@ def test_color_masks(tmp_path: Path, masks: str) -> None:
 def test_thousands_of_problems_are_counted(folder: Path) -> None:
     table = ", ".join(f"{value}: {value}x" for value in range(3, 3000))
     text = GOOD.replace("{0: ground, 1: cat, 2: void}", f"{{0: ground, 1: cat, {table}}}")
-    with pytest.raises(SettingsError, match="masks.3: no class '3x'") as caught:
+    with pytest.raises(SettingsError, match=r"masks\.3: no class '3x'") as caught:
         open_dataset(describe(folder, text))
     assert len(str(caught.value).splitlines()) <= 21
 
