@@ -76,7 +76,7 @@ def _bytes(content: bytes, rng: random.Random) -> bytes:
         return content[:place] + content[place : place + length] * 2 + content[place + length :]
     if kind == 3:
         size = rng.choice((1, 2, 4))
-        number = rng.choice(EDGES) & (256**size - 1)
+        number = rng.choice(EDGES) & ((1 << 8 * size) - 1)
         edge = number.to_bytes(size, rng.choice(("little", "big")))
         return content[:place] + edge + content[place + size :]
     if kind == 4:
