@@ -63,17 +63,16 @@ def judge(
         there.close()
         try:
             what: str | None = None
-            patience: float = START_SECONDS
+            is_first = True  # of its format
             while waiting and what not in (DIED, HANGS):
-                what = _next(here, patience)
-                if patience == START_SECONDS and what != READY:
-                    raise RuntimeError(f"the good file of {waiting[0][0]} is not read: {what}")
-                patience = longest
+                name, seed = waiting[0]
+                what = _next(here, START_SECONDS if is_first else longest)
+                if is_first and what != READY:
+                    raise RuntimeError(f"the good file of {name} is not read: {what}")
                 if what != READY:
-                    name, seed = waiting.popleft()
+                    waiting.popleft()
                     yield None if what is None else Fault(name, seed, what)
-                    if waiting and waiting[0][0] != name:
-                        patience = START_SECONDS
+                is_first = what != READY and bool(waiting) and waiting[0][0] != name
         finally:
             process.kill()
             process.join()

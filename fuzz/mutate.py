@@ -76,8 +76,8 @@ def _bytes(content: bytes, rng: random.Random) -> bytes:
         return content[:place] + content[place : place + length] * 2 + content[place + length :]
     if kind == 3:
         size = rng.choice((1, 2, 4))
-        number = rng.choice(EDGES) & (256**size - 1)
-        edge: bytes = number.to_bytes(size, rng.choice(("little", "big")))
+        number = rng.choice(EDGES) & ((1 << 8 * size) - 1)
+        edge = number.to_bytes(size, rng.choice(("little", "big")))
         return content[:place] + edge + content[place + size :]
     if kind == 4:
         return content[:place] + rng.randbytes(length) + content[place + length :]

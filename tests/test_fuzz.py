@@ -15,7 +15,7 @@ from fuzz.judge import judge, mutated, what_is_wrong
 from fuzz.mutate import damage
 from upscore.errors import DataError
 
-EACH = 6
+EACH = 4
 
 
 @pytest.mark.slow

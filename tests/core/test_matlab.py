@@ -61,7 +61,8 @@ def test_what_scipy_writes(tmp_path: Path, compressed: bool) -> None:
     savemat(tmp_path / "a.mat", content, do_compression=compressed)
     numbers = read_mat(tmp_path / "a.mat", "numbers")
     assert isinstance(numbers, np.ndarray)
-    assert (numbers.tolist(), numbers.dtype) == ([[1, -2, 300]], np.int16)
+    assert numbers.tolist() == [[1, -2, 300]]
+    assert numbers.dtype == np.int16
     (parts,) = read_mat(tmp_path / "a.mat", "parts")  # type: ignore[misc]
     assert isinstance(parts, dict)
     assert np.array_equal(parts["Segmentation"], np.eye(3))  # type: ignore[arg-type]

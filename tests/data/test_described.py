@@ -137,6 +137,21 @@ def test_color_masks(tmp_path: Path, masks: str) -> None:
     assert open_dataset(file).split("train").read(0).labels[0].tolist() == [0, 1, 0, 1]
 
 
+def test_thousands_of_problems_are_counted(folder: Path) -> None:
+    table = ", ".join(f"{value}: {value}x" for value in range(3, 3000))
+    text = GOOD.replace("{0: ground, 1: cat, 2: void}", f"{{0: ground, 1: cat, {table}}}")
+    with pytest.raises(SettingsError, match=r"masks\.3: no class '3x'") as caught:
+        open_dataset(describe(folder, text))
+    assert len(str(caught.value).splitlines()) <= 21
+
+
+def test_a_name_with_which_a_mask_would_be_too_long(folder: Path) -> None:
+    """Photos may have names of 255 bytes, and masks have longer ones than their photos."""
+    text = GOOD.replace("mask: labels/*.png", f"mask: labels/*{'y' * 254}.png")
+    with pytest.raises(DataError, match="split 'train' lacks"):
+        open_dataset(describe(folder, text)).split("train")
+
+
 def test_zero_and_255_with_255_as_a_class(folder: Path) -> None:
     for path in (folder / "labels").iterdir():
         Image.fromarray(np.resize(np.array([0, 255], np.uint8), (12, 16))).save(path)
@@ -157,7 +172,16 @@ def test_sixteen_bit_mask(folder: Path) -> None:
     }
 
 
+LONG = "x" * 300
+MANY = ", ".join(f"s{number}" for number in range(101))
+
 BAD = [
+    ("mask: labels/*.png", f"mask: labels/*.png\nroot: {LONG}", "names of files have up to 255"),
+    ("mask: labels/*.png", "mask: labels/*.png\nroot: ~no-such-user/x", "root: no such folder"),
+    ("image: photos/*.jpg", f"image: {'a/' * 60}*.jpg", "image: want a path below root"),
+    ("{train: 0.75, val: 0.25}", f"{{train: {LONG}}}", "splits.train (no path: names of files"),
+    ("{train: 0.75, val: 0.25}", f"[{MANY}]", "splits: 101 splits; want at most 100"),
+    ("[ground, {name: cat, color: [1, 2, 3]}]", f"[ground, cat, {LONG}]", "class name of 300 char"),
     ("image: photos/*.jpg", "image: /etc/*", "image: want a path below root, as photos/*.jpg"),
     ("image: photos/*.jpg", 'image: "photos/*\\0.jpg"', "image: want a path below root"),
     ("image: photos/*.jpg", "image: photos/a.jpg", "image: want exactly one"),

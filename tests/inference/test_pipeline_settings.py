@@ -193,6 +193,19 @@ def test_stages_that_meet_again_and_again(tmp_path):
     assert sorted(order) == sorted({**made, **networks})
 
 
+def test_paths_that_are_none(tmp_path):
+    long = "x" * 300
+    for stage in (
+        {"whole_image": {"run": long}},
+        {"refine": {"of": "net", "crf": f"{long}.yaml"}},
+        {"instance_wise": {"run": "x", "proposals": {"store": long}}},
+    ):
+        made = {"net": {"whole_image": {"run": "x"}}, "one": stage}
+        path = write(tmp_path / "p.yaml", {"answer": "one", "stages": made})
+        with pytest.raises(SettingsError, match="names of files have up to 255 bytes"):
+            read_pipeline(path)
+
+
 def test_too_many_stages(tmp_path):
     made = {f"r{i}": {"refine": {"of": f"r{i + 1}"}} for i in range(1500)}
     made["r1500"] = {"whole_image": {"run": "x"}}

@@ -29,6 +29,14 @@ def explain_os_error(error: OSError, path: Path) -> OutputError:
     return OutputError(f"cannot write {path}: {reason}")
 
 
+def exists(path: Path) -> bool:
+    """Whether there is such a file or folder; not, for a name that is too long to be one."""
+    try:
+        return path.exists()
+    except OSError:
+        return False
+
+
 @contextlib.contextmanager
 def atomic_path(path: Path) -> Iterator[Path]:
     """Yields a temporary name beside ``path``; renames it to ``path`` when the block succeeds.

@@ -21,7 +21,7 @@ from upscore.core.deep_photos import (
     raw_mode,
     use_raw_mode,
 )
-from upscore.core.files import atomic_path
+from upscore.core.files import atomic_path, exists
 from upscore.core.labels import LabelMap, Labels, RGBImage
 from upscore.core.limits import MAX_PIXELS
 from upscore.core.parallel.prefetch import prefetch
@@ -91,7 +91,11 @@ def _open(path: Path, max_pixels: int) -> Image.Image:
             "with --max-pixels if you trust the file"
         ) from error
     except Exception as error:  # Pillow's readers of headers raise many kinds
-        what = "is empty" if path.stat().st_size == 0 else "is not an image that can be read"
+        what = (
+            "is empty"
+            if exists(path) and path.stat().st_size == 0
+            else "is not an image that can be read"
+        )
         raise DataError(f"{path}: {what}; replace or remove it") from error
     try:
         require_size(picture.size, max_pixels, f"{path}: ")

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, TypeVar, get_origin
+from typing import Annotated, Any, TypeVar, get_origin
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, ValidationError
 from pydantic.fields import FieldInfo
 
 from upscore.core.choices import suggest
@@ -23,6 +23,21 @@ class Settings(BaseModel):
         extra="forbid", frozen=True, use_attribute_docstrings=True, allow_inf_nan=False
     )
 
+
+LONGEST_NAME = 255
+"""Bytes of the name of a file."""
+
+
+def check_path(path: Path) -> Path:
+    """Refuse what no system takes for a path. Raises ValueError."""
+    longest = max((len(part.encode("utf-8", "replace")) for part in path.parts), default=0)
+    if longest > LONGEST_NAME or len(str(path)) > 4000 or "\0" in str(path):
+        raise ValueError(f"no path: names of files have up to {LONGEST_NAME} bytes")
+    return path
+
+
+FilePath = Annotated[Path, AfterValidator(check_path)]
+"""A path in a file of settings."""
 
 Model = TypeVar("Model", bound=Settings)
 

@@ -37,14 +37,18 @@ def read_safetensors(
         return {key: file.get_tensor(key) for key in file.keys()}, dict(file.metadata() or {})  # noqa: SIM118
 
 
-def read_torch(path: Path, fix: str) -> Any:
+def read_torch(path: Path, fix: str, *, what: str = "cannot be read as weights") -> Any:
     """The content of a file of ``torch.save``: tensors on the CPU, numbers, texts, containers.
+
+    Args:
+        fix: what to do about a file that is damaged.
+        what: it is said to be then.
 
     Raises:
         NotFoundError: no such file.
         RunError: damaged, something else, or tensors larger than what the file holds.
     """
-    with reading(path, "cannot be read as a file of torch.save", fix, error=RunError):
+    with reading(path, what, fix, error=RunError):
         if zipfile.is_zipfile(path):
             with zipfile.ZipFile(path) as packed:
                 unpacked = sum(item.file_size for item in packed.infolist())

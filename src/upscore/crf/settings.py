@@ -12,6 +12,7 @@ from annotated_types import Ge, Lt
 from pydantic import PlainSerializer, PlainValidator, model_validator
 
 from upscore.core.choices import is_path, unknown_choice
+from upscore.core.files import exists
 from upscore.core.settings import Settings, build, load_yaml
 from upscore.crf.mean_field import DenseCRF, Potts
 from upscore.crf.terms import Bilateral, Gaussian, Normalization
@@ -175,7 +176,7 @@ def load_crf(name_or_path: str | Path) -> CRFSettings:
     if not is_path(name_or_path):
         return crf_settings(str(name_or_path))
     path = Path(name_or_path)
-    if not path.exists():
+    if not exists(path):
         raise NotFoundError(
             f"{path}: no such file of CRF settings; name one, or use {', '.join(CRF_NAMES)}"
         )

@@ -11,10 +11,12 @@ from typing import Self
 import numpy as np
 import numpy.typing as npt
 
+from upscore.core.files import exists
 from upscore.core.images import photo_turn, read_image
 from upscore.core.labels import LabelMap, Labels, RGBImage
 from upscore.core.limits import MAX_PIXELS
 from upscore.core.photo_values import AS_STORED, PhotoValues
+from upscore.core.quoting import join
 from upscore.data.drawn_splits import VAL, draw_validation
 from upscore.data.guess import Guess
 from upscore.data.masks import MaskTable, read_stored_mask
@@ -179,11 +181,11 @@ class DataSet:
             filled = ", ".join(other for other in self.split_names if self.pairs(other))
             use = f", or use another split: {filled}" if filled else ""
             raise DataError(f"{self.root}: split {name!r} is empty; add photos to it{use}")
-        missing = [p for pair in pairs for p in (pair.image, pair.mask) if not p.exists()]
+        missing = [p for pair in pairs for p in (pair.image, pair.mask) if not exists(p)]
         if missing:
             more = f" and {len(missing) - 3} more" if len(missing) > 3 else ""
             raise DataError(
-                f"{self.root}: split {name!r} lacks {', '.join(map(str, missing[:3]))}{more}; add "
+                f"{self.root}: split {name!r} lacks {join(missing[:3])}{more}; add "
                 f"the files or take them out of the split; `upscore data check {self.root}` lists "
                 "all"
             )
@@ -242,7 +244,7 @@ class DataSet:
             digest.update(f"[{split}]\n".encode())
             for pair in self.splits[split]:
                 image, mask = (
-                    path.stat().st_size if path.exists() else -1 for path in (pair.image, pair.mask)
+                    path.stat().st_size if exists(path) else -1 for path in (pair.image, pair.mask)
                 )
                 digest.update(f"{pair.name} {image} {mask}\n".encode())
         return digest.hexdigest()[:16]

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from upscore.core.crop_geometry import CropGeometry
 from upscore.core.damage import reading
 from upscore.core.failures import first_line
-from upscore.core.files import atomic_path, make_folder, read_json, write_json
+from upscore.core.files import atomic_path, exists, make_folder, read_json, write_json
 from upscore.core.images import InputSpec
 from upscore.core.json import parse_json
 from upscore.core.labels import Labels
@@ -135,7 +135,7 @@ def holds_model(path: Path) -> bool:
     """Whether ``find_model`` would take this path for a network, complete or not."""
     if path.is_dir():
         return any((path / name).exists() for name in (CONFIG, WEIGHTS, "manifest.json"))
-    return not path.exists() and str(path) in builtin_networks()
+    return not exists(path) and str(path) in builtin_networks()
 
 
 def find_model(path: Path) -> Path:
@@ -147,7 +147,7 @@ def find_model(path: Path) -> Path:
         NotFoundError: no such folder.
         RunError: neither a run folder nor a model folder, or a run without a model so far.
     """
-    if not path.exists():
+    if not exists(path):
         networks = builtin_networks()
         if str(path) in networks:
             return networks[str(path)]

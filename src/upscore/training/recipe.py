@@ -14,6 +14,7 @@ from pydantic import BeforeValidator, Field, StringConstraints, model_validator
 from upscore.core.builtin_configs import shipped_names, shipped_text
 from upscore.core.choices import is_path
 from upscore.core.crop_geometry import CropGeometry
+from upscore.core.files import exists
 from upscore.core.images import INPUT_SPECS
 from upscore.core.quoting import quote
 from upscore.core.settings import Settings, build, load_yaml, parse_assignment, set_dotted, set_key
@@ -319,7 +320,7 @@ def load_recipe(name: str, assignments: Iterable[str] = ()) -> Recipe:
     """
     if is_path(name):
         path = Path(name)
-        if not path.exists():
+        if not exists(path):
             raise NotFoundError(f"{path}: no such recipe file")
         content, source = load_yaml(path), str(path)
     else:

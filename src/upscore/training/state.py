@@ -75,7 +75,7 @@ def load_state(path: Path) -> tuple[Position, dict[str, Any]]:
     Raises:
         RunError: damaged, or not such a file.
     """
-    fix = "train again into another --out"
-    content = read_torch(path, fix)
-    with reading(path, "damaged, cannot resume from it", fix, error=RunError):
+    what, fix = "damaged, cannot resume from it", "train again into another --out"
+    content = read_torch(path, fix, what=what)
+    with reading(path, what, fix, error=RunError):
         return Position.of(content.pop("position")), content

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
+from upscore.core.damage import reading
 from upscore.core.failures import Failure
 from upscore.core.files import make_folder, read_json
 from upscore.core.progress import OnProgress, count_items, ignore_progress
@@ -15,7 +16,7 @@ from upscore.core.runtime import describe_result
 from upscore.data import DataSet, Split, open_dataset
 from upscore.data.drawn_splits import VAL
 from upscore.data.notices import tell_listing
-from upscore.errors import SettingsError
+from upscore.errors import RunError, SettingsError
 from upscore.metrics.evaluate import Evaluation, evaluate_stages
 from upscore.metrics.object_size import COCO_SIZES, RELATIVE_SIZES, Bins
 from upscore.metrics.score_files import write_results
@@ -167,6 +168,7 @@ def _part(dataset: DataSet, split: str, source: Path) -> Split:
     manifest = RunFolder(source).manifest
     if split != VAL or not dataset.draws_validation or not manifest.exists():
         return part
-    names = set(read_json(manifest).get("data", {}).get(DRAWN_VALIDATION, ()))
+    with reading(manifest, "damaged", "evaluate another run, or train again", error=RunError):
+        names = set(read_json(manifest).get("data", {}).get(DRAWN_VALIDATION, ()))
     validated = dataset.named(names)
     return replace(part, pairs=validated) if names and len(validated) == len(names) else part

@@ -14,6 +14,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import IO, Any
 
+from upscore.core.damage import reading
 from upscore.core.files import make_folder, read_json, refuse_newer
 from upscore.core.lock import claim, files_in
 from upscore.core.parallel.processes import num_cores
@@ -21,7 +22,7 @@ from upscore.core.progress import Notice, OnProgress, Progress, ignore_progress
 from upscore.core.run_folder import RunFolder
 from upscore.core.runtime import command_line, installed_version
 from upscore.data import DataSet, open_dataset
-from upscore.errors import InterruptedWorkError, SettingsError, UpscoreError
+from upscore.errors import InterruptedWorkError, RunError, SettingsError, UpscoreError
 from upscore.report.sweep_tables import (
     FILE,
     FORMAT_VERSION,
@@ -198,7 +199,8 @@ def _check_folder(out: Path, about: dict[str, Any]) -> None:
         return
     kept = read_json(path)
     refuse_newer(path, kept, FORMAT_VERSION)
-    before = list(kept.get("swept") or ())
+    with reading(path, "damaged", "choose another --out", error=RunError):
+        before = [str(key) for key in kept.get("swept") or ()]
     if before != list(about["swept"]):
         raise SettingsError(
             f"{out}: holds another sweep, of {', '.join(before)} and not of "

@@ -11,11 +11,12 @@ from annotated_types import Ge, Le
 from pydantic import Field, PlainValidator, model_validator
 
 from upscore.core.choices import unknown_choice
+from upscore.core.damage import reading
 from upscore.core.failures import LISTED
 from upscore.core.labels import MAX_CLASSES, VOID, Color, Labels
 from upscore.core.photo_values import PhotoValues
 from upscore.core.quoting import join, quote, shorten
-from upscore.core.settings import Settings, build, load_yaml
+from upscore.core.settings import Settings, build, check_path, load_yaml
 from upscore.data.dataset import DataSet
 from upscore.data.drawn_splits import draw_splits
 from upscore.data.guess import FILE, VOID_NAME
@@ -293,7 +294,8 @@ def open_described(root: Path, *, max_pixels: int) -> DataSet:
     """
     file = root
     description = build(Description, load_yaml(file), str(file))
-    root = file.parent / Path(description.root).expanduser()
+    with reading(file, "root: no such folder", "name another", error=SettingsError):
+        root = file.parent / check_path(Path(description.root).expanduser())
     if not root.is_dir():
         raise NotFoundError(
             f"{file}: root: no such folder {root} (it is relative to {file.parent})"
@@ -314,7 +316,8 @@ def open_described(root: Path, *, max_pixels: int) -> DataSet:
             )
         if _has_lists(description):
             for split, name in description.splits.items():
-                path = root / str(name)
+                with reading(file, f"splits.{split}", "name a list file", error=SettingsError):
+                    path = root / check_path(Path(str(name)))
                 if not path.is_file():
                     raise NotFoundError(f"{file}: splits.{split}: no such list file {path}")
                 splits[split] = lister.listed(path)

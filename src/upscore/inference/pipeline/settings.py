@@ -18,7 +18,7 @@ from pydantic import Field, create_model, field_validator, model_validator
 
 from upscore.core.limits import DEFAULT_TILE
 from upscore.core.quoting import join, quote, shorten
-from upscore.core.settings import Settings, build, load_yaml
+from upscore.core.settings import FilePath, Settings, build, check_path, load_yaml
 from upscore.errors import SettingsError
 from upscore.inference.instance_wise import InstanceSettings
 from upscore.inference.tiles import require_tile
@@ -37,13 +37,13 @@ KINDS: tuple[Kind, ...] = get_args(Kind)
 class WholeImageStage(Settings):
     """A network over the whole photo."""
 
-    run: Path
+    run: FilePath
     """Run or model folder."""
     tile: int = DEFAULT_TILE
     """Photos with a longer side are done in overlapping tiles of this side; 0: never."""
     flip: bool = False
     """Average over the mirrored photo too."""
-    scales: Annotated[tuple[float, ...], MinLen(1)] = (1.0,)
+    scales: Annotated[tuple[float, ...], Len(1, 20)] = (1.0,)
     """Average over these sizes of the photo."""
 
     @field_validator("tile")
@@ -61,13 +61,13 @@ _SearchSettings: Any = create_model("_SearchSettings", __base__=Settings, **_sea
 class ProposalSettings(_SearchSettings):  # type: ignore[misc]
     """The source of boxes: a store, or edge-boxes as in `upscore proposals make`."""
 
-    store: Path | None = None
+    store: FilePath | None = None
     """File of `upscore proposals make`. Boxes of other photos are computed in the same way."""
     source: Literal["edge-boxes"] | None = None
     """Computed for each photo."""
     edges: Literal["learned", "gradient"] | None = None
     """Edge map: our network (the default), or colour gradients."""
-    model: Path | None = None
+    model: FilePath | None = None
     """Other weights of the network, of `upscore edges train`."""
     max_boxes: Annotated[int, Ge(1)] | None = None
     """Number of the best boxes, from which an instance_wise stage takes its own; 2000."""
@@ -97,7 +97,7 @@ class ProposalSettings(_SearchSettings):  # type: ignore[misc]
 class InstanceWiseStage(InstanceSettings):
     """A network over object proposals, with every setting of ``InstanceSettings``."""
 
-    run: Path
+    run: FilePath
     """Run or model folder."""
     preset: Literal["paper", "released"] = "paper"
     """Source of the settings that are not given here, except for ``growth``, ``square``,
@@ -126,6 +126,12 @@ class RefineStage(Settings):
     """Name of that stage."""
     crf: str = "deconvnet"
     """Settings: deconvnet, released, deeplab, or a YAML file."""
+
+    @field_validator("crf")
+    @classmethod
+    def _check_crf(cls, crf: str) -> str:
+        check_path(Path(crf))
+        return crf
 
 
 class EnsembleStage(Settings):
