@@ -329,10 +329,17 @@ def test_one_bit_masks_give_0_and_255(tmp_path: Path) -> None:
     assert read_mask(path).tolist() == [[255, 0]]
 
 
-@pytest.mark.parametrize(("mode", "suffix"), [("CMYK", "tif")])
-def test_masks_of_a_kind_that_cannot_be(tmp_path: Path, mode: str, suffix: str) -> None:
-    path = save(tmp_path / f"a.{suffix}", Image.new(mode, (4, 4)))
-    with pytest.raises(DataError, match=f"a mask of Pillow mode {mode}; save it as"):
+def test_masks_of_a_kind_that_cannot_be(tmp_path: Path) -> None:
+    path = save(tmp_path / "a.tif", Image.new("CMYK", (4, 4)))
+    with pytest.raises(DataError, match="a mask of Pillow mode CMYK; save it as"):
+        read_mask(path)
+
+
+def test_masks_of_whole_floats(tmp_path: Path) -> None:
+    path = save(tmp_path / "a.tif", Image.fromarray(np.array([[0, 7], [-9999, 300]], np.float32)))
+    assert read_mask(path).tolist() == [[0, 7], [-9999, 300]]
+    path = save(tmp_path / "b.tif", Image.fromarray(np.array([[0, 0.5]], np.float32)))
+    with pytest.raises(DataError, match=r"no class numbers \(the first is 0\.5\)"):
         read_mask(path)
 
 
