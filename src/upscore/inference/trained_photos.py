@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from upscore.core.photo_values import AS_STORED, PhotoValues
@@ -10,8 +11,11 @@ from upscore.inference.pipeline.settings import is_pipeline, read_pipeline
 from upscore.models.checkpoint import CONFIG, find_model, photos_from_config, read_config
 
 
-def trained_photos(path: Path) -> PhotoValues:
+def trained_photos(path: Path, stages: Sequence[str] = ()) -> PhotoValues:
     """For a run folder, a model folder, a network's name or a pipeline file.
+
+    Args:
+        stages: of a pipeline, those that are used; none for its answer.
 
     Raises:
         SettingsError: networks of a pipeline that were trained on different values.
@@ -25,8 +29,9 @@ def trained_photos(path: Path) -> PhotoValues:
             raise RunError(
                 f"{folder / CONFIG}: damaged, photos cannot be read ({error})"
             ) from error
-    runs = [stage.run for stage in read_pipeline(path).stages.values() if stage.run is not None]
-    found = {run: trained_photos(path.parent / run) for run in runs}
+    settings = read_pipeline(path)
+    used = [settings.stages[name].run for name in settings.order(stages or [settings.output])]
+    found = {run: trained_photos(path.parent / run) for run in used if run is not None}
     if len(set(found.values())) > 1:
         each = "; ".join(f"{run}: {photos.to_json() or '8 bits'}" for run, photos in found.items())
         raise SettingsError(

@@ -151,7 +151,7 @@ def _of_pipeline(
         folder,
         settings | {"pipeline": content},
         seconds,
-        trained_photos(path),
+        trained_photos(path, pipeline.stages),
     )
 
 

@@ -205,7 +205,12 @@ def tune_crf(
     segmenter: Segmenter = (
         options.load(run) if stage is None else options.load_pipeline(run, [stage])
     )
-    part = replace(part, photo_values=trained_photos(run).or_else(part.photo_values))
+    part = replace(
+        part,
+        photo_values=trained_photos(run, () if stage is None else (stage,)).or_else(
+            part.photo_values
+        ),
+    )
     made_with: dict[str, Any] = {
         "--data": dataset.fingerprint(),
         "--split": split,
