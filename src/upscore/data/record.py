@@ -128,7 +128,10 @@ class DataRecord:
                 content["masks"],
                 {
                     split: {
-                        name: tuple(FileMark(*map(int, mark[:3]), str(mark[3])) for mark in files)
+                        name: tuple(
+                            FileMark(int(size), int(modified), int(changed), str(digest))
+                            for size, modified, changed, digest in files
+                        )
                         for name, files in marks
                     }
                     for split, marks in content["splits"].items()
