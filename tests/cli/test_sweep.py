@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from upscore.cli.main import main
+from upscore.core.lock import claim
 from upscore.core.progress import Progress
 from upscore.data.toy import make_toy
 from upscore.report.sweep_tables import Spread, SweptRun, group_table, grouped, shown
@@ -258,3 +259,12 @@ def test_real_trainings(toy: Path, tmp_path: Path, capsys: pytest.CaptureFixture
     with pytest.raises(SystemExit):
         main([*train, "--resume"])
     assert "is finished" in capsys.readouterr().err
+
+
+def test_two_sweeps_in_one_folder(
+    toy: Path, pretend: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with claim(pretend, "a sweep"):
+        assert run(toy, pretend) == 2
+    assert "is used by a sweep on" in capsys.readouterr().err
+    assert not pretend.exists()

@@ -27,11 +27,10 @@ from upscore.core.temporary import temporary_name
 folder = Path(sys.argv[1])
 with claim(folder, "a training"):
     temporary_name(folder / "model").write_text("half")
-    if sys.argv[2:] and os.fork() == 0:  # a child that lives longer
-        sys.stdin.read()
-        os._exit(0)
+    if sys.argv[2:] and os.fork():  # a child that lives longer tells when it runs
+        signal.pause()
     print("held", flush=True)
-    signal.pause()
+    signal.pause() if not sys.argv[2:] else sys.stdin.read()
 """
 
 
@@ -143,3 +142,18 @@ def test_a_job_that_ends_removes_the_lock(tmp_path: Path, holder: subprocess.Pop
     holder.send_signal(signal.SIGINT)
     holder.wait()
     wait_until(lambda: not (tmp_path / "run" / LOCK).exists())
+
+
+def test_waiting_for_a_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    first = claim(tmp_path / "run", "a training")
+    first.__enter__()
+    slept = []
+
+    def sleep(seconds: float) -> None:
+        slept.append(seconds)
+        first.__exit__(None, None, None)
+
+    monkeypatch.setattr(lock, "time", SimpleNamespace(sleep=sleep))
+    with claim(tmp_path / "run", "a sweep", wait=True):
+        assert len(slept) == 1
+        assert (tmp_path / "run" / LOCK).exists()

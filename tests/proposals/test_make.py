@@ -19,6 +19,7 @@ from PIL import Image
 
 from proposals.store_sources import ByContent, Counted, Failing, Threads
 from upscore.core.images import read_image
+from upscore.core.lock import claim
 from upscore.core.parallel import map as parallel_map
 from upscore.errors import (
     DataError,
@@ -540,3 +541,16 @@ def test_stopped_in_the_middle(tmp_path, kind):
     shutil.rmtree(tmp_path / "log")
     make(photos, ByContent(), tmp_path / "fresh.parquet")
     assert (tmp_path / "boxes.parquet").read_bytes() == (tmp_path / "fresh.parquet").read_bytes()
+
+
+def test_two_jobs_on_one_store(tmp_path: Path, photos: list[Photo]) -> None:
+    out = tmp_path / "boxes.parquet"
+    source = ByContent()
+    with claim(tmp_path / "boxes.parquet.parts", "a job that finds boxes"):
+        with pytest.raises(
+            SettingsError, match=r"boxes.parquet.parts: is used by a job that finds"
+        ):
+            make(photos, source, out)
+        assert not out.exists()
+    make(photos, source, out).check()
+    assert [path.name for path in tmp_path.glob("boxes*")] == ["boxes.parquet"]

@@ -48,7 +48,7 @@ def files_in(folder: Path) -> Iterator[Path]:
 
 
 @contextlib.contextmanager
-def claim(folder: Path, job: str) -> Iterator[None]:
+def claim(folder: Path, job: str, *, wait: bool = False) -> Iterator[None]:
     """Make ``folder`` and keep other jobs out of it during the block.
 
     What a killed job left there half-written is removed. A folder that is still empty after the
@@ -56,14 +56,20 @@ def claim(folder: Path, job: str) -> Iterator[None]:
 
     Args:
         job: what holds it, for messages, as in "a training".
+        wait: wait for another job that holds it.
 
     Raises:
-        SettingsError: another job holds it.
+        SettingsError: another job holds it, without ``wait``.
         OutputError: cannot write there.
     """
     made: list[Path] = []
     try:
         descriptor = _acquire(folder, made)
+        if isinstance(descriptor, dict) and wait:
+            logger.info("%s: waiting for %s", folder, _described(descriptor))
+            while isinstance(descriptor, dict):
+                time.sleep(WAIT_S)
+                descriptor = _acquire(folder, made)
         if isinstance(descriptor, dict):
             raise SettingsError(
                 f"{folder}: is used by {_described(descriptor)}; wait, stop it, or choose another "

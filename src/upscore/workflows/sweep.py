@@ -135,6 +135,10 @@ def _sweep(
     on_progress: OnProgress,
 ) -> SweepResult:
     """The sweep in a folder that no other job uses."""
+    for config in grid.configs:  # after a kill, its trainings save before they end
+        if (out / config.name).is_dir():
+            with claim(out / config.name, "a sweep", wait=True):
+                pass
     statuses = _run_statuses(out, grid, dataset)
     runs = {
         config.name: read_swept(out / config.name, config.settings)
