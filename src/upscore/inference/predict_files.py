@@ -135,8 +135,9 @@ def predict_files(
             if progress:
                 progress(summary.skipped + number, len(files))
     summary.images -= len(label.unwritten)
-    place = {file.source: number for number, file in enumerate(todo)}
-    summary.failures = sorted(label.failures.items(), key=lambda failure: place[failure[0]])
+    summary.failures = [
+        (file.source, label.failures[file]) for file in todo if file in label.failures
+    ]
     summary.seconds = time.perf_counter() - begin
     summary.network_seconds = label.network_seconds
     return summary
@@ -157,8 +158,8 @@ class _FileLabeller:
     max_pixels: int
     writer: Writer
     network_seconds: float = 0.0
-    failures: dict[Path, str] = field(default_factory=dict)
-    unwritten: set[Path] = field(default_factory=set)
+    failures: dict[InputFile, str] = field(default_factory=dict)
+    unwritten: set[InputFile] = field(default_factory=set)
     """Photos that were labelled, and whose results could not be made into files."""
 
     def __call__(self, file: InputFile, photo: Decoded) -> int:
@@ -190,7 +191,7 @@ class _FileLabeller:
         """Keep why a file failed. Raises what is no file's fault, see :func:`failure_message`."""
         size = "" if isinstance(error, UpscoreError) else _size(photo)
         message = failure_message(f"{file.source}{size}", error, doing="label it")
-        self.failures.setdefault(file.source, message)
+        self.failures.setdefault(file, message)
 
     def _put(self, file: InputFile, out: Path, name: str, item: LabelledImage) -> None:
         """Let the writer write results of a photo; an error there is this photo's.
@@ -204,7 +205,7 @@ class _FileLabeller:
                 write_outputs(out, name, self.formats, item)
             except Exception as error:
                 self.fail(file, item.image, error)
-                self.unwritten.add(file.source)
+                self.unwritten.add(file)
 
         self.writer.put(write)
 
