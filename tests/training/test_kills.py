@@ -28,6 +28,7 @@ def kill(data: Path, folder: Path, recipe: str, *settings: str) -> int:
     return int(done.stdout)
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork there")
 def test_killed_before_every_write(tmp_path: Path, toy: Path) -> None:
     assert kill(toy, tmp_path, "fcn8s-quick", *TINY, *SHORT) > 30
