@@ -48,7 +48,7 @@ def evaluate(path, data, **more):
 
 
 def predict(path, *inputs, **more):
-    predict_verb.predict(path, tuple(str(item) for item in inputs), **more)
+    predict_verb.predict((str(path), *(str(item) for item in inputs)), **more)
 
 
 # -- evaluate ---------------------------------------------------------------------------------

@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from upscore.core.files import explain_os_error, make_folder
+from upscore.core.json import parse_json
 from upscore.core.temporary import is_temporary, owner, remove_all_of
 from upscore.errors import SettingsError
 
@@ -168,7 +169,7 @@ def _holding(descriptor: int, path: Path, job: str) -> Iterator[None]:
 def _read(descriptor: int) -> dict[str, Any]:
     try:
         os.lseek(descriptor, 0, os.SEEK_SET)
-        content = json.loads(os.read(descriptor, 4096))
+        content = parse_json(os.read(descriptor, 4096))
     except (OSError, ValueError):  # not yet written
         return {}
     return content if isinstance(content, dict) else {}
