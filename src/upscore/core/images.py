@@ -91,11 +91,9 @@ def _open(path: Path, max_pixels: int) -> Image.Image:
             "with --max-pixels if you trust the file"
         ) from error
     except Exception as error:  # Pillow's readers of headers raise many kinds
-        what = (
-            "is empty"
-            if exists(path) and path.stat().st_size == 0
-            else "is not an image that can be read"
-        )
+        if not exists(path):  # links that lead in a circle
+            raise NotFoundError(f"{path}: {missing(path)}") from error
+        what = "is empty" if path.stat().st_size == 0 else "is not an image that can be read"
         raise DataError(f"{path}: {what}; replace or remove it") from error
     try:
         require_size(picture.size, max_pixels, f"{path}: ")
