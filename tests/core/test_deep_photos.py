@@ -14,7 +14,14 @@ import pytest
 from PIL import Image
 
 from upscore.core.image_files import is_image
-from upscore.core.images import common_range, read_image
+from upscore.core.images import (
+    common_range,
+    image_size,
+    num_pages,
+    photo_turn,
+    read_image,
+    read_mask,
+)
 from upscore.core.photo_values import PhotoValues, eight_bits, joined, range_of
 from upscore.errors import DataError, NotFoundError
 
@@ -289,8 +296,12 @@ def test_a_pipe_is_not_waited_for(tmp_path: Path) -> None:
     for name in ("pipe", "pipe.jpg"):
         os.mkfifo(tmp_path / name)
     assert not is_image(tmp_path / "pipe")
-    with pytest.raises(DataError, match="is a pipe or device"):
-        read_image(tmp_path / "pipe.jpg")
+    os.mkfifo(tmp_path / "pipe.png")
+    for read in (read_image, photo_turn, read_mask, image_size, num_pages):
+        for name in ("pipe.jpg", "pipe.png"):
+            with pytest.raises(DataError, match="is a pipe or device"):
+                read(tmp_path / name)
+    assert common_range([tmp_path / "pipe.png"]) is None
 
 
 def test_a_link_that_leads_nowhere_is_named(tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ import pytest
 from PIL import Image
 
 from upscore.data import open_dataset
+from upscore.data.check import check
 from upscore.data.formats.yaml_dataset import parse_color
 from upscore.errors import DataError, NotFoundError, SettingsError
 
@@ -276,6 +277,17 @@ def test_partners(folder: Path) -> None:
     split = next(s for s, pairs in dataset.splits.items() if "1" in [p.name for p in pairs])
     with pytest.raises(DataError, match=r"lacks .*labels/1\.png"):
         dataset.split(split)
+
+
+def test_links_that_lead_nowhere_are_named(folder: Path) -> None:
+    for name, target in (("0.jpg", "0.jpg"), ("1.jpg", "gone.jpg")):
+        (folder / "photos" / name).unlink()
+        (folder / "photos" / name).symlink_to(target)
+    found = {
+        problem.path.name: problem
+        for problem in check(open_dataset(describe(folder, GOOD))).problems
+    }
+    assert {"0.jpg", "1.jpg"} <= found.keys()
 
 
 @pytest.mark.parametrize(

@@ -108,6 +108,10 @@ def test_voc_names_with_values_above_vocs_ask(voc_root: Path) -> None:
     Image.new("L", (16, 12), 21).save(voc_root / "SegmentationClass" / "2007_000001.png")
     with pytest.raises(DataError, match="21: class_3"):
         open_dataset(voc_root)
+    for path in (voc_root / "SegmentationClass").iterdir():
+        Image.new("L", (16, 12), 255 if "1" in path.stem else 0).save(path)
+    with pytest.raises(DataError, match="255: class_1"):
+        open_dataset(voc_root)
 
 
 def test_voc_without_lists_draws_from_the_photos_with_masks(voc_root: Path) -> None:
@@ -444,7 +448,9 @@ def test_folder_of_jpeg_masks_says_so(folder: Path) -> None:
 def test_folder_of_one_value_asks(folder: Path) -> None:
     for path in (folder / "masks").iterdir():
         Image.new("L", (16, 12)).save(path)
-    with pytest.raises(DataError, match="1 different values"):
+    with pytest.raises(
+        DataError, match="every pixel of all 10 masks is 0; want masks that show two"
+    ):
         open_dataset(folder)
 
 
@@ -487,6 +493,39 @@ def test_folder_with_subfolders(tmp_path: Path, write_pair, pattern: str) -> Non
     assert names(dataset, "train") == ["train-0", "train-1"]  # both folders use 0 and 1
     assert names(dataset, "val") == ["val-0", "val-1"]
     assert dataset.split("val").read(1).name == "val-1"
+
+
+@pytest.mark.parametrize("pattern", ["{kind}/{split}", "{split}/{kind}"])
+@pytest.mark.parametrize(
+    "words", [("train", "valid"), ("training", "validation"), ("Train", "Val")]
+)
+def test_folder_with_subfolders_of_other_spellings(
+    tmp_path: Path, write_pair, pattern: str, words: tuple[str, str]
+) -> None:
+    for word in words:
+        write_pair(
+            tmp_path / pattern.format(kind="images", split=word) / f"{word}.png",
+            tmp_path / pattern.format(kind="masks", split=word) / f"{word}.png",
+            (0, 1),
+        )
+    dataset = open_dataset(tmp_path)
+    assert (names(dataset, "train"), names(dataset, "val")) == ([words[0]], [words[1]])
+    assert not dataset.draws_validation
+
+
+def test_folder_with_lists_of_other_spellings(folder: Path) -> None:
+    (folder / "Train.txt").write_text("0\n1\n")
+    (folder / "valid.txt").write_text("2\n")
+    dataset = open_dataset(folder)
+    assert (names(dataset, "train"), names(dataset, "val")) == (["0", "1"], ["2"])
+
+
+def test_folder_with_folders_of_its_own_is_told_how_to_describe(folder: Path) -> None:
+    (folder / "images").rename(folder / "town")
+    (folder / "images").mkdir()
+    (folder / "town").rename(folder / "images" / "town")
+    with pytest.raises(DataError, match=r"but folders \(town\)\. Describe them .* image: "):
+        open_dataset(folder)
 
 
 def test_folder_partners(folder: Path) -> None:

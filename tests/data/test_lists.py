@@ -59,6 +59,7 @@ STYLES = {
     "quoted columns": '"{images}/{name}.jpg" "{masks}/{name}.png"',
     "single quotes": "'{images}/{name}.jpg','{masks}/{name}.png'",
     "presence": "{name}.jpg 1",
+    "comma behind": "{name}.jpg,",
     "comment behind": "{name}.jpg # blurred",
 }
 

@@ -121,7 +121,7 @@ def test_masks_that_disagree_are_refused(tmp_path: Path, masks: list[Mask], mess
     assert len(str(caught.value)) < 500
 
 
-@pytest.mark.parametrize("case", ["0/1 and 0/255", "0/1 and 1 bit", "palettes"])
+@pytest.mark.parametrize("case", ["0/1 and 0/255", "palettes"])
 def test_masks_that_disagree_are_told_where_only_the_order_of_names_is_given(
     tmp_path: Path, case: str
 ) -> None:
@@ -130,6 +130,28 @@ def test_masks_that_disagree_are_told_where_only_the_order_of_names_is_given(
     problems = check(open_dataset(tmp_path)).problems
     (found,) = [problem for problem in problems if problem.kind == "masks disagree"]
     assert DISAGREE[case][1] in found.message
+
+
+def test_values_of_three_classes_beside_255(tmp_path: Path) -> None:
+    def told() -> list[str]:
+        problems = check(open_dataset(tmp_path)).problems
+        return [problem.message for problem in problems if problem.kind == "masks disagree"]
+
+    write(tmp_path, [of(0, 1, 2), of(0, 255)])
+    (tmp_path / "classes.txt").write_text("ground\ncat\ndog\n")
+    (message,) = told()
+    assert "1 of 2 masks is of 0, 1, 2, such as 0.png, and 1 of 0, 255, such as 1.png" in message
+    write(tmp_path, [of(0, 1, 255), of(0, 2, 255), of(0, 255)])  # 255 is void beside classes
+    assert told() == []
+
+
+def test_one_bit_is_class_1_where_255_is_no_class(tmp_path: Path) -> None:
+    write(tmp_path, [ONE_BIT, of(0, 1)])
+    (tmp_path / "classes.txt").write_text("ground\ncat\n")
+    dataset = open_dataset(tmp_path)
+    assert check(dataset).problems == ()
+    split = dataset.split("trainval")
+    assert [split.read(i).labels.tolist() for i in range(2)] == [of(0, 1).tolist()] * 2
 
 
 @pytest.mark.parametrize(
@@ -217,6 +239,9 @@ def test_palettes_that_differ_are_read_by_their_colours(tmp_path: Path) -> None:
         ("obj.names", "background\r\ncat\r\n"),
         ("_darknet.labels", "background\ncat"),
         ("labelmap.txt", "background\ncat\n"),
+        ("classes.txt", "# names\nbackground\ncat\n"),
+        ("classes.txt", "0 background\n1 cat\n"),
+        ("classes.txt", "0: background\n1: cat\n"),
     ],
 )
 def test_class_files(tmp_path: Path, file: str, text: str) -> None:
@@ -276,6 +301,7 @@ def test_cvats_subsets(tmp_path: Path) -> None:
         ({"labelmap.txt": "cat:1,2,300::\n"}, "is no class"),
         ({"labelmap.txt": "cat:1,2,3::\ndog:1,2,3::\n"}, "repeats a name or colour"),
         ({"classes.txt": "a\nb\n", "obj.names": "b\na\n"}, "classes.txt and obj.names name diff"),
+        ({"classes.txt": "1: a\n2: b\n"}, "numbered from 1, and the first line is value 0"),
         ({"classes.txt": ""}, "1 to 255 classes, this one has 0"),
         ({"classes.txt": "\n".join(map(str, range(300)))}, "1 to 255 classes, this one has 300"),
     ],
@@ -293,16 +319,18 @@ def test_bad_class_files(tmp_path: Path, files: dict[str, str], message: str) ->
 # --- one mask a photo -----------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("ending", ["-{}", "_{}", ".{}"])
+@pytest.mark.parametrize("ending", ["0-{}", "0_{}", "0.{}", "0({})", "{}_0"])
 def test_one_mask_a_class(tmp_path: Path, ending: str) -> None:
     write(tmp_path, [of(0, 255)] * 3)
     for path in sorted((tmp_path / "masks").iterdir()):
         for kind in ("cat", "dog"):
-            Image.open(path).save(path.with_name(path.stem + ending.format(kind) + ".png"))
+            Image.open(path).save(
+                path.with_name(ending.format(kind).replace("0", path.stem) + ".png")
+            )
         path.unlink()
     with pytest.raises(DataError) as caught:
         open_dataset(tmp_path)
-    first = "0" + ending.format("cat") + ".png"
+    first = ending.format("cat") + ".png"
     assert f"6 masks, such as {first}, have no photo of their name" in str(caught.value)
     assert "there is a photo '0': this looks like one mask a class (cat, dog)" in str(caught.value)
     assert "data check" not in str(caught.value)
@@ -330,6 +358,17 @@ def test_masks_with_an_ending_are_told_how_to_describe(tmp_path: Path) -> None:
         f"image: images/*\n{line}\nsplits: {{train: 1.0}}\nclasses: [a, b]\nmasks: indices\n"
     )
     assert check(open_dataset(tmp_path)).problems == ()
+
+
+def test_other_names_of_masks_are_shown(tmp_path: Path) -> None:
+    write(tmp_path, [of(0, 1)] * 3)
+    for kind in ("images", "masks"):
+        for path in list((tmp_path / kind).iterdir()):
+            path.rename(path.with_name(f"{kind}_{path.name}"))
+    with pytest.raises(
+        DataError, match=r"images_\d\.png is not there, and masks_\d\.png is\. Name"
+    ):
+        open_dataset(tmp_path)
 
 
 def test_no_mask_at_all(tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ from PIL import Image
 
 from upscore.data import open_dataset, record
 from upscore.data.record import DataRecord, summary
-from upscore.errors import RunError
+from upscore.errors import DataError, RunError
 
 HEAD = "image: images/*.png\nmask: masks/*.png\nsplits: {train: train.txt, val: val.txt}\n"
 FIRST = "classes: [crop, weed]\nmasks: {0: crop, 1: weed}\n"
@@ -160,3 +160,11 @@ def test_damaged(tmp_path: Path, text: str) -> None:
     (tmp_path / "data.json").write_text(text)
     with pytest.raises(RunError, match="damaged"):
         DataRecord.read(tmp_path / "data.json")
+
+
+def test_a_pipe_is_not_waited_for(fields: Path) -> None:
+    (fields / "masks/f0.png").unlink()
+    os.mkfifo(fields / "masks/f0.png")
+    dataset = open_dataset(fields)
+    with pytest.raises(DataError, match=r"f0\.png: is not a file"):
+        DataRecord.of(dataset, [dataset.split("train")])

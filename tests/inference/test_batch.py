@@ -432,11 +432,13 @@ def test_deep_photos_of_a_batch_share_their_range(tmp_path):
 def test_all_names_of_a_file_and_dangling_links(by_color, photos, tmp_path):
     (photos / "second.png").symlink_to(photos / "a.png")
     (photos / "gone.jpg").symlink_to(photos / "nowhere.jpg")
+    (photos / "self.jpg").symlink_to("self.jpg")
     (photos / "notes.txt").write_text("no photo")
     summary = predict_files(by_color, [photos], tmp_path / "out", save=["labels"])
     assert [path.name for path in summary.passed_over] == ["notes.txt"]
     assert [message.split(":")[1] for _, message in summary.failures] == [
-        f" is a link to {photos / 'nowhere.jpg'}, which is not there"
+        f" is a link to {photos / 'nowhere.jpg'}, which is not there",
+        " is a link to self.jpg, which is not there",
     ]
     written = files(tmp_path / "out/labels")
     assert written == ["a.png", "b.png", "second.png", "sub/a.png", "sub/deep/c.png"]

@@ -6,6 +6,7 @@ import contextlib
 import hashlib
 import http.client
 import json
+import os
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator
@@ -33,6 +34,19 @@ def exists(path: Path) -> bool:
     """Whether there is such a file or folder; not, for a name that is too long to be one."""
     try:
         return path.exists()
+    except OSError:
+        return False
+
+
+def real_path(path: Path) -> Path:
+    """As ``Path.resolve``, which fails in Python 3.11 where links lead in a circle."""
+    return Path(os.path.realpath(path))
+
+
+def is_folder(entry: os.DirEntry[str]) -> bool:
+    """Whether an entry is a folder or a link to one; not, for links that lead in a circle."""
+    try:
+        return entry.is_dir()
     except OSError:
         return False
 

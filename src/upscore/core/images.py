@@ -91,11 +91,9 @@ def _open(path: Path, max_pixels: int) -> Image.Image:
             "with --max-pixels if you trust the file"
         ) from error
     except Exception as error:  # Pillow's readers of headers raise many kinds
-        what = (
-            "is empty"
-            if exists(path) and path.stat().st_size == 0
-            else "is not an image that can be read"
-        )
+        if not exists(path):  # links that lead in a circle
+            raise NotFoundError(f"{path}: {missing(path)}") from error
+        what = "is empty" if path.stat().st_size == 0 else "is not an image that can be read"
         raise DataError(f"{path}: {what}; replace or remove it") from error
     try:
         require_size(picture.size, max_pixels, f"{path}: ")
@@ -326,7 +324,7 @@ def common_range(
 
 def _may_be_deep(path: Path) -> bool:
     """Whether a file may have more than 8 bits, by its suffix or first bytes."""
-    if path.suffix.lower() in EIGHT_BITS:
+    if path.suffix.lower() in EIGHT_BITS or not path.is_file():  # a pipe would wait for ever
         return False
     try:
         with path.open("rb") as file:
@@ -551,6 +549,7 @@ def photo_turn(path: Path, *, max_pixels: int = MAX_PIXELS) -> int:
     Raises:
         NotFoundError, DataError: as :func:`read_image`, except that damaged pixels are not seen.
     """
+    _refuse_pipe(path)
     if _has_no_turn(path):
         return 1
     with _open(path, max_pixels) as picture:

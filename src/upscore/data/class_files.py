@@ -14,6 +14,7 @@ from upscore.errors import DataError, SettingsError
 
 VOID_NAMES = ("void", "__ignore__", "_ignore_", "ignore")
 """Entries of a class file that are no class."""
+_NUMBERED = re.compile(r"(\d{1,3})\s*[:,;=\s]\s*(\S.*)")
 _COLOR = re.compile(r"(\d{1,3}),(\d{1,3}),(\d{1,3})")
 
 
@@ -45,12 +46,14 @@ def find_class_file(root: Path) -> ClassFile | None:
 def read_classes(path: Path) -> ClassFile:
     """A text file with one class name a line, in the order of the mask values.
 
+    Lines that begin with ``#`` are left out, and so are numbers from 0 before the names.
+
     The names that labelme gives to void, at the beginning, and to the background are known.
 
     Raises:
         DataError: empty file, a name twice, or more than 255 names.
     """
-    names = read_lines(path)
+    names = _without_numbers(path, _lines(path))
     if names and names[0] in VOID_NAMES:
         names = names[1:]
     if names and names[0] == "_background_":
@@ -67,7 +70,7 @@ def read_label_map(path: Path) -> ClassFile:
     Raises:
         DataError: another kind of line, a name or colour twice, or more than 255 classes.
     """
-    lines = [line for line in read_lines(path) if not line.startswith("#")]
+    lines = _lines(path)
     if not any(":" in line for line in lines):
         return read_classes(path)
     colors: dict[str, Color] = {}
@@ -87,6 +90,25 @@ def read_label_map(path: Path) -> ClassFile:
     table = {color: index for index, color in enumerate(labels.colors)}
     unused = {*void, VOID_COLOR} - table.keys()
     return ClassFile(path, labels, MaskTable(colors={**table, **dict.fromkeys(unused, VOID)}))
+
+
+def _lines(path: Path) -> list[str]:
+    return [line for line in read_lines(path) if not line.startswith("#")]
+
+
+def _without_numbers(path: Path, lines: list[str]) -> list[str]:
+    """The names of lines such as ``0 road`` and ``1: car``."""
+    matches = [_NUMBERED.fullmatch(line) for line in lines]
+    found = [(int(match[1]), match[2]) for match in matches if match]
+    first = found[0][0] if found else 0
+    if [number for number, _ in found] != list(range(first, first + len(lines))):
+        return lines
+    if first:
+        raise DataError(
+            f"{path}: the lines are numbered from {first}, and the first line is value 0; begin "
+            "with 0, or say in a dataset.yaml what each value means (see docs/data.md)"
+        )
+    return [name for _, name in found]
 
 
 def _labels(path: Path, names: list[str], colors: list[Color] | None = None) -> Labels:

@@ -123,6 +123,11 @@ def ask(root: Path, facts: Sequence[MaskFacts], description: str, *, why: str = 
     is_color = any(one.is_color for one in facts)
     uses = value_uses(facts, as_colors=is_color)
     kind = "RGB colours" if is_color else "values"
+    if len(uses) == 1:
+        return (
+            f"{root}: every pixel of all {len(facts)} masks is {_key(uses[0].value, is_color)}; "
+            "want masks that show two classes or more"
+        )
     begin = (
         f"{root}: the masks hold {len(uses)} different {kind}, whose classes are not known{why}."
     )

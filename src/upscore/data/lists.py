@@ -117,7 +117,7 @@ def split_line(line: str, photos: Names, masks: Names) -> tuple[str, str | None]
     if line in photos:
         return line, None
     line = _clean(_COMMENT.sub("", line))
-    columns = [_clean(column) for column in _columns(line)]
+    columns = [column for column in map(_clean, _columns(line)) if column]
     if len(columns) < 2:
         return columns[0] if columns else line, None
     photo, second = columns[:2]

@@ -112,8 +112,11 @@ def disagreements(
         found += _kinds(facts)
     if table is None or table.values is not None:
         found += _palettes(facts)
-    if table is None or (table.is_two_indices and not is_stated):
-        found += _ranges(facts)
+    if table is None:
+        found += _ranges(facts, MAX_GUESSED)
+    elif table.num_indices > 1 and not is_stated:
+        one_bit_is_read = [one for one in facts if one.bits > 1]
+        found += _ranges(one_bit_is_read, table.num_indices)
     return [Problem.at("masks disagree", root, text) for text in found]
 
 
@@ -166,11 +169,11 @@ def _palettes(facts: Sequence[MaskFacts]) -> Iterable[str]:
         )
 
 
-def _ranges(facts: Sequence[MaskFacts]) -> Iterable[str]:
-    """Small numbers in some files and large ones in others, as 0/1 beside 0/255."""
+def _ranges(facts: Sequence[MaskFacts], end: int) -> Iterable[str]:
+    """Numbers below ``end`` in some files and others in others, as 0/1 beside 0/255."""
     used = [(one, one.values.keys() - {0}) for one in facts if not one.is_color]
-    small = [one for one, values in used if values and max(values) < MAX_GUESSED]
-    large = [one for one, values in used if values and min(values) >= MAX_GUESSED]
+    small = [one for one, values in used if values and max(values) < end]
+    large = [one for one, values in used if values and min(values) >= end]
     if small and large and len(small) + len(large) == sum(bool(values) for _, values in used):
         depths = {one.bits for one in large} - {one.bits for one in small}
         bits = f" and {max(depths)} bits" if depths else ""

@@ -47,9 +47,10 @@ class MaskTable:
         return cls(values={**table, **dict.fromkeys(void, VOID)})
 
     @property
-    def is_two_indices(self) -> bool:
-        """Whether 0 and 1 are the classes and 255 is void."""
-        return self.values == {0: 0, 1: 1, VOID: VOID}
+    def num_indices(self) -> int:
+        """How many classes there are where their indices are the values and 255 is void, else 0."""
+        count = len(self.values or {}) - 1
+        return count if count > 0 and self.values == MaskTable.indices(count).values else 0
 
     @cached_property
     def _bytes(self) -> tuple[bytes, bytes]:
@@ -64,6 +65,8 @@ class MaskTable:
             DataError: as :meth:`decode`; JPEG is named where it is the cause.
         """
         raw = mask.values
+        if mask.bits == 1 and self.values is not None and self.values.get(VOID, VOID) == VOID:
+            raw = raw & 1  # read as 0 and 255
         if self.colors is not None and mask.palette is not None:
             raw = palette_colors(mask.palette)[raw]
         try:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -30,8 +30,16 @@ SPLIT_WORDS = {"training": "train", "validation": "val", "valid": "val", "testin
 """What other tools call these."""
 LONGEST_NAME, LONGEST_LINE = 240, 2000
 """Bytes of a file name without its suffix, and characters of a path, on all usual systems."""
-SEPARATORS = "-_. "
-"""Between the name of a photo and the ending of its mask."""
+SEPARATORS = "-_. ("
+"""Between the name of a photo and what its mask has before or behind it."""
+
+
+def usual_splits(names: Iterable[str]) -> dict[str, str]:
+    """Which of some names of folders or lists are those of ``SPLIT_NAMES``, in any spelling."""
+    known = sorted(names)
+    usual = {SPLIT_WORDS.get(name.lower(), name.lower()): name for name in known}
+    usual |= {name: name for name in known}
+    return {split: usual[split] for split in SPLIT_NAMES if split in usual}
 
 
 def files_by_stem(
@@ -212,22 +220,20 @@ def _fill(template: str, name: str) -> Path:
 def _endings(
     alone: Sequence[str], images: Mapping[str, Sequence[Path]], masks: Mapping[str, Sequence[Path]]
 ) -> list[Problem]:
-    """One problem where masks have the names of photos with something behind."""
-    endings: dict[str, list[str]] = {}
+    """One problem where masks have the names of photos with something before or behind."""
+    patterns: dict[str, list[str]] = {}
     for name in alone:
-        for place in range(len(name) - 1, 0, -1):
-            if name[place] in SEPARATORS and name[:place] in images:
-                endings.setdefault(name[:place], []).append(name[place:])
-                break
-    count = sum(map(len, endings.values()))
+        if found := _within(name, images):
+            patterns.setdefault(found[0], []).append(found[1])
+    count = sum(map(len, patterns.values()))
     if not count or 2 * count < len(alone):
         return []
-    photo, found = next(iter(endings.items()))
-    mask = masks[photo + found[0]][0]
+    photo, first = next(iter(patterns.items()))
+    mask = masks[first[0].replace("{name}", photo)][0]
     begin = f"{plural(count, 'mask')}, such as {mask.name}, have no photo of their name, though "
-    kinds = sorted({ending for several in endings.values() for ending in several})
-    if any(len(several) > 1 for several in endings.values()):
-        shown = join([kind.strip(SEPARATORS) for kind in kinds])
+    kinds = sorted({pattern for several in patterns.values() for pattern in several})
+    if any(len(several) > 1 for several in patterns.values()):
+        shown = join([kind.replace("{name}", "").strip(f"{SEPARATORS})") for kind in kinds])
         text = (
             f"{begin}there is a photo {photo!r}: this looks like one mask a class ({shown}). "
             "Write one mask for each photo, with a value for each class, named as the photo"
@@ -235,11 +241,22 @@ def _endings(
     elif len(kinds) == 1:
         text = (
             f"{begin}there is a photo {photo!r}. Say so in a dataset.yaml: mask: "
-            f"'{mask.parent.name}/{{name}}{kinds[0]}{mask.suffix}' (see docs/data.md)"
+            f"'{mask.parent.name}/{kinds[0]}{mask.suffix}' (see docs/data.md)"
         )
     else:
         text = f"{begin}there is a photo {photo!r}. Name each mask as its photo"
     return [Problem.at("names differ", mask.parent, text)]
+
+
+def _within(name: str, images: Collection[str]) -> tuple[str, str] | None:
+    """The photo whose name is a part of a mask's, and the mask's name with {name} in its place."""
+    for place in range(len(name) - 1, 0, -1):
+        if name[place] in SEPARATORS and name[:place] in images:
+            return name[:place], f"{{name}}{name[place:]}"
+    for place in range(1, len(name)):
+        if name[place - 1] in SEPARATORS and name[place:] in images:
+            return name[place:], f"{name[:place]}{{name}}"
+    return None
 
 
 def with_unique_names(splits: Mapping[str, tuple[Pair, ...]]) -> dict[str, tuple[Pair, ...]]:

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from functools import cached_property
 from pathlib import Path
 
+from upscore.core.files import is_folder
 from upscore.core.image_files import is_image
 from upscore.data.lists import same_spelling
 
@@ -161,9 +162,9 @@ def _below(
     for entry in entries:
         if entry.name.startswith("."):
             continue
-        if entry.is_dir():
+        if is_folder(entry):
             if depth is None or depth > 0:
                 deeper = None if depth is None else depth - 1
                 yield from _below(entry.path, f"{prefix}{entry.name}/", deeper, above | {here})
-        elif entry.is_file():
+        elif entry.is_symlink() or entry.is_file():  # links to nothing are named when read
             yield prefix + entry.name

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import stat
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -176,6 +177,8 @@ def _look(path: Path) -> FileMark:
         found = path.stat()
     except OSError as error:
         raise DataError(f"{path}: cannot be read ({error.strerror})") from error
+    if not stat.S_ISREG(found.st_mode):  # a pipe would wait for ever
+        raise DataError(f"{path}: is not a file; replace or remove it")
     # a clock that is wrong does no harm: times are compared, not ordered
     return FileMark(found.st_size, found.st_mtime_ns, found.st_ctime_ns, "")
 

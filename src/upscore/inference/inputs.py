@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from upscore.core.files import is_folder, real_path
 from upscore.core.image_files import IMAGE_SUFFIXES, is_image
 from upscore.core.images import missing, num_pages
 from upscore.errors import DataError, NotFoundError, SettingsError
@@ -117,7 +118,7 @@ def find_inputs(inputs: Sequence[str | Path], out: Path, kind: InputKind = PHOTO
     by_name: dict[str, InputFile] = {}
     for file in by_path.values():
         other = by_name.setdefault(file.name, file)
-        if other is not file and other.source.resolve() != file.source.resolve():
+        if other is not file and real_path(other.source) != real_path(file.source):
             raise SettingsError(
                 f"{other.source} and {file.source} would both be written as {file.name!r}; do "
                 "them apart, each with its own --out (or rename one)"
@@ -209,12 +210,12 @@ def _matches(
         part, rest = (rest or ("*",))[0], (rest or ("*",))[1:]
     if not rest:
         for entry in entries:
-            if fnmatch.fnmatch(entry.name, part) and not _is_folder(entry):
+            if fnmatch.fnmatch(entry.name, part) and not is_folder(entry):
                 yield folder / entry.name
     for entry in entries:
         wanted = [rest] if rest and fnmatch.fnmatch(entry.name, part) else []
         wanted += [parts] if deep else []
-        if not wanted or not _is_folder(entry):
+        if not wanted or not is_folder(entry):
             continue
         real = inside[-1] / entry.name
         real = real.resolve() if entry.is_symlink() else real
@@ -227,13 +228,6 @@ def _matches(
 
 def _is_litter(name: str) -> bool:
     return name.startswith(".") or name.lower() in LITTER
-
-
-def _is_folder(entry: os.DirEntry[str]) -> bool:
-    try:
-        return entry.is_dir()
-    except OSError:  # a link in a circle
-        return False
 
 
 def _fixed_part(pattern: Path) -> Path:

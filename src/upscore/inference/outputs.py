@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from upscore.core.files import real_path
 from upscore.errors import SettingsError
 
 if TYPE_CHECKING:
@@ -125,9 +126,9 @@ def output_path(out: Path, output_format: str, name: str) -> Path:
 
 def refuse_overwriting(inputs: Iterable[Path], results: Iterable[Path]) -> None:
     """Refuse results at the path of an input. Raises SettingsError."""
-    sources = {source.resolve() for source in inputs}
+    sources = {real_path(source) for source in inputs}
     for path in results:
-        if path.resolve() in sources:
+        if real_path(path) in sources:
             raise SettingsError(
                 f"{path} is an input and would be overwritten by a result; use another --out"
             )

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from upscore.core.files import exists
+from upscore.core.quoting import join
 from upscore.data.class_files import find_class_file
 from upscore.data.dataset import DataSet
 from upscore.data.drawn_splits import VAL_SHARE, draw_splits
@@ -11,7 +13,7 @@ from upscore.data.guess import guess_classes
 from upscore.data.mask_survey import survey
 from upscore.data.masks import read_stored_mask
 from upscore.data.pair import Pair
-from upscore.data.pairing import SPLIT_NAMES, Lister, with_unique_names
+from upscore.data.pairing import Lister, usual_splits, with_unique_names
 from upscore.data.problem import Problem
 from upscore.errors import DataError, NotFoundError
 
@@ -22,8 +24,16 @@ def find_folder(path: Path) -> Path | None:
     """``path`` where it holds images/ and masks/, or train/images and train/masks."""
     if (path / "images").is_dir() and (path / "masks").is_dir():
         return path
-    train = path / "train"
-    return path if (train / "images").is_dir() and (train / "masks").is_dir() else None
+    folder = path / _folders(path, NESTS[1]).get("train", "train")
+    return path if (folder / "images").is_dir() and (folder / "masks").is_dir() else None
+
+
+def _folders(root: Path, pattern: str) -> dict[str, str]:
+    """Names of the folders of photos of a pattern of ``NESTS``, by split."""
+    found = root.glob(pattern.format(kind="images", split="*"))
+    parts = ((path.relative_to(root).parts, path) for path in found)
+    place = pattern.split("/").index("{split}")
+    return usual_splits(names[place] for names, path in parts if path.is_dir())
 
 
 def open_folder(root: Path, *, max_pixels: int) -> DataSet:
@@ -45,7 +55,14 @@ def open_folder(root: Path, *, max_pixels: int) -> DataSet:
     problems: list[Problem] = []
     splits = _splits(root, problems)
     if not any(splits.values()):
-        raise DataError(f"{root}: no photos in images/; see docs/data.md for the layouts")
+        folders = sorted(path.name for path in (root / "images").glob("*/"))
+        hint = ""
+        if folders:
+            hint = (
+                f", but folders ({join(folders)}). Describe them in a dataset.yaml, as image: "
+                "'images/**/{name}.jpg' and mask: 'masks/**/{name}.png'"
+            )
+        raise DataError(f"{root}: no photos in images/{hint}; see docs/data.md for the layouts")
     guess = None
     if named := find_class_file(root):
         labels, table = named.labels, named.table
@@ -69,24 +86,21 @@ def open_folder(root: Path, *, max_pixels: int) -> DataSet:
 
 def _splits(root: Path, problems: list[Problem]) -> dict[str, tuple[Pair, ...]]:
     for pattern in NESTS:
-        homes = {
-            split: (
-                root / pattern.format(kind="images", split=split),
-                root / pattern.format(kind="masks", split=split),
-            )
-            for split in SPLIT_NAMES
-        }
-        present = {split: both for split, both in homes.items() if both[0].is_dir()}
-        if present:
+        if present := _folders(root, pattern):
             listers = {
-                split: Lister.of_folders(*both, root=root) for split, both in present.items()
+                split: Lister.of_folders(
+                    root / pattern.format(kind="images", split=folder),
+                    root / pattern.format(kind="masks", split=folder),
+                    root=root,
+                )
+                for split, folder in present.items()
             }
             splits = {split: lister.all_pairs() for split, lister in listers.items()}
             problems += [problem for one in listers.values() for problem in one.problems]
             return with_unique_names(splits)
     lister = Lister.of_folders(root / "images", root / "masks", root=root)
-    lists = {split: root / f"{split}.txt" for split in SPLIT_NAMES}
-    lists = {split: path for split, path in lists.items() if path.is_file()}
+    texts = usual_splits(path.stem for path in root.glob("*.txt"))
+    lists = {split: root / f"{name}.txt" for split, name in texts.items()}
     if lists:
         splits = {split: lister.listed(path) for split, path in lists.items()}
     else:
@@ -107,11 +121,18 @@ def _why_none(root: Path, masks: list[Path], problems: list[Problem], max_pixels
             return problem.message
     folders = sorted(path for path in (root / "masks").glob("*") if path.is_dir())
     if folders and not masks[0].exists():
-        names = ", ".join(folder.name for folder in folders[:6])
+        names = join([folder.name for folder in folders])
         return (
             f"{root / 'masks'}: no masks in it, but folders ({names}). One folder a class looks "
             "like one mask a class: write one mask for each photo, with a value for each class. "
             "Other folders can be described in a dataset.yaml (see docs/data.md)"
+        )
+    alone = [problem.path.name for problem in problems if problem.kind == "missing partner"]
+    if alone and not any(exists(mask) for mask in masks):
+        return (
+            f"{root}: none of the {len(masks)} photos has a mask of its name: {masks[0].name} is "
+            f"not there, and {alone[0]} is. Name each mask as its photo, or describe both names in "
+            "a dataset.yaml (see docs/data.md)"
         )
     try:
         read_stored_mask(masks[0], max_pixels=max_pixels)
@@ -125,12 +146,9 @@ def _why_none(root: Path, masks: list[Path], problems: list[Problem], max_pixels
 def _patterns(root: Path) -> str:
     """The lines of a dataset.yaml that say where the files are and which split they are in."""
     for pattern in NESTS:
-        present = [
-            s for s in SPLIT_NAMES if (root / pattern.format(kind="images", split=s)).is_dir()
-        ]
-        if present:
+        if present := _folders(root, pattern):
             image, mask = (
                 pattern.format(kind=kind, split="{split}") + "/*" for kind in ("images", "masks")
             )
-            return f"image: '{image}'\nmask: '{mask}'\nsplits: [{', '.join(present)}]"
+            return f"image: '{image}'\nmask: '{mask}'\nsplits: [{', '.join(present.values())}]"
     return "image: images/*\nmask: masks/*\nsplits: {train: 0.8, val: 0.2}"

@@ -154,6 +154,7 @@ def _guess_voc(
     if root.name == "VOC2007":  # whose names are numbers, as those of many other sets
         is_named = is_named or max(values, default=0) > 15
     are_classes = not any(one.is_color for one in facts) and max(values, default=0) <= 20
+    are_classes = are_classes and values != {0}  # masks of 0 and 255
     if (is_voc or is_named) and are_classes:
         source = "VOC's layout and photo names, PASCAL VOC's 21 classes"
         return Guess.of(source, facts, VOC_LABELS, MaskTable.indices(len(VOC_LABELS)))
