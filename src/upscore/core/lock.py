@@ -32,6 +32,8 @@ logger = logging.getLogger(__name__)
 _held: set[int] = set()
 """Descriptors of the locks of this process."""
 
+NO_LINKS = getattr(os, "O_NOFOLLOW", 0)
+"""A link in the place of a lock is refused: its target is not ours to write."""
 NO_LOCKS = {errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP, errno.ENOTSUP, errno.EINVAL}
 """Errors of file systems that know no locks."""
 
@@ -115,13 +117,14 @@ def _acquire(folder: Path, made: list[Path]) -> int | dict[str, Any]:
         except FileNotFoundError:  # the job before has just removed its folder
             continue
         except OSError as error:
-            raise explain_os_error(error, folder) from error
+            at = folder / LOCK if folder.is_dir() else folder
+            raise explain_os_error(error, at) from error
 
 
 def _open_locked(path: Path) -> int | dict[str, Any]:
     """The descriptor of the locked file, or what the job that holds the lock wrote into it."""
     while True:
-        descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | NO_LINKS, 0o666)
         try:
             if not _lock(descriptor):
                 return _read(descriptor)
@@ -169,7 +172,7 @@ def _read(descriptor: int) -> dict[str, Any]:
     try:
         os.lseek(descriptor, 0, os.SEEK_SET)
         content = json.loads(os.read(descriptor, 4096))
-    except (OSError, ValueError):  # not yet written
+    except (OSError, ValueError, RecursionError):  # not yet written, or not by us
         return {}
     return content if isinstance(content, dict) else {}
 
