@@ -178,3 +178,17 @@ def test_a_link_in_the_place_of_a_lock_is_refused(tmp_path: Path, target: str) -
         pass
     assert [path.name for path in tmp_path.iterdir() if path != run] == ["mine.txt"]
     assert (tmp_path / "mine.txt").read_text() == "mine"
+
+
+def test_a_folder_that_cannot_be_made_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_args: object, **_kwargs: object) -> None:  # as for folders in /proc
+        raise FileNotFoundError(errno.ENOENT, "No such file or directory")
+
+    monkeypatch.setattr(Path, "mkdir", refuse)
+    with (
+        pytest.raises(OutputError, match=r"cannot write .*run: No such"),
+        claim(tmp_path / "run", "a training"),
+    ):
+        pass

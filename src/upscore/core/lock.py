@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import itertools
 import json
 import logging
 import os
@@ -26,6 +27,8 @@ from upscore.errors import SettingsError
 LOCK = ".upscore-lock"
 """Name of the file in a folder that is in use."""
 WAIT_S = 0.5
+ATTEMPTS = 100
+"""To make a folder that others remove meanwhile, before it counts as one that cannot be made."""
 
 logger = logging.getLogger(__name__)
 
@@ -108,17 +111,18 @@ def take_turns(path: Path, job: str) -> Iterator[None]:
 
 
 def _acquire(folder: Path, made: list[Path]) -> int | dict[str, Any]:
-    while True:
+    for attempt in itertools.count():
         try:
             missing = [path for path in (folder, *folder.parents) if not path.exists()]
             folder.mkdir(parents=True, exist_ok=True)
             made[:] = list(dict.fromkeys([*missing, *made]))
             return _open_locked(folder / LOCK)
-        except FileNotFoundError:  # the job before has just removed its folder
-            continue
         except OSError as error:
+            if isinstance(error, FileNotFoundError) and attempt < ATTEMPTS:
+                continue  # the job before has just removed its folder
             at = folder / LOCK if folder.is_dir() else folder
             raise explain_os_error(error, at) from error
+    raise AssertionError
 
 
 def _open_locked(path: Path) -> int | dict[str, Any]:
