@@ -157,3 +157,38 @@ def test_waiting_for_a_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     with claim(tmp_path / "run", "a sweep", wait=True):
         assert len(slept) == 1
         assert (tmp_path / "run" / LOCK).exists()
+
+
+@pytest.mark.parametrize("content", ["[" * 5000, '{"process": ' + "9" * 5000, "\0\x1b"])
+def test_anything_may_stand_in_a_lock_file(tmp_path: Path, content: str) -> None:
+    (tmp_path / LOCK).write_text(content)
+    with claim(tmp_path, "a training"):
+        assert '"job": "a training"' in (tmp_path / LOCK).read_text()
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.skipif(not lock.NO_LINKS, reason="only where the system can open no link")
+@pytest.mark.parametrize("target", ["missing", "gone/missing", "mine.txt"])
+def test_a_link_in_the_place_of_a_lock_is_refused(tmp_path: Path, target: str) -> None:
+    (tmp_path / "mine.txt").write_text("mine")
+    run = tmp_path / "run"
+    run.mkdir()
+    (run / LOCK).symlink_to(tmp_path / target)
+    with pytest.raises(OutputError, match=rf"run/{LOCK}: Too many levels"), claim(run, "a job"):
+        pass
+    assert [path.name for path in tmp_path.iterdir() if path != run] == ["mine.txt"]
+    assert (tmp_path / "mine.txt").read_text() == "mine"
+
+
+def test_a_folder_that_cannot_be_made_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_args: object, **_kwargs: object) -> None:  # as for folders in /proc
+        raise FileNotFoundError(errno.ENOENT, "No such file or directory")
+
+    monkeypatch.setattr(Path, "mkdir", refuse)
+    with (
+        pytest.raises(OutputError, match=r"cannot write .*run: No such"),
+        claim(tmp_path / "run", "a training"),
+    ):
+        pass

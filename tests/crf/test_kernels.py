@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import signal
 import threading
 from collections.abc import Callable
 from itertools import count
@@ -99,6 +100,40 @@ def test_a_thread_that_fails_is_heard() -> None:
 
     with pytest.raises(MemoryError, match="no room"):
         run_parallel(kernel, 2)
+
+
+def test_an_interrupt_comes_when_all_parts_have_ended() -> None:
+    ended: list[int] = []
+
+    def kernel(part: int, _parts: int, barrier: np.ndarray) -> None:
+        if part == 0:
+            signal.raise_signal(signal.SIGINT)  # Python handles it in the main thread
+        while barrier[0] < part:  # each waits for the one before
+            pass
+        barrier[0] += 1
+        ended.append(part)
+
+    with pytest.raises(KeyboardInterrupt):
+        run_parallel(kernel, 3)
+    assert ended == [0, 1, 2]
+
+
+def test_no_part_begins_where_one_gets_no_thread(monkeypatch: pytest.MonkeyPatch) -> None:
+    begun: list[int] = []
+    start = threading.Thread.start
+
+    def refuse(thread: threading.Thread) -> None:
+        if begun_threads:
+            raise RuntimeError("can't start new thread")
+        begun_threads.append(thread)
+        start(thread)
+
+    begun_threads: list[threading.Thread] = []
+    monkeypatch.setattr(threading.Thread, "start", refuse)
+    with pytest.raises(RuntimeError, match="can't start"):
+        run_parallel(lambda part, *_: begun.append(part), 2)
+    begun_threads[0].join()
+    assert begun == []
 
 
 def test_number_of_threads() -> None:

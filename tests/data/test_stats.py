@@ -149,6 +149,16 @@ def test_toy_sizes_span_the_documented_range(tmp_path: Path) -> None:
     assert max(item.object_sizes[-1] for item in objects) > 0.5
 
 
+@pytest.mark.filterwarnings("error")
+def test_names_of_any_kind_are_drawn(two: Path, tmp_path: Path) -> None:
+    root = two.rename(tmp_path / r"$\nothing$")
+    (root / "classes.txt").write_text("$\\nothing$\n车\n$a^$\ncow\n", encoding="utf-8")
+    dataset = open_dataset(root)
+    assert dataset.labels.names[:3] == (r"$\nothing$", "车", "$a^$")
+    write_overview(measure(dataset), dataset, tmp_path / "figure.png")
+    assert (tmp_path / "figure.png").exists()
+
+
 def test_json_and_figure(two: Path, tmp_path: Path) -> None:
     dataset = open_dataset(two)
     stats = measure(dataset)

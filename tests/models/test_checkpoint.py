@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import math
 from collections.abc import Callable
@@ -38,6 +39,7 @@ def folder(tmp_path: Path) -> Path:
 
 def test_the_folder_is_two_files_that_anybody_can_read(folder: Path) -> None:
     assert sorted(path.name for path in folder.iterdir()) == [CONFIG, WEIGHTS]
+    assert (folder / WEIGHTS).stat().st_mode == (folder / CONFIG).stat().st_mode
     config = json.loads((folder / CONFIG).read_text())
     assert config["format_version"] == 1
     assert config["architecture"] == "fcn8s"
@@ -102,17 +104,13 @@ def test_a_folder_that_cannot_be_written(tmp_path: Path) -> None:
 
 
 def test_a_full_disk_leaves_the_old_model(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from safetensors import SafetensorError
-
-    from upscore.models import checkpoint
-
     before = (folder / WEIGHTS).read_bytes()
 
     def full(*_args: object, **_kwargs: object) -> None:
-        raise SafetensorError("I/O error: No space left on device (os error 28)")
+        raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr(checkpoint, "save_file", full)
-    with pytest.raises(OutputError, match="No space left"):
+    monkeypatch.setattr(Path, "write_bytes", full)
+    with pytest.raises(OutputError, match=f"cannot write .*{WEIGHTS}: the disk is full"):
         save_model(folder, tiny(), labels=LABELS, input_spec=SPEC)
     assert (folder / WEIGHTS).read_bytes() == before
     assert sorted(path.name for path in folder.iterdir()) == [CONFIG, WEIGHTS]

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import itertools
 import json
 import logging
 import os
@@ -27,12 +28,16 @@ from upscore.errors import SettingsError
 LOCK = ".upscore-lock"
 """Name of the file in a folder that is in use."""
 WAIT_S = 0.5
+ATTEMPTS = 100
+"""To make a folder that others remove meanwhile, before it counts as one that cannot be made."""
 
 logger = logging.getLogger(__name__)
 
 _held: set[int] = set()
 """Descriptors of the locks of this process."""
 
+NO_LINKS = getattr(os, "O_NOFOLLOW", 0)
+"""A link in the place of a lock is refused: its target is not ours to write."""
 NO_LOCKS = {errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP, errno.ENOTSUP, errno.EINVAL}
 """Errors of file systems that know no locks."""
 
@@ -107,22 +112,24 @@ def take_turns(path: Path, job: str) -> Iterator[None]:
 
 
 def _acquire(folder: Path, made: list[Path]) -> int | dict[str, Any]:
-    while True:
+    for attempt in itertools.count():
         try:
             missing = [path for path in (folder, *folder.parents) if not path.exists()]
             folder.mkdir(parents=True, exist_ok=True)
             made[:] = list(dict.fromkeys([*missing, *made]))
             return _open_locked(folder / LOCK)
-        except FileNotFoundError:  # the job before has just removed its folder
-            continue
         except OSError as error:
-            raise explain_os_error(error, folder) from error
+            if isinstance(error, FileNotFoundError) and attempt < ATTEMPTS:
+                continue  # the job before has just removed its folder
+            at = folder / LOCK if folder.is_dir() else folder
+            raise explain_os_error(error, at) from error
+    raise AssertionError
 
 
 def _open_locked(path: Path) -> int | dict[str, Any]:
     """The descriptor of the locked file, or what the job that holds the lock wrote into it."""
     while True:
-        descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | NO_LINKS, 0o666)
         try:
             if not _lock(descriptor):
                 return _read(descriptor)
@@ -170,7 +177,7 @@ def _read(descriptor: int) -> dict[str, Any]:
     try:
         os.lseek(descriptor, 0, os.SEEK_SET)
         content = parse_json(os.read(descriptor, 4096))
-    except (OSError, ValueError):  # not yet written
+    except (OSError, ValueError):  # not yet written, or not by us
         return {}
     return content if isinstance(content, dict) else {}
 

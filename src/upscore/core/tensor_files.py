@@ -9,6 +9,7 @@ from typing import Any
 
 import torch
 from safetensors import safe_open
+from safetensors.torch import save
 from torch import Tensor
 
 from upscore.core.damage import reading
@@ -35,6 +36,17 @@ def read_safetensors(
         safe_open(path, framework="pt") as file,
     ):
         return {key: file.get_tensor(key) for key in file.keys()}, dict(file.metadata() or {})  # noqa: SIM118
+
+
+def write_safetensors(
+    tensors: Mapping[str, Tensor], path: Path, metadata: Mapping[str, str] | None = None
+) -> None:
+    """Write tensors and texts.
+
+    Not by the library's ``save_file``: it writes to a private file beside ``path``, which a killed
+    process leaves there and which is gone when the system is asked why it could not be written.
+    """
+    path.write_bytes(save(dict(tensors), dict(metadata or {})))
 
 
 def read_torch(path: Path, fix: str, *, what: str = "cannot be read as weights") -> Any:

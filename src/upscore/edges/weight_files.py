@@ -7,12 +7,11 @@ from importlib import resources
 from pathlib import Path
 
 import torch
-from safetensors.torch import save_file
 from torch import Tensor
 
 from upscore.core.damage import reading
 from upscore.core.files import atomic_path
-from upscore.core.tensor_files import read_safetensors, require_finite
+from upscore.core.tensor_files import read_safetensors, require_finite, write_safetensors
 from upscore.edges.network import EdgeNetwork
 from upscore.errors import DataError, NotFoundError
 
@@ -32,7 +31,7 @@ def save_edge_network(state: Mapping[str, Tensor], path: Path) -> None:
         if tensor.dtype.is_floating_point  # not the counters of batch norm
     }
     with atomic_path(path) as temporary:
-        save_file(tensors, temporary)
+        write_safetensors(tensors, temporary)
 
 
 def require_weights(path: Path) -> None:

@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from upscore.core.crop_geometry import CropGeometry
@@ -26,7 +25,7 @@ from upscore.core.plural import plural
 from upscore.core.quoting import quote
 from upscore.core.run_folder import RunFolder
 from upscore.core.settings import build
-from upscore.core.tensor_files import read_safetensors, require_finite
+from upscore.core.tensor_files import read_safetensors, require_finite, write_safetensors
 from upscore.errors import NotFoundError, RunError, SettingsError
 from upscore.models.base import Network, count_parameters
 from upscore.models.factory import create_model
@@ -100,7 +99,7 @@ def save_model(
     folder = Path(folder)
     make_folder(folder)
     with atomic_path(folder / WEIGHTS) as temporary:
-        save_file(state, temporary, metadata={"upscore": json.dumps(identity, sort_keys=True)})
+        write_safetensors(state, temporary, {"upscore": json.dumps(identity, sort_keys=True)})
     write_json(
         folder / CONFIG,
         {

@@ -45,29 +45,46 @@ def new_barrier() -> Barrier:
 def run_parallel(kernel: Callable[..., Any], parts: int, *arguments: Any) -> None:
     """Call ``kernel(part, parts, barrier, *arguments)`` for each part, all at the same time.
 
-    Each part has a thread of its own (the first runs in the caller's), so no part waits at a
-    barrier for one that was not started. A kernel with barriers must neither raise nor allocate.
+    Each part has a thread of its own, and begins when all have one, so no part waits at a barrier
+    for one that was not started. None is the main thread, which a signal may interrupt at any
+    moment: the interrupt comes when all parts have ended. A kernel with barriers must neither
+    raise nor allocate.
     """
     barrier = new_barrier()
     if parts == 1:
         kernel(0, 1, barrier, *arguments)
         return
     failures: list[BaseException] = []
+    begin, complete = threading.Event(), False
 
     def work(part: int) -> None:
+        begin.wait()
+        if not complete:
+            return
         try:
             kernel(part, parts, barrier, *arguments)
         except BaseException as error:
             failures.append(error)
 
-    threads = [threading.Thread(target=work, args=(part,), daemon=True) for part in range(1, parts)]
-    for thread in threads:
-        thread.start()
-    work(0)
-    for thread in threads:
-        thread.join()
+    threads = [threading.Thread(target=work, args=(part,), daemon=True) for part in range(parts)]
+    try:
+        for thread in threads:
+            thread.start()
+        complete = True
+    finally:
+        begin.set()
+    try:
+        _join(threads)
+    except BaseException:
+        _join(threads)
+        raise
     if failures:
         raise failures[0]
+
+
+def _join(threads: list[threading.Thread]) -> None:
+    for thread in threads:
+        thread.join()
 
 
 def _counter(context: Any, builder: Any, array_type: Any, array: Any) -> Any:

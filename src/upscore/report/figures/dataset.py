@@ -6,14 +6,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure, SubFigure
 from PIL import Image
 
-from upscore.core.files import atomic_path
 from upscore.core.labels import VOID, Labels, RGBImage
 from upscore.data.dataset import DataSet, Sample
 from upscore.data.stats import QUANTILES, DataStats, SplitStats
+from upscore.report.figures.scores import plain_text, write_png
 
 EXAMPLES = 6
 LONGEST = 480  # pixels of an example's longer side in the figure
@@ -28,14 +27,12 @@ def write_overview(stats: DataStats, dataset: DataSet, path: Path) -> None:
     labels = dataset.labels
     split = stats.splits[0]
     height = 2.2 + 0.2 * len(labels)
-    figure = Figure(figsize=(13, height + 5.4), dpi=100, layout="constrained")
-    FigureCanvasAgg(figure)
+    figure = Figure(figsize=(13, height + 5.4), layout="constrained")
     panels: Any = figure.subfigures(2, 1, height_ratios=[height, 5.4])
     top, bottom = panels
     _draw_numbers(top, stats, labels)
     _draw_examples(bottom, dataset, split)
-    with atomic_path(path) as temporary:
-        figure.savefig(temporary, format="png")
+    write_png(path, figure)
 
 
 def _draw_numbers(figure: SubFigure, stats: DataStats, labels: Labels) -> None:
@@ -51,11 +48,12 @@ def _draw_numbers(figure: SubFigure, stats: DataStats, labels: Labels) -> None:
             alpha=1 if number == 0 else 0.45,
         )  # fmt: skip
     shares.set_xscale("log")
-    shares.set_yticks(rows, labels.names)
+    shares.set_yticks(rows, [plain_text(name) for name in labels.names])
     shares.invert_yaxis()
     shares.set_xlabel("share of labelled pixels, %")
     splits = ", ".join(f"{split.name} {split.images}" for split in stats.splits)
-    shares.set_title(f"{stats.root.name}: {splits} pairs (bars in this order)", fontsize=10)
+    title = plain_text(f"{stats.root.name}: {splits} pairs (bars in this order)")
+    shares.set_title(title, fontsize=10)
     low, quarter, middle, three_quarters, high = range(len(QUANTILES))
     for row, item in enumerate(stats.splits[0].classes):
         if not item.object_sizes:
@@ -71,7 +69,7 @@ def _draw_numbers(figure: SubFigure, stats: DataStats, labels: Labels) -> None:
     sizes.set_xlabel(
         f"object size, % of the photo's side (5, 25, 50, 75, 95 %; {stats.objects_from})"
     )
-    sizes.set_title(f"sizes of objects in {stats.splits[0].name}", fontsize=10)
+    sizes.set_title(plain_text(f"sizes of objects in {stats.splits[0].name}"), fontsize=10)
 
 
 def _draw_examples(figure: SubFigure, dataset: DataSet, stats: SplitStats) -> None:
@@ -86,7 +84,7 @@ def _draw_examples(figure: SubFigure, dataset: DataSet, stats: SplitStats) -> No
         except Exception:  # its place stays empty
             continue
         axes[0, column].imshow(photo)
-        axes[0, column].set_title(split.pairs[int(place)].name[:28], fontsize=8)
+        axes[0, column].set_title(plain_text(split.pairs[int(place)].name[:28]), fontsize=8)
         axes[1, column].imshow(mask, interpolation="nearest")
 
 
