@@ -292,6 +292,14 @@ def test_an_image_is_one_whatever_its_name(tmp_path: Path) -> None:
     assert not is_image(tmp_path)
 
 
+@pytest.mark.parametrize("order", ["<", ">"])
+def test_16_bits_in_planes_of_their_own(tmp_path: Path, order: str) -> None:
+    values = np.stack([STEPS * 16, STEPS * 8, STEPS[::-1] * 16], axis=2)
+    path = write_tiff(tmp_path / "a.tif", values, order=order, photometric=2, separate=True)
+    image = read_image(path, values=PhotoValues((0.0, 65535.0)))
+    assert np.abs(image - values / 257).max() <= 1
+
+
 def test_a_pipe_is_not_waited_for(tmp_path: Path) -> None:
     for name in ("pipe", "pipe.jpg"):
         os.mkfifo(tmp_path / name)

@@ -186,7 +186,10 @@ def _of_tags(path: Path, tags: dict[int, Any], order: str) -> BandedTiff | None:
     kind = KINDS[formats[0]]
     if width not in (8, 16, 32, 64) or (kind, width) == ("f", 8):
         return None
-    if _pillow_reads(num_bands, width, kind, tags.get(PHOTOMETRIC, 1), tags.get(EXTRA, ())):
+    in_planes = width == 16 and num_bands > 1 and tags.get(PLANAR) == 2  # Pillow mixes up the bytes
+    if not in_planes and _pillow_reads(
+        num_bands, width, kind, tags.get(PHOTOMETRIC, 1), tags.get(EXTRA, ())
+    ):
         return None
     dtype = np.dtype(f"{order}{kind}{width // 8}")
     return BandedTiff(path, int(tags[WIDTH]), int(tags[HEIGHT]), num_bands, dtype, tags)
