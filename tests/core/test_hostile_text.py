@@ -7,13 +7,15 @@ from pathlib import Path
 
 import pytest
 
+from upscore.core import system_errors
+from upscore.core.damage import read_bytes, reading
 from upscore.core.files import read_json
 from upscore.core.json import DEEPEST, parse_json
 from upscore.core.quoting import LONGEST, join, quote
 from upscore.core.settings import load_yaml, parse_assignment
 from upscore.core.tables import read_csv
 from upscore.core.yaml_text import parse_yaml
-from upscore.errors import RunError, SettingsError
+from upscore.errors import DataError, RunError, SettingsError, UpscoreError
 
 TENS = "[" + ", ".join("1" * 10) + "]"
 BOMB = f"- &b1 {TENS}\n" + "".join(
@@ -61,6 +63,24 @@ def test_yaml_that_is_right_is_read_as_ever() -> None:
     # the largest table that a data set can need
     values = parse_yaml("".join(f"{value}: a\n" for value in range(65_536)), "f.yaml")
     assert len(values) == 65_536
+
+
+def test_a_small_file_takes_little_memory_whatever_the_limit(tmp_path: Path) -> None:
+    path = tmp_path / "a"
+    path.write_bytes(b"0123456789" * 150_000)
+    assert read_bytes(path, 1 << 60) == path.read_bytes()
+    assert read_bytes(path, 1_500_000) == path.read_bytes()
+    with pytest.raises(DataError, match=r"a: over 1\.5 MB"):
+        read_bytes(path, 1_499_999)
+
+
+@pytest.mark.parametrize(("spare", "told"), [(1, "a: damaged, or too"), (1 << 60, "^out of memo")])
+def test_memory_is_a_files_trouble_until_there_is_none(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, spare: int, told: str
+) -> None:
+    monkeypatch.setattr(system_errors, "SPARE_BYTES", spare)
+    with pytest.raises(UpscoreError, match=told), reading(tmp_path / "a", "no file", "replace it"):
+        raise MemoryError
 
 
 def test_a_file_that_is_no_text(tmp_path: Path) -> None:

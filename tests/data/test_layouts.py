@@ -463,6 +463,18 @@ def test_folder_of_unreadable_masks(folder: Path) -> None:
         open_dataset(folder)
 
 
+def test_folder_of_masks_of_several_pages(folder: Path) -> None:
+    pages = [Image.new("L", (4, 4), value) for value in (0, 255)]
+    for path in (folder / "masks").iterdir():
+        path.unlink()
+        pages[0].save(path.with_suffix(".tif"), save_all=True, append_images=pages[1:])
+    with pytest.raises(
+        DataError,
+        match=r"none of the 10 photos has a mask .*0\.tif: holds 2 pages, and a mask is one",
+    ):
+        open_dataset(folder)
+
+
 def test_folder_without_photos(folder: Path) -> None:
     for path in (folder / "images").iterdir():
         path.unlink()

@@ -14,13 +14,13 @@ def test_labels_a_folder_and_prints_where(model_folder, tmp_path, capsys):
     save_photo(tmp_path / "photos/b.png", random_photo(300, 140))
     options = {"out": tmp_path / "out", "save": "labels, overlay,probabilities"}
     options["options"] = SegmenterOptions(tile=128)
-    verb.predict(model_folder, (str(tmp_path / "photos"),), **options)
+    verb.predict((str(model_folder), str(tmp_path / "photos")), **options)
     told = capsys.readouterr().out
     assert "Labelled 2 images in" in told
     assert "images/s" in told
     assert str(tmp_path / "out/labels") in told
     assert (tmp_path / "out/probabilities/b.npz").exists()
-    verb.predict(model_folder, (str(tmp_path / "photos"),), resume=True, **options)
+    verb.predict((str(model_folder), str(tmp_path / "photos")), resume=True, **options)
     assert "Skipped 2 files" in capsys.readouterr().out
 
 
@@ -28,7 +28,7 @@ def test_what_was_passed_over_is_counted(model_folder, tmp_path, capsys):
     save_photo(tmp_path / "in/a.png", random_photo(40, 50))
     for name in ("notes.txt", "x.csv", "y.csv", "z.csv", ".hidden", "Thumbs.db"):
         (tmp_path / "in" / name).touch()
-    verb.predict(model_folder, (str(tmp_path / "in"),), out=tmp_path / "out")
+    verb.predict((str(model_folder), str(tmp_path / "in")), out=tmp_path / "out")
     told = " ".join(capsys.readouterr().out.split())
     assert "Passed over 4 files that are no image:" in told
     assert told.count(".csv, ") == 2
@@ -40,22 +40,31 @@ def test_a_bad_file_is_reported_after_the_summary(model_folder, tmp_path, capsys
     save_photo(tmp_path / "a.png", random_photo(40, 50))
     (tmp_path / "bad.jpg").touch()
     with pytest.raises(WorkError, match=r"1 file could not be labelled.*\n.*bad\.jpg: is empty"):
-        verb.predict(model_folder, (str(tmp_path),), out=tmp_path / "out")
+        verb.predict((str(model_folder), str(tmp_path)), out=tmp_path / "out")
     assert "Labelled 1 image in" in capsys.readouterr().out
+
+
+def test_no_others_and_no_folders_are_named_where_nothing_was_labelled(
+    model_folder, tmp_path, capsys
+):
+    (tmp_path / "bad.jpg").touch()
+    with pytest.raises(WorkError, match=r"^1 file could not be labelled:\n.*bad\.jpg: is empty"):
+        verb.predict((str(model_folder), str(tmp_path / "bad.jpg")), out=tmp_path / "out")
+    assert "labels" not in capsys.readouterr().out
 
 
 def test_wrong_usage(model_folder, tmp_path):
     photo = str(save_photo(tmp_path / "a.png", random_photo(9, 9)))
     with pytest.raises(SettingsError, match="save holds 'masks'"):
-        verb.predict(model_folder, (photo,), out=tmp_path / "out", save="labels,masks")
+        verb.predict((str(model_folder), photo), out=tmp_path / "out", save="labels,masks")
     with pytest.raises(SettingsError, match="save is empty"):
-        verb.predict(model_folder, (photo,), out=tmp_path / "out", save=",")
+        verb.predict((str(model_folder), photo), out=tmp_path / "out", save=",")
     with pytest.raises(SettingsError, match="tile is 33"):
         verb.predict(
-            model_folder, (photo,), out=tmp_path / "out", options=SegmenterOptions(tile=33)
+            (str(model_folder), photo), out=tmp_path / "out", options=SegmenterOptions(tile=33)
         )
     with pytest.raises(NotFoundError, match="no such file or folder"):
-        verb.predict(model_folder, ("nowhere",), out=tmp_path / "out")
+        verb.predict((str(model_folder), "nowhere"), out=tmp_path / "out")
     assert not (tmp_path / "out").exists()
 
 

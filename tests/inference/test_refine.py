@@ -160,7 +160,7 @@ def test_predict_with_a_crf(model_folder, tmp_path, capsys):
         save_photo(tmp_path / f"photos/{number}.png", random_photo(40, 50 + number, seed=number))
     options = SegmenterOptions(crf="deconvnet")
     out = tmp_path / "out"
-    verb.predict(model_folder, (str(tmp_path / "photos"),), out=out, options=options)
+    verb.predict((str(model_folder), str(tmp_path / "photos")), out=out, options=options)
     assert "Labelled 4 images in" in capsys.readouterr().out
     segmenter = load_segmenter(model_folder, crf="deconvnet")
     for number in range(4):

@@ -146,7 +146,7 @@ def print_files(result: PredictResult) -> None:
         more = ", ..." if len(passed_over) > 3 else ""
         what = "file that is no image" if len(passed_over) == 1 else "files that are no image"
         console.print(f"Passed over {len(passed_over)} {what}: {some}{more}", markup=False)
-    for name, folder in result.folders.items():
+    for name, folder in result.folders.items() if result.summary.has_results else ():
         console.print(f"  {name}: {folder}")
 
 

@@ -50,7 +50,8 @@ def sweep(
         )
     print_result(result, data)
     if failed := [f"{run.name}: {run.message}" for run in result.failed]:
-        begin = f"{len(failed)} of {len(result.runs)} trainings failed; all others are done:"
+        others = "; all others are done" if len(failed) < len(result.runs) else ""
+        begin = f"{len(failed)} of {len(result.runs)} trainings failed{others}:"
         raise WorkError(
             format_failures(begin, failed, rest="see runs.csv")
             + f"\nTheir output is in {out / 'logs'}; the same command tries them again"

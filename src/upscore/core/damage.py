@@ -7,7 +7,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from upscore.core.failures import first_line
-from upscore.errors import DataError, NotFoundError, UpscoreError
+from upscore.core.system_errors import shortage
+from upscore.errors import DataError, NotFoundError, UpscoreError, WorkError
+
+_PIECE = 1 << 20
 
 
 @contextlib.contextmanager
@@ -25,6 +28,7 @@ def reading(
 
     Raises:
         NotFoundError: no such file.
+        WorkError: hardly any memory is left, which is not the file's fault.
     """
     try:
         yield
@@ -33,6 +37,8 @@ def reading(
     except FileNotFoundError as cause:
         raise NotFoundError(f"{path}: no such file") from cause
     except MemoryError as cause:  # before or after sizes could be compared
+        if reason := shortage(cause):
+            raise WorkError(reason) from cause
         raise error(f"{path}: damaged, or too large for the memory of this machine") from cause
     except Exception as cause:
         raise error(f"{path}: {what} ({first_line(cause)}); {fix}") from cause
@@ -47,10 +53,12 @@ def read_bytes(path: Path, limit: int, *, error: type[UpscoreError] = DataError)
     """
     with reading(path, "cannot be read", "name a file that you may read", error=error):
         with path.open("rb") as stream:
-            content = stream.read(limit + 1)
+            content = bytearray()  # by pieces: a read of `limit` would take that much memory
+            while piece := stream.read(min(_PIECE, limit + 1 - len(content))):
+                content += piece
         if len(content) > limit:
             raise error(f"{path}: over {limit / 1e6:g} MB, more than a file of this kind holds")
-        return content
+        return bytes(content)
 
 
 def read_text(path: Path, limit: int, *, error: type[UpscoreError] = DataError) -> str:

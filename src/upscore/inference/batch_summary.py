@@ -32,11 +32,15 @@ class Summary:
     network_seconds: float = 0.0
     passed_over: list[Path] = field(default_factory=list)
 
+    @property
+    def has_results(self) -> bool:
+        """Whether any file has its results, from this batch or from before."""
+        return bool(self.images or self.skipped)
+
     def check(self) -> None:
         """Raise WorkError with the list of failed files, if there are any."""
         if not self.failures:
             return
-        begin = (
-            f"{plural(len(self.failures), 'file')} could not be {self.verb}; all others are done:"
-        )
+        others = "; all others are done" if self.has_results else ""
+        begin = f"{plural(len(self.failures), 'file')} could not be {self.verb}{others}:"
         raise WorkError(format_failures(begin, [message for _, message in self.failures]))
