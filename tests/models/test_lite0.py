@@ -183,9 +183,7 @@ def test_initial_weights_by_name() -> None:
 def test_weights_that_do_not_fit(tmp_path: Path) -> None:
     spec = InputSpec.named("lite0")
     model = create_model("fpn", num_classes=3, backbone="lite0")
-    with pytest.raises(
-        SettingsError, match=r"init\.weights is vgg16, which are weights of another"
-    ):
+    with pytest.raises(SettingsError, match=r"weights of the backbone vgg16, and this fpn has ano"):
         initialise(model, "vgg16", input_spec=spec)
     state = shipped()
     del state["_bn0.weight"]

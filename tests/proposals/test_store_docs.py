@@ -24,7 +24,9 @@ def test_the_command_and_the_python_run(tmp_path, monkeypatch):
     pixels = np.random.default_rng(0).integers(0, 256, (20, 30, 3), dtype=np.uint8)
     photo = folder / "JPEGImages/2007_000032.jpg"
     Image.fromarray(pixels).save(photo)
-    Image.fromarray(np.zeros((20, 30), np.uint8)).save(folder / "SegmentationClass/2007_000032.png")
+    mask = np.zeros((20, 30), np.uint8)
+    mask[5:9] = 15
+    Image.fromarray(mask).save(folder / "SegmentationClass/2007_000032.png")
     (folder / "ImageSets/Segmentation/train.txt").write_text("2007_000032\n")
     monkeypatch.chdir(tmp_path)
     (command,) = re.findall(r"```bash\nupscore (.*?)\n```", SECTION)
