@@ -27,6 +27,11 @@ def test_unknown_key_names_the_nearest() -> None:
         build(Outer, {"name": "x", "inner": {"rat": 1}}, "recipe")
 
 
+def test_words_for_settings_of_another_kind() -> None:
+    with pytest.raises(SettingsError, match=r"inner: want settings of its own, .* \(found 7\)"):
+        build(Outer, {"name": "x", "inner": 7}, "recipe")
+
+
 def test_all_problems_at_once() -> None:
     with pytest.raises(SettingsError) as caught:
         build(Outer, {"inner": {"size": "many", "zzz": 1}}, "file.yaml")

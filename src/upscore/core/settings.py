@@ -116,6 +116,17 @@ def build(model: type[Model], content: dict[str, Any], source: str) -> Model:
         raise SettingsError("\n".join(f"{source}: {part}" for part in parts)) from error
 
 
+_LIST, _SETTINGS = "want a list, as in [1, 2]", "want settings of its own, as in {name: value}"
+_WANTED = {
+    "list_type": _LIST,
+    "tuple_type": _LIST,
+    "dict_type": _SETTINGS,
+    "model_type": _SETTINGS,
+    "model_attributes_type": _SETTINGS,
+}
+"""In place of pydantic's words for types of Python, by its names of problems."""
+
+
 def _line(model: type[BaseModel], problem: Any) -> str:
     location = [str(part) for part in problem["loc"]]
     key = ".".join(location)
@@ -124,8 +135,10 @@ def _line(model: type[BaseModel], problem: Any) -> str:
         return f"unknown setting {quote(key)}; {suggest(location[-1], allowed)}"
     if problem["type"] == "missing":
         return f"setting {quote(key)} is missing"
-    message: str = problem["msg"].removeprefix("Value error, ")
+    message: str = _WANTED.get(problem["type"]) or problem["msg"].removeprefix("Value error, ")
     message = message[0].lower() + message[1:]
+    if problem["type"] == "too_long":
+        return f"{shorten(key)}: want at most {problem['ctx']['max_length']} of them"
     if not key:
         return message
     found = problem["input"]
