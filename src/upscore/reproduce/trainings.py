@@ -61,7 +61,7 @@ def train_missing(
         except InterruptedWorkError:
             raise
         except Exception as error:
-            hint = "--set a smaller batch.size or augment.crop"
+            hint = "try a smaller batch.size or augment.crop (--set)"
             text = failure_message(str(path), error, doing="train it", memory_hint=hint)
             failures[plan.name] = text
             continue
