@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
-from safetensors.torch import load_file
+from safetensors.torch import load_file, save_file
 from torch.nn import functional as F
 
 from upscore.data.formats.bsds import find_bsds
@@ -237,5 +237,8 @@ def test_shipped_recipe() -> None:
 
 def test_weights_of_something_else(tmp_path: Path) -> None:
     (tmp_path / "w.safetensors").write_bytes(b"12345678 not weights")
-    with pytest.raises(DataError, match="not the weights of the edge network"):
+    with pytest.raises(DataError, match="not weights that can be read"):
         load_edge_network(tmp_path / "w.safetensors")
+    save_file({"x": torch.zeros(3)}, tmp_path / "other.safetensors")
+    with pytest.raises(DataError, match="not the weights of the edge network"):
+        load_edge_network(tmp_path / "other.safetensors")
