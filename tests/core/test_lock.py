@@ -24,6 +24,7 @@ from pathlib import Path
 from upscore.core.lock import claim
 from upscore.core.temporary import temporary_name
 
+signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored by jobs in the background
 folder = Path(sys.argv[1])
 with claim(folder, "a training"):
     temporary_name(folder / "model").write_text("half")

@@ -1,4 +1,4 @@
-"""Kill a job before each of its writes, one after another, and go on with it each time.
+"""Kill a job before each of its writes (or some), one after another, and go on with it each time.
 
 A process of its own, started with OMP_NUM_THREADS=1: it forks after torch is imported and warm,
 which is safe without threads and saves seconds for each kill.
@@ -49,15 +49,16 @@ def in_child(work: Callable[[], object]) -> int:
     return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
 
 
-def killed_everywhere(job: Callable[[Path], object], folder: Path) -> Iterator[Path]:
+def killed_everywhere(job: Callable[[Path], object], folder: Path, every: int) -> Iterator[Path]:
     """Outputs of the job (which writes what it is given): killed once, gone on with, one a write.
 
     Args:
         folder: for outputs.
+        every: 1 for each write, 2 for every second one, and so on.
     """
-    number, status = 0, -signal.SIGKILL
+    number, status = 1 - every, -signal.SIGKILL
     while status == -signal.SIGKILL:
-        number += 1
+        number += every
         out = folder / "killed" / str(number)
 
         def killed(number: int = number, out: Path = out) -> None:
@@ -93,8 +94,8 @@ def training(data: Path, *recipe_and_settings: str) -> Callable[[Path], None]:
 
 
 def main() -> None:
-    """``kill_writes.py DATA FOLDER RECIPE SETTING ...``: each run equals the undisturbed one."""
-    data, folder, *recipe_and_settings = sys.argv[1:]
+    """``kill_writes.py EVERY DATA FOLDER RECIPE SETTING ...``: each equals the undisturbed one."""
+    every, data, folder, *recipe_and_settings = sys.argv[1:]
     sys.modules["torch.utils.tensorboard"] = None  # type: ignore[assignment]  # writes in a thread
     from training.run_files import assert_same_folder
 
@@ -102,7 +103,7 @@ def main() -> None:
     whole = Path(folder) / "whole"
     job(whole)
     count = 0
-    for out in killed_everywhere(job, Path(folder)):
+    for out in killed_everywhere(job, Path(folder), int(every)):
         assert_same_folder(whole, out)
         count += 1
     print(count)
