@@ -90,6 +90,16 @@ def test_the_weights_of_each_kind(tmp_path: Path, kind: str, top: bool) -> None:
         assert torch.equal(got[key], value), key
 
 
+def test_what_an_optimizer_left_is_passed_over(tmp_path: Path) -> None:
+    want = by_torchvision(write(tmp_path / "w.h5", "new"))
+    with h5py.File(tmp_path / "w.h5", "a") as file:
+        file["optimizer_weights/Adam/learning_rate:0"] = np.float32(0.1)
+        file["optimizer_weights/Adam/block1_conv1/kernel/m:0"] = np.ones((3, 3, 3, 2), "f4")
+    got = read_keras_vgg(tmp_path / "w.h5")
+    assert got.keys() == want.keys()
+    assert all(torch.equal(got[key], value) for key, value in want.items())
+
+
 def test_a_trunk_leaves_fc6_and_fc7_fresh(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     made = write(tmp_path / "w.h5", "hed")
     torch.manual_seed(0)

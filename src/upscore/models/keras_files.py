@@ -43,6 +43,8 @@ def read_keras_vgg(path: Path) -> dict[str, Tensor]:
     left = MOST_BYTES
 
     def collect(name: str, item: Any) -> None:
+        if name.startswith("optimizer"):  # its moments have the names of the kernels
+            return
         if isinstance(item, h5py.Dataset) and item.dtype.kind == "f":
             nonlocal left
             left -= item.size * item.dtype.itemsize
