@@ -23,7 +23,7 @@ def unknown_choice(kind: str, name: object, allowed: Iterable[str]) -> str:
 def suggest(name: object, allowed: Iterable[str]) -> str:
     """``did you mean 'fcn8s'? There are fcn32s, fcn16s, fcn8s``, or the list alone."""
     allowed = list(allowed)
-    listed = f"here are {join(allowed)}"
+    listed = f"here are {join(allowed, most=len(allowed))}"
     nearest = difflib.get_close_matches(str(name)[:LONGEST], allowed, n=1)
     return f"did you mean {quote(nearest[0])}? T{listed}" if nearest else f"t{listed}"
 

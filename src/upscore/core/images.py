@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import math
+import os
+import stat
 import threading
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass
@@ -77,8 +79,10 @@ class _PillowLimit:
 _pillow_limit = _PillowLimit()
 
 
-def _open(path: Path, max_pixels: int) -> Image.Image:
-    _refuse_pipe(path)
+def _open(path: Path, max_pixels: int, *, is_file: bool = False) -> Image.Image:
+    """``is_file``: whether the path is known to be no pipe, for each look takes time."""
+    if not is_file:
+        _refuse_pipe(path)
     try:
         picture = _open_up_to(path, max_pixels)
     except FileNotFoundError as error:
@@ -105,7 +109,11 @@ def _open(path: Path, max_pixels: int) -> Image.Image:
 
 def _refuse_pipe(path: Path) -> None:
     """Pipes and devices, which could be waited for without end. Raises DataError."""
-    if not path.is_file() and path.exists() and not path.is_dir():
+    try:
+        mode = path.stat().st_mode
+    except OSError:
+        return
+    if not stat.S_ISREG(mode) and not stat.S_ISDIR(mode):
         raise DataError(f"{path}: is a pipe or device, not a file")
 
 
@@ -218,7 +226,7 @@ def _read_photo(
             _require_one(path, page, len(directories))
             require_size((tiff.width, tiff.height), max_pixels, f"{path}: ")
             return of_banded(tiff, values)
-        with _open(path, max_pixels) as picture:
+        with _open(path, max_pixels, is_file=True) as picture:
             _turn_to(picture, path, page, max_pixels)
             raw = raw_mode(picture)
             _load(picture, path)
@@ -549,7 +557,6 @@ def photo_turn(path: Path, *, max_pixels: int = MAX_PIXELS) -> int:
     Raises:
         NotFoundError, DataError: as :func:`read_image`, except that damaged pixels are not seen.
     """
-    _refuse_pipe(path)
     if _has_no_turn(path):
         return 1
     with _open(path, max_pixels) as picture:
@@ -562,8 +569,13 @@ def photo_turn(path: Path, *, max_pixels: int = MAX_PIXELS) -> int:
 def _has_no_turn(path: Path) -> bool:
     """Whether a JPEG file says nothing of a turn before its pixels; told without Pillow, which
     takes ten times as long."""
-    with contextlib.suppress(OSError), path.open("rb", buffering=0) as file:
+    with contextlib.suppress(OSError), open(path, "rb", 0, opener=_at_once) as file:
         head = file.read(1 << 16)
         tells = b"Exif\0" in head or b"Orientation" in head  # EXIF, XMP
         return head.startswith(b"\xff\xd8") and b"\xff\xda" in head and not tells
     return False
+
+
+def _at_once(path: str, flags: int) -> int:
+    """Open a file; a pipe that nobody writes is not waited for and has no content."""
+    return os.open(path, flags | getattr(os, "O_NONBLOCK", 0))

@@ -8,7 +8,7 @@ LONGEST = 400
 """Characters of what was found that a message holds at most."""
 
 MOST_NAMES = 8
-"""Names that a message lists at most."""
+"""Names of files or classes that a message lists at most."""
 
 
 def quote(found: object, limit: int = LONGEST) -> str:
@@ -33,7 +33,7 @@ def shorten(text: str, limit: int = LONGEST) -> str:
     return text if len(text) <= limit else f"{text[: limit - 3]}..."
 
 
-def join(names: Iterable[object], *, limit: int = LONGEST) -> str:
+def join(names: Iterable[object], *, limit: int = LONGEST, most: int = MOST_NAMES) -> str:
     """Names with commas between them; the last are counted where they are too many or too long.
 
     Example:
@@ -44,7 +44,7 @@ def join(names: Iterable[object], *, limit: int = LONGEST) -> str:
     length = 0
     for place, text in enumerate(texts):
         length += len(text) + 2
-        if place == MOST_NAMES or (place and length > limit + 2):
+        if place == most or (place and length > limit + 2):
             return f"{', '.join(texts[:place])} and {len(texts) - place} more"
     return ", ".join(texts)
 
