@@ -63,8 +63,18 @@ def test_a_photo_that_fails_fails_for_all(split):
         assert len(found[name].images) == 5
 
 
-@pytest.mark.parametrize("error", [RuntimeError("CUDA out of memory"), MemoryError(), OSError("x")])
-def test_an_image_on_which_the_network_fails_does_not_end_the_job(split, error):
+@pytest.mark.parametrize(
+    ("error", "message"),
+    [
+        (
+            RuntimeError("CUDA out of memory"),
+            "not enough memory to label it (CUDA out of memory); ",
+        ),
+        (MemoryError(), "not enough memory to label it; try a smaller --tile"),
+        (OSError("x"), "cannot label it (OSError: x; at upscore/metrics/evaluate.py:"),
+    ],
+)
+def test_an_image_on_which_the_network_fails_does_not_end_the_job(split, error, message):
     def failing(sample):
         if sample.image[0, 0, 1] == 4:
             raise error
@@ -72,7 +82,7 @@ def test_an_image_on_which_the_network_fails_does_not_end_the_job(split, error):
 
     found = evaluate_stages(failing, ["perfect"], split)["perfect"]
     assert [failure.index for failure in found.failures] == [4]
-    assert found.failures[0].message.startswith("фото 4: " + type(error).__name__)
+    assert found.failures[0].message.startswith("фото 4: " + message)
     assert len(found.images) == 6
 
 
