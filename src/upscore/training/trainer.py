@@ -175,8 +175,8 @@ class Training:
         self._restore()
         at = self.position
         self._clock = Clock(at.seconds)
-        if at.finished:  # and killed before its last files were in place
-            return self._outcome()
+        if at.finished and (self._used_fraction() >= 1.0 or self._out_of_patience):
+            return self._outcome()  # killed before its last files were in place
         if self._first:
             self._log = RunLog(self.run.log, after_iteration=at.iteration)
         self._sanity_check()
