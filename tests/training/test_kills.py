@@ -36,6 +36,6 @@ def test_killed_before_every_write(tmp_path: Path, toy: Path) -> None:
 
 @pytest.mark.slow
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork there")
-def test_two_stages_killed_before_every_ninth_write(tmp_path: Path, toy: Path) -> None:
+def test_two_stages_killed_before_some_writes(tmp_path: Path, toy: Path) -> None:
     settings = (*TINY_STAGES, *SHORT, "budget.iterations=4", "crops.store=make")
-    assert kill(9, toy, tmp_path, "deconvnet-quick", *settings) > 8
+    assert kill(21, toy, tmp_path, "deconvnet-quick", *settings) > 3
