@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import AbstractContextManager
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -120,19 +121,27 @@ def test_a_place_that_cannot_be_written(tmp_path: Path) -> None:
         pass
 
 
-def test_a_download_waits_for_another(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
-) -> None:
-    caplog.set_level("INFO")
-    first = take_turns(tmp_path / "vgg.pth", "a download")
+def let_go_in_sleep(
+    first: AbstractContextManager[None], monkeypatch: pytest.MonkeyPatch
+) -> list[float]:
+    """Hold a lock until somebody who waits for it sleeps; the list has the seconds of each."""
     first.__enter__()
-    slept = []
+    slept: list[float] = []
 
     def sleep(seconds: float) -> None:
         slept.append(seconds)
         first.__exit__(None, None, None)
 
     monkeypatch.setattr(lock, "time", SimpleNamespace(sleep=sleep))
+    return slept
+
+
+def test_a_download_waits_for_another(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO")
+    first = take_turns(tmp_path / "vgg.pth", "a download")
+    slept = let_go_in_sleep(first, monkeypatch)
     with take_turns(tmp_path / "vgg.pth", "a download"):
         assert len(slept) == 1
     assert f"waiting for a download on {os.uname().nodename}, process {os.getpid()}" in caplog.text
@@ -147,14 +156,7 @@ def test_a_job_that_ends_removes_the_lock(tmp_path: Path, holder: subprocess.Pop
 
 def test_waiting_for_a_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     first = claim(tmp_path / "run", "a training")
-    first.__enter__()
-    slept = []
-
-    def sleep(seconds: float) -> None:
-        slept.append(seconds)
-        first.__exit__(None, None, None)
-
-    monkeypatch.setattr(lock, "time", SimpleNamespace(sleep=sleep))
+    slept = let_go_in_sleep(first, monkeypatch)
     with claim(tmp_path / "run", "a sweep", wait=True):
         assert len(slept) == 1
         assert (tmp_path / "run" / LOCK).exists()

@@ -135,12 +135,17 @@ def of_picture(
     tags: Any = getattr(picture, "tag_v2", {})
     # Pillow spreads the values of these formats over all 16 bits
     tagged = FULL if picture.format in ("PPM", "JPEG2000") else _tagged(tags)
-    orientation = 1
-    with contextlib.suppress(Exception):  # unreadable EXIF: the photo stays as it is stored
-        orientation = picture.getexif().get(ORIENTATION, 1)
     # of 8 bits Pillow has turned the values already
     is_negative = stored.dtype != np.uint8 and tags.get(PHOTOMETRIC) == WHITE_IS_ZERO
-    return DeepPhoto(stored, tagged, _nodata(tags), orientation, alpha, is_negative)
+    return DeepPhoto(stored, tagged, _nodata(tags), orientation_of(picture), alpha, is_negative)
+
+
+def orientation_of(picture: Image.Image) -> int:
+    """The EXIF tag as it stands; 1 where EXIF cannot be read: the photo stays as it is stored."""
+    with contextlib.suppress(Exception):  # Pillow's parsers raise many kinds for broken data
+        orientation: int = picture.getexif().get(ORIENTATION, 1)
+        return orientation
+    return 1
 
 
 def raw_mode(picture: Image.Image) -> str:

@@ -20,6 +20,7 @@ from upscore.core.deep_photos import (
     DeepPhoto,
     of_banded,
     of_picture,
+    orientation_of,
     raw_mode,
     use_raw_mode,
 )
@@ -346,9 +347,7 @@ def image_size(path: Path, *, max_pixels: int = MAX_PIXELS) -> tuple[int, int]:
     """(height, width) of a photo after EXIF rotation, read from the header alone."""
     with _open(path, max_pixels) as picture:
         width, height = picture.size
-        turned = False
-        with contextlib.suppress(Exception):  # unreadable EXIF: as in read_image
-            turned = picture.getexif().get(0x0112, 1) in (5, 6, 7, 8)
+        turned = orientation_of(picture) in (5, 6, 7, 8)
     return (width, height) if turned else (height, width)
 
 
@@ -560,9 +559,7 @@ def photo_turn(path: Path, *, max_pixels: int = MAX_PIXELS) -> int:
     if _has_no_turn(path):
         return 1
     with _open(path, max_pixels) as picture:
-        turn = 1
-        with contextlib.suppress(Exception):  # unreadable EXIF: the photo stays as it is stored
-            turn = picture.getexif().get(0x0112, 1)
+        turn = orientation_of(picture)
     return turn if turn in range(2, 9) else 1
 
 
