@@ -153,7 +153,8 @@ class _Session:
             if run == self.run:
                 recipe = self.recipe  # whole, where this is the last of several stages
             if run.is_begun(resume=resume):
-                self.check(run, recipe)
+                if run != self.run:  # which was checked before all else
+                    self.check(run, recipe)
             else:
                 _record(recipe, self.dataset, known=DataRecord.read(self.run.data)).write(run.data)
                 manifest = _manifest(recipe, self.dataset, self.data, self.runtime)
