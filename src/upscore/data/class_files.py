@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from upscore.core.labels import BACKGROUND, VOID, VOID_COLOR, Color, Labels
-from upscore.data.lists import read_lines
+from upscore.data.lists import read_list
 from upscore.data.masks import MaskTable
 from upscore.errors import DataError, SettingsError
 
@@ -53,7 +53,7 @@ def read_classes(path: Path) -> ClassFile:
     Raises:
         DataError: empty file, a name twice, or more than 255 names.
     """
-    names = _without_numbers(path, _lines(path))
+    names = _without_numbers(path, read_list(path))
     if names and names[0] in VOID_NAMES:
         names = names[1:]
     if names and names[0] == "_background_":
@@ -70,7 +70,7 @@ def read_label_map(path: Path) -> ClassFile:
     Raises:
         DataError: another kind of line, a name or colour twice, or more than 255 classes.
     """
-    lines = _lines(path)
+    lines = read_list(path)
     if not any(":" in line for line in lines):
         return read_classes(path)
     colors: dict[str, Color] = {}
@@ -90,10 +90,6 @@ def read_label_map(path: Path) -> ClassFile:
     table = {color: index for index, color in enumerate(labels.colors)}
     unused = {*void, VOID_COLOR} - table.keys()
     return ClassFile(path, labels, MaskTable(colors={**table, **dict.fromkeys(unused, VOID)}))
-
-
-def _lines(path: Path) -> list[str]:
-    return [line for line in read_lines(path) if not line.startswith("#")]
 
 
 def _without_numbers(path: Path, lines: list[str]) -> list[str]:
