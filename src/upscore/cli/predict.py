@@ -13,7 +13,7 @@ from upscore.cli.progress import ProgressDisplay
 from upscore.cli.segmenter_options import SEGMENTER_DEFAULTS, SegmenterOptions
 from upscore.core.plural import plural
 from upscore.errors import SettingsError
-from upscore.inference.outputs import OUT_HELP, SAVE_HELP
+from upscore.inference.outputs import ALPHA, OUT_HELP, SAVE_HELP
 
 DEFAULT_NETWORK = "objects"
 """The network of the package that labels photos where no other is named, if it is there."""
@@ -31,6 +31,9 @@ def predict(
     save: Annotated[str, arg(help=SAVE_HELP)] = "labels,overlay",
     resume: bool = False,
     pages: bool = False,
+    alpha: float = ALPHA,
+    count_objects: Annotated[int | None, arg(metavar="PIXELS")] = None,
+    mm_per_pixel: float | None = None,
     save_proposal_steps: Annotated[str | None, arg(metavar="COUNTS")] = None,
     options: Annotated[SegmenterOptions, arg(name="")] = SEGMENTER_DEFAULTS,
 ) -> None:
@@ -44,6 +47,10 @@ def predict(
         resume: Pass over photos whose results are all there already.
         pages: Label every page of TIFF files and every frame of animations; without it, files of
             several are refused.
+        alpha: Share of the colours in overlays, 0 to 1; outlines are always in full colour.
+        count_objects: In summary.csv, also count the connected regions of each class that have at
+            least so many pixels.
+        mm_per_pixel: Side of a pixel in the real world; summary.csv then holds areas in mm2.
         save_proposal_steps: Of a pipeline with an instance_wise stage, also save the labels of
             that stage after so many boxes, as 1,5,10,50: steps/STAGE/labels/NAME-005.png and so on.
     """
@@ -59,6 +66,9 @@ def predict(
             resume=resume,
             pages=pages,
             proposal_steps=() if save_proposal_steps is None else _counts(save_proposal_steps),
+            count_objects=count_objects,
+            mm_per_pixel=mm_per_pixel,
+            alpha=alpha,
             options=options,
             on_progress=on_progress,
         )

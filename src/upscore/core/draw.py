@@ -8,6 +8,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 from PIL import Image, ImageDraw, ImageFont
 
 from upscore.core.labels import VOID, Color, LabelMap, Labels, RGBImage
@@ -30,12 +31,14 @@ Font = ImageFont.FreeTypeFont | ImageFont.ImageFont
 def overlay(
     image: RGBImage, labels: LabelMap, label_set: Labels, *, alpha: float = 0.5
 ) -> RGBImage:
-    """The photo under the colours of its classes; void pixels keep the photo untouched.
+    """The photo under the colours of its classes, with outlines in full colour.
+
+    Void pixels and the class called background keep the photo untouched.
 
     Args:
         image: (H, W, 3) uint8.
         labels: (H, W) uint8.
-        alpha: share of the colours: 0 shows the photo alone, 1 the colours alone.
+        alpha: share of the colours inside the outlines: 0 shows the photo there, 1 the colours.
 
     Returns:
         (H, W, 3) uint8.
@@ -44,7 +47,7 @@ def overlay(
         SettingsError: ``alpha`` outside [0, 1], or labels of another size than the image.
     """
     if not 0 <= alpha <= 1:
-        raise SettingsError(f"alpha is {alpha}; want 0 (photo alone) to 1 (colours alone)")
+        raise SettingsError(f"alpha is {alpha}; allowed: 0 (photo alone) to 1 (colours alone)")
     if image.shape[:2] != labels.shape:
         raise SettingsError(
             f"the image has shape {image.shape}, its labels {labels.shape}; want equal H and W"
@@ -52,11 +55,34 @@ def overlay(
     flat = Image.fromarray(np.ascontiguousarray(labels))
     flat.putpalette(label_set.palette().tobytes())
     photo = Image.fromarray(np.ascontiguousarray(image))
-    mixed = np.array(Image.blend(photo, flat.convert("RGB"), alpha))  # C, without the interpreter
-    void = labels == VOID
-    if void.any():
-        mixed[void] = image[void]
+    colors = flat.convert("RGB")
+    mixed = np.array(Image.blend(photo, colors, alpha))  # C, without the interpreter
+    outline = _outline(labels)
+    mixed[outline] = np.asarray(colors)[outline]
+    untouched = labels == VOID
+    if label_set.background is not None:
+        untouched |= labels == label_set.background
+    mixed[untouched] = image[untouched]
     return mixed
+
+
+def painted(label_set: Labels, labels: LabelMap | None = None) -> list[int]:
+    """Classes whose colours an overlay shows: all but the background; those of ``labels`` if given."""
+    present = range(len(label_set)) if labels is None else np.unique(labels).tolist()
+    return [index for index in present if index not in (VOID, label_set.background)]
+
+
+def _outline(labels: LabelMap) -> npt.NDArray[np.bool_]:
+    """(H, W) pixels with another label beside them: 1 to 4 pixels deep, by the photo's size."""
+    found = np.zeros(labels.shape, bool)
+    for step in range(1, int(np.clip(min(labels.shape) / 400, 1, 4)) + 1):
+        across = labels[:, step:] != labels[:, :-step]
+        down = labels[step:] != labels[:-step]
+        found[:, step:] |= across
+        found[:, :-step] |= across
+        found[step:] |= down
+        found[:-step] |= down
+    return found
 
 
 def legend(

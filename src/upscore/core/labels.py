@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from upscore.core.choices import unknown_choice
+from upscore.core.palette import bright_colors
 from upscore.core.quoting import join, quote
 from upscore.errors import SettingsError
 
@@ -25,6 +26,7 @@ MAX_CLASSES = 255
 LONGEST_NAME = 200
 """Characters; names stand in tables and messages."""
 
+BLACK = (0, 0, 0)
 VOID_COLOR = (224, 224, 192)
 """VOC's colour of the void border."""
 
@@ -83,10 +85,11 @@ class Labels:
 
     @classmethod
     def of(cls, names: Iterable[str], colors: Iterable[Sequence[int]] | None = None) -> Labels:
-        """Labels from names; colours default to the VOC palette in order."""
+        """Labels from names; colours default to bright ones, black for the background."""
         names = tuple(names)
         if colors is None:
-            return cls(names, tuple(voc_color(i) for i in range(len(names))))
+            bright = iter(bright_colors(len(names)))
+            return cls(names, tuple(BLACK if n == BACKGROUND else next(bright) for n in names))
         return cls(names, tuple((int(c[0]), int(c[1]), int(c[2])) for c in colors))
 
     def __len__(self) -> int:
@@ -126,7 +129,8 @@ class Labels:
 
 VOC_LABELS = Labels.of(
     "background aeroplane bicycle bird boat bottle bus car cat chair cow diningtable dog horse "
-    "motorbike person pottedplant sheep sofa train tvmonitor".split()
+    "motorbike person pottedplant sheep sofa train tvmonitor".split(),
+    [voc_color(index) for index in range(21)],
 )
 """PASCAL VOC's 21 classes in the order of its masks."""
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageOps
 
-from upscore.core.draw import overlay, with_legend
+from upscore.core.draw import overlay, painted, with_legend
 from upscore.core.images import read_image, require_rgb, require_size, to_rgb, write_label_map
 from upscore.core.labels import LabelMap, Labels, RGBImage
 from upscore.core.limits import DEFAULT_TILE, MAX_PIXELS
@@ -49,7 +49,7 @@ class Segmentation:
         """
         picture = overlay(self.image, self.labels, self.label_set, alpha=alpha)
         if legend:
-            picture = with_legend(picture, self.label_set, np.unique(self.labels))
+            picture = with_legend(picture, self.label_set, painted(self.label_set, self.labels))
         return Image.fromarray(picture)
 
     def save(self, path: str | Path) -> None:

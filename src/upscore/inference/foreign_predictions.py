@@ -74,7 +74,7 @@ class StoredPrediction:
         )
 
     def label_set(self, num_classes: int) -> Labels:
-        """Names and colours of the classes; ``class_3`` and VOC's palette if the file has none.
+        """Names and colours of the classes; ``class_3`` and bright colours if the file has none.
 
         Raises:
             SettingsError: more classes than a label map can hold.

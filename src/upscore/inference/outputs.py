@@ -19,6 +19,10 @@ if TYPE_CHECKING:
     from upscore.inference.segmenter import ScoreMap
 
 
+ALPHA = 0.5
+"""Share of the colours in an overlay."""
+
+
 @dataclass(frozen=True)
 class LabelledImage:
     """An image with its labels.
@@ -28,12 +32,14 @@ class LabelledImage:
         labels: (H, W) uint8, class indices.
         label_set: names and colours of the C classes.
         probabilities: (C, H, W) float32 in [0, 1]; None where no format needs them.
+        alpha: share of the colours in the overlay, 0 to 1.
     """
 
     image: RGBImage
     labels: LabelMap
     label_set: Labels
     probabilities: ScoreMap | None = None
+    alpha: float = ALPHA
 
 
 @dataclass(frozen=True)
@@ -62,13 +68,11 @@ def write_labels(path: Path, item: LabelledImage) -> None:
 
 def write_overlay(path: Path, item: LabelledImage) -> None:
     """A JPEG of the image under the classes' colours, with a legend of the classes found."""
-    import numpy as np
-
-    from upscore.core.draw import overlay, with_legend
+    from upscore.core.draw import overlay, painted, with_legend
     from upscore.core.images import write_image
 
-    drawn = overlay(item.image, item.labels, item.label_set)
-    write_image(path, with_legend(drawn, item.label_set, np.unique(item.labels)))
+    drawn = overlay(item.image, item.labels, item.label_set, alpha=item.alpha)
+    write_image(path, with_legend(drawn, item.label_set, painted(item.label_set, item.labels)))
 
 
 def write_probabilities(path: Path, item: LabelledImage) -> None:
@@ -112,6 +116,12 @@ def require_formats(save: Sequence[str]) -> tuple[str, ...]:
         found = f"holds {unknown[0]!r}" if unknown else "is empty"
         raise SettingsError(f"save {found}; allowed: {', '.join(FORMATS)}, joined by commas")
     return tuple(name for name in FORMATS if name in save)
+
+
+def require_alpha(alpha: float) -> None:
+    """Raises SettingsError for a share of the colours outside [0, 1]."""
+    if not 0 <= alpha <= 1:
+        raise SettingsError(f"alpha is {alpha}; allowed: 0 (photo alone) to 1 (colours alone)")
 
 
 def need_probabilities(formats: Sequence[str]) -> bool:

@@ -22,19 +22,22 @@ from upscore.core.parallel.prefetch import prefetch
 from upscore.core.parallel.writer import Writer
 from upscore.core.photo_values import AS_STORED, PhotoValues
 from upscore.errors import SettingsError, UpscoreError
+from upscore.inference.area_records import AreaRecords, Measures, Record
 from upscore.inference.batch_summary import Summary
 from upscore.inference.inputs import InputFile, find_inputs
 from upscore.inference.outputs import (
+    ALPHA,
     LabelledImage,
     need_probabilities,
     output_path,
     refuse_overwriting,
+    require_alpha,
     require_formats,
     write_outputs,
 )
 from upscore.inference.proposal_steps import ProposalSteps
 from upscore.inference.segmenter import Segmenter
-from upscore.inference.video import label_video, require_video, video_path
+from upscore.inference.video import frame_name, label_video, require_video, video_path
 
 logger = logging.getLogger(__name__)
 
@@ -55,6 +58,8 @@ def predict_files(
     steps: Sequence[int] = (),
     photos: PhotoValues = AS_STORED,
     pages: bool = False,
+    measures: Measures = Measures(),  # noqa: B008 - frozen
+    alpha: float = ALPHA,
 ) -> Summary:
     """Label files, folders, patterns and videos (see :func:`find_inputs`) and write the results.
 
@@ -65,7 +70,8 @@ def predict_files(
     - ``probabilities``: ``out/probabilities/NAME.npz``, ``probabilities`` (C, H, W) float16,
       ``classes`` (C,) names, ``colors`` (C, 3) uint8.
 
-    A video becomes ``out/overlay/NAME.mp4`` and folders of one file a frame. Every result appears
+    A video becomes ``out/overlay/NAME.mp4`` and folders of one file a frame. ``out/summary.csv`` and
+    ``out/predictions.jsonl`` hold the pixels of each class in each photo. Every result appears
     whole or not at all; an old one is replaced, or kept with ``resume``. A file that cannot be
     labelled does not stop the others: call ``check`` on the returned summary. Memory stays the same
     over any number of photos.
@@ -82,9 +88,11 @@ def predict_files(
             the range open, photos of more than 8 bits get that of all of them together.
         pages: label every page or frame of a file of several, as ``NAME/000001`` and so on; without
             it such a file fails.
+        measures: what ``summary.csv`` holds beside the pixels of each class.
+        alpha: share of the colours in overlays, 0 to 1.
 
     Raises:
-        SettingsError: unknown ``save``, results that would share a name or overwrite an input, or
+        SettingsError: unknown ``save``, ``alpha`` outside [0, 1], results that would share a name or overwrite an input, or
             ``steps`` that do not apply to this segmenter or to a video.
         NotFoundError: an input that does not exist or holds nothing to label.
         MissingExtraError: a video without PyAV.
@@ -93,6 +101,7 @@ def predict_files(
     """
     begin = time.perf_counter()
     formats = require_formats(save)
+    require_alpha(alpha)
     stepwise = ProposalSteps.of(segmenter, steps) if steps else None
     found = find_inputs(inputs, out)
     files = found.files
@@ -108,7 +117,14 @@ def predict_files(
             targets[file] += stepwise.paths(out, file.name, formats)
     refuse_overwriting([file.source for file in files], itertools.chain(*targets.values()))
     make_folder(out)
-    todo = [file for file in files if not (resume and all(map(Path.exists, targets[file])))]
+    records = AreaRecords(out, segmenter.labels, measures)
+    todo = [
+        file
+        for file in files
+        if not resume
+        or not all(map(Path.exists, targets[file]))
+        or (frame_name(file.name, 1) if file.is_video else file.name) not in records
+    ]
     summary = Summary(skipped=len(files) - len(todo), passed_over=found.passed_over)
     if todo and photos.range is None:  # of all files, so that it is the same after an interruption
         sources = dict.fromkeys(file.source for file in files if not file.is_video)
@@ -126,7 +142,9 @@ def predict_files(
             )
         ) as decoded,
     ):
-        label = _FileLabeller(segmenter, out, formats, stepwise, max_pixels, writer)
+        label = _FileLabeller(
+            segmenter, out, formats, stepwise, max_pixels, writer, records, alpha
+        )
         for number, (file, photo) in enumerate(zip(todo, decoded, strict=True), start=1):
             try:
                 summary.images += label(file, photo)
@@ -134,6 +152,9 @@ def predict_files(
                 label.fail(file, photo, error)
             if progress:
                 progress(summary.skipped + number, len(files))
+    for file, message in label.failures.items():
+        records.fail(file.name, file.source, message)
+    records.write()
     summary.images -= len(label.unwritten)
     summary.failures = [
         (file.source, label.failures[file]) for file in todo if file in label.failures
@@ -157,6 +178,8 @@ class _FileLabeller:
     stepwise: ProposalSteps | None
     max_pixels: int
     writer: Writer
+    records: AreaRecords
+    alpha: float
     network_seconds: float = 0.0
     failures: dict[InputFile, str] = field(default_factory=dict)
     unwritten: set[InputFile] = field(default_factory=set)
@@ -175,17 +198,30 @@ class _FileLabeller:
         if isinstance(photo, Exception):
             raise photo
         if photo is None:
-            return label_video(
-                file,
-                lambda frame: self._label(frame, file),
-                self.segmenter.labels,
-                self.out,
-                self.formats,
-                max_pixels=self.max_pixels,
-                writer=self.writer,
-            )
+            return self._label_video(file)
         self._put(file, self.out, file.name, self._label(photo, file))
         return 1
+
+    def _label_video(self, file: InputFile) -> int:
+        found: list[Record] = []
+
+        def label(frame: RGBImage) -> LabelledImage:
+            item = self._label(frame, file)
+            name = frame_name(file.name, len(found) + 1)
+            found.append(self.records.measure(name, file.source, item.labels))
+            return item
+
+        num = label_video(
+            file,
+            label,
+            self.segmenter.labels,
+            self.out,
+            self.formats,
+            max_pixels=self.max_pixels,
+            writer=self.writer,
+        )
+        self.records.add(*found)
+        return num
 
     def fail(self, file: InputFile, photo: Decoded, error: Exception) -> None:
         """Keep why a file failed. Raises what is no file's fault, see :func:`failure_message`."""
@@ -203,6 +239,8 @@ class _FileLabeller:
         def write() -> None:
             try:
                 write_outputs(out, name, self.formats, item)
+                if name == file.name:  # no result after some boxes
+                    self.records.add(self.records.measure(name, file.source, item.labels))
             except Exception as error:
                 self.fail(file, item.image, error)
                 self.unwritten.add(file)
@@ -229,7 +267,7 @@ class _FileLabeller:
         finally:
             self.network_seconds += time.perf_counter() - begin
         kept = probabilities if need_probabilities(self.formats) else None
-        return LabelledImage(image, labels, self.segmenter.labels, kept)
+        return LabelledImage(image, labels, self.segmenter.labels, kept, self.alpha)
 
 
 def _decode(file: InputFile, max_pixels: int, photos: PhotoValues) -> Decoded:

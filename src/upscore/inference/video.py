@@ -15,7 +15,7 @@ from typing import Any, cast
 
 import numpy as np
 
-from upscore.core.draw import legend, overlay
+from upscore.core.draw import legend, overlay, painted
 from upscore.core.files import atomic_path, explain_os_error, make_folder
 from upscore.core.labels import LabelMap, Labels, RGBImage
 from upscore.core.parallel.prefetch import prefetch
@@ -79,6 +79,11 @@ def video_path(out: Path, output_format: str, name: str) -> Path:
     return out / output_format / (f"{name}.mp4" if is_film else name)
 
 
+def frame_name(video: str, number: int) -> str:
+    """The name of a frame of a video, from 1."""
+    return f"{video}/{number:06d}"
+
+
 def label_video(
     file: InputFile,
     network: Callable[[RGBImage], LabelledImage],
@@ -106,7 +111,7 @@ def label_video(
     with contextlib.ExitStack() as stack:
         source = stack.enter_context(_open_source(file.source, max_pixels))
         folders: dict[str, Path] = {}
-        films: list[Callable[[Frame, LabelMap], None]] = []
+        films: list[Callable[[Frame, LabelledImage], None]] = []
         for name in formats:
             path = video_path(out, name, file.name)
             if FORMATS[name].is_film:
@@ -121,7 +126,7 @@ def label_video(
                 path = folder / f"{len(times):06d}{FORMATS[name].suffix}"
                 writer.put(FORMATS[name].write, path, item)
             for film in films:
-                film(frame, item.labels)
+                film(frame, item)
         if not times:
             raise DataError(f"{file.source}: holds no frame that can be decoded; remove the file")
         writer.flush()
@@ -248,13 +253,13 @@ class _Film:
         self._sound: _Sound | None = None
         self._tick = -1
 
-    def add(self, frame: Frame, labels: LabelMap) -> None:
+    def add(self, frame: Frame, item: LabelledImage) -> None:
         import av
 
         height, width, _ = frame.image.shape
         if self._sheet is None:
             self._sheet = self._begin(height, width)
-        self._sheet[:height, :width] = overlay(frame.image, labels, self._label_set)
+        self._sheet[:height, :width] = overlay(item.image, item.labels, self._label_set, alpha=item.alpha)
         picture = av.VideoFrame.from_ndarray(self._sheet, format="rgb24")
         self._tick = max(round(frame.seconds / TICK), self._tick + 1)
         picture.pts, picture.time_base = self._tick, TICK
@@ -280,7 +285,7 @@ class _Film:
         """A frame above the legend, on white. Both sides are even, as the encoders require."""
         import av
 
-        strip = legend(self._label_set, width=width)
+        strip = legend(self._label_set, painted(self._label_set), width=width)
         rows, columns = height + strip.shape[0], strip.shape[1]
         sheet = np.full((rows + rows % 2, columns + columns % 2, 3), 255, dtype=np.uint8)
         sheet[height : height + strip.shape[0], :columns] = strip
@@ -347,7 +352,7 @@ class _Sound:
 @contextlib.contextmanager
 def _film(
     path: Path, source: Source, label_set: Labels
-) -> Iterator[Callable[[Frame, LabelMap], None]]:
+) -> Iterator[Callable[[Frame, LabelledImage], None]]:
     """A function that adds a frame to an mp4, which appears at ``path`` when the block succeeds."""
     import av
 
@@ -357,7 +362,7 @@ def _film(
                 film = _Film(container, source, label_set)
                 with contextlib.closing(film):
                     with Writer(workers=1, depth=DEPTH) as writer:
-                        yield lambda frame, labels: writer.put(film.add, frame, labels)
+                        yield lambda frame, item: writer.put(film.add, frame, item)
                     film.finish()
         except av.error.FFmpegError as error:
             if error.errno in WRITE_REASONS:

@@ -8,8 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from upscore.core.progress import OnProgress, count_items, ignore_progress
+from upscore.inference.area_records import SUMMARY, Measures
 from upscore.inference.batch_summary import Summary
-from upscore.inference.outputs import require_formats
+from upscore.inference.outputs import ALPHA, require_formats
 from upscore.inference.pipeline.settings import is_pipeline
 from upscore.inference.predict_files import predict_files
 from upscore.inference.proposal_steps import FOLDER
@@ -23,7 +24,7 @@ class PredictResult:
 
     Attributes:
         summary: numbers of images, skipped files, failures, and seconds.
-        folders: the folder of each kind of result, as ``labels``.
+        folders: the folder of each kind of result, as ``labels``; ``summary`` is a file.
         is_pipeline: whether a pipeline made them.
     """
 
@@ -57,6 +58,9 @@ def predict(
     resume: bool = False,
     pages: bool = False,
     proposal_steps: Sequence[int] = (),
+    count_objects: int | None = None,
+    mm_per_pixel: float | None = None,
+    alpha: float = ALPHA,
     options: SegmenterOptions = DEFAULTS,
     on_progress: OnProgress = ignore_progress,
 ) -> PredictResult:
@@ -69,6 +73,9 @@ def predict(
         pages: label every page or frame of files of several, which fail without it.
         proposal_steps: for a pipeline with an instance_wise stage, also save its result after so
             many boxes.
+        count_objects: count connected regions of so many pixels or more, for ``summary.csv``.
+        mm_per_pixel: side of a pixel in the real world, for areas in ``summary.csv``.
+        alpha: share of the colours in overlays, 0 to 1.
 
     Returns:
         Files that failed are in ``failures``; all others are done.
@@ -95,8 +102,11 @@ def predict(
         steps=proposal_steps,
         photos=trained_photos(run),
         pages=pages,
+        measures=Measures(count_objects, mm_per_pixel),
+        alpha=alpha,
     )
     folders: dict[str, Path] = {name: out / name for name in formats}
     if proposal_steps:
         folders["steps"] = out / FOLDER
+    folders["summary"] = out / SUMMARY
     return PredictResult(summary, folders, is_pipeline(run))

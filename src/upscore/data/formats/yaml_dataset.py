@@ -13,7 +13,7 @@ from pydantic import Field, PlainValidator, model_validator
 from upscore.core.choices import unknown_choice
 from upscore.core.damage import reading
 from upscore.core.failures import LISTED
-from upscore.core.labels import MAX_CLASSES, VOID, Color, Labels
+from upscore.core.labels import MAX_CLASSES, VOID, Color, Labels, voc_color
 from upscore.core.photo_values import PhotoValues
 from upscore.core.quoting import join, quote, shorten
 from upscore.core.settings import Settings, build, check_path, load_yaml
@@ -151,8 +151,9 @@ class Description(Settings):
         return [entry.name for entry in self.classes]
 
     def labels(self) -> Labels:
-        """The classes with their colours; VOC's palette where none is given."""
-        plain = Labels.of(self.names)
+        """The classes with their colours. Where none is given, that of VOC in masks of colours."""
+        voc = [voc_color(index) for index in range(len(self.names))]
+        plain = Labels.of(self.names, voc if self.masks == "colors" else None)
         return Labels.of(
             self.names,
             [entry.color or color for entry, color in zip(self.classes, plain.colors, strict=True)],
