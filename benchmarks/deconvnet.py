@@ -39,6 +39,7 @@ from upscore.core.image_files import IMAGE_SUFFIXES
 from upscore.core.images import InputSpec, read_image
 from upscore.core.labels import VOC_LABELS, LabelMap, RGBImage
 from upscore.core.memory import tune_malloc
+from upscore.core.model_folder import find_model
 from upscore.core.runtime import (
     Runtime,
     cpu_name,
@@ -51,7 +52,7 @@ from upscore.crf.settings import crf_settings
 from upscore.inference.instance_wise import PAPER, InstanceSettings, InstanceWise
 from upscore.inference.segmenter import ScoreMap
 from upscore.models.base import Network
-from upscore.models.checkpoint import find_model, load_model
+from upscore.models.checkpoint import load_model
 from upscore.models.deconvolution import DeconvBlock, Im2colConvTranspose2d, as_convolution
 from upscore.models.factory import create_model
 from upscore.models.fold import fold_batch_norm

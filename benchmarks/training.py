@@ -35,9 +35,10 @@ from upscore.models.base import Network
 from upscore.models.factory import create_model
 from upscore.models.im2col_conv import Im2colConv2d
 from upscore.training.loss import cross_entropy_sum
-from upscore.training.optim import OptimSettings, make_optimizers
+from upscore.training.optim import make_optimizers
 from upscore.training.sample_order import random_order
 from upscore.training.sample_stream import Sampler
+from upscore.training.settings import OptimSettings
 
 CROP = (320, 320)
 SPEC = InputSpec.named("imagenet")

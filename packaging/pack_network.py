@@ -13,7 +13,7 @@ from pathlib import Path
 from safetensors import safe_open
 from safetensors.torch import save_file
 
-from upscore.models.checkpoint import CONFIG, NETWORKS, WEIGHTS, find_model
+from upscore.core.model_folder import CONFIG, NETWORKS, WEIGHTS, find_model
 from upscore.models.packed_weights import pack
 
 run, name, card = Path(sys.argv[1]), sys.argv[2], Path(sys.argv[3])

@@ -15,8 +15,9 @@ import upscore
 from upscore.cli import main
 from upscore.core.images import InputSpec
 from upscore.core.labels import Labels
+from upscore.core.model_folder import WEIGHTS
 from upscore.models import checkpoint
-from upscore.models.checkpoint import WEIGHTS, load_model, save_model
+from upscore.models.checkpoint import load_model, save_model
 from upscore.models.factory import create_model
 from upscore.models.pretrained import initialise
 
@@ -162,5 +163,5 @@ def test_training_starts_from_a_network_by_name() -> None:
     model = create_model("fcn8s", num_classes=7, width=1 / 32, batch_norm=True)
     initialise(model, "roads", input_spec=InputSpec.named("imagenet"))
     key = "trunk.conv3_1.conv.weight"
-    want = load_model(checkpoint.NETWORKS / "roads").model.state_dict()[key]
+    want = load_model(NETWORKS / "roads").model.state_dict()[key]
     assert torch.equal(model.state_dict()[key], want)

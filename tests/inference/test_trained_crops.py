@@ -14,6 +14,7 @@ from evaluation.small_world import NAMES, make_network
 from inference.pipeline_world import EDGE_BOXES, FOUR, FixedBoxes, stages, write
 from inference.support import CPU
 from upscore.core.crop_geometry import CropGeometry
+from upscore.core.model_folder import CONFIG
 from upscore.errors import RunError, SettingsError
 from upscore.inference.instance_wise import PAPER, RELEASED
 from upscore.inference.pipeline.run import Pipeline, load_pipeline
@@ -22,7 +23,7 @@ from upscore.inference.trained_crops import (
     load_instance_wise,
     trained_settings,
 )
-from upscore.models.checkpoint import CONFIG, load_model, save_model
+from upscore.models.checkpoint import load_model, save_model
 
 SQUARES = {"growth": 1.4, "square": True, "leave_image": False}
 OBJECTS = {"kind": "objects", **SQUARES}

@@ -28,7 +28,8 @@ from upscore.models.fold import fold_batch_norm
 from upscore.models.layers import ConvBlock, FoldableBlock, ScoreLayer
 from upscore.models.pretrained import initialise, start_from
 from upscore.models.weight_files import Downloaded
-from upscore.training.optim import OptimSettings, make_optimizers
+from upscore.training.optim import make_optimizers
+from upscore.training.settings import OptimSettings
 
 NETWORKS = ["conv-vgg-bilinear", "fcn32s", "fcn16s", "fcn8s", "fcn4s", "fcn2s", "unet"]
 

@@ -16,9 +16,10 @@ from torch import nn
 
 from upscore.core.images import InputSpec
 from upscore.core.labels import Labels
+from upscore.core.model_folder import CONFIG, WEIGHTS
 from upscore.errors import NotFoundError, OutputError, RunError, SettingsError
 from upscore.models.base import Network
-from upscore.models.checkpoint import CONFIG, WEIGHTS, load_model, save_model
+from upscore.models.checkpoint import load_model, save_model
 from upscore.models.factory import create_model
 from upscore.models.fold import fold_batch_norm
 from upscore.models.pretrained import initialise

@@ -10,8 +10,9 @@ from safetensors.torch import load_file, save_file
 
 from upscore.core.images import InputSpec
 from upscore.core.labels import Labels
+from upscore.core.model_folder import WEIGHTS
 from upscore.errors import RunError
-from upscore.models.checkpoint import WEIGHTS, load_model, save_model
+from upscore.models.checkpoint import load_model, save_model
 from upscore.models.factory import create_model
 from upscore.models.packed_weights import SCALE, pack, unpack
 from upscore.models.pretrained import initialise

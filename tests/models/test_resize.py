@@ -15,7 +15,8 @@ from torch import Tensor
 from crf.crf_cases import bilinear
 from upscore.core.images import InputSpec
 from upscore.core.labels import Labels
-from upscore.models.checkpoint import CONFIG, WEIGHTS, load_model, save_model
+from upscore.core.model_folder import CONFIG, WEIGHTS
+from upscore.models.checkpoint import load_model, save_model
 from upscore.models.conv_vgg_bilinear import ConvVGGBilinear
 from upscore.models.factory import create_model
 from upscore.training.recipe import load_recipe

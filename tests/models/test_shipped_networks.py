@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 
 import upscore
-from upscore.models.checkpoint import NETWORKS, WEIGHTS, builtin_networks, load_model
+from upscore.core.model_folder import NETWORKS, WEIGHTS, builtin_networks
+from upscore.models.checkpoint import load_model
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 SHIPPED = sorted(builtin_networks().items())

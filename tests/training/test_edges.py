@@ -18,7 +18,7 @@ from upscore.data.formats.bsds import find_bsds
 from upscore.edges.samples import EdgeSamples, EdgeViews, soft_boundaries
 from upscore.edges.weight_files import load_edge_network
 from upscore.errors import DataError, RunError, SettingsError, WorkError
-from upscore.training.optim import OptimSettings
+from upscore.training.settings import OptimSettings
 from upscore.training.trainer import Status
 from upscore.workflows import edge_training as edges_module
 from upscore.workflows.edge_training import EdgeRecipe, edge_loss, load_edge_recipe

@@ -28,8 +28,9 @@ from upscore.models.checkpoint import load_model
 from upscore.models.factory import create_model
 from upscore.models.pretrained import initialise
 from upscore.training.batchnorm import require_several_values, trained_norms
-from upscore.training.optim import OptimSettings, make_optimizers
+from upscore.training.optim import make_optimizers
 from upscore.training.recipe import Recipe, load_recipe
+from upscore.training.settings import OptimSettings
 from upscore.training.setup import check_training, train
 from upscore.training.trainer import Outcome, Status, Validation
 from upscore.workflows.evaluate import evaluate

@@ -18,10 +18,11 @@ from upscore.errors import SettingsError
 from upscore.models.factory import create_model
 from upscore.models.fpn import FPN
 from upscore.models.pretrained import initialise
-from upscore.training.head_warmup import HeadSettings, warm_up_head
+from upscore.training.head_warmup import warm_up_head
 from upscore.training.recipe import load_recipe
 from upscore.training.sample_order import random_order
 from upscore.training.sample_stream import Sampler
+from upscore.training.settings import HeadSettings
 from upscore.training.setup import train
 from upscore.training.trainer import Status
 from upscore.workflows.train import make_validate

@@ -8,7 +8,8 @@ import torch
 
 from upscore.core.settings import build
 from upscore.errors import SettingsError
-from upscore.training.loss import LossSettings, cross_entropy_sum, median_frequency_weights
+from upscore.training.loss import class_weights, cross_entropy_sum, median_frequency_weights
+from upscore.training.settings import LossSettings
 
 
 def brute_force(scores: np.ndarray, labels: np.ndarray, weights: np.ndarray | None) -> float:
@@ -80,7 +81,7 @@ def test_weights_by_definition(num_classes: int, root: bool, cap: float | None) 
     settings = LossSettings(
         class_weights="sqrt_median_frequency" if root else "median_frequency", max_weight=cap
     )
-    found = settings.weights(torch.from_numpy(pixels), torch.from_numpy(present))
+    found = class_weights(settings, torch.from_numpy(pixels), torch.from_numpy(present))
     assert found is not None
     assert found.dtype == torch.float32
     shares = [p / q for p, q in zip(pixels, present, strict=True) if p]
@@ -93,10 +94,10 @@ def test_weights_by_definition(num_classes: int, root: bool, cap: float | None) 
 
 def test_no_weights_unless_asked_for_and_none_without_a_pixel() -> None:
     counts = torch.tensor([5, 0, 2]), torch.tensor([7, 0, 7])
-    assert LossSettings().weights(*counts) is None
+    assert class_weights(LossSettings(), *counts) is None
     capped = LossSettings(class_weights="median_frequency", max_weight=1.0)
     nothing = torch.zeros(150, dtype=torch.int64)
-    weights = capped.weights(nothing, nothing)
+    weights = class_weights(capped, nothing, nothing)
     assert weights is not None
     assert weights.tolist() == [0.0] * 150
     # the loss is a number even where only classes of weight 0 are labelled

@@ -15,13 +15,8 @@ from upscore.models.deconvolution import as_convolution
 from upscore.models.factory import create_model
 from upscore.models.layers import ScoreLayer
 from upscore.training.muon import Muon, orthogonalize
-from upscore.training.optim import (
-    OptimSettings,
-    ScheduleSettings,
-    make_optimizers,
-    schedule_factor,
-    set_learning_rate,
-)
+from upscore.training.optim import make_optimizers, schedule_factor, set_learning_rate
+from upscore.training.settings import OptimSettings, ScheduleSettings
 
 
 class Small(Network):

@@ -10,7 +10,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from upscore.training.loss import LossSettings, cross_entropy_sum, region_loss
+from upscore.training.loss import cross_entropy_sum, region_loss
+from upscore.training.settings import LossSettings
 
 
 def example(seed: int = 0) -> tuple[Tensor, Tensor]:

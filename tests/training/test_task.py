@@ -14,9 +14,9 @@ from lightning_fabric.plugins import MixedPrecision
 from torch import Tensor, nn
 
 from upscore.core.run_folder import RunFolder
-from upscore.training.optim import OptimSettings, ScheduleSettings
 from upscore.training.recipe import BudgetSettings
 from upscore.training.sample_stream import Batch
+from upscore.training.settings import OptimSettings, ScheduleSettings
 from upscore.training.trainer import Training
 
 

@@ -21,6 +21,7 @@ from hub_server import TOKEN, HubServer
 from upscore.cli import main
 from upscore.core.images import InputSpec
 from upscore.core.labels import Labels
+from upscore.core.model_folder import CONFIG, WEIGHTS
 from upscore.errors import (
     MissingExtraError,
     NotFoundError,
@@ -32,7 +33,7 @@ from upscore.errors import (
 from upscore.metrics.confusion import Confusion
 from upscore.metrics.evaluate import Evaluation
 from upscore.metrics.score_files import write_results
-from upscore.models.checkpoint import CONFIG, WEIGHTS, load_model, save_model
+from upscore.models.checkpoint import load_model, save_model
 from upscore.models.factory import create_model
 from upscore.models.pretrained import initialise
 from upscore.workflows.hub import CARD, PIN, parse_source, pull, push

@@ -92,8 +92,8 @@ def _network(words: tuple[str, ...], model: str | None) -> tuple[str, tuple[str,
     Raises:
         SettingsError: no input, no network, or several.
     """
+    from upscore.core.model_folder import builtin_networks
     from upscore.inference.run_model import read_labels
-    from upscore.models.checkpoint import builtin_networks
 
     networks = builtin_networks()
     if not words:
@@ -125,8 +125,8 @@ def _network(words: tuple[str, ...], model: str | None) -> tuple[str, tuple[str,
 
 
 def _is_network(word: str) -> bool:
+    from upscore.core.model_folder import holds_model
     from upscore.inference.pipeline.settings import is_pipeline
-    from upscore.models.checkpoint import holds_model
 
     return holds_model(Path(word)) or is_pipeline(Path(word))
 

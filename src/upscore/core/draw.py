@@ -67,7 +67,7 @@ def overlay(
 
 
 def painted(label_set: Labels, labels: LabelMap | None = None) -> list[int]:
-    """Classes whose colours an overlay shows: all but the background; those of ``labels`` if given."""
+    """Classes whose colours an overlay shows: all (or those of ``labels``) but the background."""
     present = range(len(label_set)) if labels is None else np.unique(labels).tolist()
     return [index for index in present if index not in (VOID, label_set.background)]
 

@@ -1,9 +1,9 @@
-"""Colours of classes where a data set has none of its own: bright, and apart for colour-blind eyes.
+"""Colours of classes where a data set has none: bright, and distinct for colour-blind people too.
 
-The first seven are those of Okabe and Ito, "Color Universal Design" (2008), without black. The others
-are drawn one by one: each is the colour farthest from all before it, as seen with full colour vision
-and without green receptors (deuteranopia, the commonest kind; Machado, Oliveira and Fernandes, "A
-Physiologically-based Model for Simulation of Color Vision Deficiency", 2009).
+The first seven are those of Okabe and Ito, "Color Universal Design" (2008), without black. The rest
+are chosen one by one: each is the colour farthest from all before it, as seen with full colour
+vision and without green receptors (deuteranopia, the commonest kind; Machado, Oliveira and
+Fernandes, "A Physiologically-based Model for Simulation of Color Vision Deficiency", 2009).
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ _XYZ = np.array(
 
 
 def bright_colors(num: int) -> tuple[tuple[int, int, int], ...]:
-    """``num`` (0 to 255) colours, each an RGB of 0..255; the first ones are the same for any ``num``.
+    """``num`` (0 to 255) RGB colours of 0..255; the first ones are the same for any ``num``.
 
     Example:
         >>> bright_colors(2)

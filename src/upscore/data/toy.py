@@ -10,7 +10,6 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 from PIL import Image
-from scipy import ndimage
 
 from upscore.core.files import atomic_path, make_folder, read_json, write_json, write_text
 from upscore.core.images import write_label_map
@@ -242,6 +241,8 @@ def _paint(
 def _finish(canvas: Plane, instances: LabelMap, classes: npt.NDArray[np.int64]) -> ToyImage:
     """Number the visible objects 1..n, and draw a void border over every outline."""
     width = 3 + 2 * (min(instances.shape) // 300)
+    from scipy import ndimage  # slow to import, and recipes are checked without it
+
     border = ndimage.maximum_filter(instances, width) != ndimage.minimum_filter(instances, width)
     visible = np.unique(instances[(instances > 0) & ~border])
     renumber = np.zeros(256, np.uint8)

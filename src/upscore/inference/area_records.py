@@ -1,4 +1,4 @@
-"""How much of each class a photo shows: ``predictions.jsonl`` and ``summary.csv`` beside the results.
+"""How much of each class a photo shows: ``predictions.jsonl`` and ``summary.csv``.
 
 A line of ``predictions.jsonl`` is written as soon as a photo has its results, so that a killed job
 keeps them. At the end both files are written anew, sorted by name.

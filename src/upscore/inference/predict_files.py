@@ -70,8 +70,8 @@ def predict_files(
     - ``probabilities``: ``out/probabilities/NAME.npz``, ``probabilities`` (C, H, W) float16,
       ``classes`` (C,) names, ``colors`` (C, 3) uint8.
 
-    A video becomes ``out/overlay/NAME.mp4`` and folders of one file a frame. ``out/summary.csv`` and
-    ``out/predictions.jsonl`` hold the pixels of each class in each photo. Every result appears
+    A video becomes ``out/overlay/NAME.mp4`` and folders of one file a frame. ``out/summary.csv``
+    and ``out/predictions.jsonl`` hold the pixels of each class in each photo. Every result appears
     whole or not at all; an old one is replaced, or kept with ``resume``. A file that cannot be
     labelled does not stop the others: call ``check`` on the returned summary. Memory stays the same
     over any number of photos.
@@ -92,8 +92,8 @@ def predict_files(
         alpha: share of the colours in overlays, 0 to 1.
 
     Raises:
-        SettingsError: unknown ``save``, ``alpha`` outside [0, 1], results that would share a name or overwrite an input, or
-            ``steps`` that do not apply to this segmenter or to a video.
+        SettingsError: unknown ``save``, ``alpha`` outside [0, 1], results that would share a name
+            or overwrite an input, or ``steps`` that do not apply to this segmenter or to a video.
         NotFoundError: an input that does not exist or holds nothing to label.
         MissingExtraError: a video without PyAV.
         OutputError: a result cannot be written (disk full); finished results stay.
@@ -142,9 +142,7 @@ def predict_files(
             )
         ) as decoded,
     ):
-        label = _FileLabeller(
-            segmenter, out, formats, stepwise, max_pixels, writer, records, alpha
-        )
+        label = _FileLabeller(segmenter, out, formats, stepwise, max_pixels, writer, records, alpha)
         for number, (file, photo) in enumerate(zip(todo, decoded, strict=True), start=1):
             try:
                 summary.images += label(file, photo)

@@ -12,11 +12,12 @@ from typing import Any, Literal
 
 from upscore.core.crop_geometry import CropGeometry
 from upscore.core.files import read_json
+from upscore.core.model_folder import CONFIG, find_model
 from upscore.core.runtime import Runtime
 from upscore.core.settings import build, load_yaml, set_key
 from upscore.errors import RunError, SettingsError, UpscoreError
 from upscore.inference.instance_wise import PAPER, PRESETS, InstanceSettings, InstanceWise
-from upscore.models.checkpoint import CONFIG, crops_from_config, find_model, load_model
+from upscore.models.checkpoint import crops_from_config, load_model
 from upscore.proposals.base import ProposalSource
 
 WINDOW = ("growth", "square", "leave_image", "input_size")

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+from upscore.core.model_folder import CONFIG, find_model
 from upscore.core.photo_values import AS_STORED, PhotoValues
 from upscore.errors import RunError, SettingsError
 from upscore.inference.pipeline.settings import is_pipeline, read_pipeline
-from upscore.models.checkpoint import CONFIG, find_model, photos_from_config, read_config
+from upscore.models.checkpoint import photos_from_config, read_config
 
 
 def trained_photos(path: Path, stages: Sequence[str] = ()) -> PhotoValues:

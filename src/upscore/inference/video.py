@@ -17,7 +17,7 @@ import numpy as np
 
 from upscore.core.draw import legend, overlay, painted
 from upscore.core.files import atomic_path, explain_os_error, make_folder
-from upscore.core.labels import LabelMap, Labels, RGBImage
+from upscore.core.labels import Labels, RGBImage
 from upscore.core.parallel.prefetch import prefetch
 from upscore.core.parallel.writer import Writer
 from upscore.core.system_errors import WRITE_REASONS
@@ -259,7 +259,9 @@ class _Film:
         height, width, _ = frame.image.shape
         if self._sheet is None:
             self._sheet = self._begin(height, width)
-        self._sheet[:height, :width] = overlay(item.image, item.labels, self._label_set, alpha=item.alpha)
+        self._sheet[:height, :width] = overlay(
+            item.image, item.labels, self._label_set, alpha=item.alpha
+        )
         picture = av.VideoFrame.from_ndarray(self._sheet, format="rgb24")
         self._tick = max(round(frame.seconds / TICK), self._tick + 1)
         picture.pts, picture.time_base = self._tick, TICK

@@ -6,7 +6,6 @@ import functools
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
-from importlib import resources
 from pathlib import Path
 from typing import Any
 
@@ -16,14 +15,14 @@ from torch import Tensor, nn
 from upscore.core.crop_geometry import CropGeometry
 from upscore.core.damage import reading
 from upscore.core.failures import first_line
-from upscore.core.files import atomic_path, exists, make_folder, read_json, write_json
+from upscore.core.files import atomic_path, make_folder, read_json, write_json
 from upscore.core.images import InputSpec
 from upscore.core.json import parse_json
 from upscore.core.labels import Labels
+from upscore.core.model_folder import CONFIG, WEIGHTS
 from upscore.core.photo_values import AS_STORED, PhotoValues
 from upscore.core.plural import plural
 from upscore.core.quoting import quote
-from upscore.core.run_folder import RunFolder
 from upscore.core.settings import build
 from upscore.core.tensor_files import read_safetensors, require_finite, write_safetensors
 from upscore.errors import NotFoundError, RunError, SettingsError
@@ -33,12 +32,6 @@ from upscore.models.packed_weights import unpack
 
 FORMAT_VERSION = 1
 """Version of model folders; it changes when older versions of upscore cannot read new ones."""
-
-CONFIG = "config.json"
-WEIGHTS = "model.safetensors"
-
-NETWORKS = Path(str(resources.files("upscore"))) / "networks"
-"""Model folders in this package."""
 
 
 @dataclass(frozen=True)
@@ -123,49 +116,6 @@ def rename_classes(folder: Path, labels: Labels) -> None:
     """
     if (folder / CONFIG).exists():
         write_json(folder / CONFIG, {**read_json(folder / CONFIG), "classes": labels.to_json()})
-
-
-def builtin_networks() -> dict[str, Path]:
-    """Names and folders of the trained networks in this package, sorted by name."""
-    return {path.parent.name: path.parent for path in sorted(NETWORKS.glob(f"*/{CONFIG}"))}
-
-
-def holds_model(path: Path) -> bool:
-    """Whether ``find_model`` would take this path for a network, complete or not."""
-    if path.is_dir():
-        return any((path / name).exists() for name in (CONFIG, WEIGHTS, "manifest.json"))
-    return not exists(path) and str(path) in builtin_networks()
-
-
-def find_model(path: Path) -> Path:
-    """The model folder of a run folder or of a trained network by name, or ``path`` itself.
-
-    A folder of the same name comes before a name of :func:`builtin_networks`.
-
-    Raises:
-        NotFoundError: no such folder.
-        RunError: neither a run folder nor a model folder, or a run without a model so far.
-    """
-    if not exists(path):
-        networks = builtin_networks()
-        if str(path) in networks:
-            return networks[str(path)]
-        names = f", or name one of {', '.join(networks)}" if networks else ""
-        raise NotFoundError(f"{path}: no such run folder; `upscore train` makes one{names}")
-    if path.is_dir() and ((path / CONFIG).exists() or (path / WEIGHTS).exists()):
-        return path
-    if path.is_dir() and not (path / "manifest.json").exists():
-        raise RunError(
-            f"{path}: neither a run folder (no manifest.json in it) nor a model folder (no "
-            "config.json in it); name the folder given to `upscore train --out`"
-        )
-    run = RunFolder.open(path)
-    if not run.model.exists():
-        raise RunError(
-            f"{path}: this run has no model yet, its training has not come to the first "
-            "validation; go on with the same `upscore train` command and --resume"
-        )
-    return run.model
 
 
 def load_model(folder: Path) -> SavedModel:

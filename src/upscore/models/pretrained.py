@@ -11,12 +11,13 @@ from torch import Tensor
 
 from upscore.core.choices import suggest
 from upscore.core.images import INPUT_SPECS, InputSpec
+from upscore.core.model_folder import builtin_networks, find_model
 from upscore.core.plural import plural
 from upscore.core.tensor_files import SAFETENSORS, read_safetensors, read_torch, require_finite
 from upscore.errors import NotFoundError, RunError, SettingsError, WorkError
 from upscore.models.backbones import BACKBONES
 from upscore.models.base import BACKBONE_PREFIX, Network
-from upscore.models.checkpoint import builtin_networks, find_model, load_model
+from upscore.models.checkpoint import load_model
 from upscore.models.input_conversion import convert_first_layer, repeated, taking_rgb
 from upscore.models.keras_files import read_keras_vgg
 

@@ -11,6 +11,7 @@ from typing import Any
 
 from upscore.core.images import image_size
 from upscore.core.labels import LabelMap, RGBImage
+from upscore.core.model_folder import WEIGHTS, find_model
 from upscore.core.progress import OnProgress, count_items
 from upscore.core.run_folder import RunFolder
 from upscore.core.runtime import Runtime
@@ -21,7 +22,6 @@ from upscore.inference.segmenter import Segmenter
 from upscore.metrics.comparison import compare
 from upscore.metrics.comparison_files import to_json
 from upscore.metrics.object_size import COCO_SIZES, RELATIVE_SIZES, Bins
-from upscore.models.checkpoint import WEIGHTS, find_model
 from upscore.report.run_data import Curve, read_curve
 from upscore.reproduce.budget import Budget
 from upscore.reproduce.example_selection import class_shares, find_photo, require_class, spread

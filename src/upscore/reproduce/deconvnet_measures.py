@@ -9,10 +9,11 @@ from typing import Any
 import numpy as np
 
 from upscore.core.labels import LabelMap, RGBImage
+from upscore.core.model_folder import find_model
 from upscore.inference.instance_wise import Order
 from upscore.inference.pipeline.run import Pipeline, load_pipeline
 from upscore.inference.segmenter import ScoreMap
-from upscore.models.checkpoint import SavedModel, find_model, load_model
+from upscore.models.checkpoint import SavedModel, load_model
 from upscore.reproduce.class_groups import group_boundaries
 from upscore.reproduce.context import Context
 from upscore.reproduce.deconvnet_stages import (

@@ -11,20 +11,18 @@ import logging
 import math
 from contextlib import closing
 from itertools import chain, islice
-from typing import Annotated
 
 import torch
-from annotated_types import Ge
 from torch import Tensor
 from torch.nn import functional as F
 
 from upscore.core.images import InputSpec
 from upscore.core.labels import VOID
-from upscore.core.settings import Settings
 from upscore.errors import SettingsError
 from upscore.models.base import Network
 from upscore.models.fpn import FPN
 from upscore.training.sample_stream import Sampler
+from upscore.training.settings import HeadSettings
 
 logger = logging.getLogger(__name__)
 
@@ -32,16 +30,6 @@ LEARNING_RATE, WEIGHT_DECAY = 1e-3, 0.05
 """Of AdamW, with a cosine schedule."""
 BATCH = 16
 """Crops of one step, at most."""
-
-
-class HeadSettings(Settings):
-    """A warm-up of the head before the training."""
-
-    crops: Annotated[int, Ge(0)] = 0
-    """Augmented crops whose features are computed, once. 0: no warm-up. From random weights
-    (init.weights none) there is none either."""
-    passes: Annotated[int, Ge(1)] = 20
-    """Times that the head sees each of them."""
 
 
 def require_head(model: Network, settings: HeadSettings, *, fixed_size: bool) -> None:

@@ -2,64 +2,22 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
-
 import torch
-from annotated_types import Ge, Gt, Le
-from pydantic import model_validator
 from torch import Tensor
 from torch.nn import functional as F
 
 from upscore.core.labels import VOID
-from upscore.core.settings import Settings
+from upscore.training.settings import LossSettings
 
 
-class LossSettings(Settings):
-    reduction: Literal["mean", "sum"] = "mean"
-    """mean: over the valid pixels of the whole step; sum: over them, as in the papers (heavy
-    learning)."""
-    class_weights: Literal["none", "median_frequency", "sqrt_median_frequency"] = "none"
-    """Weights by class, from the training split's frequencies."""
-    max_weight: Annotated[float, Gt(0)] | None = None
-    """Larger weights of classes become this one: with very rare classes among many, a few pixels
-    would rule the gradient. Null: as they are."""
-    focal: Annotated[float, Ge(0), Le(10)] = 0.0
-    """Cross-entropy of a pixel times (1 - p)**focal, p the probability of its class (Lin et al.
-    2017): pixels that are right already count less. 0: plain cross-entropy."""
-    region: Literal["none", "dice", "tversky", "lovasz"] = "none"
-    """A loss of whole regions, each class alike, added to the cross-entropy: dice (1 - F1 of soft
-    regions), tversky (as dice, with the weights of ``tversky``), lovasz (a surrogate of 1 - IoU,
-    Berman et al. 2018)."""
-    region_weight: Annotated[float, Gt(0), Le(100)] = 1.0
-    """Factor of the loss of regions, where the cross-entropy has 1."""
-    region_step: Annotated[int, Ge(1)] = 1
-    """The loss of regions uses one row and column of so many: at 2 it takes a quarter of the time
-    (lovasz sorts all pixels for each class)."""
-    tversky: tuple[Annotated[float, Ge(0)], Annotated[float, Ge(0)]] = (0.3, 0.7)
-    """Of tversky: weights of false positives and of false negatives (Salehi et al. 2017)."""
-
-    @model_validator(mode="after")
-    def _check(self) -> LossSettings:
-        if self.max_weight is not None and self.class_weights == "none":
-            raise ValueError(
-                f"max_weight is {self.max_weight:g}, but class_weights is none; set class_weights "
-                "to median_frequency or sqrt_median_frequency, or leave max_weight out"
-            )
-        if self.region == "tversky" and not any(self.tversky):
-            raise ValueError(
-                "tversky is (0, 0), with which no mistake counts; want a number above 0 for false "
-                "positives or for false negatives, as in [0.3, 0.7]"
-            )
-        return self
-
-    def weights(self, pixels: Tensor, present_pixels: Tensor) -> Tensor | None:
-        """(C,) float32 factors of the classes, as :func:`median_frequency_weights`, or None."""
-        if self.class_weights == "none":
-            return None
-        weights = median_frequency_weights(pixels, present_pixels)
-        if self.class_weights == "sqrt_median_frequency":
-            weights = weights.sqrt()
-        return weights.clamp(max=self.max_weight) if self.max_weight is not None else weights
+def class_weights(settings: LossSettings, pixels: Tensor, present: Tensor) -> Tensor | None:
+    """(C,) float32 factors of the classes, as :func:`median_frequency_weights`, or None."""
+    if settings.class_weights == "none":
+        return None
+    weights = median_frequency_weights(pixels, present)
+    if settings.class_weights == "sqrt_median_frequency":
+        weights = weights.sqrt()
+    return weights.clamp(max=settings.max_weight) if settings.max_weight is not None else weights
 
 
 def cross_entropy_sum(

@@ -4,17 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from typing import Annotated, Literal, Self
+from typing import Self
 
 import numpy as np
 import numpy.typing as npt
-from annotated_types import Ge, Gt, Le
-from pydantic import model_validator
 
 from upscore.core.boxes import Boxes, clip_boxes, grow_boxes, iou_matrix, square_boxes
 from upscore.core.labels import VOID, LabelMap
 from upscore.core.parallel.prefetch import prefetch
-from upscore.core.settings import Settings
 from upscore.data.dataset import DataSet, Sample, Split
 from upscore.data.instances import number_objects
 from upscore.data.masks import read_instances
@@ -26,50 +23,11 @@ from upscore.proposals.deconvnet_boxes import IMAGE_FILL, crop_with_padding
 from upscore.proposals.ground_truth import GroundTruth, TrueObject
 from upscore.proposals.store import ProposalStore
 from upscore.training.image_cache import Decoded, DecodedPhotos
+from upscore.training.settings import CropSettings
 
 MAKE = "make"
 MAX_REPEATS = 20
 """How often a crop of a rare class is repeated at most."""
-
-
-class CropSettings(Settings):
-    """Training samples: whole images or crops of them."""
-
-    kind: Literal["photos", "objects", "proposals"] = "photos"
-    """photos: whole images; objects: a crop for each annotated object (DeconvNet's stage 1);
-    proposals: one for each stored box that overlaps an object (stage 2)."""
-    growth: Annotated[float, Gt(0)] = 1.2
-    """Factor on a box's width and height about its centre, to include context."""
-    square: bool = False
-    """Enlarge boxes to squares of their longer side."""
-    leave_image: bool = True
-    """true: boxes may reach outside the image, and crops are padded there, black in the image and
-    void in the target; false: boxes are clipped to the image."""
-    others: Literal["keep", "background"] = "keep"
-    """Target of the other objects in a crop, of kind objects: keep their classes, or background. In
-    a data set without a class called background they keep their classes."""
-    min_area: Annotated[int, Ge(1)] = 100
-    """Objects of fewer pixels are left out."""
-    store: str | None = None
-    """Of kind proposals: the file that `upscore proposals make` wrote for the training split; or
-    make, which makes one of EdgeBoxes in the run folder first."""
-    overlap: Annotated[float, Gt(0), Le(1)] = 0.5
-    """Of kind proposals: least IoU of a stored box with the box of an object. The paper says that
-    they overlap the true segmentation, not by how much; this number is ours."""
-    balance: Annotated[float, Ge(0), Le(1)] = 1.0
-    """Crops of rare classes are repeated up to 20 times: (crops of the most frequent class / crops
-    of this class) to this power. 0: no repeats; 1: all classes equally often."""
-    per_read: Annotated[int, Ge(1)] = 8
-    """Average number of an image's crops that are drawn each time the image is decoded (crops per
-    decode): more is faster and mixes batches less."""
-
-    @model_validator(mode="after")
-    def _check(self) -> CropSettings:
-        if self.others == "background" and self.kind != "objects":
-            raise ValueError(f"others is background, which is for kind objects, not {self.kind}")
-        if self.store is not None and self.kind != "proposals":
-            raise ValueError(f"store is {self.store!r}, which is for kind proposals")
-        return self
 
 
 @dataclass(frozen=True, eq=False)

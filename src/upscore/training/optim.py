@@ -4,74 +4,16 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable
-from typing import Annotated, Any, Literal
+from typing import Any
 
 import torch
-from annotated_types import Ge, Gt, Le, Lt
-from pydantic import model_validator
 from torch import nn
 
-from upscore.core.settings import Settings
 from upscore.errors import SettingsError
 from upscore.models.base import Network
 from upscore.models.layers import ScoreLayer
 from upscore.training.muon import Muon
-
-Fraction = Annotated[float, Ge(0), Le(1)]
-
-
-class OptimSettings(Settings):
-    name: Literal["sgd", "adam", "adamw", "muon"] = "adamw"
-    """sgd with momentum (the papers), adam with coupled weight decay (the report), adamw, or muon
-    for the hidden convolutions and adamw for the rest."""
-    lr: Annotated[float, Gt(0)] = 1e-3
-    """Learning rate at the top of the schedule."""
-    kernel_lr: Annotated[float, Gt(0)] = 0.02
-    """Of muon: learning rate of the hidden convolutions; ``lr`` is that of the rest."""
-    weight_decay: Annotated[float, Ge(0)] = 1e-4
-    momentum: Annotated[float, Ge(0), Lt(1)] = 0.9
-    """Of sgd; the first beta of adam and adamw. Muon's hidden convolutions have 0.95."""
-    nesterov: bool = False
-    """Nesterov's form of the momentum, sgd only."""
-    bias_lr: Annotated[float, Gt(0)] = 1.0
-    """Factor of the learning rate for biases; Caffe's networks use 2."""
-    decay: Literal["all", "weights", "weights_and_norms"] = "weights"
-    """Parameters with weight decay: all; weights without biases and norms; or weights and norms
-    without biases (Caffe's defaults)."""
-    backbone_rate: Annotated[float, Gt(0)] = 1.0
-    """Factor of all learning rates in the backbone; pretrained ones want less than the rest."""
-    clip: Annotated[float, Gt(0)] | None = None
-    """Upper limit of the gradient's norm, or null. Not with muon, whose updates have one size."""
-
-    @model_validator(mode="after")
-    def _check(self) -> OptimSettings:
-        if self.name == "muon" and self.clip is not None:
-            raise ValueError(
-                f"clip is {self.clip:g} with muon, whose updates have one size; leave clip out"
-            )
-        return self
-
-
-class ScheduleSettings(Settings):
-    """Factor of the learning rate as a function of the used fraction of the budget."""
-
-    name: Literal["constant", "step", "poly", "cosine", "plateau"] = "constant"
-    steps: tuple[Fraction, ...] = ()
-    """Of step: fractions of the budget at which the rate is multiplied by ``factor``."""
-    factor: Annotated[float, Gt(0), Lt(1)] = 0.1
-    """Of step and plateau."""
-    power: Annotated[float, Gt(0)] = 0.9
-    """Of poly."""
-    patience: Annotated[int, Ge(1)] = 3
-    """Of plateau: validations without a better score before the rate is cut."""
-    warmup: Annotated[float, Ge(0), Lt(1)] = 0.0
-    """Fraction of the budget over which the rate rises linearly from 0, with any schedule."""
-
-    @model_validator(mode="after")
-    def _check(self) -> ScheduleSettings:
-        if self.name == "step" and (not self.steps or list(self.steps) != sorted(self.steps)):
-            raise ValueError("step needs steps, fractions of the budget in rising order")
-        return self
+from upscore.training.settings import OptimSettings, ScheduleSettings
 
 
 def schedule_factor(settings: ScheduleSettings, fraction: float, cuts: int = 0) -> float:

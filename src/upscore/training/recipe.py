@@ -21,10 +21,13 @@ from upscore.core.settings import Settings, build, load_yaml, parse_assignment, 
 from upscore.core.yaml_text import parse_yaml
 from upscore.data.transforms import Augment
 from upscore.errors import NotFoundError, SettingsError
-from upscore.training.head_warmup import HeadSettings
-from upscore.training.loss import LossSettings
-from upscore.training.object_crops import CropSettings
-from upscore.training.optim import OptimSettings, ScheduleSettings
+from upscore.training.settings import (
+    CropSettings,
+    HeadSettings,
+    LossSettings,
+    OptimSettings,
+    ScheduleSettings,
+)
 
 Count = Annotated[int, Ge(1)]
 

@@ -39,6 +39,7 @@ from upscore.proposals.store import ProposalStore
 from upscore.training.batchnorm import estimate_statistics, require_several_values
 from upscore.training.expected import Documented
 from upscore.training.head_warmup import require_head, warm_up_head
+from upscore.training.loss import class_weights
 from upscore.training.object_crops import MAKE, CropSplit, balanced, object_crops, proposal_crops
 from upscore.training.recipe import Recipe, StatisticsSettings, TrainingStage
 from upscore.training.sample_order import Order, grouped_by_image, random_order, with_replacement
@@ -550,7 +551,7 @@ def _weigh_classes(
         pixels, present = class_frequencies(split.spread(WEIGHED_CROPS))
     else:
         pixels, present = class_frequencies(split, known=known)
-    return recipe.loss.weights(torch.from_numpy(pixels), torch.from_numpy(present)), pixels
+    return class_weights(recipe.loss, torch.from_numpy(pixels), torch.from_numpy(present)), pixels
 
 
 def _check_same_settings(run: RunFolder, recipe: Recipe, dataset: DataSet) -> None:

@@ -15,10 +15,10 @@ from upscore.core.labels import VOID, Labels
 from upscore.core.photo_values import AS_STORED, PhotoValues
 from upscore.models.checkpoint import save_model
 from upscore.training.batchnorm import explain_single_values
-from upscore.training.loss import LossSettings, cross_entropy_sum, region_loss
-from upscore.training.optim import OptimSettings, ScheduleSettings
+from upscore.training.loss import cross_entropy_sum, region_loss
 from upscore.training.recipe import BudgetSettings
 from upscore.training.sample_stream import Batch
+from upscore.training.settings import LossSettings, OptimSettings, ScheduleSettings
 
 
 class TrainerSettings(Protocol):

@@ -23,9 +23,9 @@ from upscore.core.settings import Settings, build, load_yaml, set_dotted
 from upscore.edges.samples import EdgeSamples, EdgeViews
 from upscore.edges.weight_files import save_edge_network, shipped_edge_weights
 from upscore.errors import RunError
-from upscore.training.optim import OptimSettings, ScheduleSettings
 from upscore.training.recipe import BudgetSettings
 from upscore.training.sample_stream import Batch
+from upscore.training.settings import OptimSettings, ScheduleSettings
 from upscore.training.setup import is_finished, require_same_settings
 
 WEIGHTS = "model.safetensors"

@@ -18,9 +18,10 @@ from upscore.core.files import (
     write_json,
 )
 from upscore.core.lock import files_in
+from upscore.core.model_folder import CONFIG, WEIGHTS, find_model
 from upscore.core.run_folder import RunFolder
 from upscore.errors import RunError, SettingsError, WorkError
-from upscore.models.checkpoint import CONFIG, WEIGHTS, find_model, load_model
+from upscore.models.checkpoint import load_model
 from upscore.report.model_card import model_card
 from upscore.report.run_data import read_model_folder, read_run
 from upscore.workflows.hub_client import COMMIT, Hub

@@ -12,6 +12,7 @@ import numpy as np
 
 from upscore.core.labels import VOID, LabelMap, Labels
 from upscore.core.limits import MAX_PIXELS
+from upscore.core.model_folder import holds_model
 from upscore.core.photo_values import AS_STORED, PhotoValues
 from upscore.data.class_mapping import match_classes
 from upscore.data.dataset import DataSet, Sample, Split
@@ -20,7 +21,6 @@ from upscore.inference.foreign_predictions import PREDICTION_SUFFIXES, read_pred
 from upscore.inference.inputs import name_below
 from upscore.inference.pipeline.settings import is_pipeline
 from upscore.inference.trained_photos import trained_photos
-from upscore.models.checkpoint import holds_model
 from upscore.workflows.options import DEFAULTS, SegmenterOptions
 
 
