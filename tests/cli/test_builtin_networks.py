@@ -15,8 +15,7 @@ import upscore
 from upscore.cli import main
 from upscore.core.images import InputSpec
 from upscore.core.labels import Labels
-from upscore.core.model_folder import WEIGHTS
-from upscore.models import checkpoint
+from upscore.core.model_folder import NETWORKS, WEIGHTS
 from upscore.models.checkpoint import load_model, save_model
 from upscore.models.factory import create_model
 from upscore.models.pretrained import initialise

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 from tyro.conf import Positional, arg
 
 from upscore.cli.console import console
-from upscore.cli.options import Data, OptionalPath, Sizes, Split, split_names
+from upscore.cli.options import OptionalPath, Sizes, Split, announced, split_names
 from upscore.cli.progress import ProgressDisplay
 from upscore.cli.segmenter_options import SEGMENTER_DEFAULTS, SegmenterOptions
 from upscore.core.failures import check_failures
@@ -23,10 +23,10 @@ if TYPE_CHECKING:
 
 
 def evaluate(
-    source: Annotated[Positional[Path], arg(metavar="RUN|PIPELINE|LABELS")],
+    source: Annotated[Positional[Path | None], arg(metavar="[RUN|PIPELINE|LABELS]")] = None,
     /,
     *,
-    data: Data,
+    data: Annotated[Path | None, arg(metavar="PATH")] = None,
     split: Split = "val",
     out: OptionalPath = None,
     stages: Annotated[str | None, arg(metavar="NAMES")] = None,
@@ -38,7 +38,10 @@ def evaluate(
 
     Args:
         source: Run folder (or model folder) of a network, a pipeline file (.yaml), or a folder of
-            label maps named as the photos (index PNG; npz or npy of labels or probabilities).
+            label maps named as the photos (index PNG; npz or npy of labels or probabilities). By
+            default the last run in runs/.
+        data: The data set: a folder of a known layout, or a dataset.yaml; by default that of the
+            run's training.
         out: Where scores, tables, figures and example pictures go; by default into the run folder,
             under evaluation/SPLIT, or beside a pipeline file or folder of label maps, as
             NAME-evaluation/SPLIT.
@@ -46,6 +49,13 @@ def evaluate(
         workers: Threads that decode photos ahead.
     """
     from upscore.core.run_folder import RunFolder
+    from upscore.core.runs_folder import data_of, require_last_run
+    from upscore.data.detect import require_data
+
+    source = source or announced(require_last_run())
+    data = data or data_of(source)
+    require_data(data)
+
     from upscore.workflows.evaluate import evaluate as run_evaluation
 
     with ProgressDisplay() as on_progress:

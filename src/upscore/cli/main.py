@@ -7,12 +7,9 @@ import traceback
 from collections.abc import Callable, Sequence
 from typing import Any
 
-import tyro
-from tyro.extras import SubcommandApp
-
 from upscore.cli.console import show_messages
+from upscore.cli.parsing import UsageError, parse
 from upscore.cli.streams import lasting_streams
-from upscore.cli.verbs import GROUPS, VERBS
 from upscore.core.failures import first_line
 from upscore.core.memory import ignore_pillow_warnings, limit_onednn_cache, tune_malloc
 from upscore.core.printable import printable
@@ -21,60 +18,25 @@ from upscore.core.system_errors import is_memory_error, shortage
 from upscore.core.temporary import remove_unfinished
 from upscore.errors import UpscoreError
 
-DESCRIPTION = (
-    "Semantic segmentation with FCN and its decoders: train, score, label, report. "
-    "Add --debug to any command to see the traceback of an error."
-)
-
-
-def build_app() -> SubcommandApp:
-    """The tree of all commands."""
-    app, groups = SubcommandApp(), {}
-    for verb in VERBS:
-        if verb.group and verb.group not in groups:
-            groups[verb.group] = SubcommandApp()
-            app.command(groups[verb.group], name=verb.group, help=GROUPS[verb.group])
-        parent = groups[verb.group] if verb.group else app
-        parent.command(name=verb.name.rpartition(" ")[2])(verb.load())
-    return app
-
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command line; exits 0, 1 (work failed in part), 2 (wrong usage) or 128 + signal."""
     given = list(sys.argv[1:] if arguments is None else arguments)
     debug = "--debug" in given
     given = [argument for argument in given if argument != "--debug"]
-    status = 0
-    try:
-        with lasting_streams() as lost:
-            status = _run(given, debug=debug)
-    except SystemExit as end:  # tyro's, after help and after wrong usage
-        if end.code or not lost:
-            raise
+    with lasting_streams() as lost:
+        status = _run(given, debug=debug)
     if status or lost:
         sys.exit(status or 1)
 
 
 def _run(given: list[str], *, debug: bool) -> int:
     """Run a command; returns the exit status."""
-    if given == ["--version"]:
-        from upscore import __version__
-
-        print(f"upscore {__version__}")
-        return 0
     limit_onednn_cache()  # before torch is imported
     tune_malloc()
     ignore_pillow_warnings()
     show_messages("upscore")
-    return _guarded(
-        lambda: build_app().cli(
-            prog="upscore",
-            description=DESCRIPTION,
-            args=given,
-            config=(tyro.conf.OmitArgPrefixes, tyro.conf.FlagCreatePairsOff),
-        ),
-        debug=debug,
-    )
+    return _guarded(lambda: parse(given)(), debug=debug)
 
 
 def _guarded(work: Callable[[], Any], *, debug: bool) -> int:
@@ -110,6 +72,7 @@ def _explain(error: Exception) -> str:
 def _complain(error: BaseException, message: str, status: int, debug: bool) -> int:
     if debug:
         traceback.print_exception(error)
+    verb = f" {error.verb}" if isinstance(error, UsageError) and error.verb else ""
     for number, line in enumerate(printable(message).splitlines()):
-        print(f"upscore: {line}" if number == 0 else f"         {line}", file=sys.stderr)
+        print(f"upscore{verb}: {line}" if number == 0 else f"         {line}", file=sys.stderr)
     return status

@@ -40,6 +40,14 @@ MaxPixels = Annotated[int, arg(help="Photos with more pixels are refused.")]
 Assignments = Annotated[UseAppendAction[tuple[tuple[str, ...], ...]], arg(metavar="KEY=VALUE")]
 
 
+def announced(run: Path) -> Path:
+    """The run that is used where none was named; prints which one."""
+    from upscore.cli.console import console
+
+    console.print(f"Run {run}, the last one.")
+    return run
+
+
 def joined(groups: Iterable[Sequence[str]]) -> tuple[str, ...]:
     """The assignments of one or several ``--set``."""
     return tuple(assignment for group in groups for assignment in group)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 from tyro.conf import Positional, arg
 
 from upscore.cli.console import console
-from upscore.cli.options import split_names
+from upscore.cli.options import announced, split_names
 from upscore.cli.progress import ProgressDisplay
 from upscore.cli.segmenter_options import SEGMENTER_DEFAULTS, SegmenterOptions
 from upscore.core.plural import plural
@@ -42,7 +42,8 @@ def predict(
     Args:
         words: Photos, folders, patterns in quotes ('**/*.jpg') or videos. Before them
             a run folder of `upscore train`, a model folder or a pipeline file
-            (.yaml); without one a network that comes with upscore is used.
+            (.yaml); without one the last run in runs/ is used, or else a network that comes with
+            upscore.
         model: The network, if it is not the first word: a run, or a name such as roads.
         resume: Pass over photos whose results are all there already.
         pages: Label every page of TIFF files and every frame of animations; without it, files of
@@ -93,6 +94,7 @@ def _network(words: tuple[str, ...], model: str | None) -> tuple[str, tuple[str,
         SettingsError: no input, no network, or several.
     """
     from upscore.core.model_folder import builtin_networks
+    from upscore.core.runs_folder import last_run
     from upscore.inference.run_model import read_labels
 
     networks = builtin_networks()
@@ -108,7 +110,11 @@ def _network(words: tuple[str, ...], model: str | None) -> tuple[str, tuple[str,
         return first, others
     if model is None and others and not Path(first).exists() and not _is_pattern(first):
         return first, others  # a run that is not there
-    name = model or next((n for n in (DEFAULT_NETWORK, *networks) if n in networks), "")
+    run = None if model else last_run(trained=True)
+    if run is not None:
+        name = str(announced(run))
+    else:
+        name = model or next((n for n in (DEFAULT_NETWORK, *networks) if n in networks), "")
     if not name:
         raise SettingsError(
             "no network is named, and none came with this installation; name a run folder before "

@@ -8,11 +8,11 @@ from typing import Annotated
 from tyro.conf import Positional, arg
 
 from upscore.cli.console import console
-from upscore.cli.options import OptionalPath
+from upscore.cli.options import OptionalPath, announced
 
 
 def report(
-    runs: Annotated[Positional[tuple[Path, ...]], arg(metavar="RUN...")],
+    runs: Annotated[Positional[tuple[Path, ...]], arg(metavar="[RUN...]")] = (),
     /,
     *,
     out: OptionalPath = None,
@@ -20,10 +20,14 @@ def report(
     """Write one self-contained HTML page about a run, or comparing several.
 
     Args:
-        runs: Run folder, or several to compare.
+        runs: Run folder, or several to compare; by default the last run in runs/.
         out: The page to write; by default RUN/report.html. A comparison needs it.
     """
+    from upscore.core.runs_folder import require_last_run
     from upscore.workflows.report import report as write_report
 
-    result = write_report(runs, out=out)
-    console.print(f"Report: {result.page} ({result.size / 2**20:.1f} MiB)")
+    result = write_report(runs or (announced(require_last_run()),), out=out)
+    size = (
+        f"{result.size / 2**20:.1f} MiB" if result.size > 1e5 else f"{result.size / 2**10:.0f} KiB"
+    )
+    console.print(f"Report: {result.page} ({size})")

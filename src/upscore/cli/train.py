@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Annotated, Literal
 
-from tyro.conf import Positional
+from tyro.conf import Positional, arg
 
 from upscore.cli.console import console
-from upscore.cli.options import Assignments, Data, Recipe, joined
+from upscore.cli.options import Assignments, Data, OptionalInt, OptionalPath, Recipe, joined
 from upscore.cli.progress import ProgressDisplay
 from upscore.core.plural import plural
 from upscore.errors import InterruptedWorkError
 
 DEFAULT_RECIPE = "quick"
+
+Amount = Annotated[float | None, arg(metavar="NUMBER")]
 
 
 def train(
@@ -20,7 +23,13 @@ def train(
     /,
     *,
     data: Data,
-    out: Path,
+    out: OptionalPath = None,
+    minutes: Amount = None,
+    iterations: OptionalInt = None,
+    epochs: Amount = None,
+    samples: OptionalInt = None,
+    device: Annotated[Literal["auto", "cpu", "cuda"] | None, arg(metavar="{auto,cpu,cuda}")] = None,
+    seed: OptionalInt = None,
     set: Assignments = (),
     resume: bool = False,
     changed_data: bool = False,
@@ -28,11 +37,35 @@ def train(
     """Train a network on a folder of labelled photos.
 
     Args:
-        out: Run folder to write: weights, settings, log, state.
-        set: Change settings of the recipe, as in --set budget.minutes=12 optim.lr=0.001.
-        resume: Go on with the run in --out where it stopped (or begin it).
+        out: Run folder to write: weights, settings, log, state. By default runs/RECIPE, or
+            runs/RECIPE-2 and so on; with --resume the last run there.
+        minutes: Train for so long, in place of the recipe's budget.
+        iterations: Train for so many optimiser steps.
+        epochs: Train for so many passes over the training split.
+        samples: Train until so many photos or crops were seen.
+        device: Where to compute; auto takes a GPU if there is one.
+        seed: Another seed gives other crops and other random weights.
+        set: Change settings of the recipe, as in --set optim.lr=0.001 batch.size=8.
+        resume: Resume the run in --out where it stopped (or begin it).
         changed_data: With --resume: go on though classes, mask values or files have changed.
     """
+    from upscore.core.run_folder import RunFolder
+    from upscore.core.runs_folder import last_run, new_run
+    from upscore.data.detect import require_data
+    from upscore.training.recipe import load_recipe
+
+    budget = {"minutes": minutes, "iterations": iterations, "epochs": epochs, "samples": samples}
+    given = [f"budget.{name}={value}" for name, value in budget.items() if value is not None]
+    given += [] if device is None else [f"device={device}"]
+    given += [] if seed is None else [f"seed={seed}"]
+    assignments = (*joined(set), *given)
+    load_recipe(recipe, assignments)  # its mistakes are found before torch is imported
+    require_data(data)
+    if out is None:
+        out = (resume and last_run()) or new_run(Path(recipe).stem)
+    elif not resume:
+        RunFolder(out).is_begun(resume=False)
+
     from upscore.workflows import train as workflow
 
     if recipe == DEFAULT_RECIPE:
@@ -42,7 +75,7 @@ def train(
             recipe,
             data=data,
             out=out,
-            assignments=joined(set),
+            assignments=assignments,
             resume=resume,
             changed_data=changed_data,
             on_progress=on_progress,

@@ -5,7 +5,7 @@ Help, docs/commands.md and the tests take their lists of commands from this tabl
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib import import_module
 from typing import Any
@@ -17,12 +17,14 @@ class Verb:
 
     Attributes:
         name: as typed after ``upscore``; two words for a command of one of the ``GROUPS``.
-        module, function: where it is; imported when the command tree is built.
+        module, function: where it is; imported when it is called or explained.
+        examples: full command lines, for help and messages.
     """
 
     name: str
     module: str
     function: str
+    examples: tuple[str, ...]
 
     @property
     def group(self) -> str:
@@ -36,31 +38,179 @@ class Verb:
 
 
 VERBS = (  # in the order of --help
-    Verb("train", "upscore.cli.train", "train"),
-    Verb("sweep", "upscore.cli.sweep", "sweep"),
-    Verb("evaluate", "upscore.cli.evaluate", "evaluate"),
-    Verb("compare", "upscore.cli.compare", "compare"),
-    Verb("predict", "upscore.cli.predict", "predict"),
-    Verb("pipeline", "upscore.cli.pipeline", "pipeline"),
-    Verb("refine", "upscore.cli.refine", "refine"),
-    Verb("tune-crf", "upscore.cli.tune_crf", "tune_crf"),
-    Verb("report", "upscore.cli.report", "report"),
-    Verb("reproduce fcn-report", "upscore.cli.reproduce", "fcn_report"),
-    Verb("reproduce deconvnet-paper", "upscore.cli.reproduce", "deconvnet_paper"),
-    Verb("data check", "upscore.cli.data", "check"),
-    Verb("data stats", "upscore.cli.data", "stats"),
-    Verb("data toy", "upscore.cli.data", "toy"),
-    Verb("data get", "upscore.cli.data", "get"),
-    Verb("proposals make", "upscore.cli.proposals", "make"),
-    Verb("proposals recall", "upscore.cli.proposals_recall", "recall"),
-    Verb("proposals show", "upscore.cli.proposals", "show"),
-    Verb("edges train", "upscore.cli.edges", "train"),
-    Verb("edges evaluate", "upscore.cli.edges", "evaluate"),
-    Verb("hub push", "upscore.cli.hub", "push"),
-    Verb("hub pull", "upscore.cli.hub", "pull"),
-    Verb("recipes", "upscore.cli.recipes", "recipes"),
-    Verb("doctor", "upscore.cli.doctor", "doctor"),
+    Verb(
+        "train",
+        "upscore.cli.train",
+        "train",
+        (
+            "upscore train --data PHOTOS",
+            "upscore train quick --data PHOTOS --out RUN --minutes 12",
+            "upscore train quick --data PHOTOS --out RUN --resume",
+        ),
+    ),
+    Verb(
+        "sweep",
+        "upscore.cli.sweep",
+        "sweep",
+        ("upscore sweep fcn8s-quick --data PHOTOS --out DIR --set optim.lr=0.001,0.002 seed=0,1",),
+    ),
+    Verb(
+        "evaluate",
+        "upscore.cli.evaluate",
+        "evaluate",
+        (
+            "upscore evaluate",
+            "upscore evaluate RUN --data PHOTOS --split val",
+            "upscore evaluate LABELS --data PHOTOS",
+        ),
+    ),
+    Verb(
+        "compare",
+        "upscore.cli.compare",
+        "compare",
+        ("upscore compare RUN RUN2 --data PHOTOS --out DIR",),
+    ),
+    Verb(
+        "predict",
+        "upscore.cli.predict",
+        "predict",
+        (
+            "upscore predict photo.jpg",
+            "upscore predict RUN PHOTOS --out DIR",
+            "upscore predict 'PHOTOS/**/*.jpg' --model roads --save labels --out DIR",
+        ),
+    ),
+    Verb(
+        "pipeline",
+        "upscore.cli.pipeline",
+        "pipeline",
+        ("upscore pipeline edeconvnet-crf --run fcn=RUN --run deconvnet=RUN2 --out both.yaml",),
+    ),
+    Verb(
+        "refine",
+        "upscore.cli.refine",
+        "refine",
+        ("upscore refine LABELS --images PHOTOS --classes 21 --out DIR",),
+    ),
+    Verb(
+        "tune-crf",
+        "upscore.cli.tune_crf",
+        "tune_crf",
+        ("upscore tune-crf RUN --data PHOTOS",),
+    ),
+    Verb(
+        "report",
+        "upscore.cli.report",
+        "report",
+        (
+            "upscore report",
+            "upscore report RUN",
+            "upscore report RUN RUN2 --out page.html",
+        ),
+    ),
+    Verb(
+        "reproduce fcn-report",
+        "upscore.cli.reproduce",
+        "fcn_report",
+        ("upscore reproduce fcn-report --data PHOTOS --out DIR",),
+    ),
+    Verb(
+        "reproduce deconvnet-paper",
+        "upscore.cli.reproduce",
+        "deconvnet_paper",
+        ("upscore reproduce deconvnet-paper --data PHOTOS --out DIR",),
+    ),
+    Verb(
+        "data check",
+        "upscore.cli.data",
+        "check",
+        ("upscore data check PHOTOS",),
+    ),
+    Verb(
+        "data stats",
+        "upscore.cli.data",
+        "stats",
+        ("upscore data stats PHOTOS --figure stats.png",),
+    ),
+    Verb(
+        "data toy",
+        "upscore.cli.data",
+        "toy",
+        ("upscore data toy --out DIR --num 200",),
+    ),
+    Verb(
+        "data get",
+        "upscore.cli.data",
+        "get",
+        ("upscore data get voc2012 --to DIR",),
+    ),
+    Verb(
+        "proposals make",
+        "upscore.cli.proposals",
+        "make",
+        ("upscore proposals make --data PHOTOS --out boxes.parquet",),
+    ),
+    Verb(
+        "proposals recall",
+        "upscore.cli.proposals_recall",
+        "recall",
+        ("upscore proposals recall boxes.parquet --data PHOTOS",),
+    ),
+    Verb(
+        "proposals show",
+        "upscore.cli.proposals",
+        "show",
+        ("upscore proposals show photo.jpg --out boxes.png",),
+    ),
+    Verb(
+        "edges train",
+        "upscore.cli.edges",
+        "train",
+        ("upscore edges train --data BSDS --out DIR",),
+    ),
+    Verb(
+        "edges evaluate",
+        "upscore.cli.edges",
+        "evaluate",
+        ("upscore edges evaluate --data BSDS",),
+    ),
+    Verb(
+        "hub push",
+        "upscore.cli.hub",
+        "push",
+        ("upscore hub push RUN --repo OWNER/NAME",),
+    ),
+    Verb(
+        "hub pull",
+        "upscore.cli.hub",
+        "pull",
+        ("upscore hub pull OWNER/NAME --out DIR",),
+    ),
+    Verb(
+        "recipes",
+        "upscore.cli.recipes",
+        "recipes",
+        (
+            "upscore recipes",
+            "upscore recipes quick",
+        ),
+    ),
+    Verb(
+        "doctor",
+        "upscore.cli.doctor",
+        "doctor",
+        ("upscore doctor",),
+    ),
 )
+
+SECTIONS: Mapping[str, Sequence[str]] = {
+    "start": ("train", "predict", "evaluate", "report", "recipes", "doctor"),
+    "data": ("data",),
+    "better results": ("compare", "sweep", "pipeline", "refine", "tune-crf"),
+    "papers": ("reproduce", "proposals", "edges"),
+    "share": ("hub",),
+}
+"""The overview: titles, and the verbs and groups below each."""
 
 GROUPS: Mapping[str, str] = {
     "reproduce": "Rerun the experiments of a source: trainings, tables, figures, one page.",

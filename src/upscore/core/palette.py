@@ -56,7 +56,8 @@ def without_green_receptors(colors: npt.NDArray[np.uint8]) -> npt.NDArray[np.uin
     """Colours (..., 3) uint8 as people without green receptors see them, for checks of pictures."""
     seen = np.clip(_linear(colors) @ DEUTERANOPIA.T, 0, 1)
     curved = np.where(seen <= 0.0031308, 12.92 * seen, 1.055 * seen ** (1 / 2.4) - 0.055)
-    return np.round(curved * 255).astype(np.uint8)
+    result: npt.NDArray[np.uint8] = np.round(curved * 255).astype(np.uint8)
+    return result
 
 
 @functools.cache

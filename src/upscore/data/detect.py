@@ -43,6 +43,12 @@ LAYOUTS = (
 """In the order in which they are tried."""
 
 
+def require_data(path: Path) -> None:
+    """Raises NotFoundError where nothing is at ``path``."""
+    if not path.exists():
+        raise NotFoundError(f"{path}: no such data set; give a folder or a dataset.yaml")
+
+
 def open_dataset(path: str | Path, *, max_pixels: int = MAX_PIXELS) -> DataSet:
     """Find the layout of the data set at ``path`` and list its splits.
 
@@ -63,8 +69,7 @@ def open_dataset(path: str | Path, *, max_pixels: int = MAX_PIXELS) -> DataSet:
         (('background', 'disc'), 3)
     """
     path = Path(path)
-    if not path.exists():
-        raise NotFoundError(f"{path}: no such data set; give a folder or a dataset.yaml")
+    require_data(path)
     for layout in LAYOUTS:
         root = layout.find(path)
         if root is not None:

@@ -93,22 +93,24 @@ class BatchSettings(Settings):
 
 
 class BudgetSettings(Settings):
-    """Length of the training: exactly one of the three."""
+    """Length of the training: exactly one of the four."""
 
     iterations: Count | None = None
     """Optimiser steps."""
     epochs: Annotated[float, Gt(0)] | None = None
     """Passes over the training split."""
+    samples: Count | None = None
+    """Photos or crops that are drawn, rounded up to whole steps."""
     minutes: Annotated[float, Gt(0)] | None = None
     """Wall time, validations included."""
 
     @model_validator(mode="after")
     def _check(self) -> BudgetSettings:
-        given = [n for n in ("iterations", "epochs", "minutes") if getattr(self, n) is not None]
+        given = [name for name, value in vars(self).items() if value is not None]
         if len(given) != 1:
             raise ValueError(
-                "budget takes exactly one of iterations, epochs, minutes; "
-                f"found {', '.join(given) or 'none'}"
+                "takes exactly one of iterations, epochs, samples, minutes; "
+                f"found {' and '.join(given) or 'none'}"
             )
         return self
 
@@ -116,6 +118,8 @@ class BudgetSettings(Settings):
         """Optimiser steps of ``step`` samples, an epoch having ``epoch``; None for minutes."""
         if self.epochs is not None:
             return max(1, math.ceil(self.epochs * epoch / step))
+        if self.samples is not None:
+            return math.ceil(self.samples / step)
         return self.iterations
 
 

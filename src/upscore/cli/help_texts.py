@@ -1,0 +1,78 @@
+"""The texts of ``--help``: an overview in groups, and each verb's options with examples."""
+
+from __future__ import annotations
+
+import contextlib
+import inspect
+import io
+import re
+import textwrap
+from collections.abc import Callable
+from typing import Any
+
+from upscore.cli.verbs import GROUPS, SECTIONS, VERBS, Verb
+
+BEGIN = """\
+usage: upscore COMMAND ...
+
+Semantic segmentation: train a network on labelled photos, score it, use it. Start with
+
+    upscore predict photo.jpg                    labels at once, by a network that ships
+    upscore train --data PHOTOS                  train on your own photos and masks
+    upscore evaluate                             score the last run
+"""
+
+END = """\
+upscore help COMMAND, or upscore COMMAND --help, shows options and examples.
+Everywhere: --debug shows the traceback of an error; --version.
+
+exit status  0 done; 1 done in part, the rest is named; 2 nothing done, wrong usage or input;
+             130 stopped by Ctrl-C (128 + signal), everything saved
+environment  UPSCORE_CACHE: folder of downloads and compiled kernels
+             OMP_NUM_THREADS: threads of networks and kernels
+"""
+
+
+def overview() -> str:
+    """What ``upscore --help`` prints."""
+    parts = [BEGIN]
+    for title, names in SECTIONS.items():
+        rows = []
+        for name in names:
+            group = GROUPS.get(name)
+            text = group or _first_line(next(verb for verb in VERBS if verb.name == name))
+            rows.append(_row(name, text))
+        parts.append(f"{title}\n" + "\n".join(rows) + "\n")
+    parts.append(END)
+    return "\n".join(parts).rstrip()
+
+
+def group_help(group: str) -> str:
+    """What ``upscore data --help`` prints."""
+    verbs = [verb for verb in VERBS if verb.group == group]
+    rows = [_row(verb.name.split()[1], _first_line(verb)) for verb in verbs]
+    lines = [f"usage: upscore {group} COMMAND ...", "", GROUPS[group], "", *rows, ""]
+    examples = [f"    {verb.examples[0]}" for verb in verbs if verb.examples]
+    return "\n".join([*lines, "examples:", *examples])
+
+
+def verb_help(verb: Verb, show: Callable[[], Any]) -> str:
+    """What ``upscore VERB --help`` prints; ``show`` prints tyro's help and ends."""
+    printed = io.StringIO()
+    with contextlib.redirect_stdout(printed), contextlib.suppress(SystemExit):
+        show()
+    text = re.sub(r"\x1b\[[0-9;]*m", "", printed.getvalue()).rstrip()
+    # says nothing to people: what is missing is named, and None is no value that can be typed
+    text = re.sub(r" ?\((?:required|default: None|default: )\)", lambda m: " " * len(m[0]), text)
+    examples = "\n".join(f"    {example}" for example in verb.examples)
+    return f"{text}\n\nexamples:\n{examples}" if examples else text
+
+
+def _first_line(verb: Verb) -> str:
+    text = inspect.getdoc(verb.load()) or ""
+    return " ".join(text.split("\n\n")[0].split())
+
+
+def _row(name: str, text: str) -> str:
+    lines = textwrap.wrap(text, 64)
+    return "\n".join(f"  {name if n == 0 else '':<12}{line}" for n, line in enumerate(lines))

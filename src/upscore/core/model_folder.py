@@ -1,0 +1,59 @@
+"""Where networks are on disk: model folders, run folders, and those in this package, by name."""
+
+from __future__ import annotations
+
+from importlib import resources
+from pathlib import Path
+
+from upscore.core.files import exists
+from upscore.core.run_folder import RunFolder
+from upscore.errors import NotFoundError, RunError
+
+CONFIG = "config.json"
+WEIGHTS = "model.safetensors"
+
+NETWORKS = Path(str(resources.files("upscore"))) / "networks"
+"""Model folders in this package."""
+
+
+def builtin_networks() -> dict[str, Path]:
+    """Names and folders of the trained networks in this package, sorted by name."""
+    return {path.parent.name: path.parent for path in sorted(NETWORKS.glob(f"*/{CONFIG}"))}
+
+
+def holds_model(path: Path) -> bool:
+    """Whether ``find_model`` would take this path for a network, complete or not."""
+    if path.is_dir():
+        return any((path / name).exists() for name in (CONFIG, WEIGHTS, "manifest.json"))
+    return not exists(path) and str(path) in builtin_networks()
+
+
+def find_model(path: Path) -> Path:
+    """The model folder of a run folder or of a trained network by name, or ``path`` itself.
+
+    A folder of the same name comes before a name of :func:`builtin_networks`.
+
+    Raises:
+        NotFoundError: no such folder.
+        RunError: neither a run folder nor a model folder, or a run without a model so far.
+    """
+    if not exists(path):
+        networks = builtin_networks()
+        if str(path) in networks:
+            return networks[str(path)]
+        names = f", or name one of {', '.join(networks)}" if networks else ""
+        raise NotFoundError(f"{path}: no such run folder; `upscore train` makes one{names}")
+    if path.is_dir() and ((path / CONFIG).exists() or (path / WEIGHTS).exists()):
+        return path
+    if path.is_dir() and not (path / "manifest.json").exists():
+        raise RunError(
+            f"{path}: neither a run folder (no manifest.json in it) nor a model folder (no "
+            "config.json in it); name the folder given to `upscore train --out`"
+        )
+    run = RunFolder.open(path)
+    if not run.model.exists():
+        raise RunError(
+            f"{path}: this run has no model yet, its training has not come to the first "
+            "validation; go on with the same `upscore train` command and --resume"
+        )
+    return run.model

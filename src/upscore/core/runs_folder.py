@@ -1,0 +1,65 @@
+"""The folder ``runs``: where trainings go without ``--out``, and where the last one is found."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from upscore.core.run_folder import RunFolder
+from upscore.errors import NotFoundError, RunError
+
+RUNS = Path("runs")
+"""Below the current folder."""
+
+
+def new_run(name: str) -> Path:
+    """A path for a new run: ``runs/NAME``, or ``runs/NAME-2`` and so on where that is taken."""
+    path, number = RUNS / name, 1
+    while path.exists():
+        number += 1
+        path = RUNS / f"{name}-{number}"
+    return path
+
+
+def last_run(*, trained: bool = False) -> Path | None:
+    """The run below ``runs`` that was begun last, as its manifest says; None without any.
+
+    Args:
+        trained: leave out runs that have no network yet.
+    """
+    found = []
+    for manifest in RUNS.glob("*/manifest.json"):
+        if trained and not RunFolder(manifest.parent).model.exists():
+            continue
+        try:
+            started = RunFolder(manifest.parent).read_manifest().get("started")
+        except RunError:  # damaged; it is named where it is asked for
+            continue
+        if isinstance(started, str):
+            found.append((started, manifest.stat().st_mtime, manifest.parent))
+    return max(found)[2] if found else None
+
+
+def require_last_run() -> Path:
+    """The last run. Raises NotFoundError without any."""
+    run = last_run()
+    if run is None:
+        raise NotFoundError(
+            f"no run is named, and there is none in {RUNS}/; name a run folder, or train one: "
+            "upscore train --data PHOTOS"
+        )
+    return run
+
+
+def data_of(run: Path) -> Path:
+    """The data set that a run was trained on, as its manifest says.
+
+    Raises:
+        NotFoundError: it is not known, or not there any more.
+        RunError: no run folder, or a damaged one.
+    """
+    recorded = RunFolder.open(run).read_manifest().get("data")
+    path = recorded.get("path") if isinstance(recorded, dict) else None
+    if not isinstance(path, str) or not Path(path).exists():
+        where = f", which was at {path}," if isinstance(path, str) else ""
+        raise NotFoundError(f"{run}: its data set{where} is not there; name one: --data PHOTOS")
+    return Path(path)
