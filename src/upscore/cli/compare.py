@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 from tyro.conf import Positional, arg
 
-from upscore.cli.console import console
+from upscore.cli.console import console, keep_result
 from upscore.cli.options import Data, OptionalPath, Sizes, Split
 from upscore.cli.progress import ProgressDisplay
 from upscore.cli.segmenter_options import SEGMENTER_DEFAULTS, SegmenterOptions
@@ -56,6 +56,7 @@ def compare(
             options=options,
             on_progress=on_progress,
         )
+    keep_result(result)
     _print(result.comparison)
     if out is not None:
         console.print(f"Tables, figures and pictures: {out}")

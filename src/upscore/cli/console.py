@@ -1,9 +1,12 @@
-"""The consoles that commands print to, and log messages as lines on the error stream."""
+"""What commands print: text or one JSON object on stdout, messages on the error stream."""
 
 from __future__ import annotations
 
+import json
 import logging
 from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any, Protocol
 
 from rich.console import Console, ConsoleOptions, RenderableType
 from rich.segment import Segment
@@ -29,16 +32,73 @@ console = Screen()
 errors = Screen(stderr=True)
 
 
+@dataclass
+class Style:
+    """How a command prints, for all commands alike.
+
+    Attributes:
+        json: one JSON object on stdout at the end, in place of text.
+        quiet: only errors.
+        verbose: also messages of the level DEBUG.
+        log_json: progress and messages as JSON lines on the error stream.
+        result: what the command has found so far, as JSON values.
+    """
+
+    json: bool = False
+    quiet: bool = False
+    verbose: bool = False
+    log_json: bool = False
+    result: dict[str, Any] | None = None
+
+
+style = Style()
+
+
+class Result(Protocol):
+    """What a workflow returns."""
+
+    def to_dict(self) -> dict[str, Any]:
+        """JSON values."""
+
+
+def keep_result(result: Result | dict[str, Any]) -> None:
+    """The result of the command, for ``--json``."""
+    style.result = result if isinstance(result, dict) else result.to_dict()
+
+
+def set_style(given: Style) -> None:
+    """Print in this way from now on."""
+    global style
+    style = given
+    console.quiet = given.json or given.quiet
+    errors.quiet = given.quiet
+
+
+def print_result(status: int, message: str | None) -> None:
+    """The JSON object of ``--json``: exit status, error message or null, and the result or null."""
+    if style.json:
+        answer = {"status": status, "error": message, "result": style.result}
+        print(json.dumps(answer, ensure_ascii=True, default=str))
+
+
+def log_line(**values: Any) -> None:
+    """A JSON line on the error stream."""
+    errors.print(json.dumps(values, ensure_ascii=True, default=str))
+
+
 class _Messages(logging.Handler):
     """Log records as plain lines on the error stream, above a progress bar."""
 
     def emit(self, record: logging.LogRecord) -> None:
-        errors.print(record.getMessage())
+        if style.log_json:
+            log_line(level=record.levelname.lower(), message=record.getMessage())
+        else:
+            errors.print(record.getMessage())
 
 
 def show_messages(logger_name: str) -> None:
     """Print the records of a logger from now on, such as that kernels are compiled."""
     logger = logging.getLogger(logger_name)
-    logger.setLevel(logging.INFO)
+    logger.setLevel(logging.DEBUG if style.verbose else logging.INFO)
     if not any(isinstance(handler, _Messages) for handler in logger.handlers):
         logger.addHandler(_Messages())

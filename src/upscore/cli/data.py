@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 from tyro.conf import Positional, arg
 
-from upscore.cli.console import console
+from upscore.cli.console import console, keep_result
 from upscore.cli.options import MaxPixels, OptionalFile
 from upscore.cli.progress import ProgressDisplay
 from upscore.core.failures import check_failures
@@ -24,7 +24,6 @@ def check(
     data: Annotated[Positional[Path], arg(metavar="DATA")],
     /,
     *,
-    json: OptionalFile = None,
     max_pixels: int = MAX_PIXELS,
 ) -> None:
     """Read every pair of a data set once and list all that is wrong with it.
@@ -33,7 +32,6 @@ def check(
 
     Args:
         data: Folder of the data set, or a dataset.yaml.
-        json: Write the problems to this file as well.
         max_pixels: Photos above this many pixels count as wrong.
     """
     from rich.text import Text
@@ -41,7 +39,8 @@ def check(
     from upscore.workflows.data import check_data
 
     with ProgressDisplay() as on_progress:
-        result = check_data(data, json=json, max_pixels=max_pixels, on_progress=on_progress)
+        result = check_data(data, max_pixels=max_pixels, on_progress=on_progress)
+    keep_result(result)
     splits = ", ".join(f"{name} {count}" for name, count in result.splits.items())
     classes = "1 class" if result.num_classes == 1 else f"{result.num_classes} classes"
     console.print(f"{result.root}: layout {result.layout}, {classes}, {splits} pairs")
@@ -59,7 +58,6 @@ def stats(
     data: Annotated[Positional[Path], arg(metavar="DATA")],
     /,
     *,
-    json: OptionalFile = None,
     figure: OptionalFile = None,
     max_pixels: MaxPixels = MAX_PIXELS,
 ) -> None:
@@ -67,18 +65,14 @@ def stats(
 
     Args:
         data: Folder of the data set, or a dataset.yaml.
-        json: Write the numbers to this file as well.
         figure: Draw them, with example photos, to this PNG file.
     """
     from upscore.workflows.data import measure_data
 
     with ProgressDisplay() as on_progress:
-        result = measure_data(
-            data, json=json, figure=figure, max_pixels=max_pixels, on_progress=on_progress
-        )
+        result = measure_data(data, figure=figure, max_pixels=max_pixels, on_progress=on_progress)
+    keep_result(result)
     _print_stats(result)
-    if json is not None:
-        console.print(f"numbers: {json}")
     if figure is not None:
         console.print(f"figure: {figure}")
     num = sum(split.images for split in result.splits)
@@ -124,6 +118,7 @@ def toy(
 
     with ProgressDisplay() as on_progress:
         make_toy_data(out, num=num, seed=seed, size=size, on_progress=on_progress)
+    keep_result({"folder": str(out), "photos": num})
     console.print(f"{num} photos in {out}")
 
 
@@ -147,4 +142,5 @@ def get(
 
     with ProgressDisplay() as on_progress:
         result = get_data(name, to, archive=from_, on_progress=on_progress)
+    keep_result(result)
     console.print(f"{result.folder}\nnow: upscore data check {to}")

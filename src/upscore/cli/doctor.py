@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from upscore.cli.console import console
+from upscore.cli.console import console, keep_result
 from upscore.core.tables import Table
 
 
@@ -42,4 +42,5 @@ def doctor() -> None:
         there = importlib.util.find_spec(module) is not None
         how = f'not installed; get it with: pip install "upscore[{extra}]"'
         rows.append((f"extra {extra}", "installed" if there else how))
+    keep_result(dict(rows))
     console.print(Table((), rows).screen())

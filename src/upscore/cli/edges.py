@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 from tyro.conf import arg
 
-from upscore.cli.console import console
+from upscore.cli.console import console, keep_result
 from upscore.cli.options import Assignments, EdgeModel, OptionalDir, Split, joined
 from upscore.cli.progress import ProgressDisplay
 from upscore.core.failures import check_failures
@@ -44,6 +44,7 @@ def train(
     settings = load_edge_recipe(recipe, joined(set))
     with ProgressDisplay() as on_progress:
         trained = train_edges(settings, data, out, resume=resume, on_progress=on_progress)
+    keep_result(trained)
     if trained.interrupted:
         raise InterruptedWorkError(
             f"stopped at iteration {trained.iteration}; everything is saved. Go on with the same "
@@ -93,6 +94,7 @@ def evaluate(
             workers=workers,
             on_progress=on_progress,
         )
+    keep_result(evaluated)
     scores = evaluated.scores
     console.print(scores_table(scores).screen(left=(0,)))
     seconds = evaluated.about["seconds"]

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 from tyro.conf import Positional, arg
 
-from upscore.cli.console import console
+from upscore.cli.console import console, keep_result
 from upscore.cli.options import OptionalPath, Sizes, Split, announced, split_names
 from upscore.cli.progress import ProgressDisplay
 from upscore.cli.segmenter_options import SEGMENTER_DEFAULTS, SegmenterOptions
@@ -70,6 +70,7 @@ def evaluate(
             options=options,
             on_progress=on_progress,
         )
+    keep_result(result)
     scored = len(result.main.images)
     if scored:
         print_result(result)

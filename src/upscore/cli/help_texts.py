@@ -24,7 +24,8 @@ Semantic segmentation: train a network on labelled photos, score it, use it. Sta
 
 END = """\
 upscore help COMMAND, or upscore COMMAND --help, shows options and examples.
-Everywhere: --debug shows the traceback of an error; --version.
+With every command: --json one JSON object on stdout; --quiet only errors; -v more messages;
+--log json progress as JSON lines on stderr; --debug the traceback of an error.
 
 exit status  0 done; 1 done in part, the rest is named; 2 nothing done, wrong usage or input;
              130 stopped by Ctrl-C (128 + signal), everything saved

@@ -7,7 +7,7 @@ from typing import Annotated
 
 from tyro.conf import Positional, arg
 
-from upscore.cli.console import console
+from upscore.cli.console import console, keep_result
 
 
 def push(
@@ -32,6 +32,7 @@ def push(
     from upscore.workflows.hub import push as push_network
 
     result = push_network(run, repo=repo, license=license, private=private)
+    keep_result(result)
     console.print(f"Pushed: {result.endpoint}/{result.repo} at {result.commit}")
     if license is None:
         console.print("The card states no licence; say which by --license")
@@ -56,6 +57,7 @@ def pull(
     from upscore.workflows.hub import pull as pull_network
 
     result = pull_network(source, out=out)
+    keep_result(result)
     if not result.is_from_hub and result.revision != result.commit:
         where = "the cache" if result.written else str(out)
         console.print(f"The hub was not asked: {result.revision} is the commit that {where} has")

@@ -7,7 +7,7 @@ import traceback
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from upscore.cli.console import show_messages
+from upscore.cli.console import Style, print_result, set_style, show_messages
 from upscore.cli.parsing import UsageError, parse
 from upscore.cli.streams import lasting_streams
 from upscore.core.failures import first_line
@@ -22,24 +22,45 @@ from upscore.errors import UpscoreError
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command line; exits 0, 1 (work failed in part), 2 (wrong usage) or 128 + signal."""
     given = list(sys.argv[1:] if arguments is None else arguments)
-    debug = "--debug" in given
-    given = [argument for argument in given if argument != "--debug"]
     with lasting_streams() as lost:
-        status = _run(given, debug=debug)
+        status = _run(given)
     if status or lost:
         sys.exit(status or 1)
 
 
-def _run(given: list[str], *, debug: bool) -> int:
+def _run(given: list[str]) -> int:
     """Run a command; returns the exit status."""
+    words, style, debug = _global_options(given)
+    set_style(style)
     limit_onednn_cache()  # before torch is imported
     tune_malloc()
     ignore_pillow_warnings()
     show_messages("upscore")
-    return _guarded(lambda: parse(given)(), debug=debug)
+    status, message = _guarded(lambda: parse(words)(), debug=debug)
+    print_result(status, message)
+    return status
 
 
-def _guarded(work: Callable[[], Any], *, debug: bool) -> int:
+def _global_options(words: Sequence[str]) -> tuple[list[str], Style, bool]:
+    """The words without the options that all commands have, these options, and ``--debug``."""
+    end = words.index("--") if "--" in words else len(words)
+    style, debug, rest = Style(), False, list[str]()
+    for number, word in enumerate(words[:end]):
+        if word == "--debug":
+            debug = True
+        elif word in ("--json", "--quiet", "--verbose"):
+            setattr(style, word[2:], True)
+        elif word in ("-q", "-v"):
+            setattr(style, {"-q": "quiet", "-v": "verbose"}[word], True)
+        elif word == "--log=json" or (word == "json" and number and words[number - 1] == "--log"):
+            style.log_json = True
+        elif word != "--log":
+            rest.append(word)
+    return [*rest, *words[end:]], style, debug
+
+
+def _guarded(work: Callable[[], Any], *, debug: bool) -> tuple[int, str | None]:
+    """Do the work; returns the exit status, and the message of an error."""
     try:
         with listening(interrupt):
             work()
@@ -52,7 +73,7 @@ def _guarded(work: Callable[[], Any], *, debug: bool) -> int:
         return _complain(error, "interrupted", exit_status(), debug)
     except Exception as error:
         return _complain(error, _explain(error), 1, debug)
-    return 0
+    return 0, None
 
 
 def _explain(error: Exception) -> str:
@@ -69,10 +90,10 @@ def _explain(error: Exception) -> str:
     )
 
 
-def _complain(error: BaseException, message: str, status: int, debug: bool) -> int:
+def _complain(error: BaseException, message: str, status: int, debug: bool) -> tuple[int, str]:
     if debug:
         traceback.print_exception(error)
     verb = f" {error.verb}" if isinstance(error, UsageError) and error.verb else ""
     for number, line in enumerate(printable(message).splitlines()):
         print(f"upscore{verb}: {line}" if number == 0 else f"         {line}", file=sys.stderr)
-    return status
+    return status, message

@@ -7,7 +7,7 @@ from typing import Annotated
 
 from tyro.conf import Positional, UseAppendAction, arg
 
-from upscore.cli.console import console
+from upscore.cli.console import console, keep_result
 from upscore.cli.options import OptionalFile
 from upscore.errors import SettingsError
 
@@ -33,6 +33,7 @@ def pipeline(
 
     settings = write_pipeline(name, out, runs=_runs(run), store=store)
     stages = ", ".join(settings.stages)
+    keep_result({"file": str(out), "stages": [*settings.stages], "output": settings.output})
     console.print(f"Wrote {out}: stages {stages}; the answer is {settings.output}.")
     console.print(f"Next: upscore predict {out} PHOTOS --out DIR")
     console.print(f"      upscore evaluate {out} --data PATH")

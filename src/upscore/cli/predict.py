@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 from tyro.conf import Positional, arg
 
-from upscore.cli.console import console
+from upscore.cli.console import console, keep_result
 from upscore.cli.options import announced, split_names
 from upscore.cli.progress import ProgressDisplay
 from upscore.cli.segmenter_options import SEGMENTER_DEFAULTS, SegmenterOptions
@@ -73,6 +73,7 @@ def predict(
             options=options,
             on_progress=on_progress,
         )
+    keep_result(result)
     summary = result.summary
     if summary.images:
         rate = summary.images / summary.seconds

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING
 
-from upscore.cli.console import errors
+from upscore.cli import console
 from upscore.core.progress import Milestones, fraction
 
 if TYPE_CHECKING:
@@ -17,13 +17,14 @@ if TYPE_CHECKING:
 class ProgressDisplay:
     """Shows notices and the current stage of a job: a live bar on a terminal, notices above it.
 
-    Elsewhere (a log file, CI) only stages with text, such as trainings, print a line for each
-    twentieth. Further processes of one training (``LOCAL_RANK`` above 0) print nothing.
+    Elsewhere (a log file, CI) stages with text, such as trainings, print a line for each
+    twentieth, and other ones a line every 30 seconds. Further processes of one training
+    (``LOCAL_RANK`` above 0) print nothing.
     """
 
     def __init__(self) -> None:
         self.silent = os.environ.get("LOCAL_RANK", "0") != "0"
-        self._live = errors.is_terminal and not self.silent
+        self._live = console.errors.is_terminal and not self.silent and not console.style.log_json
         self._stage: str | None = None
         self._bar: Progress | None = None
         self._task: TaskID
@@ -39,12 +40,12 @@ class ProgressDisplay:
         if self.silent:
             return
         for notice in event.notices:
-            errors.print(notice.text, style="bold yellow" if notice.warning else None)
+            self._notice(notice)
         if event.notices and not event.text and event.total is None:
             return
         if not self._live:
             if self._milestones.reached(event):
-                errors.print(f"{fraction(event):4.0%} {event.text}")
+                self._line(event)
             return
         if event.stage != self._stage:
             self._end()
@@ -52,6 +53,23 @@ class ProgressDisplay:
             self._begin(event)
         if self._bar is not None:
             self._bar.update(self._task, completed=event.done, total=event.total, text=event.text)
+
+    @staticmethod
+    def _notice(notice: events.Notice) -> None:
+        if console.style.log_json:
+            console.log_line(level="warning" if notice.warning else "info", message=notice.text)
+        else:
+            console.errors.print(notice.text, style="bold yellow" if notice.warning else None)
+
+    @staticmethod
+    def _line(event: events.Progress) -> None:
+        if console.style.log_json:
+            console.log_line(stage=event.stage, done=event.done, total=event.total, text=event.text)
+        elif event.text:
+            console.errors.print(f"{fraction(event):4.0%} {event.text}")
+        else:
+            of = f"of {event.total:g}" if event.total else "so far"
+            console.errors.print(f"{event.stage}: {event.done:g} {of}")
 
     def _begin(self, event: events.Progress) -> None:
         from rich.progress import (
@@ -72,7 +90,7 @@ class ProgressDisplay:
         self._bar = Progress(
             TextColumn("{task.description}", markup=False),
             *columns,
-            console=errors,
+            console=console.errors,
             transient=not event.text,
         )
         self._bar.start()

@@ -7,7 +7,7 @@ from typing import Annotated
 
 from tyro.conf import Positional, arg
 
-from upscore.cli.console import console
+from upscore.cli.console import console, keep_result
 from upscore.cli.options import Data, MaxPixels, OptionalInt
 from upscore.cli.progress import ProgressDisplay
 from upscore.cli.proposal_options import SOURCE_DEFAULTS, SourceOptions
@@ -49,6 +49,7 @@ def make(
             max_pixels=max_pixels,
             on_progress=on_progress,
         )
+    keep_result(made)
     summary = made.summary
     if summary.photos:
         there = summary.photos - summary.computed
@@ -92,4 +93,5 @@ def show(
         boxes=boxes,
         max_pixels=max_pixels,
     )
+    keep_result(shown)
     console.print(f"best {shown.shown} of {shown.found} boxes: {out}")

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 from tyro.conf import arg
 
-from upscore.cli.console import console
+from upscore.cli.console import console, keep_result
 from upscore.cli.options import Data, EdgeModel, MaxPixels, OptionalDir, OptionalInt, Split
 from upscore.cli.progress import ProgressDisplay
 from upscore.core.failures import check_failures
@@ -51,7 +51,7 @@ def recall(
     from upscore.workflows.proposals import measure_recall
 
     with ProgressDisplay() as on_progress:
-        result = measure_recall(
+        measured = measure_recall(
             data,
             sources,
             split=split,
@@ -62,7 +62,9 @@ def recall(
             workers=workers,
             max_pixels=max_pixels,
             on_progress=on_progress,
-        ).recall
+        )
+    keep_result(measured)
+    result = measured.recall
     _print(result)
     if out is not None:
         console.print(f"recall.json, recall.csv and recall.png: {out}")

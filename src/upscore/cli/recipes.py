@@ -6,7 +6,7 @@ from typing import Annotated
 
 from tyro.conf import Positional, arg
 
-from upscore.cli.console import console
+from upscore.cli.console import console, keep_result
 from upscore.core.tables import Table
 
 
@@ -19,7 +19,9 @@ def recipes(name: Annotated[Positional[str | None], arg(metavar="[NAME]")] = Non
     from upscore.training.recipe import load_recipe, shipped_recipes
 
     if name is not None:
-        console.print(load_recipe(name).to_yaml(), end="")
+        recipe = load_recipe(name)
+        keep_result(recipe.model_dump(mode="json"))
+        console.print(recipe.to_yaml(), end="")
         return
     rows = []
     for shipped in shipped_recipes():
@@ -27,4 +29,6 @@ def recipes(name: Annotated[Positional[str | None], arg(metavar="[NAME]")] = Non
         budget = recipe.budget.model_dump(exclude_none=True)
         amount = ", ".join(f"{value:,g} {unit}" for unit, value in budget.items())
         rows.append((shipped, recipe.model.name, amount, recipe.description))
+    keys = ("recipe", "network", "budget", "description")
+    keep_result({"recipes": [dict(zip(keys, row, strict=True)) for row in rows]})
     console.print(Table(("recipe", "network", "budget", "what it is"), rows).screen())

@@ -7,7 +7,7 @@ from typing import Annotated
 
 from tyro.conf import Positional, arg
 
-from upscore.cli.console import console
+from upscore.cli.console import console, keep_result
 from upscore.cli.options import MaxPixels, OptionalInt, split_names
 from upscore.cli.predict import print_files
 from upscore.cli.progress import ProgressDisplay
@@ -58,6 +58,7 @@ def refine(
             max_pixels=max_pixels,
             on_progress=on_progress,
         )
+    keep_result(result)
     summary = result.summary
     if summary.images:
         files = plural(summary.images, "file")

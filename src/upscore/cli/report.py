@@ -7,7 +7,7 @@ from typing import Annotated
 
 from tyro.conf import Positional, arg
 
-from upscore.cli.console import console
+from upscore.cli.console import console, keep_result
 from upscore.cli.options import OptionalPath, announced
 
 
@@ -27,7 +27,5 @@ def report(
     from upscore.workflows.report import report as write_report
 
     result = write_report(runs or (announced(require_last_run()),), out=out)
-    size = (
-        f"{result.size / 2**20:.1f} MiB" if result.size > 1e5 else f"{result.size / 2**10:.0f} KiB"
-    )
-    console.print(f"Report: {result.page} ({size})")
+    keep_result(result)
+    console.print(f"Report: {result.page} ({result.size / 2**10:,.0f} KiB)")

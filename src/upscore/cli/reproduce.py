@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 from tyro.conf import arg
 
-from upscore.cli.console import console
+from upscore.cli.console import console, keep_result
 from upscore.cli.options import Assignments, Data, joined
 from upscore.cli.progress import ProgressDisplay
 from upscore.errors import SettingsError
@@ -93,6 +93,7 @@ def _reproduce(
             ablate=ablate,
             on_progress=on_progress,
         )
+    keep_result(result)
     console.print(f"Page: {result.page}")
     console.print(f"Tables, figures and results.json: {options.out}")
     check_complete(result)

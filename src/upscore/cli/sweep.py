@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 from tyro.conf import Positional, arg
 
-from upscore.cli.console import console
+from upscore.cli.console import console, keep_result
 from upscore.cli.options import Assignments, Data, Recipe, joined
 from upscore.cli.progress import ProgressDisplay
 from upscore.core.failures import format_failures
@@ -48,6 +48,7 @@ def sweep(
             processes=processes,
             on_progress=on_progress,
         )
+    keep_result(result)
     print_result(result, data)
     if failed := [f"{run.name}: {run.message}" for run in result.failed]:
         others = "; all others are done" if len(failed) < len(result.runs) else ""

@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 from tyro.conf import Positional, arg
 
-from upscore.cli.console import console
+from upscore.cli.console import console, keep_result
 from upscore.cli.options import Assignments, Data, OptionalInt, OptionalPath, Recipe, joined
 from upscore.cli.progress import ProgressDisplay
 from upscore.core.plural import plural
@@ -82,6 +82,7 @@ def train(
         )
     if on_progress.silent:  # a further process of the same training
         return
+    keep_result(result)
     if result.interrupted:
         raise InterruptedWorkError(
             f"stopped at iteration {result.iterations}; everything is saved. Go on with the same "

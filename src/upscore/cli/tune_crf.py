@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 from tyro.conf import Positional, arg
 
-from upscore.cli.console import console, errors
+from upscore.cli.console import console, errors, keep_result
 from upscore.cli.options import Data, OptionalInt, OptionalPath
 from upscore.cli.progress import ProgressDisplay
 from upscore.cli.segmenter_options import NETWORK_DEFAULTS
@@ -86,6 +86,7 @@ def tune_crf(
             on_progress=on_progress,
             on_trial=on_trial,
         )
+    keep_result(result)
     if result.interrupted:
         num = len(result.trials)
         saved = f"what was found is in {result.folder}" if num else "nothing was tried so far"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -46,22 +47,36 @@ def count_items(on_progress: OnProgress, stage: str) -> Callable[[int, int], Non
 
 
 class Milestones:
-    """Selects the events that a log shows: about 20 of each stage that has a text."""
+    """Selects the events that a log shows.
+
+    About 20 of each stage that has a text; of other stages one every ``SECONDS``.
+
+    Args:
+        clock: seconds, rising.
+    """
 
     NUM = 20
+    SECONDS = 30.0
 
-    def __init__(self) -> None:
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
         self._stage: str | None = None
         self._next = 0
+        self._shown = clock()
 
     def reached(self, event: Progress) -> bool:
-        """Whether this event is the first of its stage, or the first in another twentieth of it."""
+        """Whether this event is to be shown."""
         if event.stage != self._stage:
             self._stage, self._next = event.stage, 0
+        if not event.text:
+            if self._clock() - self._shown < self.SECONDS:
+                return False
+            self._shown = self._clock()
+            return True
         twentieth = int(fraction(event) * self.NUM)
-        if not event.text or twentieth < self._next:
+        if twentieth < self._next:
             return False
-        self._next = twentieth + 1
+        self._next, self._shown = twentieth + 1, self._clock()
         return True
 
 
