@@ -64,15 +64,7 @@ fuzz: install
 
 demo: install
 	rm -rf demo
-	$(BIN)/upscore data toy --out demo/toy --num 200
-	@echo "Labels at once, by a network that ships with upscore. It knows streets, so its labels of these" \
-	  "generated pictures mean nothing; try it on your own photos."
-	$(BIN)/upscore predict demo/toy/JPEGImages/toy_00000[01].jpg --model roads --out demo/at-once
-	@echo "Now a network that learns the classes of these pictures."
-	$(BIN)/upscore train fcn8s-toy --data demo/toy --out demo/run
-	$(BIN)/upscore evaluate demo/run --data demo/toy --split val
-	$(BIN)/upscore predict demo/run demo/toy/JPEGImages/toy_00000?.jpg --out demo/predictions
-	$(BIN)/upscore report demo/run
+	$(BIN)/upscore demo --out demo
 
 lint: install
 	$(BIN)/ruff check .

@@ -13,6 +13,7 @@ from safetensors.torch import load_file, save_file
 
 import upscore
 from upscore.cli import main
+from upscore.core import model_folder
 from upscore.core.images import InputSpec
 from upscore.core.labels import Labels
 from upscore.core.model_folder import NETWORKS, WEIGHTS
@@ -35,7 +36,7 @@ def networks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         path = folder / name / WEIGHTS
         state = load_file(path)
         save_file({k: v.half() if v.ndim == 4 else v for k, v in state.items()}, path)
-    monkeypatch.setattr(checkpoint, "NETWORKS", folder)
+    monkeypatch.setattr(model_folder, "NETWORKS", folder)
     return folder
 
 
@@ -151,7 +152,7 @@ def test_what_is_missing(
 def test_an_install_without_networks(
     photo: Path, networks: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(checkpoint, "NETWORKS", networks / "none")
+    monkeypatch.setattr(model_folder, "NETWORKS", networks / "none")
     with pytest.raises(SystemExit):
         run("predict", photo)
     assert "upscore train" in capsys.readouterr().err

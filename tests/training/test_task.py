@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator
+from collections.abc import Generator, Mapping
 from dataclasses import dataclass, field
 from itertools import count
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -62,8 +63,9 @@ class Regression:
     def loss(self, network: nn.Module, batch: Batch) -> Tensor:
         return self.scale * (network(batch.images) - batch.labels).square().sum()
 
-    def save(self, folder: Path, network: nn.Module) -> None:
+    def save(self, folder: Path, network: nn.Module, trained: Mapping[str, Any]) -> None:
         folder.mkdir(parents=True, exist_ok=True)
+        assert trained["iterations"] > 0
         torch.save(network.state_dict(), folder / "weights.pt")
 
 

@@ -13,6 +13,7 @@ import functools
 import inspect
 import io
 import re
+import typing
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -81,7 +82,7 @@ def _unknown_verb(name: str) -> str:
         names = [n for n in names if n.startswith(f"{group} ")]
     meant = VERB_HABITS.get(last or group) if group not in GROUPS else None
     if meant is None:
-        close = difflib.get_close_matches(name, names, n=1)
+        close = difflib.get_close_matches(name, names, n=1, cutoff=0.7)
         if not close and group in GROUPS:
             shown = ", ".join(n.split()[1] for n in names)
             return f"{group} has no command {quote(last)}; it has {shown}"
@@ -128,15 +129,26 @@ def _tyro(verb: Verb, function: Callable[..., Any], words: Sequence[str]) -> Any
 
 
 def _options(function: Callable[..., Any]) -> list[_Option]:
+    hints = typing.get_type_hints(function, include_extras=True)
     found: list[_Option] = []
     for parameter in inspect.signature(function).parameters.values():
-        if dataclasses.is_dataclass(parameter.default):
-            found += [_Option(f.name, False) for f in dataclasses.fields(parameter.default)]
+        kind, *extras = typing.get_args(hints[parameter.name]) or [hints[parameter.name]]
+        if dataclasses.is_dataclass(kind):  # its fields are options of their own
+            for one in dataclasses.fields(kind):
+                is_required = one.default is one.default_factory is dataclasses.MISSING
+                found.append(_Option(one.name, is_required))
             continue
+        renamed = next((e.name for e in extras if getattr(e, "name", None)), parameter.name)
         required = parameter.default is inspect.Parameter.empty
         positional = parameter.kind is inspect.Parameter.POSITIONAL_ONLY
-        found.append(_Option(parameter.name, required, positional))
+        found.append(_Option(renamed, required, positional))
     return found
+
+
+def flags_of(verb: Verb) -> list[str]:
+    """The options of a verb, without dashes."""
+    options = _options(verb.load())
+    return [option.name.replace("_", "-") for option in options if not option.positional]
 
 
 def _check_options(verb: Verb, options: Sequence[_Option], words: Sequence[str]) -> None:
@@ -188,6 +200,7 @@ _WORDS = (
     (r"^Error parsing (\S+?):", r"\1:"),
     (r"could not convert string to float:", "want a number, found"),
     (r"invalid literal for int\(\) with base 10:", "want a whole number, found"),
+    (r"no type matching .*(want an? [a-z ]+, found '.*')$", r"\1"),
 )  # fmt: skip
 """Words of tyro and Python about wrong values, and plain ones."""
 

@@ -28,7 +28,7 @@ def train(
     iterations: OptionalInt = None,
     epochs: Amount = None,
     samples: OptionalInt = None,
-    device: Annotated[Literal["auto", "cpu", "cuda"] | None, arg(metavar="{auto,cpu,cuda}")] = None,
+    device: Literal["recipe", "auto", "cpu", "cuda"] = "recipe",
     seed: OptionalInt = None,
     set: Assignments = (),
     resume: bool = False,
@@ -43,7 +43,7 @@ def train(
         iterations: Train for so many optimiser steps.
         epochs: Train for so many passes over the training split.
         samples: Train until so many photos or crops were seen.
-        device: Where to compute; auto takes a GPU if there is one.
+        device: Where to compute; auto takes a GPU if there is one; recipe: as the recipe says.
         seed: Another seed gives other crops and other random weights.
         set: Change settings of the recipe, as in --set optim.lr=0.001 batch.size=8.
         resume: Resume the run in --out where it stopped (or begin it).
@@ -56,7 +56,7 @@ def train(
 
     budget = {"minutes": minutes, "iterations": iterations, "epochs": epochs, "samples": samples}
     given = [f"budget.{name}={value}" for name, value in budget.items() if value is not None]
-    given += [] if device is None else [f"device={device}"]
+    given += [] if device == "recipe" else [f"device={device}"]
     given += [] if seed is None else [f"seed={seed}"]
     assignments = (*joined(set), *given)
     load_recipe(recipe, assignments)  # its mistakes are found before torch is imported

@@ -39,6 +39,12 @@ class Verb:
 
 VERBS = (  # in the order of --help
     Verb(
+        "demo",
+        "upscore.cli.demo",
+        "demo",
+        ("upscore demo", "upscore demo --out DIR"),
+    ),
+    Verb(
         "train",
         "upscore.cli.train",
         "train",
@@ -154,7 +160,7 @@ VERBS = (  # in the order of --help
         "proposals recall",
         "upscore.cli.proposals_recall",
         "recall",
-        ("upscore proposals recall boxes.parquet --data PHOTOS",),
+        ("upscore proposals recall --data PHOTOS --sources edge-boxes",),
     ),
     Verb(
         "proposals show",
@@ -196,6 +202,24 @@ VERBS = (  # in the order of --help
         ),
     ),
     Verb(
+        "info",
+        "upscore.cli.info",
+        "info",
+        ("upscore info RUN",),
+    ),
+    Verb(
+        "cite",
+        "upscore.cli.cite",
+        "cite",
+        ("upscore cite RUN",),
+    ),
+    Verb(
+        "completion",
+        "upscore.cli.completion",
+        "completion",
+        ("upscore completion bash",),
+    ),
+    Verb(
         "doctor",
         "upscore.cli.doctor",
         "doctor",
@@ -204,11 +228,11 @@ VERBS = (  # in the order of --help
 )
 
 SECTIONS: Mapping[str, Sequence[str]] = {
-    "start": ("train", "predict", "evaluate", "report", "recipes", "doctor"),
+    "start": ("demo", "train", "predict", "evaluate", "report", "recipes", "info", "doctor"),
     "data": ("data",),
     "better results": ("compare", "sweep", "pipeline", "refine", "tune-crf"),
     "papers": ("reproduce", "proposals", "edges"),
-    "share": ("hub",),
+    "share and cite": ("hub", "cite", "completion"),
 }
 """The overview: titles, and the verbs and groups below each."""
 

@@ -7,6 +7,7 @@ keeps them. At the end both files are written anew, sorted by name.
 from __future__ import annotations
 
 import json
+import os
 import threading
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -97,6 +98,7 @@ class AreaRecords:
         self._lock = threading.Lock()
         self._records: dict[str, Record] = {}
         self._failures: list[Record] = []
+        self._ends_in_a_line = False
         if (out / RECORDS).is_file():
             for line in read_bytes(out / RECORDS, MOST_BYTES).splitlines():
                 record = self._known(line)
@@ -118,7 +120,12 @@ class AreaRecords:
         with self._lock:
             self._records |= {record["name"]: record for record in records}
             try:
-                with path.open("ab") as stream:
+                with path.open("a+b") as stream:
+                    if stream.tell() and not self._ends_in_a_line:
+                        stream.seek(-1, os.SEEK_END)
+                        if stream.read(1) != b"\n":  # a job was killed while it wrote
+                            stream.write(b"\n")
+                    self._ends_in_a_line = True
                     stream.write(b"".join(map(_line, records)))
             except OSError as error:
                 raise explain_os_error(error, path) from error

@@ -59,6 +59,7 @@ def save_model(
     input_spec: InputSpec,
     crops: CropGeometry | None = None,
     photos: PhotoValues = AS_STORED,
+    trained: Mapping[str, Any] | None = None,
 ) -> None:
     """Write ``folder/model.safetensors``, then ``folder/config.json``, each whole or not at all.
 
@@ -67,6 +68,7 @@ def save_model(
     Args:
         crops: how boxes were cropped in training, for a network that was trained on crops.
         photos: how values of photos became 8-bit RGB in training.
+        trained: where the network comes from (data, scores, version), as `upscore info` prints it.
 
     Raises:
         SettingsError: not a network of ``MODELS``, one folded for inference, or one whose number
@@ -103,6 +105,7 @@ def save_model(
             "input_spec": input_spec.to_json(),
             **({} if crops is None else {"crops": crops.model_dump(mode="json")}),
             **({} if photos == AS_STORED else {"photos": photos.to_json()}),
+            **({} if trained is None else {"trained": dict(trained)}),
         },
     )
 

@@ -21,7 +21,13 @@ from upscore.core.lock import claim
 from upscore.core.plural import plural
 from upscore.core.quoting import join
 from upscore.core.run_folder import DRAWN_VALIDATION, RunFolder
-from upscore.core.runtime import Runtime, cpu_threads, describe_start, select_runtime
+from upscore.core.runtime import (
+    Runtime,
+    cpu_threads,
+    describe_start,
+    installed_version,
+    select_runtime,
+)
 from upscore.core.settings import Settings, build, load_yaml
 from upscore.data import DataSet, Split, open_dataset
 from upscore.data.drawn_splits import VAL
@@ -257,6 +263,7 @@ class _Session:
                 crops=recipe.crop_geometry,
                 loss_settings=recipe.loss,
                 photos=self.dataset.photo_values,
+                origin=_origin(self.dataset, recipe),
             ),
             source=sampler,
             model_folder=run.model,
@@ -497,6 +504,17 @@ def _order(recipe: Recipe, samples: Split) -> Order:
     if isinstance(samples, CropSplit):
         return grouped_by_image(samples.crops.photos, recipe.crops.per_read)
     return random_order(len(samples))
+
+
+def _origin(dataset: DataSet, recipe: Recipe) -> dict[str, Any]:
+    """Where a network comes from, for its config.json; no paths of this machine."""
+    return {
+        "upscore": installed_version("upscore"),
+        "data": dataset.root.resolve().name,
+        "data_fingerprint": dataset.fingerprint(),
+        "train_split": recipe.data.train_split,
+        "seed": recipe.seed,
+    }
 
 
 def _measure_statistics(

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator
+from collections.abc import Generator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 from torch import Tensor, nn
 
@@ -73,7 +73,7 @@ class Task(Protocol):
         """Loss of a batch on the network's device: a scalar, summed over its targets."""
         ...
 
-    def save(self, folder: Path, network: nn.Module) -> None:
+    def save(self, folder: Path, network: nn.Module, trained: Mapping[str, Any]) -> None:
         """Write the weights so that prediction can load them."""
         ...
 
@@ -96,6 +96,8 @@ class Segmentation:
     crops: CropGeometry | None = None
     loss_settings: LossSettings = field(default_factory=LossSettings)
     photos: PhotoValues = AS_STORED
+    origin: Mapping[str, Any] = field(default_factory=dict)
+    """Data and version of the training, for the network's config.json."""
 
     def num_targets(self, batch: Batch) -> int:
         return int((batch.labels != VOID).sum()) if self.mean else 0
@@ -112,7 +114,7 @@ class Segmentation:
         regions = region_loss(scores, batch.labels, self.class_weights, settings=self.loss_settings)
         return loss + self.loss_settings.region_weight * regions * (batch.labels != VOID).sum()
 
-    def save(self, folder: Path, network: nn.Module) -> None:
+    def save(self, folder: Path, network: nn.Module, trained: Mapping[str, Any]) -> None:
         save_model(
             folder,
             network,
@@ -120,4 +122,5 @@ class Segmentation:
             input_spec=self.input_spec,
             crops=self.crops,
             photos=self.photos,
+            trained={**self.origin, **trained},
         )

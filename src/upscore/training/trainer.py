@@ -443,7 +443,9 @@ class Training:
 
     def _save_model(self, folder: Path) -> None:
         if self._first:
-            self.task.save(folder, self._candidate)
+            at = self.position
+            trained = {"iterations": at.iteration, "val_miou": self.last_score}
+            self.task.save(folder, self._candidate, trained)
 
     def _save(self) -> None:
         self._look_for_bad_loss()

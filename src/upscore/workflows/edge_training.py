@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator
+from collections.abc import Generator, Mapping
 from contextlib import closing
 from dataclasses import dataclass
 from itertools import count
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import torch
 import yaml
@@ -120,7 +120,7 @@ class EdgeTask:
         logits = network(batch.images.contiguous(memory_format=torch.channels_last))
         return edge_loss(logits.float(), batch.labels, boost=self.boost, sides=self.sides)
 
-    def save(self, folder: Path, network: nn.Module) -> None:
+    def save(self, folder: Path, network: nn.Module, trained: Mapping[str, Any]) -> None:  # noqa: ARG002
         save_edge_network(network.state_dict(), folder / WEIGHTS)
 
 

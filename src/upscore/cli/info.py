@@ -1,0 +1,49 @@
+"""``upscore info``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+from tyro.conf import Positional, arg
+
+from upscore.cli.console import console, keep_result
+from upscore.cli.options import announced
+from upscore.core.quoting import join
+from upscore.core.tables import Table
+
+
+def info(model: Annotated[Positional[Path | None], arg(metavar="[RUN|NAME]")] = None, /) -> None:
+    """Print what a network is: classes, input, size, and the training that it comes from.
+
+    Args:
+        model: Run folder, model folder or a network by name; by default the last run in runs/.
+    """
+    from upscore.core.files import read_json
+    from upscore.core.model_folder import CONFIG, WEIGHTS, find_model
+    from upscore.core.runs_folder import require_last_run
+
+    folder = find_model(model or announced(require_last_run()))
+    config = read_json(folder / CONFIG)
+    trained: dict[str, Any] = config.get("trained") or {}
+    classes = [str(one.get("name")) for one in config.get("classes", []) if isinstance(one, dict)]
+    facts: dict[str, Any] = {
+        "folder": str(folder),
+        "network": config.get("architecture"),
+        "backbone": (config.get("options") or {}).get("backbone"),
+        "parameters": config.get("num_parameters"),
+        "weights in MB": round((folder / WEIGHTS).stat().st_size / 1e6, 1)
+        if (folder / WEIGHTS).exists()
+        else None,
+        "classes": classes,
+        **trained,
+    }
+    keep_result(facts)
+    rows = [
+        (key, join(value, most=20) if isinstance(value, list) else f"{value}")
+        for key, value in facts.items()
+        if value is not None
+    ]
+    console.print(Table((), rows).screen())
+    if not trained:
+        console.print("The folder does not say what it was trained on.")
