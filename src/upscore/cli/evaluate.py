@@ -121,6 +121,7 @@ def overall_table(scores: Scores, result: Evaluation) -> Table:
     num = scores.classes_averaged
     rows: list[Row] = [
         ("mIoU", scores.miou, f"mean over {num} of {len(result.labels)} classes"),
+        *_baseline(scores, result.labels),
         ("pixel accuracy", scores.pixel_accuracy, ""),
         ("mean accuracy", scores.mean_accuracy, ""),
         ("frequency weighted IoU", scores.frequency_weighted_iou, ""),
@@ -131,9 +132,18 @@ def overall_table(scores: Scores, result: Evaluation) -> Table:
             ("boundary IoU", iou.miou(), f"rims of {iou.ratio:.0%} of the diagonal"),
             ("boundary F", f.mean_f(), f"within {f.tolerance:.2%} of the diagonal"),
         ]
-    overhead = "" if result.overhead is None else f", {result.overhead:.1%} of it not the network"
+    overhead = (
+        "" if result.overhead is None else f", {result.overhead:.0%} of it reading and scoring"
+    )
     rows.append(("images", str(len(result.images)), f"in {result.seconds:.1f} s{overhead}"))
     return Table((), rows)
+
+
+def _baseline(scores: Scores, labels: Labels) -> list[Row]:
+    found = scores.baseline()
+    if found is None:
+        return []
+    return [("  for comparison", found[1], f"every pixel called {labels.names[found[0]]}")]
 
 
 def stages_table(

@@ -20,6 +20,8 @@ OKABE_ITO = (
 
 LEAST_LIGHTNESS, MOST_LIGHTNESS = 35, 90
 """Of 0 to 100 (CIE Lab): neither lost in shadows nor on white paper."""
+LEAST_CHROMA = 40
+"""Distance from grey in CIE Lab: photos are full of greys."""
 
 MOST_COLORS = 255
 
@@ -64,8 +66,9 @@ def without_green_receptors(colors: npt.NDArray[np.uint8]) -> npt.NDArray[np.uin
 def _all_colors() -> tuple[tuple[int, int, int], ...]:
     steps = np.arange(0, 256, 17, dtype=np.uint8)
     grid = np.stack(np.meshgrid(steps, steps, steps, indexing="ij"), -1).reshape(-1, 3)
-    lightness = _lab(_linear(grid))[:, 0]
-    grid = grid[(lightness >= LEAST_LIGHTNESS) & (lightness <= MOST_LIGHTNESS)]
+    lightness, *hue = _lab(_linear(grid)).T
+    vivid = np.hypot(*hue) >= LEAST_CHROMA
+    grid = grid[vivid & (lightness >= LEAST_LIGHTNESS) & (lightness <= MOST_LIGHTNESS)]
     chosen = [np.array(color, np.uint8) for color in OKABE_ITO]
     views = _views(grid)
     nearest = np.full(len(grid), np.inf)

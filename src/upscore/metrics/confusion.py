@@ -184,6 +184,17 @@ class Scores:
         """The overall scores, without the classes."""
         return {key: value for key, value in asdict(self).items() if key != "per_class"}
 
+    def baseline(self) -> tuple[int, float] | None:
+        """The commonest class of the truth, and the mIoU of calling every pixel so; None without.
+
+        Its IoU is its share of the pixels, and that of the other classes in the truth is 0.
+        """
+        pixels = [one.pixels for one in self.per_class]
+        if not any(pixels):
+            return None
+        commonest = max(range(len(pixels)), key=pixels.__getitem__)
+        return commonest, pixels[commonest] / sum(pixels) / sum(map(bool, pixels))
+
 
 def score(matrix: Matrix) -> Scores:
     """Every score of a matrix (C, C) int64."""
