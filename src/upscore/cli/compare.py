@@ -12,7 +12,6 @@ from upscore.cli.progress import ProgressDisplay
 from upscore.cli.segmenter_options import SEGMENTER_DEFAULTS, SegmenterOptions
 from upscore.core.failures import check_failures
 from upscore.core.plural import plural
-from upscore.core.tables import Table
 
 if TYPE_CHECKING:
     from upscore.metrics.comparison import Comparison
@@ -67,6 +66,7 @@ def compare(
 
 def _print(result: Comparison) -> None:
     from upscore.metrics.comparison_files import class_table, size_table, sizes_note
+    from upscore.report.score_tables import cost_table, difference_table, verdict
 
     console.print(difference_table(result).screen(left=(0,)))
     console.print()
@@ -81,55 +81,3 @@ def _print(result: Comparison) -> None:
     console.print(f"{result.objects_from}; {sizes_note(result)}")
     images = plural(len(result.images), "image")
     console.print(f"{images}; differences are against {result.models[0].name}")
-
-
-def difference_table(result: Comparison) -> Table:
-    """One row a network: mIoU, and its difference to the first."""
-    rows = []
-    for one, d in zip(result.models, [None, *result.differences], strict=True):
-        against: list[str | None] = ["", "", ""]
-        if d is not None:
-            difference = None if d.miou is None else f"{d.miou:+.4f}"
-            against = [difference, f"{d.low:+.4f} to {d.high:+.4f}", f"{d.better}:{d.worse}"]
-        scores = one.scores
-        rows.append([one.name, scores.miou, f"{scores.classes_averaged} classes", *against])
-    header = ("", "mIoU", "of", "difference", "95 % interval", "classes better:worse")
-    return Table(header, rows)
-
-
-def cost_table(result: Comparison) -> Table:
-    """One row a network: the other scores, time and memory."""
-    rows = [
-        (
-            one.name,
-            one.scores.pixel_accuracy,
-            one.details.boundary_iou.miou(),
-            one.details.boundary_f.mean_f(),
-            None if one.seconds is None else f"{one.seconds:.3f}",
-            f"{one.peak_bytes / 2**20:,.0f}" if one.peak_bytes else None,
-        )
-        for one in result.models
-    ]
-    header = ("", "pixel accuracy", "boundary IoU", "boundary F", "s an image", "peak MiB")
-    return Table(header, rows)
-
-
-def verdict(result: Comparison) -> list[str]:
-    """Sentences on the size and significance of each difference."""
-    first = result.models[0].name
-    lines = []
-    for one, d in zip(result.models[1:], result.differences, strict=True):
-        if d.miou is None:
-            lines.append(f"{one.name}: nothing to score")
-        elif d.significant:
-            way = "above" if d.miou > 0 else "below"
-            lines.append(
-                f"{one.name} is {way} {first} by {abs(d.miou):.4f} mIoU, more than the choice of "
-                "images explains (the 95 % interval leaves out 0)"
-            )
-        else:
-            lines.append(
-                f"{one.name} and {first} cannot be told apart on these images (the 95 % interval "
-                "holds 0)"
-            )
-    return lines

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -13,12 +12,9 @@ from upscore.cli.options import OptionalPath, Sizes, Split, announced, split_nam
 from upscore.cli.progress import ProgressDisplay
 from upscore.cli.segmenter_options import SEGMENTER_DEFAULTS, SegmenterOptions
 from upscore.core.failures import check_failures
-from upscore.core.tables import Row, Table
 from upscore.errors import SettingsError
 
 if TYPE_CHECKING:
-    from upscore.core.labels import Labels
-    from upscore.metrics import Evaluation, Scores
     from upscore.workflows.evaluate import EvaluateResult
 
 
@@ -97,6 +93,8 @@ def stage_names(text: str) -> tuple[str, ...]:
 
 def print_result(result: EvaluateResult) -> None:
     """Scores by class and overall; for a pipeline, of each stage too."""
+    from upscore.report.score_tables import overall_table, per_class_table, stages_table
+
     main = result.main
     scores = main.confusion.scores()
     console.print(per_class_table(scores, main.labels).screen(), "")
@@ -105,68 +103,3 @@ def print_result(result: EvaluateResult) -> None:
         console.print()
         table = stages_table(result.stages, result.output, result.own_seconds)
         console.print(table.screen(left=(0,)))
-
-
-def per_class_table(scores: Scores, labels: Labels) -> Table:
-    """IoU, precision, recall and pixels, one row a class."""
-    rows = [
-        (name, item.iou, item.precision, item.recall, item.pixels)
-        for name, item in zip(labels.names, scores.per_class, strict=True)
-    ]
-    return Table(("class", "IoU", "precision", "recall", "pixels"), rows)
-
-
-def overall_table(scores: Scores, result: Evaluation) -> Table:
-    """Scores over all classes, numbers of classes and images, and seconds."""
-    num = scores.classes_averaged
-    rows: list[Row] = [
-        ("mIoU", scores.miou, f"mean over {num} of {len(result.labels)} classes"),
-        *_baseline(scores, result.labels),
-        ("pixel accuracy", scores.pixel_accuracy, ""),
-        ("mean accuracy", scores.mean_accuracy, ""),
-        ("frequency weighted IoU", scores.frequency_weighted_iou, ""),
-    ]
-    if (details := result.details) is not None:
-        f, iou = details.boundary_f, details.boundary_iou
-        rows += [
-            ("boundary IoU", iou.miou(), f"rims of {iou.ratio:.0%} of the diagonal"),
-            ("boundary F", f.mean_f(), f"within {f.tolerance:.2%} of the diagonal"),
-        ]
-    overhead = (
-        "" if result.overhead is None else f", {result.overhead:.0%} of it reading and scoring"
-    )
-    rows.append(("images", str(len(result.images)), f"in {result.seconds:.1f} s{overhead}"))
-    return Table((), rows)
-
-
-def _baseline(scores: Scores, labels: Labels) -> list[Row]:
-    found = scores.baseline()
-    if found is None:
-        return []
-    return [("  for comparison", found[1], f"every pixel called {labels.names[found[0]]}")]
-
-
-def stages_table(
-    results: Mapping[str, Evaluation], output: str, own_seconds: Mapping[str, float]
-) -> Table:
-    """Scores of each stage of a pipeline, and its seconds without those of its inputs."""
-    from upscore.metrics.stage_files import boundary_scores
-
-    rows = []
-    for name, result in results.items():
-        scores = result.confusion.scores()
-        num = len(result.images)
-        rows.append(
-            (
-                f"{name} (answer)" if name == output else name,
-                scores.miou,
-                scores.classes_averaged,
-                scores.pixel_accuracy,
-                scores.mean_accuracy,
-                *boundary_scores(result),
-                f"{own_seconds[name] / num:.2f}" if num else None,
-            )
-        )
-    header = ("stage", "mIoU", "classes", "pixel accuracy", "mean accuracy", "boundary IoU",
-              "boundary F", "own s/image")  # fmt: skip
-    return Table(header, rows)

@@ -6,6 +6,7 @@ import csv
 import io
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
+from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -55,6 +56,16 @@ class Table:
         for row in self.rows:
             lines.append([f"{v:.{self.digits}f}" if isinstance(v, float) else v for v in row])
         return "".join(_markdown_line(line) for line in lines)
+
+    def html(self) -> str:
+        """The table as HTML, for notebooks; cells of None are empty."""
+        head = "".join(f"<th>{escape(str(name))}</th>" for name in self.header)
+        lines = []
+        for row in self.rows:
+            texts = ("" if v is None else f"{v:.{self.digits}f}" if isinstance(v, float) else str(v)
+                     for v in row)  # fmt: skip
+            lines.append("<tr>" + "".join(f"<td>{escape(text)}</td>" for text in texts) + "</tr>")
+        return f"<table><tr>{head}</tr>{''.join(lines)}</table>"
 
     def screen(self, *, left: Collection[int] | None = None) -> Fitting:
         """The table for a console; None is a dash, whole numbers have thousands separators.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,14 +15,18 @@ from upscore.core.images import read_image, require_rgb, require_size, to_rgb, w
 from upscore.core.labels import LabelMap, Labels, RGBImage
 from upscore.core.limits import DEFAULT_TILE, MAX_PIXELS
 from upscore.core.photo_values import AS_STORED, PhotoValues
+from upscore.core.quoting import join
 from upscore.core.runtime import DeviceName, Precision
 from upscore.errors import SettingsError
 from upscore.inference.load import load_segmenter
 from upscore.inference.segmenter import ScoreMap, Segmenter
 from upscore.inference.trained_photos import trained_photos
 
+SHOWN = 4
+"""Classes in the representation of a result, the largest."""
 
-@dataclass(frozen=True)
+
+@dataclass(frozen=True, repr=False)
 class Segmentation:
     """A labelled photo.
 
@@ -36,6 +41,23 @@ class Segmentation:
     labels: LabelMap
     probabilities: ScoreMap
     label_set: Labels
+
+    def __repr__(self) -> str:
+        height, width = self.labels.shape
+        counts = np.bincount(self.labels.ravel(), minlength=len(self.label_set))
+        largest = sorted(range(len(self.label_set)), key=lambda index: -counts[index])[:SHOWN]
+        shares = [
+            f"{self.label_set.names[index]} {counts[index] / self.labels.size:.0%}"
+            for index in largest
+            if counts[index]
+        ]
+        return f"<Segmentation {width}x{height}: {', '.join(shares)}>"
+
+    def _repr_png_(self) -> bytes:
+        """The overlay, for notebooks."""
+        stream = io.BytesIO()
+        self.overlay().save(stream, format="png")
+        return stream.getvalue()
 
     def overlay(self, *, alpha: float = 0.5, legend: bool = True) -> Image.Image:
         """The photo under the classes' colours, with a legend of the classes found below it.
@@ -78,6 +100,13 @@ class Predictor:
         self.photos = photos
         self.segmenter = segmenter
         self.labels = segmenter.labels
+
+    def __repr__(self) -> str:
+        return f"<Predictor of {len(self.labels)} classes: {join(self.labels.names)}>"
+
+    def __call__(self, image: str | Path | Image.Image | RGBImage) -> Segmentation:
+        """The same as :meth:`segment`."""
+        return self.segment(image)
 
     def segment(
         self, image: str | Path | Image.Image | RGBImage, *, max_pixels: int = MAX_PIXELS

@@ -6,6 +6,7 @@ import functools
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from html import escape
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from upscore.core.failures import Failure, failure_message
 from upscore.core.files import make_folder
 from upscore.core.memory import limit_onednn_cache, tune_malloc
 from upscore.core.parallel.processes import in_processes
+from upscore.core.plural import plural
 from upscore.core.progress import OnProgress, Progress, count_items, ignore_progress
 from upscore.core.run_folder import unique_names
 from upscore.core.runtime import cpu_name, describe_result, peak_memory_bytes
@@ -31,6 +33,7 @@ from upscore.report.figures.comparison import (
     write_pictures,
 )
 from upscore.report.figures.scores import write_png
+from upscore.report.score_tables import difference_table, verdict
 from upscore.workflows.evaluate import SIZES, Sizes
 from upscore.workflows.options import DEFAULTS, SegmenterOptions
 from upscore.workflows.predictions import Predictions, is_label_folder, open_predictions
@@ -38,7 +41,7 @@ from upscore.workflows.predictions import Predictions, is_label_folder, open_pre
 IF_DIED = "try a smaller --tile"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class CompareResult:
     """Scores of every model and their differences to the first one.
 
@@ -48,6 +51,18 @@ class CompareResult:
 
     comparison: Comparison
     folder: Path | None
+
+    def __repr__(self) -> str:
+        found = ", ".join(
+            f"{one.name} {'none' if one.scores.miou is None else f'{one.scores.miou:.4f}'}"
+            for one in self.comparison.models
+        )
+        return f"<CompareResult on {plural(len(self.comparison.images), 'image')}: {found}>"
+
+    def _repr_html_(self) -> str:
+        """Scores and differences to the first model with their intervals, for notebooks."""
+        said = "".join(f"<p>{escape(line)}</p>" for line in verdict(self.comparison))
+        return difference_table(self.comparison).html() + said
 
     @property
     def failures(self) -> tuple[Failure, ...]:

@@ -10,6 +10,7 @@ from typing import Any, Literal
 from upscore.core.damage import reading
 from upscore.core.failures import Failure
 from upscore.core.files import make_folder, read_json
+from upscore.core.plural import plural
 from upscore.core.progress import OnProgress, count_items, ignore_progress
 from upscore.core.run_folder import DRAWN_VALIDATION, RunFolder
 from upscore.core.runtime import describe_result
@@ -23,6 +24,7 @@ from upscore.metrics.score_files import write_results
 from upscore.metrics.stage_files import write_stages
 from upscore.report.examples import write_examples
 from upscore.report.figures.scores import confusion_heat_map, per_class_bars, write_png
+from upscore.report.score_tables import overall_table, per_class_table
 from upscore.workflows.options import DEFAULTS, SegmenterOptions
 from upscore.workflows.predictions import open_predictions
 
@@ -32,7 +34,7 @@ Sizes = Literal["coco", "relative"]
 SIZES: Mapping[Sizes, Bins] = {"coco": COCO_SIZES, "relative": RELATIVE_SIZES}
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class EvaluateResult:
     """Scores of one network or folder of label maps, or of each stage of a pipeline.
 
@@ -49,6 +51,16 @@ class EvaluateResult:
     own_seconds: Mapping[str, float]
     folder: Path
     is_pipeline: bool
+
+    def __repr__(self) -> str:
+        miou = "none" if self.miou is None else f"{self.miou:.4f}"
+        return f"<EvaluateResult: mIoU {miou}, {plural(len(self.main.images), 'image')}>"
+
+    def _repr_html_(self) -> str:
+        """The scores by class and overall, for notebooks."""
+        scores = self.main.confusion.scores()
+        overall = overall_table(scores, self.main)
+        return per_class_table(scores, self.main.labels).html() + overall.html()
 
     @property
     def main(self) -> Evaluation:

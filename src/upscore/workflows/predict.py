@@ -7,7 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from upscore.core.plural import plural
 from upscore.core.progress import OnProgress, count_items, ignore_progress
+from upscore.core.quoting import join
 from upscore.inference.area_records import SUMMARY, Measures
 from upscore.inference.batch_summary import Summary
 from upscore.inference.outputs import ALPHA, require_formats
@@ -18,7 +20,7 @@ from upscore.inference.trained_photos import trained_photos
 from upscore.workflows.options import DEFAULTS, SegmenterOptions
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class PredictResult:
     """Results of a batch of files, by kind.
 
@@ -31,6 +33,11 @@ class PredictResult:
     summary: Summary
     folders: dict[str, Path]
     is_pipeline: bool = False
+
+    def __repr__(self) -> str:
+        failed = f", {len(self.failures)} failed" if self.failures else ""
+        images = plural(self.summary.images, "image")
+        return f"<PredictResult: {images}{failed}; {join(self.folders)}>"
 
     @property
     def failures(self) -> list[tuple[Path, str]]:
