@@ -76,7 +76,7 @@ def write_tiff(
     return path
 
 
-def write_png(path: Path, values: Array) -> Path:
+def write_figure(path: Path, values: Array) -> Path:
     """A PNG of 16 bits a channel, (H, W, 2 to 4), as Pillow cannot write it."""
     height, width, bands = values.shape
 
@@ -158,7 +158,7 @@ def test_sixteen_bit_colours_and_alpha(tmp_path: Path, bands: int) -> None:
     if bands != 3:
         values[..., -1] = 4095
         values[0, 0, -1] = 0
-    image = read_image(write_png(tmp_path / "a.png", values))
+    image = read_image(write_figure(tmp_path / "a.png", values))
     expected = values[..., : 3 if bands > 2 else 1] >> 4
     assert image[0, 0].tolist() == ([255] * 3 if bands != 3 else [0] * 3)
     np.testing.assert_array_equal(image[1:], np.broadcast_to(expected, image.shape)[1:])

@@ -19,7 +19,7 @@ from upscore.report.figures.scores import (
     per_class_bars,
     png,
     svg,
-    write_png,
+    write_figure,
 )
 from upscore.report.run_data import Curve
 
@@ -138,8 +138,8 @@ def test_same_figure_same_svg():
 
 def test_png_goes_to_disk_whole_or_not(tmp_path):
     figure = learning_curve([curve()], "loss")
-    write_png(tmp_path / "deep" / "curve.png", figure)
+    write_figure(tmp_path / "deep" / "curve.png", figure)
     assert Image.open(tmp_path / "deep" / "curve.png").format == "PNG"
     (tmp_path / "file").write_text("in the way")
     with pytest.raises(OutputError, match="cannot write"):
-        write_png(tmp_path / "file" / "curve.png", figure)
+        write_figure(tmp_path / "file" / "curve.png", figure)

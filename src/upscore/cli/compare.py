@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 from tyro.conf import Positional, arg
 
 from upscore.cli.console import console, keep_result
-from upscore.cli.options import Data, OptionalPath, Sizes, Split
+from upscore.cli.options import Data, Figures, OptionalPath, Sizes, Split, split_names
 from upscore.cli.progress import ProgressDisplay
 from upscore.cli.segmenter_options import SEGMENTER_DEFAULTS, SegmenterOptions
 from upscore.core.failures import check_failures
@@ -27,6 +27,7 @@ def compare(
     sizes: Sizes = "coco",
     pictures: int = 10,
     seed: int = 0,
+    figures: Figures = "png",
     options: Annotated[SegmenterOptions, arg(name="")] = SEGMENTER_DEFAULTS,
 ) -> None:
     """Score several networks, pipelines or label maps on the same images, with intervals.
@@ -52,6 +53,7 @@ def compare(
             sizes=sizes,
             pictures=pictures,
             seed=seed,
+            figures=split_names(figures),
             options=options,
             on_progress=on_progress,
         )

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 from tyro.conf import Positional, arg
 
 from upscore.cli.console import console, keep_result
-from upscore.cli.options import OptionalPath, Sizes, Split, announced, split_names
+from upscore.cli.options import Figures, OptionalPath, Sizes, Split, announced, split_names
 from upscore.cli.progress import ProgressDisplay
 from upscore.cli.segmenter_options import SEGMENTER_DEFAULTS, SegmenterOptions
 from upscore.core.failures import check_failures
@@ -28,6 +28,7 @@ def evaluate(
     stages: Annotated[str | None, arg(metavar="NAMES")] = None,
     sizes: Sizes = "coco",
     workers: int = 2,
+    figures: Figures = "png",
     options: Annotated[SegmenterOptions, arg(name="")] = SEGMENTER_DEFAULTS,
 ) -> None:
     """Score a network, every stage of a pipeline, or label maps of any tool, on a split.
@@ -63,6 +64,7 @@ def evaluate(
             stages=None if stages is None else stage_names(stages),
             sizes=sizes,
             workers=workers,
+            figures=split_names(figures),
             options=options,
             on_progress=on_progress,
         )

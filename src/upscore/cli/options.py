@@ -34,6 +34,9 @@ EdgeModel = Annotated[
     Path | None,
     arg(help="Other weights of the edge network, of `upscore edges train`.", metavar="FILE"),
 ]
+Figures = Annotated[
+    str, arg(help="Formats of the figures: png, pdf, svg, joined by commas.", metavar="FORMATS")
+]
 Split = Annotated[str, arg(help="Which of its splits.", metavar="NAME")]
 MaxPixels = Annotated[int, arg(help="Photos with more pixels are refused.")]
 

@@ -57,6 +57,26 @@ class Table:
             lines.append([f"{v:.{self.digits}f}" if isinstance(v, float) else v for v in row])
         return "".join(_markdown_line(line) for line in lines)
 
+    def latex(self, numeric: Sequence[bool] | None = None) -> str:
+        """The table for LaTeX, with the rules of the package booktabs.
+
+        Args:
+            numeric: whether each column holds numbers, which are aligned to the right; by default
+                columns without text.
+        """
+        columns = range(len(self.header))
+        right = [not self._is_text(column) for column in columns] if numeric is None else numeric
+        rows = [
+            [f"{v:.{self.digits}f}" if isinstance(v, float) else v for v in row]
+            for row in self.rows
+        ]
+        lines = [" & ".join(map(_latex_cell, row)) + r" \\" for row in [list(self.header), *rows]]
+        align = "".join("r" if is_right else "l" for is_right in right)
+        return "\n".join(
+            [rf"\begin{{tabular}}{{{align}}}", r"\toprule", lines[0], r"\midrule", *lines[1:],
+             r"\bottomrule", r"\end{tabular}", ""]
+        )  # fmt: skip
+
     def html(self) -> str:
         """The table as HTML, for notebooks; cells of None are empty."""
         head = "".join(f"<th>{escape(str(name))}</th>" for name in self.header)
@@ -137,6 +157,17 @@ class Fitting:
             yield self.table
         else:
             yield from map(Text, self.lines)
+
+
+_LATEX = {
+    "\\": r"\textbackslash{}", "&": r"\&", "%": r"\%", "$": r"\$", "#": r"\#", "_": r"\_",
+    "{": r"\{", "}": r"\}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}",
+}  # fmt: skip
+
+
+def _latex_cell(cell: Any) -> str:
+    text = "" if cell is None else one_line(str(cell))
+    return "".join(_LATEX.get(sign, sign) for sign in text)
 
 
 def _markdown_line(cells: Row) -> str:

@@ -42,6 +42,8 @@ def write_comparison(
     for name, table in tables.items():
         table.write_csv(folder / f"{name}.csv")
     shown = ("contenders", "per_class", "sizes")
+    for name in shown:
+        write_text(folder / f"{name}.tex", tables[name].latex())
     titles = {"contenders": f"{plural(len(comparison.images), 'image')} of {comparison.split}",
               "per_class": "IoU by class",
               "sizes": f"By object ({comparison.objects_from})"}  # fmt: skip

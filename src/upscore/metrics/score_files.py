@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from upscore.core.failures import Failure, first_line
-from upscore.core.files import read_json, refuse_newer, write_json
+from upscore.core.files import read_json, refuse_newer, write_json, write_text
 from upscore.core.labels import Labels
-from upscore.core.tables import write_csv
+from upscore.core.tables import Table, write_csv
 from upscore.errors import RunError
 from upscore.metrics.confusion import Confusion, Scores
 from upscore.metrics.evaluate import Evaluation, ImageScore
@@ -64,6 +64,13 @@ def write_results(
         ("class", "iou", "precision", "recall", "pixels", "predicted"),
         ((name, *astuple(item)) for name, item in zip(names, scores.per_class, strict=True)),
     )
+    rows = [
+        (name, item.iou, item.precision, item.recall, item.pixels)
+        for name, item in zip(names, scores.per_class, strict=True)
+    ]
+    rows.append(("mean", scores.miou, None, scores.mean_accuracy, scores.valid_pixels))
+    table = Table(("class", "IoU", "precision", "recall", "pixels"), rows)
+    write_text(folder / "per_class.tex", table.latex())
     write_csv(
         folder / "images.csv",
         ("name", "pixel_accuracy", "miou", "valid_pixels"),

@@ -18,7 +18,7 @@ from upscore.core.labels import RGBImage
 from upscore.core.tables import Table as Rows
 from upscore.core.tables import write_csv
 from upscore.report.document import Chart, Document, Sheet, Table
-from upscore.report.figures.scores import PAPER, write_png
+from upscore.report.figures.scores import PAPER, write_figure
 
 CELL = 320
 """Width of a picture in a sheet's file."""
@@ -40,8 +40,10 @@ def write_document(document: Document, out: Path) -> None:
         if isinstance(item, Table):
             write_csv(tables / f"{item.name}.csv", item.header, item.rows)
             write_text(tables / f"{item.name}.md", table_markdown(number, item))
+            shown = [tuple(item.text(cell) for cell in row) for row in item.rows]
+            write_text(tables / f"{item.name}.tex", Rows(item.header, shown).latex(item.numeric))
         elif isinstance(item, Chart):
-            write_png(figures / f"{item.name}.png", item.draw(PAPER))
+            write_figure(figures / f"{item.name}.png", item.draw(PAPER), ("png", "pdf"))
             _write_svg(figures / f"{item.name}.svg", item)
         else:
             _write_sheet(figures / item.name, item)

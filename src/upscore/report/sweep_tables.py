@@ -165,6 +165,7 @@ def write_sweep(runs: Sequence[SweptRun], folder: Path, *, about: dict[str, Any]
             for run in runs
         ),
     )  # fmt: skip
+    write_text(folder / "sweep.tex", group_table(groups).latex())
     parts = [
         f"# Sweep of {about.get('recipe', 'a recipe')}\n",
         f"{NOTE}\n",

@@ -32,7 +32,7 @@ from upscore.report.figures.comparison import (
     trimap_figure,
     write_pictures,
 )
-from upscore.report.figures.scores import write_png
+from upscore.report.figures.scores import require_figure_formats, write_figure
 from upscore.report.score_tables import difference_table, verdict
 from upscore.workflows.evaluate import SIZES, Sizes
 from upscore.workflows.options import DEFAULTS, SegmenterOptions
@@ -83,6 +83,7 @@ def compare(
     sizes: Sizes = "coco",
     pictures: int = 10,
     seed: int = 0,
+    figures: Sequence[str] = ("png",),
     options: SegmenterOptions = DEFAULTS,
     on_progress: OnProgress = ignore_progress,
 ) -> CompareResult:
@@ -96,6 +97,7 @@ def compare(
         out: where tables, figures and pictures go; None writes nothing.
         pictures: how many of the images with the largest differences are drawn.
         seed: of the bootstrap.
+        figures: which of png, pdf, svg.
 
     Raises:
         SettingsError: fewer than two sources, or options out of range.
@@ -107,6 +109,7 @@ def compare(
         >>> result.comparison.differences[0].miou
         0.0
     """
+    require_figure_formats(figures)
     data = Path(data)
     if len(sources) < 2:
         raise SettingsError(
@@ -165,9 +168,9 @@ def compare(
     }
     drawn = write_pictures(result, labelled, part, out, num=pictures)
     write_comparison(result, out, pictures=drawn, about=about)
-    write_png(out / "per_class.png", class_differences(result))
-    write_png(out / "trimap.png", trimap_figure(result))
-    write_png(out / "sizes.png", sizes_figure(result))
+    write_figure(out / "per_class.png", class_differences(result), figures)
+    write_figure(out / "trimap.png", trimap_figure(result), figures)
+    write_figure(out / "sizes.png", sizes_figure(result), figures)
     return CompareResult(result, out)
 
 

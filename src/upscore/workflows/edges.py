@@ -30,7 +30,7 @@ from upscore.edges.samples import EdgeSamples
 from upscore.errors import DataError, NotFoundError, SettingsError, UpscoreError
 from upscore.proposals.sources import EDGES, REMOVED_EDGES, make_edges, removed
 from upscore.report.figures.edges import edge_figure
-from upscore.report.figures.scores import write_png
+from upscore.report.figures.scores import write_figure
 from upscore.training.progress import report_status
 from upscore.training.setup import launch
 from upscore.training.trainer import Training
@@ -201,7 +201,7 @@ def evaluate_edges(
     if out is not None:
         write_edge_scores(scores, out, about)
         name = edges if edges in EDGES else Path(edges).resolve().name
-        write_png(out / "precision_recall.png", edge_figure({name: scores}))
+        write_figure(out / "precision_recall.png", edge_figure({name: scores}))
     return EvaluatedEdges(scores, about, out)
 
 

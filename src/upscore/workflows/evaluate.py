@@ -23,7 +23,12 @@ from upscore.metrics.object_size import COCO_SIZES, RELATIVE_SIZES, Bins
 from upscore.metrics.score_files import write_results
 from upscore.metrics.stage_files import write_stages
 from upscore.report.examples import write_examples
-from upscore.report.figures.scores import confusion_heat_map, per_class_bars, write_png
+from upscore.report.figures.scores import (
+    confusion_heat_map,
+    per_class_bars,
+    require_figure_formats,
+    write_figure,
+)
 from upscore.report.score_tables import overall_table, per_class_table
 from upscore.workflows.options import DEFAULTS, SegmenterOptions
 from upscore.workflows.predictions import open_predictions
@@ -98,6 +103,7 @@ def evaluate(
     stages: Sequence[str] | None = None,
     sizes: Sizes = "coco",
     workers: int = 2,
+    figures: Sequence[str] = ("png",),
     options: SegmenterOptions = DEFAULTS,
     on_progress: OnProgress = ignore_progress,
 ) -> EvaluateResult:
@@ -111,6 +117,7 @@ def evaluate(
             the pipeline file or label folder, as ``NAME-evaluation/SPLIT``.
         stages: of a pipeline, the stages to score; None for all, in one pass.
         workers: threads that decode photos ahead.
+        figures: which of png, pdf, svg.
         options: how the network is used.
 
     Returns:
@@ -126,6 +133,7 @@ def evaluate(
         >>> 0 <= result.miou <= 1
         True
     """
+    require_figure_formats(figures)
     source, data = Path(source), Path(data)
     if workers < 1:
         raise SettingsError(f"--workers is {workers}; allowed: 1 or more")
@@ -156,9 +164,10 @@ def evaluate(
     for name, one in results.items():
         write_results(one, folder / name, about=about | ({"stage": name} if name else {}))
         matrix = one.confusion.matrix
-        write_png(folder / name / "confusion.png", confusion_heat_map(matrix, part.labels))
+        heat_map = confusion_heat_map(matrix, part.labels)
+        write_figure(folder / name / "confusion.png", heat_map, figures)
         bars = per_class_bars(one.confusion.scores(), part.labels)
-        write_png(folder / name / "per_class.png", bars)
+        write_figure(folder / name / "per_class.png", bars, figures)
     write_examples(
         lambda sample: found.predict(sample, [found.output])[found.output],
         part,

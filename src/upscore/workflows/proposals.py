@@ -22,7 +22,7 @@ from upscore.proposals.recall import COUNTS, MIN_AREA, Recall
 from upscore.proposals.recall import measure_recall as recall_of_sources
 from upscore.proposals.sources import parse_source, photos_of
 from upscore.report.figures.proposals import boxes_figure, recall_figure
-from upscore.report.figures.scores import write_png
+from upscore.report.figures.scores import write_figure
 
 MakeSource = Callable[[DataSet | None], ProposalSource]
 """Makes the source of boxes; given the data set, which the boxes of the ground truth come from."""
@@ -169,7 +169,7 @@ def measure_recall(
     if out is not None:
         write_json(out / "recall.json", measured.to_dict())
         result.write_csv(out / "recall.csv")
-        write_png(out / "recall.png", recall_figure(result))
+        write_figure(out / "recall.png", recall_figure(result))
     return measured
 
 
@@ -225,7 +225,7 @@ def show_proposals(
         raise DataError(f"{image}: {error}") from error
     best = found.top(boxes)
     title = f"{image.name}: {title}, best {len(best)} of {len(found)} boxes"
-    write_png(out, boxes_figure(photo, best, title=title, strength=strength))
+    write_figure(out, boxes_figure(photo, best, title=title, strength=strength))
     return ShownProposals(out, len(best), len(found))
 
 

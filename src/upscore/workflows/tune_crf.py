@@ -41,7 +41,7 @@ from upscore.inference.segmenter import Segmenter
 from upscore.inference.trained_photos import trained_photos
 from upscore.metrics.bootstrap import difference_interval, overlaps
 from upscore.metrics.confusion import Matrix, mean_iou
-from upscore.report.figures.scores import write_png
+from upscore.report.figures.scores import write_figure
 from upscore.report.figures.tuning import DRAWN, NO_CRF, START, Point, tuning_figure
 from upscore.workflows.options import DEFAULTS, NetworkOptions
 from upscore.workflows.prediction_cache import Probabilities, Refine, StoredPredictions
@@ -499,7 +499,7 @@ def _write(result: TuneResult, *, num_known: int) -> None:
         group = DRAWN if trial.number >= num_known else known
         points.append(Point(trial.number, trial.score, group, values))
     figure = tuning_figure(points, ranges=SPACE, num_images=result.num_searched)
-    write_png(result.folder / "tuning.png", figure)
+    write_figure(result.folder / "tuning.png", figure)
     if result.best is not None and result.best.settings is not None:
         lines = ["Settings of a dense CRF, for --crf.", *result.verdict()]
         if (command := command_line()) is not None:

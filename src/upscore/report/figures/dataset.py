@@ -12,7 +12,7 @@ from PIL import Image
 from upscore.core.labels import VOID, Labels, RGBImage
 from upscore.data.dataset import DataSet, Sample
 from upscore.data.stats import QUANTILES, DataStats, SplitStats
-from upscore.report.figures.scores import plain_text, write_png
+from upscore.report.figures.scores import plain_text, write_figure
 
 EXAMPLES = 6
 LONGEST = 480  # pixels of an example's longer side in the figure
@@ -32,7 +32,7 @@ def write_overview(stats: DataStats, dataset: DataSet, path: Path) -> None:
     top, bottom = panels
     _draw_numbers(top, stats, labels)
     _draw_examples(bottom, dataset, split)
-    write_png(path, figure)
+    write_figure(path, figure)
 
 
 def _draw_numbers(figure: SubFigure, stats: DataStats, labels: Labels) -> None:

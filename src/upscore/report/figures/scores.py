@@ -19,12 +19,15 @@ import matplotlib as mpl
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.backends.backend_pdf import FigureCanvasPdf
 from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from upscore.core.files import atomic_path
 from upscore.core.labels import Labels
+from upscore.core.quoting import quote
+from upscore.errors import SettingsError
 from upscore.metrics.confusion import Matrix, Scores
 from upscore.report.run_data import Curve
 
@@ -225,10 +228,52 @@ def plain_frame(
         axes.grid(axis=grid, color=theme.grid, linewidth=0.7)
 
 
-def write_png(path: Path, figure: Figure) -> None:
-    """Draw a figure into a PNG file, atomically. Raises OutputError when it cannot be written."""
-    with atomic_path(path) as temporary:
-        temporary.write_bytes(png(figure))
+FIGURE_FORMATS = ("png", "pdf", "svg")
+
+
+def require_figure_formats(formats: Sequence[str]) -> tuple[str, ...]:
+    """The formats, each once. Raises SettingsError for none or an unknown one."""
+    unknown = [name for name in formats if name not in FIGURE_FORMATS]
+    if unknown or not formats:
+        found = f"holds {quote(unknown[0])}" if unknown else "is empty"
+        raise SettingsError(f"--figures {found}; allowed: {', '.join(FIGURE_FORMATS)}, with commas")
+    return tuple(dict.fromkeys(formats))
+
+
+def write_figure(path: Path, figure: Figure, formats: Sequence[str] | None = None) -> None:
+    """Draw a figure into a file, atomically.
+
+    Args:
+        path: its suffix says the format: .png, .pdf or .svg.
+        formats: of several files beside each other, in place of the suffix.
+
+    Raises:
+        SettingsError: a suffix that is none of these.
+        OutputError: it cannot be written.
+    """
+    for name in formats or (path.suffix.lower().lstrip("."),):
+        if name not in FIGURE_FORMATS:
+            raise SettingsError(f"{path}: want a name in .png, .pdf or .svg")
+        with atomic_path(path.with_suffix(f".{name}")) as temporary:
+            temporary.write_bytes(png(figure) if name == "png" else _vector(figure, name))
+
+
+def _vector(figure: Figure, name: str) -> bytes:
+    """A figure as PDF or SVG, with text as text; the same figure gives the same bytes."""
+    stream = io.BytesIO()
+    if name == "pdf":
+        FigureCanvasPdf(figure)
+        metadata = {"CreationDate": None}
+    else:
+        FigureCanvasSVG(figure)
+        metadata = {"Date": None}
+    with (
+        mpl.rc_context({"pdf.fonttype": 42, "svg.hashsalt": "upscore"}),
+        warnings.catch_warnings(),
+    ):
+        warnings.simplefilter("ignore")  # a glyph that the font lacks becomes a box
+        figure.savefig(stream, format=name, metadata=metadata)
+    return stream.getvalue()
 
 
 def png(figure: Figure) -> bytes:
