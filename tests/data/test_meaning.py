@@ -242,6 +242,11 @@ def test_palettes_that_differ_are_read_by_their_colours(tmp_path: Path) -> None:
         ("classes.txt", "# names\nbackground\ncat\n"),
         ("classes.txt", "0 background\n1 cat\n"),
         ("classes.txt", "0: background\n1: cat\n"),
+        ("class_names.txt", "_background_\ncat\n__ignore__\n"),
+        ("classes.csv", "0,background\n1,cat\n"),
+        ("classes.csv", "background\ncat\n"),
+        ("classes.csv", "\ufeffid;name;colour\r\n1;cat;red\r\n0;background;black\r\n"),
+        ("_classes.csv", "Pixel Value, Class\n0, background\n1, cat\n"),
     ],
 )
 def test_class_files(tmp_path: Path, file: str, text: str) -> None:
@@ -251,6 +256,49 @@ def test_class_files(tmp_path: Path, file: str, text: str) -> None:
     assert dataset.labels.names == ("background", "cat")
     assert dataset.labels.background == 0
     assert dataset.guess is None
+
+
+@pytest.mark.parametrize(
+    ("text", "meaning"),
+    [
+        ("__ignore__\na\nb\nc\n", {0: "a", 1: "b", 2: "c"}),  # labelme numbers it -1
+        ("0 __ignore__\n1 a\n2 b\n", {0: "void", 1: "a", 2: "b"}),
+        ("a\n__ignore__\nb\n", {0: "a", 1: "void", 2: "b"}),
+        ("a\nb\n__ignore__\n", {0: "a", 1: "b", 2: "void"}),
+        ("Void\na\nb\n", {0: "void", 1: "a", 2: "b"}),
+        ("a\n_background_\nb\n", {0: "a", 1: "background", 2: "b"}),
+        ("a\nb\n_background_\n", {0: "a", 1: "b", 2: "background"}),
+    ],
+)
+def test_void_and_background_at_any_line(
+    tmp_path: Path, text: str, meaning: dict[int, str]
+) -> None:
+    write(tmp_path, [of(*meaning, 255), of(*meaning)])
+    (tmp_path / "class_names.txt").write_text(text)
+    dataset = open_dataset(tmp_path)
+    names = dataset.labels.names
+    found = {
+        v: "void" if label == 255 else names[label] for v, label in dataset.table.values.items()
+    }
+    assert found == {**meaning, 255: "void"}
+    assert check(dataset).problems == ()
+
+
+def test_values_with_gaps_and_colours_in_a_table(tmp_path: Path) -> None:
+    write(tmp_path, [of(0, 7, 255), of(0, 7)])
+    (tmp_path / "_classes.csv").write_text("Pixel Value, Class\n0, ground\n7, cat\n")
+    assert open_dataset(tmp_path).table.values == {0: 0, 7: 1, 255: 255}
+    (tmp_path / "_classes.csv").unlink()
+    (tmp_path / "class_dict.csv").write_text("name,r,g,b\nground,9,8,7\ncat,1,2,3\nVoid,0,0,0\n")
+    dataset = open_dataset(tmp_path)
+    assert dataset.labels.names == ("ground", "cat")
+    assert dataset.labels.colors == ((9, 8, 7), (1, 2, 3))
+    assert dataset.table.colors == {
+        (9, 8, 7): 0,
+        (1, 2, 3): 1,
+        (0, 0, 0): 255,
+        (224, 224, 192): 255,
+    }
 
 
 CVAT = "# label:color_rgb:parts:actions\nbackground:0,0,0::\ncat:250,50,83::\ndog:51,221,255::\n"
@@ -302,6 +350,10 @@ def test_cvats_subsets(tmp_path: Path) -> None:
         ({"labelmap.txt": "cat:1,2,3::\ndog:1,2,3::\n"}, "repeats a name or colour"),
         ({"classes.txt": "a\nb\n", "obj.names": "b\na\n"}, "classes.txt and obj.names name diff"),
         ({"classes.txt": "1: a\n2: b\n"}, "numbered from 1, and the first line is value 0"),
+        ({"_classes.csv": "Pixel Value, Class\n0, a\n0, b\n"}, "gives 0 to 'a' and 'b'"),
+        ({"_classes.csv": "Pixel Value, Class\nzero, a\n"}, "'zero,a' is no class; want a first"),
+        ({"_classes.csv": "Value, Class\n0, a\n1, a\n"}, "class name used twice: a"),
+        ({"classes.csv": "name,shape\na,b\n"}, "(found 'name,shape')"),
         ({"classes.txt": ""}, "1 to 255 classes, this one has 0"),
         ({"classes.txt": "\n".join(map(str, range(300)))}, "1 to 255 classes, this one has 300"),
     ],

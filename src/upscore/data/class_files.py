@@ -8,12 +8,16 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from upscore.core.labels import BACKGROUND, VOID, VOID_COLOR, Color, Labels
+from upscore.data.class_tables import has_titles, read_table
 from upscore.data.lists import read_list
 from upscore.data.masks import MaskTable
 from upscore.errors import DataError, SettingsError
 
-VOID_NAMES = ("void", "__ignore__", "_ignore_", "ignore")
-"""Entries of a class file that are no class."""
+UNNUMBERED_VOID = ("__ignore__", "_ignore_")
+"""labelme's names of void, whose number is -1 where they are the first."""
+VOID_NAMES = ("void", *UNNUMBERED_VOID, "ignore")
+"""Entries of a class file that are no class, in any case of letters."""
+LABELME_BACKGROUND = "_background_"
 _NUMBERED = re.compile(r"(\d{1,3})\s*[:,;=\s]\s*(\S.*)")
 _COLOR = re.compile(r"(\d{1,3}),(\d{1,3}),(\d{1,3})")
 
@@ -27,18 +31,28 @@ class ClassFile:
     table: MaskTable
 
 
-def find_class_file(root: Path) -> ClassFile | None:
+def find_class_file(root: Path, *others: str) -> ClassFile | None:
     """The class file in ``root``, if there is one.
+
+    Args:
+        others: folders in ``root`` that may hold one, too.
 
     Raises:
         DataError: a file that names no classes, or two files that name other ones.
     """
-    found = [reader(root / name) for name, reader in READERS.items() if (root / name).is_file()]
+    folders = [root, *(root / name for name in others)]
+    found = [
+        read(folder / name)
+        for folder in folders
+        for name, read in READERS.items()
+        if (folder / name).is_file()
+    ]
     for other in found[1:]:
         if other.labels.names != found[0].labels.names:
+            first, second = (file.path.relative_to(root) for file in (found[0], other))
             raise DataError(
-                f"{root}: {found[0].path.name} and {other.path.name} name different classes; keep "
-                "the one that fits the masks"
+                f"{root}: {first} and {second} name different classes; keep the one that fits the "
+                "masks"
             )
     return found[0] if found else None
 
@@ -48,18 +62,37 @@ def read_classes(path: Path) -> ClassFile:
 
     Lines that begin with ``#`` are left out, and so are numbers from 0 before the names.
 
-    The names that labelme gives to void, at the beginning, and to the background are known.
+    The values of lines that name void (``VOID_NAMES``) are void, as 255 is. labelme's
+    ``__ignore__`` has no value as the first line, which the next one takes.
 
     Raises:
         DataError: empty file, a name twice, or more than 255 names.
     """
-    names = _without_numbers(path, read_list(path))
-    if names and names[0] in VOID_NAMES:
+    lines = read_list(path)
+    names = _without_numbers(path, lines)
+    if names and names[0].lower() in UNNUMBERED_VOID and names is lines:
         names = names[1:]
-    if names and names[0] == "_background_":
-        names[0] = BACKGROUND
-    labels = _labels(path, names)
-    return ClassFile(path, labels, MaskTable.indices(len(labels)))
+    return _of_values(path, dict(enumerate(names)))
+
+
+def read_class_table(path: Path) -> ClassFile:
+    """A CSV file with the value or colour of each class: Roboflow's ``_classes.csv`` and others.
+
+    Without titles it is a list of names.
+
+    Raises:
+        DataError: another kind of table, a name, value or colour twice, or more than 255 classes.
+    """
+    if not any(map(has_titles, read_list(path)[:1])):
+        return read_classes(path)
+    names: dict[int | Color, str] = {}
+    for key, name in read_table(path):
+        if key in names:
+            raise DataError(f"{path}: gives {key} to {names[key]!r} and {name!r}")
+        names[key] = name
+    values = {key: name for key, name in names.items() if isinstance(key, int)}
+    colors = {key: name for key, name in names.items() if not isinstance(key, int)}
+    return _of_colors(path, colors) if colors else _of_values(path, values)
 
 
 def read_label_map(path: Path) -> ClassFile:
@@ -85,11 +118,30 @@ def read_label_map(path: Path) -> ClassFile:
         if name in colors or color in colors.values():
             raise DataError(f"{path}: {line[:80]!r} repeats a name or colour; give each its own")
         colors[name] = color
-    void = {colors.pop(name) for name in VOID_NAMES if name in colors}
-    labels = _labels(path, list(colors), list(colors.values()))
-    table = {color: index for index, color in enumerate(labels.colors)}
-    unused = {*void, VOID_COLOR} - table.keys()
-    return ClassFile(path, labels, MaskTable(colors={**table, **dict.fromkeys(unused, VOID)}))
+    return _of_colors(path, {color: name for name, color in colors.items()})
+
+
+def _of_values(path: Path, names: dict[int, str]) -> ClassFile:
+    """The classes of some values, in their order; 255 is void where it has no name."""
+    values = [value for value in sorted(names) if names[value].lower() not in VOID_NAMES]
+    labels = _labels(path, [_usual(names[value]) for value in values])
+    table = {value: index for index, value in enumerate(values)}
+    return ClassFile(
+        path, labels, MaskTable(values={**dict.fromkeys((VOID, *names), VOID), **table})
+    )
+
+
+def _of_colors(path: Path, names: dict[Color, str]) -> ClassFile:
+    """The classes of some colours; VOC's colour of void is void where it has no name."""
+    colors = [color for color, name in names.items() if name.lower() not in VOID_NAMES]
+    labels = _labels(path, [_usual(names[color]) for color in colors], colors)
+    table = {color: index for index, color in enumerate(colors)}
+    void = dict.fromkeys((VOID_COLOR, *names), VOID)
+    return ClassFile(path, labels, MaskTable(colors={**void, **table}))
+
+
+def _usual(name: str) -> str:
+    return BACKGROUND if name == LABELME_BACKGROUND else name
 
 
 def _without_numbers(path: Path, lines: list[str]) -> list[str]:
@@ -121,5 +173,8 @@ READERS: dict[str, Callable[[Path], ClassFile]] = {
     "labels.txt": read_classes,
     "obj.names": read_classes,
     "_darknet.labels": read_classes,
+    "_classes.csv": read_class_table,
+    "classes.csv": read_class_table,
+    "class_dict.csv": read_class_table,
 }
 """Names of such files, in the order in which they are looked for, and how each is read."""

@@ -11,6 +11,7 @@ from typing import NamedTuple
 from upscore.core.images import common_range
 from upscore.core.limits import MAX_PIXELS
 from upscore.data.dataset import DataSet
+from upscore.data.formats.beside import find_beside, open_beside
 from upscore.data.formats.camvid import find_camvid, open_camvid
 from upscore.data.formats.folder import find_folder, open_folder
 from upscore.data.formats.sbd import find_sbd, find_voc_sbd, open_sbd, open_voc_sbd
@@ -39,6 +40,7 @@ LAYOUTS = (
     Layout("SBD: img/ and cls/", find_sbd, open_sbd),
     Layout("CamVid as SegNet released it: train/ and trainannot/", find_camvid, open_camvid),
     Layout("a folder: images/ and masks/", find_folder, open_folder),
+    Layout("masks beside their photos: NAME.jpg and NAME_mask.png", find_beside, open_beside),
 )
 """In the order in which they are tried."""
 

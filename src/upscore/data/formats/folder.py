@@ -8,7 +8,7 @@ from upscore.core.files import exists
 from upscore.core.quoting import join
 from upscore.data.class_files import find_class_file
 from upscore.data.dataset import DataSet
-from upscore.data.drawn_splits import VAL_SHARE, draw_splits
+from upscore.data.drawn_splits import draw_train_and_val
 from upscore.data.guess import guess_classes
 from upscore.data.mask_survey import survey
 from upscore.data.masks import read_stored_mask
@@ -104,10 +104,7 @@ def _splits(root: Path, problems: list[Problem]) -> dict[str, tuple[Pair, ...]]:
     if lists:
         splits = {split: lister.listed(path) for split, path in lists.items()}
     else:
-        shares = {"train": 1 - VAL_SHARE, "val": VAL_SHARE}
-        if len(lister.images) == 1:  # two splits want two photos
-            shares = {"train": 1.0}
-        drawn = draw_splits(list(lister.images), shares, seed=0)
+        drawn = draw_train_and_val(list(lister.images))
         splits = {split: lister.pairs(names, root) for split, names in drawn.items()}
         lister.partnerless_masks()
     problems += lister.problems
