@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -211,6 +212,40 @@ def test_jpeg_is_named_as_the_cause(tmp_path: Path, top: int, *, with_names: boo
     (tmp_path / "classes.txt").write_text("ground\ncat\ndog\n")
     messages = [problem.message for problem in check(open_dataset(tmp_path)).problems]
     assert sum("JPEG changes values" in message for message in messages) >= 1
+
+
+NEEDS_AVIF = pytest.mark.skipif(".avif" not in Image.registered_extensions(), reason="old Pillow")
+
+
+@pytest.mark.parametrize(
+    ("suffix", "options", "name"),
+    [
+        ("webp", {"quality": 50}, "lossy WebP"),
+        ("webp", {"quality": 50, "exif": b"Exif\0\0MM\0*"}, "lossy WebP"),
+        ("webp", {"lossless": True}, ""),
+        ("webp", {"lossless": True, "exif": b"Exif\0\0MM\0*"}, ""),
+        ("jp2", {"irreversible": True}, "lossy JPEG 2000"),
+        ("jp2", {}, ""),
+        ("tif", {"compression": "jpeg"}, "JPEG"),
+        ("tif", {"compression": "tiff_lzw"}, ""),
+        pytest.param("avif", {}, "AVIF", marks=NEEDS_AVIF),
+    ],
+)
+def test_other_formats_with_losses(
+    tmp_path: Path, suffix: str, options: dict[str, Any], name: str
+) -> None:
+    write(tmp_path, [of(0, 1, 2)] * 2)
+    (tmp_path / "classes.txt").write_text("ground\ncat\ndog\n")
+    for path in [*(tmp_path / "masks").iterdir()]:
+        Image.open(path).save(path.with_suffix(f".{suffix}"), **options)
+        path.unlink()
+    dataset = open_dataset(tmp_path)
+    messages = [problem.message for problem in check(dataset).problems]
+    if name:
+        assert any(f"2 of 2 masks are {name} files, such as 0.{suffix}" in m for m in messages)
+    else:
+        assert messages == []
+        assert dataset.split("train").read(0).labels.tolist() == of(0, 1, 2).tolist()
 
 
 def test_palettes_that_differ_are_read_by_their_colours(tmp_path: Path) -> None:

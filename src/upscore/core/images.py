@@ -27,6 +27,7 @@ from upscore.core.deep_photos import (
 from upscore.core.files import atomic_path, exists
 from upscore.core.labels import LabelMap, Labels, RGBImage
 from upscore.core.limits import MAX_PIXELS
+from upscore.core.lossy import lossy_format
 from upscore.core.parallel.prefetch import prefetch
 from upscore.core.parallel.processes import num_cores
 from upscore.core.photo_values import AS_STORED, PhotoValues, Range, joined
@@ -360,14 +361,14 @@ class MaskFile:
             have 0 and 255.
         bits: of one value; 1, 8, or 32 for all above.
         palette: of a palette file: red, green, blue of each value.
-        format: of the file, as Pillow calls it.
+        lossy: name of the format where it changes values, as JPEG.
         num_transparent: pixels that an alpha channel hides in part or whole.
     """
 
     values: npt.NDArray[np.integer[Any]]
     bits: int
     palette: bytes | None
-    format: str
+    lossy: str = ""
     num_transparent: int = 0
 
 
@@ -396,7 +397,7 @@ def read_mask_file(path: Path, *, max_pixels: int = MAX_PIXELS) -> MaskFile:
                 "is a class"
             )
         _load(picture, path)
-        mode, kind = picture.mode, picture.format or ""
+        mode, kind = picture.mode, lossy_format(picture, path)
         if mode == "1":
             return MaskFile(np.asarray(picture.convert("L")).copy(), 1, None, kind)
         if mode in ("P", "L"):

@@ -15,7 +15,6 @@ from upscore.core.parallel.prefetch import prefetch
 from upscore.core.parallel.processes import num_cores
 from upscore.core.plural import plural
 from upscore.data.masks import (
-    LOSSY,
     MaskTable,
     pack_colors,
     palette_colors,
@@ -50,7 +49,7 @@ class MaskFacts:
     may_be_color: bool
     bits: int
     palette: bytes | None
-    is_lossy: bool
+    lossy: str
 
 
 def mask_facts(mask: MaskFile, path: Path, *, colors: bool = True) -> MaskFacts:
@@ -65,8 +64,7 @@ def mask_facts(mask: MaskFile, path: Path, *, colors: bool = True) -> MaskFacts:
     if may_be_color and not is_color:
         raw = raw[..., 0]
     values = _count(pack_colors(raw) if is_color else raw) if colors or not is_color else {}
-    is_lossy = mask.format in LOSSY
-    return MaskFacts(path, values, is_color, may_be_color, mask.bits, mask.palette, is_lossy)
+    return MaskFacts(path, values, is_color, may_be_color, mask.bits, mask.palette, mask.lossy)
 
 
 def _count(raw: np.typing.NDArray[np.integer]) -> dict[int, int]:
@@ -121,11 +119,11 @@ def disagreements(
 
 
 def _lossy(facts: Sequence[MaskFacts]) -> Iterable[str]:
-    lossy = [one for one in facts if one.is_lossy]
-    if lossy:
+    for name in sorted({one.lossy for one in facts if one.lossy}):
+        lossy = [one for one in facts if one.lossy == name]
         yield (
-            f"{_of(lossy, facts)} JPEG files, such as {lossy[0].path.name}; JPEG changes values, "
-            "so masks must be PNG, made anew from the tool that drew them"
+            f"{_of(lossy, facts)} {name} files, such as {lossy[0].path.name}; {name} changes "
+            "values, so masks must be PNG, made anew from the tool that drew them"
         )
 
 
