@@ -183,9 +183,8 @@ class DataSet:
             raise DataError(f"{self.root}: split {name!r} is empty; add photos to it{use}")
         missing = [p for pair in pairs for p in (pair.image, pair.mask) if not exists(p)]
         if missing:
-            more = f" and {len(missing) - 3} more" if len(missing) > 3 else ""
             raise DataError(
-                f"{self.root}: split {name!r} lacks {join(missing[:3])}{more}; add "
+                f"{self.root}: split {name!r} lacks {join(missing, most=3)}; add "
                 f"the files or take them out of the split; `upscore data check {self.root}` lists "
                 "all"
             )

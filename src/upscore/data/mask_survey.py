@@ -14,6 +14,7 @@ from upscore.core.labels import VOID, Color
 from upscore.core.parallel.prefetch import prefetch
 from upscore.core.parallel.processes import num_cores
 from upscore.core.plural import plural
+from upscore.core.quoting import join
 from upscore.data.masks import (
     MaskTable,
     pack_colors,
@@ -115,6 +116,7 @@ def disagreements(
     elif table.num_indices > 1 and not is_stated:
         one_bit_is_read = [one for one in facts if one.bits > 1]
         found += _ranges(one_bit_is_read, table.num_indices)
+        found += _zero_and_void(one_bit_is_read)
     return [Problem.at("masks disagree", root, text) for text in found]
 
 
@@ -184,13 +186,22 @@ def _ranges(facts: Sequence[MaskFacts], end: int) -> Iterable[str]:
         )
 
 
+def _zero_and_void(facts: Sequence[MaskFacts]) -> Iterable[str]:
+    """Masks of 0 and 255 where 255 is void, so that there is one class."""
+    if {value for one in facts for value in one.values} == {0, VOID}:
+        yield (
+            f"{_of(facts, facts)} of 0 and 255 alone, and 255 is void beside a list of class "
+            "names, so there is one class in them. If 255 is a class, write a dataset.yaml with a "
+            "line for each value, such as `masks: {0: background, 255: object}`"
+        )
+
+
 def _has_void(facts: Sequence[MaskFacts]) -> bool:
     return any(VOID in one.values for one in facts)
 
 
 def _values(facts: Sequence[MaskFacts]) -> str:
-    values = sorted({value for one in facts for value in one.values})
-    return ", ".join(map(str, values[:8])) + (", ..." if len(values) > 8 else "")
+    return join(sorted({value for one in facts for value in one.values}))
 
 
 def _of(some: Sequence[MaskFacts], facts: Sequence[MaskFacts]) -> str:

@@ -23,7 +23,7 @@ from upscore.core.parallel.writer import Writer
 from upscore.core.photo_values import AS_STORED, PhotoValues
 from upscore.errors import SettingsError, UpscoreError
 from upscore.inference.batch_summary import Summary
-from upscore.inference.inputs import InputFile, find_inputs
+from upscore.inference.inputs import InputFile, find_inputs, require_own_names
 from upscore.inference.outputs import (
     LabelledImage,
     need_probabilities,
@@ -99,6 +99,7 @@ def predict_files(
     if pages:
         several = (file.pages(max_pixels=max_pixels) for file in files)
         files = list(itertools.chain.from_iterable(several))
+        require_own_names(files)
     _check_videos([file for file in files if file.is_video], stepwise)
     targets: dict[InputFile, list[Path]] = {}
     for file in files:
