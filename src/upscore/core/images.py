@@ -178,10 +178,10 @@ def to_rgb(picture: Image.Image, values: PhotoValues = AS_STORED) -> RGBImage:
     """
     try:
         deep = of_picture(picture, "", values, lambda _: np.zeros((0, 0), np.uint8))
+        if deep is not None:
+            return deep.to_rgb(values.range)
     except ValueError as error:
         raise DataError(f"an image {error}") from error
-    if deep is not None:
-        return deep.to_rgb(values.range)
     if picture.mode in ("RGBA", "LA", "PA") or "transparency" in picture.info:
         rgba = picture.convert("RGBA")
         ground = Image.new("RGBA", rgba.size, (255, 255, 255, 255))
@@ -209,7 +209,10 @@ def read_image(
     """
     photo = _read_photo(path, max_pixels, values, page)
     if isinstance(photo, DeepPhoto):
-        return _upright(photo.to_rgb(values.range), photo.orientation)
+        try:
+            return _upright(photo.to_rgb(values.range), photo.orientation)
+        except ValueError as error:  # of the range
+            raise DataError(f"{path}: {error}") from error
     return photo
 
 

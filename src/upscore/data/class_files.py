@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from upscore.core.labels import BACKGROUND, VOID, VOID_COLOR, Color, Labels
+from upscore.core.quoting import quote
 from upscore.data.class_tables import has_titles, read_table
 from upscore.data.lists import read_list
 from upscore.data.masks import MaskTable
@@ -42,10 +43,10 @@ def find_class_file(root: Path, *others: str) -> ClassFile | None:
     """
     folders = [root, *(root / name for name in others)]
     found = [
-        read(folder / name)
-        for folder in folders
+        read(there[name])
+        for there in map(_files, folders)
         for name, read in READERS.items()
-        if (folder / name).is_file()
+        if name in there
     ]
     for other in found[1:]:
         if other.labels.names != found[0].labels.names:
@@ -57,10 +58,15 @@ def find_class_file(root: Path, *others: str) -> ClassFile | None:
     return found[0] if found else None
 
 
+def _files(folder: Path) -> dict[str, Path]:
+    """The files of a folder by their names in small letters."""
+    return {path.name.lower(): path for path in folder.glob("*.*") if path.is_file()}
+
+
 def read_classes(path: Path) -> ClassFile:
     """A text file with one class name a line, in the order of the mask values.
 
-    Lines that begin with ``#`` are left out, and so are numbers from 0 before the names.
+    Lines that begin with ``#`` are left out. Numbers before all names are their values.
 
     The values of lines that name void (``VOID_NAMES``) are void, as 255 is. labelme's
     ``__ignore__`` has no value as the first line, which the next one takes.
@@ -69,10 +75,13 @@ def read_classes(path: Path) -> ClassFile:
         DataError: empty file, a name twice, or more than 255 names.
     """
     lines = read_list(path)
-    names = _without_numbers(path, lines)
-    if names and names[0].lower() in UNNUMBERED_VOID and names is lines:
-        names = names[1:]
-    return _of_values(path, dict(enumerate(names)))
+    if len(lines) == 1 and "," in lines[0]:
+        raise DataError(f"{path}: {quote(lines[0], 80)} is one line; want one class name a line")
+    if numbered := _numbered(path, lines):
+        return _of_values(path, numbered)
+    if lines and lines[0].lower() in UNNUMBERED_VOID:
+        lines = lines[1:]
+    return _of_values(path, dict(enumerate(lines)))
 
 
 def read_class_table(path: Path) -> ClassFile:
@@ -144,19 +153,24 @@ def _usual(name: str) -> str:
     return BACKGROUND if name == LABELME_BACKGROUND else name
 
 
-def _without_numbers(path: Path, lines: list[str]) -> list[str]:
-    """The names of lines such as ``0 road`` and ``1: car``."""
+def _numbered(path: Path, lines: list[str]) -> dict[int, str]:
+    """The values and names of lines such as ``0 road`` and ``1: car``, in any order.
+
+    Empty unless all lines are of this kind.
+    """
     matches = [_NUMBERED.fullmatch(line) for line in lines]
     found = [(int(match[1]), match[2]) for match in matches if match]
-    first = found[0][0] if found else 0
-    if [number for number, _ in found] != list(range(first, first + len(lines))):
-        return lines
-    if first:
+    if not found or len(found) < len(lines):
+        return {}
+    names = dict(found)
+    if len(names) < len(found):
+        raise DataError(f"{path}: some lines have the same number; want one class name a line")
+    if (first := min(names)) and max(names) - first == len(names) - 1:
         raise DataError(
             f"{path}: the lines are numbered from {first}, and the first line is value 0; begin "
             "with 0, or say in a dataset.yaml what each value means (see docs/data.md)"
         )
-    return [name for _, name in found]
+    return names
 
 
 def _labels(path: Path, names: list[str], colors: list[Color] | None = None) -> Labels:

@@ -42,6 +42,8 @@ def unequal_sizes(pair: Pair, image: Sequence[int], mask: Sequence[int], *, turn
     if turn > 1 and fit_of(turn, image, mask) == "stored":
         text += f". EXIF turns the photo (orientation {turn}), and the mask fits it as stored; "
         text += REMEDY
+    elif tuple(mask) == tuple(image)[::-1]:
+        text += ". It is turned by a quarter (or the photo is): turn it back, do not resize it"
     return text
 
 

@@ -110,7 +110,7 @@ def disagreements(
     if table is None:
         found += _kinds(facts)
     if table is None or table.values is not None:
-        found += _palettes(facts)
+        found += [*_palettes(facts), *_renumbered(facts)]
     if table is None:
         found += _ranges(facts, MAX_GUESSED)
     elif table.num_indices > 1 and not is_stated:
@@ -167,6 +167,25 @@ def _palettes(facts: Sequence[MaskFacts]) -> Iterable[str]:
             "mean different classes. Give the colours of the classes in a dataset.yaml, or save "
             "all masks with one palette"
         )
+
+
+def _renumbered(facts: Sequence[MaskFacts]) -> Iterable[str]:
+    """Palettes of class numbers as greys, which GIF writers number anew in each file."""
+    for one in facts:
+        if one.palette is None:
+            continue
+        colors = palette_colors(one.palette)[list(one.values)]
+        greys = colors[:, 0].tolist()
+        are_greys = len(set(greys)) == len(greys) and bool((colors == colors[:, :1]).all())
+        pairs = [two for two in zip(one.values, greys, strict=True) if two[0] != two[1]]
+        if pairs and are_greys and max(greys) < MAX_GUESSED:
+            value, grey = pairs[0]
+            yield (
+                f"value {value} of {one.path.name} is the grey {grey} by its palette, as where a "
+                "program numbered the greys anew (GIF does). If the greys are the class numbers, "
+                "save the masks as grey PNG files; if the values are, without a palette"
+            )
+            return
 
 
 def _ranges(facts: Sequence[MaskFacts], end: int) -> Iterable[str]:

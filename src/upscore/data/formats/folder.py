@@ -13,7 +13,7 @@ from upscore.data.guess import guess_classes
 from upscore.data.mask_survey import survey
 from upscore.data.masks import read_stored_mask
 from upscore.data.pair import Pair
-from upscore.data.pairing import Lister, usual_splits, with_unique_names
+from upscore.data.pairing import Lister, of_another_kind, usual_splits, with_unique_names
 from upscore.data.problem import Problem
 from upscore.errors import DataError, NotFoundError
 
@@ -134,7 +134,7 @@ def _why_none(root: Path, masks: list[Path], problems: list[Problem], max_pixels
     try:
         read_stored_mask(masks[0], max_pixels=max_pixels)
     except NotFoundError:
-        first = f"{masks[0]} is not there"
+        first = f"{masks[0]} is not there{of_another_kind(masks[0])}"
     except DataError as error:
         first = str(error)
     return f"{root}: none of the {len(masks)} photos has a mask that can be read: {first}"
