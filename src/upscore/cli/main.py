@@ -16,7 +16,7 @@ from upscore.cli.verbs import GROUPS, VERBS
 from upscore.core.failures import first_line
 from upscore.core.memory import ignore_pillow_warnings, limit_onednn_cache, tune_malloc
 from upscore.core.printable import printable
-from upscore.core.stop_signals import exit_status, interrupt, listening, was_stopped
+from upscore.core.stop_signals import end_program, exit_status, listening, was_stopped
 from upscore.core.system_errors import is_memory_error, shortage
 from upscore.core.temporary import remove_unfinished
 from upscore.errors import UpscoreError
@@ -78,19 +78,19 @@ def _run(given: list[str], *, debug: bool) -> int:
 
 
 def _guarded(work: Callable[[], Any], *, debug: bool) -> int:
-    try:
-        with listening(interrupt):
+    with listening(end_program):  # to the end: a signal may come while another one is dealt with
+        try:
             work()
-    except UpscoreError as error:
-        # a signal to all processes of a job may end another one first, whose error this is
-        status = exit_status() if was_stopped() else error.exit_code
-        return _complain(error, str(error), status, debug)
-    except KeyboardInterrupt as error:
-        remove_unfinished()
-        return _complain(error, "interrupted", exit_status(), debug)
-    except Exception as error:
-        return _complain(error, _explain(error), 1, debug)
-    return 0
+        except UpscoreError as error:
+            # a signal to all processes of a job may end another one first, whose error this is
+            status = exit_status() if was_stopped() else error.exit_code
+            return _complain(error, str(error), status, debug)
+        except KeyboardInterrupt as error:
+            remove_unfinished()
+            return _complain(error, "interrupted", exit_status(), debug)
+        except Exception as error:
+            return _complain(error, _explain(error), 1, debug)
+        return 0
 
 
 def _explain(error: Exception) -> str:
