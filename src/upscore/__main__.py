@@ -8,7 +8,7 @@ from typing import NoReturn
 
 
 def program() -> None:
-    """Run the command line. Ctrl-C never shows a traceback, not even while Python starts or ends."""
+    """Run the command line; Ctrl-C shows no traceback, not even while it is imported or ends."""
     signal.signal(signal.SIGINT, _quit)  # until main listens
     from upscore.cli import main
 
@@ -16,6 +16,11 @@ def program() -> None:
         main()
     except KeyboardInterrupt:  # just before or after what main guards
         _quit()
+    except SystemExit as end:
+        if isinstance(end.code, int) and end.code > 128:
+            # Python, which may have seen Ctrl-C go through exec("..."), would end itself by SIGINT
+            os._exit(end.code)
+        raise
     finally:
         signal.signal(signal.SIGINT, signal.SIG_IGN)  # all is done
 

@@ -23,7 +23,8 @@ def stop(number=signal.SIGINT):
 
 def run(work):
     import upscore.cli
-    sys.modules["upscore.cli.main"].build_app = lambda: type("App", (), {"cli": staticmethod(lambda **_: work())})
+    app = type("App", (), {"cli": staticmethod(lambda **_: work())})
+    sys.modules["upscore.cli.main"].build_app = lambda: app
     from upscore.__main__ import program
     program()
 """
@@ -77,6 +78,11 @@ def test_a_second_signal_of_a_system_waits_for_the_cleaning(tmp_path: Path, name
     status = 128 + getattr(signal, name)
     assert run(code, tmp_path) == (status, "cleaned up\n", "upscore: interrupted\n")
     assert not list(tmp_path.iterdir())
+
+
+def test_while_code_is_made_from_text(tmp_path: Path) -> None:
+    code = "run(lambda: exec('stop()', globals()))"  # as imports of torch do
+    assert run(code, tmp_path) == (130, "", "upscore: interrupted\n")
 
 
 def test_while_it_ends(tmp_path: Path) -> None:

@@ -10,12 +10,11 @@ from typing import Any
 import tyro
 from tyro.extras import SubcommandApp
 
-from upscore.cli.console import show_messages
+from upscore.cli.console import know_names, show_messages, shown
 from upscore.cli.streams import lasting_streams
 from upscore.cli.verbs import GROUPS, VERBS
 from upscore.core.failures import first_line
 from upscore.core.memory import ignore_pillow_warnings, limit_onednn_cache, tune_malloc
-from upscore.core.printable import printable
 from upscore.core.stop_signals import end_program, exit_status, listening, was_stopped
 from upscore.core.system_errors import is_memory_error, shortage
 from upscore.core.temporary import remove_unfinished
@@ -66,6 +65,7 @@ def _run(given: list[str], *, debug: bool) -> int:
     tune_malloc()
     ignore_pillow_warnings()
     show_messages("upscore")
+    know_names(given)
     return _guarded(
         lambda: build_app().cli(
             prog="upscore",
@@ -110,6 +110,6 @@ def _explain(error: Exception) -> str:
 def _complain(error: BaseException, message: str, status: int, debug: bool) -> int:
     if debug:
         traceback.print_exception(error)
-    for number, line in enumerate(printable(message).splitlines()):
+    for number, line in enumerate(shown(message).splitlines()):
         print(f"upscore: {line}" if number == 0 else f"         {line}", file=sys.stderr)
     return status
