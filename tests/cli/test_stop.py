@@ -85,6 +85,20 @@ def test_while_code_is_made_from_text(tmp_path: Path) -> None:
     assert run(code, tmp_path) == (130, "", "upscore: interrupted\n")
 
 
+def test_while_a_module_in_c_is_imported(tmp_path: Path) -> None:
+    code = """
+def work():
+    try:
+        stop()
+    except KeyboardInterrupt as error:
+        raise ImportError("initialization failed") from error
+
+run(work)
+"""
+    text = "upscore: interrupted (ImportError: initialization failed)\n"
+    assert run(code, tmp_path) == (130, "", text)
+
+
 def test_while_it_ends(tmp_path: Path) -> None:
     code = "import atexit\natexit.register(stop)\nrun(lambda: print('done'))"
     assert run(code, tmp_path) == (0, "done\n", "")

@@ -89,6 +89,9 @@ def _guarded(work: Callable[[], Any], *, debug: bool) -> int:
             remove_unfinished()
             return _complain(error, "interrupted", exit_status(), debug)
         except Exception as error:
+            if was_stopped():  # modules in C turn Ctrl-C into errors of their own
+                text = f"interrupted ({type(error).__name__}: {first_line(error)})"
+                return _complain(error, text, exit_status(), debug)
             return _complain(error, _explain(error), 1, debug)
         return 0
 
