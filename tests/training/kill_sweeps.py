@@ -1,12 +1,15 @@
 """Kill a sweep before its writes, one after another, and go on with it each time.
 
 ``kill_sweeps.py EVERY DATA FOLDER real|pretend``, as :mod:`training.kill_writes`. Only the process
-of the sweep is killed; its trainings, forked here, go on, as those of a killed sweep do until they
-have saved.
+of the sweep is killed; its trainings, forked here, get SIGTERM then, as those of a killed sweep
+send it to themselves.
 """
 
 from __future__ import annotations
 
+import ctypes
+import os
+import signal
 import sys
 from pathlib import Path
 from typing import Any
@@ -14,7 +17,14 @@ from typing import Any
 SWEPT = "seed=0,1"
 FILES = ("sweep.json", "sweep.csv", "runs.csv", "sweep.md")
 ROWS = "iteration,seconds,loss,val_miou\n1,2,1.0,0.25\n2,4,,0.5\n"
-FINISHED = "this training is finished"
+PR_SET_PDEATHSIG = 1
+
+
+def end_with(parent: int) -> None:
+    """Get SIGTERM when the parent ends."""
+    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
+    if os.getppid() != parent:
+        os._exit(1)
 
 
 def pretended(out: Path) -> None:
@@ -67,7 +77,13 @@ def main() -> None:
     def run(self: Any, config: Any) -> str | None:
         out = self.out / config.name
         job = training(Path(data), "fcn8s-quick", *config.assignments) if real else pretended
-        return "failed" if in_child(lambda: job(out)) else None
+        parent = os.getpid()
+
+        def train() -> None:
+            end_with(parent)
+            job(out)
+
+        return "failed" if in_child(train) else None
 
     def statuses(out: Path, grid: Any, _data: object) -> dict[str, str]:
         return {

@@ -42,19 +42,19 @@ def test_two_stages_killed_before_some_writes(tmp_path: Path, toy: Path) -> None
     assert kill(21, toy, tmp_path, "deconvnet-quick", *settings) > 3
 
 
-@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork there")
+@pytest.mark.skipif(sys.platform != "linux", reason="no such ends of processes there")
 def test_a_sweep_killed_before_some_writes(tmp_path: Path, toy: Path) -> None:
     """Its trainings only pretend."""
     assert kill(7, toy, tmp_path, "pretend", script=SWEEPS) > 3
 
 
 @pytest.mark.slow
-@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork there")
+@pytest.mark.skipif(sys.platform != "linux", reason="no such ends of processes there")
 def test_a_sweep_killed_before_every_write(tmp_path: Path, toy: Path) -> None:
     assert kill(1, toy, tmp_path, "pretend", script=SWEEPS) > 20
 
 
 @pytest.mark.slow
-@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork there")
+@pytest.mark.skipif(sys.platform != "linux", reason="no such ends of processes there")
 def test_a_sweep_of_real_trainings_killed_before_some_writes(tmp_path: Path, toy: Path) -> None:
     assert kill(7, toy, tmp_path, "real", script=SWEEPS) > 3
