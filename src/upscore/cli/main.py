@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 import traceback
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any
 
 import tyro
@@ -18,7 +19,7 @@ from upscore.core.memory import ignore_pillow_warnings, limit_onednn_cache, tune
 from upscore.core.stop_signals import end_program, exit_status, listening, was_stopped
 from upscore.core.system_errors import is_memory_error, shortage
 from upscore.core.temporary import remove_unfinished
-from upscore.errors import UpscoreError
+from upscore.errors import NotFoundError, UpscoreError
 
 DESCRIPTION = (
     "Semantic segmentation with FCN and its decoders: train, score, label, report. "
@@ -80,6 +81,7 @@ def _run(given: list[str], *, debug: bool) -> int:
 def _guarded(work: Callable[[], Any], *, debug: bool) -> int:
     with listening(end_program):  # to the end: a signal may come while another one is dealt with
         try:
+            _require_folder()
             work()
         except UpscoreError as error:
             # a signal to all processes of a job may end another one first, whose error this is
@@ -94,6 +96,15 @@ def _guarded(work: Callable[[], Any], *, debug: bool) -> int:
                 return _complain(error, text, exit_status(), debug)
             return _complain(error, _explain(error), 1, debug)
         return 0
+
+
+def _require_folder() -> None:
+    """Refuse to work in a folder that was removed meanwhile, where no path means anything."""
+    try:
+        Path.cwd()
+    except OSError as error:
+        text = f"the current folder is not there ({error.strerror}); change to another one"
+        raise NotFoundError(text) from error
 
 
 def _explain(error: Exception) -> str:
