@@ -14,7 +14,7 @@ from upscore.errors import DataError, NotFoundError, UpscoreError, WorkError
 NO_FILE = "is a pipe or device, not a file"
 
 _PIECE = 1 << 20
-_OPENED = {Path("/dev/fd"), Path("/proc/self/fd")}
+OPENED = {Path("/dev/fd"), Path("/proc/self/fd")}
 """Folders of what this process has open already."""
 
 
@@ -27,7 +27,7 @@ def refuse_pipe(path: Path, error: type[UpscoreError] = DataError) -> None:
         mode = path.stat().st_mode
     except OSError:
         return  # said when it is opened
-    if not stat.S_ISREG(mode) and not stat.S_ISDIR(mode) and path.parent not in _OPENED:
+    if not stat.S_ISREG(mode) and not stat.S_ISDIR(mode) and path.parent not in OPENED:
         raise error(f"{path}: {NO_FILE}")
 
 
