@@ -5,21 +5,21 @@ from __future__ import annotations
 import sys
 import traceback
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any
 
 import tyro
 from tyro.extras import SubcommandApp
 
-from upscore.cli.console import show_messages
+from upscore.cli.console import know_names, show_messages, shown
 from upscore.cli.streams import lasting_streams
 from upscore.cli.verbs import GROUPS, VERBS
 from upscore.core.failures import first_line
 from upscore.core.memory import ignore_pillow_warnings, limit_onednn_cache, tune_malloc
-from upscore.core.printable import printable
-from upscore.core.stop_signals import exit_status, interrupt, listening, was_stopped
+from upscore.core.stop_signals import end_program, exit_status, listening, was_stopped
 from upscore.core.system_errors import is_memory_error, shortage
 from upscore.core.temporary import remove_unfinished
-from upscore.errors import UpscoreError
+from upscore.errors import NotFoundError, UpscoreError
 
 DESCRIPTION = (
     "Semantic segmentation with FCN and its decoders: train, score, label, report. "
@@ -66,6 +66,7 @@ def _run(given: list[str], *, debug: bool) -> int:
     tune_malloc()
     ignore_pillow_warnings()
     show_messages("upscore")
+    know_names(given)
     return _guarded(
         lambda: build_app().cli(
             prog="upscore",
@@ -78,19 +79,32 @@ def _run(given: list[str], *, debug: bool) -> int:
 
 
 def _guarded(work: Callable[[], Any], *, debug: bool) -> int:
-    try:
-        with listening(interrupt):
+    with listening(end_program):  # to the end: a signal may come while another one is dealt with
+        try:
+            _require_folder()
             work()
-    except UpscoreError as error:
-        # a signal to all processes of a job may end another one first, whose error this is
-        status = exit_status() if was_stopped() else error.exit_code
-        return _complain(error, str(error), status, debug)
-    except KeyboardInterrupt as error:
-        remove_unfinished()
-        return _complain(error, "interrupted", exit_status(), debug)
-    except Exception as error:
-        return _complain(error, _explain(error), 1, debug)
-    return 0
+        except UpscoreError as error:
+            # a signal to all processes of a job may end another one first, whose error this is
+            status = exit_status() if was_stopped() else error.exit_code
+            return _complain(error, str(error), status, debug)
+        except KeyboardInterrupt as error:
+            remove_unfinished()
+            return _complain(error, "interrupted", exit_status(), debug)
+        except Exception as error:
+            if was_stopped():  # modules in C turn Ctrl-C into errors of their own
+                text = f"interrupted ({type(error).__name__}: {first_line(error)})"
+                return _complain(error, text, exit_status(), debug)
+            return _complain(error, _explain(error), 1, debug)
+        return 0
+
+
+def _require_folder() -> None:
+    """Refuse to work in a folder that was removed meanwhile, where no path means anything."""
+    try:
+        Path.cwd()
+    except OSError as error:
+        text = f"the current folder is not there ({error.strerror}); change to another one"
+        raise NotFoundError(text) from error
 
 
 def _explain(error: Exception) -> str:
@@ -110,6 +124,6 @@ def _explain(error: Exception) -> str:
 def _complain(error: BaseException, message: str, status: int, debug: bool) -> int:
     if debug:
         traceback.print_exception(error)
-    for number, line in enumerate(printable(message).splitlines()):
+    for number, line in enumerate(shown(message).splitlines()):
         print(f"upscore: {line}" if number == 0 else f"         {line}", file=sys.stderr)
     return status

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import math
 import os
-import stat
 import threading
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass
@@ -16,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image, ImageOps
 
+from upscore.core.damage import NO_FILE, refuse_pipe
 from upscore.core.deep_photos import (
     DeepPhoto,
     of_banded,
@@ -84,7 +84,7 @@ _pillow_limit = _PillowLimit()
 def _open(path: Path, max_pixels: int, *, is_file: bool = False) -> Image.Image:
     """``is_file``: whether the path is known to be no pipe, for each look takes time."""
     if not is_file:
-        _refuse_pipe(path)
+        refuse_pipe(path)
     try:
         picture = _open_up_to(path, max_pixels)
     except FileNotFoundError as error:
@@ -109,21 +109,11 @@ def _open(path: Path, max_pixels: int, *, is_file: bool = False) -> Image.Image:
     return picture
 
 
-def _refuse_pipe(path: Path) -> None:
-    """Pipes and devices, which could be waited for without end. Raises DataError."""
-    try:
-        mode = path.stat().st_mode
-    except OSError:
-        return
-    if not stat.S_ISREG(mode) and not stat.S_ISDIR(mode):
-        raise DataError(f"{path}: is a pipe or device, not a file")
-
-
 def missing(path: Path) -> str:
     """What is wrong with a path where no file is."""
     if path.is_symlink():
         return f"is a link to {path.readlink()}, which is not there"
-    return "no such file"
+    return NO_FILE if path.exists() else "no such file"
 
 
 def _open_up_to(path: Path, max_pixels: int) -> Image.Image:
@@ -220,7 +210,7 @@ def _read_photo(
     path: Path, max_pixels: int, values: PhotoValues, page: int | None
 ) -> DeepPhoto | RGBImage:
     """A photo of more than 8 bits as it is stored, or one of 8 bits that is upright."""
-    _refuse_pipe(path)
+    refuse_pipe(path)
     try:
         directories = read_directories(path)
     except OSError:

@@ -8,6 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
+from upscore.core.damage import NO_FILE
 from upscore.core.images import common_range
 from upscore.core.limits import MAX_PIXELS
 from upscore.data.dataset import DataSet
@@ -71,8 +72,9 @@ def open_dataset(path: str | Path, *, max_pixels: int = MAX_PIXELS) -> DataSet:
         root = layout.find(path)
         if root is not None:
             return _with_range(layout.open(root, max_pixels=max_pixels))
-    if path.is_file():
-        raise DataError(f"{path}: is a file; give a folder or a dataset.yaml")
+    if not path.is_dir():
+        found = "is a file" if path.is_file() else NO_FILE
+        raise DataError(f"{path}: {found}; give a folder or a dataset.yaml")
     looked = "".join(f"\n  {layout.looks}" for layout in LAYOUTS)
     raise DataError(
         f"{path}: no known layout, there and in the usual folders below were looked for:{looked}\n"

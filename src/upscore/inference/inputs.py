@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from upscore.core.files import is_folder, real_path
+from upscore.core.files import exists, is_folder, real_path
 from upscore.core.image_files import IMAGE_SUFFIXES, is_image
 from upscore.core.images import missing, num_pages
 from upscore.core.plural import plural
@@ -214,7 +214,7 @@ def _expand(item: str, out: Path, kind: InputKind) -> _Found:
             what = f"{kind.what} or {kind.named_what}" if kind.named else kind.what
             raise NotFoundError(f"{item}: the pattern matches no {what} ({_some(kind.suffixes)})")
         return found
-    if path.is_symlink():
+    if path.is_symlink() or exists(path):
         raise NotFoundError(f"{item}: {missing(path)}")
     raise NotFoundError(f"{item}: no such file or folder")
 
