@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from inference.support import CPU, THREE, ByColor, random_photo
 from upscore.errors import DataError, SettingsError
+from upscore.inference import tiles
 from upscore.inference.tiles import Tiled, blended_windows, ramp, require_tile, starts
 from upscore.inference.whole_image import WholeImage
 from upscore.models.checkpoint import load_model
@@ -131,6 +132,20 @@ def test_predict_holds_what_two_rows_of_tiles_share():
         tracemalloc.stop()
     one_tile, shared = 3 * 4 * tile * tile, 3 * 4 * (tile // 4) * width
     assert peak < height * width + 1.1 * shared + 4 * one_tile
+
+
+def test_scores_larger_than_the_machine_are_refused(monkeypatch):
+    image = random_photo(200, 300)
+    need = 3 * 4 * 200 * 300
+    tiled = Tiled(ByColor(), tile=128)
+    for there in (need, None):
+        monkeypatch.setattr(tiles, "physical_memory", lambda there=there: there)
+        want = tiled.scores(image)
+    monkeypatch.setattr(tiles, "physical_memory", lambda: need - 1)
+    for method in (tiled.scores, tiled.probabilities):
+        with pytest.raises(DataError, match=r"3 classes at 300x200 .* --save labels,overlay"):
+            method(image)
+    assert np.array_equal(tiled.predict(image), want.argmax(axis=0))
 
 
 @pytest.mark.parametrize("tile", [1, 64, 100, 1000, -32])

@@ -11,7 +11,8 @@ import numpy.typing as npt
 from upscore.core.images import require_rgb
 from upscore.core.labels import LabelMap, RGBImage
 from upscore.core.limits import DEFAULT_TILE
-from upscore.errors import SettingsError
+from upscore.core.memory import physical_memory
+from upscore.errors import DataError, SettingsError
 from upscore.inference.segmenter import ScoreMap, Segmenter, softmax
 
 STRIDE = 32
@@ -31,6 +32,24 @@ def require_tile(tile: int) -> None:
     )
 
 
+def require_memory(num_classes: int, height: int, width: int) -> None:
+    """Refuse scores of a photo that the machine's memory cannot hold.
+
+    Systems promise more memory than there is, and kill who uses it.
+
+    Raises:
+        DataError: with what they need.
+    """
+    there, needed = physical_memory(), 4 * num_classes * height * width
+    if there is not None and needed > there:
+        raise DataError(
+            f"scores of {num_classes} classes at {width}x{height} pixels need "
+            f"{needed / 1e9:.1f} GB of memory, and the machine has {there / 1e9:.1f} GB; make the "
+            "photo smaller, or write no probabilities (`upscore predict --save labels,overlay` "
+            "with a network, not a pipeline)"
+        )
+
+
 class Tiled(Segmenter):
     """Another segmenter, applied tile by tile to photos with a side over ``tile`` pixels.
 
@@ -44,7 +63,8 @@ class Tiled(Segmenter):
         tile: side in pixels, a multiple of 32 from 128 on.
 
     Raises:
-        SettingsError: another ``tile``.
+        SettingsError: another ``tile``. DataError, from ``scores`` and ``probabilities``: a photo
+            whose scores are larger than the machine's memory; ``predict`` does without them.
     """
 
     def __init__(self, base: Segmenter, *, tile: int = DEFAULT_TILE) -> None:
@@ -59,7 +79,9 @@ class Tiled(Segmenter):
         require_rgb(image)
         if self._fits(image):
             return self.base.scores(image)
-        whole: ScoreMap = np.empty((len(self.labels), *image.shape[:2]), dtype=np.float32)
+        height, width, _ = image.shape
+        require_memory(len(self.labels), height, width)
+        whole: ScoreMap = np.empty((len(self.labels), height, width), dtype=np.float32)
         for rows, columns, part in self._finished(image):
             whole[:, rows, columns] = part
             del part
