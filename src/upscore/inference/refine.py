@@ -13,7 +13,7 @@ from upscore.inference.tiles import blended_windows
 
 CRF_TILE = 2048
 """Side in pixels of the tiles in which larger photos are refined. The memory of a CRF grows with
-the area: a tile of 21 classes takes some 2 GiB beyond the probabilities."""
+the area: a tile of 21 classes takes some 2.4 GB beyond the probabilities."""
 
 
 def crf_device(device: DeviceName) -> str:
