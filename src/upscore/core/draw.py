@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
+from upscore.core.images import row_bands
 from upscore.core.labels import VOID, Color, LabelMap, Labels, RGBImage
 from upscore.errors import SettingsError
 
@@ -49,6 +50,13 @@ def overlay(
         raise SettingsError(
             f"the image has shape {image.shape}, its labels {labels.shape}; want equal H and W"
         )
+    mixed = np.empty_like(image, order="C")
+    for rows in row_bands(*labels.shape):
+        mixed[rows] = _blend(image[rows], labels[rows], label_set, alpha)
+    return mixed
+
+
+def _blend(image: RGBImage, labels: LabelMap, label_set: Labels, alpha: float) -> RGBImage:
     flat = Image.fromarray(np.ascontiguousarray(labels))
     flat.putpalette(label_set.palette().tobytes())
     photo = Image.fromarray(np.ascontiguousarray(image))

@@ -44,6 +44,9 @@ NO_PAGES = ("MPO", "PSD")
 EIGHT_BITS = (".jpg", ".jpeg", ".jpe", ".jfif", ".bmp", ".gif", ".webp")
 """Suffixes of files that have 8 bits, and are not opened to find that out."""
 
+BAND_PIXELS = 4_000_000
+"""Larger images are converted band by band, so that no whole copies of them are made on the way."""
+
 
 class _PillowLimit:
     """Pillow's own limit on pixels, lifted for as long as some thread reads a larger picture.
@@ -176,7 +179,19 @@ def to_rgb(picture: Image.Image, values: PhotoValues = AS_STORED) -> RGBImage:
         rgba = picture.convert("RGBA")
         ground = Image.new("RGBA", rgba.size, (255, 255, 255, 255))
         picture = Image.alpha_composite(ground, rgba)
-    return np.array(picture.convert("RGB"))  # a copy: writable, owned
+    if picture.mode != "RGB":
+        picture = picture.convert("RGB")
+    width, height = picture.size
+    image = np.empty((height, width, 3), np.uint8)
+    for rows in row_bands(height, width):  # Pillow makes two copies of what it hands over
+        image[rows] = np.asarray(picture.crop((0, rows.start, width, rows.stop)))
+    return image
+
+
+def row_bands(height: int, width: int) -> Iterator[slice]:
+    """Slices of rows with up to ``BAND_PIXELS`` pixels (or one row) that cover an image."""
+    step = max(1, BAND_PIXELS // max(1, width))
+    return (slice(top, min(top + step, height)) for top in range(0, height, step))
 
 
 def read_image(

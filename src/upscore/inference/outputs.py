@@ -67,8 +67,10 @@ def write_overlay(path: Path, item: LabelledImage) -> None:
     from upscore.core.draw import overlay, with_legend
     from upscore.core.images import write_image
 
-    drawn = overlay(item.image, item.labels, item.label_set)
-    write_image(path, with_legend(drawn, item.label_set, np.unique(item.labels)))
+    present = np.unique(item.labels)
+    # without a name for the overlay, which is dropped once it has a legend
+    sheet = with_legend(overlay(item.image, item.labels, item.label_set), item.label_set, present)
+    write_image(path, sheet)
 
 
 def write_probabilities(path: Path, item: LabelledImage) -> None:
