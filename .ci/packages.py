@@ -12,6 +12,7 @@ import subprocess
 import sys
 from importlib import metadata
 from pathlib import Path
+from typing import Any
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -67,16 +68,28 @@ def list_vulnerabilities(constraints: Path) -> None:
     audit += ["--disable-pip", "--progress-spinner", "off", "--timeout", "5", "--format", "json"]
     done = subprocess.run(audit, capture_output=True, text=True, check=False)
     try:
-        found = json.loads(done.stdout)["dependencies"]
+        packages = json.loads(done.stdout)["dependencies"]
     except (ValueError, KeyError):
         why = (done.stderr.strip().splitlines() or ["no answer"])[-1]
-        print(f"vulnerabilities: not checked ({why[:120]})")
+        print(f"vulnerabilities: not checked ({why[:120]}); want pip-audit, and pypi.org in reach")
         return
-    print(f"vulnerabilities: {len(found)} packages looked up")
-    for item in found:
+    print("\n".join(vulnerability_lines(packages)))
+
+
+def vulnerability_lines(packages: list[dict[str, Any]]) -> list[str]:
+    """What pip-audit answered. A mirror without PyPI's list of vulnerabilities makes it skip each
+    package, with success: those do not count as looked up."""
+    skipped = [item for item in packages if "skip_reason" in item]
+    num = len(packages) - len(skipped)
+    lines = [f"vulnerabilities: {num or 'none'} of {len(packages)} packages looked up"]
+    if skipped:
+        names = ", ".join(item["name"] for item in skipped) if num else "all"
+        lines.append(f"NOT looked up: {names} ({skipped[0]['skip_reason'][:120]})")
+    for item in packages:
         for one in item.get("vulns", ()):
             fixed = ", ".join(one["fix_versions"]) or "no version yet"
-            print(f"{item['name']} {item.get('version')}: {one['id']}, fixed in {fixed}")
+            lines.append(f"{item['name']} {item.get('version')}: {one['id']}, fixed in {fixed}")
+    return lines
 
 
 def main() -> int:

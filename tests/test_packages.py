@@ -1,4 +1,4 @@
-"""Licences of the pinned packages: an unknown one is found."""
+"""Licences and vulnerabilities of the pinned packages: unknown ones are told."""
 
 from __future__ import annotations
 
@@ -56,3 +56,19 @@ def test_without_pip_audit_vulnerabilities_are_not_checked(
 ) -> None:
     packages.list_vulnerabilities(CI / "none.txt")
     assert capsys.readouterr().out.startswith("vulnerabilities: not checked (")
+
+
+def test_packages_that_pip_audit_skipped_do_not_count_as_looked_up(packages: Any) -> None:
+    skipped = {"name": "one", "skip_reason": "Dependency not found on PyPI"}
+    found = {"id": "CVE-1", "fix_versions": ["2.1"]}
+    known = {"name": "two", "version": "2.0", "vulns": [found]}
+    safe = {"name": "three", "version": "3.0", "vulns": []}
+    assert packages.vulnerability_lines([skipped]) == [
+        "vulnerabilities: none of 1 packages looked up",
+        "NOT looked up: all (Dependency not found on PyPI)",
+    ]
+    assert packages.vulnerability_lines([skipped, known, safe]) == [
+        "vulnerabilities: 2 of 3 packages looked up",
+        "NOT looked up: one (Dependency not found on PyPI)",
+        "two 2.0: CVE-1, fixed in 2.1",
+    ]

@@ -676,3 +676,17 @@ def test_a_fault_of_ours_is_called_one(
         main(["doctor"])
     assert stop.value.code == 1
     assert "unexpected ZeroDivisionError: oops" in capsys.readouterr().err
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="a folder in use cannot be removed there")
+def test_the_current_folder_was_removed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    gone = tmp_path / "gone"
+    gone.mkdir()
+    monkeypatch.chdir(gone)
+    gone.rmdir()
+    with pytest.raises(SystemExit) as end:
+        main(["data", "check", str(tmp_path)])
+    assert end.value.code == 2
+    assert "the current folder is not there (" in capsys.readouterr().err

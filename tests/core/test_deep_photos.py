@@ -213,6 +213,21 @@ def test_files_of_a_set_share_their_range(tmp_path: Path) -> None:
     )
 
 
+def test_fractions_beside_large_numbers_are_refused(tmp_path: Path) -> None:
+    """They would be black by the range of all files together."""
+    fractions = (STEPS / 4096).astype(np.float32)
+    Image.fromarray(fractions).save(tmp_path / "a.tif")
+    Image.fromarray(STEPS).save(tmp_path / "b.png")
+    limits = common_range([tmp_path / "a.tif", tmp_path / "b.png"])
+    assert limits == (0, 4095)
+    with pytest.raises(DataError, match=r"a\.tif: holds fractions from 0 to 1, and 0\.\.4095 is"):
+        read_image(tmp_path / "a.tif", values=PhotoValues(limits))
+    assert read_image(tmp_path / "b.png", values=PhotoValues(limits)).max() == 253
+    assert read_image(tmp_path / "a.tif", values=PhotoValues((0, 1))).max() > 200
+    Image.fromarray(np.zeros((6, 5), np.float32)).save(tmp_path / "dark.tif")
+    assert read_image(tmp_path / "dark.tif", values=PhotoValues(limits)).max() == 0
+
+
 def test_a_deep_photo_is_turned_upright(tmp_path: Path) -> None:
     exif = Image.Exif()
     exif[0x0112] = 6

@@ -1,10 +1,12 @@
 from __future__ import annotations
 
+import tracemalloc
+
 import numpy as np
 import pytest
 from PIL import ImageFont
 
-from upscore.core import draw
+from upscore.core import draw, images
 from upscore.core.draw import WRONG_COLOR, error_map, legend, overlay, with_legend
 from upscore.core.labels import VOC_LABELS, VOID, Labels
 from upscore.errors import SettingsError
@@ -33,6 +35,23 @@ def test_void_keeps_the_photo():
     got = overlay(PHOTO, labels, VOC_LABELS, alpha=1)
     assert np.array_equal(got[3:6], PHOTO[3:6])
     assert not np.array_equal(got[6:], PHOTO[6:])
+
+
+def test_large_overlays_are_made_in_bands(monkeypatch):
+    """Of equal values, and without copies of the whole."""
+    rng = np.random.default_rng(1)
+    photo = rng.integers(0, 256, (500, 301, 3), dtype=np.uint8)
+    labels = rng.choice(np.array([0, 3, VOID], np.uint8), (500, 301))
+    want = overlay(photo, labels, VOC_LABELS)
+    monkeypatch.setattr(images, "BAND_PIXELS", 301 * 50 + 5)
+    tracemalloc.start()
+    try:
+        got = overlay(photo, labels, VOC_LABELS)
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert np.array_equal(got, want)
+    assert peak < 2 * photo.nbytes
 
 
 def test_overlay_refuses_what_does_not_fit():

@@ -16,6 +16,7 @@ from upscore.core.failures import (
     format_failures,
 )
 from upscore.core.quoting import LONGEST
+from upscore.core.system_errors import is_memory_error
 from upscore.errors import DataError, OutputError, WorkError
 
 
@@ -100,3 +101,11 @@ def test_memory_is_one_items_trouble_until_there_is_none(monkeypatch: pytest.Mon
 
 def test_an_unreadable_file_is_its_own_trouble() -> None:
     assert "PermissionError" in message(PermissionError(errno.EACCES, "denied", "a.png"))
+
+
+def test_an_import_that_lacks_memory() -> None:
+    """Packages then say that they seem to be broken."""
+    broken = ImportError("this install seems to be broken")
+    assert not is_memory_error(broken)
+    broken.__cause__ = ImportError("a.so: failed to map segment from shared object")
+    assert is_memory_error(broken)

@@ -253,3 +253,13 @@ def test_other_errors_of_a_library_come_through(tmp_path: Path) -> None:
     with pytest.raises(AttributeError), atomic_path(tmp_path / "a.pt") as temporary:
         torch.save(lambda: 1, temporary)
     assert names(tmp_path) == []
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no pipes there")
+def test_a_pipe_or_device_is_not_replaced(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    for path in (tmp_path / "pipe", Path("/dev/stdout"), Path(os.devnull)):
+        with pytest.raises(OutputError, match=r"is a pipe or device, not a file; choose another"):
+            write_text(path, "text")
+    assert (tmp_path / "pipe").is_fifo()
+    assert [path.name for path in tmp_path.iterdir()] == ["pipe"]

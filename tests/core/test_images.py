@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import concurrent.futures
 import io
+import tracemalloc
 import warnings
 from pathlib import Path
 
@@ -13,6 +14,7 @@ import pytest
 from PIL import Image, TiffImagePlugin
 
 from new_process import run_python
+from upscore.core import images
 from upscore.core.images import (
     INPUT_SPECS,
     InputSpec,
@@ -67,6 +69,35 @@ def test_modes_become_rgb(tmp_path: Path, mode: str) -> None:
     assert image.flags.writeable
     if mode not in ("L", "LA", "1"):
         assert np.abs(image.astype(int) - (200, 40, 90)).max() <= 12
+
+
+def test_large_photos_become_arrays_in_bands(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of equal values, and without the copies that Pillow makes of what it hands over."""
+    want = np.random.default_rng(0).integers(0, 256, (500, 301, 3), dtype=np.uint8)
+    picture = Image.fromarray(want)
+    monkeypatch.setattr(images, "BAND_PIXELS", 301 * 50 + 5)
+    tracemalloc.start()
+    try:
+        got = images.to_rgb(picture)
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert np.array_equal(got, want)
+    assert got.flags.writeable
+    assert got.flags.owndata
+    assert peak < 1.4 * want.nbytes
+
+
+@pytest.mark.parametrize(
+    ("height", "width", "num"), [(10, 7, 5), (11, 7, 6), (3, 99, 3), (1, 1, 1)]
+)
+def test_bands_cover_all_rows(
+    monkeypatch: pytest.MonkeyPatch, height: int, width: int, num: int
+) -> None:
+    monkeypatch.setattr(images, "BAND_PIXELS", 20)
+    bands = list(images.row_bands(height, width))
+    assert [row for band in bands for row in range(height)[band]] == list(range(height))
+    assert len(bands) == num
 
 
 def test_grey_keeps_its_values(tmp_path: Path) -> None:

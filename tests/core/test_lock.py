@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import json
 import os
 import signal
 import subprocess
@@ -195,3 +196,14 @@ def test_a_folder_that_cannot_be_made_is_told(
         claim(tmp_path / "run", "a training"),
     ):
         pass
+
+
+def test_clocks_that_jump(tmp_path: Path) -> None:
+    """A killed job's lock of the future keeps nobody out."""
+    left = tmp_path / LOCK
+    left.write_text(json.dumps({"job": "a training", "process": 1, "since": "2099-01-01"}))
+    future = 4_000_000_000
+    os.utime(left, (future, future))
+    with claim(tmp_path, "a training"):
+        assert json.loads(left.read_text())["process"] == os.getpid()
+    assert not left.exists()

@@ -1,11 +1,13 @@
 from __future__ import annotations
 
+import os
 import platform
 import sys
 
 import pytest
 
 from new_process import run_python
+from upscore.core import memory
 
 SHOW = (
     "import os; from upscore.core.memory import limit_onednn_cache; limit_onednn_cache(); "
@@ -55,3 +57,10 @@ def test_the_users_allocator_settings_are_kept():
 
 def test_other_systems_are_left_alone():
     assert run_python("import sys; sys.platform = 'darwin'; " + KEEP) == "False"
+
+
+def test_physical_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    there = memory.physical_memory()
+    assert there is None or there > 2**28
+    monkeypatch.delattr(os, "sysconf", raising=False)
+    assert memory.physical_memory() is None

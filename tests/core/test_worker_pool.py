@@ -8,6 +8,7 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -92,3 +93,16 @@ def alive(number: str) -> bool:
     except FileNotFoundError:
         return False
     return state != "Z"  # ended, but nobody has asked
+
+
+@pytest.mark.parametrize(("setting", "threads"), [("4,2", 4), ("3", 3), ("abc", 5), ("0", 5)])
+def test_threads_of_a_torch_that_is_imported_meanwhile(monkeypatch, setting, threads):
+    """OMP_NUM_THREADS may hold a list, or anything."""
+    given = []
+    monkeypatch.delitem(sys.modules, "torch", raising=False)
+    monkeypatch.setenv("OMP_NUM_THREADS", setting)
+    monkeypatch.setattr(processes, "num_cores", lambda: 5)
+    with torch_on_one_core():
+        monkeypatch.setitem(sys.modules, "torch", SimpleNamespace(set_num_threads=given.append))
+    assert given == [threads]
+    assert os.environ["OMP_NUM_THREADS"] == setting

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import tracemalloc
+
 import numpy as np
 import pytest
 
@@ -136,6 +138,24 @@ def test_threads_change_nothing() -> None:
     one, *others = (filtered(kernels, values, (130, 170), threads) for threads in (1, 2, 3, 7))
     for other in others:
         np.testing.assert_array_equal(one, other)
+
+
+def test_arrays_of_all_entries_are_dropped_once_used() -> None:
+    """Neighbours, which need the most memory, are looked for without keys of pixels' corners."""
+    height, width = 100, 150
+    image = np.random.default_rng(0).integers(0, 256, (height, width, 3)).astype(np.float32)
+    terms = (Gaussian(3, 3), Bilateral(20, 13, 5))
+    features = [term.rows((height, width), image) for term in terms]
+    order = tiled_order((height, width))
+    build_lattice(features, order, threads=1)  # compiled
+    tracemalloc.start()
+    try:
+        lattice = build_lattice(features, order, threads=1)
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    entries = len(lattice.splat_pixel)
+    assert peak < 20 * entries + 105 * lattice.num_vertices
 
 
 def test_features_too_far_apart_are_refused() -> None:

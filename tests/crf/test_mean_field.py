@@ -12,6 +12,7 @@ import pytest
 from crf.brute_force import MAX_PIXELS, brute_force
 from crf.crf_cases import random_case
 from upscore.crf import Bilateral, DenseCRF, Features, Gaussian, Potts
+from upscore.crf.lattice.engine import Engine
 from upscore.crf.mean_field import CRFResult
 from upscore.crf.terms import Normalization
 from upscore.errors import DataError, SettingsError
@@ -296,3 +297,17 @@ def test_brute_force_is_for_small_images() -> None:
         brute_force(DenseCRF(Gaussian()), None, probabilities=probabilities)
     with pytest.raises(DataError, match="either"):
         brute_force(DenseCRF(Gaussian()), None)
+
+
+def test_lattices_are_dropped_before_the_result_is_made(monkeypatch: pytest.MonkeyPatch) -> None:
+    image, probabilities = random_case(0, (20, 30), 3)
+    kept = []
+    marginals = Engine.marginals
+
+    def spy(self: Engine) -> np.ndarray:
+        kept.append(self.filter)
+        return marginals(self)
+
+    monkeypatch.setattr(Engine, "marginals", spy)
+    DenseCRF(Gaussian(3, 3), iterations=2)(image, probabilities=probabilities)
+    assert kept == [None]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -213,6 +214,40 @@ def test_jpeg_is_named_as_the_cause(tmp_path: Path, top: int, *, with_names: boo
     assert sum("JPEG changes values" in message for message in messages) >= 1
 
 
+NEEDS_AVIF = pytest.mark.skipif(".avif" not in Image.registered_extensions(), reason="old Pillow")
+
+
+@pytest.mark.parametrize(
+    ("suffix", "options", "name"),
+    [
+        ("webp", {"quality": 50}, "lossy WebP"),
+        ("webp", {"quality": 50, "exif": b"Exif\0\0MM\0*"}, "lossy WebP"),
+        ("webp", {"lossless": True}, ""),
+        ("webp", {"lossless": True, "exif": b"Exif\0\0MM\0*"}, ""),
+        ("jp2", {"irreversible": True}, "lossy JPEG 2000"),
+        ("jp2", {}, ""),
+        ("tif", {"compression": "jpeg"}, "JPEG"),
+        ("tif", {"compression": "tiff_lzw"}, ""),
+        pytest.param("avif", {}, "AVIF", marks=NEEDS_AVIF),
+    ],
+)
+def test_other_formats_with_losses(
+    tmp_path: Path, suffix: str, options: dict[str, Any], name: str
+) -> None:
+    write(tmp_path, [of(0, 1, 2)] * 2)
+    (tmp_path / "classes.txt").write_text("ground\ncat\ndog\n")
+    for path in [*(tmp_path / "masks").iterdir()]:
+        Image.open(path).save(path.with_suffix(f".{suffix}"), **options)
+        path.unlink()
+    dataset = open_dataset(tmp_path)
+    messages = [problem.message for problem in check(dataset).problems]
+    if name:
+        assert any(f"2 of 2 masks are {name} files, such as 0.{suffix}" in m for m in messages)
+    else:
+        assert messages == []
+        assert dataset.split("train").read(0).labels.tolist() == of(0, 1, 2).tolist()
+
+
 def test_palettes_that_differ_are_read_by_their_colours(tmp_path: Path) -> None:
     """What the refusal of differing palettes says to do."""
     swapped = palette_mask([200, 0, 0, 0, 0, 0], 1, 0)
@@ -242,6 +277,13 @@ def test_palettes_that_differ_are_read_by_their_colours(tmp_path: Path) -> None:
         ("classes.txt", "# names\nbackground\ncat\n"),
         ("classes.txt", "0 background\n1 cat\n"),
         ("classes.txt", "0: background\n1: cat\n"),
+        ("classes.txt", "1 cat\n0 background\n"),
+        ("Classes.TXT", "background\ncat\n"),
+        ("class_names.txt", "_background_\ncat\n__ignore__\n"),
+        ("classes.csv", "0,background\n1,cat\n"),
+        ("classes.csv", "background\ncat\n"),
+        ("classes.csv", "\ufeffid;name;colour\r\n1;cat;red\r\n0;background;black\r\n"),
+        ("_classes.csv", "Pixel Value, Class\n0, background\n1, cat\n"),
     ],
 )
 def test_class_files(tmp_path: Path, file: str, text: str) -> None:
@@ -251,6 +293,50 @@ def test_class_files(tmp_path: Path, file: str, text: str) -> None:
     assert dataset.labels.names == ("background", "cat")
     assert dataset.labels.background == 0
     assert dataset.guess is None
+
+
+@pytest.mark.parametrize(
+    ("text", "meaning"),
+    [
+        ("__ignore__\na\nb\nc\n", {0: "a", 1: "b", 2: "c"}),  # labelme numbers it -1
+        ("0 __ignore__\n1 a\n2 b\n", {0: "void", 1: "a", 2: "b"}),
+        ("a\n__ignore__\nb\n", {0: "a", 1: "void", 2: "b"}),
+        ("a\nb\n__ignore__\n", {0: "a", 1: "b", 2: "void"}),
+        ("7 a\n0 void\n4 b\n", {7: "a", 0: "void", 4: "b"}),
+        ("Void\na\nb\n", {0: "void", 1: "a", 2: "b"}),
+        ("a\n_background_\nb\n", {0: "a", 1: "background", 2: "b"}),
+        ("a\nb\n_background_\n", {0: "a", 1: "b", 2: "background"}),
+    ],
+)
+def test_void_and_background_at_any_line(
+    tmp_path: Path, text: str, meaning: dict[int, str]
+) -> None:
+    write(tmp_path, [of(*meaning, 255), of(*meaning)])
+    (tmp_path / "class_names.txt").write_text(text)
+    dataset = open_dataset(tmp_path)
+    names = dataset.labels.names
+    found = {
+        v: "void" if label == 255 else names[label] for v, label in dataset.table.values.items()
+    }
+    assert found == {**meaning, 255: "void"}
+    assert check(dataset).problems == ()
+
+
+def test_values_with_gaps_and_colours_in_a_table(tmp_path: Path) -> None:
+    write(tmp_path, [of(0, 7, 255), of(0, 7)])
+    (tmp_path / "_classes.csv").write_text("Pixel Value, Class\n0, ground\n7, cat\n")
+    assert open_dataset(tmp_path).table.values == {0: 0, 7: 1, 255: 255}
+    (tmp_path / "_classes.csv").unlink()
+    (tmp_path / "class_dict.csv").write_text("name,r,g,b\nground,9,8,7\ncat,1,2,3\nVoid,0,0,0\n")
+    dataset = open_dataset(tmp_path)
+    assert dataset.labels.names == ("ground", "cat")
+    assert dataset.labels.colors == ((9, 8, 7), (1, 2, 3))
+    assert dataset.table.colors == {
+        (9, 8, 7): 0,
+        (1, 2, 3): 1,
+        (0, 0, 0): 255,
+        (224, 224, 192): 255,
+    }
 
 
 CVAT = "# label:color_rgb:parts:actions\nbackground:0,0,0::\ncat:250,50,83::\ndog:51,221,255::\n"
@@ -301,7 +387,13 @@ def test_cvats_subsets(tmp_path: Path) -> None:
         ({"labelmap.txt": "cat:1,2,300::\n"}, "is no class"),
         ({"labelmap.txt": "cat:1,2,3::\ndog:1,2,3::\n"}, "repeats a name or colour"),
         ({"classes.txt": "a\nb\n", "obj.names": "b\na\n"}, "classes.txt and obj.names name diff"),
+        ({"classes.txt": "a, b, c\n"}, "'a, b, c' is one line; want one class name a line"),
+        ({"classes.txt": "0 0 0 a\n0 9 0 b\n"}, "some lines have the same number"),
         ({"classes.txt": "1: a\n2: b\n"}, "numbered from 1, and the first line is value 0"),
+        ({"_classes.csv": "Pixel Value, Class\n0, a\n0, b\n"}, "gives 0 to 'a' and 'b'"),
+        ({"_classes.csv": "Pixel Value, Class\nzero, a\n"}, "'zero,a' is no class; want a first"),
+        ({"_classes.csv": "Value, Class\n0, a\n1, a\n"}, "class name used twice: a"),
+        ({"classes.csv": "name,shape\na,b\n"}, "(found 'name,shape')"),
         ({"classes.txt": ""}, "1 to 255 classes, this one has 0"),
         ({"classes.txt": "\n".join(map(str, range(300)))}, "1 to 255 classes, this one has 300"),
     ],
@@ -415,6 +507,48 @@ def test_floats_that_are_no_numbers_of_classes(tmp_path: Path, value: float, sho
     assert f"a mask of floats, 1 of which are no class numbers (the first is {shown}" in (
         problem.message
     )
+
+
+def test_numbers_that_do_not_begin_with_0_are_asked_for(tmp_path: Path) -> None:
+    """Oxford's pets: 1, 2 and 3."""
+    with pytest.raises(DataError, match="3 different values, whose classes are not known"):
+        open_dataset(write(tmp_path, [of(1, 2, 3)] * 2))
+
+
+def test_the_highest_value_of_16_bits_is_offered_as_void(tmp_path: Path) -> None:
+    masks: list[Mask] = [np.resize(np.array([0, 1, 65535], np.uint16), (4, 6))] * 2
+    with pytest.raises(DataError, match=r"classes: \[class_0, class_1\](.|\n)*65535: void"):
+        open_dataset(write(tmp_path, masks))
+
+
+def test_a_palette_of_one_colour_says_nothing(tmp_path: Path) -> None:
+    open_dataset(write(tmp_path, [palette_mask([0] * 9, 0, 1, 2)] * 2))
+
+
+@pytest.mark.parametrize("with_names", [False, True])
+def test_greys_that_a_gif_numbered_anew(tmp_path: Path, *, with_names: bool) -> None:
+    """Pillow writes the greys 0 and 2 as values 0 and 1."""
+    write(tmp_path, [of(0, 2)] * 2, suffix="gif")
+    if with_names:
+        (tmp_path / "classes.txt").write_text("ground\ncat\ndog\n")
+        messages = [problem.message for problem in check(open_dataset(tmp_path)).problems]
+        assert any("value 1 of 0.gif is the grey 2 by its palette" in text for text in messages)
+        return
+    with pytest.raises(DataError, match=r"value 1 of 0\.gif is the grey 2"):
+        open_dataset(tmp_path)
+
+
+def test_masks_that_are_turned_or_no_images_are_told(tmp_path: Path) -> None:
+    write(tmp_path, [of(0, 1)] * 3)
+    (tmp_path / "classes.txt").write_text("ground\ncat\n")
+    Image.fromarray(of(0, 1).T.copy()).save(tmp_path / "masks" / "0.png")
+    (tmp_path / "masks" / "1.png").unlink()
+    np.save(tmp_path / "masks" / "1.npy", of(0, 1))
+    messages = [problem.message for problem in check(open_dataset(tmp_path)).problems]
+    assert len(messages) == 2
+    assert "turned by a quarter" in messages[0] + messages[1]
+    assert "resized" not in messages[0] + messages[1]
+    assert "(1.npy is there, which is no image: save it as PNG)" in messages[0] + messages[1]
 
 
 def test_values_below_zero_are_offered_as_void(tmp_path: Path) -> None:

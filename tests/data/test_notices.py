@@ -32,7 +32,10 @@ def test_masks_without_a_photo_are_counted(root: Path, caplog: pytest.LogCapture
     tell_listing(open_dataset(root))
     (record,) = caplog.records
     assert record.levelno == logging.WARNING
-    assert "6 of 10 masks have no photo and are left out (0.png, 1.png, 2.png, ...)" in caplog.text
+    assert (
+        "6 of 10 masks have no photo and are left out (0.png, 1.png, 2.png and 3 more)"
+        in caplog.text
+    )
 
 
 def test_stats_tells_it_too(root: Path, caplog: pytest.LogCaptureFixture) -> None:
@@ -81,6 +84,21 @@ def test_masks_that_disagree(
         return
     tell_meaning(dataset, dataset.pairs("train"))
     assert caplog.text == ""
+
+
+def test_zero_and_255_beside_a_list_of_two_names(root: Path) -> None:
+    for path in (root / "masks").iterdir():
+        Image.fromarray(np.resize(np.array([0, 255], np.uint8), (12, 16))).save(path)
+    (root / "classes.txt").write_text("ground\ncat\n")
+    dataset = open_dataset(root)
+    with pytest.raises(DataError, match=r"2 of 2 masks are of 0 and 255 alone, and 255 is void"):
+        tell_meaning(dataset, dataset.pairs("val"))
+    (root / "dataset.yaml").write_text(
+        "image: images/*\nmask: masks/*\nsplits: {train: 1.0}\nclasses: [a, b]\n"
+        "masks: {0: a, 255: b}\n"
+    )
+    dataset = open_dataset(root)
+    tell_meaning(dataset, dataset.pairs("train"))
 
 
 def test_other_palettes_are_told_where_the_values_are_named(

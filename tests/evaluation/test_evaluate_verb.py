@@ -7,6 +7,7 @@ import json
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from evaluation.small_world import make_data, make_network
 from upscore.cli.evaluate import evaluate
@@ -18,6 +19,8 @@ from upscore.data.class_mapping import match_classes
 from upscore.errors import DataError, RunError, SettingsError, WorkError
 from upscore.inference.load import load_segmenter
 from upscore.metrics.confusion import Confusion
+from upscore.workflows.compare import compare as run_comparison
+from upscore.workflows.evaluate import evaluate as run_evaluation
 
 
 @pytest.fixture
@@ -28,6 +31,46 @@ def data(tmp_path):
 @pytest.fixture
 def run(tmp_path):
     return make_network(tmp_path / "run")
+
+
+@pytest.fixture
+def guessed(tmp_path):
+    """Ten pairs of 0 and 255 without class names."""
+    rng = np.random.default_rng(0)
+    for kind in ("images", "masks"):
+        (tmp_path / "guessed" / kind).mkdir(parents=True)
+    for i in range(10):
+        photo = rng.integers(0, 256, (32, 40, 3), dtype=np.uint8)
+        Image.fromarray(photo).save(tmp_path / "guessed" / "images" / f"{i}.jpg")
+        mask = rng.integers(0, 2, (32, 40), dtype=np.uint8) * 255
+        Image.fromarray(mask).save(tmp_path / "guessed" / "masks" / f"{i}.png")
+    return tmp_path / "guessed"
+
+
+def score(verb, run, data):
+    if verb == "evaluate":
+        run_evaluation(run, data=data)
+    else:
+        run_comparison([run, run], data=data)
+
+
+@pytest.mark.parametrize("verb", ["evaluate", "compare"])
+def test_what_was_guessed_is_told_once(verb, guessed, tmp_path, caplog):
+    caplog.set_level("INFO", "upscore")
+    run = make_network(tmp_path / "run", ("background", "foreground"))
+    score(verb, run, guessed)
+    (told,) = [text for text in caplog.messages if "Guessed" in text]
+    assert told.splitlines()[-1].split()[:2] == ["255", "foreground"]
+
+
+@pytest.mark.parametrize("verb", ["evaluate", "compare"])
+def test_masks_that_disagree_are_refused(verb, guessed, tmp_path):
+    (guessed / "classes.txt").write_text("background\nforeground\n")
+    path = next(pair.mask for pair in open_dataset(guessed).pairs("val"))
+    Image.fromarray(np.asarray(Image.open(path)) // 255).save(path)
+    run = make_network(tmp_path / "run", ("background", "foreground"))
+    with pytest.raises(DataError, match="1 of 2 masks is of 0, 1"):
+        score(verb, run, guessed)
 
 
 def test_everything_is_written(run, data, capsys):

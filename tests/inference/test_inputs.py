@@ -66,13 +66,26 @@ def test_results_of_an_earlier_call_are_no_inputs(tree):
 
 
 def test_equal_names_are_refused_before_anything_is_done(tree):
+    (tree / "a.jpg").touch()
     with pytest.raises(
-        SettingsError, match=r"a\.PNG and .*sub/a\.jpg would both be written as 'a'"
+        SettingsError, match=r"a\.jpg and .*sub/a\.jpg would both be written as 'a\.jpg'"
     ):
-        names(tree / "photos" / "a.PNG", tree / "photos" / "sub" / "a.jpg")
-    (tree / "photos" / "b.png").touch()
-    with pytest.raises(SettingsError, match=r"b\.jpg and .*b\.png"):
-        names(tree / "photos")
+        names(tree / "a.jpg", tree / "photos" / "sub" / "a.jpg")
+
+
+def test_names_that_differ_only_in_suffix_or_case(tree, caplog):
+    caplog.set_level("INFO", "upscore")
+    for name in ("b.png", "B.jpg", "b.JPG"):
+        (tree / "photos" / name).touch()
+    assert names(tree / "photos") == ["B", "[x]", "a", "b.JPG", "b.jpg", "b.png", "sub/a"]
+    assert "3 files differ from others only in the suffix" in caplog.text
+
+
+def test_photos_among_the_frames_of_a_video_are_refused(tree):
+    (tree / "photos" / "clip").mkdir()
+    (tree / "photos" / "clip" / "000001.jpg").touch()
+    with pytest.raises(SettingsError, match=r"000001\.jpg would be .* the frames of .*clip\.mp4"):
+        names(tree / "photos" / "**" / "*")
 
 
 def test_a_linked_loop_ends(tree):

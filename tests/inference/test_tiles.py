@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import itertools
+import tracemalloc
 
 import numpy as np
 import pytest
@@ -9,7 +10,8 @@ from hypothesis import strategies as st
 
 from inference.support import CPU, THREE, ByColor, random_photo
 from upscore.errors import DataError, SettingsError
-from upscore.inference.tiles import Tiled, ramp, require_tile, starts
+from upscore.inference import tiles
+from upscore.inference.tiles import Tiled, blended_windows, ramp, require_tile, starts
 from upscore.inference.whole_image import WholeImage
 from upscore.models.checkpoint import load_model
 
@@ -87,20 +89,63 @@ def test_a_real_network_agrees_inside(model_folder):
     assert np.abs(shifted - want[:, :, 13:913]).mean() > 2 * np.abs(got - want).mean()
 
 
-def test_predict_holds_one_row_of_tiles(monkeypatch):
-    """No array of C x H x W is made for the labels."""
-    made: list[int] = []
-    empty = np.empty
+def test_blended_tiles_are_sums_by_the_ramps_weights():
+    """Tiles of one value each against products of the weights of their rows and columns."""
+    values = np.random.default_rng(0).standard_normal((3, 3)).astype(np.float32)
+    shape, tile, overlap = (300, 280), 128, 32
 
-    def counting(shape, *arguments, **options):
-        array = empty(shape, *arguments, **options)
-        made.append(array.nbytes)
-        return array
+    def score(rows, columns):
+        sides = (1, rows.stop - rows.start, columns.stop - columns.start)
+        step = tile - overlap
+        return np.full(sides, values[rows.start // step, columns.start // step], np.float32)
 
-    monkeypatch.setattr(np, "empty", counting)
-    image = random_photo(3000, 130)
-    Tiled(ByColor(), tile=128).predict(image)
-    assert max(made) <= max(3000 * 130, 3 * 128 * 130 * 4)
+    got = np.full(shape, np.nan, np.float32)
+    for rows, columns, part in blended_windows(score, 1, *shape, tile=tile):
+        assert np.isnan(got[rows, columns]).all()
+        got[rows, columns] = part[0]
+    sides = [shares(length, tile, overlap) for length in shape]
+    np.testing.assert_allclose(got, sides[0].T @ values @ sides[1], atol=1e-5)
+
+
+def shares(length: int, tile: int, overlap: int) -> np.ndarray:
+    """Weight of each tile at each pixel of a side."""
+    firsts = starts(length, tile=tile, overlap=overlap)
+    weights = np.zeros((len(firsts), length))
+    for number, first in enumerate(firsts):
+        weights[number, first : first + tile] = 1
+        if number:
+            weights[number, first : first + overlap] = ramp(overlap)
+            weights[number - 1, first : first + overlap] = 1 - ramp(overlap)
+    return weights
+
+
+def test_predict_holds_what_two_rows_of_tiles_share():
+    """Not the scores of the photo, nor of a row of tiles."""
+    height, width, tile = 300, 6000, 128
+    segmenter, image = Tiled(ByColor(), tile=tile), random_photo(height, width)
+    segmenter.predict(image[:200, :200])
+    tracemalloc.start()
+    try:
+        segmenter.predict(image)
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    one_tile, shared = 3 * 4 * tile * tile, 3 * 4 * (tile // 4) * width
+    assert peak < height * width + 1.1 * shared + 4 * one_tile
+
+
+def test_scores_larger_than_the_machine_are_refused(monkeypatch):
+    image = random_photo(200, 300)
+    need = 3 * 4 * 200 * 300
+    tiled = Tiled(ByColor(), tile=128)
+    for there in (need, None):
+        monkeypatch.setattr(tiles, "physical_memory", lambda there=there: there)
+        want = tiled.scores(image)
+    monkeypatch.setattr(tiles, "physical_memory", lambda: need - 1)
+    for method in (tiled.scores, tiled.probabilities):
+        with pytest.raises(DataError, match=r"3 classes at 300x200 .* --save labels,overlay"):
+            method(image)
+    assert np.array_equal(tiled.predict(image), want.argmax(axis=0))
 
 
 @pytest.mark.parametrize("tile", [1, 64, 100, 1000, -32])

@@ -21,7 +21,7 @@ CHANGES = {"os.rename", "os.mkdir", "os.remove", "os.rmdir"}
 
 def kill_before(number: int, out: Path) -> None:
     """From now on: end this process at once, before its ``number``-th write below ``out``."""
-    seen = 0
+    seen, killed = 0, os.getpid()
 
     def look(event: str, arguments: tuple[Any, ...]) -> None:
         nonlocal seen
@@ -30,8 +30,8 @@ def kill_before(number: int, out: Path) -> None:
             is_new = event != "os.mkdir" or not os.path.isdir(path)  # noqa: PTH112 - no events
             if path.startswith(str(out)) and is_new:
                 seen += 1
-                if seen == number:
-                    os.kill(os.getpid(), signal.SIGKILL)
+                if seen == number and os.getpid() == killed:  # not one that it forked
+                    os.kill(killed, signal.SIGKILL)
 
     sys.addaudithook(look)
 

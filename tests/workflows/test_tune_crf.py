@@ -294,6 +294,33 @@ def test_an_image_that_the_network_refuses(split, out):
     ]
 
 
+@pytest.mark.parametrize("place", [2, 3], ids=["searched", "held out"])
+def test_an_image_that_the_crf_fails_on(split, out, monkeypatch, place):
+    bad = split.read(place).image
+    whole = run(split, out / "whole", num_trials=2)
+    refine_all = workflow._refine
+
+    def picky(settings):
+        refine = refine_all(settings)
+
+        def refine_most(photo, energies):
+            if np.array_equal(photo, bad):
+                raise ValueError("too dark")
+            return refine(photo, energies)
+
+        return refine and refine_most
+
+    monkeypatch.setattr(workflow, "_refine", picky)
+    result = run(split, out / "most", num_trials=2)
+    assert len(result.trials) == len(whole.trials)
+    assert len(result.checked) == len(whole.checked)
+    assert result.trials[0] == replace(whole.trials[0], seconds=result.trials[0].seconds)
+    assert (result.num_searched, result.num_held) == (3, 3)
+    (failure,) = result.unrefined
+    assert failure.message.startswith(f"p{place}: cannot refine it (ValueError: too dark; at ")
+    assert failure.message.endswith("there the network's own labels count")
+
+
 @pytest.mark.parametrize("error", [MemoryError(), RuntimeError("CUDA out of memory")])
 def test_an_image_that_memory_is_too_small_for(split, out, error):
     large = split.read(2).image

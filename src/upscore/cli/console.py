@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -11,7 +12,28 @@ from typing import Any, Protocol
 from rich.console import Console, ConsoleOptions, RenderableType
 from rich.segment import Segment
 
-from upscore.core.printable import printable
+from upscore.core.printable import one_line, printable
+
+_names: dict[str, str] = {}
+"""What was given with ends of lines or tabs in it, and how it is shown."""
+
+
+def know_names(arguments: Iterable[str]) -> None:
+    """Show ends of lines in these arguments of the command as ``\\n``, unlike those of messages.
+
+    The parts of paths, too, since a message may name a folder above or a file below.
+    """
+    parts = [part for given in arguments for part in (given, *re.split("[/=]", given))]
+    named = {part for part in parts if part.strip() and one_line(part) != printable(part)}
+    _names.clear()
+    _names.update((part, one_line(part)) for part in sorted(named, key=len, reverse=True))
+
+
+def shown(text: str) -> str:
+    """A message as it is printed: names in it cannot begin lines of their own."""
+    for name, escaped in _names.items():
+        text = text.replace(name, escaped)
+    return printable(text)
 
 
 class Screen(Console):
@@ -19,6 +41,12 @@ class Screen(Console):
 
     def __init__(self, *, stderr: bool = False) -> None:
         super().__init__(stderr=stderr, highlight=False, soft_wrap=True, markup=False, emoji=False)
+
+    def print(self, *objects: Any, **options: Any) -> None:
+        """Print objects; texts as :func:`shown`."""
+        super().print(
+            *(shown(item) if isinstance(item, str) else item for item in objects), **options
+        )
 
     def render(
         self, renderable: RenderableType, options: ConsoleOptions | None = None

@@ -5,18 +5,25 @@ from __future__ import annotations
 import sys
 import traceback
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any
 
-from upscore.cli.console import Style, print_result, set_style, show_messages
+from upscore.cli.console import (
+    Style,
+    know_names,
+    print_result,
+    set_style,
+    show_messages,
+    shown,
+)
 from upscore.cli.parsing import UsageError, parse
 from upscore.cli.streams import lasting_streams
 from upscore.core.failures import first_line
 from upscore.core.memory import ignore_pillow_warnings, limit_onednn_cache, tune_malloc
-from upscore.core.printable import printable
-from upscore.core.stop_signals import exit_status, interrupt, listening, was_stopped
+from upscore.core.stop_signals import end_program, exit_status, listening, was_stopped
 from upscore.core.system_errors import is_memory_error, shortage
 from upscore.core.temporary import remove_unfinished
-from upscore.errors import UpscoreError
+from upscore.errors import NotFoundError, UpscoreError
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -36,6 +43,7 @@ def _run(given: list[str]) -> int:
     tune_malloc()
     ignore_pillow_warnings()
     show_messages("upscore")
+    know_names(words)
     status, message = _guarded(lambda: parse(words)(), debug=debug)
     print_result(status, message)
     return status
@@ -61,19 +69,32 @@ def _global_options(words: Sequence[str]) -> tuple[list[str], Style, bool]:
 
 def _guarded(work: Callable[[], Any], *, debug: bool) -> tuple[int, str | None]:
     """Do the work; returns the exit status, and the message of an error."""
-    try:
-        with listening(interrupt):
+    with listening(end_program):  # to the end: a signal may come while another one is dealt with
+        try:
+            _require_folder()
             work()
-    except UpscoreError as error:
-        # a signal to all processes of a job may end another one first, whose error this is
-        status = exit_status() if was_stopped() else error.exit_code
-        return _complain(error, str(error), status, debug)
-    except KeyboardInterrupt as error:
-        remove_unfinished()
-        return _complain(error, "interrupted", exit_status(), debug)
-    except Exception as error:
-        return _complain(error, _explain(error), 1, debug)
-    return 0, None
+        except UpscoreError as error:
+            # a signal to all processes of a job may end another one first, whose error this is
+            status = exit_status() if was_stopped() else error.exit_code
+            return _complain(error, str(error), status, debug)
+        except KeyboardInterrupt as error:
+            remove_unfinished()
+            return _complain(error, "interrupted", exit_status(), debug)
+        except Exception as error:
+            if was_stopped():  # modules in C turn Ctrl-C into errors of their own
+                text = f"interrupted ({type(error).__name__}: {first_line(error)})"
+                return _complain(error, text, exit_status(), debug)
+            return _complain(error, _explain(error), 1, debug)
+        return 0, None
+
+
+def _require_folder() -> None:
+    """Refuse to work in a folder that was removed meanwhile, where no path means anything."""
+    try:
+        Path.cwd()
+    except OSError as error:
+        text = f"the current folder is not there ({error.strerror}); change to another one"
+        raise NotFoundError(text) from error
 
 
 def _explain(error: Exception) -> str:
@@ -94,6 +115,6 @@ def _complain(error: BaseException, message: str, status: int, debug: bool) -> t
     if debug:
         traceback.print_exception(error)
     verb = f" {error.verb}" if isinstance(error, UsageError) and error.verb else ""
-    for number, line in enumerate(printable(message).splitlines()):
+    for number, line in enumerate(shown(message).splitlines()):
         print(f"upscore{verb}: {line}" if number == 0 else f"         {line}", file=sys.stderr)
     return status, message

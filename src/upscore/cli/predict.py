@@ -12,6 +12,7 @@ from upscore.cli.options import announced, split_names
 from upscore.cli.progress import ProgressDisplay
 from upscore.cli.segmenter_options import SEGMENTER_DEFAULTS, SegmenterOptions
 from upscore.core.plural import plural
+from upscore.core.quoting import join
 from upscore.errors import SettingsError
 from upscore.inference.outputs import ALPHA, OUT_HELP, SAVE_HELP
 
@@ -159,10 +160,8 @@ def print_files(result: PredictResult) -> None:
         console.print(f"Skipped {result.summary.skipped} files: their results are there.")
     passed_over = result.summary.passed_over
     if passed_over:
-        some = ", ".join(str(path) for path in passed_over[:3])
-        more = ", ..." if len(passed_over) > 3 else ""
         what = "file that is no image" if len(passed_over) == 1 else "files that are no image"
-        console.print(f"Passed over {len(passed_over)} {what}: {some}{more}", markup=False)
+        console.print(f"Passed over {len(passed_over)} {what}: {join(passed_over)}", markup=False)
     for name, folder in result.folders.items() if result.summary.has_results else ():
         console.print(f"  {name}: {folder}")
 

@@ -107,8 +107,9 @@ def tune_crf(
     if result.stage is not None:
         follow = f"in {run}, refine: {{of: {result.stage}, crf: {best.resolve()}}}"
     console.print(f"Next: {follow}")
-    num = result.num_searched + result.num_held
-    check_failures(result.failures, num, "images could not be used", others="the rest were")
+    failures = [*result.failures, *result.unrefined]
+    num = result.num_searched + result.num_held - len(result.unrefined)
+    check_failures(failures, num, "images could not be used or refined", others="the rest were")
 
 
 def _line(trial: Trial) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import stat
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -10,7 +11,24 @@ from upscore.core.failures import first_line
 from upscore.core.system_errors import shortage
 from upscore.errors import DataError, NotFoundError, UpscoreError, WorkError
 
+NO_FILE = "is a pipe or device, not a file"
+
 _PIECE = 1 << 20
+OPENED = {Path("/dev/fd"), Path("/proc/self/fd")}
+"""Folders of what this process has open already."""
+
+
+def refuse_pipe(path: Path, error: type[UpscoreError] = DataError) -> None:
+    """Raise ``error`` for pipes and devices, which could be waited for without end.
+
+    Not for those that a shell passes, as in ``--classes <(...)``.
+    """
+    try:
+        mode = path.stat().st_mode
+    except OSError:
+        return  # said when it is opened
+    if not stat.S_ISREG(mode) and not stat.S_ISDIR(mode) and path.parent not in OPENED:
+        raise error(f"{path}: {NO_FILE}")
 
 
 @contextlib.contextmanager
@@ -19,7 +37,7 @@ def reading(
 ) -> Iterator[None]:
     """Read ``path`` in this block. Libraries raise errors of many kinds for damaged files.
 
-    Errors of upscore's own stay as they are.
+    Errors of upscore's own stay as they are. Pipes and devices are refused before.
 
     Args:
         what: the file is said to be, as ``not an array file of numpy that can be read``.
@@ -30,6 +48,7 @@ def reading(
         NotFoundError: no such file.
         WorkError: hardly any memory is left, which is not the file's fault.
     """
+    refuse_pipe(path, error)
     try:
         yield
     except UpscoreError:

@@ -17,6 +17,7 @@ from upscore.core.tiff_bands import BandedTiff
 
 BITS, PHOTOMETRIC, ORIENTATION, EXTRA, NODATA = 258, 262, 274, 338, 42113
 WHITE_IS_ZERO = 0
+FULL_BYTE = 255
 LEAST_AND_GREATEST = ((340, 341), (280, 281))
 """Tags of TIFF: SMinSampleValue and SMaxSampleValue, MinSampleValue and MaxSampleValue."""
 
@@ -54,10 +55,25 @@ class DeepPhoto:
             return None
         return self.tagged or range_of(self.values, self.nodata)
 
+    def _are_fractions(self) -> bool:
+        if self.values.dtype.kind != "f" or self.range != (0.0, 1.0):
+            return False
+        known = self.values[np.isfinite(self.values)]
+        return bool((known != np.rint(known)).any())
+
     def to_rgb(self, limits: Range | None) -> RGBImage:
-        """(H, W, 3) uint8, not turned; by the file's own range where ``limits`` is None."""
+        """(H, W, 3) uint8, not turned; by the file's own range where ``limits`` is None.
+
+        Raises:
+            ValueError: fractions from 0 to 1, all black by ``limits`` of larger numbers.
+        """
         if limits is None or self.values.dtype == np.uint8:
             limits = self.range or (0.0, 255.0)
+        elif limits[1] - limits[0] >= FULL_BYTE and self._are_fractions():
+            raise ValueError(
+                f"holds fractions from 0 to 1, and {limits[0]:.7g}..{limits[1]:.7g} is black to "
+                "white in the other photos or in training; write all photos in one kind of numbers"
+            )
         narrow = eight_bits(self.values, limits, self.nodata)
         if self.is_negative:
             narrow = 255 - narrow

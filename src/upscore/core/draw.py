@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image, ImageDraw, ImageFont
 
+from upscore.core.images import row_bands
 from upscore.core.labels import VOID, Color, LabelMap, Labels, RGBImage
 from upscore.errors import SettingsError
 
@@ -52,12 +53,28 @@ def overlay(
         raise SettingsError(
             f"the image has shape {image.shape}, its labels {labels.shape}; want equal H and W"
         )
+    mixed = np.empty_like(image, order="C")
+    depth = int(np.clip(min(labels.shape) / 400, 1, 4))
+    for rows in row_bands(*labels.shape):
+        above = min(rows.start, depth)
+        outline = _outline(labels[rows.start - above : rows.stop + depth], depth)
+        outline = outline[above : above + rows.stop - rows.start]
+        mixed[rows] = _blend(image[rows], labels[rows], outline, label_set, alpha)
+    return mixed
+
+
+def _blend(
+    image: RGBImage,
+    labels: LabelMap,
+    outline: npt.NDArray[np.bool_],
+    label_set: Labels,
+    alpha: float,
+) -> RGBImage:
     flat = Image.fromarray(np.ascontiguousarray(labels))
     flat.putpalette(label_set.palette().tobytes())
     photo = Image.fromarray(np.ascontiguousarray(image))
     colors = flat.convert("RGB")
     mixed = np.array(Image.blend(photo, colors, alpha))  # C, without the interpreter
-    outline = _outline(labels)
     mixed[outline] = np.asarray(colors)[outline]
     untouched = labels == VOID
     if label_set.background is not None:
@@ -72,10 +89,10 @@ def painted(label_set: Labels, labels: LabelMap | None = None) -> list[int]:
     return [index for index in present if index not in (VOID, label_set.background)]
 
 
-def _outline(labels: LabelMap) -> npt.NDArray[np.bool_]:
-    """(H, W) pixels with another label beside them: 1 to 4 pixels deep, by the photo's size."""
+def _outline(labels: LabelMap, depth: int) -> npt.NDArray[np.bool_]:
+    """(H, W) pixels with another label at most ``depth`` pixels beside, above or below them."""
     found = np.zeros(labels.shape, bool)
-    for step in range(1, int(np.clip(min(labels.shape) / 400, 1, 4)) + 1):
+    for step in range(1, depth + 1):
         across = labels[:, step:] != labels[:, :-step]
         down = labels[step:] != labels[:-step]
         found[:, step:] |= across

@@ -7,13 +7,14 @@ import hashlib
 import http.client
 import json
 import os
+import stat
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-from upscore.core.damage import read_bytes
+from upscore.core.damage import NO_FILE, OPENED, read_bytes
 from upscore.core.failures import first_line
 from upscore.core.json import parse_json
 from upscore.core.system_errors import WRITE_REASONS
@@ -51,6 +52,17 @@ def is_folder(entry: os.DirEntry[str]) -> bool:
         return False
 
 
+def _refuse_device(path: Path) -> None:
+    """Raise OutputError where a file would take the place of a pipe or device, as /dev/stdout."""
+    try:
+        mode = path.stat().st_mode
+    except OSError:
+        return
+    is_result = stat.S_ISREG(mode) or stat.S_ISDIR(mode)
+    if not is_result or path.parent in OPENED or path.parent == Path("/dev"):
+        raise OutputError(f"cannot write {path}: {NO_FILE}; choose another place")
+
+
 @contextlib.contextmanager
 def atomic_path(path: Path) -> Iterator[Path]:
     """Yields a temporary name beside ``path``; renames it to ``path`` when the block succeeds.
@@ -62,6 +74,7 @@ def atomic_path(path: Path) -> Iterator[Path]:
     Raises:
         OutputError: the disk is full, the folder is read-only, or the like.
     """
+    _refuse_device(path)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with temporary_file(path) as temporary:

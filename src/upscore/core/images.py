@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import math
 import os
-import stat
 import threading
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass
@@ -16,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image, ImageOps
 
+from upscore.core.damage import NO_FILE, refuse_pipe
 from upscore.core.deep_photos import (
     DeepPhoto,
     of_banded,
@@ -27,6 +27,7 @@ from upscore.core.deep_photos import (
 from upscore.core.files import atomic_path, exists
 from upscore.core.labels import LabelMap, Labels, RGBImage
 from upscore.core.limits import MAX_PIXELS
+from upscore.core.lossy import lossy_format
 from upscore.core.parallel.prefetch import prefetch
 from upscore.core.parallel.processes import num_cores
 from upscore.core.photo_values import AS_STORED, PhotoValues, Range, joined
@@ -42,6 +43,9 @@ NO_PAGES = ("MPO", "PSD")
 
 EIGHT_BITS = (".jpg", ".jpeg", ".jpe", ".jfif", ".bmp", ".gif", ".webp")
 """Suffixes of files that have 8 bits, and are not opened to find that out."""
+
+BAND_PIXELS = 4_000_000
+"""Larger images are converted band by band, so that no whole copies of them are made on the way."""
 
 
 class _PillowLimit:
@@ -83,7 +87,7 @@ _pillow_limit = _PillowLimit()
 def _open(path: Path, max_pixels: int, *, is_file: bool = False) -> Image.Image:
     """``is_file``: whether the path is known to be no pipe, for each look takes time."""
     if not is_file:
-        _refuse_pipe(path)
+        refuse_pipe(path)
     try:
         picture = _open_up_to(path, max_pixels)
     except FileNotFoundError as error:
@@ -108,21 +112,11 @@ def _open(path: Path, max_pixels: int, *, is_file: bool = False) -> Image.Image:
     return picture
 
 
-def _refuse_pipe(path: Path) -> None:
-    """Pipes and devices, which could be waited for without end. Raises DataError."""
-    try:
-        mode = path.stat().st_mode
-    except OSError:
-        return
-    if not stat.S_ISREG(mode) and not stat.S_ISDIR(mode):
-        raise DataError(f"{path}: is a pipe or device, not a file")
-
-
 def missing(path: Path) -> str:
     """What is wrong with a path where no file is."""
     if path.is_symlink():
         return f"is a link to {path.readlink()}, which is not there"
-    return "no such file"
+    return NO_FILE if path.exists() else "no such file"
 
 
 def _open_up_to(path: Path, max_pixels: int) -> Image.Image:
@@ -177,15 +171,27 @@ def to_rgb(picture: Image.Image, values: PhotoValues = AS_STORED) -> RGBImage:
     """
     try:
         deep = of_picture(picture, "", values, lambda _: np.zeros((0, 0), np.uint8))
+        if deep is not None:
+            return deep.to_rgb(values.range)
     except ValueError as error:
         raise DataError(f"an image {error}") from error
-    if deep is not None:
-        return deep.to_rgb(values.range)
     if picture.mode in ("RGBA", "LA", "PA") or "transparency" in picture.info:
         rgba = picture.convert("RGBA")
         ground = Image.new("RGBA", rgba.size, (255, 255, 255, 255))
         picture = Image.alpha_composite(ground, rgba)
-    return np.array(picture.convert("RGB"))  # a copy: writable, owned
+    if picture.mode != "RGB":
+        picture = picture.convert("RGB")
+    width, height = picture.size
+    image = np.empty((height, width, 3), np.uint8)
+    for rows in row_bands(height, width):  # Pillow makes two copies of what it hands over
+        image[rows] = np.asarray(picture.crop((0, rows.start, width, rows.stop)))
+    return image
+
+
+def row_bands(height: int, width: int) -> Iterator[slice]:
+    """Slices of rows with up to ``BAND_PIXELS`` pixels (or one row) that cover an image."""
+    step = max(1, BAND_PIXELS // max(1, width))
+    return (slice(top, min(top + step, height)) for top in range(0, height, step))
 
 
 def read_image(
@@ -208,7 +214,10 @@ def read_image(
     """
     photo = _read_photo(path, max_pixels, values, page)
     if isinstance(photo, DeepPhoto):
-        return _upright(photo.to_rgb(values.range), photo.orientation)
+        try:
+            return _upright(photo.to_rgb(values.range), photo.orientation)
+        except ValueError as error:  # of the range
+            raise DataError(f"{path}: {error}") from error
     return photo
 
 
@@ -216,7 +225,7 @@ def _read_photo(
     path: Path, max_pixels: int, values: PhotoValues, page: int | None
 ) -> DeepPhoto | RGBImage:
     """A photo of more than 8 bits as it is stored, or one of 8 bits that is upright."""
-    _refuse_pipe(path)
+    refuse_pipe(path)
     try:
         directories = read_directories(path)
     except OSError:
@@ -360,14 +369,14 @@ class MaskFile:
             have 0 and 255.
         bits: of one value; 1, 8, or 32 for all above.
         palette: of a palette file: red, green, blue of each value.
-        format: of the file, as Pillow calls it.
+        lossy: name of the format where it changes values, as JPEG.
         num_transparent: pixels that an alpha channel hides in part or whole.
     """
 
     values: npt.NDArray[np.integer[Any]]
     bits: int
     palette: bytes | None
-    format: str
+    lossy: str = ""
     num_transparent: int = 0
 
 
@@ -396,7 +405,7 @@ def read_mask_file(path: Path, *, max_pixels: int = MAX_PIXELS) -> MaskFile:
                 "is a class"
             )
         _load(picture, path)
-        mode, kind = picture.mode, picture.format or ""
+        mode, kind = picture.mode, lossy_format(picture, path)
         if mode == "1":
             return MaskFile(np.asarray(picture.convert("L")).copy(), 1, None, kind)
         if mode in ("P", "L"):

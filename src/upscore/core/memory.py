@@ -1,4 +1,4 @@
-"""Set-up of a process that runs nothing but upscore: caches, memory and warnings."""
+"""Memory of a machine, and set-up of a process that runs nothing but upscore."""
 
 from __future__ import annotations
 
@@ -50,3 +50,11 @@ def tune_malloc() -> bool:
         return False
     settings = ((_M_MMAP_MAX, 0), (_M_TRIM_THRESHOLD, -1), (_M_TOP_PAD, 2**26))
     return all(mallopt(*setting) == 1 for setting in settings)
+
+
+def physical_memory() -> int | None:
+    """Bytes of memory that the machine has; None where the system does not say it."""
+    try:
+        return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    except (AttributeError, ValueError, OSError):  # Windows has no sysconf
+        return None

@@ -34,7 +34,7 @@ _NO_THREADS = (
 )
 _MEMORY = re.compile(
     r"out of memory|not enough memory|can(not|'t) allocate|bad_alloc|failed to allocate|"
-    r"unable to allocate",
+    r"unable to allocate|failed to map segment",
     re.IGNORECASE,
 )
 """What torch, numpy, the C++ library and the loader of libraries say."""
@@ -47,6 +47,9 @@ def is_memory_error(error: BaseException) -> bool:
     """Whether there was too little memory, of the computer or of its GPU."""
     if isinstance(error, OSError) and error.errno:
         return error.errno == errno.ENOMEM
+    before = error.__cause__ or error.__context__
+    if isinstance(error, ImportError) and before is not None and is_memory_error(before):
+        return True  # packages say of themselves that they seem to be broken
     is_told = isinstance(error, (RuntimeError, OSError, ImportError, SystemError))
     return isinstance(error, MemoryError) or (is_told and bool(_MEMORY.search(str(error))))
 

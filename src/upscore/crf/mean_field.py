@@ -262,6 +262,7 @@ class DenseCRF:
                     divergences.append(engine.divergence())
                 if last:
                     break
+            engine.filter = None  # its lattices, before the result takes memory
             return CRFResult(engine.marginals(), done, tuple(divergences))
 
 

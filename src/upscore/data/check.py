@@ -22,6 +22,7 @@ from upscore.data.guess import Guess
 from upscore.data.mask_survey import MaskFacts, disagreements, mask_facts
 from upscore.data.masks import read_stored_mask
 from upscore.data.pair import Pair
+from upscore.data.pairing import of_another_kind
 from upscore.data.problem import Problem
 from upscore.data.turns import TurnedPhoto, fit_of, turn_problems
 from upscore.errors import DataError, NotFoundError
@@ -162,10 +163,9 @@ def _compare_sizes(
         if dataset.drawn_on is None and seen.turned.fit == "stored":
             return  # told for all of them at once
     if image != mask:
-        text = (
-            f"{unequal_sizes(pair, image, mask)}. Replace one of them (a mask may be resized with "
-            "nearest neighbour only)"
-        )
+        text = unequal_sizes(pair, image, mask)
+        if image != mask[::-1]:
+            text += ". Replace one of them (a mask may be resized with nearest neighbour only)"
         seen.problems.append(Problem("size mismatch", pair.mask, text))
 
 
@@ -182,7 +182,7 @@ def _read(
     except NotFoundError:
         text = (
             f"no such {what}, though it is listed or {partner.name} is there; add it or take "
-            f"{partner.stem} out of the split"
+            f"{partner.stem} out of the split{of_another_kind(path)}"
         )
         seen.problems.append(Problem.at("missing partner", path, text))
     except DataError as error:

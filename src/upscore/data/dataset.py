@@ -42,6 +42,8 @@ def unequal_sizes(pair: Pair, image: Sequence[int], mask: Sequence[int], *, turn
     if turn > 1 and fit_of(turn, image, mask) == "stored":
         text += f". EXIF turns the photo (orientation {turn}), and the mask fits it as stored; "
         text += REMEDY
+    elif tuple(mask) == tuple(image)[::-1]:
+        text += ". It is turned by a quarter (or the photo is): turn it back, do not resize it"
     return text
 
 
@@ -183,9 +185,8 @@ class DataSet:
             raise DataError(f"{self.root}: split {name!r} is empty; add photos to it{use}")
         missing = [p for pair in pairs for p in (pair.image, pair.mask) if not exists(p)]
         if missing:
-            more = f" and {len(missing) - 3} more" if len(missing) > 3 else ""
             raise DataError(
-                f"{self.root}: split {name!r} lacks {join(missing[:3])}{more}; add "
+                f"{self.root}: split {name!r} lacks {join(missing, most=3)}; add "
                 f"the files or take them out of the split; `upscore data check {self.root}` lists "
                 "all"
             )

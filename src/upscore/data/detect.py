@@ -8,9 +8,11 @@ from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
+from upscore.core.damage import NO_FILE
 from upscore.core.images import common_range
 from upscore.core.limits import MAX_PIXELS
 from upscore.data.dataset import DataSet
+from upscore.data.formats.beside import find_beside, open_beside
 from upscore.data.formats.camvid import find_camvid, open_camvid
 from upscore.data.formats.folder import find_folder, open_folder
 from upscore.data.formats.sbd import find_sbd, find_voc_sbd, open_sbd, open_voc_sbd
@@ -39,6 +41,7 @@ LAYOUTS = (
     Layout("SBD: img/ and cls/", find_sbd, open_sbd),
     Layout("CamVid as SegNet released it: train/ and trainannot/", find_camvid, open_camvid),
     Layout("a folder: images/ and masks/", find_folder, open_folder),
+    Layout("masks beside their photos: NAME.jpg and NAME_mask.png", find_beside, open_beside),
 )
 """In the order in which they are tried."""
 
@@ -74,8 +77,9 @@ def open_dataset(path: str | Path, *, max_pixels: int = MAX_PIXELS) -> DataSet:
         root = layout.find(path)
         if root is not None:
             return _with_range(layout.open(root, max_pixels=max_pixels))
-    if path.is_file():
-        raise DataError(f"{path}: is a file; give a folder or a dataset.yaml")
+    if not path.is_dir():
+        found = "is a file" if path.is_file() else NO_FILE
+        raise DataError(f"{path}: {found}; give a folder or a dataset.yaml")
     looked = "".join(f"\n  {layout.looks}" for layout in LAYOUTS)
     raise DataError(
         f"{path}: no known layout, there and in the usual folders below were looked for:{looked}\n"

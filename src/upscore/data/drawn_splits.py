@@ -20,6 +20,12 @@ def draw_validation(names: Sequence[str]) -> list[str]:
     return draw_splits(names, {VAL: share}, seed=0)[VAL]
 
 
+def draw_train_and_val(names: Sequence[str]) -> dict[str, list[str]]:
+    """A fifth of the names for ``val``, the others for ``train``; a single name for ``train``."""
+    shares = {"train": 1 - VAL_SHARE, VAL: VAL_SHARE} if len(names) > 1 else {"train": 1.0}
+    return draw_splits(names, shares, seed=0)
+
+
 def draw_splits(
     names: Sequence[str], shares: Mapping[str, float], *, seed: int
 ) -> dict[str, list[str]]:

@@ -111,7 +111,7 @@ def guess_classes(
     largest = indices[-1] if indices else 0
     # class numbers start at 0 and leave few gaps; grey levels that stand for classes do not
     is_clear = 0 < largest < MAX_GUESSED and 2 * len(indices) >= largest + 1
-    if not is_clear or indices[0] < 0:
+    if not is_clear or indices[0] != 0:
         raise DataError(ask(root, facts, description))
     labels = Labels.of(f"class_{index}" for index in range(largest + 1))
     table = MaskTable.indices(largest + 1)
@@ -153,7 +153,7 @@ def ask(root: Path, facts: Sequence[MaskFacts], description: str, *, why: str = 
 
 
 def _is_void(use: ValueUse, is_color: bool) -> bool:
-    return not is_color and use.value < 0
+    return not is_color and (use.value < 0 or use.value == 65535)
 
 
 def _key(value: int, is_color: bool) -> str:

@@ -9,8 +9,9 @@ import unicodedata
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from upscore.core.damage import read_bytes
 from upscore.core.image_files import IMAGE_SUFFIXES
-from upscore.errors import DataError, NotFoundError
+from upscore.errors import DataError
 
 DEEPEST = 8
 """So many last parts of a listed path count."""
@@ -19,6 +20,9 @@ _QUOTED = re.compile(r"\"([^\"]*)\"|'([^']*)'|([^\s,;]+)")
 _FILE_NAMES = re.compile(
     rf"\S.*?(?:{'|'.join(re.escape(suffix) for suffix in IMAGE_SUFFIXES)})(?=\s|$)", re.IGNORECASE
 )
+LONGEST_LIST = 256_000_000
+"""Bytes; some million names."""
+
 _PRESENCE = ("-1", "0", "1")
 """The second column of VOC's lists of one class."""
 
@@ -30,15 +34,13 @@ def read_lines(path: Path) -> list[str]:
 
     Raises:
         NotFoundError: no such file.
-        DataError: not such a text.
+        DataError: not such a text, or a pipe.
     """
+    content = read_bytes(path, LONGEST_LIST)
     try:
-        content = path.read_bytes()
         is_wide = content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
         text = content.decode("utf-16" if is_wide else "utf-8-sig")
-    except FileNotFoundError as error:
-        raise NotFoundError(f"{path}: no such file") from error
-    except (UnicodeDecodeError, IsADirectoryError) as error:
+    except UnicodeDecodeError as error:
         raise DataError(f"{path}: not a UTF-8 text file; want one name a line") from error
     return [line.strip() for line in text.splitlines() if line.strip()]
 

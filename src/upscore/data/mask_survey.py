@@ -14,8 +14,8 @@ from upscore.core.labels import VOID, Color
 from upscore.core.parallel.prefetch import prefetch
 from upscore.core.parallel.processes import num_cores
 from upscore.core.plural import plural
+from upscore.core.quoting import join
 from upscore.data.masks import (
-    LOSSY,
     MaskTable,
     pack_colors,
     palette_colors,
@@ -50,7 +50,7 @@ class MaskFacts:
     may_be_color: bool
     bits: int
     palette: bytes | None
-    is_lossy: bool
+    lossy: str
 
 
 def mask_facts(mask: MaskFile, path: Path, *, colors: bool = True) -> MaskFacts:
@@ -65,8 +65,7 @@ def mask_facts(mask: MaskFile, path: Path, *, colors: bool = True) -> MaskFacts:
     if may_be_color and not is_color:
         raw = raw[..., 0]
     values = _count(pack_colors(raw) if is_color else raw) if colors or not is_color else {}
-    is_lossy = mask.format in LOSSY
-    return MaskFacts(path, values, is_color, may_be_color, mask.bits, mask.palette, is_lossy)
+    return MaskFacts(path, values, is_color, may_be_color, mask.bits, mask.palette, mask.lossy)
 
 
 def _count(raw: np.typing.NDArray[np.integer]) -> dict[int, int]:
@@ -111,21 +110,22 @@ def disagreements(
     if table is None:
         found += _kinds(facts)
     if table is None or table.values is not None:
-        found += _palettes(facts)
+        found += [*_palettes(facts), *_renumbered(facts)]
     if table is None:
         found += _ranges(facts, MAX_GUESSED)
     elif table.num_indices > 1 and not is_stated:
         one_bit_is_read = [one for one in facts if one.bits > 1]
         found += _ranges(one_bit_is_read, table.num_indices)
+        found += _zero_and_void(one_bit_is_read)
     return [Problem.at("masks disagree", root, text) for text in found]
 
 
 def _lossy(facts: Sequence[MaskFacts]) -> Iterable[str]:
-    lossy = [one for one in facts if one.is_lossy]
-    if lossy:
+    for name in sorted({one.lossy for one in facts if one.lossy}):
+        lossy = [one for one in facts if one.lossy == name]
         yield (
-            f"{_of(lossy, facts)} JPEG files, such as {lossy[0].path.name}; JPEG changes values, "
-            "so masks must be PNG, made anew from the tool that drew them"
+            f"{_of(lossy, facts)} {name} files, such as {lossy[0].path.name}; {name} changes "
+            "values, so masks must be PNG, made anew from the tool that drew them"
         )
 
 
@@ -169,6 +169,25 @@ def _palettes(facts: Sequence[MaskFacts]) -> Iterable[str]:
         )
 
 
+def _renumbered(facts: Sequence[MaskFacts]) -> Iterable[str]:
+    """Palettes of class numbers as greys, which GIF writers number anew in each file."""
+    for one in facts:
+        if one.palette is None:
+            continue
+        colors = palette_colors(one.palette)[list(one.values)]
+        greys = colors[:, 0].tolist()
+        are_greys = len(set(greys)) == len(greys) and bool((colors == colors[:, :1]).all())
+        pairs = [two for two in zip(one.values, greys, strict=True) if two[0] != two[1]]
+        if pairs and are_greys and max(greys) < MAX_GUESSED:
+            value, grey = pairs[0]
+            yield (
+                f"value {value} of {one.path.name} is the grey {grey} by its palette, as where a "
+                "program numbered the greys anew (GIF does). If the greys are the class numbers, "
+                "save the masks as grey PNG files; if the values are, without a palette"
+            )
+            return
+
+
 def _ranges(facts: Sequence[MaskFacts], end: int) -> Iterable[str]:
     """Numbers below ``end`` in some files and others in others, as 0/1 beside 0/255."""
     used = [(one, one.values.keys() - {0}) for one in facts if not one.is_color]
@@ -186,13 +205,22 @@ def _ranges(facts: Sequence[MaskFacts], end: int) -> Iterable[str]:
         )
 
 
+def _zero_and_void(facts: Sequence[MaskFacts]) -> Iterable[str]:
+    """Masks of 0 and 255 where 255 is void, so that there is one class."""
+    if {value for one in facts for value in one.values} == {0, VOID}:
+        yield (
+            f"{_of(facts, facts)} of 0 and 255 alone, and 255 is void beside a list of class "
+            "names, so there is one class in them. If 255 is a class, write a dataset.yaml with a "
+            "line for each value, such as `masks: {0: background, 255: object}`"
+        )
+
+
 def _has_void(facts: Sequence[MaskFacts]) -> bool:
     return any(VOID in one.values for one in facts)
 
 
 def _values(facts: Sequence[MaskFacts]) -> str:
-    values = sorted({value for one in facts for value in one.values})
-    return ", ".join(map(str, values[:8])) + (", ..." if len(values) > 8 else "")
+    return join(sorted({value for one in facts for value in one.values}))
 
 
 def _of(some: Sequence[MaskFacts], facts: Sequence[MaskFacts]) -> str:

@@ -18,11 +18,6 @@ from upscore.core.matlab import read_mat
 from upscore.errors import DataError, SettingsError
 
 TRUNCATE = 8  # how many offending values a message lists
-LOSSY = ("JPEG", "MPO")
-LOSSY_CAUSE = (
-    "The mask is a JPEG file, and JPEG changes values: masks must be PNG, made anew from the tool "
-    "that drew them"
-)
 
 
 @dataclass(frozen=True)
@@ -62,7 +57,7 @@ class MaskTable:
         """(H, W) uint8 labels of a mask file; where the table has colours, by its palette's.
 
         Raises:
-            DataError: as :meth:`decode`; JPEG is named where it is the cause.
+            DataError: as :meth:`decode`; a lossy format is named where it is the cause.
         """
         raw = mask.values
         if mask.bits == 1 and self.values is not None and self.values.get(VOID, VOID) == VOID:
@@ -72,9 +67,12 @@ class MaskTable:
         try:
             return self.decode(raw, path)
         except DataError as error:
-            if mask.format in LOSSY:
-                raise DataError(f"{error}. {LOSSY_CAUSE}") from error
-            raise
+            if not mask.lossy:
+                raise
+            raise DataError(
+                f"{error}. The mask is a {mask.lossy} file, and {mask.lossy} changes values: masks "
+                "must be PNG, made anew from the tool that drew them"
+            ) from error
 
     def decode(self, raw: npt.NDArray[np.integer[Any]], path: Path) -> LabelMap:
         """(H, W) or (H, W, 3) as stored -> (H, W) uint8 labels.
@@ -165,7 +163,7 @@ def read_stored_mask(path: Path, *, max_pixels: int = MAX_PIXELS) -> MaskFile:
         DataError: unreadable, too large, or partly transparent.
     """
     if path.suffix.lower() == ".mat":
-        return MaskFile(_read_sbd(path, "GTcls", max_pixels), 8, None, "MAT")
+        return MaskFile(_read_sbd(path, "GTcls", max_pixels), 8, None)
     mask = read_mask_file(path, max_pixels=max_pixels)
     if mask.num_transparent:
         raise DataError(

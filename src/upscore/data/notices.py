@@ -9,6 +9,7 @@ from upscore.core.images import image_size, photo_turn
 from upscore.core.parallel.prefetch import prefetch
 from upscore.core.parallel.processes import num_cores
 from upscore.core.plural import plural
+from upscore.core.quoting import join
 from upscore.data.dataset import DataSet
 from upscore.data.mask_survey import disagreements, some_masks, survey
 from upscore.data.masks import read_stored_mask
@@ -32,7 +33,6 @@ def tell_listing(dataset: DataSet) -> None:
     if alone:
         pairs = {pair.mask for pairs in dataset.splits.values() for pair in pairs}
         have = "has no photo" if len(alone) == 1 else "have no photo"
-        shown = ", ".join(alone[:SHOWN]) + (", ..." if len(alone) > SHOWN else "")
         logger.warning(
             "%s: %d of %s %s and %s left out (%s); `upscore data check` lists all",
             dataset.root,
@@ -40,7 +40,7 @@ def tell_listing(dataset: DataSet) -> None:
             plural(len(pairs) + len(alone), "mask"),
             have,
             "is" if len(alone) == 1 else "are",
-            shown,
+            join(alone, most=SHOWN),
         )
 
 

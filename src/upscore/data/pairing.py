@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import glob
 import os
 import re
 from collections import Counter
@@ -203,6 +204,14 @@ class Lister:
             )
             self.problems.append(Problem("name collision", paths[0], text))
         return paths[0] if paths else None
+
+
+def of_another_kind(path: Path) -> str:
+    """The end of a message on a file that is not there, where one that is no image has its name."""
+    others = sorted(path.parent.glob(f"{glob.escape(path.stem)}.*"))
+    if not others:
+        return ""
+    return f" ({others[0].name} is there, which is no image: save it as PNG)"
 
 
 def _can_be_named(line: str) -> bool:

@@ -5,15 +5,21 @@ from __future__ import annotations
 import fnmatch
 import glob
 import itertools
+import logging
 import os
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from upscore.core.files import is_folder, real_path
+from upscore.core.files import exists, is_folder, real_path
 from upscore.core.image_files import IMAGE_SUFFIXES, is_image
 from upscore.core.images import missing, num_pages
+from upscore.core.plural import plural
+from upscore.core.quoting import join
 from upscore.errors import DataError, NotFoundError, SettingsError
+
+logger = logging.getLogger(__name__)
 
 VIDEO_SUFFIXES = (
     *(".mp4", ".m4v", ".mov", ".avi", ".mkv", ".webm", ".mpg", ".mpeg", ".wmv", ".flv", ".3gp"),
@@ -37,6 +43,8 @@ class InputKind:
         takes: whether a file that is found in a folder is one.
         named: suffixes of files that are taken by name or pattern, but not found in folders.
         named_what: noun for those.
+        keeps_suffixes: whether results of files that differ only in the suffix are named with it;
+            else they are refused.
     """
 
     what: str
@@ -44,14 +52,23 @@ class InputKind:
     takes: Callable[[Path], bool]
     named: tuple[str, ...] = ()
     named_what: str = ""
+    keeps_suffixes: bool = False
 
 
-PHOTOS = InputKind("photo", IMAGE_SUFFIXES, is_image, named=VIDEO_SUFFIXES, named_what="video")
+PHOTOS = InputKind(
+    "photo",
+    IMAGE_SUFFIXES,
+    is_image,
+    named=VIDEO_SUFFIXES,
+    named_what="video",
+    keeps_suffixes=True,
+)
 
 
 @dataclass(frozen=True)
 class InputFile:
-    """An input file and the name of its results: ``sub/folder/photo``, without a suffix.
+    """An input file and the name of its results: ``sub/folder/photo``, without a suffix unless
+    another file has the same name.
 
     ``page`` is that of a file of several, from 0.
     """
@@ -96,7 +113,7 @@ class _Found:
 def find_inputs(inputs: Sequence[str | Path], out: Path, kind: InputKind = PHOTOS) -> Inputs:
     """Every file of a kind (photos and videos) in ``inputs``, each name once, in a fixed order.
 
-    - A file is taken as it is and named by its stem.
+    - A file is taken as it is and named by its stem; with its suffix where another has that name.
     - A folder is searched with its subfolders, sorted, for photos (videos are given one by one or
       by a pattern); results keep the subfolders. Hidden files and ``out`` inside are skipped.
     - A pattern (``*``, ``?``, ``[...]``, ``**`` for any folders) is searched in the same way from
@@ -106,7 +123,7 @@ def find_inputs(inputs: Sequence[str | Path], out: Path, kind: InputKind = PHOTO
 
     Raises:
         NotFoundError: an input that does not exist, or nothing of the kind in it.
-        SettingsError: two files whose results would have the same name.
+        SettingsError: two files whose results would overwrite each other.
     """
     if not inputs:
         also = f" or {kind.named_what}s" if kind.named else ""
@@ -115,16 +132,58 @@ def find_inputs(inputs: Sequence[str | Path], out: Path, kind: InputKind = PHOTO
     by_path: dict[str, InputFile] = {}
     for file in itertools.chain.from_iterable(one.files for one in expanded):
         by_path.setdefault(os.path.abspath(file.source), file)  # noqa: PTH100 - links stay
+    files = _without_links(list(by_path.values()))
+    if kind.keeps_suffixes:
+        files = _with_suffixes(files)
+    require_own_names(files)
+    passed_over = itertools.chain.from_iterable(one.passed_over for one in expanded)
+    return Inputs(files, list(dict.fromkeys(passed_over)))
+
+
+def _without_links(files: Sequence[InputFile]) -> list[InputFile]:
+    """The files, each once where it is there in several ways with one name."""
+    counts = Counter(file.name for file in files)
+    once = {
+        (file.name, real_path(file.source) if counts[file.name] > 1 else file.source): file
+        for file in reversed(files)
+    }
+    return list(reversed(once.values()))
+
+
+def _with_suffixes(files: Sequence[InputFile]) -> list[InputFile]:
+    """The files with names of their own where others differ from them only in the suffix."""
+    counts = Counter(file.name for file in files)
+    named = [
+        replace(file, name=file.name + file.source.suffix) if counts[file.name] > 1 else file
+        for file in files
+    ]
+    if kept := [file for file in named if counts[file.name] == 0]:
+        logger.info(
+            "%s differ from others only in the suffix, which the names of their results keep (%s)",
+            plural(len(kept), "file"),
+            join((file.name for file in kept), most=3),
+        )
+    return named
+
+
+def require_own_names(files: Sequence[InputFile]) -> None:
+    """Refuse files whose results would overwrite each other. Raises SettingsError."""
     by_name: dict[str, InputFile] = {}
-    for file in by_path.values():
+    for file in files:
         other = by_name.setdefault(file.name, file)
-        if other is not file and real_path(other.source) != real_path(file.source):
+        if other is not file:
             raise SettingsError(
                 f"{other.source} and {file.source} would both be written as {file.name!r}; do "
                 "them apart, each with its own --out (or rename one)"
             )
-    passed_over = itertools.chain.from_iterable(one.passed_over for one in expanded)
-    return Inputs(list(by_name.values()), list(dict.fromkeys(passed_over)))
+    videos = {f"{file.name}/": file for file in files if file.is_video}  # folders of frames
+    for file in files if videos else ():
+        folder = f"{file.name.rpartition('/')[0]}/"
+        if folder in videos:
+            raise SettingsError(
+                f"{file.source} would be written among the frames of {videos[folder].source}; do "
+                "them apart, each with its own --out (or rename one)"
+            )
 
 
 def _expand(item: str, out: Path, kind: InputKind) -> _Found:
@@ -155,7 +214,7 @@ def _expand(item: str, out: Path, kind: InputKind) -> _Found:
             what = f"{kind.what} or {kind.named_what}" if kind.named else kind.what
             raise NotFoundError(f"{item}: the pattern matches no {what} ({_some(kind.suffixes)})")
         return found
-    if path.is_symlink():
+    if path.is_symlink() or exists(path):
         raise NotFoundError(f"{item}: {missing(path)}")
     raise NotFoundError(f"{item}: no such file or folder")
 

@@ -71,8 +71,12 @@ def write_overlay(path: Path, item: LabelledImage) -> None:
     from upscore.core.draw import overlay, painted, with_legend
     from upscore.core.images import write_image
 
-    drawn = overlay(item.image, item.labels, item.label_set, alpha=item.alpha)
-    write_image(path, with_legend(drawn, item.label_set, painted(item.label_set, item.labels)))
+    present = painted(item.label_set, item.labels)
+    # without a name for the overlay, which is dropped once it has a legend
+    sheet = with_legend(
+        overlay(item.image, item.labels, item.label_set, alpha=item.alpha), item.label_set, present
+    )
+    write_image(path, sheet)
 
 
 def write_probabilities(path: Path, item: LabelledImage) -> None:

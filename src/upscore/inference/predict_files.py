@@ -24,7 +24,7 @@ from upscore.core.photo_values import AS_STORED, PhotoValues
 from upscore.errors import SettingsError, UpscoreError
 from upscore.inference.area_records import AreaRecords, Measures, Record
 from upscore.inference.batch_summary import Summary
-from upscore.inference.inputs import InputFile, find_inputs
+from upscore.inference.inputs import InputFile, find_inputs, require_own_names
 from upscore.inference.outputs import (
     ALPHA,
     LabelledImage,
@@ -108,6 +108,7 @@ def predict_files(
     if pages:
         several = (file.pages(max_pixels=max_pixels) for file in files)
         files = list(itertools.chain.from_iterable(several))
+        require_own_names(files)
     _check_videos([file for file in files if file.is_video], stepwise)
     targets: dict[InputFile, list[Path]] = {}
     for file in files:

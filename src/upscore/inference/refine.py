@@ -9,11 +9,11 @@ from upscore.core.labels import RGBImage
 from upscore.core.runtime import DeviceName
 from upscore.crf.mean_field import DenseCRF
 from upscore.inference.segmenter import ScoreMap, Segmenter, log_scores, softmax
-from upscore.inference.tiles import blended_rows
+from upscore.inference.tiles import blended_windows
 
 CRF_TILE = 2048
 """Side in pixels of the tiles in which larger photos are refined. The memory of a CRF grows with
-the area: a tile of 21 classes takes some 2 GiB beyond the probabilities."""
+the area: a tile of 21 classes takes some 2.4 GB beyond the probabilities."""
 
 
 def crf_device(device: DeviceName) -> str:
@@ -65,6 +65,7 @@ def refine(
         return log_scores(crf(image[rows, columns], probabilities=part))
 
     whole: ScoreMap = np.empty_like(probabilities)
-    for top, rows in blended_rows(score, len(probabilities), height, width, tile=tile):
-        whole[:, top : top + rows.shape[1]] = softmax(rows)
+    for rows, columns, part in blended_windows(score, len(probabilities), height, width, tile=tile):
+        whole[:, rows, columns] = softmax(part)
+        del part
     return whole

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
@@ -10,7 +11,8 @@ import numpy.typing as npt
 from upscore.core.images import require_rgb
 from upscore.core.labels import LabelMap, RGBImage
 from upscore.core.limits import DEFAULT_TILE
-from upscore.errors import SettingsError
+from upscore.core.memory import physical_memory
+from upscore.errors import DataError, SettingsError
 from upscore.inference.segmenter import ScoreMap, Segmenter, softmax
 
 STRIDE = 32
@@ -30,20 +32,39 @@ def require_tile(tile: int) -> None:
     )
 
 
+def require_memory(num_classes: int, height: int, width: int) -> None:
+    """Refuse scores of a photo that the machine's memory cannot hold.
+
+    Systems promise more memory than there is, and kill who uses it.
+
+    Raises:
+        DataError: with what they need.
+    """
+    there, needed = physical_memory(), 4 * num_classes * height * width
+    if there is not None and needed > there:
+        raise DataError(
+            f"scores of {num_classes} classes at {width}x{height} pixels need "
+            f"{needed / 1e9:.1f} GB of memory, and the machine has {there / 1e9:.1f} GB; make the "
+            "photo smaller, or write no probabilities (`upscore predict --save labels,overlay` "
+            "with a network, not a pipeline)"
+        )
+
+
 class Tiled(Segmenter):
     """Another segmenter, applied tile by tile to photos with a side over ``tile`` pixels.
 
     Neighbours overlap by a quarter of a tile. The scores change from one tile to the other along a
     smooth ramp over the middle half of the overlap. The outer quarters, next to which the network
-    had only padding, do not count. Besides the result only one row of tiles is in memory:
-    ``predict`` needs memory in proportion to the photo's width, not its area.
+    had only padding, do not count. Besides the result, one tile is in memory and the scores that
+    one row of tiles shares with the next: a quarter of a tile's side times the photo's width.
 
     Args:
         base: the segmenter of a tile.
         tile: side in pixels, a multiple of 32 from 128 on.
 
     Raises:
-        SettingsError: another ``tile``.
+        SettingsError: another ``tile``. DataError, from ``scores`` and ``probabilities``: a photo
+            whose scores are larger than the machine's memory; ``predict`` does without them.
     """
 
     def __init__(self, base: Segmenter, *, tile: int = DEFAULT_TILE) -> None:
@@ -58,9 +79,12 @@ class Tiled(Segmenter):
         require_rgb(image)
         if self._fits(image):
             return self.base.scores(image)
-        whole: ScoreMap = np.empty((len(self.labels), *image.shape[:2]), dtype=np.float32)
-        for top, rows in self._finished_rows(image):
-            whole[:, top : top + rows.shape[1]] = rows
+        height, width, _ = image.shape
+        require_memory(len(self.labels), height, width)
+        whole: ScoreMap = np.empty((len(self.labels), height, width), dtype=np.float32)
+        for rows, columns, part in self._finished(image):
+            whole[:, rows, columns] = part
+            del part
         return whole
 
     def probabilities(self, image: RGBImage) -> ScoreMap:
@@ -72,8 +96,9 @@ class Tiled(Segmenter):
         if self._fits(image):
             return self.base.predict(image)
         whole: LabelMap = np.empty(image.shape[:2], dtype=np.uint8)
-        for top, rows in self._finished_rows(image):
-            whole[top : top + rows.shape[1]] = rows.argmax(axis=0)
+        for rows, columns, part in self._finished(image):
+            whole[rows, columns] = part.argmax(axis=0)
+            del part
         return whole
 
     def predict_batch(self, images: Sequence[RGBImage]) -> list[LabelMap]:
@@ -86,59 +111,54 @@ class Tiled(Segmenter):
     def _fits(self, image: RGBImage) -> bool:
         return bool(max(image.shape[:2]) <= self.tile)
 
-    def _finished_rows(self, image: RGBImage) -> Iterator[tuple[int, ScoreMap]]:
-        """(First row, final scores (C, rows, W)) of pieces of the photo, from top to bottom."""
-
+    def _finished(self, image: RGBImage) -> Iterator[FinishedWindow]:
         def score(rows: slice, columns: slice) -> ScoreMap:
             return self.base.scores(image[rows, columns])
 
         height, width, _ = image.shape
-        return blended_rows(score, len(self.labels), height, width, tile=self.tile)
+        return blended_windows(score, len(self.labels), height, width, tile=self.tile)
 
 
 ScoreWindow = Callable[[slice, slice], ScoreMap]
-"""Rows and columns of a photo -> class scores (C, rows, columns) of that window."""
+"""Rows and columns of a photo -> class scores (C, rows, columns) of that window, a new array."""
+
+FinishedWindow = tuple[slice, slice, ScoreMap]
+"""Rows and columns of a photo, and their final scores (C, rows, columns) float32."""
 
 
-def blended_rows(
+def blended_windows(
     score: ScoreWindow, num_classes: int, height: int, width: int, *, tile: int
-) -> Iterator[tuple[int, ScoreMap]]:
-    """Blended scores of a photo of ``height`` x ``width``, in pieces from top to bottom.
+) -> Iterator[FinishedWindow]:
+    """Blended scores of a photo of ``height`` x ``width``, window by window.
 
-    Yields:
-        First row of the piece, and its final scores (C, rows, W) float32.
+    The windows cover the photo without overlap, row by row. Their scores may be written to, and are
+    to be dropped (``del``) before the next ones are asked for, so that one tile is in memory.
     """
     overlap = tile // 4 // STRIDE * STRIDE
     tops = starts(height, tile=tile, overlap=overlap)
-    above: ScoreMap | None = None  # the rows of the band before that overlap with this one
-    for index, top in enumerate(tops):
-        bottom = min(top + tile, height)
-        band = _band(score, num_classes, slice(top, bottom), width, tile, overlap)
-        if above is not None:
-            _blend(above, band[:, : above.shape[1]], axis=1)
-            band[:, : above.shape[1]] = above
-        if index + 1 < len(tops):
-            cut = tops[index + 1] - top
-            above = band[:, cut:].copy()
-            band = band[:, :cut]
-        yield top, band
-
-
-def _band(
-    score: ScoreWindow, num_classes: int, rows: slice, width: int, tile: int, overlap: int
-) -> ScoreMap:
-    """Scores (C, rows, W) of one row of tiles, blended along the width."""
-    band: ScoreMap = np.empty((num_classes, rows.stop - rows.start, width), dtype=np.float32)
-    end = 0
-    for left in starts(width, tile=tile, overlap=overlap):
-        right = min(left + tile, width)
-        part = score(rows, slice(left, right))
-        shared = end - left if end else 0
-        if shared:
-            _blend(band[:, :, left:end], part[:, :, :shared], axis=2)
-        band[:, :, left + shared : right] = part[:, :, shared:]
-        end = right
-    return band
+    lefts = starts(width, tile=tile, overlap=overlap)
+    # what the row of tiles before shares with this one
+    above: ScoreMap = np.empty((num_classes, overlap if tops[1:] else 0, width), np.float32)
+    for top, next_top in itertools.zip_longest(tops, tops[1:]):
+        rows = slice(top, min(top + tile, height))
+        height_done = (next_top or height) - top
+        before: ScoreMap | None = None  # what the tile before shares with this one
+        for left, next_left in itertools.zip_longest(lefts, lefts[1:]):
+            part = score(rows, slice(left, min(left + tile, width)))
+            if before is not None:
+                _blend(before, part[:, :, :overlap], axis=2)
+                part[:, :, :overlap] = before
+            if next_left is not None:
+                before = part[:, :, next_left - left :].copy()
+            columns = slice(left, next_left or width)
+            part = part[:, :, : columns.stop - left]
+            if top:
+                _blend(above[:, :, columns], part[:, :overlap], axis=1)
+                part[:, :overlap] = above[:, :, columns]
+            if next_top is not None:
+                above[:, :, columns] = part[:, height_done:]
+            yield slice(top, top + height_done), columns, part[:, :height_done]
+            del part
 
 
 def starts(length: int, *, tile: int, overlap: int) -> list[int]:

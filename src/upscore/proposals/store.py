@@ -36,7 +36,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from upscore.core.damage import reading
+from upscore.core.damage import reading, refuse_pipe
 from upscore.core.failures import first_line
 from upscore.core.files import atomic_path, refuse_newer
 from upscore.core.json import JSONObject, parse_json
@@ -261,6 +261,7 @@ def _values(column: pa.ChunkedArray, place: int) -> npt.NDArray[np.float32]:
 
 
 def _mapped(path: Path) -> mmap.mmap:
+    refuse_pipe(path)
     try:
         with path.open("rb") as stream:
             return mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ)

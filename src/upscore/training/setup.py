@@ -170,9 +170,8 @@ class _Session:
 
     def check(self, run: RunFolder, recipe: Recipe) -> None:
         """Check that a begun run is this one, on the same data, and not finished."""
-        if self.changed_data:
-            _accept_data(run, recipe, self.dataset, self.data)
-        if run_status(run, recipe, self.dataset) == "finished":
+        accepted = self.data if self.changed_data else None
+        if run_status(run, recipe, self.dataset, accepted=accepted) == "finished":
             raise RunError(
                 f"{run.path}: this training is finished; evaluate it, or train into another --out"
             )
@@ -313,8 +312,13 @@ RunStatus = Literal["new", "begun", "finished"]
 """Progress of a training."""
 
 
-def run_status(run: RunFolder, recipe: Recipe, dataset: DataSet) -> RunStatus:
+def run_status(
+    run: RunFolder, recipe: Recipe, dataset: DataSet, *, accepted: Path | None = None
+) -> RunStatus:
     """Whether the training of ``recipe`` into ``run`` is new, begun or finished.
+
+    Args:
+        accepted: path of ``dataset`` where the run goes on with it though it has changed.
 
     Raises:
         SettingsError: the folder is taken by something that is no run.
@@ -322,7 +326,7 @@ def run_status(run: RunFolder, recipe: Recipe, dataset: DataSet) -> RunStatus:
     """
     if not run.is_begun(resume=True):
         return "new"
-    _check_same_settings(RunFolder.open(run.path), recipe, dataset)
+    _check_same_settings(RunFolder.open(run.path), recipe, dataset, accepted)
     return "finished" if is_finished(run) else "begun"
 
 
@@ -572,11 +576,17 @@ def _weigh_classes(
     return class_weights(recipe.loss, torch.from_numpy(pixels), torch.from_numpy(present)), pixels
 
 
-def _check_same_settings(run: RunFolder, recipe: Recipe, dataset: DataSet) -> None:
+def _check_same_settings(
+    run: RunFolder, recipe: Recipe, dataset: DataSet, accepted: Path | None
+) -> None:
     require_same_settings(run, recipe, command=f"upscore train {run.recipe} --resume")
     kept = DataRecord.read(run.data)
     now = _record(recipe, dataset, known=kept)
-    if different := _data_differences(run, dataset, kept, now):
+    different = _data_differences(run, dataset, kept, now)
+    if different and accepted is not None and _same_classes(run, dataset):
+        logger.warning("the data set has changed since the training began: %s", summary(different))
+        _accept_data(run, recipe, dataset, accepted)
+    elif different:
         goes_on = "Go on all the same with --changed-data, or train into another --out"
         if not _same_classes(run, dataset):
             goes_on = (
@@ -586,8 +596,8 @@ def _check_same_settings(run: RunFolder, recipe: Recipe, dataset: DataSet) -> No
         raise RunError(
             f"{run.path}: was begun on another data set: {summary(different)}. {goes_on}"
         )
-    if now != kept:  # the same files at other times: the next comparison is quick again
-        now.write(run.data)
+    if now != kept:  # accepted, or the same files at other times, so that the next look is quick
+        now.write(run.data)  # last: what is killed before is refused, and accepted again
 
 
 def _record(recipe: Recipe, dataset: DataSet, *, known: DataRecord | None) -> DataRecord:
@@ -616,16 +626,9 @@ def _same_classes(run: RunFolder, dataset: DataSet) -> bool:
 
 def _accept_data(run: RunFolder, recipe: Recipe, dataset: DataSet, data: Path) -> None:
     """Go on with a run on another data set: its manifest and its networks tell of this one."""
-    kept = DataRecord.read(run.data)
-    now = _record(recipe, dataset, known=kept)
-    different = _data_differences(run, dataset, kept, now)
-    if not different or not _same_classes(run, dataset):
-        return
-    logger.warning("the data set has changed since the training began: %s", summary(different))
     run.update_manifest(data=_describe_splits(recipe, dataset, data))
     for folder in (run.model, run.last):
         rename_classes(folder, dataset.labels)
-    now.write(run.data)  # last: what is killed before is refused, and accepted again
 
 
 def require_same_settings(run: RunFolder, given: Settings, *, command: str) -> None:

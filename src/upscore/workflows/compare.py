@@ -20,7 +20,7 @@ from upscore.core.run_folder import unique_names
 from upscore.core.runtime import cpu_name, describe_result, peak_memory_bytes
 from upscore.data import open_dataset
 from upscore.data.dataset import Split
-from upscore.data.notices import tell_listing
+from upscore.data.notices import tell_listing, tell_meaning
 from upscore.errors import SettingsError
 from upscore.inference.pipeline.settings import is_pipeline
 from upscore.metrics import comparison
@@ -123,6 +123,7 @@ def compare(
     dataset = open_dataset(data, max_pixels=options.max_pixels)
     tell_listing(dataset)
     part = dataset.split(split)
+    tell_meaning(dataset, part.pairs)
     parsed = [_parse(str(source)) for source in sources]
     names = unique_names([path if stage is None else path / stage for path, stage in parsed])
     without_network = options

@@ -16,7 +16,7 @@ from upscore.core.run_folder import DRAWN_VALIDATION, RunFolder
 from upscore.core.runtime import describe_result
 from upscore.data import DataSet, Split, open_dataset
 from upscore.data.drawn_splits import VAL
-from upscore.data.notices import tell_listing
+from upscore.data.notices import tell_listing, tell_meaning
 from upscore.errors import RunError, SettingsError
 from upscore.metrics.evaluate import Evaluation, evaluate_stages
 from upscore.metrics.object_size import COCO_SIZES, RELATIVE_SIZES, Bins
@@ -142,6 +142,7 @@ def evaluate(
     part = _part(dataset, split, source)
     found = open_predictions(source, dataset, data=data, stages=stages, options=options)
     part = found.photos_of(part)
+    tell_meaning(dataset, part.pairs)
     folder = (found.folder if out is None else Path(out)) / (split if out is None else "")
     make_folder(folder)  # before the work: an --out that cannot be written fails at once
     results = evaluate_stages(

@@ -25,6 +25,13 @@ Energies = npt.NDArray[np.float32]
 Refine = Callable[[RGBImage, Energies], Probabilities]
 """A photo and its energies -> refined probabilities of the same shape."""
 
+OnFailure = Callable[[int, Exception], None]
+"""The place of an image that could not be refined, and why."""
+
+
+def _raise(_place: int, error: Exception) -> None:
+    raise error
+
 
 class StoredPredictions:
     """Photos, their true labels and a network's probabilities on disk, a file for each image.
@@ -41,15 +48,15 @@ class StoredPredictions:
     def __init__(self, folder: Path, table: npt.NDArray[np.uint8]) -> None:
         self.folder = folder
         self.table = table
-        self._num = 0
+        self.names: list[str] = []
 
     def __len__(self) -> int:
-        return self._num
+        return len(self.names)
 
     def add(self, sample: Sample, probabilities: Probabilities) -> None:
         """Store one image; its index is the number of images before it. Raises OutputError."""
         energies = -np.log(np.maximum(probabilities, MIN_PROBABILITY))
-        with atomic_path(self._path(self._num)) as temporary, temporary.open("wb") as stream:
+        with atomic_path(self._path(len(self))) as temporary, temporary.open("wb") as stream:
             np.savez(
                 stream,
                 photo=sample.image,
@@ -57,27 +64,33 @@ class StoredPredictions:
                 labels=probabilities.argmax(axis=0).astype(np.uint8),
                 energies=energies.astype(np.float16),
             )
-        self._num += 1
+        self.names.append(sample.name)
 
-    def matrices(self, places: Sequence[int], refine: Refine | None) -> Iterator[Matrix]:
+    def matrices(
+        self, places: Sequence[int], refine: Refine | None, failed: OnFailure = _raise
+    ) -> Iterator[Matrix]:
         """The confusion matrix (C, C) of each image in ``places``, in the data set's classes.
 
         Args:
             refine: applied to each image; None scores the network's own labels.
+            failed: called with an image that cannot be refined, whose own labels are scored, so
+                that all settings are compared on the same images.
         """
-        names = ("truth", "labels") if refine is None else ("truth", "photo", "energies")
+        names = ("truth", "labels") if refine is None else ("truth", "labels", "photo", "energies")
 
         def read(place: int) -> dict[str, Any]:
             with np.load(self._path(place)) as stored:
                 return {name: stored[name] for name in names}
 
         # the next image is read while this one is refined
-        for arrays in prefetch(read, places, workers=1, depth=1):
-            if refine is None:
-                labels = arrays["labels"]
-            else:
-                marginals = refine(arrays["photo"], arrays["energies"].astype(np.float32))
-                labels = marginals.argmax(axis=0).astype(np.uint8)
+        for place, arrays in zip(places, prefetch(read, places, workers=1, depth=1), strict=True):
+            labels = arrays["labels"]
+            if refine is not None:
+                try:
+                    marginals = refine(arrays["photo"], arrays["energies"].astype(np.float32))
+                    labels = marginals.argmax(axis=0).astype(np.uint8)
+                except Exception as error:
+                    failed(place, error)
             yield count(arrays["truth"], self.table[labels], len(self.table))
 
     def _path(self, place: int) -> Path:

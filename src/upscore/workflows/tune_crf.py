@@ -61,7 +61,9 @@ class TuneResult:
 
     ``trials`` are all trials; those in ``checked`` (best first) have their score on the held-out
     half. ``interval`` holds 95 % of the resampled differences on that half between the best CRF and
-    no CRF. If the search was interrupted, ``checked`` is empty and ``interval`` None. ``folder``
+    no CRF. If the search was interrupted, ``checked`` is empty and ``interval`` None. ``failures``
+    are images that were not used, ``unrefined`` those that counted with the network's own labels
+    where a CRF failed. ``folder``
     holds best.yaml, trials.csv, trials.json and tuning.png. ``stage`` is the stage of a pipeline
     that the CRF is for; None for a run.
     """
@@ -75,6 +77,7 @@ class TuneResult:
     failures: tuple[Failure, ...]
     folder: Path
     stage: str | None = None
+    unrefined: tuple[Failure, ...] = ()
 
     @property
     def interrupted(self) -> bool:
@@ -315,8 +318,14 @@ def tune(
     past = _past(history, made_with, known, resume=resume)
     _try_once(known, len(table))
 
+    def failed(place: int, error: Exception) -> None:
+        name = stored.names[place]
+        failure = failure_of(place, name, error, doing="refine it")
+        text = f"{failure.message}; there the network's own labels count"
+        unrefined.setdefault(name, replace(failure, message=text))
+
     def score(settings: CRFSettings | None) -> float:
-        return _miou(stored.matrices(searched, _refine(settings)), images)
+        return _miou(stored.matrices(searched, _refine(settings), failed), images)
 
     remaining = search(
         score,
@@ -332,6 +341,7 @@ def tune(
     trials = list(past)
     chosen: list[Trial] = []
     held_out: dict[int, list[Matrix]] = {}
+    unrefined: dict[str, Failure] = {}
     interval: tuple[float, float] | None = None
     with (
         claim(folder, "a search for CRF settings"),
@@ -358,7 +368,8 @@ def tune(
             chosen = sorted([*trials[: len(known)], *drawn[:TOP]], key=_rank)
             for place, trial in enumerate(chosen):
                 on_progress(Progress("checking", place, len(chosen)))
-                held_out[trial.number] = list(stored.matrices(held, _refine(trial.settings)))
+                refine = _refine(trial.settings)
+                held_out[trial.number] = list(stored.matrices(held, refine, failed))
             rows = {n: np.stack([overlaps(m) for m in found]) for n, found in held_out.items()}
             interval = difference_interval(rows[0], rows[best_trial(trials[1:]).number])
         except KeyboardInterrupt:
@@ -375,6 +386,7 @@ def tune(
         checked=tuple(trials[trial.number] for trial in chosen),
         interval=interval,
         failures=failures,
+        unrefined=tuple(unrefined.values()),
         folder=folder,
     )
 

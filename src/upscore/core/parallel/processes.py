@@ -130,7 +130,13 @@ def torch_on_one_core() -> Iterator[None]:
             if before is not None:
                 os.environ["OMP_NUM_THREADS"] = before
         if "torch" in sys.modules:
-            sys.modules["torch"].set_num_threads(threads or int(before or num_cores()))
+            sys.modules["torch"].set_num_threads(threads or _threads_of(before))
+
+
+def _threads_of(setting: str | None) -> int:
+    """What OMP_NUM_THREADS says: a number, one for each level as in ``4,2``, or nonsense."""
+    number = (setting or "").partition(",")[0].strip()
+    return int(number) if number.isdecimal() and int(number) else num_cores()
 
 
 _work: Callable[[Any], Any] | None = None

@@ -256,6 +256,7 @@ def _build_term(
     sorted_entries = np.empty(num_entries, np.uint32)
     run_parallel(_sort, threads, corners, column, dimensions + 1, keys, cells, offsets,
                  sorted_keys, sorted_entries)  # fmt: skip
+    del keys, cells  # here and below: a third of the memory at its peak
     # a cell's different keys, counted
     bounds = _even(entry_begin, threads)
     num_unique = np.zeros(num_cells, np.int64)
@@ -276,6 +277,7 @@ def _build_term(
         slice_weight, splat_pixel[first_entry : first_entry + num_entries], local,
         splat_weight[first_entry : first_entry + num_entries],
     )  # fmt: skip
+    del sorted_keys, sorted_entries
     num_directions = dimensions + 1
     workers = min(threads, num_directions)
     segments = np.zeros((num_directions, num_cells, SEGMENTS), np.int64)
@@ -287,6 +289,7 @@ def _build_term(
         _link, threads, bounds, grid, strides, rank, block == 1, cell_begin, vertex_keys,
         table_begin, table_keys, table_vertices, following, followed,
     )  # fmt: skip
+    del table_keys, table_vertices, vertex_keys
     scratch = np.empty((workers, 4, num_vertices + num_vertices // 5 + 1), np.uint32)
     run_parallel(_chain, workers, first_vertex, cell_begin, following, followed, scratch, chains,
                  lengths, segments)  # fmt: skip

@@ -45,8 +45,8 @@ class Phases:
 class Engine:
     """Mean field inference for one image; workspaces are allocated once, not in the iterations.
 
-    Memory at its peak (``benchmarks/crf.py``): 10 bytes a pixel and class, classes counted in
-    eights, and with DeconvNet's two terms on a photo 470 bytes a pixel while lattices are built,
+    Memory at its peak (``benchmarks/crf.py``): 8 bytes a pixel and class, classes counted in
+    eights, and with DeconvNet's two terms on a photo 420 bytes a pixel while lattices are built,
     whatever the number of classes. ``keeps_old`` adds 4 bytes a pixel and class.
     """
 

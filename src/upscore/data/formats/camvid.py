@@ -53,8 +53,9 @@ def open_camvid(root: Path, *, max_pixels: int) -> DataSet:
     if len(splits.get("train", ())) > 300 and labels.names == CAMVID_LABELS.names:
         problems += count_problems(root, splits, COUNTS)
     table = MaskTable.indices(len(labels), void=(len(labels), VOID))
-    if named is not None and named.table.colors is not None:
-        table = named.table
+    if named is not None:
+        own = named.table.values
+        table = named.table if own is None else MaskTable(values={**(table.values or {}), **own})
     if labels.names == CAMVID_LABELS.names:
         labels = CAMVID_LABELS  # with its colours
     guess = None if named else _guess(splits, table, max_pixels)

@@ -8,12 +8,12 @@ from upscore.core.files import exists
 from upscore.core.quoting import join
 from upscore.data.class_files import find_class_file
 from upscore.data.dataset import DataSet
-from upscore.data.drawn_splits import VAL_SHARE, draw_splits
+from upscore.data.drawn_splits import draw_train_and_val
 from upscore.data.guess import guess_classes
 from upscore.data.mask_survey import survey
 from upscore.data.masks import read_stored_mask
 from upscore.data.pair import Pair
-from upscore.data.pairing import Lister, usual_splits, with_unique_names
+from upscore.data.pairing import Lister, of_another_kind, usual_splits, with_unique_names
 from upscore.data.problem import Problem
 from upscore.errors import DataError, NotFoundError
 
@@ -104,10 +104,7 @@ def _splits(root: Path, problems: list[Problem]) -> dict[str, tuple[Pair, ...]]:
     if lists:
         splits = {split: lister.listed(path) for split, path in lists.items()}
     else:
-        shares = {"train": 1 - VAL_SHARE, "val": VAL_SHARE}
-        if len(lister.images) == 1:  # two splits want two photos
-            shares = {"train": 1.0}
-        drawn = draw_splits(list(lister.images), shares, seed=0)
+        drawn = draw_train_and_val(list(lister.images))
         splits = {split: lister.pairs(names, root) for split, names in drawn.items()}
         lister.partnerless_masks()
     problems += lister.problems
@@ -137,7 +134,7 @@ def _why_none(root: Path, masks: list[Path], problems: list[Problem], max_pixels
     try:
         read_stored_mask(masks[0], max_pixels=max_pixels)
     except NotFoundError:
-        first = f"{masks[0]} is not there"
+        first = f"{masks[0]} is not there{of_another_kind(masks[0])}"
     except DataError as error:
         first = str(error)
     return f"{root}: none of the {len(masks)} photos has a mask that can be read: {first}"

@@ -9,7 +9,7 @@ from pathlib import Path
 from upscore.core.labels import VOC_LABELS, VOID
 from upscore.data.class_files import find_class_file
 from upscore.data.dataset import DataSet
-from upscore.data.drawn_splits import VAL_SHARE, draw_splits
+from upscore.data.drawn_splits import draw_train_and_val
 from upscore.data.guess import Guess, ask
 from upscore.data.mask_survey import disagreements, some_masks, survey
 from upscore.data.masks import MaskTable
@@ -126,8 +126,7 @@ def _drawn(root: Path, lister: Lister) -> dict[str, tuple[Pair, ...]]:
             f"{root}: no lists in ImageSets/Segmentation, and no photo of JPEGImages has a mask of "
             "its name; see docs/data.md for the layouts"
         )
-    shares = {"train": 1 - VAL_SHARE, "val": VAL_SHARE} if len(names) > 1 else {"train": 1.0}
-    drawn = draw_splits(names, shares, seed=0)
+    drawn = draw_train_and_val(names)
     lister.partnerless_masks()
     return {split: lister.pairs(members, root) for split, members in drawn.items()}
 
