@@ -217,13 +217,6 @@ def pixels(w: World) -> list[str]:
     return w.predict(w.photo, more=("--max-pixels", "100"))
 
 
-def same_names(w: World) -> list[str]:
-    image = Image.open(w.photo)
-    image.save(w.file("photos/a.jpg"))
-    image.save(w.file("photos/a.png"))
-    return w.predict(w.path / "photos")
-
-
 def crf_file(text: str) -> Callable[[World], list[str]]:
     def spoil(w: World) -> list[str]:
         return w.predict(w.photo, more=("--crf", str(w.file("crf.yaml", text))))
@@ -428,7 +421,6 @@ CASES: dict[str, tuple[Callable[[World], list[str]], int, str]] = {
                         r"allowed: labels, overlay, probabilities"),
     "bad tile": (lambda w: w.predict(w.photo, more=("--tile", "100")), 2, r"tile is 100; want"),
     "bad scale": (lambda w: w.predict(w.photo, more=("--scales", "-1")), 2, r"scales"),
-    "names that collide": (same_names, 2, r"a\.(jpg|png) and .*a\.(jpg|png) would both"),
     # refinement
     "crf: unknown name": (lambda w: w.predict(w.photo, more=("--crf", "deconvnt")), 2,
                           r"no CRF settings 'deconvnt'; did you mean 'deconvnet'\?.*\.yaml file"),
