@@ -663,7 +663,7 @@ def test_a_fault_of_ours_is_called_one(
     def broken(*_args: object) -> None:
         raise ZeroDivisionError("oops")
 
-    monkeypatch.setattr(sys.modules["upscore.cli.main"], "build_app", broken)
+    monkeypatch.setattr(sys.modules["upscore.cli.main"], "parse", broken)
     with pytest.raises(SystemExit) as stop:
         main(["doctor"])
     assert stop.value.code == 1

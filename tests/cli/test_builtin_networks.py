@@ -16,7 +16,7 @@ from upscore.cli import main
 from upscore.core import model_folder
 from upscore.core.images import InputSpec
 from upscore.core.labels import Labels
-from upscore.core.model_folder import NETWORKS, WEIGHTS
+from upscore.core.model_folder import WEIGHTS
 from upscore.models.checkpoint import load_model, save_model
 from upscore.models.factory import create_model
 from upscore.models.pretrained import initialise
@@ -163,5 +163,5 @@ def test_training_starts_from_a_network_by_name() -> None:
     model = create_model("fcn8s", num_classes=7, width=1 / 32, batch_norm=True)
     initialise(model, "roads", input_spec=InputSpec.named("imagenet"))
     key = "trunk.conv3_1.conv.weight"
-    want = load_model(NETWORKS / "roads").model.state_dict()[key]
+    want = load_model(model_folder.NETWORKS / "roads").model.state_dict()[key]
     assert torch.equal(model.state_dict()[key], want)

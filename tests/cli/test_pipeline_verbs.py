@@ -27,6 +27,8 @@ from upscore.proposals.sliding_window import Grid
 
 FEW = {"num": 3, "sides": (33, 48)}
 
+PICTURES = (".png", ".jpg", ".npz")
+
 
 @pytest.fixture
 def data(tmp_path) -> Path:
@@ -203,7 +205,7 @@ def test_results_as_boxes_are_added(path, data, tmp_path, capsys):
     options = {"out": out, "save": "labels,overlay,probabilities", "save_proposal_steps": "2, 1,50"}
     predict(path, image, **options)
     assert f"steps: {out / 'steps'}" in capsys.readouterr().out
-    files = sorted(str(p.relative_to(out)) for p in out.rglob("*") if p.is_file())
+    files = sorted(str(p.relative_to(out)) for p in out.rglob("*") if p.suffix in PICTURES)
     steps = [
         f"steps/deconvnet/{product}/p1-{count}{suffix}"
         for product, suffix in [("labels", ".png"), ("overlay", ".jpg"), ("probabilities", ".npz")]
@@ -234,7 +236,11 @@ def test_results_as_boxes_are_added(path, data, tmp_path, capsys):
 def test_only_probabilities_that_are_asked_for_are_kept(path, data, tmp_path, capsys):
     predict(path, data.parent / "images/p1.png", out=tmp_path / "o", save_proposal_steps="1",
             save="labels")  # fmt: skip
-    files = sorted(str(p.relative_to(tmp_path / "o")) for p in (tmp_path / "o").rglob("*.*"))
+    files = sorted(
+        str(p.relative_to(tmp_path / "o"))
+        for p in (tmp_path / "o").rglob("*.*")
+        if p.suffix in PICTURES
+    )
     assert files == ["labels/p1.png", "steps/deconvnet/labels/p1-001.png"]
     capsys.readouterr()
 
@@ -293,6 +299,6 @@ def test_an_interrupted_photo_leaves_whole_files(path, data, tmp_path, monkeypat
     with pytest.raises(WorkError, match=r"p1\.png \(\d+x\d+\): cannot label it \(Runt.*half"):
         predict(path, data.parent / "images/p1.png", out=tmp_path / "o", save="labels",
                 save_proposal_steps="1")  # fmt: skip
-    files = [p.name for p in (tmp_path / "o").rglob("*") if p.is_file()]
+    files = [p.name for p in (tmp_path / "o").rglob("*") if p.suffix in PICTURES]
     assert files == ["p1-001.png"]
     capsys.readouterr()

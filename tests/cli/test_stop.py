@@ -23,8 +23,7 @@ def stop(number=signal.SIGINT):
 
 def run(work):
     import upscore.cli
-    app = type("App", (), {"cli": staticmethod(lambda **_: work())})
-    sys.modules["upscore.cli.main"].build_app = lambda: app
+    sys.modules["upscore.cli.main"].parse = lambda _: work
     from upscore.__main__ import program
     program()
 """

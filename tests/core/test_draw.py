@@ -7,7 +7,7 @@ import pytest
 from PIL import ImageFont
 
 from upscore.core import draw, images
-from upscore.core.draw import WRONG_COLOR, error_map, legend, overlay, with_legend
+from upscore.core.draw import WRONG_COLOR, error_map, legend, overlay, painted, with_legend
 from upscore.core.labels import VOC_LABELS, VOID, Labels
 from upscore.errors import SettingsError
 
@@ -17,16 +17,40 @@ MAP = ANY.integers(0, 21, (12, 17), dtype=np.uint8)
 
 
 def test_overlay_mixes_photo_and_colours():
-    got = overlay(PHOTO, MAP, VOC_LABELS, alpha=0.25)
-    want = 0.75 * PHOTO + 0.25 * VOC_LABELS.colorize(MAP)
+    labels = np.full_like(MAP, 3)
+    got = overlay(PHOTO, labels, VOC_LABELS, alpha=0.25)
+    want = 0.75 * PHOTO + 0.25 * VOC_LABELS.colorize(labels)
     assert got.dtype == np.uint8
     assert got.shape == PHOTO.shape
     assert np.abs(got - want).max() <= 1
 
 
+def test_outlines_are_in_full_colour_and_the_background_keeps_the_photo():
+    labels = np.zeros((12, 17), np.uint8)
+    labels[2:9, 4:12] = 5
+    got = overlay(PHOTO, labels, VOC_LABELS, alpha=0)
+    inside = np.zeros((12, 17), bool)
+    inside[3:8, 5:11] = True
+    rim = (labels == 5) & ~inside
+    assert np.array_equal(got[labels == 0], PHOTO[labels == 0])
+    assert np.array_equal(got[inside], PHOTO[inside])
+    assert np.array_equal(got[rim], VOC_LABELS.colorize(labels)[rim])
+    assert painted(VOC_LABELS, labels) == [5]
+    assert painted(VOC_LABELS) == list(range(1, 21))
+
+
+def test_outlines_of_large_photos_are_wider():
+    labels = np.ones((1700, 1300), np.uint8)
+    labels[:, 600:] = 2
+    photo = np.zeros((*labels.shape, 3), np.uint8)
+    got = overlay(photo, labels, VOC_LABELS, alpha=0)
+    assert np.flatnonzero(got[5].any(axis=-1)).tolist() == [597, 598, 599, 600, 601, 602]
+
+
 def test_the_ends_of_alpha():
-    assert np.array_equal(overlay(PHOTO, MAP, VOC_LABELS, alpha=0), PHOTO)
-    assert np.array_equal(overlay(PHOTO, MAP, VOC_LABELS, alpha=1), VOC_LABELS.colorize(MAP))
+    whole = np.full_like(MAP, 7)
+    assert np.array_equal(overlay(PHOTO, whole, VOC_LABELS, alpha=0), PHOTO)
+    assert np.array_equal(overlay(PHOTO, whole, VOC_LABELS, alpha=1), VOC_LABELS.colorize(whole))
 
 
 def test_void_keeps_the_photo():
@@ -55,7 +79,7 @@ def test_large_overlays_are_made_in_bands(monkeypatch):
 
 
 def test_overlay_refuses_what_does_not_fit():
-    with pytest.raises(SettingsError, match=r"alpha is 1\.5; want 0 .* to 1"):
+    with pytest.raises(SettingsError, match=r"alpha is 1\.5; allowed: 0 .* to 1"):
         overlay(PHOTO, MAP, VOC_LABELS, alpha=1.5)
     with pytest.raises(SettingsError, match="want equal H and W"):
         overlay(PHOTO, MAP[1:], VOC_LABELS)

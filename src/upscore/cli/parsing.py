@@ -132,16 +132,23 @@ def _options(function: Callable[..., Any]) -> list[_Option]:
     hints = typing.get_type_hints(function, include_extras=True)
     found: list[_Option] = []
     for parameter in inspect.signature(function).parameters.values():
-        kind, *extras = typing.get_args(hints[parameter.name]) or [hints[parameter.name]]
-        if dataclasses.is_dataclass(kind):  # its fields are options of their own
-            for one in dataclasses.fields(kind):
-                is_required = one.default is one.default_factory is dataclasses.MISSING
-                found.append(_Option(one.name, is_required))
-            continue
-        renamed = next((e.name for e in extras if getattr(e, "name", None)), parameter.name)
         required = parameter.default is inspect.Parameter.empty
         positional = parameter.kind is inspect.Parameter.POSITIONAL_ONLY
-        found.append(_Option(renamed, required, positional))
+        found += _expanded(parameter.name, hints[parameter.name], required, positional)
+    return found
+
+
+def _expanded(name: str, hint: Any, required: bool, positional: bool = False) -> list[_Option]:
+    """An option, or those of the fields where it is a dataclass, as tyro names them."""
+    kind, *extras = typing.get_args(hint) or [hint]
+    if not dataclasses.is_dataclass(kind):
+        renamed = next((one.name for one in extras if getattr(one, "name", None)), name)
+        return [_Option(renamed, required, positional)]
+    hints = typing.get_type_hints(kind, include_extras=True)
+    found: list[_Option] = []
+    for one in dataclasses.fields(kind):
+        missing = one.default is one.default_factory is dataclasses.MISSING
+        found += _expanded(one.name, hints[one.name], missing)
     return found
 
 

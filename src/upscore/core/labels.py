@@ -89,7 +89,9 @@ class Labels:
         names = tuple(names)
         if colors is None:
             bright = iter(bright_colors(len(names)))
-            return cls(names, tuple(BLACK if n == BACKGROUND else next(bright) for n in names))
+            return cls(
+                names, tuple(BLACK if n == BACKGROUND else next(bright, BLACK) for n in names)
+            )
         return cls(names, tuple((int(c[0]), int(c[1]), int(c[2])) for c in colors))
 
     def __len__(self) -> int:
