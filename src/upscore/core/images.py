@@ -183,8 +183,9 @@ def to_rgb(picture: Image.Image, values: PhotoValues = AS_STORED) -> RGBImage:
         picture = picture.convert("RGB")
     width, height = picture.size
     image = np.empty((height, width, 3), np.uint8)
-    for rows in row_bands(height, width):  # Pillow makes two copies of what it hands over
-        image[rows] = np.asarray(picture.crop((0, rows.start, width, rows.stop)))
+    with _pillow_limit.lifted():  # Pillow 11 and older apply it to parts of a picture, too
+        for rows in row_bands(height, width):  # Pillow makes two copies of what it hands over
+            image[rows] = np.asarray(picture.crop((0, rows.start, width, rows.stop)))
     return image
 
 
