@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import subprocess
 import sys
 from pathlib import Path
@@ -10,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from upscore.cli import data as verbs
+from upscore.cli.console import style
 from upscore.errors import NotFoundError, WorkError
 
 
@@ -21,23 +21,23 @@ def out(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Path:
 
 
 def test_check(out: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    verbs.check(out, json=out.parent / "check.json")
+    verbs.check(out)
     text = capsys.readouterr().out
     assert "layout toy, 8 classes, train 18, trainval 24, val 6 pairs" in text
     assert "nothing wrong" in text
-    assert json.loads((out.parent / "check.json").read_text())["problems"] == []
+    assert style.result["problems"] == []
 
 
 def test_check_lists_problems_and_fails(out: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (out / "JPEGImages" / "toy_000000.jpg").write_bytes(b"")
     (out / "SegmentationClass" / "toy_000002.png").unlink()
     with pytest.raises(WorkError, match=r"toy: 2 problems") as caught:
-        verbs.check(out, json=out.parent / "check.json")
+        verbs.check(out)
     assert caught.value.exit_code == 1
     text = capsys.readouterr().out
     assert "toy_000000.jpg: is empty" in text
     assert "missing partner" in text
-    assert len(json.loads((out.parent / "check.json").read_text())["problems"]) == 2
+    assert len(style.result["problems"]) == 2
 
 
 def test_check_of_names_with_brackets(
@@ -53,11 +53,11 @@ def test_check_of_names_with_brackets(
 
 
 def test_stats(out: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    verbs.stats(out, json=out.parent / "stats.json", figure=out.parent / "figure.png")
+    verbs.stats(out, figure=out.parent / "figure.png")
     text = capsys.readouterr().out
     assert "triangle" in text
     assert "instance masks" in text
-    assert set(json.loads((out.parent / "stats.json").read_text())["splits"]) == {
+    assert set(style.result["splits"]) == {
         "train",
         "trainval",
         "val",

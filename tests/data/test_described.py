@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from upscore.core.palette import bright_colors
 from upscore.data import open_dataset
 from upscore.data.check import check
 from upscore.data.formats.yaml_dataset import parse_color
@@ -41,7 +42,7 @@ def test_by_folder_and_by_file(folder: Path) -> None:
         dataset = open_dataset(path)
         assert dataset.layout == "dataset.yaml"
         assert dataset.labels.names == ("ground", "cat")
-        assert dataset.labels.colors == ((0, 0, 0), (1, 2, 3))
+        assert dataset.labels.colors == (bright_colors(1)[0], (1, 2, 3))
         assert {split: len(pairs) for split, pairs in dataset.splits.items()} == {
             "train": 6,
             "val": 2,

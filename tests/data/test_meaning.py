@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +10,7 @@ import pytest
 from PIL import Image
 
 from upscore.cli import data as verbs
+from upscore.cli.console import style
 from upscore.data import open_dataset
 from upscore.data.check import check
 from upscore.errors import DataError
@@ -67,12 +67,12 @@ def test_the_colours_of_the_palette_are_told(tmp_path: Path) -> None:
 
 
 def test_check_prints_the_guess(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    verbs.check(write(tmp_path, [of(0, 255), of(0, 255)]), json=tmp_path / "check.json")
+    verbs.check(write(tmp_path, [of(0, 255), of(0, 255)]))
     text = capsys.readouterr().out
     assert "Guessed from masks of 0 and 255 (2 masks read)" in text
     row = next(line for line in text.splitlines() if line.startswith("255"))
     assert row.split() == ["255", "foreground", "50.00", "2"]
-    values = json.loads((tmp_path / "check.json").read_text())["guess"]["values"]
+    values = style.result["guess"]["values"]
     assert values[1] == {
         "value": 255,
         "color": None,

@@ -106,7 +106,7 @@ def test_in_place_of_an_argument(
 def test_in_a_model(
     data: Path, name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    from upscore.models.checkpoint import builtin_networks
+    from upscore.core.model_folder import builtin_networks
 
     model = tmp_path / "model"
     shutil.copytree(builtin_networks()["roads"], model)

@@ -111,7 +111,8 @@ def test_three_lines(run, tmp_path):
     assert np.array_equal(result.labels, result.probabilities.argmax(axis=0))
     assert result.overlay(legend=False).size == (50, 40)
     assert result.overlay(alpha=0.3).height > 40
-    assert np.array_equal(np.asarray(result.overlay(alpha=0, legend=False)), result.image)
+    assert repr(result) == "<Segmentation 50x40: sky 66%, ground 34%>"
+    assert result._repr_png_().startswith(b"\x89PNG")
     result.save(tmp_path / "labels.png")
     with Image.open(tmp_path / "labels.png") as stored:
         assert stored.mode == "P"

@@ -45,7 +45,7 @@ def test_photos(by_color, tmp_path):
     out = tmp_path / "out"
     predict_files(by_color, [tmp_path / "photos"], out, save=["areas", "labels"]).check()
     found = {path.relative_to(out).as_posix() for path in out.rglob("*") if path.is_file()}
-    assert found == {"areas/sub/a.txt", "labels/sub/a.png"}
+    assert found == {"areas/sub/a.txt", "labels/sub/a.png", "predictions.jsonl", "summary.csv"}
     want = counts(by_color.predict(image))
     assert (out / "areas/sub/a.txt").read_text().splitlines() == want
     again = predict_files(by_color, [tmp_path / "photos"], out, save=["areas"], resume=True)
