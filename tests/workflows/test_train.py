@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
+from upscore.cli import console as screen
 from upscore.cli import progress as display
 from upscore.core.progress import Milestones, Notice, Progress
 from upscore.core.run_folder import RunFolder
@@ -110,7 +111,7 @@ def test_further_processes_of_a_training_are_silent(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setenv("LOCAL_RANK", "1")
-    monkeypatch.setattr(display, "errors", Console(stderr=True))
+    monkeypatch.setattr(screen, "errors", Console(stderr=True))
     with display.ProgressDisplay() as on_progress:
         on_progress(Progress("training", 0, 1, "step", (Notice("said"),)))
     assert capsys.readouterr().err == ""
@@ -120,7 +121,7 @@ def test_notices_stand_above_a_live_bar(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     console = Console(stderr=True, force_terminal=True, width=80, soft_wrap=True)
-    monkeypatch.setattr(display, "errors", console)
+    monkeypatch.setattr(screen, "errors", console)
     with display.ProgressDisplay() as on_progress:
         on_progress(Progress("training", 0, 1, "step 0"))
         on_progress(Progress("training", 0.5, 1, "step 1", (Notice("a notice"),)))
