@@ -176,7 +176,7 @@ def repaint(data: Path, values: dict[int, int]) -> None:
     ("classes", "values", "message"),
     [
         (["cat"], {1: 255}, r"split 'train' show only 'cat' \(255 is void"),
-        (["rest", "cat"], {1: 255}, r"only 'rest' .* two classes or more\. .*dataset\.yaml"),
+        (["rest", "cat"], {1: 255}, r"so there is one class in them\. .*dataset\.yaml"),
         (["rest", "cat"], {0: 255, 1: 255}, r"show no class \(255 is void"),
         (["cat"], {}, r"masks/\d+\.png: mask value outside the table: 1 "),
     ],

@@ -57,4 +57,4 @@ def test_a_sweep_killed_before_every_write(tmp_path: Path, toy: Path) -> None:
 @pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="no such ends of processes there")
 def test_a_sweep_of_real_trainings_killed_before_some_writes(tmp_path: Path, toy: Path) -> None:
-    assert kill(7, toy, tmp_path, "real", script=SWEEPS) > 3
+    assert kill(21, toy, tmp_path, "real", script=SWEEPS) > 1
