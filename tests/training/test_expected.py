@@ -13,7 +13,7 @@ import pytest
 
 from training.conftest import TINY, validation_takes
 from training.run_files import assert_same_run, rows
-from upscore.cli import progress as progress_display
+from upscore.cli import console as screen
 from upscore.cli.progress import ProgressDisplay
 from upscore.core.progress import Notice
 from upscore.core.settings import load_yaml
@@ -331,7 +331,7 @@ def test_it_is_printed_above_the_progress(
 ) -> None:
     from rich.console import Console
 
-    monkeypatch.setattr(progress_display, "errors", Console(stderr=True, soft_wrap=True))
+    monkeypatch.setattr(screen, "errors", Console(stderr=True, soft_wrap=True))
     status = Status(
         iteration=0, fraction=0.0, loss=None, lr=0.0, images_per_second=0.0, seconds_left=None,
         memory_mib=1, best=None,

@@ -47,7 +47,10 @@ def test_another_budget_replaces_the_recipes() -> None:
         (["optim.lr=-1"], r"optim.lr: input should be greater than 0 \(found -1\)"),
         (["optim.lr=fast"], r"optim.lr: input should be a valid number"),
         (["optim.name=sdg"], r"optim.name: input should be 'sgd', 'adam', 'adamw' or 'muon'"),
-        (["budget.minutes=5", "budget.epochs=2"], "exactly one of iterations, epochs, minutes"),
+        (
+            ["budget.minutes=5", "budget.epochs=2"],
+            "exactly one of iterations, epochs, samples, minutes",
+        ),
         (["validate.every=5", "validate.times=2"], "every or times, not both; found every 5"),
         (["budget.minutes=0"], "budget.minutes: input should be greater than 0"),
         (["batch.size=0"], "batch.size: input should be greater than or equal to 1"),
