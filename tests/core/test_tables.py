@@ -87,3 +87,26 @@ def test_csv_has_all_digits_and_empty_cells(tmp_path):
 
 def test_plural():
     assert [plural(num, "image") for num in (0, 1, 2)] == ["0 images", "1 image", "2 images"]
+
+
+def test_latex_has_the_rules_of_booktabs_and_escapes() -> None:
+    table = Table(("class_1 & more", "IoU"), [("50 %", 0.25), ("a{b}", None), ("~^\\", 1.0)])
+    assert table.latex().splitlines() == [
+        r"\begin{tabular}{lr}",
+        r"\toprule",
+        r"class\_1 \& more & IoU \\",
+        r"\midrule",
+        r"50 \% & 0.2500 \\",
+        r"a\{b\} &  \\",
+        r"\textasciitilde{}\textasciicircum{}\textbackslash{} & 1.0000 \\",
+        r"\bottomrule",
+        r"\end{tabular}",
+    ]
+
+
+def test_html_is_escaped() -> None:
+    table = Table(("a<b", "n"), [("<script>", 0.5), (None, 3)])
+    assert table.html() == (
+        "<table><tr><th>a&lt;b</th><th>n</th></tr>"
+        "<tr><td>&lt;script&gt;</td><td>0.5000</td></tr><tr><td></td><td>3</td></tr></table>"
+    )

@@ -11,8 +11,10 @@ from scipy.io import savemat
 
 from upscore.core.labels import CAMVID_LABELS, VOC_LABELS
 from upscore.data import DataSet, open_dataset
+from upscore.data.check import check
 from upscore.data.drawn_splits import draw_splits
 from upscore.data.masks import read_instances, read_stored_mask
+from upscore.data.notices import tell_listing
 from upscore.errors import DataError, NotFoundError
 
 
@@ -548,7 +550,36 @@ def test_folder_partners(folder: Path) -> None:
     dataset = open_dataset(folder)
     assert [problem.path.name for problem in dataset.problems] == ["0.png"]
     listed = names(dataset, "train") + names(dataset, "val")
-    assert sorted(listed) == [str(i) for i in range(1, 10)]
+    assert sorted(listed) == [str(i) for i in range(2, 10)]
+    assert [path.name for path in dataset.unlabelled] == ["1.jpg"]
+
+
+def test_photos_without_masks_are_unlabelled_where_most_have_one(
+    folder: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    for name in ("1", "2", "3", "4"):
+        (folder / "masks" / f"{name}.png").unlink()
+    dataset = open_dataset(folder)
+    assert sorted(names(dataset, "train") + names(dataset, "val")) == list("056789")
+    assert not [p for p in check(dataset).problems if p.kind == "missing partner"]
+    caplog.set_level("INFO", "upscore")
+    tell_listing(dataset)
+    assert "4 of 10 photos have no mask and are not used (1.jpg, 2.jpg, 3.jpg and 1 more)" in (
+        caplog.text
+    )
+    (folder / "masks" / "5.png").unlink()  # half of them: the masks may be called otherwise
+    dataset = open_dataset(folder)
+    assert not dataset.unlabelled
+    assert len([p for p in check(dataset).problems if p.kind == "missing partner"]) == 5
+
+
+def test_photos_without_masks_that_a_list_names_are_a_problem(folder: Path) -> None:
+    (folder / "masks" / "1.png").unlink()
+    (folder / "train.txt").write_text("0\n1\n2\n")
+    (folder / "val.txt").write_text("3\n")
+    dataset = open_dataset(folder)
+    assert not dataset.unlabelled
+    assert "missing partner" in [problem.kind for problem in check(dataset).problems]
 
 
 def test_draw_does_not_depend_on_order_and_covers_all() -> None:

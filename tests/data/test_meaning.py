@@ -63,7 +63,7 @@ def test_the_colours_of_the_palette_are_told(tmp_path: Path) -> None:
     lines = guess.text().splitlines()
     assert lines[0].startswith("Guessed from the numbers in the masks (2 masks read)")
     assert lines[1].split() == ["value", "colour", "class", "pixels", "%", "masks"]
-    assert lines[3].split() == ["1", "200,0,7", "class_1", "50.00", "2"]
+    assert lines[3].split() == ["1", "200,0,7", "foreground", "50.00", "2"]
 
 
 def test_check_prints_the_guess(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -169,7 +169,7 @@ def test_one_bit_is_class_1_where_255_is_no_class(tmp_path: Path) -> None:
 )
 def test_masks_that_agree(tmp_path: Path, masks: list[Mask]) -> None:
     dataset = open_dataset(write(tmp_path, masks))
-    assert dataset.labels.names == ("class_0", "class_1")
+    assert dataset.labels.names == ("background", "foreground")
     assert [p for p in check(dataset).problems if p.kind == "masks disagree"] == []
 
 

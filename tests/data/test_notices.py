@@ -62,7 +62,7 @@ def test_the_guess_is_told(root: Path, caplog: pytest.LogCaptureFixture) -> None
     dataset = open_dataset(root)
     tell_meaning(dataset, dataset.pairs("train"))
     assert "Guessed from the numbers in the masks (10 masks read)" in caplog.text
-    assert "class_1" in caplog.text
+    assert "foreground" in caplog.text
 
 
 @pytest.mark.parametrize("is_stated", [False, True])

@@ -96,6 +96,17 @@ def test_a_log_gets_a_line_each_twentieth() -> None:
     assert not milestones.reached(Progress("c", 0, 10)), "a stage without text is not logged"
 
 
+def test_a_stage_without_text_gets_a_line_every_thirty_seconds() -> None:
+    now = 100.0
+    milestones = Milestones(lambda: now)
+    shown = []
+    for done in range(100):
+        now = 100.0 + done
+        if milestones.reached(Progress("labelling", done, 100)):
+            shown.append(done)
+    assert shown == [30, 60, 90]
+
+
 def test_lines_and_notices_where_there_is_no_terminal(capsys: pytest.CaptureFixture[str]) -> None:
     with display.ProgressDisplay() as on_progress:
         on_progress(Progress("training", 0, notices=(Notice("[begins]"),)))

@@ -13,6 +13,7 @@ from upscore.cli.progress import ProgressDisplay
 from upscore.core.failures import check_failures
 from upscore.core.limits import MAX_PIXELS
 from upscore.core.plural import plural
+from upscore.core.quoting import join
 from upscore.core.tables import Table
 from upscore.errors import WorkError
 
@@ -47,11 +48,15 @@ def check(
     if result.guess is not None:
         console.print(result.guess.title())
         console.print(result.guess.table().screen(left=(0, 1, 2)))
+    if result.unlabelled:
+        num = len(result.unlabelled)
+        names = join([path.name for path in result.unlabelled], most=3)
+        console.print(f"{plural(num, 'photo')} without a mask, not used: {names}")
     for problem in result.problems:
         console.print(Text(problem.kind, "red"), "", problem.message)
     if result.problems:
         raise WorkError(f"{data}: {plural(len(result.problems), 'problem')}")
-    console.print(f"{result.pairs} pairs read, nothing wrong")
+    console.print(f"{result.pairs} pairs read, nothing wrong: {classes} ({join(result.classes)})")
 
 
 def stats(

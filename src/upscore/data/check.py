@@ -44,6 +44,8 @@ class CheckResult:
     pairs: int
     problems: tuple[Problem, ...]
     guess: Guess | None = None
+    unlabelled: tuple[Path, ...] = ()
+    classes: tuple[str, ...] = ()
 
     def to_dict(self) -> dict[str, Any]:
         return {
@@ -51,6 +53,8 @@ class CheckResult:
             "layout": self.layout,
             "splits": dict(self.splits),
             "pairs": self.pairs,
+            "classes": list(self.classes),
+            "unlabelled": [str(path) for path in self.unlabelled],
             "guess": None if self.guess is None else self.guess.to_json(),
             "problems": [problem.to_json() for problem in self.problems],
         }
@@ -93,6 +97,8 @@ def check(dataset: DataSet, *, progress: Callable[[int, int], None] | None = Non
         len(pairs),
         tuple(problems),
         dataset.guess,
+        dataset.unlabelled,
+        dataset.labels.names,
     )
 
 

@@ -114,11 +114,12 @@ class DataSet:
 
     ``layout`` says how it was recognised; ``instances`` maps a pair's name to its instance mask
     where the layout has such masks. ``photo_values`` is how values of photos become 8-bit RGB,
-    the same for all of them. ``problems`` is what was wrong when the files were listed;
-    a data set with problems can be opened, so that ``upscore data check`` can list all of them,
-    but :meth:`split` refuses a split with missing or ambiguous files. ``guess`` is what mask values
-    were taken to mean where no file says it; ``is_stated`` is whether a dataset.yaml names them one
-    by one. ``drawn_on`` is what a dataset.yaml says about masks of photos that EXIF turns.
+    the same for all of them. ``unlabelled`` are photos without a mask, which are not used, where
+    most photos have one. ``problems`` is what was wrong when the files were listed; a data set with
+    problems can be opened, so that ``upscore data check`` can list all of them, but :meth:`split`
+    refuses a split with missing or ambiguous files. ``guess`` is what mask values were taken to
+    mean where no file says it; ``is_stated`` is whether a dataset.yaml names them one by one.
+    ``drawn_on`` is what a dataset.yaml says about masks of photos that EXIF turns.
     """
 
     root: Path
@@ -129,6 +130,7 @@ class DataSet:
     max_pixels: int = MAX_PIXELS
     instances: Mapping[str, Path] = field(default_factory=dict)
     problems: tuple[Problem, ...] = ()
+    unlabelled: tuple[Path, ...] = ()
     guess: Guess | None = None
     is_stated: bool = False
     drawn_on: DrawnOn | None = None

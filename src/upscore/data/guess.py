@@ -113,7 +113,8 @@ def guess_classes(
     is_clear = 0 < largest < MAX_GUESSED and 2 * len(indices) >= largest + 1
     if not is_clear or indices[0] != 0:
         raise DataError(ask(root, facts, description))
-    labels = Labels.of(f"class_{index}" for index in range(largest + 1))
+    names = [f"class_{index}" for index in range(largest + 1)]
+    labels = Labels.of(("background", "foreground") if indices == [0, 1] else names)
     table = MaskTable.indices(largest + 1)
     return labels, table, Guess.of("the numbers in the masks", facts, labels, table)
 

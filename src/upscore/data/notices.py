@@ -24,6 +24,8 @@ SHOWN = 3  # how many files a line names
 
 def tell_listing(dataset: DataSet) -> None:
     """Warn of what was found wrong when the files were listed, a line for each kind."""
+    if dataset.unlabelled:
+        logger.info("%s: %s", dataset.root, unlabelled(dataset))
     alone = []
     for problem in dataset.problems:
         if problem.kind == "missing partner":
@@ -42,6 +44,15 @@ def tell_listing(dataset: DataSet) -> None:
             "is" if len(alone) == 1 else "are",
             join(alone, most=SHOWN),
         )
+
+
+def unlabelled(dataset: DataSet) -> str:
+    """One line about the photos that have no mask and are not used."""
+    num = len(dataset.unlabelled)
+    pairs = {pair.image for pairs in dataset.splits.values() for pair in pairs}
+    names = join([path.name for path in dataset.unlabelled], most=SHOWN)
+    have = "has no mask and is" if num == 1 else "have no mask and are"
+    return f"{num} of {plural(num + len(pairs), 'photo')} {have} not used ({names})"
 
 
 def tell_meaning(dataset: DataSet, pairs: Sequence[Pair]) -> None:

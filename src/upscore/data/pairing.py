@@ -83,6 +83,8 @@ class Lister:
     mask_template: str
     root: Path
     problems: list[Problem] = field(default_factory=list)
+    unlabelled: list[Path] = field(default_factory=list)
+    """Photos without a mask, where most have one."""
     _collided: set[str] = field(default_factory=set)
 
     @classmethod
@@ -113,9 +115,26 @@ class Lister:
 
     def all_pairs(self) -> tuple[Pair, ...]:
         """The pairs of all photos; every mask without a photo becomes a problem."""
-        pairs = tuple(map(self.pair, self.images))
+        pairs = tuple(map(self.pair, self.labelled()))
         self.partnerless_masks()
         return pairs
+
+    def labelled(self) -> list[str]:
+        """Names of the photos that have masks; the others are kept in ``unlabelled``.
+
+        Where no more than half of the photos have one, all names: the masks are called otherwise.
+        """
+        have = [name for name in self.images if name in self.masks or self._other_file(name)]
+        if 2 * len(have) <= len(self.images):
+            return list(self.images)
+        missing = self.images.keys() - set(have)
+        self.unlabelled += [self.images[name][0] for name in self.images if name in missing]
+        return have
+
+    def _other_file(self, name: str) -> bool:
+        """Whether a file of the mask's name is there that is no image; it is named as a problem."""
+        mask = _fill(self.mask_template, name)
+        return any(mask.parent.glob(f"{glob.escape(mask.stem)}.*"))
 
     def pairs(self, names: Sequence[str], source: Path) -> tuple[Pair, ...]:
         """Pairs of names, each once; a name given twice becomes a problem."""

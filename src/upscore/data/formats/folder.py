@@ -46,14 +46,15 @@ def open_folder(root: Path, *, max_pixels: int) -> DataSet:
     Classes: classes.txt with one name a line, value i being line i and 255 void, or another file of
     :mod:`upscore.data.class_files`. Without it every mask is read once and the classes are
     ``class_0``, ``class_1`` ... up to the largest value, or ``background`` and ``foreground`` for
-    masks of 0 and 255.
+    masks of 0 and 1 or of 0 and 255. Photos without a mask are unlabelled, where most have one.
 
     Raises:
         DataError: the meaning of the mask values is not given; the message ends in a
             dataset.yaml to fill in.
     """
     problems: list[Problem] = []
-    splits = _splits(root, problems)
+    unlabelled: list[Path] = []
+    splits = _splits(root, problems, unlabelled)
     if not any(splits.values()):
         folders = sorted(path.name for path in (root / "images").glob("*/"))
         hint = ""
@@ -81,10 +82,13 @@ def open_folder(root: Path, *, max_pixels: int) -> DataSet:
         max_pixels=max_pixels,
         problems=tuple(problems),
         guess=guess,
+        unlabelled=tuple(unlabelled),
     )
 
 
-def _splits(root: Path, problems: list[Problem]) -> dict[str, tuple[Pair, ...]]:
+def _splits(
+    root: Path, problems: list[Problem], unlabelled: list[Path]
+) -> dict[str, tuple[Pair, ...]]:
     for pattern in NESTS:
         if present := _folders(root, pattern):
             listers = {
@@ -97,6 +101,7 @@ def _splits(root: Path, problems: list[Problem]) -> dict[str, tuple[Pair, ...]]:
             }
             splits = {split: lister.all_pairs() for split, lister in listers.items()}
             problems += [problem for one in listers.values() for problem in one.problems]
+            unlabelled += [path for one in listers.values() for path in one.unlabelled]
             return with_unique_names(splits)
     lister = Lister.of_folders(root / "images", root / "masks", root=root)
     texts = usual_splits(path.stem for path in root.glob("*.txt"))
@@ -104,10 +109,11 @@ def _splits(root: Path, problems: list[Problem]) -> dict[str, tuple[Pair, ...]]:
     if lists:
         splits = {split: lister.listed(path) for split, path in lists.items()}
     else:
-        drawn = draw_train_and_val(list(lister.images))
+        drawn = draw_train_and_val(lister.labelled())
         splits = {split: lister.pairs(names, root) for split, names in drawn.items()}
         lister.partnerless_masks()
     problems += lister.problems
+    unlabelled += lister.unlabelled
     return splits
 
 
