@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 from matplotlib.figure import Figure, SubFigure
+from matplotlib.patches import Patch
 from PIL import Image
 
 from upscore.core.labels import VOID, Labels, RGBImage
@@ -39,21 +40,26 @@ def _draw_numbers(figure: SubFigure, stats: DataStats, labels: Labels) -> None:
     shares, sizes = figure.subplots(1, 2, sharey=True)
     rows = np.arange(len(labels))
     thick = 0.8 / len(stats.splits)
+    handles: list[tuple[Patch, str]] = []
     colors = np.array(labels.colors) / 255
     for number, split in enumerate(stats.splits):
-        values = [max(100 * item.share, 1e-3) for item in split.classes]
+        values = [100 * item.share for item in split.classes]
         place = rows + (number - (len(stats.splits) - 1) / 2) * thick
         shares.barh(
             place, values, thick * 0.9, color=colors, edgecolor="0.3", linewidth=0.5,
-            alpha=1 if number == 0 else 0.45,
+            alpha=max(0.2, 1 - 0.4 * number),
         )  # fmt: skip
-    shares.set_xscale("log")
+        for row, value in zip(place, values, strict=True):
+            shares.text(value, row, f" {value:.2g}", va="center", fontsize=7, color="0.3")
+        grey = Patch(facecolor="0.5", edgecolor="0.3", alpha=max(0.2, 1 - 0.4 * number))
+        handles.append((grey, plain_text(f"{split.name}, {split.images} pairs")))
+    shares.set_xlim(left=0)
+    shares.margins(x=0.12)
+    shares.legend(*zip(*handles, strict=True), fontsize=8, frameon=False, loc="lower right")
     shares.set_yticks(rows, [plain_text(name) for name in labels.names])
     shares.invert_yaxis()
     shares.set_xlabel("share of labelled pixels, %")
-    splits = ", ".join(f"{split.name} {split.images}" for split in stats.splits)
-    title = plain_text(f"{stats.root.name}: {splits} pairs (bars in this order)")
-    shares.set_title(title, fontsize=10)
+    shares.set_title(plain_text(f"{stats.root.name}: classes"), fontsize=10)
     low, quarter, middle, three_quarters, high = range(len(QUANTILES))
     for row, item in enumerate(stats.splits[0].classes):
         if not item.object_sizes:
@@ -66,10 +72,9 @@ def _draw_numbers(figure: SubFigure, stats: DataStats, labels: Labels) -> None:
         )  # fmt: skip
         sizes.plot(q[middle], row, "|", color="black", markersize=9)
     sizes.set_xlim(0, 100)
-    sizes.set_xlabel(
-        f"object size, % of the photo's side (5, 25, 50, 75, 95 %; {stats.objects_from})"
-    )
-    sizes.set_title(plain_text(f"sizes of objects in {stats.splits[0].name}"), fontsize=10)
+    sizes.set_xlabel("object size, % of the photo's side (percentiles 5, 25, 50, 75, 95)")
+    title = f"sizes of objects in {stats.splits[0].name} ({stats.objects_from})"
+    sizes.set_title(plain_text(title), fontsize=10)
 
 
 def _draw_examples(figure: SubFigure, dataset: DataSet, stats: SplitStats) -> None:

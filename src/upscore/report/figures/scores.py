@@ -192,6 +192,7 @@ def learning_curve(
         axes.set_ylim(bottom=min(0.0, lowest))
     axes.set_ylabel("mIoU on the validation split" if what == "val_miou" else "training loss")
     axes.set_xlabel("iteration")
+    axes.set_xlim(left=0)
     axes.xaxis.set_major_locator(MaxNLocator(6, integer=True))
     axes.xaxis.set_major_formatter(lambda value, _place: f"{value:,.0f}")
     plain_frame(axes, theme=theme, grid="both")
