@@ -57,7 +57,14 @@ def test_everything_is_written(runs, data, tmp_path, capsys):
     (out / "differences").mkdir(parents=True)
     (out / "differences" / "99-old.png").write_bytes(b"of an earlier comparison")
     (out / "differences" / "mine.txt").write_text("keep")
-    verb.compare(words(runs), data=data, out=out, pictures=2, sizes="relative", options=CPU)
+    verb.compare(words(runs), data=data, out=out, pictures=2, sizes="relative", figures="png,svg",
+                 options=CPU)  # fmt: skip
+    page = (out / "page.html").read_text("utf-8")
+    assert " against " in page
+    assert "too few to say which is better" in page
+    assert page.count("<svg") == 3
+    assert (out / "trimap.svg").exists()
+    assert r"\midrule" in (out / "contenders.tex").read_text("utf-8")
     content = json.loads((out / "compare.json").read_text("utf-8"))
     listed = [item["picture"] for item in content["most_different"]]
     assert len(listed) == 2

@@ -61,6 +61,7 @@ def compare(
     _print(result.comparison)
     if out is not None:
         console.print(f"Tables, figures and pictures: {out}")
+        console.print(f"Page: {out / 'page.html'}")
     rest = "see compare.json" if out else ""
     num, what = len(result.comparison.images), "images count for none"
     check_failures(result.failures, num, what, others="all others do", rest=rest)

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from upscore.core.failures import Failure, failure_message
-from upscore.core.files import make_folder
+from upscore.core.files import make_folder, write_text
 from upscore.core.memory import limit_onednn_cache, tune_malloc
 from upscore.core.parallel.processes import in_processes
 from upscore.core.plural import plural
@@ -26,6 +26,7 @@ from upscore.inference.pipeline.settings import is_pipeline
 from upscore.metrics import comparison
 from upscore.metrics.comparison import Comparison, PackedLabels, PredictedMaps
 from upscore.metrics.comparison_files import to_json, write_comparison
+from upscore.report.compared_page import compared_page
 from upscore.report.figures.comparison import (
     class_differences,
     sizes_figure,
@@ -172,6 +173,7 @@ def compare(
     write_figure(out / "per_class.png", class_differences(result), figures)
     write_figure(out / "trimap.png", trimap_figure(result), figures)
     write_figure(out / "sizes.png", sizes_figure(result), figures)
+    write_text(out / "page.html", compared_page(result))
     return CompareResult(result, out)
 
 
