@@ -180,4 +180,10 @@ def test_published_rows_add_up():
     assert len(VOC_COLUMNS) == 21
     for row in PAPER_TABLE:
         assert len(row.cells) == 21
-        assert np.mean(row.cells) == pytest.approx(row.mean, abs=0.06)
+        if any(cell is not None for cell in row.cells):
+            assert np.mean(row.cells) == pytest.approx(row.mean, abs=0.06)
+    assert {row.name: row.mean for row in PAPER_TABLE if row.cells[0] is None} == {
+        "DeconvNet": 69.6,
+        "DeconvNet+CRF": 70.5,
+        "EDeconvNet": 71.7,
+    }

@@ -25,21 +25,21 @@ def class_tables(context: Context, methods: Mapping[str, Any]) -> tuple[Item, ..
     for one in methods["contenders"]:
         values = [*(item["iou"] for item in one["per_class"]), one["scores"]["miou"]]
         ours.append((one["name"], *(None if value is None else 100 * value for value in values)))
-    star = "Cells of rows with * are from memory, and their means have been checked."
+    gaps = "Dashes are cells that no source at hand shows; all means have one."
     absent = absent_classes(context, methods["contenders"])
     paper = Table(
         "table1-published",
         "The paper's table 1, IoU in per cent on VOC 2012 test, as published. The classes here "
-        f"are others, so its rows stand apart. {star}",
+        f"are others, so its rows stand apart. {gaps}",
         ("method", *VOC_COLUMNS, "mean"),
-        tuple((r.name + ("" if r.verified else " *"), *r.cells, r.mean) for r in PAPER_TABLE),
+        tuple((r.name, *r.cells, r.mean) for r in PAPER_TABLE),
         published=range(len(PAPER_TABLE)),
         digits=1,
     )
     if names == VOC_LABELS.names:
         caption = (
             "IoU in per cent by class, in the paper's order: its rows as published (VOC 2012 "
-            f"test), then ours ({context.split.name}). {star}{absent}"
+            f"test), then ours ({context.split.name}). {gaps}{absent}"
         )
         rows = (*paper.rows, *ours)
         return (

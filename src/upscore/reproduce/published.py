@@ -44,28 +44,27 @@ class PaperRow:
     """A row of the paper's table: IoU in per cent on VOC 2012 test, by class in VOC's order.
 
     Attributes:
-        verified: read in a copy of the table; else remembered, with a mean that fits the cells.
+        cells: None where no source at hand shows them.
     """
 
     name: str
-    cells: tuple[float, ...]
+    cells: tuple[float | None, ...]
     mean: float
-    verified: bool
 
 
 def _read_table() -> tuple[list[str], tuple[PaperRow, ...]]:
     text = (resources.files("upscore.reproduce") / "deconvnet_table1.csv").read_text("utf-8")
-    (_, _, _, *columns), *lines = csv.reader(text.splitlines())
+    (_, _, *columns), *lines = csv.reader(text.splitlines())
     rows = (
-        PaperRow(name, tuple(map(float, cells)), float(mean), verified == "yes")
-        for name, verified, mean, *cells in lines
+        PaperRow(name, tuple(float(cell) if cell else None for cell in cells), float(mean))
+        for name, mean, *cells in lines
     )
     return columns, tuple(rows)
 
 
 VOC_COLUMNS, PAPER_TABLE = _read_table()
-"""The paper's short names in VOC's order of classes, and its table 1 in its order; the last two
-rows are trained on COCO too."""
+"""The paper's short names in VOC's order of classes, and its table 1 in its order, without the rows
+that were trained on COCO too, which no source at hand shows."""
 
 
 @dataclass(frozen=True)
