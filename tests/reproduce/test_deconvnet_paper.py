@@ -42,7 +42,7 @@ def test_from_folder_to_page(paper):
         "sizes", "trimap", "ablations", "changes", "samples",
     }  # fmt: skip
     by_name = {table["name"]: table for table in found["tables"]}
-    assert by_name["table1-published"]["published_rows"] == list(range(11))
+    assert by_name["table1-published"]["published_rows"] == list(range(9))
     assert by_name["table1-classes"]["published_rows"] == []
     assert [row[0] for row in by_name["trimap"]["rows"]] == list(range(1, 41))
     rows = by_name["proposals"]["rows"]
