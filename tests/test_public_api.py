@@ -22,7 +22,7 @@ from upscore.models.factory import create_model
 
 FUNCTIONS = (
     "TorchDataset", "compare", "create_model", "evaluate", "list_models", "load", "open_dataset",
-    "predict", "refine", "train",
+    "predict", "refine", "show_progress", "train",
 )  # fmt: skip
 PACKAGES = ("crf", "edges", "metrics", "proposals")
 

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from upscore import edges as edges
     from upscore import metrics as metrics
     from upscore import proposals as proposals
+    from upscore.core.progress import show_progress as show_progress
     from upscore.data import open_dataset as open_dataset
     from upscore.inference.api import load as load
     from upscore.models.factory import create_model as create_model
@@ -34,6 +35,7 @@ _HOMES = {
     "open_dataset": "data",
     "predict": "workflows.predict",
     "refine": "workflows.refine",
+    "show_progress": "core.progress",
     "train": "workflows.train",
 }
 _PACKAGES = ("crf", "edges", "metrics", "proposals")
@@ -53,6 +55,7 @@ __all__ = [
     "predict",
     "proposals",
     "refine",
+    "show_progress",
     "train",
 ]
 

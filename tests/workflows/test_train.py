@@ -10,7 +10,7 @@ from rich.console import Console
 
 from upscore.cli import console as screen
 from upscore.cli import progress as display
-from upscore.core.progress import Milestones, Notice, Progress
+from upscore.core.progress import Milestones, Notice, Progress, show_progress
 from upscore.core.run_folder import RunFolder
 from upscore.data.toy import make_toy
 from upscore.errors import SettingsError
@@ -105,6 +105,20 @@ def test_a_stage_without_text_gets_a_line_every_thirty_seconds() -> None:
         if milestones.reached(Progress("labelling", done, 100)):
             shown.append(done)
     assert shown == [30, 60, 90]
+
+
+def test_show_progress_prints_twentieths_ends_and_notices(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    for _ in range(2):  # two trainings, one after the other
+        for event in events_of("training", 100):
+            show_progress(event)
+        assert len(capsys.readouterr().out.splitlines()) == 21
+    for done in range(1, 4):
+        show_progress(Progress("labelling", done, 3))
+    assert capsys.readouterr().out.splitlines()[-1] == "labelling: 3 of 3"
+    show_progress(Progress("training", 0, notices=(Notice("few\x1b samples"),)))
+    assert capsys.readouterr().out == "few\\x1b samples\n"
 
 
 def test_lines_and_notices_where_there_is_no_terminal(capsys: pytest.CaptureFixture[str]) -> None:

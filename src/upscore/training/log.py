@@ -1,13 +1,16 @@
-"""Training log: log.csv and, where TensorBoard is installed, event files."""
+"""Training log: log.csv, and what the hooks of the recipe get."""
 
 from __future__ import annotations
 
 import csv
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from upscore.core.files import atomic_path, explain_os_error
+from upscore.core.run_folder import RunFolder
 from upscore.core.tables import read_csv
+from upscore.training.log_hooks import LogName, open_hooks
 
 COLUMNS = (
     "iteration",
@@ -20,15 +23,23 @@ COLUMNS = (
     "val_pixel_accuracy",
     "memory_mib",
 )
+HOOKED = ("loss", "lr", "val_miou", "val_pixel_accuracy")
+"""Columns that hooks get."""
 
 
 class RunLog:
-    """Appends rows to ``log.csv``; a resumed run drops the rows after its state first."""
+    """Appends rows to ``log.csv``; a resumed run drops the rows after its state first.
 
-    def __init__(self, path: Path, *, after_iteration: int) -> None:
+    Args:
+        log_to: hooks that get the rows too; None: TensorBoard where it is installed.
+    """
+
+    def __init__(
+        self, path: Path, *, after_iteration: int, log_to: Sequence[LogName] | None = None
+    ) -> None:
         self.path = path
         self._keep_until(after_iteration)
-        self._board = _open_board(path.parent / "events", after_iteration)
+        self._hooks = open_hooks(log_to, RunFolder(path.parent), after_iteration)
 
     def _keep_until(self, iteration: int) -> None:
         rows: list[list[str]] = []
@@ -51,25 +62,14 @@ class RunLog:
                 csv.writer(stream).writerow(cells)
         except OSError as error:
             raise explain_os_error(error, self.path) from error
-        if self._board is not None:
-            for name in ("loss", "lr", "val_miou", "val_pixel_accuracy"):
-                if values.get(name) is not None:
-                    self._board.add_scalar(name, values[name], values["iteration"])
+        given = {name: values[name] for name in HOOKED if values.get(name) is not None}
+        self._hooks.on_row(values["iteration"], given)
 
     def close(self) -> None:
-        if self._board is not None:
-            self._board.close()
+        self._hooks.close()
 
 
 def _cell(value: Any) -> str:
     if value is None:
         return ""
     return f"{value:.9g}" if isinstance(value, float) else str(value)
-
-
-def _open_board(folder: Path, after_iteration: int) -> Any:
-    try:
-        from torch.utils.tensorboard import SummaryWriter
-    except ImportError:  # the extra `tensorboard` is not installed
-        return None
-    return SummaryWriter(folder, purge_step=after_iteration + 1)

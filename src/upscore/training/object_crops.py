@@ -65,7 +65,7 @@ class CropList:
         )
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class CropSplit(Split):
     """A split whose samples are crops of another's photos; ``pairs`` repeats a photo's pair.
 

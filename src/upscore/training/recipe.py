@@ -21,6 +21,7 @@ from upscore.core.settings import Settings, build, load_yaml, parse_assignment, 
 from upscore.core.yaml_text import parse_yaml
 from upscore.data.transforms import Augment
 from upscore.errors import NotFoundError, SettingsError
+from upscore.training.log_hooks import LogName
 from upscore.training.settings import (
     CropSettings,
     HeadSettings,
@@ -35,8 +36,8 @@ FOLDER = "recipes"
 """In the package."""
 
 SAME_SCORE = (
-    "batch", "budget", "crops.store", "data", "description", "device", "log_every", "measured",
-    "precision", "processes", "save_every", "seed", "threads", "validate",
+    "batch", "budget", "crops.store", "data", "description", "device", "log_every", "log_to",
+    "measured", "precision", "processes", "save_every", "seed", "threads", "validate",
 )  # fmt: skip
 """Settings that may be changed without making the documented score that of another training."""
 
@@ -222,6 +223,9 @@ class Recipe(Settings):
     validate_: ValidateSettings = Field(default_factory=ValidateSettings, alias="validate")
     log_every: Count = 20
     """Iterations whose mean loss makes one row of log.csv."""
+    log_to: tuple[LogName, ...] | None = None
+    """What gets the rows of log.csv too: tensorboard (events/ in the run folder), wandb (offline,
+    wandb/), mlflow (mlruns/); none: []; null: tensorboard where it is installed."""
     save_every: Count = 500
     """Iterations between two states that a killed run resumes from."""
     seed: Annotated[int, Ge(0), Le(2**31)] = 0

@@ -45,6 +45,7 @@ from upscore.proposals.store import ProposalStore
 from upscore.training.batchnorm import estimate_statistics, require_several_values
 from upscore.training.expected import Documented
 from upscore.training.head_warmup import require_head, warm_up_head
+from upscore.training.log_hooks import require_hooks
 from upscore.training.loss import class_weights
 from upscore.training.object_crops import MAKE, CropSplit, balanced, object_crops, proposal_crops
 from upscore.training.recipe import Recipe, StatisticsSettings, TrainingStage
@@ -94,9 +95,11 @@ def train(
         SettingsError: a split, device or recipe that does not fit, or ``out`` is taken, or in use.
         RunError: ``out`` holds another run than this, or a damaged one, or one of other data.
         DataError: photos, masks or stored boxes that cannot be trained on.
-        WorkError: the loss is not finite.
+        WorkError: the loss is not finite, or a hook of ``log_to`` does not start.
+        MissingExtraError: a hook of ``log_to`` is not installed.
     """
     runtime = select_runtime(recipe.device, recipe.precision)
+    require_hooks(recipe.log_to)
     fabric = launch(runtime, processes=recipe.processes)
     dataset = open_dataset(data)
     run = RunFolder(out)
@@ -283,6 +286,7 @@ class _Session:
             note=lambda iteration: run.update_manifest(
                 samples=shown.to_json(drawn=shown.step * iteration)
             ),
+            log_to=recipe.log_to,
             documented=Documented.of(self.recipe, part),
             show=lambda status: self.show(replace(status, stage=part.name if part else "")),
         )
@@ -339,8 +343,10 @@ def check_training(recipe: Recipe, dataset: DataSet, data: Path) -> None:
     Raises:
         SettingsError: an unknown device, split, network or option.
         NotFoundError, RunError, DataError: initial weights or stored boxes are missing.
+        MissingExtraError: a hook of ``log_to`` is not installed.
     """
     select_runtime(recipe.device, recipe.precision)
+    require_hooks(recipe.log_to)
     for one in recipe.stage_recipes() or [recipe]:
         _check_data(one, dataset, data)
     if recipe.init.weights not in ("none", *IMAGENET):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,6 +23,7 @@ from upscore.errors import RunError, WorkError
 from upscore.training.expected import Documented, Rate, counted, timed
 from upscore.training.graceful_stop import GracefulStop
 from upscore.training.log import RunLog
+from upscore.training.log_hooks import LogName
 from upscore.training.optim import make_optimizers, schedule_factor, set_learning_rate
 from upscore.training.recipe import ValidateSettings
 from upscore.training.sample_stream import Batch
@@ -106,6 +107,7 @@ class Training:
         documented: the score that the budget is compared with.
         finish: called with the network to keep at the end, before the last validation.
         note: called with the number of iterations before each state is written.
+        log_to: what gets the rows of log.csv too; None: TensorBoard where it is installed.
         show: called with the progress after each step.
     """
 
@@ -122,13 +124,14 @@ class Training:
         validation: ValidationPlan | None = None,
         finish: Callable[[nn.Module], None] | None = None,
         note: Callable[[int], None] = lambda _: None,
+        log_to: Sequence[LogName] | None = None,
         documented: Documented = Documented(),  # noqa: B008 - frozen
         show: Callable[[Status], None] = lambda _: None,
     ) -> None:
         self.settings, self.run, self.fabric, self.show = settings, run, fabric, show
         self.task, self.source, self.model_folder = task, source, model_folder
         self.validation, self._finish, self.documented = validation, finish, documented
-        self._note = note
+        self._note, self._log_to = note, log_to
         self.device = fabric.device
         self.model = model.to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.average = WeightAverage(self.model, settings.average) if settings.average else None
@@ -178,7 +181,7 @@ class Training:
         if at.finished and (self._used_fraction() >= 1.0 or self._out_of_patience):
             return self._outcome()  # killed before its last files were in place
         if self._first:
-            self._log = RunLog(self.run.log, after_iteration=at.iteration)
+            self._log = RunLog(self.run.log, after_iteration=at.iteration, log_to=self._log_to)
         self._sanity_check()
         self.fraction = self._used_fraction()
         steps = self.source.steps(at.iteration)

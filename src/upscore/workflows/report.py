@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from html import escape
 from pathlib import Path
 from typing import Any
 
@@ -14,12 +15,23 @@ from upscore.report.page import comparison_page, run_page
 from upscore.report.run_data import read_run
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class ReportResult:
     """The page that was written, and its size in bytes."""
 
     page: Path
     size: int
+
+    def __repr__(self) -> str:
+        return f"<ReportResult: {self.page}, {self.size / 1e6:.1f} MB>"
+
+    def _repr_html_(self) -> str:
+        """The page in a frame, for notebooks."""
+        page = self.page.read_text(encoding="utf-8")
+        return (
+            f'<iframe srcdoc="{escape(page)}" width="100%" height="600" '
+            f'title="{escape(str(self.page))}"></iframe>'
+        )
 
     def to_dict(self) -> dict[str, Any]:
         """The path and size as JSON values."""

@@ -38,7 +38,7 @@ from upscore.workflows.sweep_grid import SweepConfig, SweepGrid, make_grid
 TRAIN = (sys.executable, "-m", "upscore.workflows.train_process", "train")
 """The command of a training; its arguments follow."""
 
-CHECKED = {"model", "init", "data", "crops", "stages", "device", "precision"}
+CHECKED = {"model", "init", "data", "crops", "stages", "device", "precision", "log_to"}
 """The parts of a recipe on which :func:`check_training` depends."""
 
 

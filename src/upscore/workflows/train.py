@@ -11,6 +11,7 @@ from typing import Any
 from torch import nn
 
 from upscore.core.images import InputSpec
+from upscore.core.plural import plural
 from upscore.core.progress import OnProgress, ignore_progress
 from upscore.core.runtime import Runtime
 from upscore.data import Split
@@ -23,7 +24,7 @@ from upscore.training.recipe import Recipe, load_recipe
 from upscore.training.trainer import Validate, Validation
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class TrainResult:
     """How a training ended.
 
@@ -44,6 +45,12 @@ class TrainResult:
     last: float | None
     interrupted: bool
     run: Path
+
+    def __repr__(self) -> str:
+        best = "none" if self.best is None else f"{self.best:.4f} at {self.best_iteration:,}"
+        ended = ", interrupted" if self.interrupted else ""
+        done = plural(self.iterations, "iteration")
+        return f"<TrainResult: {done} in {self.seconds:.0f} s, best mIoU {best}{ended}>"
 
     def to_dict(self) -> dict[str, Any]:
         """Every field as JSON values."""
