@@ -386,9 +386,9 @@ CASES: dict[str, tuple[Callable[[World], list[str]], int, str]] = {
                                r"init\.weights is 'a\.pth', which is no file"),
     "sweep: no such split": (sweeping("data.val_split=val,test", TINY), 2, r"no split 'test'"),
     "sweep: no process": (sweeping("seed=0,1", more=("--processes", "0")), 2, r"--processes is 0"),
-    "sweep: out is taken": (sweep_into_taken, 2, r"new: exists and is no sweep"),
+    "sweep: out is taken": (sweep_into_taken, 2, r"new: exists and is not a sweep"),
     "sweep: of other settings": (another_sweep('{"swept": {"optim.lr": [1, 2]}}'), 2,
-                                 r"another sweep, of optim\.lr and not of seed"),
+                                 r"another sweep, over optim\.lr, not over seed"),
     "sweep: another recipe": (another_sweep('{"swept": {"seed": [0]}, "base": {"log_every": 7}}'),
                               2, r"another sweep.*log_every is 7 in the run, 20 now"),
     "sweep: newer": (another_sweep('{"format_version": 99}'), 2, r"newer upscore"),
@@ -476,11 +476,11 @@ CASES: dict[str, tuple[Callable[[World], list[str]], int, str]] = {
                          r"no stage 'b' in this pipeline; there are a"),
     "pipeline: steps of none": (pipeline(ONE + "}", "--save-proposal-steps", "1"), 2,
                                 r"the answer 'a' of this pipeline comes from none"),
-    "stages of a run": (lambda w: w.evaluate("--stages", "a"), 2, r"run is no pipeline file"),
+    "stages of a run": (lambda w: w.evaluate("--stages", "a"), 2, r"run is not a pipeline file"),
     "steps of a run": (lambda w: w.predict(w.photo, more=("--save-proposal-steps", "1,5")), 2,
                        r"give a pipeline file in place of the run folder"),
     "steps that are none": (lambda w: w.predict(w.photo, more=("--save-proposal-steps", "1,x")), 2,
-                            r"--save-proposal-steps is '1,x'; want numbers of boxes"),
+                            r"--save-proposal-steps is '1,x'; expected numbers of boxes"),
     "template: unknown": (typed("pipeline", "edeconv", "--out", "{path}/p.yaml"), 2,
                           r"no shipped pipeline 'edeconv'; did you mean 'edeconvnet-crf'"),
     "template: missing run": (
@@ -681,4 +681,4 @@ def test_the_current_folder_was_removed(
     with pytest.raises(SystemExit) as end:
         main(["data", "check", str(tmp_path)])
     assert end.value.code == 2
-    assert "the current folder is not there (" in capsys.readouterr().err
+    assert "the current folder does not exist (" in capsys.readouterr().err

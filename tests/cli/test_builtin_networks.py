@@ -1,4 +1,4 @@
-"""Trained networks in the package: labels at once, without a training."""
+"""Trained networks in the package: predictions without a training."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def run(*words: object) -> None:
 def test_a_photo_alone_is_labelled(photo: Path, capsys: pytest.CaptureFixture[str]) -> None:
     run("predict", photo)
     printed = " ".join(capsys.readouterr().out.split())
-    known = "Network objects, which knows background, cow."
+    known = "Network objects, with the classes background, cow."
     assert f"{known} Others: --model roads, --model RUN (your own)." in printed
     labels = np.asarray(Image.open("predictions/labels/a.png"))
     assert labels.shape == (40, 50)
@@ -80,7 +80,7 @@ def test_a_run_comes_first_as_ever(
     assert Path("o/labels/a.png").exists()
     run("predict", photo, "--model", networks / "roads", "--out", "p")
     assert Path("p/labels/a.png").read_bytes() == Path("o/labels/a.png").read_bytes()
-    # in the place of photos, its own pictures would be labelled; a pattern still takes them
+    # in the place of photos, its own pictures would be segmented; a pattern still takes them
     Image.open(photo).save(networks / "roads" / "picture.png")
     with pytest.raises(SystemExit):
         run("predict", photo, networks / "roads", "--out", "q")
@@ -133,9 +133,12 @@ def test_half_precision_is_read_as_float32(networks: Path) -> None:
         ),
         (
             ("predict", "roads", "a.jpg", "--model", "objects"),
-            "roads is a network, not photos, and objects is the",
+            "roads is a network, not photos, and objects is already the",
         ),
-        (("predict", "roads", "objects"), "objects is a network, not photos, and roads is the"),
+        (
+            ("predict", "roads", "objects"),
+            "objects is a network, not photos, and roads is",
+        ),
         (("predict", "runs/gone", "a.jpg"), "no such run folder.*name one of objects, roads"),
         (("predict", "a.jpg", "--model", "road"), "road: no such run folder"),
     ],

@@ -152,7 +152,7 @@ def test_photos_that_the_store_lacks(path, data, tmp_path, capsys):
 
 def test_wrong_use_of_evaluate(path, data, tmp_path):
     run = tmp_path / "runs/fcn"
-    with pytest.raises(SettingsError, match=r"--stages fcn: .* is no pipeline file; leave it out"):
+    with pytest.raises(SettingsError, match=r"--stages fcn: .* is not a pipeline file; leave"):
         evaluate(run, data, stages="fcn")
     with pytest.raises(SettingsError, match="no stage 'fnc' in this pipeline; there are both, "):
         evaluate(path, data, stages="fnc")
@@ -187,7 +187,7 @@ def test_the_crf_of_an_answer_is_tuned(path, data, tmp_path, capsys):
 def test_predict_gives_the_answer(path, data, tmp_path, capsys):
     predict(path, data.parent / "images", out=tmp_path / "o", save="labels,probabilities")
     told = capsys.readouterr().out
-    assert "Labelled 3 images" in told
+    assert "Segmented 3 images" in told
     assert "the pipeline worked" in told
     pipeline = load_pipeline(path)
     for name, image in photos(data).items():
@@ -296,7 +296,7 @@ def test_an_interrupted_photo_leaves_whole_files(path, data, tmp_path, monkeypat
         return original(self, name, image, sources)
 
     monkeypatch.setattr(Pipeline, "_result", failing)
-    with pytest.raises(WorkError, match=r"p1\.png \(\d+x\d+\): cannot label it \(Runt.*half"):
+    with pytest.raises(WorkError, match=r"p1\.png \(\d+x\d+\): cannot segment it \(Runt.*half"):
         predict(path, data.parent / "images/p1.png", out=tmp_path / "o", save="labels",
                 save_proposal_steps="1")  # fmt: skip
     files = [p.name for p in (tmp_path / "o").rglob("*") if p.suffix in PICTURES]

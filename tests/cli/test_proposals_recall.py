@@ -167,7 +167,7 @@ def test_unknown_words(toy, word, message):
         ({"min_area": 0}, "min_area is 0"),
         ({"split": "test"}, "no split 'test'"),
         ({"sources": ()}, "no source"),
-        ({"model": Path("x.gz")}, "--model x.gz: no source needs it"),
+        ({"model": Path("x.gz")}, "--model x.gz: no source uses it"),
     ],
 )
 def test_bad_settings(toy, changes, message):

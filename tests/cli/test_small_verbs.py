@@ -51,7 +51,7 @@ def test_runs_have_default_places_and_the_last_one_is_used(
     capsys.readouterr()
     main(["predict", "toy/JPEGImages/toy_000000.jpg"])
     out = capsys.readouterr().out
-    assert "Run runs/fcn8s-toy-2, the last one." in out
+    assert "Using the last run, runs/fcn8s-toy-2." in out
     assert Path("predictions/summary.csv").exists()
 
 

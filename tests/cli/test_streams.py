@@ -128,7 +128,7 @@ def test_colours_of_our_own_stay() -> None:
         (MemoryError(), "out of memory; use a smaller --tile"),
         (RuntimeError("DefaultCPUAllocator: can't allocate memory: 9"), "out of memory; use a sm"),
         (PermissionError(errno.EACCES, "Permission denied", "a.png"), "a.png: Permission denied"),
-        (KeyError("x"), "unexpected KeyError: 'x'\n         This is a fault of upscore"),
+        (KeyError("x"), "unexpected KeyError: 'x'\n         This is a bug in upscore"),
     ],
 )
 def test_errors_of_the_system_are_no_fault_of_ours(

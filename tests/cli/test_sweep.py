@@ -122,7 +122,7 @@ def test_failed_ones_are_listed_at_the_end_and_tried_again(
     (pretend.parent / "mended").touch()
     assert run(toy, pretend, "optim.lr=0.25,0.5", "seed=0,1,2,3") == 0, "a seed more"
     shown = capsys.readouterr()
-    assert "8 trainings, 3 of them finished already" in shown.out
+    assert "8 trainings, 3 of them finished before" in shown.out
     assert calls(pretend) == {
         f"lr={lr}_seed={seed}": 2 if lr == "0.5" and seed < 3 else 1
         for lr in ("0.25", "0.5") for seed in range(4)
@@ -181,7 +181,7 @@ def test_stopped_by_a_person(
 
     monkeypatch.setattr(workflow, "as_completed", interrupted)
     assert run(toy, pretend) == 130
-    assert "Go on with the same command" in " ".join(capsys.readouterr().err.split())
+    assert "To continue, run the same command" in " ".join(capsys.readouterr().err.split())
     assert calls(pretend) == {"lr=0.25_seed=0": 1}, "the others were not begun"
     assert (pretend / "lr=0.25_seed=0" / "saved").exists(), "it had the time to save"
     content = json.loads((pretend / "sweep.json").read_text("utf-8"))
@@ -209,7 +209,7 @@ def test_a_process_ends_with_the_one_that_holds_it() -> None:
         ("a.jpg: bad\n  give another", ["5% x"], 2, "a.jpg: bad give another"),
         (None, ["5% x", "Killed", ""], 3, "exit status 3: Killed"),
         (None, [], 1, "exit status 1"),
-        (None, ["5% x"], -9, "ended by SIGKILL, most likely of too little memory"),
+        (None, ["5% x"], -9, "ended by SIGKILL, probably out of memory"),
         (None, [], -15, "ended by SIGTERM"),
     ],
 )
@@ -254,7 +254,7 @@ def test_real_trainings(toy: Path, tmp_path: Path, capsys: pytest.CaptureFixture
     written = (out / "seed=1" / "log.csv").read_bytes()
     capsys.readouterr()
     main(command)
-    assert "2 of them finished already" in capsys.readouterr().out
+    assert "2 of them finished before" in capsys.readouterr().out
     assert (out / "seed=1" / "log.csv").read_bytes() == written
     with pytest.raises(SystemExit):
         main([*train, "--resume"])

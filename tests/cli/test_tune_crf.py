@@ -159,9 +159,9 @@ def test_ctrl_c_saves_and_says_how_to_go_on(run, data, monkeypatch, capsys):
         "best.yaml", "trials.csv", "trials.json", "tuning.png",
     ]  # fmt: skip
     message = flat(capsys.readouterr().err)
-    assert f"stopped after 5 of 7 trials; what was found is in {folder}" in message
-    assert "Go on with the same command and --resume" in message
-    assert "was not looked at" in (folder / "best.yaml").read_text("utf-8")
+    assert f"stopped after 5 of 7 trials; the results are in {folder}" in message
+    assert "To continue, run the same command with --resume" in message
+    assert "was not measured" in (folder / "best.yaml").read_text("utf-8")
     load_crf(folder / "best.yaml")
     monkeypatch.undo()
     tune(run, data, "--resume")

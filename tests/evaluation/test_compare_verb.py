@@ -100,7 +100,7 @@ def test_other_order_of_the_same_classes(runs, data, tmp_path):
 @pytest.mark.usefixtures("compare_here")
 def test_bad_photos_are_reported_last(runs, data, tmp_path):
     (data.parent / "images" / "p1.png").write_bytes(b"broken")
-    with pytest.raises(WorkError, match=r"1 of 6 images count for none(.|\n)*p1\.png"):
+    with pytest.raises(WorkError, match=r"1 of 6 images are left out for all(.|\n)*p1\.png"):
         verb.compare(words(runs), data=data, out=tmp_path / "out", options=CPU)
     content = json.loads((tmp_path / "out" / "compare.json").read_text("utf-8"))
     assert len(content["images"]) == 5
@@ -133,7 +133,7 @@ def test_a_process_that_dies(runs, data, monkeypatch):
                 raise WorkError(f"a process died; {if_died}")
 
     monkeypatch.setattr("upscore.workflows.compare.in_processes", dies)
-    with pytest.raises(WorkError, match=r"died; it labelled by first; try a smaller --tile"):
+    with pytest.raises(WorkError, match=r"died; it segmented with first; try a smaller --tile"):
         verb.compare(words(runs), data=data, options=CPU)
 
 

@@ -230,7 +230,7 @@ def test_wrong_usage(data, maps, options, message, tmp_path):
 
 def test_a_folder_without_any_map(data, tmp_path):
     (tmp_path / "empty").mkdir()
-    with pytest.raises(SettingsError, match=r"no edge map of any photo; want p0\.png"):
+    with pytest.raises(SettingsError, match=r"no edge map of any photo; expected p0\.png"):
         run(data, tmp_path / "empty")
 
 

@@ -119,7 +119,7 @@ def test_any_error_of_the_network_is_one_photos(split):
     assert len(found.images) == len(split) - 1
     (failure,) = found.failures
     assert failure.message.startswith(
-        "фото 3: cannot label it (ZeroDivisionError: division by zero"
+        "фото 3: cannot segment it (ZeroDivisionError: division by zero"
     )
 
 

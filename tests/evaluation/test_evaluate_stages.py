@@ -68,10 +68,10 @@ def test_a_photo_that_fails_fails_for_all(split):
     [
         (
             RuntimeError("CUDA out of memory"),
-            "not enough memory to label it (CUDA out of memory); ",
+            "not enough memory to segment it (CUDA out of memory); ",
         ),
-        (MemoryError(), "not enough memory to label it; try a smaller --tile"),
-        (OSError("x"), "cannot label it (OSError: x; at upscore/metrics/evaluate.py:"),
+        (MemoryError(), "not enough memory to segment it; try a smaller --tile"),
+        (OSError("x"), "cannot segment it (OSError: x; at upscore/metrics/evaluate.py:"),
     ],
 )
 def test_an_image_on_which_the_network_fails_does_not_end_the_job(split, error, message):

@@ -110,7 +110,7 @@ def test_bad_label_maps_are_failures_and_the_rest_is_scored(data, tmp_path):
 
 def test_stages_are_for_pipelines(data, tmp_path):
     Image.fromarray(np.zeros((3, 4), np.uint8)).save(_below(tmp_path / "maps", "a.png"))
-    with pytest.raises(SettingsError, match=r"--stages a: .* is no pipeline file"):
+    with pytest.raises(SettingsError, match=r"--stages a: .* is not a pipeline file"):
         evaluate(tmp_path / "maps", data=data, stages="a")
 
 
@@ -227,7 +227,7 @@ def test_where_all_images_fail_there_are_no_others_and_no_table(data, tmp_path, 
 def test_a_single_label_map_is_refused_with_its_folder(data, tmp_path):
     path = _below(tmp_path / "maps", "a.png")
     Image.fromarray(np.zeros((3, 4), np.uint8)).save(path)
-    wanted = rf"is a file; want a folder of label maps, a run folder.*: {tmp_path / 'maps'}$"
+    wanted = rf"is a file; expected a folder of label maps, a run folder.*: {tmp_path / 'maps'}$"
     with pytest.raises(RunError, match=wanted):
         evaluate(path, data=data)
 

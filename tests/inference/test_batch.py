@@ -100,7 +100,7 @@ def test_bad_files_are_reported_at_the_end_and_all_others_done(by_color, photos,
     assert summary.images == 4
     assert [path.name for path, _ in summary.failures] == ["broken.jpg", "empty.png", "large.png"]
     with pytest.raises(
-        WorkError, match=r"3 files could not be labelled; all others are done:\n"
+        WorkError, match=r"3 files could not be segmented; all others are done:\n"
     ) as e:
         summary.check()
     assert e.value.exit_code == 1
@@ -120,7 +120,9 @@ def test_any_error_of_reading_is_one_photos(by_color, photos, tmp_path, monkeypa
     summary = predict_files(by_color, [photos], tmp_path / "out")
     ((path, message),) = summary.failures
     assert (path.name, summary.images) == ("b.png", 3)
-    assert message.startswith(f"{path}: cannot label it ({type(error).__name__}: odd; at upscore/")
+    assert message.startswith(
+        f"{path}: cannot segment it ({type(error).__name__}: odd; at upscore/"
+    )
     assert files(tmp_path / "out/labels") == ["a.png", "sub/a.png", "sub/deep/c.png"]
 
 
@@ -136,7 +138,7 @@ def test_an_error_of_writing_is_that_photos_and_not_the_next_ones(
     summary = predict_files(by_color, [photos], tmp_path / "out", workers=1)
     ((path, message),) = summary.failures
     assert (path, summary.images) == (photos / "a.png", 3)
-    assert "a.png (30x20): cannot label it (ValueError: odd; at upscore/" in message
+    assert "a.png (30x20): cannot segment it (ValueError: odd; at upscore/" in message
     assert files(tmp_path / "out/labels") == ["b.png", "sub/a.png", "sub/deep/c.png"]
 
 
@@ -164,13 +166,16 @@ def test_a_long_list_of_failures_is_cut():
     ("error", "message"),
     [
         (RuntimeError("DefaultCPUAllocator: can't allocate memory"), "try a smaller --tile"),
-        (MemoryError(), r"b\.png \(30x21\): not enough memory to label it; try a smaller --tile"),
+        (MemoryError(), r"b\.png \(30x21\): not enough memory to segment it; try a smaller --tile"),
         (
             RuntimeError("odd"),
-            r"b\.png \(30x21\): cannot label it \(RuntimeError: odd; at upscore/\S+\.py:\d+\)$",
+            r"b\.png \(30x21\): cannot segment it \(RuntimeError: odd; at upscore/\S+\.py:\d+\)$",
         ),
-        (KeyError("odd"), r"b\.png \(30x21\): cannot label it \(KeyError: 'odd'; at upscore/"),
-        (AttributeError("width"), r"b\.png \(30x21\): cannot label it \(AttributeError: width; at"),
+        (KeyError("odd"), r"b\.png \(30x21\): cannot segment it \(KeyError: 'odd'; at upscore/"),
+        (
+            AttributeError("width"),
+            r"b\.png \(30x21\): cannot segment it \(AttributeError: width; at",
+        ),
     ],
 )
 def test_a_photo_that_the_network_cannot_take(photos, tmp_path, error, message):

@@ -16,7 +16,7 @@ def test_labels_a_folder_and_prints_where(model_folder, tmp_path, capsys):
     options["options"] = SegmenterOptions(tile=128)
     verb.predict((str(model_folder), str(tmp_path / "photos")), **options)
     told = capsys.readouterr().out
-    assert "Labelled 2 images in" in told
+    assert "Segmented 2 images in" in told
     assert "images/s" in told
     assert str(tmp_path / "out/labels") in told
     assert (tmp_path / "out/probabilities/b.npz").exists()
@@ -30,7 +30,7 @@ def test_what_was_passed_over_is_counted(model_folder, tmp_path, capsys):
         (tmp_path / "in" / name).touch()
     verb.predict((str(model_folder), str(tmp_path / "in")), out=tmp_path / "out")
     told = " ".join(capsys.readouterr().out.split())
-    assert "Passed over 10 files that are no image:" in told
+    assert "Ignored 10 files that are not images:" in told
     assert " more labels:" in told  # counted, not named
     assert "9.csv" not in told
     assert "Thumbs" not in told
@@ -39,16 +39,16 @@ def test_what_was_passed_over_is_counted(model_folder, tmp_path, capsys):
 def test_a_bad_file_is_reported_after_the_summary(model_folder, tmp_path, capsys):
     save_photo(tmp_path / "a.png", random_photo(40, 50))
     (tmp_path / "bad.jpg").touch()
-    with pytest.raises(WorkError, match=r"1 file could not be labelled.*\n.*bad\.jpg: is empty"):
+    with pytest.raises(WorkError, match=r"1 file could not be segmented.*\n.*bad\.jpg: is empty"):
         verb.predict((str(model_folder), str(tmp_path)), out=tmp_path / "out")
-    assert "Labelled 1 image in" in capsys.readouterr().out
+    assert "Segmented 1 image in" in capsys.readouterr().out
 
 
 def test_no_others_and_no_folders_are_named_where_nothing_was_labelled(
     model_folder, tmp_path, capsys
 ):
     (tmp_path / "bad.jpg").touch()
-    with pytest.raises(WorkError, match=r"^1 file could not be labelled:\n.*bad\.jpg: is empty"):
+    with pytest.raises(WorkError, match=r"^1 file could not be segmented:\n.*bad\.jpg: is empty"):
         verb.predict((str(model_folder), str(tmp_path / "bad.jpg")), out=tmp_path / "out")
     assert "labels" not in capsys.readouterr().out
 

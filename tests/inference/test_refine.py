@@ -161,7 +161,7 @@ def test_predict_with_a_crf(model_folder, tmp_path, capsys):
     options = SegmenterOptions(crf="deconvnet")
     out = tmp_path / "out"
     verb.predict((str(model_folder), str(tmp_path / "photos")), out=out, options=options)
-    assert "Labelled 4 images in" in capsys.readouterr().out
+    assert "Segmented 4 images in" in capsys.readouterr().out
     segmenter = load_segmenter(model_folder, crf="deconvnet")
     for number in range(4):
         photo = np.asarray(Image.open(tmp_path / f"photos/{number}.png"))

@@ -198,7 +198,7 @@ def test_a_network_that_fails_halfway_leaves_nothing(tmp_path):
     video = make_video(tmp_path / "clip.mp4")
     summary = predict_files(Fragile(), [video], tmp_path / "out")
     assert summary.images == 0
-    assert "clip.mp4: cannot label it (RuntimeError: odd; at upscore/" in summary.failures[0][1]
+    assert "clip.mp4: cannot segment it (RuntimeError: odd; at upscore/" in summary.failures[0][1]
     assert [path for path in (tmp_path / "out").rglob("*/*") if path.is_file()] == []
     assert len((tmp_path / "out/summary.csv").read_text().splitlines()) == 1  # the header
 

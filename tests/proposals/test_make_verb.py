@@ -63,7 +63,7 @@ def test_the_verb_makes_a_store_and_prints_counts(voc, tmp_path, capsys):
     expected = Grid(max_boxes=30)(read_image(voc / "JPEGImages/c.jpg"))
     np.testing.assert_array_equal(store.read("c").boxes, expected.boxes)
     make(voc, out, "--source", "grid", "--max-boxes", "30")
-    assert "(3 photos were there already)" in capsys.readouterr().out
+    assert "(3 photos were done before)" in capsys.readouterr().out
 
 
 def test_a_split(voc, tmp_path):

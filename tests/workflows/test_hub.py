@@ -129,10 +129,10 @@ def test_telemetry_is_off(run: Path, hub: HubServer, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"repo": "cows"}, "'cows' is no name on a hub; want OWNER/NAME"),
-        ({"repo": "jane/cows@v1"}, "want OWNER/NAME without a revision"),
-        ({"repo": "jane/../cows"}, "is no name on a hub"),
-        ({"repo": REPO, "license": "MIT License"}, "want an identifier in lower case"),
+        ({"repo": "cows"}, "'cows' is not a name on a hub; expected OWNER/NAME"),
+        ({"repo": "jane/cows@v1"}, "expected OWNER/NAME without a revision"),
+        ({"repo": "jane/../cows"}, "is not a name on a hub"),
+        ({"repo": REPO, "license": "MIT License"}, "expected an identifier in lower case"),
         ({"repo": REPO, "license": "unheard-of"}, r"must be one of \[apache-2.0.*--license"),
     ],
 )
@@ -311,7 +311,7 @@ def test_what_the_command_says(
     out = tmp_path / "a"
     printed = capsys.readouterr().out
     assert f"Pushed: {hub.endpoint}/{REPO} at {commit}\n" in printed
-    assert "The card states no licence; say which by --license" in printed
+    assert "The card states no licence; choose one with --license" in printed
     assert f"Next: upscore hub pull {REPO}@{commit} --out DIR" in printed
     main(["hub", "pull", REPO, "--out", str(out)])
     assert capsys.readouterr().out.startswith(f"{REPO} at {commit}: {out}\n")
@@ -377,8 +377,11 @@ def test_a_server_that_is_no_hub(run: Path, hub: HubServer, tmp_path: Path) -> N
     ("files", "message"),
     [
         ({"pytorch_model.bin": b"\x80\x04."}, "no such file"),
-        ({CONFIG: b"{}", "pytorch_model.bin": b"\x80\x04."}, "has no model.safetensors, so it is"),
-        ({CONFIG: b"{}", WEIGHTS: b"x"}, "no network that this upscore reads; .*format_version"),
+        ({CONFIG: b"{}", "pytorch_model.bin": b"\x80\x04."}, "has no model.safetensors, so it was"),
+        (
+            {CONFIG: b"{}", WEIGHTS: b"x"},
+            "not a network that .* can read; .*format_version",
+        ),
         ({CONFIG: b'{"format_version": 1}', WEIGHTS: b"x"}, "no entry"),
         ({CONFIG: b'{"format_version": 9}', WEIGHTS: b"x"}, "written by a newer upscore"),
     ],
@@ -417,7 +420,7 @@ def test_a_pin_of_other_contents(run: Path, tmp_path: Path) -> None:
     pin = json.loads((out / PIN).read_text())
     pin["files"][WEIGHTS] = "0" * 64
     (out / PIN).write_text(json.dumps(pin))
-    with pytest.raises(WorkError, match="names other contents than jane/cows has"):
+    with pytest.raises(WorkError, match="lists other contents than jane/cows has"):
         pull(REPO, out=out)
 
 
@@ -496,7 +499,7 @@ def test_names_on_a_hub(source: str, parsed: tuple[str, str]) -> None:
     "source", ["cows", "jane/cows/x", "jane/", "../cows", "jane/cows@", "jane/cows@../x", "a/b@/x"]
 )
 def test_names_that_are_none(source: str) -> None:
-    with pytest.raises(SettingsError, match=r"jane/street-scenes@v1|want a branch, a tag"):
+    with pytest.raises(SettingsError, match=r"jane/street-scenes@v1|expected a branch, a tag"):
         parse_source(source)
 
 

@@ -60,7 +60,7 @@ def test_result_is_what_the_run_folder_holds(toy: Path, tmp_path: Path) -> None:
 def test_a_recipe_is_given_instead_of_its_name(toy: Path, tmp_path: Path) -> None:
     recipe = load_recipe("fcn8s-quick", [*TINY, "budget.iterations=1"])
     assert train(recipe, data=str(toy), out=str(tmp_path / "run")).iterations == 1
-    with pytest.raises(SettingsError, match="assignments change a recipe by name or file"):
+    with pytest.raises(SettingsError, match="assignments only change a recipe given by name"):
         train(recipe, data=toy, out=tmp_path / "other", assignments=["seed=1"])
 
 

@@ -241,7 +241,7 @@ def test_a_crf_that_does_not_help(tmp_path, out):
     assert result.trials[0].score == 1.0
     assert result.best.number > 0  # best.yaml holds a CRF, and the text says what it is worth
     assert result.best.held_out <= result.trials[0].held_out
-    assert "No CRF that was tried is better than none" in result.verdict()[-1]
+    assert "No CRF is better than none" in result.verdict()[-1]
 
 
 BASE_STRONG = CRFSettings.model_validate({"gaussian": {"sxy": 5, "weight": 10}})
@@ -260,7 +260,7 @@ def test_verdicts():
     assert verdict(0.55, (0.01, 0.09)) == "The CRF helps."
     assert "20" not in verdict(0.55, (0.01, 0.09))
     assert "9 images are few" in verdict(0.55, (0.01, 0.09), num_held=9)
-    assert "open" in verdict(0.51, (-0.01, 0.03))
+    assert "not clear" in verdict(0.51, (-0.01, 0.03))
     assert "does not help" in verdict(0.5, (0.0, 0.0))
     assert "does not help" in verdict(0.45, (-0.06, -0.02))
 
@@ -318,7 +318,7 @@ def test_an_image_that_the_crf_fails_on(split, out, monkeypatch, place):
     assert (result.num_searched, result.num_held) == (3, 3)
     (failure,) = result.unrefined
     assert failure.message.startswith(f"p{place}: cannot refine it (ValueError: too dark; at ")
-    assert failure.message.endswith("there the network's own labels count")
+    assert failure.message.endswith("the network's own labels are scored instead")
 
 
 @pytest.mark.parametrize("error", [MemoryError(), RuntimeError("CUDA out of memory")])
@@ -332,7 +332,7 @@ def test_an_image_that_memory_is_too_small_for(split, out, error):
 
     (failure,) = run(split, out, network=small, num_trials=1).failures
     assert failure.name == "p2"
-    assert failure.message.startswith("p2: not enough memory to label it")
+    assert failure.message.startswith("p2: not enough memory to segment it")
 
 
 def test_nothing_can_be_read(split, out):
@@ -358,8 +358,8 @@ def test_progress_and_trials_are_reported(split, out):
         on_progress=events.append,
         on_trial=lambda *item: reported.append(item),
     )
-    labelling = [event for event in events if event.stage == "labelling"]
-    assert (labelling[-1].done, labelling[-1].total) == (6, 6)
+    segmenting = [event for event in events if event.stage == "segmenting"]
+    assert (segmenting[-1].done, segmenting[-1].total) == (6, 6)
     searching = [event for event in events if event.stage == "searching"]
     assert [(event.done, event.total) for event in searching] == [(n, 6) for n in range(7)]
     assert any(event.stage == "checking" for event in events)
@@ -420,7 +420,7 @@ def test_interrupted_at_the_very_first(split, out):
 
 def test_an_earlier_search_is_not_overwritten(split, out):
     run(split, out, num_trials=1)
-    with pytest.raises(SettingsError, match=r"trials\.json is there already(.|\n)*--resume"):
+    with pytest.raises(SettingsError, match=r"trials\.json exists already(.|\n)*--resume"):
         run(split, out, num_trials=1)
 
 

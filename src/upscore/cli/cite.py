@@ -14,7 +14,7 @@ def cite(run: Annotated[Positional[Path | None], arg(metavar="[RUN]")] = None, /
     """Print BibTeX entries of upscore and of the papers that a run used.
 
     Args:
-        run: Run folder or network; without it, all papers that upscore is built on.
+        run: Run folder or network; without it, all papers that upscore implements.
     """
     from upscore.core.papers import entries, papers_of_network, papers_of_recipe
 

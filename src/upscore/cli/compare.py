@@ -30,17 +30,17 @@ def compare(
     figures: Figures = "png",
     options: Annotated[SegmenterOptions, arg(name="")] = SEGMENTER_DEFAULTS,
 ) -> None:
-    """Score several networks, pipelines or label maps on the same images, with intervals.
+    """Compare networks, pipelines or label maps on the same images, with confidence intervals.
 
-    Each labels the split in a process of its own, which measures its time and memory. Differences
-    are against the first one.
+    Each one segments the split in its own process, which measures time and memory. The first one
+    is the baseline.
 
     Args:
-        sources: Two or more run folders, model folders, pipeline files (.yaml; a stage of one as
-            in edeconvnet-crf.yaml:deconvnet) or folders of label maps.
-        out: Where tables, figures and pictures go; without it, only the screen.
-        pictures: How many of the images with the largest differences are drawn into --out.
-        seed: Draws the images of the bootstrap.
+        sources: Two or more run folders, model folders, pipeline files (.yaml; for one stage
+            write edeconvnet-crf.yaml:deconvnet) or folders of label maps.
+        out: Folder for tables, figures and pictures; without it, results are only printed.
+        pictures: Number of images with the largest differences to draw into --out.
+        seed: Random seed for the bootstrap.
     """
     from upscore.workflows.compare import compare as run_comparison
 
@@ -63,7 +63,7 @@ def compare(
         console.print(f"Tables, figures and pictures: {out}")
         console.print(f"Page: {out / 'page.html'}")
     rest = "see compare.json" if out else ""
-    num, what = len(result.comparison.images), "images count for none"
+    num, what = len(result.comparison.images), "images are left out for all"
     check_failures(result.failures, num, what, others="all others do", rest=rest)
 
 

@@ -13,11 +13,11 @@ from upscore.cli.verbs import GROUPS, VERBS
 def completion(shell: Positional[Literal["bash", "zsh", "fish"]], /) -> None:
     """Print a script that completes commands and options.
 
-    bash: add  eval "$(upscore completion bash)"  to ~/.bashrc; zsh: the same with zsh to ~/.zshrc;
+    bash: add  eval "$(upscore completion bash)"  to ~/.bashrc; zsh: the same with zsh in ~/.zshrc;
     fish: upscore completion fish > ~/.config/fish/completions/upscore.fish
 
     Args:
-        shell: Which shell.
+        shell: The shell that you use.
     """
     text = _fish() if shell == "fish" else _bash(zsh=shell == "zsh")
     keep_result({"script": text})

@@ -27,13 +27,13 @@ def check(
     *,
     max_pixels: int = MAX_PIXELS,
 ) -> None:
-    """Read every pair of a data set once and list all that is wrong with it.
+    """Read every pair of a data set once and list all problems.
 
-    Exits 1 if anything is.
+    Exits with status 1 if there are any.
 
     Args:
         data: Folder of the data set, or a dataset.yaml.
-        max_pixels: Photos above this many pixels count as wrong.
+        max_pixels: Report photos with more pixels than this as problems.
     """
     from rich.text import Text
 
@@ -70,7 +70,7 @@ def stats(
 
     Args:
         data: Folder of the data set, or a dataset.yaml.
-        figure: Draw them, with example photos, to this PNG file.
+        figure: Also write a figure with example photos to this PNG file.
     """
     from upscore.workflows.data import measure_data
 
@@ -111,11 +111,11 @@ def toy(
     seed: int = 0,
     size: tuple[int, int] = (128, 160),
 ) -> None:
-    """Make the toy set: textured shapes of seven classes on textured ground, laid out like VOC.
+    """Make the toy set: textured shapes of seven classes on a textured background, as VOC folders.
 
     Args:
-        out: Folder to make.
-        num: How many photos; every fourth is for validation.
+        out: Output folder.
+        num: Number of photos; every fourth is for validation.
         seed: The same seed gives the same photos.
         size: Largest height and width in pixels.
     """
@@ -136,12 +136,12 @@ def get(
 ) -> None:
     """Fetch and unpack a public data set.
 
-    An interrupted download goes on where it stopped. Mind the licence of each set.
+    An interrupted download resumes where it stopped. Check the licence of each data set.
 
     Args:
-        name: Which one.
+        name: Name of the data set.
         to: Folder to unpack into.
-        from_: Archive at hand, instead of a download.
+        from_: Use this archive instead of downloading it.
     """
     from upscore.workflows.data import get_data
 

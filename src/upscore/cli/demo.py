@@ -13,12 +13,12 @@ NETWORK = "roads"
 
 
 def demo(*, out: Path = Path("demo")) -> None:
-    """Show everything once, offline: make pictures, label some, train, score, report.
+    """Try every step once, offline: make pictures, predict, train, score, report.
 
-    It takes some minutes on a laptop.
+    It takes a few minutes on a laptop.
 
     Args:
-        out: Folder to make: pictures, run folder, predictions.
+        out: Output folder for pictures, run folder and predictions.
     """
     from upscore.core.model_folder import builtin_networks
 
@@ -29,11 +29,11 @@ def demo(*, out: Path = Path("demo")) -> None:
     data.toy(out=toy, num=PHOTOS)
     if NETWORK in builtin_networks():
         console.print(
-            "Labels at once, by a network that ships with upscore. It knows streets, so its labels "
-            "of these generated pictures mean nothing; try it on your own photos."
+            "First a network that ships with upscore. It was trained on street scenes, so its "
+            "predictions on these generated pictures mean nothing; try it on your own photos."
         )
         predict.predict(tuple(photos[:2]), model=NETWORK, out=out / "at-once")
-    console.print("Now a network that learns the classes of these pictures.")
+    console.print("Now train a network on the classes of these pictures.")
     train.train("fcn8s-toy", data=toy, out=run)
     evaluate.evaluate(run, data=toy)
     predict.predict((str(run), *photos), out=out / "predictions")

@@ -7,7 +7,7 @@ from upscore.core.tables import Table
 
 
 def doctor() -> None:
-    """Print versions, the device and precision that are chosen, measured speed, and extras."""
+    """Check this machine: versions, device and precision, measured speed, and extras."""
     import importlib.util
 
     from upscore.core.runtime import (

@@ -33,10 +33,10 @@ def train(
 
     Args:
         data: BSDS500: train/ and val/ with photos and boundaries.
-        out: Run folder to write; its model.safetensors is what --model takes elsewhere.
-        recipe: YAML file of settings; without it those of the shipped weights.
-        set: Change settings, as in --set splits=[train] iterations=3000.
-        resume: Go on with the run in --out where it stopped (or begin it).
+        out: Run folder to write. Other commands take its model.safetensors as --model.
+        recipe: YAML file of settings; by default the settings of the shipped weights.
+        set: Change settings, for example --set splits=[train] iterations=3000.
+        resume: Resume the run in --out where it stopped (or start it).
     """
     from upscore.workflows.edge_training import load_edge_recipe
     from upscore.workflows.edges import train_edges
@@ -47,8 +47,8 @@ def train(
     keep_result(trained)
     if trained.interrupted:
         raise InterruptedWorkError(
-            f"stopped at iteration {trained.iteration}; everything is saved. Go on with the same "
-            "command and --resume"
+            f"stopped at iteration {trained.iteration}; everything is saved. To continue, run the "
+            "same command with --resume"
         )
     console.print(
         f"Trained {trained.iteration} iterations in {trained.seconds / 60:.1f} minutes.\n"
@@ -71,14 +71,14 @@ def evaluate(
     """Score edge maps on BSDS500 as its benchmark does: ODS, OIS, AP.
 
     Args:
-        data: BSDS500: a folder of train/ and val/, or of Berkeley's archive.
-        edges: The detector; or a folder of edge maps of any tool, NAME.png (grey, 8 or 16 bits)
+        data: BSDS500: a folder with train/ and val/, or Berkeley's archive.
+        edges: The detector, or a folder of edge maps from any tool: NAME.png (grey, 8 or 16 bits)
             or NAME.npy for the photo NAME.jpg.
-        out: Where scores.json, images.csv, curve.csv and precision_recall.png go; without it the
-            scores are only printed.
-        thresholds: How many; 99 are customary.
-        thinned: The maps of the folder had their non-maximum suppression already.
-        workers: Processes that match pixels.
+        out: Folder for scores.json, images.csv, curve.csv and precision_recall.png; without it
+            the scores are only printed.
+        thresholds: Number of thresholds; the benchmark uses 99.
+        thinned: The maps in the folder are already thinned by non-maximum suppression.
+        workers: Number of processes that match pixels.
     """
     from upscore.workflows.edges import evaluate_edges
 

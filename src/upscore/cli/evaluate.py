@@ -35,15 +35,15 @@ def evaluate(
 
     Args:
         source: Run folder (or model folder) of a network, a pipeline file (.yaml), or a folder of
-            label maps named as the photos (index PNG; npz or npy of labels or probabilities). By
-            default the last run in runs/.
-        data: The data set: a folder of a known layout, or a dataset.yaml; by default that of the
-            run's training.
-        out: Where scores, tables, figures and example pictures go; by default into the run folder,
-            under evaluation/SPLIT, or beside a pipeline file or folder of label maps, as
-            NAME-evaluation/SPLIT.
-        stages: Of a pipeline, the stages to score, joined by commas; by default all, in one pass.
-        workers: Threads that decode photos ahead.
+            label maps with the names of the photos (index PNG; npz or npy of labels or
+            probabilities). By default the last run in runs/.
+        data: The data set: a folder of a known layout, or a dataset.yaml; by default the data set
+            that the run was trained on.
+        out: Folder for scores, tables, figures and example pictures; by default
+            evaluation/SPLIT in the run folder, or NAME-evaluation/SPLIT next to a pipeline file
+            or a folder of label maps.
+        stages: Stages of a pipeline to score, separated by commas; by default all, in one pass.
+        workers: Number of threads that decode photos in advance.
     """
     from upscore.core.run_folder import RunFolder
     from upscore.core.runs_folder import data_of, require_last_run
@@ -86,10 +86,10 @@ def evaluate(
 
 
 def stage_names(text: str) -> tuple[str, ...]:
-    """Names joined by commas, each once. Raises SettingsError when there is none."""
+    """Names separated by commas, each once. Raises SettingsError when there is none."""
     names = tuple(dict.fromkeys(split_names(text)))
     if not names:
-        raise SettingsError("--stages is empty; name stages of the pipeline, joined by commas")
+        raise SettingsError("--stages is empty; name stages of the pipeline, separated by commas")
     return names
 
 

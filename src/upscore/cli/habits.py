@@ -1,4 +1,4 @@
-"""What people type who know other tools, and what to type here."""
+"""Commands and options of other tools, and what to type here."""
 
 from __future__ import annotations
 

@@ -17,7 +17,7 @@ usage: upscore COMMAND ...
 
 Semantic segmentation: train a network on labelled photos, score it, use it. Start with
 
-    upscore predict photo.jpg                    labels at once, by a network that ships
+    upscore predict photo.jpg                    segment a photo with a network that is included
     upscore train --data PHOTOS                  train on your own photos and masks
     upscore evaluate                             score the last run
 """
@@ -27,7 +27,7 @@ upscore help COMMAND, or upscore COMMAND --help, shows options and examples.
 With every command: --json one JSON object on stdout; --quiet only errors; -v more messages;
 --log json progress as JSON lines on stderr; --debug the traceback of an error.
 
-exit status  0 done; 1 done in part, the rest is named; 2 nothing done, wrong usage or input;
+exit status  0 done; 1 partly done, failures are listed; 2 nothing done, wrong usage or input;
              130 stopped by Ctrl-C (128 + signal), everything saved
 environment  UPSCORE_CACHE: folder of downloads and compiled kernels
              OMP_NUM_THREADS: threads of networks and kernels

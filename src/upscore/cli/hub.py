@@ -20,13 +20,13 @@ def push(
 ) -> None:
     """Upload a network and its card (classes, scores, data set, recipe) in one commit.
 
-    Log in once with: hf auth login (or set HF_TOKEN). HF_ENDPOINT names another hub.
+    Log in once with: hf auth login (or set HF_TOKEN). Set HF_ENDPOINT to use another hub.
 
     Args:
         run: Run folder or model folder.
-        repo: The repository; it is made if it is not there, and its README.md is replaced.
-        license: Identifier of the licence of the weights, as apache-2.0, mit, cc-by-nc-4.0 or
-            other. Without it the card says that none is stated.
+        repo: The repository. It is created if it does not exist; its README.md is replaced.
+        license: Licence of the weights, for example apache-2.0, mit, cc-by-nc-4.0 or other.
+            Without it the card says that no licence is stated.
         private: Make a new repository private.
     """
     from upscore.workflows.hub import push as push_network
@@ -35,7 +35,7 @@ def push(
     keep_result(result)
     console.print(f"Pushed: {result.endpoint}/{result.repo} at {result.commit}")
     if license is None:
-        console.print("The card states no licence; say which by --license")
+        console.print("The card states no licence; choose one with --license")
     console.print(f"Next: upscore hub pull {result.repo}@{result.commit} --out DIR")
 
 
@@ -45,14 +45,14 @@ def pull(
     *,
     out: Annotated[Path, arg(metavar="DIR")],
 ) -> None:
-    """Fetch a network at one commit, which DIR/hub.json records; no code is run.
+    """Download a network at one commit, which is recorded in DIR/hub.json; no code is run.
 
-    The same pull again keeps to that commit and needs no connection. HF_ENDPOINT names another
-    hub, HF_HUB_CACHE another cache.
+    Repeating the same pull keeps that commit and needs no connection. Set HF_ENDPOINT to use
+    another hub, HF_HUB_CACHE to use another cache.
 
     Args:
-        source: The repository; a branch, tag or commit after @, without it the branch main.
-        out: Model folder to make, for predict, evaluate and init.weights.
+        source: The repository, with a branch, tag or commit after @; by default the branch main.
+        out: Output folder, a model folder for predict, evaluate and init.weights.
     """
     from upscore.workflows.hub import pull as pull_network
 

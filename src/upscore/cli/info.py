@@ -14,10 +14,10 @@ from upscore.core.tables import Table
 
 
 def info(model: Annotated[Positional[Path | None], arg(metavar="[RUN|NAME]")] = None, /) -> None:
-    """Print what a network is: classes, input, size, and the training that it comes from.
+    """Show the classes, input and size of a network, and how it was trained.
 
     Args:
-        model: Run folder, model folder or a network by name; by default the last run in runs/.
+        model: Run folder, model folder or name of a network; by default the last run in runs/.
     """
     from upscore.core.files import read_json
     from upscore.core.model_folder import CONFIG, WEIGHTS, find_model

@@ -93,12 +93,12 @@ def _require_folder() -> None:
     try:
         Path.cwd()
     except OSError as error:
-        text = f"the current folder is not there ({error.strerror}); change to another one"
+        text = f"the current folder does not exist ({error.strerror}); change to another one"
         raise NotFoundError(text) from error
 
 
 def _explain(error: Exception) -> str:
-    """The message for an error that nobody raised on purpose: the system's, or a fault of ours."""
+    """The message for an unexpected error, of the system or of upscore."""
     if reason := shortage(error):
         return reason
     if is_memory_error(error):
@@ -107,7 +107,7 @@ def _explain(error: Exception) -> str:
         return f"{error.filename}: {error.strerror}"
     return (
         f"unexpected {type(error).__name__}: {first_line(error)}\n"
-        "This is a fault of upscore; run again with --debug and report what it prints"
+        "This is a bug in upscore; run again with --debug and report the output"
     )
 
 

@@ -26,28 +26,29 @@ Recipe = Annotated[
 Sizes = Annotated[
     Literal["coco", "relative"],
     arg(
-        help="Small, medium and large objects as COCO has them (32^2 and 96^2 pixels), or by "
-        "their share of the image (0.5 % and 5 %)."
+        help="Limits of small, medium and large objects: as in COCO (32^2 and 96^2 pixels), or "
+        "relative to the image (0.5 % and 5 %)."
     ),
 ]
 EdgeModel = Annotated[
     Path | None,
-    arg(help="Other weights of the edge network, of `upscore edges train`.", metavar="FILE"),
+    arg(help="Weights of the edge network, from `upscore edges train`.", metavar="FILE"),
 ]
 Figures = Annotated[
-    str, arg(help="Formats of the figures: png, pdf, svg, joined by commas.", metavar="FORMATS")
+    str,
+    arg(help="Formats of the figures: png, pdf, svg, separated by commas.", metavar="FORMATS"),
 ]
-Split = Annotated[str, arg(help="Which of its splits.", metavar="NAME")]
-MaxPixels = Annotated[int, arg(help="Photos with more pixels are refused.")]
+Split = Annotated[str, arg(help="Split of the data set.", metavar="NAME")]
+MaxPixels = Annotated[int, arg(help="Refuse photos with more pixels than this.")]
 
 Assignments = Annotated[UseAppendAction[tuple[tuple[str, ...], ...]], arg(metavar="KEY=VALUE")]
 
 
 def announced(run: Path) -> Path:
-    """The run that is used where none was named; prints which one."""
+    """Print that the last run is used, as none was named; returns it."""
     from upscore.cli.console import console
 
-    console.print(f"Run {run}, the last one.")
+    console.print(f"Using the last run, {run}.")
     return run
 
 
@@ -57,5 +58,5 @@ def joined(groups: Iterable[Sequence[str]]) -> tuple[str, ...]:
 
 
 def split_names(text: str) -> list[str]:
-    """The names of a list joined by commas."""
+    """The names of a list separated by commas."""
     return [name.strip() for name in text.split(",") if name.strip()]

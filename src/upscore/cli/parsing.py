@@ -205,9 +205,9 @@ _WORDS = (
     (r"^invalid choice (\S+) for argument '([^']+)'. Expected one of \((.*?),?\)\.?$",
      r"\2 is \1; allowed: \3"),
     (r"^Error parsing (\S+?):", r"\1:"),
-    (r"could not convert string to float:", "want a number, found"),
-    (r"invalid literal for int\(\) with base 10:", "want a whole number, found"),
-    (r"no type matching .*(want an? [a-z ]+, found '.*')$", r"\1"),
+    (r"could not convert string to float:", "expected a number, found"),
+    (r"invalid literal for int\(\) with base 10:", "expected a whole number, found"),
+    (r"no type matching .*(expected an? [a-z ]+, found '.*')$", r"\1"),
 )  # fmt: skip
 """Words of tyro and Python about wrong values, and plain ones."""
 

@@ -20,14 +20,14 @@ def pipeline(
     store: OptionalFile = None,
     out: Annotated[Path, arg(metavar="FILE")],
 ) -> None:
-    """Write a pipeline file: networks that label photos together, for predict and evaluate.
+    """Write a pipeline file, which combines several networks for predict and evaluate.
 
     Args:
         name: A shipped pipeline: edeconvnet-crf (FCN, DeconvNet over proposals, both together, each
-            with and without a CRF; give it --run fcn=RUN --run deconvnet=RUN).
-        run: A run folder for each network, as in --run fcn=runs/fcn --run deconvnet=runs/deconvnet.
-        store: Boxes of `upscore proposals make`; without it they are computed for each photo.
-        out: The file to make, as edeconvnet-crf.yaml. Edit it as you like.
+            with and without a CRF; needs --run fcn=RUN --run deconvnet=RUN).
+        run: A run folder for each network: --run fcn=runs/fcn --run deconvnet=runs/deconvnet.
+        store: Boxes from `upscore proposals make`; without it they are computed for each photo.
+        out: Output file, for example edeconvnet-crf.yaml. You can edit it.
     """
     from upscore.inference.pipeline.templates import write_pipeline
 

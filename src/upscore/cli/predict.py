@@ -17,7 +17,7 @@ from upscore.errors import SettingsError
 from upscore.inference.outputs import ALPHA, OUT_HELP, SAVE_HELP
 
 DEFAULT_NETWORK = "objects"
-"""The network of the package that labels photos where no other is named, if it is there."""
+"""The network of the package that predict uses by default, if it is there."""
 
 if TYPE_CHECKING:
     from upscore.workflows.predict import PredictResult
@@ -38,23 +38,24 @@ def predict(
     save_proposal_steps: Annotated[str | None, arg(metavar="COUNTS")] = None,
     options: Annotated[SegmenterOptions, arg(name="")] = SEGMENTER_DEFAULTS,
 ) -> None:
-    """Label photos and videos with a trained network or a pipeline of them.
+    """Segment photos and videos with a trained network or a pipeline.
 
     Args:
-        words: Photos, folders, patterns in quotes ('**/*.jpg') or videos. Before them
+        words: Photos, folders, patterns in quotes ('**/*.jpg') or videos. They may follow
             a run folder of `upscore train`, a model folder or a pipeline file
-            (.yaml); without one the last run in runs/ is used, or else a network that comes with
-            upscore.
+            (.yaml); by default the last run in runs/ is used, or a network that is included in
+            upscore if there is no run.
         model: The network, if it is not the first word: a run, or a name such as roads.
-        resume: Pass over photos whose results are all there already.
-        pages: Label every page of TIFF files and every frame of animations; without it, files of
-            several are refused.
-        alpha: Share of the colours in overlays, 0 to 1; outlines are always in full colour.
-        count_objects: In summary.csv, also count the connected regions of each class that have at
-            least so many pixels.
-        mm_per_pixel: Side of a pixel in the real world; summary.csv then holds areas in mm2.
-        save_proposal_steps: Of a pipeline with an instance_wise stage, also save the labels of
-            that stage after so many boxes, as 1,5,10,50: steps/STAGE/labels/NAME-005.png and so on.
+        resume: Skip photos that already have results.
+        pages: Segment every page of TIFF files and every frame of animations; without it, files
+            with several pages or frames are refused.
+        alpha: Opacity of the colours in overlays, 0 to 1; outlines are always in full colour.
+        count_objects: In summary.csv, also count the connected regions of each class with at
+            least this many pixels.
+        mm_per_pixel: Side of a pixel in the real world; adds areas in mm2 to summary.csv.
+        save_proposal_steps: For a pipeline with an instance_wise stage, also save that stage's
+            result after N boxes, for each N in a list such as 1,5,10,50, as
+            steps/STAGE/labels/NAME-005.png.
     """
     from upscore.workflows.predict import predict as run_prediction
 
@@ -82,8 +83,8 @@ def predict(
         who = "the pipeline" if result.is_pipeline else "the network"
         who = who if options.crf is None else "network and CRF"
         console.print(
-            f"Labelled {plural(summary.images, 'image')} in {summary.seconds:.1f} s "
-            f"({rate:.2f} images/s; {who} worked {busy:.0%} of that time)."
+            f"Segmented {plural(summary.images, 'image')} in {summary.seconds:.1f} s "
+            f"({rate:.2f} images/s; {who} took {busy:.0%} of that time)."
         )
     print_files(result)
     summary.check()
@@ -119,14 +120,14 @@ def _network(words: tuple[str, ...], model: str | None) -> tuple[str, tuple[str,
         name = model or next((n for n in (DEFAULT_NETWORK, *networks) if n in networks), "")
     if not name:
         raise SettingsError(
-            "no network is named, and none came with this installation; name a run folder before "
+            "no network is named, and this installation includes none; name a run folder before "
             "the photos (`upscore train` makes one)"
         )
     _refuse_networks(words, name)
     if name in networks:
         alternatives = [f"--model {other}" for other in networks if other != name]
         console.print(
-            f"Network {name}, which knows {', '.join(read_labels(Path(name)).names)}. "
+            f"Network {name}, with the classes {', '.join(read_labels(Path(name)).names)}. "
             f"Others: {', '.join([*alternatives, '--model RUN (your own)'])}."
         )
     return name, words
@@ -140,11 +141,11 @@ def _is_network(word: str) -> bool:
 
 
 def _refuse_networks(photos: tuple[str, ...], used: str) -> None:
-    """Refuse networks in the place of photos: pictures in a run folder would be labelled."""
+    """Refuse networks in place of photos: pictures in a run folder would be segmented."""
     wrong = next((word for word in photos if _is_network(word)), None)
     if wrong is not None:
         raise SettingsError(
-            f"{wrong} is a network, not photos, and {used} is the network that labels; name one. "
+            f"{wrong} is a network, not photos, and {used} is already the network; name only one. "
             f"Type: upscore predict PHOTO.jpg --model {wrong}; or, for pictures in that folder, a "
             f"pattern in quotes: '{wrong}/**/*.jpg'"
         )
@@ -157,11 +158,11 @@ def _is_pattern(word: str) -> bool:
 def print_files(result: PredictResult) -> None:
     """Number of skipped files, and the folders of the results."""
     if result.summary.skipped:
-        console.print(f"Skipped {result.summary.skipped} files: their results are there.")
+        console.print(f"Skipped {result.summary.skipped} files that already have results.")
     passed_over = result.summary.passed_over
     if passed_over:
-        what = "file that is no image" if len(passed_over) == 1 else "files that are no image"
-        console.print(f"Passed over {len(passed_over)} {what}: {join(passed_over)}", markup=False)
+        what = "file that is not an image" if len(passed_over) == 1 else "files that are not images"
+        console.print(f"Ignored {len(passed_over)} {what}: {join(passed_over)}", markup=False)
     for name, folder in result.folders.items() if result.summary.has_results else ():
         console.print(f"  {name}: {folder}")
 
@@ -171,7 +172,7 @@ def _counts(text: str) -> tuple[int, ...]:
     parts = split_names(text)
     if not parts or not all(part.isascii() and part.isdigit() and int(part) for part in parts):
         raise SettingsError(
-            f"--save-proposal-steps is {text!r}; want numbers of boxes from 1, joined by commas, "
-            "as 1,5,10,50"
+            f"--save-proposal-steps is {text!r}; expected numbers of boxes from 1, separated by "
+            "commas, such as 1,5,10,50"
         )
     return tuple(int(part) for part in parts)

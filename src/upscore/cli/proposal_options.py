@@ -22,19 +22,19 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class SourceOptions:
-    """Which boxes. Options of a source that is not taken are refused."""
+    """Which boxes to make. Options of other sources are refused."""
 
     source: Annotated[str, arg(metavar=f"{{{','.join(SOURCES)}}}")] = "edge-boxes"
-    """Where boxes come from."""
+    """Source of the boxes."""
     edges: Annotated[str, arg(metavar=f"{{{','.join(EDGES)}}}")] = "learned"
-    """Edge map of edge-boxes: our network, or colour gradients."""
+    """Edge map for edge-boxes: the edge network of upscore, or colour gradients."""
     model: Annotated[Path | None, arg(metavar="FILE")] = None
-    """Other weights of the edge network, of `upscore edges train`."""
+    """Weights of the edge network, from `upscore edges train`."""
     max_boxes: int = MAX_BOXES
-    """How many are kept of a photo, the best."""
+    """Maximum number of boxes for each photo; the best are kept."""
     search: Annotated[SearchParameters, arg(name="")] = SearchParameters()  # noqa: RUF009
     file: Annotated[Path | None, arg(metavar="PATH")] = None
-    """Of file: a .parquet of ours, a .json as COCO has them, or the folder of DeconvNet's .mat."""
+    """For file: a .parquet of upscore, a .json of COCO, or the folder of DeconvNet's .mat files."""
 
     def build(self, data: DataSet | None = None) -> ProposalSource:
         """The source; nothing is loaded yet.

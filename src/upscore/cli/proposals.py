@@ -25,16 +25,16 @@ def make(
     overwrite: bool = False,
     max_pixels: MaxPixels = MAX_PIXELS,
 ) -> None:
-    """Compute the boxes of a data set once, into one file that training and prediction read.
+    """Compute the boxes of a data set once, into one file for training and prediction.
 
-    What is in the file already is not computed again. After Ctrl-C, or a kill, the same command
-    goes on where it stopped.
+    Boxes that are already in the file are not computed again. After Ctrl-C or a kill, run the same
+    command to resume.
 
     Args:
-        out: The file to make, as boxes.parquet.
-        split: Which of its splits; by default all, each photo once.
-        workers: Processes of one core each; by default one a core, fewer for few photos.
-        overwrite: Replace a file of other settings or photos, and unfinished work of others.
+        out: Output file, for example boxes.parquet.
+        split: Split of the data set; by default all, each photo once.
+        workers: Number of processes; by default one for each core, fewer if there are few photos.
+        overwrite: Replace a file, finished or not, that has other settings or photos.
     """
     from upscore.workflows.proposals import make_proposals
 
@@ -53,7 +53,7 @@ def make(
     summary = made.summary
     if summary.photos:
         there = summary.photos - summary.computed
-        of_these = f" ({there:,} photos were there already)" if there else ""
+        of_these = f" ({there:,} photos were done before)" if there else ""
         console.print(
             f"{summary.boxes:,} boxes of {summary.photos:,} photos in {summary.seconds:.1f} s"
             f"{of_these}: {out}, {summary.file_bytes / 1e6:.1f} MB"
@@ -74,15 +74,15 @@ def show(
 
     Args:
         image: The photo.
-        out: The picture to make.
-        boxes: How many boxes, the best.
+        out: Output file.
+        boxes: Number of best boxes to draw.
     """
     from upscore.workflows.proposals import show_proposals
 
     if options.source == "ground-truth":
         raise SettingsError(
-            "--source ground-truth needs a data set, and a photo alone is given; "
-            "upscore proposals recall --sources ground-truth --data PATH measures it"
+            "--source ground-truth needs a data set, but only a photo is given; to measure it, "
+            "type: upscore proposals recall --sources ground-truth --data PATH"
         )
     of_edges = f" of {options.edges} edges" if options.source == "edge-boxes" else ""
     shown = show_proposals(

@@ -41,12 +41,12 @@ def recall(
 
     Args:
         sources: edge-boxes:EDGES (learned or gradient), grid, ground-truth, or the path of a
-            store, of COCO json, or of a folder of DeconvNet's .mat files. Parameters follow EDGES,
-            as in edge-boxes:learned,beta=0.9.
-        out: Where recall.json, recall.csv and recall.png go; by default nothing is written.
-        counts: Numbers of boxes; sources are asked for the largest.
-        min_area: Objects with fewer pixels are left out.
-        workers: Processes of one core each; by default one a core.
+            store, a COCO json file, or a folder of DeconvNet's .mat files. Parameters follow EDGES,
+            for example edge-boxes:learned,beta=0.9.
+        out: Folder for recall.json, recall.csv and recall.png; by default nothing is written.
+        counts: Numbers of boxes at which recall is measured.
+        min_area: Leave out objects with fewer pixels than this.
+        workers: Number of processes; by default one for each core.
     """
     from upscore.workflows.proposals import measure_recall
 
@@ -71,7 +71,7 @@ def recall(
     check_failures(
         result.failures,
         result.num_photos - len(result.failures),
-        "photos failed and count for no source",
+        "photos failed and are left out for all sources",
         rest="see recall.json with --out",
     )
 

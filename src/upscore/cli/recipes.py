@@ -27,7 +27,7 @@ def recipes(name: Annotated[Positional[str | None], arg(metavar="[NAME]")] = Non
     """List the shipped recipes, or print one with every setting.
 
     Args:
-        name: A shipped recipe to print as YAML; save it, change it, give it to `upscore train`.
+        name: The recipe to print as YAML. Save it, change it and pass it to `upscore train`.
     """
     from upscore.training.recipe import load_recipe, shipped_recipes
 

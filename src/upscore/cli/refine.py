@@ -30,17 +30,18 @@ def refine(
     workers: OptionalInt = None,
     max_pixels: MaxPixels = MAX_PIXELS,
 ) -> None:
-    """Sharpen label maps or probabilities of any tool along the photo, with a dense CRF.
+    """Refine label maps or probabilities from any tool with a dense CRF.
 
     Args:
         inputs: Files, folders or patterns in quotes: .npz (key probabilities, or its only array)
             and .npy of (C, H, W), or index .png.
         images: Folder of the photos; they are matched by name without the suffix.
         crf: Settings: deconvnet, released, deeplab, or a YAML file.
-        confidence: How sure a label of a label map is, between 0 and 1; 255 is unlabelled.
+        confidence: Probability that a pixel of a label map is right, between 0 and 1; pixels of
+            255 have no label.
         classes: Number of classes; needed for label maps.
-        resume: Pass over files whose results are all there already.
-        workers: Processes that share the cores; by default one a core, fewer for few files.
+        resume: Skip files that already have results.
+        workers: Number of processes; by default one for each core, fewer if there are few files.
     """
     from upscore.workflows.refine import refine as run_refinement
 

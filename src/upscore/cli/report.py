@@ -17,11 +17,11 @@ def report(
     *,
     out: OptionalPath = None,
 ) -> None:
-    """Write one self-contained HTML page about a run, or comparing several.
+    """Write one self-contained HTML page about a run, or a comparison of several runs.
 
     Args:
         runs: Run folder, or several to compare; by default the last run in runs/.
-        out: The page to write; by default RUN/report.html. A comparison needs it.
+        out: Output file; by default RUN/report.html. Required for a comparison.
     """
     from upscore.core.runs_folder import require_last_run
     from upscore.workflows.report import report as write_report

@@ -19,25 +19,25 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class ReproduceOptions:
-    """What both reproductions can be given."""
+    """Options of both reproductions."""
 
     data: Data
     out: Annotated[Path, arg(metavar="DIR")]
-    """Where runs, tables, figures, results.json and page.html go."""
+    """Output folder for runs, tables, figures, results.json and page.html."""
     budget: Annotated[str, arg(metavar="minutes=N|iterations=N|papers")] = "minutes=30"
-    """minutes=N or iterations=N: the trainings share N minutes or N steps of the optimiser, with
-    small networks from random weights; iterations give the same on every machine. papers: the
-    published schedules and VGG16, for a GPU and, for the DeconvNet paper, a week."""
+    """minutes=N or iterations=N: the trainings share N minutes or N optimiser steps and use small
+    networks from random weights; iterations give the same result on every machine. papers: the
+    published schedules and VGG16; needs a GPU and, for the DeconvNet paper, a week."""
     split: Annotated[str, arg(metavar="NAME")] = "val"
-    """What is validated and measured on."""
+    """Split for validation and measurements."""
     set: Assignments = ()
-    """Change a setting of every training, as in --set seed=1."""
+    """Change a setting of every training, for example --set seed=1."""
     photo: Annotated[str | None, arg(metavar="NAME")] = None
-    """Photo of the split that figures show; by default chosen by the truth."""
+    """Photo of the split that figures show; by default chosen by its ground truth."""
     class_name: Annotated[str | None, arg(name="class", metavar="NAME")] = None
     """Class whose objects or activations are shown."""
     without_data: bool = False
-    """Leave photos and true masks out of page and figures, as of data that may not be shown."""
+    """Leave photos and true masks out of page and figures, for data that must not be published."""
 
 
 def fcn_report(
@@ -48,13 +48,13 @@ def fcn_report(
 ) -> None:
     """Rerun the FCN-8s report: three settings and a plain model, its tables, figures and claims.
 
-    Each training is a run folder below --out. The same command goes on with what is missing,
-    whenever it was stopped.
+    Each training is a run folder inside --out. If it was stopped, run the same command to resume
+    with whatever is missing.
 
     Args:
-        seeds: Train everything once for each of these seeds, as in --seeds 0,1,2: scores are means
-            with deviations, and differences must hold between trainings too.
-        ablate: Train what lies between the plain model and FCN-8s as well: FCN-32s, and FCN-8s with
+        seeds: Train everything once for each of these seeds, for example --seeds 0,1,2. Scores are
+            then means with deviations, and differences must also hold between trainings.
+        ablate: Also train the steps between the plain model and FCN-8s: FCN-32s, and FCN-8s with
             fixed or learned upsampling, without and with the factors on pool4 and pool3.
     """
     _reproduce("fcn-report", options, seeds=parse_seeds(seeds), ablate=ablate)
@@ -63,8 +63,8 @@ def fcn_report(
 def deconvnet_paper(*, options: Annotated[ReproduceOptions, arg(name="")]) -> None:
     """Rerun the DeconvNet paper: FCN-8s, DeconvNet, their ensemble, the CRF, and the ablations.
 
-    Each training is a run folder below --out. The same command goes on with what is missing,
-    whenever it was stopped. pipeline.yaml in --out labels photos of your own.
+    Each training is a run folder inside --out. If it was stopped, run the same command to resume
+    with whatever is missing. Use pipeline.yaml in --out with `upscore predict` on your own photos.
     """
     _reproduce("deconvnet-paper", options)
 
@@ -107,5 +107,5 @@ def parse_seeds(text: str | None) -> tuple[int, ...]:
     if all(part.isdecimal() for part in parts) and len({*map(int, parts)}) == len(parts):
         return tuple(map(int, parts))
     raise SettingsError(
-        f"--seeds is {text!r}; want different whole numbers from 0, as in --seeds 0,1,2"
+        f"--seeds is {text!r}; expected different whole numbers from 0, as in --seeds 0,1,2"
     )

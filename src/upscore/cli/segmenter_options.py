@@ -17,7 +17,7 @@ from upscore.workflows.options import NetworkOptions
 
 @dataclass(frozen=True)
 class SegmenterOptions(options.SegmenterOptions):
-    """Flags of the network and of the CRF around it."""
+    """Flags of the network and of the CRF after it."""
 
     crf: Annotated[str | None, arg(metavar="NAME|FILE")] = None
     """Refine with a dense CRF: deconvnet, released, deeplab, or a YAML file of settings."""

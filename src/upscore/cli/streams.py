@@ -50,7 +50,7 @@ class Stream:
 def lasting_streams() -> Iterator[list[OSError]]:
     """Let standard output and error be such streams; errors are in the list after the block.
 
-    A full one is told on standard error. One whose reader has left (head, less) is no news.
+    A full disk is reported on standard error. A reader that has ended (head, less) is not.
     """
     before = sys.stdout, sys.stderr
     streams: dict[str, Stream] = {}

@@ -28,14 +28,13 @@ def sweep(
 ) -> None:
     """Train a recipe once for each combination of settings, and compare the runs.
 
-    The same command goes on where it was stopped: what is finished stays, and what failed is tried
-    again.
+    Rerun the same command to resume: finished runs are kept, and failed ones are retried.
 
     Args:
-        out: Folder of the sweep: a run folder for each training, and the tables.
-        set: Settings with the values to try, as in --set optim.lr=1e-5,1e-4 --set seed=0,1,2; with
-            one value, a setting of all trainings. Values with commas in brackets are one value.
-        processes: Trainings at the same time; each has its part of the cores.
+        out: Output folder for the tables and a run folder for each training.
+        set: Settings with the values to try, for example --set optim.lr=1e-5,1e-4 seed=0,1,2. A
+            setting with one value is the same in all trainings. A list in brackets is one value.
+        processes: Number of trainings at the same time; they share the cores.
     """
     from upscore.workflows.sweep import sweep as run_sweep
 
@@ -55,7 +54,7 @@ def sweep(
         begin = f"{len(failed)} of {len(result.runs)} trainings failed{others}:"
         raise WorkError(
             format_failures(begin, failed, rest="see runs.csv")
-            + f"\nTheir output is in {out / 'logs'}; the same command tries them again"
+            + f"\nTheir output is in {out / 'logs'}; run the same command to retry them"
         )
 
 
@@ -65,7 +64,7 @@ def print_result(result: SweepResult, data: Path) -> None:
 
     before = result.num_finished_before
     console.print(
-        f"{len(result.runs)} trainings" + (f", {before} of them finished already" if before else "")
+        f"{len(result.runs)} trainings" + (f", {before} of them finished before" if before else "")
     )
     groups = result.groups
     console.print(run_table(result.runs).screen())

@@ -37,17 +37,18 @@ def train(
     """Train a network on a folder of labelled photos.
 
     Args:
-        out: Run folder to write: weights, settings, log, state. By default runs/RECIPE, or
-            runs/RECIPE-2 and so on; with --resume the last run there.
-        minutes: Train for so long, in place of the recipe's budget.
-        iterations: Train for so many optimiser steps.
-        epochs: Train for so many passes over the training split.
-        samples: Train until so many photos or crops were seen.
-        device: Where to compute; auto takes a GPU if there is one; recipe: as the recipe says.
-        seed: Another seed gives other crops and other random weights.
-        set: Change settings of the recipe, as in --set optim.lr=0.001 batch.size=8.
-        resume: Resume the run in --out where it stopped (or begin it).
-        changed_data: With --resume: go on though classes, mask values or files have changed.
+        out: Run folder for weights, settings, log and state. By default runs/RECIPE, then
+            runs/RECIPE-2 and so on; with --resume, the last run.
+        minutes: Train for this many minutes instead of the recipe's budget.
+        iterations: Train for this many optimiser steps.
+        epochs: Train for this many passes over the training split.
+        samples: Train on this many photos or crops.
+        device: Device for the training; auto uses a GPU if there is one, recipe uses the recipe's
+            setting.
+        seed: Random seed for crops and initial weights.
+        set: Change settings of the recipe, for example --set optim.lr=0.001 batch.size=8.
+        resume: Resume the run in --out where it stopped (or start it).
+        changed_data: With --resume: continue even if classes, mask values or files have changed.
     """
     from upscore.core.run_folder import RunFolder
     from upscore.core.runs_folder import last_run, new_run
@@ -85,8 +86,8 @@ def train(
     keep_result(result)
     if result.interrupted:
         raise InterruptedWorkError(
-            f"stopped at iteration {result.iterations}; everything is saved. Go on with the same "
-            "command and --resume"
+            f"stopped at iteration {result.iterations}; everything is saved. To continue, run the "
+            "same command with --resume"
         )
     best = "none" if result.best is None else f"{result.best:.4f}"
     console.print(

@@ -39,27 +39,27 @@ def tune_crf(
     resume: bool = False,
     options: Annotated[NetworkOptions, arg(name="")] = NETWORK_DEFAULTS,
 ) -> None:
-    """Search for the dense CRF that suits a trained network best.
+    """Search for the dense CRF settings that work best with a trained network.
 
-    The network labels some photos once; every trial refines them with other deviations and weights.
-    Half of the photos are searched on, the other half checks the result. Needs Optuna:
+    The network segments some photos once, and each trial refines the result with other CRF
+    settings. Half of the photos are held out to measure the gain. Needs Optuna:
     pip install "upscore[tune]".
 
     Args:
         run: Run folder (or model folder) of the network, or a pipeline file (.yaml).
-        split: Which of its splits; not the one that the network was trained on.
-        out: Where best.yaml, trials.csv, trials.json and tuning.png go; by default into the run
-            folder, under crf-tuning, or beside the pipeline file, as NAME-crf-tuning.
-        trials: How many settings are drawn, besides no CRF and the named settings.
-        minutes: Draw no more settings after so many minutes of searching.
-        images: How many photos of the split are taken, half of them to search on.
-        seed: Draws the photos and the settings.
+        split: Split of the data set; not the one that the network was trained on.
+        out: Folder for best.yaml, trials.csv, trials.json and tuning.png; by default crf-tuning in
+            the run folder, or NAME-crf-tuning next to the pipeline file.
+        trials: Number of settings to try, in addition to no CRF and the named settings.
+        minutes: Stop searching after this many minutes.
+        images: Number of photos of the split; half of them are used for the search.
+        seed: Random seed for the choice of photos and settings.
         sampler: Optuna's tree-structured Parzen estimator, or its random search.
-        start: Settings (deconvnet, released, deeplab or a YAML file) that give what the search does
-            not vary. A file is tried itself, too, and a term that it leaves out stays out.
-        iterations: Mean field iterations of all candidates; by default those of --start, which are
-            10 in the named ones.
-        resume: Go on with the search in --out where it stopped (or begin it).
+        start: Settings (deconvnet, released, deeplab or a YAML file) for everything that the
+            search does not vary. A file is also tried itself; a missing term is not added.
+        iterations: Mean field iterations of all candidates; by default those of --start (10 in
+            the named settings).
+        resume: Resume the search in --out where it stopped (or start it).
     """
     from upscore.workflows.tune_crf import BEST
     from upscore.workflows.tune_crf import tune_crf as run_search
@@ -89,10 +89,10 @@ def tune_crf(
     keep_result(result)
     if result.interrupted:
         num = len(result.trials)
-        saved = f"what was found is in {result.folder}" if num else "nothing was tried so far"
+        saved = f"the results are in {result.folder}" if num else "nothing was tried so far"
         raise InterruptedWorkError(
-            f"stopped after {num} of {result.total} trials; {saved}. Go on with the same command "
-            "and --resume"
+            f"stopped after {num} of {result.total} trials; {saved}. To continue, run the same "
+            "command with --resume"
         )
     console.print(results_table(result).screen(left=(1, 2, 3)))
     console.print(_caption(result))
@@ -155,9 +155,9 @@ def results_table(result: TuneResult) -> Table:
 
 def _caption(result: TuneResult) -> str:
     caption = (
-        f"searched: mIoU on {result.num_searched} images that the search saw, so the best of "
-        f"{len(result.trials)} looks better than it is; held out: on {result.num_held} that it did "
-        "not see"
+        f"searched: mIoU on the {result.num_searched} images of the search, so the score of the "
+        f"best of {len(result.trials)} is too optimistic; held out: mIoU on {result.num_held} "
+        "other images"
     )
     if any(_star(trial) for trial in result.checked):
         caption += "; *: not normalised symmetrically, so the weights are not comparable"

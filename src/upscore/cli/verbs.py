@@ -237,10 +237,10 @@ SECTIONS: Mapping[str, Sequence[str]] = {
 """The overview: titles, and the verbs and groups below each."""
 
 GROUPS: Mapping[str, str] = {
-    "reproduce": "Rerun the experiments of a source: trainings, tables, figures, one page.",
+    "reproduce": "Rerun the experiments of a paper: trainings, tables, figures, one page.",
     "data": "Check, count, make or fetch a data set.",
-    "proposals": "Boxes that are likely to hold an object: make, measure, show.",
+    "proposals": "Boxes that are likely to contain an object: make, measure, show.",
     "hub": "Push a network to huggingface.co, or pull one from there.",
-    "edges": "Train or score the edge map of proposals.",
+    "edges": "Train or score the edge network for proposals.",
 }
 """Help of the commands that have commands of their own."""

@@ -45,7 +45,7 @@ def failure_message(
 
     Args:
         name: of the item; the message begins with it where the error does not name it.
-        doing: what failed, as in "label it".
+        doing: what failed, such as "segment it".
         memory_hint: what to do where memory was too small; empty where nothing helps.
 
     Raises:

@@ -20,7 +20,7 @@ class Summary:
         passed_over: files that were found beside the others and are no images.
         failures: (file, message) of files that could not be processed.
         seconds: wall time of the batch.
-        verb: past participle for the message, as "labelled".
+        verb: past participle for the message, such as "segmented".
         network_seconds: the part of ``seconds`` that the network took.
     """
 
@@ -28,7 +28,7 @@ class Summary:
     skipped: int = 0
     failures: list[tuple[Path, str]] = field(default_factory=list)
     seconds: float = 0.0
-    verb: str = "labelled"
+    verb: str = "segmented"
     network_seconds: float = 0.0
     passed_over: list[Path] = field(default_factory=list)
 

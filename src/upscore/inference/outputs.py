@@ -105,7 +105,7 @@ FORMATS: dict[str, OutputFormat] = {
 }
 """All formats by name. A name is a value of ``save`` and the folder of the files."""
 
-SAVE_HELP = f"What to write: {', '.join(FORMATS)}, joined by commas."
+SAVE_HELP = f"What to write: {', '.join(FORMATS)}, separated by commas."
 OUT_HELP = f"Folder for the results: {'/, '.join(FORMATS)}/."
 
 
@@ -118,7 +118,7 @@ def require_formats(save: Sequence[str]) -> tuple[str, ...]:
     unknown = [name for name in save if name not in FORMATS]
     if unknown or not save:
         found = f"holds {unknown[0]!r}" if unknown else "is empty"
-        raise SettingsError(f"save {found}; allowed: {', '.join(FORMATS)}, joined by commas")
+        raise SettingsError(f"save {found}; allowed: {', '.join(FORMATS)}, separated by commas")
     return tuple(name for name in FORMATS if name in save)
 
 

@@ -225,7 +225,7 @@ class _FileLabeller:
     def fail(self, file: InputFile, photo: Decoded, error: Exception) -> None:
         """Keep why a file failed. Raises what is no file's fault, see :func:`failure_message`."""
         size = "" if isinstance(error, UpscoreError) else _size(photo)
-        message = failure_message(f"{file.source}{size}", error, doing="label it")
+        message = failure_message(f"{file.source}{size}", error, doing="segment it")
         self.failures.setdefault(file, message)
 
     def _put(self, file: InputFile, out: Path, name: str, item: LabelledImage) -> None:

@@ -163,7 +163,7 @@ def evaluate_stages(
             try:
                 result = known, predict(known.sample)
             except Exception as error:
-                result = failure_of(known.place, known.sample.name, error, doing="label it")
+                result = failure_of(known.place, known.sample.name, error, doing="segment it")
             predict_seconds += time.perf_counter() - begin
             yield result
 

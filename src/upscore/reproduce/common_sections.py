@@ -88,7 +88,7 @@ def _missing(context: Context) -> Iterator[str]:
     for place, text in list(context.unlabelled.items())[:LISTED]:
         yield f"{context.split.pairs[place].name} counts for nothing: {text}"
     if len(context.unlabelled) > LISTED:
-        yield f"{len(context.unlabelled) - LISTED} more photos could not be labelled."
+        yield f"{len(context.unlabelled) - LISTED} more photos could not be segmented."
 
 
 def _facts(context: Context) -> Iterator[tuple[str, str]]:

@@ -135,7 +135,7 @@ class LabelStore:
 
     def _message(self, place: int, error: Exception) -> str:
         name = self.split.pairs[place].name
-        return failure_message(name, error, doing="label it", memory_hint="")
+        return failure_message(name, error, doing="segment it", memory_hint="")
 
 
 def file_digest(path: Path) -> str:

@@ -47,7 +47,7 @@ class CompareResult:
     """Scores of every model and their differences to the first one.
 
     Attributes:
-        folder: where tables, figures and pictures are; None where none were written.
+        folder: of tables, figures and pictures; None if none were written.
     """
 
     comparison: Comparison
@@ -67,7 +67,7 @@ class CompareResult:
 
     @property
     def failures(self) -> tuple[Failure, ...]:
-        """Images that count for no model."""
+        """Images that are left out for all models."""
         return self.comparison.failures
 
     def to_dict(self) -> dict[str, Any]:
@@ -90,20 +90,20 @@ def compare(
 ) -> CompareResult:
     """Score two or more sources of predictions on the same images.
 
-    Each source labels the split in a process of its own, which measures its time and memory.
+    Each source segments the split in its own process, which measures time and memory.
 
     Args:
         sources: run folders, model folders, pipeline files (``pipeline.yaml:STAGE`` for one of its
-            stages) or folders of label maps. The first is the reference of all differences.
-        out: where tables, figures and pictures go; None writes nothing.
-        pictures: how many of the images with the largest differences are drawn.
-        seed: of the bootstrap.
-        figures: which of png, pdf, svg.
+            stages) or folders of label maps. The first is the baseline.
+        out: folder for tables, figures and pictures; None writes nothing.
+        pictures: number of images with the largest differences to draw.
+        seed: random seed for the bootstrap.
+        figures: any of png, pdf, svg.
 
     Raises:
         SettingsError: fewer than two sources, or options out of range.
         WorkError: the process of a source died.
-        UpscoreError: whatever cannot be opened.
+        UpscoreError: something cannot be opened.
 
     Example:
         >>> result = upscore.compare([run, run], data=toy)
@@ -114,7 +114,7 @@ def compare(
     data = Path(data)
     if len(sources) < 2:
         raise SettingsError(
-            f"a comparison needs two or more runs or pipelines, found {len(sources)}, as in: "
+            f"a comparison needs two or more runs or pipelines, found {len(sources)}; type: "
             "upscore compare runs/first runs/second --data PATH"
         )
     if pictures < 0:
@@ -146,7 +146,7 @@ def compare(
         make_folder(Path(out))
     labelled = []
     for place, (name, job) in enumerate(zip(names, jobs, strict=True), 1):
-        stage = f"labelling {split} by {name} ({place} of {len(jobs)})"
+        stage = f"segmenting {split} with {name} ({place} of {len(jobs)})"
         labelled.append(_label(name, job, part, count_items(on_progress, stage)))
     result = comparison.compare(
         labelled,
@@ -202,7 +202,7 @@ class _Labels:
 
 @dataclass(frozen=True)
 class _Job:
-    """Labels images of a split by their index, in a process that opens the source once."""
+    """Segments images of a split by their index, in a process that opens the source once."""
 
     path: Path
     stage: str | None
@@ -211,7 +211,7 @@ class _Job:
     options: SegmenterOptions
 
     def open(self) -> tuple[Predictions, Split]:
-        """The predictions and the split. Raises UpscoreError for what does not fit."""
+        """The predictions and the split. Raises UpscoreError if they do not fit."""
         if self.stage is not None and not is_pipeline(self.path):
             raise SettingsError(f"{self.path}:{self.stage}: only pipeline files have stages")
         dataset = open_dataset(self.data, max_pixels=self.options.max_pixels)
@@ -232,7 +232,7 @@ class _Job:
             seconds = time.perf_counter() - begin
             packed = PackedLabels.of(labels)
         except Exception as error:
-            text = failure_message(part.pairs[place].name, error, doing="label it")
+            text = failure_message(part.pairs[place].name, error, doing="segment it")
             return _Labels(text, 0.0, peak_memory_bytes())
         return _Labels(packed, seconds, peak_memory_bytes())
 
@@ -245,7 +245,7 @@ def _open_once(job: _Job) -> tuple[Predictions, Split]:
 
 
 def _check(job: _Job) -> None:
-    """Open a source, so that a missing one fails before the first one works for an hour."""
+    """Open a source, so that a missing one is reported before an hour of work on others."""
     job.open()
 
 
@@ -257,7 +257,7 @@ def _label(
     progress(0, len(part))
     # in a process of its own, so that memory of this one stays small
     several = in_processes(
-        job, range(len(part)), processes=1, if_died=f"it labelled by {name}; {IF_DIED}"
+        job, range(len(part)), processes=1, if_died=f"it segmented with {name}; {IF_DIED}"
     )
     for place, labels in several:
         found[place] = labels

@@ -23,7 +23,7 @@ def check_data(
     max_pixels: int = MAX_PIXELS,
     on_progress: OnProgress = ignore_progress,
 ) -> CheckResult:
-    """Read every pair of a data set once; everything that is wrong is in ``problems``.
+    """Read every pair of a data set once; all problems are in ``problems``.
 
     Args:
         json: also write the problems to this file.
@@ -50,10 +50,10 @@ def measure_data(
 
     Args:
         json: also write the numbers to this file.
-        figure: draw them, with example photos, to this PNG file.
+        figure: also write a figure with example photos to this PNG file.
 
     Raises:
-        UpscoreError: files that cannot be read or written.
+        UpscoreError: a file cannot be read or written.
     """
     dataset = open_dataset(Path(data), max_pixels=max_pixels)
     tell_listing(dataset)

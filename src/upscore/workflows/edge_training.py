@@ -41,14 +41,14 @@ class EdgeRecipe(Settings):
     splits: tuple[str, ...] = ("train", "val")
     """Splits of BSDS500 to learn from."""
     deviation: Annotated[float, Gt(0)] = 1.5
-    """Pixels by which people are forgiven to disagree about where a boundary lies."""
+    """Blur of each annotator's boundaries in pixels, since people draw them on different pixels."""
     anyone: Annotated[float, Ge(0), Le(1)] = 0.4
     """Share of "anyone drew it" in the target; the rest is the share of people who drew it."""
     views: EdgeViews = Field(default_factory=EdgeViews)
     boost: Annotated[float, Ge(0)] = 1.0
     """Weight of a pixel in the loss is 1 + boost * target."""
     sides: Annotated[float, Ge(0)] = 0.5
-    """Weight of the loss of the side outputs, their mean, beside that of the fused map."""
+    """Weight of the mean loss of the side outputs; the fused map has weight 1."""
     batch: Count = 8
     optim: OptimSettings = Field(default_factory=OptimSettings)
     schedule: ScheduleSettings = Field(default_factory=ScheduleSettings)
@@ -59,13 +59,13 @@ class EdgeRecipe(Settings):
     save_every: Count = 250
     seed: Annotated[int, Ge(0), Le(2**31)] = 0
     workers: Count = 2
-    """Threads that prepare views ahead of the network."""
+    """Number of threads that prepare views in advance."""
     precision: Precision = "auto"
     device: DeviceName = "auto"
 
     @property
     def budget(self) -> BudgetSettings:
-        """The iterations, as the trainer wants them."""
+        """The iterations as a budget for the trainer."""
         return BudgetSettings(iterations=self.iterations)
 
     def to_yaml(self) -> str:
@@ -77,8 +77,8 @@ def load_edge_recipe(path: Path | None, assignments: tuple[str, ...] = ()) -> Ed
     """The shipped recipe (``None``) or a YAML file, with ``a.b=value`` assignments applied.
 
     Raises:
-        NotFoundError: a file that is not there.
-        SettingsError: wrong settings, all of them listed.
+        NotFoundError: the file does not exist.
+        SettingsError: wrong settings; all of them are listed.
     """
     source = "the shipped recipe of edges" if path is None else str(path)
     content = load_yaml(path or shipped_edge_weights().with_suffix(".yaml"))
@@ -108,7 +108,7 @@ def edge_loss(logits: Tensor, target: Tensor, *, boost: float, sides: float) -> 
 
 @dataclass(frozen=True)
 class EdgeTask:
-    """Edge detection: the loss of a batch, as the trainer wants it."""
+    """Edge detection for the trainer: the loss of a batch."""
 
     boost: float
     sides: float
@@ -126,7 +126,7 @@ class EdgeTask:
 
 @dataclass(frozen=True)
 class EdgeBatches:
-    """Batches of random views of the photos, one a step, prepared ahead in threads."""
+    """Batches of random views of the photos, one per step, prepared in advance by threads."""
 
     samples: EdgeSamples
     batch: int
@@ -157,7 +157,7 @@ class EdgeBatches:
 
 
 def prepare_run(run: RunFolder, recipe: EdgeRecipe, *, resume: bool, names: list[str]) -> None:
-    """Begin the run folder, or check that its run is this one and not finished."""
+    """Start the run folder, or check that it holds this run and that the run is not finished."""
     if not run.is_begun(resume=resume):
         run.begin(
             recipe.to_yaml(),
@@ -168,6 +168,6 @@ def prepare_run(run: RunFolder, recipe: EdgeRecipe, *, resume: bool, names: list
     command = f"upscore edges train --recipe {run.recipe} --resume"
     require_same_settings(run, recipe, command=command)
     if manifest.get("photos") != names:
-        raise RunError(f"{run.path}: was begun on other photos; choose another --out")
+        raise RunError(f"{run.path}: was started on other photos; choose another --out")
     if is_finished(run):
         raise RunError(f"{run.path}: this training is finished; choose another --out")

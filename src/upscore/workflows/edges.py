@@ -53,8 +53,8 @@ class TrainedEdges:
     Attributes:
         iteration: optimiser steps done.
         seconds: wall time over all sessions.
-        interrupted: stopped by Ctrl-C; the same call with ``resume`` goes on.
-        weights: ``model.safetensors``, there when the training is finished.
+        interrupted: stopped by Ctrl-C; the same call with ``resume`` continues.
+        weights: ``model.safetensors``; it exists when the training is finished.
     """
 
     iteration: int
@@ -76,16 +76,16 @@ def train_edges(
 ) -> TrainedEdges:
     """Train the edge network on BSDS500 into the run folder ``out``, from random weights.
 
-    A killed training goes on from its last state and ends with the same weights. Ctrl-C saves and
+    A killed training resumes from its last state and ends with the same weights. Ctrl-C saves and
     stops.
 
     Args:
-        data: BSDS500: folders of photos and boundaries, one a split.
-        resume: go on with the run in ``out``, or begin it.
+        data: BSDS500: folders of photos and boundaries, one for each split.
+        resume: resume the run in ``out``, or start it.
 
     Raises:
-        SettingsError: a split that is not there, or ``out`` is taken.
-        RunError: ``out`` holds another run than this.
+        SettingsError: a split does not exist, or ``out`` is taken.
+        RunError: ``out`` holds a different run.
         WorkError: the loss is not finite.
     """
     runtime = select_runtime(recipe.device, recipe.precision)
@@ -156,18 +156,18 @@ def evaluate_edges(
     """Score edge maps on BSDS500 as its benchmark does: ODS, OIS, AP.
 
     Args:
-        data: BSDS500: folders of photos and boundaries, one a split.
-        edges: name of a detector, or a folder of edge maps of any tool.
-        model: other weights of the edge network.
-        out: folder to write to; it is made before the work.
-        thresholds: how many; 99 are customary.
-        thinned: the maps of the folder had their non-maximum suppression already.
-        workers: processes that match pixels.
+        data: BSDS500: folders of photos and boundaries, one for each split.
+        edges: name of a detector, or a folder of edge maps from any tool.
+        model: weights of the edge network, in place of the shipped ones.
+        out: output folder; it is created before the work.
+        thresholds: number of thresholds; the benchmark uses 99.
+        thinned: the maps in the folder are already thinned by non-maximum suppression.
+        workers: number of processes that match pixels.
 
     Raises:
-        SettingsError: no such split, detector or folder, or an option that does not belong to it.
-        NotFoundError, DataError: the data set, or no image could be scored.
-        OutputError: cannot write.
+        SettingsError: no such split, detector or folder, or an option that does not apply to it.
+        NotFoundError, DataError: the data set cannot be read, or no image could be scored.
+        OutputError: results cannot be written.
         WorkError: a process died.
     """
     if thresholds < 1:
@@ -208,10 +208,10 @@ def evaluate_edges(
 def _edge_maps(
     edges: str, model: Path | None, thinned: bool, images: Sequence[BSDSImage]
 ) -> tuple[StrengthOf, dict[str, Any]]:
-    """What makes the edge map of an image, and its settings, for the record.
+    """A function that makes the edge map of an image, and its settings for the record.
 
     Raises:
-        SettingsError: no such detector or folder, an option that does not belong to it, or a
+        SettingsError: no such detector or folder, an option that does not apply to it, or a
             folder without a map of any of the photos.
     """
     if edges not in EDGES:
@@ -252,8 +252,8 @@ def _folder(
     names = {path.stem for path in folder.iterdir()}
     if not any(image.name in names for image in images):
         raise SettingsError(
-            f"{folder}: no edge map of any photo; want {images[0].name}.png (grey, 8 or 16 bits) "
-            f"or {images[0].name}.npy, and so on for all {len(images)}"
+            f"{folder}: no edge map of any photo; expected {images[0].name}.png (grey, 8 or 16 "
+            f"bits) or {images[0].name}.npy, and so on for all {len(images)}"
         )
 
     def read(image: BSDSImage) -> Strength:

@@ -34,7 +34,7 @@ from upscore.workflows.options import DEFAULTS, SegmenterOptions
 from upscore.workflows.predictions import open_predictions
 
 Sizes = Literal["coco", "relative"]
-"""Small, medium and large objects as COCO has them, or by their share of the image."""
+"""Limits of small, medium and large objects: as in COCO, or relative to the image."""
 
 SIZES: Mapping[Sizes, Bins] = {"coco": COCO_SIZES, "relative": RELATIVE_SIZES}
 
@@ -46,8 +46,8 @@ class EvaluateResult:
     Attributes:
         stages: evaluations by stage; a single network has one of the name "".
         output: the main stage.
-        own_seconds: time of each stage of a pipeline, without the stages that it builds on.
-        folder: where tables, figures and examples are.
+        own_seconds: time of each stage of a pipeline, without its input stages.
+        folder: of tables, figures and examples.
         is_pipeline: whether ``stages`` are those of a pipeline.
     """
 
@@ -111,22 +111,22 @@ def evaluate(
 
     Args:
         source: a run folder, a model folder, a pipeline file (.yaml), or a folder of label maps
-            (index PNG, npz, npy) named as the photos.
+            (index PNG, npz, npy) with the names of the photos.
         data: the data set: a folder of a known layout, or a dataset.yaml.
-        out: where results go; by default into the run folder, under ``evaluation/SPLIT``, or beside
-            the pipeline file or label folder, as ``NAME-evaluation/SPLIT``.
-        stages: of a pipeline, the stages to score; None for all, in one pass.
-        workers: threads that decode photos ahead.
-        figures: which of png, pdf, svg.
+        out: output folder; by default ``evaluation/SPLIT`` in the run folder, or
+            ``NAME-evaluation/SPLIT`` next to the pipeline file or label folder.
+        stages: stages of a pipeline to score; None for all, in one pass.
+        workers: number of threads that decode photos in advance.
+        figures: any of png, pdf, svg.
         options: how the network is used.
 
     Returns:
         The scores; images that could not be scored are in ``failures``.
 
     Raises:
-        SettingsError: no such split, stages of something that is no pipeline, a bad option.
+        SettingsError: no such split, stages without a pipeline, a bad option.
         RunError: class names of the network and the data set differ.
-        DataError, NotFoundError, OutputError: what is missing, unreadable or cannot be written.
+        DataError, NotFoundError, OutputError: a file is missing, unreadable or cannot be written.
 
     Example:
         >>> result = upscore.evaluate(run, data=toy, split="val")
@@ -182,9 +182,9 @@ def evaluate(
 
 
 def _part(dataset: DataSet, split: str, source: Path) -> Split:
-    """The split to score. A drawn ``val`` has the photos that validated the run ``source``.
+    """The split to score. A drawn ``val`` has the validation photos of the run ``source``.
 
-    They stay the same when photos are added to the data set, which draws others then.
+    They stay the same if photos are added to the data set, although others would be drawn then.
     """
     part = dataset.split(split)
     manifest = RunFolder(source).manifest

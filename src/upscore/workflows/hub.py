@@ -1,4 +1,4 @@
-"""Networks on a model hub: push a run's network with its card, pull one at a pinned commit."""
+"""Networks on a model hub: push the network of a run with its card, pull one at a fixed commit."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ MAIN = "main"
 
 @dataclass(frozen=True)
 class PushResult:
-    """Where a network is now.
+    """Where the network was uploaded to.
 
     Attributes:
         repo: OWNER/NAME.
@@ -64,9 +64,9 @@ class PullResult:
         folder: a model folder.
         repo, revision: as asked for.
         commit: hash of the commit that ``folder`` holds.
-        written: files that were written; none where all of them were there.
-        is_from_hub: whether the hub was asked what ``revision`` is now. If not, the commit is that
-            of ``folder``, of the cache, or was given.
+        written: files that were written; empty if all of them were there.
+        is_from_hub: whether the hub was asked what ``revision`` is now. If not, the commit comes
+            from ``folder`` or the cache, or it was given.
     """
 
     folder: Path
@@ -88,30 +88,30 @@ def push(
     license: str | None = None,
     private: bool = False,
 ) -> PushResult:
-    """Upload a network with its card in one commit; a repository that is not there is made.
+    """Upload a network with its card in one commit; the repository is created if needed.
 
-    The card (README.md, in place of one that is there) has the classes, the scores of the run's
-    evaluations, the name of the data set and the recipe; paths are cut to their last part.
+    The card (README.md, replaces an existing one) has the classes, the scores of the run's
+    evaluations, the name of the data set and the recipe; only the last part of paths is shown.
 
     Args:
         run: a run folder or a model folder.
         repo: OWNER/NAME.
-        license: identifier of the licence, as apache-2.0, mit, other; None: the card says that
-            none is stated.
-        private: make a new repository private. One that exists stays as it is.
+        license: identifier of the licence, such as apache-2.0, mit, other; None: the card says
+            that no licence is stated.
+        private: make a new repository private. An existing one stays as it is.
 
     Raises:
-        SettingsError: no such name of a repository or licence, or the hub refuses the licence.
-        NotFoundError, RunError: no network there, or a damaged one; nothing is uploaded.
+        SettingsError: invalid name of a repository or licence, or the hub refuses the licence.
+        NotFoundError, RunError: no network, or a damaged one; nothing is uploaded.
         MissingExtraError: huggingface_hub is not installed.
-        WorkError: not logged in, refused, or not reached.
+        WorkError: not logged in, refused, or the hub cannot be reached.
     """
     if parse_source(repo) != (repo, MAIN):
-        raise SettingsError(f"--repo is {repo!r}; want OWNER/NAME without a revision")
+        raise SettingsError(f"--repo is {repo!r}; expected OWNER/NAME without a revision")
     if license is not None and not re.fullmatch(r"[a-z0-9][a-z0-9.+-]*", license):
         raise SettingsError(
-            f"--license is {license!r}; want an identifier in lower case, as apache-2.0, mit, "
-            "cc-by-nc-4.0 or other"
+            f"--license is {license!r}; expected an identifier in lower case, such as apache-2.0, "
+            "mit, cc-by-nc-4.0 or other"
         )
     run = Path(run)
     folder = find_model(run)
@@ -131,26 +131,27 @@ def push(
 
 
 def pull(source: str, *, out: str | Path) -> PullResult:
-    """Fetch a network into the model folder ``out``, at one commit.
+    """Download a network into the model folder ``out``, at one commit.
 
     The commit and the SHA-256 of every file are written to ``out/hub.json``. A second pull of the
-    same revision into the same folder keeps to that commit and asks nobody; it only restores files
-    that are missing or changed. Another folder gets what the revision is at that time. Files come
-    from the local cache of huggingface_hub where it has them.
+    same revision into the same folder keeps that commit and does not contact the hub; it only
+    restores files that are missing or changed. A pull into another folder gets the current commit.
+    Files are taken from the local cache of huggingface_hub if it has them.
 
-    Only config.json, model.safetensors and README.md are fetched, the network is loaded strictly
+    Only config.json, model.safetensors and README.md are downloaded, the network is loaded strictly
     before anything is written, and no code of the repository is run.
 
     Args:
-        source: OWNER/NAME, or OWNER/NAME@REVISION with a branch, tag or commit; without, ``main``.
-        out: folder to make; it may hold this network already.
+        source: OWNER/NAME (branch ``main``), or OWNER/NAME@REVISION with a branch, tag or commit.
+        out: output folder; it may already hold this network.
 
     Raises:
-        SettingsError: no such form of a name, or ``out`` holds something else.
-        NotFoundError: no such repository or revision, or one that is private.
-        RunError: the repository holds no network that this upscore reads.
+        SettingsError: the name is invalid, or ``out`` holds something else.
+        NotFoundError: no such repository or revision, or a private one.
+        RunError: the repository holds no network that this upscore can read.
         MissingExtraError: huggingface_hub is not installed.
-        WorkError: not reached and not in the cache, refused, or a file that is not what it was.
+        WorkError: the hub cannot be reached and the cache does not help, it refused, or a file has
+            changed.
         OutputError: ``out`` or the cache cannot be written.
     """
     repo, revision = parse_source(source)
@@ -179,7 +180,7 @@ def pull(source: str, *, out: str | Path) -> PullResult:
     files = {name: checksum(path, "sha256") for name, path in cached.items()}
     if pin is not None and pin.files != files:
         raise WorkError(
-            f"{out / PIN}: names other contents than {repo} has at {commit}; choose another --out"
+            f"{out / PIN}: lists other contents than {repo} has at {commit}; choose another --out"
         )
     make_folder(out)
     write_json(
@@ -201,18 +202,18 @@ def pull(source: str, *, out: str | Path) -> PullResult:
 
 
 def _check_network(repo: str, commit: str, cached: Mapping[str, Path]) -> None:
-    """Load what was fetched, strictly. Raises RunError."""
+    """Load the downloaded network strictly. Raises RunError."""
     missing = [name for name in (CONFIG, WEIGHTS) if name not in cached]
     if missing:
         raise RunError(
-            f"{repo} at {commit}: has no {' and no '.join(missing)}, so it is no network pushed by "
+            f"{repo} at {commit}: has no {' and no '.join(missing)}, so it was not pushed by "
             "`upscore hub push`; weights in other files (.bin, .pth) are not opened"
         )
     try:
         load_model(cached[CONFIG].parent)
     except RunError as error:
         raise RunError(
-            f"{repo} at {commit}: no network that this upscore reads; {error}"
+            f"{repo} at {commit}: not a network that this upscore can read; {error}"
         ) from error
 
 
@@ -227,10 +228,10 @@ class Pin:
 
 
 def read_pin(folder: Path) -> Pin | None:
-    """What was pulled into ``folder``; None where it is not there or empty.
+    """What was pulled into ``folder``; None if the folder is missing or empty.
 
     Raises:
-        SettingsError: it holds something else.
+        SettingsError: the folder holds something else.
         RunError: hub.json is damaged or from a newer upscore.
     """
     path = folder / PIN
@@ -256,21 +257,21 @@ def read_pin(folder: Path) -> Pin | None:
 
 
 def parse_source(source: str) -> tuple[str, str]:
-    """OWNER/NAME[@REVISION] -> (OWNER/NAME, REVISION); ``main`` where none is named.
+    """OWNER/NAME[@REVISION] -> (OWNER/NAME, REVISION); the default is ``main``.
 
     Raises:
-        SettingsError: another form.
+        SettingsError: the text has another form.
     """
     repo, at, revision = source.partition("@")
     name = r"[A-Za-z0-9_][A-Za-z0-9_.-]*"
     if not re.fullmatch(f"{name}/{name}", repo) or ".." in repo:
         raise SettingsError(
-            f"{source!r} is no name on a hub; want OWNER/NAME or OWNER/NAME@REVISION, as "
-            "jane/street-scenes or jane/street-scenes@v1"
+            f"{source!r} is not a name on a hub; expected OWNER/NAME or OWNER/NAME@REVISION, such "
+            "as jane/street-scenes or jane/street-scenes@v1"
         )
     if at and (not re.fullmatch(f"{name}(/{name})*", revision) or ".." in revision):
         raise SettingsError(
-            f"{source!r}: want a branch, a tag or a commit hash after @, found {revision!r}"
+            f"{source!r}: expected a branch, a tag or a commit hash after @, found {revision!r}"
         )
     return repo, revision or MAIN
 

@@ -1,7 +1,7 @@
-"""The calls to a model hub, huggingface.co or another of its kind, and errors to act on.
+"""Calls to a model hub, huggingface.co or a compatible one, and errors that name the fix.
 
 ``huggingface_hub`` is imported when a :class:`Hub` is made. Its telemetry is switched off, and
-tokens are left to it: they come from ``hf auth login`` or HF_TOKEN, never from an option.
+it manages the tokens: they come from ``hf auth login`` or HF_TOKEN, never from an option.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from upscore.core.runtime import installed_version
 from upscore.errors import MissingExtraError, NotFoundError, RunError, SettingsError, WorkError
 
 COMMIT = re.compile(r"[0-9a-f]{40}")
-"""A commit hash in full."""
+"""A full commit hash."""
 
 PUSH = "push"
 LOG_IN = "log in with: hf auth login (or set HF_TOKEN)"
@@ -28,7 +28,7 @@ DISK = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM)
 
 
 class Hub:
-    """A model hub, https://huggingface.co or that of HF_ENDPOINT, and the local cache of its files.
+    """A model hub, https://huggingface.co or HF_ENDPOINT, and the local cache of its files.
 
     Raises:
         MissingExtraError: huggingface_hub is not installed.
@@ -54,13 +54,13 @@ class Hub:
     def resolve(self, repo: str, revision: str, file: str) -> tuple[str, bool]:
         """The commit of a branch or tag, and whether the hub said so.
 
-        A hub that cannot be reached is no error if the cache knows the commit from an earlier time.
+        If the hub cannot be reached, a commit in the cache is used.
 
         Args:
-            file: one that the repository must have.
+            file: a file that the repository must have.
 
         Raises:
-            NotFoundError: no such repository or revision, or one that is private.
+            NotFoundError: no such repository or revision, or a private one.
             RunError: the repository has no such file.
             WorkError: the hub cannot be reached and the cache does not help, or it refused.
         """
@@ -84,14 +84,14 @@ class Hub:
         return path.parent.name, True
 
     def fetch(self, repo: str, commit: str, file: str) -> Path | None:
-        """The path in the cache of a file of a commit; None where the commit has no such file.
+        """The path in the cache of a file of a commit; None if the commit has no such file.
 
-        What is in the cache is not asked for again. The cache names contents by their hash (SHA-256
-        of large files, git's of others); the file must have it.
+        Files in the cache are not downloaded again. The cache names contents by their hash (SHA-256
+        for large files, git's for others); the file must have this hash.
 
         Raises:
-            NotFoundError: no such repository or commit, or one that is private.
-            WorkError: the hub cannot be reached, it refused, or a content has not its hash.
+            NotFoundError: no such repository or commit, or a private one.
+            WorkError: the hub cannot be reached, it refused, or a file does not have its hash.
             OutputError: the cache cannot be written.
         """
         known = self._hub.try_to_load_from_cache(repo, file, revision=commit)
@@ -113,15 +113,15 @@ class Hub:
     def commit(
         self, repo: str, files: Mapping[str, Path | bytes], *, message: str, private: bool
     ) -> str:
-        """Upload files in one commit; returns its hash. A repository that is not there is made.
+        """Upload files in one commit; returns its hash. The repository is created if needed.
 
         Args:
             files: paths or contents by name in the repository.
-            private: of a new repository; one that exists stays as it is.
+            private: make a new repository private; an existing one stays as it is.
 
         Raises:
-            NotFoundError, WorkError: refused or not reached.
-            SettingsError: the hub refuses the head of README.md, as for an unknown licence.
+            NotFoundError, WorkError: refused, or the hub cannot be reached.
+            SettingsError: the hub refuses the head of README.md, e.g. for an unknown licence.
         """
         api = self._hub.HfApi(endpoint=self.endpoint, **self._about)
         with self._explained(repo, PUSH):
@@ -147,7 +147,7 @@ class Hub:
 
     @contextlib.contextmanager
     def _explained(self, repo: str, what: str) -> Iterator[None]:
-        """Around calls of huggingface_hub: its errors become ours.
+        """Turn the errors of huggingface_hub into those of upscore.
 
         ``from None``: the original might quote what was sent.
         """
@@ -189,14 +189,14 @@ class Hub:
         return WorkError(f"{where}: cannot {what} ({type(error).__name__}: {self._text(error)})")
 
     def _text(self, error: Exception) -> str:
-        """The message in one line, without the token, should a server have quoted it."""
+        """The message in one line, without the token if a server quoted it."""
         text = " ".join(str(error).split()) or type(error).__name__
         token = self._hub.get_token()
         return text.replace(token, "***") if token else text
 
 
 class _UnreachableError(WorkError):
-    """No answer, or one that tells of a fault of the server."""
+    """No answer, or an answer that reports a server error."""
 
 
 class _MissingFileError(RunError):
@@ -204,7 +204,7 @@ class _MissingFileError(RunError):
 
 
 def _has_its_hash(content: Path) -> bool:
-    """Whether a file of the cache has the hash that it is named by; true for other names."""
+    """Whether a file of the cache has the hash in its name; true for other names."""
     name = content.name
     if re.fullmatch(r"[0-9a-f]{64}", name):
         return checksum(content, "sha256") == name

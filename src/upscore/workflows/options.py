@@ -1,4 +1,4 @@
-"""Options of a trained network when it labels photos; this module imports nothing heavy."""
+"""Options of a trained network when it segments photos; this module imports nothing heavy."""
 
 from __future__ import annotations
 
@@ -20,18 +20,18 @@ class NetworkOptions:
     """How the network of a run is used."""
 
     device: Literal["auto", "cpu", "cuda"] = "auto"
-    """Where to compute; auto takes a GPU if there is one."""
+    """Device for the network; auto uses a GPU if there is one."""
     precision: Literal["auto", "fp32", "bf16", "fp16"] = "auto"
-    """Number format; auto takes bf16 where the hardware has it."""
+    """Precision; auto uses bf16 where the hardware supports it."""
     tile: int = DEFAULT_TILE
-    """Photos with a longer side are done in overlapping tiles of this side, a multiple of 32; 0
-    for never."""
+    """Split photos with a longer side into overlapping tiles of this side, a multiple of 32; 0
+    never splits."""
     flip: bool = False
-    """Average over the mirrored photo too; takes twice the time."""
+    """Average over the photo and its mirror image; takes twice the time."""
     scales: tuple[float, ...] = (1.0,)
-    """Average over these sizes of the photo, as in --scales 0.75 1 1.25."""
+    """Average over these sizes of the photo, for example --scales 0.75 1 1.25."""
     max_pixels: int = MAX_PIXELS
-    """Photos with more pixels are refused."""
+    """Refuse photos with more pixels than this."""
 
     def load(self, run: Path) -> Segmenter:
         """The segmenter of a run; see :func:`upscore.inference.load.load_segmenter`."""
@@ -40,11 +40,11 @@ class NetworkOptions:
         return load_segmenter(run, **self._network_options())
 
     def load_pipeline(self, path: Path, stages: Sequence[str] | None) -> Pipeline:
-        """The pipeline of a file with some of its stages, or all (None).
+        """The pipeline of a file with some or all (None) of its stages.
 
         Raises:
             SettingsError: an option that a pipeline file sets itself (tile, flip, scales, crf).
-            UpscoreError: as :func:`upscore.inference.pipeline.run.load_pipeline`.
+            UpscoreError: see :func:`upscore.inference.pipeline.run.load_pipeline`.
         """
         from upscore.inference.load import refuse_network_options
         from upscore.inference.pipeline.run import load_pipeline

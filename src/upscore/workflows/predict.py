@@ -1,4 +1,4 @@
-"""Label photos and videos with a trained network or a pipeline."""
+"""Segment photos and videos with a trained network or a pipeline."""
 
 from __future__ import annotations
 
@@ -26,8 +26,8 @@ class PredictResult:
 
     Attributes:
         summary: numbers of images, skipped files, failures, and seconds.
-        folders: the folder of each kind of result, as ``labels``; ``summary`` is a file.
-        is_pipeline: whether a pipeline made them.
+        folders: the folder of each kind of result, such as ``labels``; ``summary`` is a file.
+        is_pipeline: whether the results come from a pipeline.
     """
 
     summary: Summary
@@ -71,25 +71,25 @@ def predict(
     options: SegmenterOptions = DEFAULTS,
     on_progress: OnProgress = ignore_progress,
 ) -> PredictResult:
-    """Label photos, folders, patterns and videos; results go to files below ``out``.
+    """Segment photos, folders, patterns and videos; results are files in ``out``.
 
     Args:
         run: a run folder, a model folder, or a pipeline file (.yaml).
-        save: which of labels, overlay, probabilities.
-        resume: skip files whose results are all there.
-        pages: label every page or frame of files of several, which fail without it.
-        proposal_steps: for a pipeline with an instance_wise stage, also save its result after so
-            many boxes.
-        count_objects: count connected regions of so many pixels or more, for ``summary.csv``.
+        save: any of labels, overlay, probabilities.
+        resume: skip files that already have results.
+        pages: segment every page or frame of files with several; without it such files fail.
+        proposal_steps: for a pipeline with an instance_wise stage, also save its results after
+            these numbers of boxes.
+        count_objects: count connected regions of at least this many pixels, for ``summary.csv``.
         mm_per_pixel: side of a pixel in the real world, for areas in ``summary.csv``.
-        alpha: share of the colours in overlays, 0 to 1.
+        alpha: opacity of the colours in overlays, 0 to 1.
 
     Returns:
-        Files that failed are in ``failures``; all others are done.
+        Counts and folders; files that failed are in ``failures``, all others are done.
 
     Raises:
-        UpscoreError: as :func:`upscore.inference.predict_files.predict_files`, or a run that
-            cannot be loaded.
+        UpscoreError: see :func:`upscore.inference.predict_files.predict_files`, or the run cannot
+            be loaded.
 
     Example:
         >>> result = upscore.predict(run, [toy / "JPEGImages"], out=folder, save=["labels"])
@@ -104,7 +104,7 @@ def predict(
         out,
         save=formats,
         resume=resume,
-        progress=count_items(on_progress, "labelling"),
+        progress=count_items(on_progress, "segmenting"),
         max_pixels=options.max_pixels,
         steps=proposal_steps,
         photos=trained_photos(run),

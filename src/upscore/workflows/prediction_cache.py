@@ -37,8 +37,8 @@ class StoredPredictions:
     """Photos, their true labels and a network's probabilities on disk, a file for each image.
 
     Memory holds two or three images, whatever their number. Probabilities are stored as float16
-    energies -log(p), which keep three digits of the smallest ones; float16 probabilities end at
-    6e-8. The network's own labels are stored too, so that rounding does not affect its score.
+    energies -log(p), which keep three digits of the smallest ones; the smallest float16 is 6e-8.
+    The network's own labels are stored too, so that rounding does not affect its score.
 
     Args:
         folder: an empty folder; the caller removes it.
@@ -73,8 +73,8 @@ class StoredPredictions:
 
         Args:
             refine: applied to each image; None scores the network's own labels.
-            failed: called with an image that cannot be refined, whose own labels are scored, so
-                that all settings are compared on the same images.
+            failed: called with an image that cannot be refined. Its unrefined labels are scored,
+                so that all settings are compared on the same images.
         """
         names = ("truth", "labels") if refine is None else ("truth", "labels", "photo", "energies")
 

@@ -1,4 +1,4 @@
-"""Predictions to score: of a network, of the stages of a pipeline, or label maps in a folder."""
+"""Predictions to score: from a network, from a pipeline's stages, or label maps in a folder."""
 
 from __future__ import annotations
 
@@ -32,9 +32,9 @@ class Predictions:
         stages: names; a single network or folder has one stage without a name, "".
         output: the main stage.
         predict: an image with its name, and names of stages -> (H, W) uint8 label maps by stage.
-        folder: where results go by default.
-        settings: how images are labelled, as JSON values.
-        seconds: the time that each stage of a pipeline has taken so far.
+        folder: the default output folder.
+        settings: how images are segmented, as JSON values.
+        seconds: time of each stage of a pipeline so far.
         photos: how values of photos became 8-bit RGB when the network was trained.
     """
 
@@ -47,7 +47,7 @@ class Predictions:
     photos: PhotoValues = AS_STORED
 
     def photos_of(self, split: Split) -> Split:
-        """A split whose photos are read as those that the network was trained on."""
+        """The split, with its photos read in the same way as the training photos."""
         return replace(split, photo_values=self.photos.or_else(split.photo_values))
 
 
@@ -62,21 +62,22 @@ def open_predictions(
     """The predictions of a run folder, a model folder, a pipeline file or a folder of label maps.
 
     Args:
-        path: a folder of label maps holds index PNG, npz or npy files, named as the photos, in it
-            or in its subfolder ``labels`` (as `upscore predict` writes them), and below these.
+        path: a folder of label maps contains index PNG, npz or npy files with the names of the
+            photos, directly, in its subfolder ``labels`` (as `upscore predict` writes them), or in
+            subfolders of these.
         data: path of ``dataset``, for messages.
-        stages: of a pipeline, the stages to score; None for all, () for the output alone.
+        stages: stages of a pipeline to score; None for all, () for the output only.
 
     Raises:
-        SettingsError: stages of something that is no pipeline, or options that do not apply.
-        RunError: class names that differ from those of the data set.
-        UpscoreError: whatever cannot be loaded.
+        SettingsError: stages without a pipeline, or options that do not apply.
+        RunError: class names differ from those of the data set.
+        UpscoreError: something cannot be loaded.
     """
     if is_pipeline(path):
         return _of_pipeline(path, dataset, data, stages, options)
     if stages is not None:
         raise SettingsError(
-            f"--stages {','.join(stages)}: {path} is no pipeline file; leave it out"
+            f"--stages {','.join(stages)}: {path} is not a pipeline file; leave it out"
         )
     if is_label_folder(path):
         return _of_folder(path, dataset, options)
@@ -90,7 +91,7 @@ def open_predictions(
         if path.suffix.lower() in PREDICTION_SUFFIXES:
             hint = f"; name the folder of this label map: {path.parent}"
         raise RunError(
-            f"{path}: is a file; want a folder of label maps, a run folder, or a pipeline file "
+            f"{path}: is a file; expected a folder of label maps, a run folder, or a pipeline file "
             f"(.yaml){hint}"
         )
     if not holds_model(path):
@@ -156,9 +157,9 @@ def _of_pipeline(
 
 
 def is_label_folder(path: Path) -> bool:
-    """Whether a folder holds label maps, in itself or in its subfolder ``labels``.
+    """Whether a folder contains label maps, directly or in its subfolder ``labels``.
 
-    Run folders, model folders and data sets, whose masks are in folders of other names, are none.
+    False for run folders, model folders and data sets, whose masks are in other folders.
     """
     if not path.is_dir() or holds_model(path):
         return False
@@ -195,7 +196,7 @@ def _of_folder(path: Path, dataset: DataSet, options: SegmenterOptions) -> Predi
         if len(files) != 1:
             found = "no file" if not files else "several files: " + ", ".join(map(str, files[:3]))
             raise NotFoundError(
-                f"{root}: {found} for photo {name!r}; want one label map of that name "
+                f"{root}: {found} for photo {name!r}; expected one label map of that name "
                 f"({', '.join(PREDICTION_SUFFIXES)})"
             )
         shape = sample.labels.shape
@@ -214,16 +215,17 @@ def _of_folder(path: Path, dataset: DataSet, options: SegmenterOptions) -> Predi
 def read_label_map(
     path: Path, labels: Labels, shape: tuple[int, ...], *, max_pixels: int = MAX_PIXELS
 ) -> LabelMap:
-    """A label map of any tool as (H, W) uint8 class indices.
+    """A label map from any tool as (H, W) uint8 class indices.
 
     Args:
-        labels: the classes; an npz that names its classes is matched by name, other files hold the
-            index of the class in this order.
-        shape: (H, W) of the truth.
+        labels: the classes; an npz with class names is matched by name, other files contain
+            indices in this order.
+        shape: (H, W) of the ground truth.
 
     Raises:
-        NotFoundError, DataError: not readable, of another size, or a value that is no class.
-        RunError: an npz of other class names.
+        NotFoundError, DataError: not readable, of another size, or with a value that is not a
+            class.
+        RunError: an npz with other class names.
     """
     prediction = read_prediction(path, max_pixels=max_pixels)
     prediction.require_size(path, shape)
@@ -235,8 +237,8 @@ def read_label_map(
             fix = ""
             if VOID in wrong:
                 fix = (
-                    "; 255 (void) is for masks of the truth: give such pixels a class before you "
-                    "save the file, as the background by labels[labels == 255] = 0"
+                    "; 255 (void) is only for ground truth masks: give such pixels a class before "
+                    "you save the file, for example background: labels[labels == 255] = 0"
                 )
             raise DataError(
                 f"{path}: holds class {wrong.max()}, but there are {num} classes, 0 to {num - 1}; "
@@ -247,10 +249,10 @@ def read_label_map(
         if len(array) != num:
             raise DataError(
                 f"{path}: has probabilities of {len(array)} classes, but there are {num} classes; "
-                "want one map for each class, in the order of the data set's classes"
+                "expected one map for each class, in the order of the data set's classes"
             )
         if np.isnan(array).any():
-            raise DataError(f"{path}: holds NaN; want a probability for every pixel and class")
+            raise DataError(f"{path}: holds NaN; expected a probability for every pixel and class")
         array = array.argmax(axis=0)
     indices: LabelMap = array.astype(np.uint8)
     if prediction.names is None:

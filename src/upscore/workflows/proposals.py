@@ -25,7 +25,7 @@ from upscore.report.figures.proposals import boxes_figure, recall_figure
 from upscore.report.figures.scores import write_figure
 
 MakeSource = Callable[[DataSet | None], ProposalSource]
-"""Makes the source of boxes; given the data set, which the boxes of the ground truth come from."""
+"""Makes the source of boxes; takes the data set, from which ground truth boxes are read."""
 
 
 @dataclass(frozen=True)
@@ -62,19 +62,19 @@ def make_proposals(
 ) -> MadeProposals:
     """Compute the boxes of a data set once, into the store ``out``.
 
-    Boxes that are in ``out`` already are not computed again; after an interruption the same call
-    goes on from where it stopped. See :func:`upscore.proposals.build_store.make_store`.
+    Boxes that are already in ``out`` are not computed again; after an interruption the same call
+    resumes where it stopped. See :func:`upscore.proposals.build_store.make_store`.
 
     Args:
         data: folder of a known layout, or a dataset.yaml.
-        split: of the data set; None: all, each photo once.
-        workers: processes of one core each; None: one a core, fewer for few photos.
-        overwrite: replace a store of other settings or photos.
+        split: split of the data set; None: all, each photo once.
+        workers: number of processes; None: one for each core, fewer if there are few photos.
+        overwrite: replace a store that has other settings or photos.
 
     Raises:
         NotFoundError, DataError, SettingsError: the data set, the source or ``out``.
-        OutputError: cannot write; what was finished stays.
-        WorkError: a process died; likewise.
+        OutputError: results cannot be written; finished work is kept.
+        WorkError: a process died; finished work is kept.
     """
     dataset = open_dataset(data, max_pixels=max_pixels)
     pairs = photos_of(dataset, split)
@@ -127,26 +127,26 @@ def measure_recall(
 
     Args:
         data: folder of a known layout, or a dataset.yaml.
-        sources: as :func:`upscore.proposals.sources.parse_source` reads them.
-        out: folder to write to; it is made before the work.
-        counts: numbers of boxes; sources are asked for the largest.
+        sources: texts for :func:`upscore.proposals.sources.parse_source`.
+        out: output folder; it is created before the work.
+        counts: numbers of boxes at which recall is measured.
         min_area: objects with fewer pixels are left out.
-        model: other weights of the edge network.
-        workers: processes of one core each; None: one a core.
+        model: weights of the edge network, in place of the shipped ones.
+        workers: number of processes; None: one for each core.
 
     Raises:
         NotFoundError, DataError, SettingsError: the data set, a source or a number.
-        OutputError: cannot write.
+        OutputError: results cannot be written.
         WorkError: every photo with objects failed, or a process died.
     """
     if workers is not None and workers < 1:
         raise SettingsError(f"--workers is {workers}; allowed: 1 or more")
     if not counts or min(counts) < 1:
-        raise SettingsError(
-            f"--counts are {tuple(counts)}; want one or more numbers of 1 or more boxes"
-        )
+        raise SettingsError(f"--counts are {tuple(counts)}; expected one or more numbers from 1")
     if model is not None and not any(_takes_model(text) for text in sources):
-        raise SettingsError(f"--model {model}: no source needs it; name one, as edge-boxes:learned")
+        raise SettingsError(
+            f"--model {model}: no source uses it; add one that does, such as edge-boxes:learned"
+        )
     about = {**describe_start(), "upscore": installed_version("upscore")}
     dataset = open_dataset(data, max_pixels=max_pixels)
     chosen = {
@@ -205,16 +205,16 @@ def show_proposals(
     boxes: int = 10,
     max_pixels: int = MAX_PIXELS,
 ) -> ShownProposals:
-    """Draw the best boxes of a photo to a PNG, beside the edge map where the source has one.
+    """Draw the best boxes of a photo to a PNG, next to the edge map if the source has one.
 
     Args:
         title: name of the source, for the title of the picture.
-        boxes: how many, the best.
+        boxes: number of best boxes to draw.
 
     Raises:
         SettingsError: ``boxes`` below 1.
-        NotFoundError, DataError: no such photo, or no boxes of it.
-        OutputError: cannot write.
+        NotFoundError, DataError: no such photo, or no boxes for it.
+        OutputError: the picture cannot be written.
     """
     if boxes < 1:
         raise SettingsError(f"--boxes is {boxes}; allowed: 1 or more")
@@ -232,7 +232,7 @@ def show_proposals(
 def _boxes_and_edges(
     source: ProposalSource, photo: RGBImage, name: str
 ) -> tuple[Proposals, Map | None]:
-    """The boxes, and the edge map of a source that has one."""
+    """The boxes, and the edge map if the source has one."""
     from upscore.proposals.edge_boxes.edge_boxes import EdgeBoxes
 
     if not isinstance(source, EdgeBoxes):

@@ -1,4 +1,4 @@
-"""Refine label maps or probabilities of any tool with a dense CRF."""
+"""Refine label maps or probabilities from any tool with a dense CRF."""
 
 from __future__ import annotations
 
@@ -33,13 +33,13 @@ def refine(
         inputs: files, folders or patterns: npz, npy, or index PNG.
         images: folder of the photos, matched by name without the suffix.
         crf: settings: deconvnet, released, deeplab, or a YAML file.
-        confidence, num_classes: of label maps; see
+        confidence, num_classes: for label maps; see
             :func:`upscore.inference.refine_files.refine_files`.
-        workers: processes that share the cores; they are spawned, so a script needs
+        workers: number of processes; they are spawned, so a script needs
             ``if __name__ == "__main__":``.
 
     Raises:
-        UpscoreError: as :func:`upscore.inference.refine_files.refine_files` and
+        UpscoreError: see :func:`upscore.inference.refine_files.refine_files` and
             :func:`upscore.crf.settings.load_crf`.
 
     Example:

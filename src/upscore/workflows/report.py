@@ -1,4 +1,4 @@
-"""Write one self-contained HTML page about a run, or comparing several."""
+"""Write one self-contained HTML page about a run, or a comparison of several runs."""
 
 from __future__ import annotations
 
@@ -39,14 +39,14 @@ class ReportResult:
 
 
 def report(runs: Sequence[str | Path], *, out: str | Path | None = None) -> ReportResult:
-    """Write the page of one run folder, or one that compares several.
+    """Write the page of one run folder, or a comparison of several.
 
     Args:
-        out: the page; None for ``report.html`` in the run folder. A comparison needs it.
+        out: the page; None for ``report.html`` in the run folder. Required for a comparison.
 
     Raises:
-        SettingsError: no run, or no place for a comparison.
-        NotFoundError, RunError: a folder that is no run, or damaged.
+        SettingsError: no run is given, or a comparison without ``out``.
+        NotFoundError, RunError: a folder is not a run, or is damaged.
         OutputError: the page cannot be written.
     """
     folders = [Path(run) for run in runs]
@@ -54,7 +54,7 @@ def report(runs: Sequence[str | Path], *, out: str | Path | None = None) -> Repo
         raise SettingsError("name a run folder, as in: upscore report runs/first")
     if out is None and len(folders) > 1:
         raise SettingsError(
-            f"a comparison of {len(folders)} runs needs a place to go: add --out comparison.html"
+            f"a comparison of {len(folders)} runs needs an output file: add --out comparison.html"
         )
     target = RunFolder(folders[0]).report if out is None else Path(out)
     if target.is_dir():

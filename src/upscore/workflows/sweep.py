@@ -1,4 +1,4 @@
-"""Train a recipe once for each combination of settings, each in a process of its own."""
+"""Train a recipe once for each combination of settings, each in its own process."""
 
 from __future__ import annotations
 
@@ -86,20 +86,20 @@ def sweep(
 ) -> SweepResult:
     """Train a recipe once for each combination of settings, and compare the runs.
 
-    The same call continues a stopped sweep: finished trainings stay, failed ones are tried again.
-    What the trainings print goes to files in ``out/logs``.
+    The same call resumes a stopped sweep: finished trainings are kept, failed ones are retried.
+    The output of the trainings is written to ``out/logs``.
 
     Args:
         recipe: name of a shipped recipe, or a YAML file.
         data: the data set: a folder of a known layout, or a dataset.yaml.
-        out: folder for a run folder of each training, tables and logs.
-        assignments: ``KEY=VALUE,VALUE`` settings, as in :func:`make_grid`.
-        processes: trainings at the same time, each on its part of the cores.
+        out: output folder for tables, logs and a run folder for each training.
+        assignments: ``KEY=VALUE,VALUE`` settings, see :func:`make_grid`.
+        processes: number of trainings at the same time; they share the cores.
         on_progress: counts finished trainings; notices are lines of single trainings. Called from
             several threads, one call at a time.
 
     Raises:
-        SettingsError: settings that do not fit, nothing to sweep, or ``out`` holds something else.
+        SettingsError: invalid settings, nothing to sweep, or ``out`` holds something else.
         RunError: a run folder in ``out`` holds another training, or is damaged.
         DataError, NotFoundError: the data set, weights or boxes cannot be read.
         InterruptedWorkError: Ctrl-C; everything is saved.
@@ -170,7 +170,7 @@ def _sweep(
         _Trainings(recipe, data, out, processes, report).run_all(waiting, ended)
     except KeyboardInterrupt as error:
         raise InterruptedWorkError(
-            "stopped; everything is saved. Go on with the same command"
+            "stopped; everything is saved. To continue, run the same command"
         ) from error
     return SweepResult(tuple(runs.values()), num_before, out)
 
@@ -199,7 +199,7 @@ def _check_folder(out: Path, about: dict[str, Any]) -> None:
     path = out / FILE
     if not path.exists():
         if out.exists() and (not out.is_dir() or any(files_in(out))):
-            raise SettingsError(f"{out}: exists and is no sweep; choose another --out")
+            raise SettingsError(f"{out}: exists and is not a sweep; choose another --out")
         return
     kept = read_json(path)
     refuse_newer(path, kept, FORMAT_VERSION)
@@ -207,7 +207,7 @@ def _check_folder(out: Path, about: dict[str, Any]) -> None:
         before = [str(key) for key in kept.get("swept") or ()]
     if before != list(about["swept"]):
         raise SettingsError(
-            f"{out}: holds another sweep, of {', '.join(before)} and not of "
+            f"{out}: holds another sweep, over {', '.join(before)}, not over "
             f"{', '.join(about['swept'])}; choose another --out"
         )
     different = setting_differences(kept.get("base") or {}, about["base"])
@@ -224,7 +224,7 @@ def _check_folder(out: Path, about: dict[str, Any]) -> None:
 
 
 def _run_statuses(out: Path, grid: SweepGrid, dataset: DataSet) -> dict[str, RunStatus]:
-    """State of each training. Raises SettingsError or RunError where its folder is another's."""
+    """State of each training. Raises SettingsError or RunError if its folder holds another run."""
     return {
         config.name: run_status(RunFolder(out / config.name), config.recipe, dataset)
         for config in grid.configs
@@ -232,9 +232,9 @@ def _run_statuses(out: Path, grid: SweepGrid, dataset: DataSet) -> dict[str, Run
 
 
 class _Trainings:
-    """Trainings in processes of their own, some at a time, with logs in ``out/logs``.
+    """Runs trainings in separate processes, some at a time, with logs in ``out/logs``.
 
-    The processes are in sessions of their own, so that Ctrl-C reaches this one alone, which then
+    The processes have their own sessions, so that Ctrl-C reaches only this one, which then
     closes their standard input (see :mod:`upscore.workflows.train_process`) and waits until they
     have saved. ``report`` is called with each line of progress.
     """
@@ -329,7 +329,7 @@ def failure_reason(error: str | None, lines: Sequence[str], code: int) -> str:
     """Why a training failed: its error, the signal that ended it, or the last line of its log."""
     if code < 0:
         name = signal.Signals(-code).name
-        return f"ended by {name}" + (", most likely of too little memory" if code == -9 else "")
+        return f"ended by {name}" + (", probably out of memory" if code == -9 else "")
     if error is not None:
         return " ".join(line.strip() for line in error.splitlines() if line.strip())
     written = [line for line in lines if line.strip()]

@@ -37,7 +37,7 @@ class SweepConfig:
 
 @dataclass(frozen=True)
 class SweepGrid:
-    """All combinations, the last swept setting changing fastest.
+    """All combinations; the last swept setting changes fastest.
 
     Attributes:
         swept: the settings with several values, in the order in which they were given.
@@ -69,15 +69,15 @@ def make_grid(recipe: str, assignments: Sequence[str]) -> SweepGrid:
     for assignment in assignments:
         key, values = _values(assignment)
         if key in swept or key in fixed:
-            raise SettingsError(f"--set {key} is given twice; join its values by commas")
+            raise SettingsError(f"--set {key} is given twice; separate its values by commas")
         if len(values) == 1:
             fixed[key] = assignment
         else:
             swept[key] = values
     if not swept:
         raise SettingsError(
-            "nothing to sweep: give one or more settings several values, as in --set "
-            "optim.lr=1e-5,1e-4 --set seed=0,1,2 (one training alone: upscore train)"
+            "nothing to sweep: give several values for one or more settings, as in --set "
+            "optim.lr=1e-5,1e-4 --set seed=0,1,2 (for a single training: upscore train)"
         )
     return SweepGrid(swept, _configs(recipe, swept, list(fixed.values())))
 
@@ -141,7 +141,7 @@ def _json(value: Any) -> str:
 
 
 def _short_names(keys: Sequence[str]) -> dict[str, str]:
-    """The last part of each key, or the whole key where several end alike."""
+    """The last part of each key, or the whole key if several have the same last part."""
     lasts = [key.rpartition(".")[2] for key in keys]
     return {
         key: last if lasts.count(last) == 1 else key

@@ -1,4 +1,4 @@
-"""Train a network on a data set into a run folder, validated by the ordinary evaluation."""
+"""Train a network on a data set into a run folder, with validations by the usual evaluation."""
 
 from __future__ import annotations
 
@@ -29,11 +29,11 @@ class TrainResult:
     """How a training ended.
 
     Attributes:
-        iterations: optimiser steps so far, those before it was resumed included; of a recipe of
-            stages, those of the stage that was trained last.
-        seconds: wall time so far, validations included; of a recipe of stages, of all of them.
-        best, best_iteration: highest validation mIoU in [0, 1], and where it was reached.
-        last: mIoU of the last validation. Scores are None where no pixel counts.
+        iterations: optimiser steps so far, including those before it was resumed; for a recipe
+            with stages, those of the last stage.
+        seconds: wall time so far, including validations; for a recipe with stages, of all stages.
+        best, best_iteration: highest validation mIoU in [0, 1], and its iteration.
+        last: mIoU of the last validation. Scores are None if no pixel counts.
         interrupted: whether Ctrl-C or SIGTERM ended it; ``resume=True`` continues it.
         run: the run folder.
     """
@@ -69,23 +69,23 @@ def train(
 ) -> TrainResult:
     """Train a network on labelled photos into the run folder ``out``.
 
-    Ctrl-C or SIGTERM ends the training after the current step with everything saved, where this is
+    Ctrl-C or SIGTERM ends the training after the current step and saves everything, if this is
     called in the main thread.
 
     Args:
         recipe: name of a shipped recipe, a YAML file, or a :class:`Recipe`.
         data: the data set: a folder of a known layout, or a dataset.yaml.
-        assignments: ``KEY=VALUE`` changes of a named recipe, as ``budget.minutes=12``.
-        resume: continue the training in ``out``, or begin it where there is none yet.
-        changed_data: continue it though classes, mask values or files of the data set have changed.
-        on_progress: gets a :class:`~upscore.training.progress.TrainingProgress` after each step.
+        assignments: ``KEY=VALUE`` changes of a named recipe, for example ``budget.minutes=12``.
+        resume: resume the training in ``out``, or start it if there is none.
+        changed_data: continue even if classes, mask values or files of the data set have changed.
+        on_progress: called with a :class:`~upscore.training.progress.TrainingProgress` after each
+            step.
 
     Raises:
-        SettingsError: a setting, split, device or network option that is not there, or ``out`` is
-            taken, or in use by another training.
-        RunError: ``out`` holds another run than this, one of other data, a finished or a damaged
-            one.
-        DataError, NotFoundError: photos, masks, weights or boxes that cannot be read.
+        SettingsError: an unknown setting, split, device or network option, or ``out`` is taken or
+            in use by another training.
+        RunError: ``out`` holds another run, one with other data, a finished or a damaged one.
+        DataError, NotFoundError: photos, masks, weights or boxes cannot be read.
         WorkError: the loss is not finite.
         OutputError: ``out`` cannot be written.
 
@@ -100,7 +100,9 @@ def train(
     if not isinstance(recipe, Recipe):
         recipe = load_recipe(str(recipe), assignments)
     elif assignments:
-        raise SettingsError("assignments change a recipe by name or file; change this one itself")
+        raise SettingsError(
+            "assignments only change a recipe given by name or file; change the Recipe object"
+        )
     outcome = setup.train(
         recipe,
         data=Path(data),

@@ -1,9 +1,9 @@
 """``python -m upscore.workflows.train_process train ...``: one training of a sweep.
 
-Arguments are those of ``upscore train``. Standard output is a JSON object a line: ``progress`` in
-[0, 1] with its ``text``, a ``notice``, or the ``error`` that ended the training. The parent process
-keeps standard input open. When it closes, because the parent stops this process or was killed, the
-training saves its state and ends.
+Arguments are those of ``upscore train``. Each line of standard output is a JSON object:
+``progress`` in [0, 1] with its ``text``, a ``notice``, or the ``error`` that ended the training.
+The parent process keeps standard input open. When it closes, because the parent stops this process or
+was killed, the training saves its state and ends.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from typing import Any
 class Events(logging.Handler):
     """Writes events to standard output; log records are notices.
 
-    What anything else prints goes to standard error from now on.
+    All other output goes to standard error from now on.
     """
 
     def __init__(self) -> None:

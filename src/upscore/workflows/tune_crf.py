@@ -1,4 +1,4 @@
-"""Tune a dense CRF to a network: label images once, search on one half, check on the other."""
+"""Tune a dense CRF to a network: predict once, search on half of the images, check on the rest."""
 
 from __future__ import annotations
 
@@ -62,10 +62,9 @@ class TuneResult:
     ``trials`` are all trials; those in ``checked`` (best first) have their score on the held-out
     half. ``interval`` holds 95 % of the resampled differences on that half between the best CRF and
     no CRF. If the search was interrupted, ``checked`` is empty and ``interval`` None. ``failures``
-    are images that were not used, ``unrefined`` those that counted with the network's own labels
-    where a CRF failed. ``folder``
-    holds best.yaml, trials.csv, trials.json and tuning.png. ``stage`` is the stage of a pipeline
-    that the CRF is for; None for a run.
+    are images that were not used, ``unrefined`` those that were scored with the network's own
+    labels because a CRF failed. ``folder`` contains best.yaml, trials.csv, trials.json and
+    tuning.png. ``stage`` is the stage of a pipeline that the CRF is for; None for a run.
     """
 
     trials: tuple[Trial, ...]
@@ -94,7 +93,7 @@ class TuneResult:
         return content | {"verdict": self.verdict()}
 
     def verdict(self) -> list[str]:
-        """What the best CRF is worth, one sentence or two a line."""
+        """The gain by the best CRF, one or two sentences per line."""
         best = self.best
         if best is None:
             return ["The search was stopped before a CRF was tried."]
@@ -106,8 +105,8 @@ class TuneResult:
         if self.interval is None:
             return [
                 begin,
-                f"The search was stopped after {len(self.trials)} of {self.total} trials; what "
-                "this is worth on other images was not looked at.",
+                f"The search was stopped after {len(self.trials)} of {self.total} trials; the gain "
+                "on other images was not measured.",
             ]
         assert best.held_out is not None
         assert none.held_out is not None
@@ -115,23 +114,23 @@ class TuneResult:
         low, high = self.interval
         if best.score <= none.score:
             end = (
-                "No CRF that was tried is better than none, not even on the images searched: use "
-                "none with this network."
+                "No CRF is better than none, not even on the images of the search: use none with "
+                "this network."
             )
         elif difference <= 0:
             end = (
-                "The CRF does not help on images that the search did not see: better use none with "
-                "this network."
+                "The CRF does not help on images that the search did not see: use none with this "
+                "network."
             )
         elif low <= 0:
             end = (
-                "Whether the CRF helps is open: the interval reaches down to no gain. More "
-                "--images say more."
+                "It is not clear whether the CRF helps: the interval includes no gain. Use more "
+                "--images."
             )
         elif self.num_held < FEW:
             end = (
-                f"The CRF helps there, but {_images(self.num_held)} are few: more --images say "
-                "more."
+                f"The CRF helps there, but {_images(self.num_held)} are few: use more --images to "
+                "be sure."
             )
         else:
             end = "The CRF helps."
@@ -162,35 +161,35 @@ def tune_crf(
     on_progress: OnProgress = ignore_progress,
     on_trial: Callable[[Trial, bool], None] | None = None,
 ) -> TuneResult:
-    """Search for the dense CRF that suits a trained network best.
+    """Search for the dense CRF settings that work best with a trained network.
 
-    The network labels some images once; every trial refines them with other deviations and weights.
-    Half of the images are searched on, the other half checks the result. Ctrl-C while searching or
+    The network segments some images once, and each trial refines the result with other CRF
+    settings. Half of the images are held out to measure the gain. Ctrl-C while searching or
     checking ends it early, with the results so far.
 
     Args:
         run: run folder or model folder of the network, or a pipeline file.
         data: a data set folder of a known layout, or a dataset.yaml.
-        split: of the data set; not the one that the network was trained on.
-        out: folder of the results; by default ``run/crf-tuning``, or ``NAME-crf-tuning`` beside the
+        split: split of the data set; not the one that the network was trained on.
+        out: output folder; by default ``run/crf-tuning``, or ``NAME-crf-tuning`` next to the
             pipeline file.
-        trials: number of settings that are drawn, besides no CRF and the named settings.
-        minutes: of searching, after which nothing more is drawn.
-        images: of the split, half of them to search on.
-        seed: of the draws of images and settings.
+        trials: number of settings to try, in addition to no CRF and the named settings.
+        minutes: stop searching after this many minutes.
+        images: number of images of the split; half of them are used for the search.
+        seed: random seed for the choice of images and settings.
         sampler: Optuna's ``tpe`` or ``random``.
-        start: settings by name or file that give what the search does not vary.
+        start: name or file of settings for everything that the search does not vary.
         iterations: mean field iterations of all candidates; None for those of ``start``.
-        resume: continue the search in ``out``, or begin it.
+        resume: resume the search in ``out``, or start it.
         options: how the network is used.
         on_trial: called with each finished trial and whether it is the best so far.
 
     Raises:
         MissingExtraError: Optuna is not installed.
-        SettingsError: an argument out of range; a search in ``out`` without ``resume``, or one that
-            was made with something else.
-        NotFoundError, RunError: as ``load_segmenter`` and ``open_dataset``.
-        RunError: trials.json is damaged, or made with another network.
+        SettingsError: an argument out of range; a search in ``out`` without ``resume``, or one with
+            other settings.
+        NotFoundError, RunError: see ``load_segmenter`` and ``open_dataset``.
+        RunError: trials.json is damaged, or of another network.
         DataError: other classes, fewer than two usable images, or nothing to score in them.
         OutputError: ``out`` cannot be written.
     """
@@ -248,7 +247,7 @@ def tune_crf(
 def _refined_stage(run: Path) -> str | None:
     """The stage of a pipeline to refine, None for a run.
 
-    It is the pipeline's output, or the input of that if the output is a CRF.
+    It is the pipeline's output stage, or the input of that stage if it is a CRF.
     """
     if not is_pipeline(run):
         return None
@@ -266,13 +265,13 @@ def draw_images(split: Split, num: int, *, seed: int) -> Split:
     """
     if num < 2:
         raise SettingsError(
-            f"the number of images is {num}; allowed: 2 or more, one half to search on and one to "
-            "check on"
+            f"the number of images is {num}; allowed: 2 or more, one half for the search and one "
+            "for the check"
         )
     if len(split) < 2:
         raise DataError(
-            f"split {split.name!r} has {_images(len(split))}; tuning needs 2 or more, one half to "
-            "search on and one to check on"
+            f"split {split.name!r} has {_images(len(split))}; tuning needs 2 or more, one half for "
+            "the search and one for the check"
         )
     places = np.random.default_rng(seed).permutation(len(split))[:num]
     return replace(split, pairs=tuple(split.pairs[int(place)] for place in places))
@@ -307,11 +306,11 @@ def tune(
         table: (C,) uint8, from the network's class index to the data set's.
         base, known, num_trials, seed, sampler, seconds: see :func:`upscore.crf.search.search`; the
             first of ``known`` is no CRF.
-        made_with: what must be the same to continue a search: name -> JSON value.
+        made_with: values that must be the same to continue a search: name -> JSON value.
         resume, on_progress, on_trial: see :func:`tune_crf`.
 
     Raises:
-        As :func:`tune_crf`.
+        See :func:`tune_crf`.
     """
     assert known[0][1] is None
     history = folder / HISTORY
@@ -321,7 +320,7 @@ def tune(
     def failed(place: int, error: Exception) -> None:
         name = stored.names[place]
         failure = failure_of(place, name, error, doing="refine it")
-        text = f"{failure.message}; there the network's own labels count"
+        text = f"{failure.message}; the network's own labels are scored instead"
         unrefined.setdefault(name, replace(failure, message=text))
 
     def score(settings: CRFSettings | None) -> float:
@@ -348,13 +347,12 @@ def tune(
         scratch_folder(folder / "probabilities") as scratch,
     ):
         stored = StoredPredictions(scratch, table)
-        failures = _label(probabilities, images, stored, count_items(on_progress, "labelling"))
+        failures = _label(probabilities, images, stored, count_items(on_progress, "segmenting"))
         searched, held = range(0, len(stored), 2), range(1, len(stored), 2)
         if past and abs(past[0].score - (now := score(None))) > SAME_SCORE:
             raise RunError(
                 f"{history}: the network alone scored {past[0].score:.4f} when this search was "
-                f"begun and scores {now:.4f} now, so it is another one; give another folder with "
-                "--out"
+                f"started and scores {now:.4f} now, so it is a different one; choose another --out"
             )
         try:
             on_progress(Progress("searching", len(trials), total))
@@ -408,8 +406,8 @@ def _past(
         return []
     if not resume:
         raise SettingsError(
-            f"{history} is there already, from an earlier search; go on with it by --resume, or "
-            "give another folder with --out"
+            f"{history} exists already, from an earlier search; continue it with --resume, or "
+            "choose another --out"
         )
     trials, earlier = read_history(history)
     others = [name for name, value in made_with.items() if earlier.get(name) != value]
@@ -418,14 +416,14 @@ def _past(
         others = ["the named settings"]
     if others:
         raise SettingsError(
-            f"{history}: this search was begun with other values of {', '.join(others)}; type them "
-            "as they were, or give another folder with --out"
+            f"{history}: this search was started with other values of {', '.join(others)}; use the "
+            "same values, or choose another --out"
         )
     return [replace(trial, held_out=None) for trial in trials]
 
 
 def _try_once(known: Sequence[Candidate], num_classes: int) -> None:
-    """Find wrong settings (such as penalties of another size) before the network labels images."""
+    """Find wrong settings (such as penalties of another size) before the network runs."""
     image = np.zeros((8, 8, 3), dtype=np.uint8)
     even = np.zeros((num_classes, 8, 8), dtype=np.float32)
     for name, settings in known:
@@ -444,7 +442,7 @@ def _label(
     stored: StoredPredictions,
     update: Callable[[int, int], None],
 ) -> tuple[Failure, ...]:
-    """Run the network over the images, decoding ahead; returns those that could not be used."""
+    """Run the network on the images; returns those that could not be used."""
 
     def read(place: int) -> Sample | Failure:
         try:
@@ -460,13 +458,13 @@ def _label(
             try:
                 stored.add(item, probabilities(item.image))
             except Exception as error:
-                failures.append(failure_of(place, item.name, error, doing="label it"))
+                failures.append(failure_of(place, item.name, error, doing="segment it"))
         update(place + 1, len(images))
     if len(stored) < 2:
         lines = "".join(f"\n  {failure.message}" for failure in failures[:TOP])
         raise DataError(
-            f"{len(failures)} of the {len(images)} images cannot be used; tuning needs 2 or more "
-            f"that can:{lines}"
+            f"{len(failures)} of the {len(images)} images cannot be used; tuning needs 2 or more:"
+            f"{lines}"
         )
     return tuple(failures)
 
@@ -482,8 +480,8 @@ def _miou(matrices: Iterable[Matrix], images: Split) -> float:
     score = mean_iou(np.sum(list(matrices), axis=0))
     if score is None:
         raise DataError(
-            f"nothing to score: one half of the {_images(len(images))} taken from split "
-            f"{images.name!r} holds only void; take more with --images, or others with --seed"
+            f"nothing to score: one half of the {_images(len(images))} from split "
+            f"{images.name!r} has only void pixels; use more --images or another --seed"
         )
     return score
 
@@ -522,7 +520,7 @@ def _write(result: TuneResult, *, num_known: int) -> None:
 
 
 def write_trials_csv(path: Path, trials: Sequence[Trial]) -> None:
-    """Write one row a trial; an empty cell where there is no such setting or score."""
+    """Write one row per trial; cells are empty for missing settings or scores."""
     keys = [*SPACE, "normalization", "iterations"]
     rows = [
         [t.number, t.name, t.score, t.held_out, f"{t.seconds:.3f}",
@@ -533,7 +531,7 @@ def write_trials_csv(path: Path, trials: Sequence[Trial]) -> None:
 
 
 def _value(settings: CRFSettings | None, key: str) -> Any:
-    """A setting by its dotted key, lists as text; None where there is none."""
+    """A setting by its dotted key, lists as text; None if it is not set."""
     value: Any = settings
     for part in key.split("."):
         value = getattr(value, part, None)
