@@ -331,7 +331,7 @@ TINY = "model.options={width: 0.02, fc_width: 4}"
 CASES: dict[str, tuple[Callable[[World], list[str]], int, str]] = {
     # data
     "no such data": (typed("data", "check", "{path}/none"), 2, r"none: no such data set; give"),
-    "no layout": (typed("data", "check", "{run}"), 2, r"no known layout.*dataset\.yaml"),
+    "no layout": (typed("data", "check", "{run}"), 2, r"unknown folder layout.*dataset\.yaml"),
     "data is a photo": (typed("data", "check", "{photo}"), 2, r"is a file; give a folder"),
     "mask value": (mask_value, 1, r"77 \(15 pixels\)"),
     "mask size": (mask_size, 1, r"9x9"),

@@ -105,7 +105,7 @@ def commands_under(heading: str) -> list[str]:
 def test_the_readmes_first_minute(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Labels without a training."""
+    """Predictions without a training."""
     lines = [line for line in commands_under("upscore") if line.startswith("upscore predict ")]
     lines.append("upscore predict street.jpg --model roads")
     monkeypatch.chdir(tmp_path)
@@ -113,7 +113,7 @@ def test_the_readmes_first_minute(
         Image.new("RGB", (80, 60), "gray").save(f"{name}.jpg")
     for line in (line for line in lines if "RUN" not in line):
         main(shlex.split(line)[1:])
-    assert capsys.readouterr().out.count("which knows") == 2
+    assert capsys.readouterr().out.count("with the classes") == 2
     assert {path.name for path in Path("predictions/labels").iterdir()} == {
         "photo.png",
         "street.png",

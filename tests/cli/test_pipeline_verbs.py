@@ -188,7 +188,7 @@ def test_predict_gives_the_answer(path, data, tmp_path, capsys):
     predict(path, data.parent / "images", out=tmp_path / "o", save="labels,probabilities")
     told = capsys.readouterr().out
     assert "Segmented 3 images" in told
-    assert "the pipeline worked" in told
+    assert "the pipeline took" in told
     pipeline = load_pipeline(path)
     for name, image in photos(data).items():
         labels = np.asarray(Image.open(tmp_path / f"o/labels/{name}.png"))
@@ -266,7 +266,7 @@ def test_wrong_use_of_predict(path, data, tmp_path):
     with pytest.raises(SettingsError, match="the answer 'fcn-crf' of this pipeline comes from non"):
         predict(alone, photo, out=out, save_proposal_steps="1")
     for text in ("", "0", "1;5", "1,-2", "x", "1.5", "²"):
-        with pytest.raises(SettingsError, match=r"--save-proposal-steps is .*; want numbers"):
+        with pytest.raises(SettingsError, match=r"--save-proposal-steps is .*; expected numbers"):
             predict(path, photo, out=out, save_proposal_steps=text)
     with pytest.raises(SettingsError, match="--crf is for a run folder"):
         predict(path, photo, out=out, options=SegmenterOptions(crf="deconvnet"))

@@ -78,7 +78,7 @@ def test_everything_is_written(run, data, capsys):
     for trial in trials:
         assert f"{trial.score:.4f}" in shown
         assert f"{trial.held_out:.4f}" in shown
-    assert "held out: on 3 that it did not see" in flat(shown)
+    assert "held out: mIoU on 3 other images" in flat(shown)
     assert "released*" in shown
     assert "not normalised symmetrically" in flat(shown)
     assert f"Next: upscore evaluate {run} --data {shlex.quote(str(data))} --crf {folder}" in shown

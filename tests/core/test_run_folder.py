@@ -68,7 +68,7 @@ def test_killed_before_its_first_files_were_there(tmp_path: Path, written: tuple
     assert not run.is_begun(resume=True)
     run.begin("seed: 0\n", {})
     assert run.is_begun(resume=True)
-    with pytest.raises(SettingsError, match="holds a run already; go on with it by --resume"):
+    with pytest.raises(SettingsError, match="holds a run already; continue it with --resume"):
         run.is_begun(resume=False)
 
 

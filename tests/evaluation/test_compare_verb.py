@@ -140,7 +140,7 @@ def test_a_process_that_dies(runs, data, monkeypatch):
 @pytest.mark.usefixtures("compare_here")
 def test_wrong_arguments(runs, data, tmp_path):
     first, second = words(runs)
-    with pytest.raises(SettingsError, match="found 1, as in"):
+    with pytest.raises(SettingsError, match="found 1; type"):
         verb.compare((first,), data=data)
     with pytest.raises(SettingsError, match="found 0"):
         verb.compare((), data=data)

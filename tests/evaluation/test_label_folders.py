@@ -195,7 +195,7 @@ def test_the_file_of_the_exact_name_comes_first(data, tmp_path):
         (np.zeros((8, 9, 3), np.float32), r"classes come first, \(C, H, W\)"),
         (np.full((8, 9), -1, np.int64), "holds class -1, but there are 3 classes"),
         (np.full((8, 9), 255, np.uint8), "holds class 255, but there are 3 classes"),
-        (np.full((8, 9), 255, np.uint8), r"as the background by labels\[labels == 255\] = 0"),
+        (np.full((8, 9), 255, np.uint8), r"for example background: labels\[labels == 255\] = 0"),
     ],
 )
 def test_arrays_that_are_no_prediction_are_refused(tmp_path, array, message):

@@ -419,7 +419,7 @@ def test_a_source_that_cannot_work_at_all(photos, tmp_path):
 def test_a_process_that_dies(photos, tmp_path):
     photos.insert(4, save(tmp_path / "photos/die.png", 31))
     out = tmp_path / "boxes.parquet"
-    with pytest.raises(WorkError, match="the same command goes on from there"):
+    with pytest.raises(WorkError, match="the same command continues from there"):
         make(photos, Failing(), out, workers=2)
     kept = [ProposalStore.open(p) for p in (tmp_path / "boxes.parquet.parts").glob("*.parquet")]
     assert sum(map(len, kept)) >= 1

@@ -325,7 +325,7 @@ def test_all_void_batches_are_harmless(
 
 
 def test_out_that_is_taken(tmp_path: Path, run_tiny: Run, uninterrupted: Path) -> None:
-    with pytest.raises(SettingsError, match="holds a run already; go on with it by --resume"):
+    with pytest.raises(SettingsError, match="holds a run already; continue it with --resume"):
         run_tiny(uninterrupted)
     (tmp_path / "photo.jpg").write_bytes(b"")
     with pytest.raises(SettingsError, match="exists and is no run folder"):

@@ -34,14 +34,14 @@ def evaluate(
     """Score a network, every stage of a pipeline, or label maps of any tool, on a split.
 
     Args:
-        source: Run folder (or model folder) of a network, a pipeline file (.yaml), or a folder of
-            label maps with the names of the photos (index PNG; npz or npy of labels or
-            probabilities). By default the last run in runs/.
-        data: The data set: a folder of a known layout, or a dataset.yaml; by default the data set
-            that the run was trained on.
+        source: Run folder (or model folder) of a network, a pipeline file (.yaml), or a
+            folder of label maps with the names of the photos (index PNG; npz or npy of
+            labels or probabilities). By default the last run in runs/.
+        data: The data set: a folder of a known layout, or a dataset.yaml; by default the
+            data set that the run was trained on.
         out: Folder for scores, tables, figures and example pictures; by default
-            evaluation/SPLIT in the run folder, or NAME-evaluation/SPLIT next to a pipeline file
-            or a folder of label maps.
+            evaluation/SPLIT in the run folder, or NAME-evaluation/SPLIT next to a
+            pipeline file or a folder of label maps.
         stages: Stages of a pipeline to score, separated by commas; by default all, in one pass.
         workers: Number of threads that decode photos in advance.
     """

@@ -23,8 +23,8 @@ def pipeline(
     """Write a pipeline file, which combines several networks for predict and evaluate.
 
     Args:
-        name: A shipped pipeline: edeconvnet-crf (FCN, DeconvNet over proposals, both together, each
-            with and without a CRF; needs --run fcn=RUN --run deconvnet=RUN).
+        name: A shipped pipeline: edeconvnet-crf (FCN, DeconvNet over proposals, both
+            together, each with and without a CRF; needs --run fcn=RUN --run deconvnet=RUN).
         run: A run folder for each network: --run fcn=runs/fcn --run deconvnet=runs/deconvnet.
         store: Boxes from `upscore proposals make`; without it they are computed for each photo.
         out: Output file, for example edeconvnet-crf.yaml. You can edit it.

@@ -43,12 +43,12 @@ def predict(
     Args:
         words: Photos, folders, patterns in quotes ('**/*.jpg') or videos. They may follow
             a run folder of `upscore train`, a model folder or a pipeline file
-            (.yaml); by default the last run in runs/ is used, or a network that is included in
-            upscore if there is no run.
+            (.yaml); by default the last run in runs/ is used, or, if there is no run, a
+            network that is included in upscore.
         model: The network, if it is not the first word: a run, or a name such as roads.
         resume: Skip photos that already have results.
-        pages: Segment every page of TIFF files and every frame of animations; without it, files
-            with several pages or frames are refused.
+        pages: Segment every page of TIFF files and every frame of animations; without it,
+            files with several pages or frames are refused.
         alpha: Opacity of the colours in overlays, 0 to 1; outlines are always in full colour.
         count_objects: In summary.csv, also count the connected regions of each class with at
             least this many pixels.

@@ -40,9 +40,9 @@ def recall(
     by object size. Objects are those of instance masks, or the connected regions of each class.
 
     Args:
-        sources: edge-boxes:EDGES (learned or gradient), grid, ground-truth, or the path of a
-            store, a COCO json file, or a folder of DeconvNet's .mat files. Parameters follow EDGES,
-            for example edge-boxes:learned,beta=0.9.
+        sources: edge-boxes:EDGES (learned or gradient), grid, ground-truth, or the path of
+            a store, a COCO json file, or a folder of DeconvNet's .mat files. Parameters
+            follow EDGES, for example edge-boxes:learned,beta=0.9.
         out: Folder for recall.json, recall.csv and recall.png; by default nothing is written.
         counts: Numbers of boxes at which recall is measured.
         min_area: Leave out objects with fewer pixels than this.

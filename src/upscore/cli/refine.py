@@ -33,12 +33,12 @@ def refine(
     """Refine label maps or probabilities from any tool with a dense CRF.
 
     Args:
-        inputs: Files, folders or patterns in quotes: .npz (key probabilities, or its only array)
-            and .npy of (C, H, W), or index .png.
+        inputs: Files, folders or patterns in quotes: .npz (key probabilities, or its
+            only array) and .npy of (C, H, W), or index .png.
         images: Folder of the photos; they are matched by name without the suffix.
         crf: Settings: deconvnet, released, deeplab, or a YAML file.
-        confidence: Probability that a pixel of a label map is right, between 0 and 1; pixels of
-            255 have no label.
+        confidence: Probability that a pixel of a label map is right, between 0 and 1;
+            pixels of 255 have no label.
         classes: Number of classes; needed for label maps.
         resume: Skip files that already have results.
         workers: Number of processes; by default one for each core, fewer if there are few files.

@@ -25,9 +25,10 @@ class ReproduceOptions:
     out: Annotated[Path, arg(metavar="DIR")]
     """Output folder for runs, tables, figures, results.json and page.html."""
     budget: Annotated[str, arg(metavar="minutes=N|iterations=N|papers")] = "minutes=30"
-    """minutes=N or iterations=N: the trainings share N minutes or N optimiser steps and use small
-    networks from random weights; iterations give the same result on every machine. papers: the
-    published schedules and VGG16; needs a GPU and, for the DeconvNet paper, a week."""
+    """minutes=N or iterations=N: the trainings share N minutes or N optimiser steps
+    and use small networks from random weights; iterations give the same result on
+    every machine. papers: the published schedules and VGG16; needs a GPU and, for
+    the DeconvNet paper, a week."""
     split: Annotated[str, arg(metavar="NAME")] = "val"
     """Split for validation and measurements."""
     set: Assignments = ()
@@ -52,10 +53,12 @@ def fcn_report(
     with whatever is missing.
 
     Args:
-        seeds: Train everything once for each of these seeds, for example --seeds 0,1,2. Scores are
-            then means with deviations, and differences must also hold between trainings.
-        ablate: Also train the steps between the plain model and FCN-8s: FCN-32s, and FCN-8s with
-            fixed or learned upsampling, without and with the factors on pool4 and pool3.
+        seeds: Train everything once for each of these seeds, for example --seeds 0,1,2.
+            Scores are then means with deviations, and differences must also hold between
+            trainings.
+        ablate: Also train the steps between the plain model and FCN-8s: FCN-32s, and
+            FCN-8s with fixed or learned upsampling, without and with the factors on pool4
+            and pool3.
     """
     _reproduce("fcn-report", options, seeds=parse_seeds(seeds), ablate=ablate)
 

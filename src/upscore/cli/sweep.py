@@ -32,8 +32,9 @@ def sweep(
 
     Args:
         out: Output folder for the tables and a run folder for each training.
-        set: Settings with the values to try, for example --set optim.lr=1e-5,1e-4 seed=0,1,2. A
-            setting with one value is the same in all trainings. A list in brackets is one value.
+        set: Settings with the values to try, for example
+            --set optim.lr=1e-5,1e-4 seed=0,1,2. A setting with one value is the same
+            in all trainings. A list in brackets is one value.
         processes: Number of trainings at the same time; they share the cores.
     """
     from upscore.workflows.sweep import sweep as run_sweep

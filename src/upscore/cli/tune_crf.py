@@ -48,8 +48,8 @@ def tune_crf(
     Args:
         run: Run folder (or model folder) of the network, or a pipeline file (.yaml).
         split: Split of the data set; not the one that the network was trained on.
-        out: Folder for best.yaml, trials.csv, trials.json and tuning.png; by default crf-tuning in
-            the run folder, or NAME-crf-tuning next to the pipeline file.
+        out: Folder for best.yaml, trials.csv, trials.json and tuning.png; by default
+            crf-tuning in the run folder, or NAME-crf-tuning next to the pipeline file.
         trials: Number of settings to try, in addition to no CRF and the named settings.
         minutes: Stop searching after this many minutes.
         images: Number of photos of the split; half of them are used for the search.

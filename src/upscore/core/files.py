@@ -279,7 +279,7 @@ def _fetch(
         reason = getattr(error, "reason", error)
         raise WorkError(
             f"{url}: cannot be reached ({reason}). Are you offline? Run the same command again "
-            f"later (it goes on where it stopped), or {otherwise}"
+            f"later (it resumes where it stopped), or {otherwise}"
         ) from error
     if total is not None and have < total:
         raise WorkError(_broken(url, have, total))

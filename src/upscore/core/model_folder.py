@@ -53,7 +53,7 @@ def find_model(path: Path) -> Path:
     run = RunFolder.open(path)
     if not run.model.exists():
         raise RunError(
-            f"{path}: this run has no model yet, its training has not come to the first "
-            "validation; go on with the same `upscore train` command and --resume"
+            f"{path}: this run has no model yet, as its training has not reached the first "
+            "validation; continue with the same `upscore train` command and --resume"
         )
     return run.model

@@ -77,7 +77,7 @@ class RunFolder:
         begun = self.manifest.exists() and self.recipe.exists()
         if begun and not resume:
             raise SettingsError(
-                f"{self.path}: holds a run already; go on with it by --resume, or choose another "
+                f"{self.path}: holds a run already; continue it with --resume, or choose another "
                 "--out"
             )
         if not begun and self.path.exists() and not self._is_free():

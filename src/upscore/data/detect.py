@@ -82,8 +82,8 @@ def open_dataset(path: str | Path, *, max_pixels: int = MAX_PIXELS) -> DataSet:
         raise DataError(f"{path}: {found}; give a folder or a dataset.yaml")
     looked = "".join(f"\n  {layout.looks}" for layout in LAYOUTS)
     raise DataError(
-        f"{path}: no known layout, there and in the usual folders below were looked for:{looked}\n"
-        f"Name the folder that holds one of them, or describe yours in {path / FILE} "
+        f"{path}: unknown folder layout. Looked here and in the usual subfolders for:{looked}\n"
+        f"Name the folder that contains one of them, or describe yours in {path / FILE} "
         "(docs/data.md has examples)"
     )
 

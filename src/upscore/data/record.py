@@ -147,7 +147,7 @@ class DataRecord:
             )
         except (KeyError, TypeError, ValueError, IndexError, AttributeError) as error:
             raise RunError(
-                f"{path}: damaged; delete it to go on without a comparison of the data set"
+                f"{path}: damaged; delete it to continue without a comparison of the data set"
             ) from error
 
     def differences(self, now: DataRecord) -> list[str]:

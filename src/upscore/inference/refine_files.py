@@ -183,7 +183,7 @@ def refine_files(
         doing="refine it",
         processes=processes,
         item_errors=(DataError, NotFoundError, RunError, SettingsError),
-        if_died="what was finished is kept. Go on with --resume and fewer --workers",
+        if_died="finished work is kept. Continue with --resume and fewer --workers",
     )
     with contextlib.closing(outcomes):
         for number, ((job, _), outcome) in enumerate(outcomes, start=1):

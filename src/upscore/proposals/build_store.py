@@ -152,7 +152,7 @@ def make_store(
             doing="find its boxes",
             processes=processes,
             one_core=True,
-            if_died="what was finished is kept: the same command goes on from there; try it with "
+            if_died="finished work is kept: the same command continues from there; try it with "
             "fewer --workers",
         )
         summary = MakeSummary()

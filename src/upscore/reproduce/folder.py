@@ -80,9 +80,9 @@ class Folder:
             if other:
                 found = "; ".join(f"{key}{_both_values(kept.get(key), plan[key])}" for key in other)
                 raise SettingsError(
-                    f"{self.path}: holds a reproduction that was begun with other values of "
-                    f"{found}; choose another --out, or type the same settings to go on with it "
-                    "(with the same version of upscore, where you have changed none)"
+                    f"{self.path}: holds a reproduction that was started with other values of "
+                    f"{found}; choose another --out, or use the same settings to continue it "
+                    "(and the same version of upscore, if you have not changed any)"
                 )
             before = DataRecord.read(self.data)
             if before is not None and (different := before.differences(data)):

@@ -68,7 +68,7 @@ def train_missing(
         if result.interrupted:
             raise InterruptedWorkError(
                 f"stopped in {plan.title} at iteration {result.iterations}; everything is saved. "
-                "Go on with the same command"
+                "To continue, run the same command"
             )
     return failures
 

@@ -44,7 +44,7 @@ class RunLog:
     def _keep_until(self, iteration: int) -> None:
         rows: list[list[str]] = []
         if self.path.exists() and iteration > 0:
-            for row in read_csv(self.path, "remove it, and the run goes on without its curve"):
+            for row in read_csv(self.path, "remove it to continue without its curve"):
                 # an older half row may be in between
                 whole = len(row) == len(COLUMNS) and row[0].isdecimal() and len(row[0]) < 18
                 if whole and int(row[0]) <= iteration:

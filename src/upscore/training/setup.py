@@ -645,8 +645,8 @@ def require_same_settings(run: RunFolder, given: Settings, *, command: str) -> N
     )
     if different:
         raise RunError(
-            f"{run.path}: was begun with other settings; a resumed run keeps its own, which "
-            f"`{command}` with the same --data and --out takes. Different: {'; '.join(different)}"
+            f"{run.path}: was started with other settings, which a resumed run keeps; to use them, "
+            f"type `{command}` with the same --data and --out. Different: {'; '.join(different)}"
         )
 
 

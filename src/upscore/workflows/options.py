@@ -24,8 +24,8 @@ class NetworkOptions:
     precision: Literal["auto", "fp32", "bf16", "fp16"] = "auto"
     """Precision; auto uses bf16 where the hardware supports it."""
     tile: int = DEFAULT_TILE
-    """Split photos with a longer side into overlapping tiles of this side, a multiple of 32; 0
-    never splits."""
+    """Split photos with a longer side into overlapping tiles of this side, a
+    multiple of 32; 0 never splits."""
     flip: bool = False
     """Average over the photo and its mirror image; takes twice the time."""
     scales: tuple[float, ...] = (1.0,)

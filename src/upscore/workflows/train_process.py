@@ -2,8 +2,8 @@
 
 Arguments are those of ``upscore train``. Each line of standard output is a JSON object:
 ``progress`` in [0, 1] with its ``text``, a ``notice``, or the ``error`` that ended the training.
-The parent process keeps standard input open. When it closes, because the parent stops this process or
-was killed, the training saves its state and ends.
+The parent process keeps standard input open. When it closes, because the parent stops this process
+or was killed, the training saves its state and ends.
 """
 
 from __future__ import annotations

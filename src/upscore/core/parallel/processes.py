@@ -33,7 +33,7 @@ def in_processes(
     *,
     processes: int,
     one_core: bool = False,
-    if_died: str = "what was finished is kept. Go on with --resume and fewer --workers",
+    if_died: str = "finished work is kept. Continue with --resume and fewer --workers",
 ) -> Generator[tuple[Item, Result], None, None]:
     """(item, ``work(item)``) as they are finished, in no fixed order.
 
