@@ -92,7 +92,7 @@ def test_keys_that_end_alike_keep_all_of_their_name() -> None:
         (["seed=1"], "nothing to sweep"),
         (["seed"], "write it as KEY=VALUE,VALUE"),
         (["=1,2"], "write it as KEY=VALUE,VALUE"),
-        (["seed=0,1", "seed=2"], "--set seed is given twice; join"),
+        (["seed=0,1", "seed=2"], "--set seed is given twice; separate"),
         (["seed=0,1,0"], "0 is given twice"),
         (["optim.lr=1e-4,0.0001"], "0.0001 is given twice"),
         (["seed=0,,1"], "a value is empty"),

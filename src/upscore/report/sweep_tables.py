@@ -181,7 +181,7 @@ def write_sweep(runs: Sequence[SweptRun], folder: Path, *, about: dict[str, Any]
 
 NOTE = (
     "Validation mIoU, the best and the last one of each run: mean and standard deviation of the "
-    "sample over seeds. The best one is chosen on the same photos, so it flatters."
+    "sample over seeds. The best one is chosen on the same photos, so it is too optimistic."
 )
 
 
