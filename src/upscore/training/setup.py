@@ -658,7 +658,7 @@ def setting_differences(kept: dict[str, Any], given: dict[str, Any], prefix: str
         if isinstance(ours, dict) and isinstance(theirs, dict):
             every = {**dict.fromkeys(theirs), **ours}
             lines += setting_differences(every, theirs, f"{prefix}{key}.")
-        elif ours != theirs:
+        elif ours != theirs and f"{prefix}{key}" != "description":  # no setting
             before, now = ("null" if value is None else value for value in (ours, theirs))
             lines.append(f"{prefix}{key} is {before} in the run, {now} now")
     return lines
