@@ -96,8 +96,7 @@ def keep_result(result: Result | dict[str, Any]) -> None:
 
 def set_style(given: Style) -> None:
     """Print in this way from now on."""
-    global style
-    style = given
+    vars(style).update(vars(given))
     console.quiet = given.json or given.quiet
     errors.quiet = given.quiet
 
