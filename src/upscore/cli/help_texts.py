@@ -34,6 +34,10 @@ environment  UPSCORE_CACHE: folder of downloads and compiled kernels
 """
 
 
+GONE = "\0"
+"""Stands for signs that are taken out."""
+
+
 def overview() -> str:
     """What ``upscore --help`` prints."""
     parts = [BEGIN]
@@ -64,7 +68,10 @@ def verb_help(verb: Verb, show: Callable[[], Any]) -> str:
         show()
     text = re.sub(r"\x1b\[[0-9;]*m", "", printed.getvalue()).rstrip()
     # says nothing to people: what is missing is named, and None is no value that can be typed
-    text = re.sub(r" ?\((?:required|default: None|default: )\)", lambda m: " " * len(m[0]), text)
+    empty = r"\((?:required|default:(?:\s+None)?)\s*\)"
+    text = re.sub(empty, lambda match: re.sub(r"\S", GONE, match[0]), text)
+    lines = [line for line in text.splitlines() if GONE not in line or line.strip(f"{GONE} ")]
+    text = "\n".join(line.replace(GONE, " ").rstrip() for line in lines)
     examples = "\n".join(f"    {example}" for example in verb.examples)
     return f"{text}\n\nexamples:\n{examples}" if examples else text
 
