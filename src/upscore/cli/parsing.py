@@ -204,6 +204,8 @@ _WORDS = (
     (r"^Missing from upscore [a-z -]+: (\S+).*", r"\1 is missing"),
     (r"^invalid choice (\S+) for argument '([^']+)'. Expected one of \((.*?),?\)\.?$",
      r"\2 is \1; allowed: \3"),
+    (r"^Unrecognized options: (.*\.json)$", r"--json prints to stdout: type --json > \1"),
+    (r"^Unrecognized options: (.*)", r"unexpected \1: there are more words than it takes"),
     (r"^Error parsing (\S+?):", r"\1:"),
     (r"could not convert string to float:", "expected a number, found"),
     (r"invalid literal for int\(\) with base 10:", "expected a whole number, found"),
