@@ -54,6 +54,7 @@ def score(verb, run, data):
         run_comparison([run, run], data=data)
 
 
+@pytest.mark.usefixtures("compare_here")
 @pytest.mark.parametrize("verb", ["evaluate", "compare"])
 def test_what_was_guessed_is_told_once(verb, guessed, tmp_path, caplog):
     caplog.set_level("INFO", "upscore")

@@ -114,6 +114,7 @@ def test_stages_are_for_pipelines(data, tmp_path):
         evaluate(tmp_path / "maps", data=data, stages="a")
 
 
+@pytest.mark.usefixtures("compare_here")
 def test_compare_takes_folders_beside_runs(run, data, tmp_path, capsys):
     predict(run, photos(data), out=tmp_path / "out", save=["labels"], options=CPU)
     tiles = SegmenterOptions(device="cpu", precision="fp32", tile=256)  # larger than the photos
@@ -212,6 +213,7 @@ def test_an_npz_of_labels_may_name_its_classes(tmp_path):
     np.testing.assert_array_equal(found, np.tile([2, 0, 1], (4, 1)))
 
 
+@pytest.mark.usefixtures("compare_here")
 def test_where_all_images_fail_there_are_no_others_and_no_table(data, tmp_path, capsys):
     maps = tmp_path / "maps"
     Image.fromarray(np.zeros((3, 4), np.uint8)).save(_below(maps, "zzz.png"))
