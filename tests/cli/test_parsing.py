@@ -24,13 +24,18 @@ MISTAKES = {
     "--data x": "options come after a command",
     "xyzzy": "see upscore --help",
     "train": "--data is missing",
-    "train --data x --lr 0.1": "type --set optim.lr=0.001",
+    "train --data x --lr 0.1": "type --set optim.lr=0.1",
     "train --data x --batch-size 8": "type --set batch.size=8",
-    "train --data x --imgsz 320": "type --set augment.crop=[256,320]",
+    "train --data x --imgsz 320": "type --set 'augment.crop=[320,320]'",
     "train --data x --name first": "type --out FOLDER",
     "train --dat x": "did you mean --data?",
     "train -data x": "options have two dashes: type --data",
     "train --data x --model unet": "the recipe as the first word",
+    "train --data x --lr": "type --set optim.lr=0.001",
+    "train . --iterations 5": "--data is missing; type: upscore train --data .",
+    "data check --data x": "the folder alone, as in upscore data check PHOTOS",
+    "train --data x --iterations 5 --minutes 1": "--minutes and --iterations: the length",
+    "train --data x --epochs 5 --set budget.minutes=1": "--epochs and budget.minutes=1",
     "train --data x --gpu 0": "type --device cuda",
     "train --data x --minutes soon": "--minutes: expected a number, found 'soon'",
     "train --data x --iterations 2.5": "--iterations: expected a whole number",
@@ -93,7 +98,8 @@ def test_settings_in_habits_are_there() -> None:
 
     for answer in OPTION_HABITS["train"].values():
         if answer.startswith("--set "):
-            assignment = answer.split()[1].replace("RUN", "none")
+            typed = re.sub(r"\{(.*?)\}", r"\1", answer).replace("RUN", "none")
+            assignment = shlex.split(typed)[1]
             load_recipe("quick", [assignment])
 
 

@@ -112,6 +112,8 @@ def test_three_lines(run, tmp_path):
     assert result.overlay(legend=False).size == (50, 40)
     assert result.overlay(alpha=0.3).height > 40
     assert repr(result) == "<Segmentation 50x40: sky 66%, ground 34%>"
+    assert sum(result.shares.values()) == pytest.approx(1)
+    assert result.shares["sky"] == pytest.approx((result.labels == 2).mean())
     assert result._repr_png_().startswith(b"\x89PNG")
     result.save(tmp_path / "labels.png")
     with Image.open(tmp_path / "labels.png") as stored:

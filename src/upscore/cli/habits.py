@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 VERB_HABITS = {
     "fit": "train",
     "learn": "train",
@@ -33,31 +35,31 @@ VERB_HABITS = {
 
 _OUT = "--out FOLDER"
 _TRAIN = {
-    "lr": "--set optim.lr=0.001",
-    "learning-rate": "--set optim.lr=0.001",
+    "lr": "--set optim.lr={0.001}",
+    "learning-rate": "--set optim.lr={0.001}",
     "optimizer": "--set optim.name=adamw",
-    "batch": "--set batch.size=8",
-    "batch-size": "--set batch.size=8",
-    "imgsz": "--set augment.crop=[256,320]",
-    "img-size": "--set augment.crop=[256,320]",
-    "image-size": "--set augment.crop=[256,320]",
-    "crop-size": "--set augment.crop=[256,320]",
-    "workers": "--set data.workers=2",
-    "num-workers": "--set data.workers=2",
-    "threads": "--set threads=2",
+    "batch": "--set batch.size={8}",
+    "batch-size": "--set batch.size={8}",
+    "imgsz": "--set 'augment.crop=[{256},{256}]'",
+    "img-size": "--set 'augment.crop=[{256},{256}]'",
+    "image-size": "--set 'augment.crop=[{256},{256}]'",
+    "crop-size": "--set 'augment.crop=[{256},{256}]'",
+    "workers": "--set data.workers={2}",
+    "num-workers": "--set data.workers={2}",
+    "threads": "--set threads={2}",
     "precision": "--set precision=bf16",
     "amp": "--set precision=auto (the default)",
-    "patience": "--set validate.patience=5",
+    "patience": "--set validate.patience={5}",
     "weights": "--set init.weights=RUN",
-    "pretrained": "--set init.weights=RUN",
+    "pretrained": "nothing: quick starts from ImageNet weights (others: --set init.weights=RUN)",
     "model": "the recipe as the first word, as in upscore train quick (upscore recipes lists them)",
     "arch": "the recipe as the first word, as in upscore train quick (upscore recipes lists them)",
     "recipe": "the recipe as the first word, as in upscore train quick",
     "config": "the recipe as the first word, as in upscore train FILE.yaml",
     "cfg": "the recipe as the first word, as in upscore train FILE.yaml",
-    "max-steps": "--iterations 1000",
-    "steps": "--iterations 1000",
-    "iters": "--iterations 1000",
+    "max-steps": "--iterations {1000}",
+    "steps": "--iterations {1000}",
+    "iters": "--iterations {1000}",
 }
 _NETWORK = {
     "weights": "the run folder as the first word",
@@ -93,11 +95,19 @@ OPTION_HABITS: dict[str, dict[str, str]] = {
     | dict.fromkeys(("source", "input", "images", "image", "data", "i"), _INPUTS)
     | {"overwrite": "nothing: results are replaced unless --resume is given"},
     "evaluate": _NETWORK | {"model": "the run folder as the first word"},
+    "data check": {"data": "the folder alone, as in upscore data check PHOTOS"},
+    "data stats": {"data": "the folder alone, as in upscore data stats PHOTOS"},
     "compare": {"model": "the run folders as the first words", "runs": "the run folders alone"},
 }
-"""Options of other tools, without dashes, by command; those of "" count for every one."""
+"""Options of other tools, without dashes, by command; those of "" count for every one. A part in
+braces is an example; the value that was typed is put in its place."""
 
 
-def habit(verb: str, option: str) -> str | None:
-    """What to type in place of an option (without dashes) of another tool, if it is known."""
-    return OPTION_HABITS.get(verb, {}).get(option) or OPTION_HABITS[""].get(option)
+def habit(verb: str, option: str, value: str | None = None) -> str | None:
+    """What to type in place of an option (without dashes) of another tool, if it is known.
+
+    Args:
+        value: what was typed for it; without one the example between braces stands.
+    """
+    answer = OPTION_HABITS.get(verb, {}).get(option) or OPTION_HABITS[""].get(option)
+    return answer and re.sub(r"\{(.*?)\}", lambda example: value or example[1], answer)

@@ -27,7 +27,8 @@ upscore help COMMAND, or upscore COMMAND --help, shows options and examples.
 With every command: --json one JSON object on stdout; --quiet only errors; -v more messages;
 --log json progress as JSON lines on stderr; --debug the traceback of an error.
 
-exit status  0 done; 1 partly done, failures are listed; 2 nothing done, wrong usage or input;
+exit status  0 done; 1 some or all of it failed, failures are listed; 2 not begun, wrong
+             usage or input;
              130 stopped by Ctrl-C (128 + signal), everything saved
 environment  UPSCORE_CACHE: folder of downloads and compiled kernels
              OMP_NUM_THREADS: threads of networks and kernels

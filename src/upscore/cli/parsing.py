@@ -15,6 +15,7 @@ import io
 import re
 import typing
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any
 
 import tyro
@@ -162,7 +163,7 @@ def _check_options(verb: Verb, options: Sequence[_Option], words: Sequence[str])
     """Raises UsageError for an option that is not there, or one that is missing."""
     flags = [option.name.replace("_", "-") for option in options if not option.positional]
     given = set()
-    for word in words:
+    for place, word in enumerate(words):
         if word == "--":
             break
         if not re.match(r"--?[A-Za-z]", word):
@@ -171,7 +172,10 @@ def _check_options(verb: Verb, options: Sequence[_Option], words: Sequence[str])
         name = typed.replace("_", "-")
         given.add(name)
         if name not in flags or not word.startswith("--"):
-            raise UsageError(_unknown_option(verb, word.partition("=")[0], name, flags), verb.name)
+            value = word.partition("=")[2] or next(iter(words[place + 1 : place + 2]), "")
+            value = "" if value.startswith("-") else value
+            text = _unknown_option(verb, word.partition("=")[0], name, flags, value)
+            raise UsageError(text, verb.name)
     missing = [
         f"--{option.name.replace('_', '-')}"
         for option in options
@@ -179,6 +183,11 @@ def _check_options(verb: Verb, options: Sequence[_Option], words: Sequence[str])
     ]
     if missing:
         are = "is" if len(missing) == 1 else "are"
+        folder = next((word for word in words if Path(word).is_dir()), None)
+        if missing == ["--data"] and folder:
+            raise UsageError(
+                f"--data is missing; type: upscore {verb.name} --data {folder}", verb.name
+            )
         raise UsageError(f"{' and '.join(missing)} {are} missing{_hint(verb)}", verb.name)
 
 
@@ -187,10 +196,10 @@ def _hint(verb: Verb) -> str:
     return f"; as in {example}"
 
 
-def _unknown_option(verb: Verb, typed: str, name: str, flags: Sequence[str]) -> str:
+def _unknown_option(verb: Verb, typed: str, name: str, flags: Sequence[str], value: str) -> str:
     if name in flags:
         return f"options have two dashes: type --{name}"
-    answer = habit(verb.name, name)
+    answer = habit(verb.name, name, value)
     if answer and not (answer.startswith("--") and answer[2:].split()[0] not in flags):
         return f"no option {quote(typed)}; type {answer}"
     close = difflib.get_close_matches(name, flags, n=1)

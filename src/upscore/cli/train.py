@@ -11,7 +11,7 @@ from upscore.cli.console import console, keep_result
 from upscore.cli.options import Assignments, Data, OptionalInt, OptionalPath, Recipe, joined
 from upscore.cli.progress import ProgressDisplay
 from upscore.core.plural import plural
-from upscore.errors import InterruptedWorkError
+from upscore.errors import InterruptedWorkError, SettingsError
 
 DEFAULT_RECIPE = "quick"
 
@@ -56,6 +56,10 @@ def train(
     from upscore.training.recipe import load_recipe
 
     budget = {"minutes": minutes, "iterations": iterations, "epochs": epochs, "samples": samples}
+    typed = [f"--{name}" for name, value in budget.items() if value is not None]
+    typed += [one for one in joined(set) if one.startswith("budget")] if typed else []
+    if len(typed) > 1:
+        raise SettingsError(f"{' and '.join(typed)}: the length of the training; give one")
     given = [f"budget.{name}={value}" for name, value in budget.items() if value is not None]
     given += [] if device == "recipe" else [f"device={device}"]
     given += [] if seed is None else [f"seed={seed}"]

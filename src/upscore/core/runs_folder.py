@@ -57,6 +57,11 @@ def data_of(run: Path) -> Path:
         NotFoundError: it is not known, or not there any more.
         RunError: no run folder, or a damaged one.
     """
+    if run.is_dir() and not (run / "manifest.json").exists():
+        raise RunError(
+            f"{run}: not a run folder (no manifest.json in it). If it is a data set, type: upscore "
+            f"evaluate --data {run}; a model folder, or a folder of label maps, needs --data PHOTOS"
+        )
     recorded = RunFolder.open(run).read_manifest().get("data")
     path = recorded.get("path") if isinstance(recorded, dict) else None
     if not isinstance(path, str) or not Path(path).exists():

@@ -44,14 +44,15 @@ class Segmentation:
 
     def __repr__(self) -> str:
         height, width = self.labels.shape
-        counts = np.bincount(self.labels.ravel(), minlength=len(self.label_set))
-        largest = sorted(range(len(self.label_set)), key=lambda index: -counts[index])[:SHOWN]
-        shares = [
-            f"{self.label_set.names[index]} {counts[index] / self.labels.size:.0%}"
-            for index in largest
-            if counts[index]
-        ]
+        largest = sorted(self.shares.items(), key=lambda item: -item[1])[:SHOWN]
+        shares = [f"{name} {share:.0%}" for name, share in largest if share]
         return f"<Segmentation {width}x{height}: {', '.join(shares)}>"
+
+    @property
+    def shares(self) -> dict[str, float]:
+        """The share of each class in the photo, in [0, 1], by its name."""
+        counts = np.bincount(self.labels.ravel(), minlength=len(self.label_set))
+        return dict(zip(self.label_set.names, (counts / self.labels.size).tolist(), strict=False))
 
     def _repr_png_(self) -> bytes:
         """The overlay, for notebooks."""

@@ -66,6 +66,11 @@ def warm_up_head(
 ) -> None:
     """Train the coarse part of the head in place; the backbone stays as it is."""
     assert isinstance(model, FPN)  # require_head
+    logger.info(
+        "The head learns first, on features of %d crops that are computed once; this can take "
+        "minutes, and counts in no budget",
+        settings.crops,
+    )
     model.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     names, stride = model.coarse_levels, model.coarse_stride
     first = stride - 1 if model.backbone.corner else stride // 2  # pixel that element 0 stands for
