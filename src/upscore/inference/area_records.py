@@ -18,6 +18,7 @@ import numpy as np
 
 from upscore.core.damage import read_bytes
 from upscore.core.files import explain_os_error, write_text
+from upscore.core.images import row_bands
 from upscore.core.json import parse_json
 from upscore.core.labels import VOID, LabelMap, Labels
 from upscore.core.regions import connected_regions
@@ -58,7 +59,9 @@ class Measures:
     def record(self, name: str, source: Path, labels: LabelMap, label_set: Labels) -> Record:
         """The record of a photo: pixels and objects of each class by its name."""
         height, width = labels.shape
-        counts = np.bincount(labels.ravel(), minlength=len(label_set))
+        counts = np.zeros(256, np.int64)
+        for rows in row_bands(height, width):  # bincount makes copies of eight bytes a pixel
+            counts += np.bincount(labels[rows].ravel(), minlength=256)
         record: Record = {
             "name": name,
             "source": str(source),
