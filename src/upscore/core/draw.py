@@ -29,6 +29,12 @@ ELLIPSIS = "\u2026"
 Font = ImageFont.FreeTypeFont | ImageFont.ImageFont
 
 
+def require_alpha(alpha: float) -> None:
+    """Raises SettingsError for a share of the colours outside [0, 1]."""
+    if not 0 <= alpha <= 1:
+        raise SettingsError(f"alpha is {alpha}; allowed: 0 (photo alone) to 1 (colours alone)")
+
+
 def overlay(
     image: RGBImage, labels: LabelMap, label_set: Labels, *, alpha: float = 0.5
 ) -> RGBImage:
@@ -47,8 +53,7 @@ def overlay(
     Raises:
         SettingsError: ``alpha`` outside [0, 1], or labels of another size than the image.
     """
-    if not 0 <= alpha <= 1:
-        raise SettingsError(f"alpha is {alpha}; allowed: 0 (photo alone) to 1 (colours alone)")
+    require_alpha(alpha)
     if image.shape[:2] != labels.shape:
         raise SettingsError(
             f"the image has shape {image.shape}, its labels {labels.shape}; want equal H and W"

@@ -122,12 +122,6 @@ def require_formats(save: Sequence[str]) -> tuple[str, ...]:
     return tuple(name for name in FORMATS if name in save)
 
 
-def require_alpha(alpha: float) -> None:
-    """Raises SettingsError for a share of the colours outside [0, 1]."""
-    if not 0 <= alpha <= 1:
-        raise SettingsError(f"alpha is {alpha}; allowed: 0 (photo alone) to 1 (colours alone)")
-
-
 def need_probabilities(formats: Sequence[str]) -> bool:
     """Whether one of these formats needs probabilities."""
     return any(FORMATS[name].needs_probabilities for name in formats)

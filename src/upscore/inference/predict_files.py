@@ -13,6 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
+from upscore.core.draw import require_alpha
 from upscore.core.failures import failure_message
 from upscore.core.files import make_folder
 from upscore.core.images import common_range, read_image
@@ -31,7 +32,6 @@ from upscore.inference.outputs import (
     need_probabilities,
     output_path,
     refuse_overwriting,
-    require_alpha,
     require_formats,
     write_outputs,
 )
