@@ -4,12 +4,9 @@ from __future__ import annotations
 
 import base64
 import io
-import warnings
 from pathlib import Path
 
-import matplotlib as mpl
 import numpy as np
-from matplotlib.backends.backend_svg import FigureCanvasSVG
 from PIL import Image
 
 from upscore.core.draw import titled, with_legend
@@ -18,7 +15,7 @@ from upscore.core.labels import RGBImage
 from upscore.core.tables import Table as Rows
 from upscore.core.tables import write_csv
 from upscore.report.document import Chart, Document, Sheet, Table
-from upscore.report.figures.scores import PAPER, write_figure
+from upscore.report.figures.scores import FIGURE_FORMATS, PAPER, write_figure
 
 CELL = 320
 """Width of a picture in a sheet's file."""
@@ -43,8 +40,7 @@ def write_document(document: Document, out: Path) -> None:
             shown = [tuple(item.text(cell) for cell in row) for row in item.rows]
             write_text(tables / f"{item.name}.tex", Rows(item.header, shown).latex(item.numeric))
         elif isinstance(item, Chart):
-            write_figure(figures / f"{item.name}.png", item.draw(PAPER), ("png", "pdf"))
-            _write_svg(figures / f"{item.name}.svg", item)
+            write_figure(figures / f"{item.name}.png", item.draw(PAPER), FIGURE_FORMATS)
         else:
             _write_sheet(figures / item.name, item)
 
@@ -65,16 +61,6 @@ def table_markdown(number: str, table: Table) -> str:
         rules.append("---")
     lines[1] = f"| {' | '.join(rules)} |"
     return f"**{number}.** {table.caption}\n\n" + "\n".join(lines) + "\n"
-
-
-def _write_svg(path: Path, chart: Chart) -> None:
-    figure = chart.draw(PAPER)
-    FigureCanvasSVG(figure)
-    stream = io.StringIO()
-    with mpl.rc_context({"svg.hashsalt": chart.name}), warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # a glyph that the font lacks becomes a box
-        figure.savefig(stream, format="svg", metadata={"Date": None})
-    write_text(path, stream.getvalue())
 
 
 def _write_sheet(stem: Path, sheet: Sheet) -> None:
