@@ -32,7 +32,7 @@ RUNS = {"fcn": Path("runs/fcn"), "deconvnet": Path("runs/deconvnet")}
 
 
 def test_the_template_is_the_paper_in_six_stages():
-    assert shipped_pipelines() == [NAME, f"{NAME}-quick"]
+    assert shipped_pipelines() == [NAME, f"{NAME}-quick", "two-networks-crf"]
     import upscore
 
     text = Path(upscore.__file__).parent / "pipelines" / f"{NAME}.yaml"
@@ -69,6 +69,15 @@ def test_the_verb_writes_a_file_that_labels(world, capsys):
     found = pipeline.probabilities_of(photo)
     assert len(found) == 3
     np.testing.assert_allclose(found["edeconvnet"].sum(axis=0), 1, atol=1e-5)
+
+
+def test_networks_of_the_package_by_name(world):
+    runs = dict.fromkeys(("first", "second"), Path("objects"))
+    write_pipeline("two-networks-crf", Path("new/two.yaml"), runs=runs)
+    content = yaml.safe_load((world / "new/two.yaml").read_text("utf-8"))
+    assert content["stages"]["first"]["whole_image"]["run"] == "objects"
+    labels = load_pipeline(Path("new/two.yaml"), stages=["both"]).labels
+    assert labels.names[:2] == ("background", "cow")
 
 
 def test_names_that_yaml_would_misread(world):
@@ -149,7 +158,7 @@ def test_the_quick_template_differs_in_how_deconvnet_looks_alone():
     import upscore
 
     folder = Path(upscore.__file__).parent / "pipelines"
-    paper, quick = (read_pipeline(folder / f"{name}.yaml") for name in shipped_pipelines())
+    paper, quick = (read_pipeline(folder / f"{name}.yaml") for name in (NAME, f"{NAME}-quick"))
     assert paper.output == quick.output
     differs = [name for name in paper.stages if paper.stages[name] != quick.stages[name]]
     assert list(paper.stages) == list(quick.stages)

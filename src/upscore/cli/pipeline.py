@@ -24,8 +24,11 @@ def pipeline(
 
     Args:
         name: A shipped pipeline: edeconvnet-crf (FCN, DeconvNet over proposals, both
-            together, each with and without a CRF; needs --run fcn=RUN --run deconvnet=RUN).
-        run: A run folder for each network: --run fcn=runs/fcn --run deconvnet=runs/deconvnet.
+            together, each with and without a CRF; needs --run fcn=RUN --run deconvnet=RUN),
+            edeconvnet-crf-quick (the same for quick networks), two-networks-crf (two networks
+            with flips and scales, their mean and a CRF; --run first=RUN --run second=RUN).
+        run: A run folder or an included network for each network of the pipeline: --run
+            fcn=runs/fcn --run deconvnet=runs/deconvnet.
         store: Boxes from `upscore proposals make`; without it they are computed for each photo.
         out: Output file, for example edeconvnet-crf.yaml. You can edit it.
     """

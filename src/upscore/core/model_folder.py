@@ -21,11 +21,16 @@ def builtin_networks() -> dict[str, Path]:
     return {path.parent.name: path.parent for path in sorted(NETWORKS.glob(f"*/{CONFIG}"))}
 
 
+def names_builtin(path: Path) -> bool:
+    """Whether this is the name of a network in this package, and no file or folder is called so."""
+    return not exists(path) and str(path) in builtin_networks()
+
+
 def holds_model(path: Path) -> bool:
     """Whether ``find_model`` would take this path for a network, complete or not."""
     if path.is_dir():
         return any((path / name).exists() for name in (CONFIG, WEIGHTS, "manifest.json"))
-    return not exists(path) and str(path) in builtin_networks()
+    return names_builtin(path)
 
 
 def find_model(path: Path) -> Path:

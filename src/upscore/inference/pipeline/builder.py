@@ -11,8 +11,10 @@ from types import SimpleNamespace
 from typing import TypeVar, cast
 
 from upscore.core.choices import is_path
+from upscore.core.files import exists
 from upscore.core.json import JSONObject
 from upscore.core.labels import Labels, RGBImage
+from upscore.core.model_folder import names_builtin
 from upscore.core.runtime import DeviceName, Precision, Runtime, select_runtime
 from upscore.crf.mean_field import DenseCRF
 from upscore.crf.settings import load_crf
@@ -71,7 +73,7 @@ class PipelineBuilder:
             stage = self.settings.stages[name]
             at = f"stages.{name}.{stage.kind}"
             if stage.run is not None:
-                labels = self._try(f"{at}.run", partial(read_labels, self._at(stage.run)))
+                labels = self._try(f"{at}.run", partial(read_labels, self._run(stage.run)))
                 if labels is not None:
                     self._labels[name] = labels
             if stage.instance_wise is not None:
@@ -104,13 +106,13 @@ class PipelineBuilder:
         if stage.whole_image is not None:
             whole = stage.whole_image
             return load_network(
-                self._at(whole.run), runtime, tile=whole.tile, flip=whole.flip, scales=whole.scales
+                self._run(whole.run), runtime, tile=whole.tile, flip=whole.flip, scales=whole.scales
             )
         if stage.instance_wise is not None:
             boxes = stage.instance_wise
             assert boxes.proposals is not None
             return load_instance_wise(
-                self._at(boxes.run),
+                self._run(boxes.run),
                 self._sources[boxes.proposals],
                 runtime,
                 preset=boxes.preset,
@@ -133,7 +135,7 @@ class PipelineBuilder:
 
     def _check_window(self, at: str, stage: InstanceWiseStage) -> None:
         """Warn if the file gives another crop geometry than that of the network's training."""
-        trained = self._try(f"{at}.run", partial(trained_settings, self._at(stage.run))) or {}
+        trained = self._try(f"{at}.run", partial(trained_settings, self._run(stage.run))) or {}
         if not trained.keys() >= set(WINDOW):  # it was not trained on boxes
             return
         for key in WINDOW:
@@ -184,6 +186,11 @@ class PipelineBuilder:
         except UpscoreError as error:
             self._problems.append(type(error)(f"{self.path}: {at}: {error}"))
             return None
+
+    def _run(self, run: Path) -> Path:
+        """A folder beside the file, or the name of a network in this package."""
+        folder = self._at(run)
+        return run if not exists(folder) and names_builtin(run) else folder
 
     def _at(self, path: Path) -> Path:
         return self.path.parent / path

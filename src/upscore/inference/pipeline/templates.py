@@ -10,6 +10,7 @@ from pathlib import Path
 
 from upscore.core.builtin_configs import shipped_names, shipped_text
 from upscore.core.files import write_text
+from upscore.core.model_folder import names_builtin
 from upscore.core.settings import build
 from upscore.core.yaml_text import parse_yaml
 from upscore.errors import SettingsError
@@ -59,7 +60,10 @@ def write_pipeline(
     typed = _filled(text, template, runs, store)
     settings = build(PipelineSettings, parse_yaml(typed, name), name)
     PipelineBuilder(settings, Path(f"{name}.yaml")).check(settings.order(settings.stages))
-    near = {stage: path_from(run, out.parent) for stage, run in runs.items()}
+    near = {
+        stage: run if names_builtin(run) else path_from(run, out.parent)
+        for stage, run in runs.items()
+    }
     near_store = None if store is None else path_from(store, out.parent)
     write_text(out, _filled(text, template, near, near_store))
     return settings
