@@ -68,6 +68,10 @@ def test_killed_before_its_first_files_were_there(tmp_path: Path, written: tuple
     assert not run.is_begun(resume=True)
     run.begin("seed: 0\n", {})
     assert run.is_begun(resume=True)
+    assert not run.is_begun(resume=False)  # nothing is saved that would be lost
+    (run.state).mkdir(exist_ok=True)
+    (run.state / "resume.pt").write_text("")
+    assert run.is_begun(resume=True)
     with pytest.raises(SettingsError, match="holds a run already; continue it with --resume"):
         run.is_begun(resume=False)
 

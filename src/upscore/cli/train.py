@@ -75,16 +75,19 @@ def train(
 
     if recipe == DEFAULT_RECIPE:
         console.print(f"Recipe {recipe} (`upscore recipes` lists the others).")
-    with ProgressDisplay() as on_progress:
-        result = workflow.train(
-            recipe,
-            data=data,
-            out=out,
-            assignments=assignments,
-            resume=resume,
-            changed_data=changed_data,
-            on_progress=on_progress,
-        )
+    try:
+        with ProgressDisplay() as on_progress:
+            result = workflow.train(
+                recipe,
+                data=data,
+                out=out,
+                assignments=assignments,
+                resume=resume,
+                changed_data=changed_data,
+                on_progress=on_progress,
+            )
+    except KeyboardInterrupt as error:
+        raise KeyboardInterrupt(_interrupted(out, resume=resume)) from error
     if on_progress.silent:  # a further process of the same training
         return
     keep_result(result)
@@ -100,3 +103,14 @@ def train(
         f"Run folder: {out}\n"
         f"Next: upscore evaluate {out} --data {data}"
     )
+
+
+def _interrupted(out: Path, *, resume: bool) -> str:
+    """The message of a training that was stopped outside its loop, which saves everything."""
+    from upscore.core.run_folder import RunFolder
+
+    run = RunFolder(out)
+    if run.is_free():
+        return "interrupted before the first step; to start it again, run the same command"
+    same = "the same command" if resume else "the same command with --resume"
+    return f"interrupted; to continue from what is saved in {out}, run {same}"

@@ -76,25 +76,35 @@ class RunFolder:
         """
         begun = self.manifest.exists() and self.recipe.exists()
         if begun and not resume:
+            if self.is_free():
+                return False
             raise SettingsError(
                 f"{self.path}: holds a run already; continue it with --resume, or choose another "
                 "--out"
             )
-        if not begun and self.path.exists() and not self._is_free():
+        if not begun and not self.is_free():
             raise SettingsError(f"{self.path}: exists and is no run folder; choose another --out")
         return begun
 
-    def _is_free(self) -> bool:
-        """Whether the folder is empty, or a training was killed there before its first step."""
+    def is_free(self) -> bool:
+        """Whether there is no such folder, an empty one, or one of a training that saved nothing.
+
+        Such a training was stopped before its first state; resuming it would begin it again, too.
+        """
+        if not self.path.exists():
+            return True
         if not self.path.is_dir():
             return False
-        first = {self.data, self.manifest}  # the recipe, written after them, is missing
+        first = {self.data, self.manifest}
+        if self.manifest.exists():
+            first |= {self.recipe, self.log}
         if any(path not in first for path in files_in(self.path)):
             return False
         return not self.manifest.exists() or "format_version" in self.read_manifest()
 
     def begin(self, recipe: str, manifest: dict[str, Any]) -> None:
         """Write the first files of a run. Without the last of them it has not begun."""
+        self.recipe.unlink(missing_ok=True)  # of a training that saved nothing
         self.write_manifest(manifest)
         write_text(self.recipe, recipe)
 

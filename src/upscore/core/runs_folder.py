@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from upscore.core.lock import LOCK
 from upscore.core.run_folder import RunFolder
 from upscore.errors import NotFoundError, RunError
 
@@ -12,12 +13,22 @@ RUNS = Path("runs")
 
 
 def new_run(name: str) -> Path:
-    """A path for a new run: ``runs/NAME``, or ``runs/NAME-2`` and so on where that is taken."""
+    """A path for a new run: ``runs/NAME``, or ``runs/NAME-2`` and so on where that is taken.
+
+    A run that was stopped before it saved anything takes no name.
+    """
     path, number = RUNS / name, 1
-    while path.exists():
+    while not _is_free(path):
         number += 1
         path = RUNS / f"{name}-{number}"
     return path
+
+
+def _is_free(path: Path) -> bool:
+    try:
+        return not (path / LOCK).exists() and RunFolder(path).is_free()
+    except RunError:  # a damaged manifest
+        return False
 
 
 def last_run(*, trained: bool = False) -> Path | None:

@@ -19,6 +19,7 @@ from torch import nn
 from upscore.core.images import InputSpec
 from upscore.core.lock import claim
 from upscore.core.plural import plural
+from upscore.core.progress import OnProgress, ignore_progress
 from upscore.core.quoting import join
 from upscore.core.run_folder import DRAWN_VALIDATION, RunFolder
 from upscore.core.runtime import (
@@ -80,6 +81,7 @@ def train(
     resume: bool,
     make_validate: MakeValidate,
     show: Callable[[Status], None] = lambda _: None,
+    on_progress: OnProgress = ignore_progress,
     changed_data: bool = False,
 ) -> Outcome:
     """Train ``recipe`` on the data set at ``data`` into the run folder ``out``.
@@ -89,7 +91,9 @@ def train(
 
     Args:
         resume: go on with the run in ``out``, or begin it where there is none yet.
-        changed_data: go on though the data set is not what it was when the run began.
+        show: called with the state after each step.
+        on_progress: called with the progress of the work before the first step.
+        changed_data: continue although the data set has changed since the run began.
 
     Raises:
         SettingsError: a split, device or recipe that does not fit, or ``out`` is taken, or in use.
@@ -104,7 +108,7 @@ def train(
     dataset = open_dataset(data)
     run = RunFolder(out)
     session = _Session(
-        fabric, runtime, dataset, data, recipe, run, make_validate, show, changed_data
+        fabric, runtime, dataset, data, recipe, run, make_validate, show, on_progress, changed_data
     )
     with contextlib.ExitStack() as stack:
         if fabric.is_global_zero:
@@ -136,6 +140,7 @@ class _Session:
     run: RunFolder
     make_validate: MakeValidate
     show: Callable[[Status], None]
+    on_progress: OnProgress
     changed_data: bool
     known: Known = field(default_factory=dict)
 
@@ -243,14 +248,16 @@ class _Session:
             workers=recipe.data.workers,
             class_pixels=class_pixels,
         )
+        prepared = 0.0
         if recipe.init.head.crops and from_weights and start is None:
-            warm_up_head(
+            prepared = warm_up_head(
                 model,
                 sampler,
                 recipe.init.head,
                 input_spec=input_spec,
                 class_weights=class_weights,
                 device=self.fabric.device,
+                on_progress=self.on_progress,
             )
         training = Training(
             recipe,
@@ -288,6 +295,7 @@ class _Session:
             ),
             log_to=recipe.log_to,
             documented=Documented.of(self.recipe, part),
+            prepared=prepared,
             show=lambda status: self.show(replace(status, stage=part.name if part else "")),
         )
         return training.fit()

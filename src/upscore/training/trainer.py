@@ -89,6 +89,7 @@ class Outcome:
 
     iteration: int
     seconds: float
+    """Wall time of all sessions, with validations and the warm-up of the head."""
     best: float | None
     best_iteration: int
     last: float | None
@@ -108,6 +109,7 @@ class Training:
         finish: called with the network to keep at the end, before the last validation.
         note: called with the number of iterations before each state is written.
         log_to: what gets the rows of log.csv too; None: TensorBoard where it is installed.
+        prepared: seconds that were spent before, which count in the reported time only.
         show: called with the progress after each step.
     """
 
@@ -126,6 +128,7 @@ class Training:
         note: Callable[[int], None] = lambda _: None,
         log_to: Sequence[LogName] | None = None,
         documented: Documented = Documented(),  # noqa: B008 - frozen
+        prepared: float = 0.0,
         show: Callable[[Status], None] = lambda _: None,
     ) -> None:
         self.settings, self.run, self.fabric, self.show = settings, run, fabric, show
@@ -138,7 +141,7 @@ class Training:
         optimizers = make_optimizers(model, settings.optim)
         self.network, *self.optimizers = fabric.setup(self.model, *optimizers)
         self._scaler = getattr(fabric.strategy.precision, "scaler", None)  # of fp16
-        self.position = Position()
+        self.position = Position(prepared=prepared)
         self.fraction, self.lr = 0.0, 0.0  # used part of the budget; rate of the last step
         self._clock = Clock(0.0)
         self._log: RunLog | None = None
@@ -239,11 +242,16 @@ class Training:
                 self._log.close()
         return self._outcome()
 
+    @property
+    def _seconds(self) -> float:
+        """Wall time so far, as it is reported."""
+        return self.position.prepared + self._clock.seconds
+
     def _outcome(self) -> Outcome:
         at = self.position
         return Outcome(
             at.iteration,
-            self._clock.seconds,
+            self._seconds,
             at.best,
             at.best_iteration,
             self.last_score,
@@ -348,7 +356,7 @@ class Training:
             {
                 "iteration": iteration,
                 "fraction": round(self.fraction, 6),
-                "seconds": round(self._clock.seconds, 3),
+                "seconds": round(self._seconds, 3),
                 "images": iteration * self.source.step_size,
                 "lr": self.lr,
                 "memory_mib": self._memory_mib(),
