@@ -102,6 +102,15 @@ def test_everything_is_written(run, data, capsys):
     assert f"upscore report {run}" in shown
 
 
+def test_json_has_scores_by_class_and_no_empty_key(run, data):
+    found = json.loads(json.dumps(run_evaluation(run, data=data).to_dict()))
+    content = json.loads((run / "evaluation/val/scores.json").read_text(encoding="utf-8"))
+    assert found["scores"] == content["scores"]
+    assert found["classes"] == {item.pop("name"): item for item in content["per_class"]}
+    assert found["images"] == len(content["images"])
+    assert set(found) == {"split", "images", "scores", "classes", "failures", "folder"}
+
+
 def test_out(run, data, tmp_path):
     evaluate(run, data=data, out=tmp_path / "elsewhere")
     assert (tmp_path / "elsewhere" / "scores.json").exists()

@@ -111,7 +111,7 @@ def test_three_lines(run, tmp_path):
     assert np.array_equal(result.labels, result.probabilities.argmax(axis=0))
     assert result.overlay(legend=False).size == (50, 40)
     assert result.overlay(alpha=0.3).height > 40
-    assert repr(result) == "<Segmentation 50x40: sky 66%, ground 34%>"
+    assert repr(result) == "<Segmentation 50x40: sky 66.0%, ground 34.0%>"
     assert sum(result.shares.values()) == pytest.approx(1)
     assert result.shares["sky"] == pytest.approx((result.labels == 2).mean())
     assert result._repr_png_().startswith(b"\x89PNG")

@@ -95,7 +95,8 @@ def stage_names(text: str) -> tuple[str, ...]:
 
 def print_result(result: EvaluateResult) -> None:
     """Scores by class and overall; for a pipeline, of each stage too."""
-    from upscore.report.score_tables import overall_table, per_class_table, stages_table
+    from upscore.metrics.score_files import per_class_table
+    from upscore.report.score_tables import overall_table, stages_table
 
     main = result.main
     scores = main.confusion.scores()

@@ -16,8 +16,8 @@ from upscore.core.quoting import join
 from upscore.errors import SettingsError
 from upscore.inference.outputs import ALPHA, OUT_HELP, SAVE_HELP
 
-DEFAULT_NETWORK = "objects"
-"""The network of the package that predict uses by default, if it is there."""
+SHOWN = 8
+"""Classes whose shares are printed, the largest."""
 
 if TYPE_CHECKING:
     from upscore.workflows.predict import PredictResult
@@ -57,6 +57,7 @@ def predict(
             result after N boxes, for each N in a list such as 1,5,10,50, as
             steps/STAGE/labels/NAME-005.png.
     """
+    from upscore.core.labels import shares_text
     from upscore.workflows.predict import predict as run_prediction
 
     network, photos = _network(words, model)
@@ -86,6 +87,8 @@ def predict(
             f"Segmented {plural(summary.images, 'image')} in {summary.seconds:.1f} s "
             f"({rate:.2f} images/s; {who} took {busy:.0%} of that time)."
         )
+        if summary.images == 1:
+            console.print(f"Shares: {shares_text(summary.shares, most=SHOWN)}")
     print_files(result)
     summary.check()
 
@@ -97,7 +100,7 @@ def _network(words: tuple[str, ...], model: str | None) -> tuple[str, tuple[str,
         SettingsError: no input, no network, or several.
     """
     from upscore.core.model_folder import builtin_networks
-    from upscore.core.runs_folder import last_run
+    from upscore.core.runs_folder import default_network
     from upscore.inference.run_model import read_labels
 
     networks = builtin_networks()
@@ -113,17 +116,10 @@ def _network(words: tuple[str, ...], model: str | None) -> tuple[str, tuple[str,
         return first, others
     if model is None and others and not Path(first).exists() and not _is_pattern(first):
         return first, others  # a run that is not there
-    run = None if model else last_run(trained=True)
-    if run is not None:
-        name = str(announced(run))
-    else:
-        name = model or next((n for n in (DEFAULT_NETWORK, *networks) if n in networks), "")
-    if not name:
-        raise SettingsError(
-            "no network is named, and this installation includes none; name a run folder before "
-            "the photos (`upscore train` makes one)"
-        )
+    name = model or default_network()
     _refuse_networks(words, name)
+    if model is None and name not in networks:
+        announced(Path(name))
     if name in networks:
         alternatives = [f"--model {other}" for other in networks if other != name]
         console.print(
@@ -164,7 +160,8 @@ def print_files(result: PredictResult) -> None:
         what = "file that is not an image" if len(passed_over) == 1 else "files that are not images"
         console.print(f"Ignored {len(passed_over)} {what}: {join(passed_over)}", markup=False)
     for name, folder in result.folders.items() if result.summary.has_results else ():
-        console.print(f"  {name}: {folder}")
+        note = " (the share of each class in each photo)" if name == "summary" else ""
+        console.print(f"  {name}: {folder}{note}")
 
 
 def _counts(text: str) -> tuple[int, ...]:

@@ -35,6 +35,19 @@ LabelMap = npt.NDArray[np.uint8]
 """(H, W) uint8, class indices with 255 for void."""
 RGBImage = npt.NDArray[np.uint8]
 """(H, W, 3) uint8, red first."""
+Shares = dict[str, float]
+"""The share of each class in a photo, in [0, 1], by its name."""
+
+
+def shares_text(shares: Shares, *, most: int) -> str:
+    """The largest shares in percent.
+
+    Example:
+        >>> shares_text({"road": 0.25, "sky": 0.75, "tree": 0.0}, most=4)
+        'sky 75.0%, road 25.0%'
+    """
+    largest = sorted(shares.items(), key=lambda item: -item[1])
+    return join([f"{name} {share:.1%}" for name, share in largest if share], most=most)
 
 
 def voc_color(index: int) -> Color:

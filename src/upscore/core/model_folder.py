@@ -15,6 +15,9 @@ WEIGHTS = "model.safetensors"
 NETWORKS = Path(str(resources.files("upscore"))) / "networks"
 """Model folders in this package."""
 
+DEFAULT_NETWORK = "objects"
+"""The one that predictions use if none is named, if it is there."""
+
 
 def builtin_networks() -> dict[str, Path]:
     """Names and folders of the trained networks in this package, sorted by name."""

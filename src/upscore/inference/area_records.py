@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import os
 import threading
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,7 +21,7 @@ from upscore.core.damage import read_bytes
 from upscore.core.files import explain_os_error, write_text
 from upscore.core.images import row_bands
 from upscore.core.json import parse_json
-from upscore.core.labels import VOID, LabelMap, Labels
+from upscore.core.labels import VOID, LabelMap, Labels, Shares
 from upscore.core.regions import connected_regions
 from upscore.core.tables import write_csv
 from upscore.errors import SettingsError
@@ -99,6 +100,7 @@ class AreaRecords:
         self._label_set = label_set
         self._measures = measures
         self._lock = threading.Lock()
+        self._added = Counter[str]()  # pixels of each class in the records of this job
         self._records: dict[str, Record] = {}
         self._failures: list[Record] = []
         self._ends_in_a_line = False
@@ -122,6 +124,8 @@ class AreaRecords:
         path = self._out / RECORDS
         with self._lock:
             self._records |= {record["name"]: record for record in records}
+            for record in records:
+                self._added.update(record["pixels"])
             try:
                 with path.open("a+b") as stream:
                     if stream.tell() and not self._ends_in_a_line:
@@ -132,6 +136,11 @@ class AreaRecords:
                     stream.write(b"".join(map(_line, records)))
             except OSError as error:
                 raise explain_os_error(error, path) from error
+
+    def shares(self) -> Shares:
+        """The share of each class in all pixels that this job added; empty without any."""
+        total = self._added.total()
+        return {name: self._added[name] / total for name in self._label_set.names if total}
 
     def fail(self, name: str, source: Path, message: str) -> None:
         """Record why a photo has no results."""

@@ -160,6 +160,7 @@ def predict_files(
     ]
     summary.seconds = time.perf_counter() - begin
     summary.network_seconds = label.network_seconds
+    summary.shares = records.shares()
     return summary
 
 

@@ -20,7 +20,7 @@ from upscore.data.notices import tell_listing, tell_meaning
 from upscore.errors import RunError, SettingsError
 from upscore.metrics.evaluate import Evaluation, evaluate_stages
 from upscore.metrics.object_size import COCO_SIZES, RELATIVE_SIZES, Bins
-from upscore.metrics.score_files import write_results
+from upscore.metrics.score_files import per_class_table, scores_json, write_results
 from upscore.metrics.stage_files import write_stages
 from upscore.report.examples import write_examples
 from upscore.report.figures.scores import (
@@ -29,7 +29,7 @@ from upscore.report.figures.scores import (
     require_figure_formats,
     write_figure,
 )
-from upscore.report.score_tables import overall_table, per_class_table
+from upscore.report.score_tables import overall_table
 from upscore.workflows.options import DEFAULTS, SegmenterOptions
 from upscore.workflows.predictions import open_predictions
 
@@ -83,12 +83,17 @@ class EvaluateResult:
         return self.main.failures
 
     def to_dict(self) -> dict[str, Any]:
-        """Scores by stage, failures and the folder as JSON values."""
+        """Scores overall and by class, failures and the folder as JSON values.
+
+        For a pipeline these are the scores of the main stage, ``output``; ``stages`` holds those
+        of all stages by name.
+        """
+        stages = {name: scores_json(item) for name, item in self.stages.items()}
         return {
-            "output": self.output,
-            "stages": {
-                name: item.confusion.scores().to_json() for name, item in self.stages.items()
-            },
+            "split": self.main.split,
+            "images": len(self.main.images),
+            **stages[self.output],
+            **({"output": self.output, "stages": stages} if self.is_pipeline else {}),
             "failures": [failure.message for failure in self.failures],
             "folder": str(self.folder),
         }
