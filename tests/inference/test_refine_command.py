@@ -411,7 +411,7 @@ def test_too_little_memory_for_one(work, monkeypatch):
         ({"confidence": 1.0}, SettingsError, "--confidence is 1.0; allowed: over 0 and below 1"),
         ({"num_classes": 0}, SettingsError, "--classes is 0"),
         ({"workers": 0}, SettingsError, "workers is 0; allowed: 1 or more"),
-        ({"save": ["masks"]}, SettingsError, "save holds 'masks'"),
+        ({"save": ["masks"]}, SettingsError, "--save has no 'masks'"),
     ],
 )
 def test_wrong_use(work, options, error, message):

@@ -43,7 +43,7 @@ def test_another_budget_replaces_the_recipes() -> None:
 @pytest.mark.parametrize(
     ("assignments", "message"),
     [
-        (["optim.lrr=1"], r"unknown setting 'optim.lrr'; did you mean 'lr'"),
+        (["optim.lrr=1"], r"unknown setting 'optim.lrr'; did you mean optim\.lr\?"),
         (["optim.lr=-1"], r"optim.lr: input should be greater than 0 \(found -1\)"),
         (["optim.lr=fast"], r"optim.lr: input should be a valid number"),
         (["optim.name=sdg"], r"optim.name: input should be 'sgd', 'adam', 'adamw' or 'muon'"),

@@ -11,10 +11,11 @@ from upscore.cli.console import console, keep_result
 from upscore.cli.options import announced, split_names
 from upscore.cli.progress import ProgressDisplay
 from upscore.cli.segmenter_options import SEGMENTER_DEFAULTS, SegmenterOptions
+from upscore.core.option_values import require_alpha, require_measures
 from upscore.core.plural import plural
 from upscore.core.quoting import join
 from upscore.errors import SettingsError
-from upscore.inference.outputs import ALPHA, OUT_HELP, SAVE_HELP
+from upscore.inference.outputs import ALPHA, OUT_HELP, SAVE_HELP, require_formats
 
 SHOWN = 8
 """Classes whose shares are printed, the largest."""
@@ -58,18 +59,32 @@ def predict(
             steps/STAGE/labels/NAME-005.png.
     """
     from upscore.core.labels import shares_text
+    from upscore.core.model_folder import require_network
+    from upscore.inference.inputs import require_input
+
+    formats = require_formats(split_names(save))
+    steps = () if save_proposal_steps is None else _counts(save_proposal_steps)
+    require_alpha(alpha)
+    require_measures(count_objects, mm_per_pixel)
+    options.check()
+    network, photos = _network(words, model)
+    require_network(Path(network))
+    for photo in photos:
+        require_input(photo)
+
     from upscore.workflows.predict import predict as run_prediction
 
-    network, photos = _network(words, model)
+    if model is None and network not in words:
+        _announce(network)
     with ProgressDisplay() as on_progress:
         result = run_prediction(
             network,
             photos,
             out=out,
-            save=split_names(save),
+            save=formats,
             resume=resume,
             pages=pages,
-            proposal_steps=() if save_proposal_steps is None else _counts(save_proposal_steps),
+            proposal_steps=steps,
             count_objects=count_objects,
             mm_per_pixel=mm_per_pixel,
             alpha=alpha,
@@ -94,16 +109,15 @@ def predict(
 
 
 def _network(words: tuple[str, ...], model: str | None) -> tuple[str, tuple[str, ...]]:
-    """The network and the inputs; prints which network is used if it was not named.
+    """The network and the inputs.
 
     Raises:
-        SettingsError: no input, no network, or several.
+        SettingsError: no input, or several networks.
+        NotFoundError: no network.
     """
-    from upscore.core.model_folder import builtin_networks
+    from upscore.core.image_files import IMAGE_SUFFIXES
     from upscore.core.runs_folder import default_network
-    from upscore.inference.run_model import read_labels
 
-    networks = builtin_networks()
     if not words:
         raise SettingsError("no photo is named; type: upscore predict PHOTO.jpg")
     first, others = words[0], words[1:]
@@ -114,24 +128,32 @@ def _network(words: tuple[str, ...], model: str | None) -> tuple[str, tuple[str,
             )
         _refuse_networks(others, first)
         return first, others
-    if model is None and others and not Path(first).exists() and not _is_pattern(first):
+    is_photo = Path(first).suffix.lower() in IMAGE_SUFFIXES or _is_pattern(first)
+    if model is None and others and not Path(first).exists() and not is_photo:
         return first, others  # a run that is not there
     name = model or default_network()
     _refuse_networks(words, name)
-    if model is None and name not in networks:
-        announced(Path(name))
-    if name in networks:
-        alternatives = [f"--model {other}" for other in networks if other != name]
-        console.print(
-            f"Network {name}, with the classes {', '.join(read_labels(Path(name)).names)}. "
-            f"Others: {', '.join([*alternatives, '--model RUN (your own)'])}."
-        )
     return name, words
 
 
+def _announce(network: str) -> None:
+    """Print which network is used, as none was named."""
+    from upscore.core.model_folder import builtin_networks
+    from upscore.inference.run_model import read_labels
+
+    networks = builtin_networks()
+    if network not in networks:
+        announced(Path(network))
+        return
+    others = [f"--model {other}" for other in networks if other != network]
+    console.print(
+        f"Network {network}, with the classes {', '.join(read_labels(Path(network)).names)}. "
+        f"Others: {', '.join([*others, '--model RUN (your own)'])}."
+    )
+
+
 def _is_network(word: str) -> bool:
-    from upscore.core.model_folder import holds_model
-    from upscore.inference.pipeline.settings import is_pipeline
+    from upscore.core.model_folder import holds_model, is_pipeline
 
     return holds_model(Path(word)) or is_pipeline(Path(word))
 

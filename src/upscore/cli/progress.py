@@ -18,9 +18,8 @@ class ProgressDisplay:
     """Shows notices and the current stage of a job: a live bar on a terminal, notices above it.
 
     Elsewhere (a log file, CI) stages with text, such as trainings, print 20 lines in all, and
-    other stages a line every 30 seconds; ``--log json`` also shows where each stage begins and ends.
-    Further processes of one training (``LOCAL_RANK`` above 0)
-    print nothing.
+    other stages a line every 30 seconds. ``--log json`` also shows where each stage begins and
+    ends. Further processes of one training (``LOCAL_RANK`` above 0) print nothing.
     """
 
     def __init__(self) -> None:

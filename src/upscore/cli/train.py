@@ -10,6 +10,7 @@ from tyro.conf import Positional, arg
 from upscore.cli.console import console, keep_result
 from upscore.cli.options import Assignments, Data, OptionalInt, OptionalPath, Recipe, joined
 from upscore.cli.progress import ProgressDisplay
+from upscore.core.option_values import require_at_least, require_positive
 from upscore.core.plural import plural
 from upscore.errors import InterruptedWorkError, SettingsError
 
@@ -55,6 +56,9 @@ def train(
     from upscore.data.detect import require_data
     from upscore.training.recipe import load_recipe
 
+    require_at_least(1, iterations=iterations, samples=samples)
+    require_positive(minutes=minutes, epochs=epochs)
+    require_at_least(0, seed=seed)
     budget = {"minutes": minutes, "iterations": iterations, "epochs": epochs, "samples": samples}
     typed = [f"--{name}" for name, value in budget.items() if value is not None]
     typed += [one for one in joined(set) if one.startswith("budget")] if typed else []

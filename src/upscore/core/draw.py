@@ -13,6 +13,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 from upscore.core.images import row_bands
 from upscore.core.labels import VOID, Color, LabelMap, Labels, RGBImage
+from upscore.core.option_values import require_alpha
 from upscore.errors import SettingsError
 
 WRONG_COLOR = (255, 88, 0)
@@ -27,12 +28,6 @@ INK = (20, 20, 20)
 PAPER = (255, 255, 255)
 ELLIPSIS = "\u2026"
 Font = ImageFont.FreeTypeFont | ImageFont.ImageFont
-
-
-def require_alpha(alpha: float) -> None:
-    """Raises SettingsError for a share of the colours outside [0, 1]."""
-    if not 0 <= alpha <= 1:
-        raise SettingsError(f"alpha is {alpha}; allowed: 0 (photo alone) to 1 (colours alone)")
 
 
 def overlay(

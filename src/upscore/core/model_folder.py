@@ -1,10 +1,11 @@
-"""Where networks are on disk: model folders, run folders, and those in this package, by name."""
+"""Where networks are: model folders, run folders, pipelines, and those in this package."""
 
 from __future__ import annotations
 
 from importlib import resources
 from pathlib import Path
 
+from upscore.core.choices import near_path
 from upscore.core.files import exists
 from upscore.core.run_folder import RunFolder
 from upscore.errors import NotFoundError, RunError
@@ -22,6 +23,32 @@ DEFAULT_NETWORK = "objects"
 def builtin_networks() -> dict[str, Path]:
     """Names and folders of the trained networks in this package, sorted by name."""
     return {path.parent.name: path.parent for path in sorted(NETWORKS.glob(f"*/{CONFIG}"))}
+
+
+def is_pipeline(path: Path) -> bool:
+    """Whether a path is meant as a pipeline file (and not as a run folder), by its suffix."""
+    return path.suffix.lower() in (".yaml", ".yml") and not path.is_dir()
+
+
+def require_network(path: Path) -> None:
+    """Check that there is a network or a pipeline file of that name, without opening it.
+
+    Raises:
+        NotFoundError, RunError: see :func:`find_model`; or no such file.
+    """
+    if not is_pipeline(path):
+        find_model(path)
+    elif not exists(path):
+        raise NotFoundError(f"{path}: no such pipeline file{near_path(path)}")
+
+
+def require_source(path: Path) -> None:
+    """Raise NotFoundError where there is no network, pipeline file or folder of label maps."""
+    if not path.exists() and not holds_model(path):
+        raise NotFoundError(
+            f"{path}: no such run folder, pipeline file (.yaml) or folder of label maps"
+            f"{near_path(path, builtin_networks())}; `upscore train` makes run folders"
+        )
 
 
 def holds_model(path: Path) -> bool:
@@ -45,7 +72,8 @@ def find_model(path: Path) -> Path:
         if str(path) in networks:
             return networks[str(path)]
         names = f", or name one of {', '.join(networks)}" if networks else ""
-        raise NotFoundError(f"{path}: no such run folder; `upscore train` makes one{names}")
+        meant = near_path(path, networks)
+        raise NotFoundError(f"{path}: no such run folder{meant}; `upscore train` makes one{names}")
     if path.is_dir() and ((path / CONFIG).exists() or (path / WEIGHTS).exists()):
         return path
     if path.is_dir() and not (path / "manifest.json").exists():

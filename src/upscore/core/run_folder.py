@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from upscore.core.choices import near_path
 from upscore.core.files import atomic_path, read_json, write_text
 from upscore.core.lock import files_in
 from upscore.errors import NotFoundError, RunError, SettingsError
@@ -52,7 +53,9 @@ class RunFolder:
         """
         run = cls(path)
         if not path.exists():
-            raise NotFoundError(f"{path}: no such run folder; `upscore train` makes one")
+            raise NotFoundError(
+                f"{path}: no such run folder{near_path(path)}; `upscore train` makes one"
+            )
         if not path.is_dir():
             raise RunError(f"{path}: is a file; name the run folder that `upscore train` wrote")
         if not run.manifest.exists():

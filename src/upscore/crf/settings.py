@@ -11,7 +11,7 @@ import yaml
 from annotated_types import Ge, Lt
 from pydantic import PlainSerializer, PlainValidator, model_validator
 
-from upscore.core.choices import is_path, unknown_choice
+from upscore.core.choices import is_path, near_path, unknown_choice
 from upscore.core.files import exists
 from upscore.core.settings import Settings, build, load_yaml
 from upscore.crf.mean_field import DenseCRF, Potts
@@ -178,6 +178,7 @@ def load_crf(name_or_path: str | Path) -> CRFSettings:
     path = Path(name_or_path)
     if not exists(path):
         raise NotFoundError(
-            f"{path}: no such file of CRF settings; name one, or use {', '.join(CRF_NAMES)}"
+            f"{path}: no such file of CRF settings{near_path(path)}; name one, or use "
+            f"{', '.join(CRF_NAMES)}"
         )
     return build(CRFSettings, load_yaml(path), str(path))

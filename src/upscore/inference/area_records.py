@@ -22,9 +22,9 @@ from upscore.core.files import explain_os_error, write_text
 from upscore.core.images import row_bands
 from upscore.core.json import parse_json
 from upscore.core.labels import VOID, LabelMap, Labels, Shares
+from upscore.core.option_values import require_measures
 from upscore.core.regions import connected_regions
 from upscore.core.tables import write_csv
-from upscore.errors import SettingsError
 
 RECORDS = "predictions.jsonl"
 SUMMARY = "summary.csv"
@@ -52,10 +52,7 @@ class Measures:
     mm_per_pixel: float | None = None
 
     def __post_init__(self) -> None:
-        if self.min_object is not None and self.min_object < 1:
-            raise SettingsError(f"--count-objects is {self.min_object}; allowed: 1 or more pixels")
-        if self.mm_per_pixel is not None and not 0 < self.mm_per_pixel < 1e9:
-            raise SettingsError(f"--mm-per-pixel is {self.mm_per_pixel}; allowed: over 0")
+        require_measures(self.min_object, self.mm_per_pixel)
 
     def record(self, name: str, source: Path, labels: LabelMap, label_set: Labels) -> Record:
         """The record of a photo: pixels and objects of each class by its name."""

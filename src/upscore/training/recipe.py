@@ -12,7 +12,7 @@ from annotated_types import Ge, Gt, Le, Lt
 from pydantic import BeforeValidator, Field, StringConstraints, model_validator
 
 from upscore.core.builtin_configs import shipped_names, shipped_text
-from upscore.core.choices import is_path
+from upscore.core.choices import is_path, near_path
 from upscore.core.crop_geometry import CropGeometry
 from upscore.core.files import exists
 from upscore.core.images import INPUT_SPECS
@@ -332,7 +332,7 @@ def load_recipe(name: str, assignments: Iterable[str] = ()) -> Recipe:
     if is_path(name):
         path = Path(name)
         if not exists(path):
-            raise NotFoundError(f"{path}: no such recipe file")
+            raise NotFoundError(f"{path}: no such recipe file{near_path(path)}")
         content, source = load_yaml(path), str(path)
     else:
         text = shipped_text(FOLDER, name, what="recipe", otherwise="; or name a .yaml file")

@@ -7,9 +7,11 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
+from upscore.core.choices import chosen
 from upscore.core.damage import reading
 from upscore.core.failures import Failure
 from upscore.core.files import make_folder, read_json
+from upscore.core.option_values import FIGURE_FORMATS, require_at_least
 from upscore.core.plural import plural
 from upscore.core.progress import OnProgress, count_items, ignore_progress
 from upscore.core.run_folder import DRAWN_VALIDATION, RunFolder
@@ -17,7 +19,7 @@ from upscore.core.runtime import describe_result
 from upscore.data import DataSet, Split, open_dataset
 from upscore.data.drawn_splits import VAL
 from upscore.data.notices import tell_listing, tell_meaning
-from upscore.errors import RunError, SettingsError
+from upscore.errors import RunError
 from upscore.metrics.evaluate import Evaluation, evaluate_stages
 from upscore.metrics.object_size import COCO_SIZES, RELATIVE_SIZES, Bins
 from upscore.metrics.score_files import per_class_table, scores_json, write_results
@@ -26,7 +28,6 @@ from upscore.report.examples import write_examples
 from upscore.report.figures.scores import (
     confusion_heat_map,
     per_class_bars,
-    require_figure_formats,
     write_figure,
 )
 from upscore.report.score_tables import overall_table
@@ -138,10 +139,9 @@ def evaluate(
         >>> 0 <= result.miou <= 1
         True
     """
-    require_figure_formats(figures)
+    chosen("--figures", figures, FIGURE_FORMATS)
     source, data = Path(source), Path(data)
-    if workers < 1:
-        raise SettingsError(f"--workers is {workers}; allowed: 1 or more")
+    require_at_least(1, workers=workers)
     dataset = open_dataset(data, max_pixels=options.max_pixels)
     tell_listing(dataset)
     part = _part(dataset, split, source)

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from upscore.core.labels import Shares
-from upscore.core.model_folder import holds_model
+from upscore.core.model_folder import holds_model, is_pipeline
 from upscore.core.plural import plural
 from upscore.core.progress import OnProgress, count_items, ignore_progress
 from upscore.core.quoting import join, quote
@@ -17,7 +17,6 @@ from upscore.errors import SettingsError
 from upscore.inference.area_records import SUMMARY, Measures
 from upscore.inference.batch_summary import Summary
 from upscore.inference.outputs import ALPHA, require_formats
-from upscore.inference.pipeline.settings import is_pipeline
 from upscore.inference.predict_files import predict_files
 from upscore.inference.proposal_steps import FOLDER
 from upscore.inference.trained_photos import trained_photos
@@ -146,9 +145,7 @@ def predict(
     return PredictResult(summary, folders, is_pipeline(run), network, segmenter.labels.names)
 
 
-def _network_and_inputs(
-    run: Inputs, inputs: Inputs | None
-) -> tuple[str, Sequence[str | Path]]:
+def _network_and_inputs(run: Inputs, inputs: Inputs | None) -> tuple[str, Sequence[str | Path]]:
     """The two, where the first may have been left out. Raises SettingsError."""
     if inputs is not None:
         if not isinstance(run, str | Path):
@@ -157,5 +154,7 @@ def _network_and_inputs(
     inputs = [run] if isinstance(run, str | Path) else run
     for one in inputs:
         if holds_model(Path(one)) or is_pipeline(Path(one)):
-            raise SettingsError(f"{one} is a network; name photos too: predict({str(one)!r}, PHOTOS)")
+            raise SettingsError(
+                f"{one} is a network; name photos too: predict({str(one)!r}, PHOTOS)"
+            )
     return default_network(), inputs

@@ -10,11 +10,12 @@ from pathlib import Path
 
 from upscore.core.builtin_configs import shipped_names, shipped_text
 from upscore.core.files import write_text
+from upscore.core.model_folder import is_pipeline
 from upscore.core.settings import build
 from upscore.core.yaml_text import parse_yaml
 from upscore.errors import SettingsError
 from upscore.inference.pipeline.builder import PipelineBuilder
-from upscore.inference.pipeline.settings import PipelineSettings, is_pipeline
+from upscore.inference.pipeline.settings import PipelineSettings
 
 BOXES = "{source: edge-boxes}"
 """The source of boxes in a template, which a store replaces."""
