@@ -103,10 +103,10 @@ def circle():
             {"fcn": {"whole_image": {"run": "r"}, "refine": {"of": "both"}}},
             r"exactly one of .*; found whole_image, refine",
         ),
-        ({"fcn": {"whole_imag": {"run": "r"}}}, r"'stages\.fcn\.whole_imag'; did you mean stages\.fcn\.whole_i"),
+        ({"fcn": {"whole_imag": {"run": "r"}}}, r"imag'; did you mean stages\.fcn\.whole_i"),
         (
             {"fcn": {"whole_image": {"run": "r", "tille": 3}}},
-            r"unknown setting 'stages\.fcn\.whole_image\.tille'; did you mean stages\.fcn\.whole_image\.tile\?",
+            r"whole_image\.tille'; did you mean stages\.fcn\.whole_image\.tile\?",
         ),
         ({"fcn": {"whole_image": {"tile": 0}}}, r"'stages\.fcn\.whole_image\.run' is missing"),
         (
