@@ -62,6 +62,12 @@ def test_what_was_guessed_is_told_once(verb, guessed, tmp_path, caplog):
     score(verb, run, guessed)
     (told,) = [text for text in caplog.messages if "Guessed" in text]
     assert told.splitlines()[-1].split()[:2] == ["255", "foreground"]
+    caplog.clear()
+    guess = {"guess": {"0": "background", "255": "foreground"}}
+    (run / "manifest.json").write_text(json.dumps({"format_version": 1, "data": guess}))
+    score(verb, run, guessed)
+    (told,) = [text for text in caplog.messages if "guessed" in text.lower()]
+    assert "classes guessed as in the training: 0 background, 255 foreground" in told
 
 
 @pytest.mark.parametrize("verb", ["evaluate", "compare"])

@@ -20,6 +20,10 @@ DRAWN_VALIDATION = "drawn_validation"
 the training split."""
 
 
+GUESS = "guess"
+"""Key in the manifest's ``data``: mask values and the classes that they were guessed to mean."""
+
+
 class RunFolder:
     """Paths inside a run folder. It can be moved, zipped, resumed, compared."""
 
@@ -122,6 +126,22 @@ class RunFolder:
     def update_manifest(self, **entries: Any) -> None:
         """Add ``entries`` to the manifest, or replace them."""
         self.write_manifest({**self.read_manifest(), **entries})
+
+
+def told_guess(path: Path) -> dict[str, str] | None:
+    """What the mask values were guessed to mean when the run at ``path`` was trained, and told.
+
+    None where nothing was guessed, and for anything but a run folder.
+    """
+    run = RunFolder(path)
+    if not run.manifest.is_file():
+        return None
+    try:
+        data = run.read_manifest().get("data")
+    except RunError:  # a damaged manifest is reported where it is needed
+        return None
+    guess = data.get(GUESS) if isinstance(data, dict) else None
+    return guess if isinstance(guess, dict) else None
 
 
 def unique_names(paths: Sequence[Path]) -> list[str]:

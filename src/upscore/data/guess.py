@@ -74,6 +74,10 @@ class Guess:
             "name the classes in classes.txt or a dataset.yaml:"
         )
 
+    def meaning(self) -> dict[str, str]:
+        """Mask values as text, and the classes that they stand for."""
+        return {str(value): name for value, _, name, _, _ in self.rows}
+
     def to_json(self) -> dict[str, Any]:
         keys = ("value", "color", "class", "share", "masks")
         rows = [dict(zip(keys, row, strict=True)) for row in self.rows]

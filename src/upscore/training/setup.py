@@ -21,7 +21,7 @@ from upscore.core.lock import claim
 from upscore.core.plural import plural
 from upscore.core.progress import OnProgress, ignore_progress
 from upscore.core.quoting import join
-from upscore.core.run_folder import DRAWN_VALIDATION, RunFolder
+from upscore.core.run_folder import DRAWN_VALIDATION, GUESS, RunFolder, told_guess
 from upscore.core.runtime import (
     Runtime,
     cpu_threads,
@@ -118,7 +118,8 @@ def train(
                 session.check(run, recipe)
             tell_listing(dataset)
             train_split, val_split = _splits(recipe, dataset)
-            tell_meaning(dataset, [*dict.fromkeys((*train_split.pairs, *val_split.pairs))])
+            pairs = [*dict.fromkeys((*train_split.pairs, *val_split.pairs))]
+            tell_meaning(dataset, pairs, told=told_guess(out) if resume else None)
         _require_two_classes(recipe, dataset, session.known)
         if fabric.is_global_zero:
             _describe_data(recipe, dataset, session.known)
@@ -693,5 +694,6 @@ def _describe_splits(recipe: Recipe, dataset: DataSet, data: Path) -> dict[str, 
         "val_split": recipe.data.val_split,
         "num_trained_and_validated": num_common(train, val),
         **({} if drawn is None else {DRAWN_VALIDATION: drawn}),
+        **({} if dataset.guess is None else {GUESS: dataset.guess.meaning()}),
         "classes": list(dataset.labels.names),
     }

@@ -19,7 +19,7 @@ from upscore.core.option_values import FIGURE_FORMATS, require_at_least, require
 from upscore.core.parallel.processes import in_processes
 from upscore.core.plural import plural
 from upscore.core.progress import OnProgress, Progress, count_items, ignore_progress
-from upscore.core.run_folder import unique_names
+from upscore.core.run_folder import told_guess, unique_names
 from upscore.core.runtime import cpu_name, describe_result, peak_memory_bytes
 from upscore.data import open_dataset
 from upscore.data.dataset import Split
@@ -119,8 +119,9 @@ def compare(
     dataset = open_dataset(data, max_pixels=options.max_pixels)
     tell_listing(dataset)
     part = dataset.split(split)
-    tell_meaning(dataset, part.pairs)
     parsed = [_parse(str(source)) for source in sources]
+    told = next((guess for path, _ in parsed if (guess := told_guess(path))), None)
+    tell_meaning(dataset, part.pairs, told=told)
     names = unique_names([path if stage is None else path / stage for path, stage in parsed])
     without_network = options
     if not all(_has_no_network(path) for path, _ in parsed):  # else they are refused

@@ -14,7 +14,7 @@ from upscore.core.files import make_folder, read_json
 from upscore.core.option_values import FIGURE_FORMATS, require_at_least
 from upscore.core.plural import plural
 from upscore.core.progress import OnProgress, count_items, ignore_progress
-from upscore.core.run_folder import DRAWN_VALIDATION, RunFolder
+from upscore.core.run_folder import DRAWN_VALIDATION, RunFolder, told_guess
 from upscore.core.runtime import describe_result
 from upscore.data import DataSet, Split, open_dataset
 from upscore.data.drawn_splits import VAL
@@ -147,7 +147,7 @@ def evaluate(
     part = _part(dataset, split, source)
     found = open_predictions(source, dataset, data=data, stages=stages, options=options)
     part = found.photos_of(part)
-    tell_meaning(dataset, part.pairs)
+    tell_meaning(dataset, part.pairs, told=told_guess(source))
     folder = (found.folder if out is None else Path(out)) / (split if out is None else "")
     make_folder(folder)  # before the work: an --out that cannot be written fails at once
     results = evaluate_stages(
