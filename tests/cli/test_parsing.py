@@ -122,6 +122,30 @@ def test_help_has_options_and_examples(
     assert "(required)" not in out
 
 
+@pytest.mark.parametrize("name", ["", *GROUPS, *(verb.name for verb in VERBS)])
+def test_help_fits_a_terminal(
+    name: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    main([*name.split(), "--help"])
+    lines = capsys.readouterr().out.splitlines()
+    assert max(map(len, lines)) <= 80
+    assert not [line for line in lines if re.search(r"(default:|--(set|scales|seeds|data))$", line)]
+    assert "{None}" not in " ".join(lines)
+    if verb := next((verb for verb in VERBS if verb.name == name), None):
+        text = " ".join(" ".join(lines).split())
+        assert all(f"--{flag}" in text for flag in flags_of(verb))
+
+
+def test_help_keeps_the_texts_of_options(capsys: pytest.CaptureFixture[str]) -> None:
+    main(["predict", "--help"])
+    text = " ".join(capsys.readouterr().out.split())
+    assert "--scales [FLOAT [FLOAT ...]] Average over these sizes of the photo, for" in text
+    assert "--count-objects PIXELS In summary.csv, also count the connected regions of" in text
+    assert "--alpha FLOAT Opacity of the colours in overlays" in text
+    assert "(default: 0.5)" in text
+
+
 @pytest.mark.parametrize("words", ["help data", "data --help"])
 def test_help_of_a_group(words: str, capsys: pytest.CaptureFixture[str]) -> None:
     main(words.split())

@@ -230,6 +230,25 @@ def test_iterations_are_counted_before_the_first_step(
     ]
 
 
+@pytest.mark.parametrize(
+    ("budget", "seconds", "logged"),
+    [
+        ("iterations=40", 0.0, [1, *range(2, 41, 2)]),
+        ("iterations=6", 0.0, [1, 2, 3, 4, 5, 6]),
+        ("minutes=1", 1.5, [1, *range(3, 40, 2), 40]),  # 40 steps of 1.5 s
+    ],
+)
+def test_a_short_training_has_about_twenty_rows_in_its_log(
+    tmp_path: Path, run_documented: Callable[..., Said], monkeypatch: pytest.MonkeyPatch,
+    budget: str, seconds: float, logged: list[int],
+) -> None:  # fmt: skip
+    if seconds:
+        steps_take(monkeypatch, seconds)
+    run_documented(tmp_path / "run", f"budget.{budget}", "log_every=null")
+    found = [int(row["iteration"]) for row in rows(tmp_path / "run") if row["loss"]]
+    assert found == logged
+
+
 def test_epochs_are_counted_by_the_split(
     tmp_path: Path, run_documented: Callable[..., Said]
 ) -> None:

@@ -221,8 +221,9 @@ class Recipe(Settings):
     """Decay of the moving average of the weights that is validated and saved; 0: none."""
     statistics: StatisticsSettings = Field(default_factory=StatisticsSettings)
     validate_: ValidateSettings = Field(default_factory=ValidateSettings, alias="validate")
-    log_every: Count = 20
-    """Iterations whose mean loss makes one row of log.csv."""
+    log_every: Count | None = None
+    """Iterations whose mean loss makes one row of log.csv; null: a twentieth of the budget, at most
+    100."""
     log_to: tuple[LogName, ...] | None = None
     """What gets the rows of log.csv too: tensorboard (events/ in the run folder), wandb (offline,
     wandb/), mlflow (mlruns/); none: []; null: tensorboard where it is installed."""
