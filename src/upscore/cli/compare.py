@@ -44,12 +44,13 @@ def compare(
         pictures: Number of images with the largest differences to draw into --out.
         seed: Random seed for the bootstrap.
     """
-    from upscore.data.detect import require_data
-
     formats = chosen("--figures", split_names(figures), FIGURE_FORMATS)
     require_several(sources)
     require_at_least(0, pictures=pictures, seed=seed)
     options.check()
+
+    from upscore.data.detect import require_data
+
     require_data(data)
 
     from upscore.workflows.compare import compare as run_comparison

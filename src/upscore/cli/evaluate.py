@@ -47,14 +47,15 @@ def evaluate(
         stages: Stages of a pipeline to score, separated by commas; by default all, in one pass.
         workers: Number of threads that decode photos in advance.
     """
+    formats = chosen("--figures", split_names(figures), FIGURE_FORMATS)
+    require_at_least(1, workers=workers)
+    options.check()
+
     from upscore.core.model_folder import require_source
     from upscore.core.run_folder import RunFolder
     from upscore.core.runs_folder import data_of, require_last_run
     from upscore.data.detect import require_data
 
-    formats = chosen("--figures", split_names(figures), FIGURE_FORMATS)
-    require_at_least(1, workers=workers)
-    options.check()
     source = source or announced(require_last_run())
     require_source(source)
     data = data or data_of(source)

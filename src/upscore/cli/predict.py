@@ -58,15 +58,16 @@ def predict(
             result after N boxes, for each N in a list such as 1,5,10,50, as
             steps/STAGE/labels/NAME-005.png.
     """
-    from upscore.core.labels import shares_text
-    from upscore.core.model_folder import require_network
-    from upscore.inference.inputs import require_input
-
     formats = require_formats(split_names(save))
     steps = () if save_proposal_steps is None else _counts(save_proposal_steps)
     require_alpha(alpha)
     require_measures(count_objects, mm_per_pixel)
     options.check()
+
+    from upscore.core.labels import shares_text
+    from upscore.core.model_folder import require_network
+    from upscore.inference.inputs import require_input
+
     network, photos = _network(words, model)
     require_network(Path(network))
     for photo in photos:

@@ -44,12 +44,13 @@ def refine(
         resume: Skip files that already have results.
         workers: Number of processes; by default one for each core, fewer if there are few files.
     """
-    from upscore.crf.settings import load_crf
-    from upscore.inference.inputs import require_input
-
     formats = require_formats(split_names(save))
     require_confidence(confidence)
     require_at_least(1, classes=classes, workers=workers, max_pixels=max_pixels)
+
+    from upscore.crf.settings import load_crf
+    from upscore.inference.inputs import require_input
+
     load_crf(crf)
     for one in (*inputs, str(images)):
         require_input(one)

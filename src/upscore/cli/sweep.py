@@ -38,10 +38,11 @@ def sweep(
             in all trainings. A list in brackets is one value.
         processes: Number of trainings at the same time; they share the cores.
     """
+    require_at_least(1, processes=processes)
+
     from upscore.data.detect import require_data
     from upscore.workflows.sweep_grid import make_grid
 
-    require_at_least(1, processes=processes)
     make_grid(recipe, joined(set))  # its mistakes are found before torch is imported
     require_data(data)
 

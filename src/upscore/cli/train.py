@@ -51,11 +51,6 @@ def train(
         resume: Resume the run in --out where it stopped (or start it).
         changed_data: With --resume: continue even if classes, mask values or files have changed.
     """
-    from upscore.core.run_folder import RunFolder
-    from upscore.core.runs_folder import last_run, new_run
-    from upscore.data.detect import require_data
-    from upscore.training.recipe import load_recipe
-
     require_at_least(1, iterations=iterations, samples=samples)
     require_positive(minutes=minutes, epochs=epochs)
     require_at_least(0, seed=seed)
@@ -68,6 +63,12 @@ def train(
     given += [] if device == "recipe" else [f"device={device}"]
     given += [] if seed is None else [f"seed={seed}"]
     assignments = (*joined(set), *given)
+
+    from upscore.core.run_folder import RunFolder
+    from upscore.core.runs_folder import last_run, new_run
+    from upscore.data.detect import require_data
+    from upscore.training.recipe import load_recipe
+
     load_recipe(recipe, assignments)  # its mistakes are found before torch is imported
     require_data(data)
     if out is None:

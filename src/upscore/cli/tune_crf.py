@@ -62,15 +62,16 @@ def tune_crf(
             the named settings).
         resume: Resume the search in --out where it stopped (or start it).
     """
-    from upscore.core.model_folder import require_network
-    from upscore.crf.settings import load_crf
-    from upscore.data.detect import require_data
-
     require_at_least(1, iterations=iterations, trials=trials)
     require_at_least(0, seed=seed)
     require_at_least(2, images=images)
     require_positive(minutes=minutes)
     options.check()
+
+    from upscore.core.model_folder import require_network
+    from upscore.crf.settings import load_crf
+    from upscore.data.detect import require_data
+
     load_crf(start)
     require_network(run)
     require_data(data)
