@@ -36,7 +36,8 @@ MISTAKES = (  # typed, what the message holds, corrected
     ("train --dat photos", "--data", "train --data photos"),
     ("train -data photos", "--data", "train --data photos"),
     ("train --data phtos", "photos", "train --data photos"),
-    ("train --data photos --lr 0.1", "--set optim.lr=0.1", "train --data photos --set optim.lr=0.1"),
+    ("train --data photos --lr 0.1", "--set optim.lr=0.1",
+     "train --data photos --set optim.lr=0.1"),
     ("train --data photos --batch-size 8", "--set batch.size=8",
      "train --data photos --set batch.size=8"),
     ("train --data photos --imgsz 320", "--set 'augment.crop=[320,320]'",
@@ -112,17 +113,20 @@ class Answer:
         return self.status == 0 or "import of torch halted" in self.message
 
 
+def children_seconds() -> float:
+    """Processor time of all processes that have been started here and have ended."""
+    times = os.times()
+    return times.children_user + times.children_system
+
+
 def typed(words: str, folder: Path, *, blocked: bool) -> Answer:
     """The answer to a command, in a process of its own."""
     code = CODE.format(words=shlex.split(words), blocked=blocked)
-    before, begin = os.times(), time.perf_counter()
+    before, begin = children_seconds(), time.perf_counter()
     done = subprocess.run(
         [sys.executable, "-c", code], cwd=folder, capture_output=True, text=True, check=False
     )
-    seconds, after = time.perf_counter() - begin, os.times()
-    cpu = (
-        after.children_user + after.children_system - before.children_user - before.children_system
-    )
+    seconds, cpu = time.perf_counter() - begin, children_seconds() - before
     message, _, torch = done.stderr.rstrip("\n").rpartition("\n")
     return Answer(done.returncode, message, torch == "True", seconds, cpu)
 

@@ -27,7 +27,7 @@ def test_it_can_be_moved(tmp_path: Path) -> None:
     ("content", "message"),
     [
         ("", "damaged, not JSON"),
-        ("[]", "want a JSON object, found list"),
+        ("[]", "expected a JSON object, found list"),
         ("{}", "no format_version"),
         ('{"format_version": "1"}', "no format_version"),
         ('{"format_version": 99}', "newer upscore.*pip install -U upscore"),

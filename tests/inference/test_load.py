@@ -148,7 +148,7 @@ def test_pictures_are_turned_upright(run):
 @pytest.mark.parametrize(
     ("image", "message"),
     [
-        (np.zeros((4, 4, 3)), "dtype float64; want uint8"),
+        (np.zeros((4, 4, 3)), "dtype float64; expected uint8"),
         (np.zeros((4, 4), np.uint8), r"for a grey one: np\.repeat\(image\[:, :, None\]"),
         (np.zeros((4, 4, 1), np.uint8), r"for a grey one: np\.repeat\(image, 3, axis=2\)"),
         (np.zeros((4, 4, 4), np.uint8), r"without the fourth channel: image\[:, :, :3\]"),

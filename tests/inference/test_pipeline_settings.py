@@ -211,7 +211,7 @@ def test_too_many_stages(tmp_path):
     made = {f"r{i}": {"refine": {"of": f"r{i + 1}"}} for i in range(1500)}
     made["r1500"] = {"whole_image": {"run": "x"}}
     path = write(tmp_path / "p.yaml", {"answer": "r0", "stages": made})
-    with pytest.raises(SettingsError, match=r"stages: want at most 200 of them"):
+    with pytest.raises(SettingsError, match=r"stages: expected at most 200 of them"):
         read_pipeline(path)
 
 

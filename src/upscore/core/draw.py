@@ -51,7 +51,7 @@ def overlay(
     require_alpha(alpha)
     if image.shape[:2] != labels.shape:
         raise SettingsError(
-            f"the image has shape {image.shape}, its labels {labels.shape}; want equal H and W"
+            f"the image has shape {image.shape}, its labels {labels.shape}; expected equal H and W"
         )
     mixed = np.empty_like(image, order="C")
     depth = int(np.clip(min(labels.shape) / 400, 1, 4))
@@ -190,7 +190,7 @@ def error_map(truth: LabelMap, prediction: LabelMap) -> RGBImage:
     """
     if truth.shape != prediction.shape:
         raise SettingsError(
-            f"the truth has shape {truth.shape}, the prediction {prediction.shape}; want equal ones"
+            f"the truth has shape {truth.shape}, prediction {prediction.shape}; must be equal"
         )
     low, high = RIGHT_LEVELS
     # neighbouring indices get well separated levels: 7 steps of a full cycle of 16

@@ -148,7 +148,7 @@ def read_json(path: Path) -> dict[str, Any]:
     except ValueError as error:
         raise RunError(f"{path}: damaged, not JSON ({first_line(error)})") from error
     if not isinstance(content, dict):
-        raise RunError(f"{path}: damaged, want a JSON object, found {type(content).__name__}")
+        raise RunError(f"{path}: damaged, expected a JSON object, found {type(content).__name__}")
     return content
 
 

@@ -93,7 +93,7 @@ class Labels:
         for name, color in zip(self.names, self.colors, strict=True):
             if len(color) != 3 or any(not 0 <= part <= 255 for part in color):
                 raise SettingsError(
-                    f"colour of class {quote(name)} is {quote(color)}; want three of 0..255"
+                    f"colour of class {quote(name)} is {quote(color)}; expected three of 0..255"
                 )
 
     @classmethod

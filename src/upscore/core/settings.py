@@ -52,7 +52,7 @@ def load_yaml(path: Path) -> dict[str, Any]:
     """
     content = parse_yaml(read_text(path, LONGEST_FILE, error=SettingsError), str(path))
     if not isinstance(content, dict):
-        raise SettingsError(f"{path}: want 'key: value' lines, found {type(content).__name__}")
+        raise SettingsError(f"{path}: expected 'key: value' lines, found {type(content).__name__}")
     return content
 
 
@@ -117,7 +117,10 @@ def build(model: type[Model], content: dict[str, Any], source: str) -> Model:
         raise SettingsError("\n".join(f"{source}: {part}" for part in parts)) from error
 
 
-_LIST, _SETTINGS = "want a list, as in [1, 2]", "want settings of its own, as in {name: value}"
+_LIST, _SETTINGS = (
+    "expected a list, as in [1, 2]",
+    "expected settings of its own, as in {name: value}",
+)
 _GROUP = ("model_type", "model_attributes_type")
 """Pydantic's names of the problem that a group of settings is a plain value."""
 _WANTED = {
@@ -143,7 +146,7 @@ def _line(model: type[BaseModel], problem: Any) -> str:
     message: str = _WANTED.get(problem["type"]) or problem["msg"].removeprefix("Value error, ")
     message = message[0].lower() + message[1:]
     if problem["type"] == "too_long":
-        return f"{shorten(key)}: want at most {problem['ctx']['max_length']} of them"
+        return f"{shorten(key)}: expected at most {problem['ctx']['max_length']} of them"
     if not key:
         return message
     found = problem["input"]

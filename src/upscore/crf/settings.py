@@ -27,7 +27,7 @@ def _deviation(value: Any) -> float | tuple[float, ...]:
     """A number above 0, or a list of them."""
     parts = value if isinstance(value, list | tuple) else [value]
     if not parts or any(not _is_number(part) or part <= 0 for part in parts):
-        raise ValueError("want a number above 0, or a list of them")
+        raise ValueError("expected a number above 0, or a list of them")
     numbers = tuple(float(part) for part in parts)
     return numbers if isinstance(value, list | tuple) else numbers[0]
 
@@ -36,7 +36,7 @@ def _penalties(value: Any) -> float | tuple[tuple[float, ...], ...]:
     """Potts' weight, or C lists of C numbers."""
     if _is_number(value):
         return float(value)
-    allowed = "want a number (Potts) or a square table: C lists of C numbers"
+    allowed = "expected a number (Potts) or a square table: C lists of C numbers"
     if not isinstance(value, list | tuple) or not value:
         raise ValueError(allowed)
     for row in value:

@@ -131,7 +131,7 @@ def ask(root: Path, facts: Sequence[MaskFacts], description: str, *, why: str = 
     if len(uses) == 1:
         return (
             f"{root}: every pixel of all {len(facts)} masks is {_key(uses[0].value, is_color)}; "
-            "want masks that show two classes or more"
+            "expected masks that show two classes or more"
         )
     begin = (
         f"{root}: the masks hold {len(uses)} different {kind}, whose classes are not known{why}."

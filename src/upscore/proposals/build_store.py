@@ -135,7 +135,7 @@ def make_store(
     _require_photos(photos)
     processes = num_processes(workers, len(photos), worth=WORTH)
     if out.suffix.lower() != SUFFIX:
-        raise SettingsError(f"{out}: want a name that ends in {SUFFIX}, as in boxes{SUFFIX}")
+        raise SettingsError(f"{out}: expected a name that ends in {SUFFIX}, as in boxes{SUFFIX}")
     if out.is_dir():
         raise SettingsError(f"{out}: is a folder; name a file in it, as in {out / 'boxes.parquet'}")
     partial = _PartialStore(out, plain_settings(source.settings()), plain_settings(data or {}))

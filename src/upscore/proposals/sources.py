@@ -194,7 +194,7 @@ def _numbers(text: str, assignments: list[str]) -> dict[str, Any]:
         try:
             numbers[name] = float(value)
         except ValueError as error:
-            raise SettingsError(f"{text!r}: {name} is {value!r}; want a number") from error
+            raise SettingsError(f"{text!r}: {name} is {value!r}; expected a number") from error
     return numbers
 
 

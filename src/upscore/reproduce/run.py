@@ -126,7 +126,7 @@ def reproduce(
     if len(dataset.labels) < 2:
         raise DataError(
             f"{dataset.root}: has one class, {dataset.labels.names[0]!r}, so that there is nothing "
-            "to distinguish; a reproduction wants two or more"
+            "to distinguish; a reproduction needs two or more"
         )
     context = Context(
         data=data,

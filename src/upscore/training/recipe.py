@@ -62,7 +62,7 @@ class InitSettings(Settings):
     (32s -> 16s -> 8s, fine-tuning); or a trained network by name (objects, roads). Where they were
     trained with another preparation than `input`, the first layer is converted."""
     input: Literal["imagenet", "caffe", "lite0"] | None = None
-    """Preparation that the weights of a file want: imagenet, caffe or lite0; null: that of the
+    """Preparation that the weights of a file need: imagenet, caffe or lite0; null: that of the
     backbone's ImageNet weights, caffe for .h5 files of Keras. For a file only; the named weights
     and run folders know their own."""
     freeze_norms: bool = False
@@ -164,7 +164,7 @@ def _read_share(value: Any) -> Any:
     try:
         return float(above) / float(below) if slash else float(value)
     except (ValueError, ZeroDivisionError):
-        raise ValueError("want a number above 0, at most 1, or a fraction as in 1/3") from None
+        raise ValueError("expected a number above 0, at most 1, or a fraction as in 1/3") from None
 
 
 class TrainingStage(Settings):
@@ -269,10 +269,10 @@ class Recipe(Settings):
             )
         names = [stage.name for stage in self.stages]
         if len(set(names)) != len(names):
-            raise ValueError(f"stages are called {', '.join(names)}; each wants its own name")
+            raise ValueError(f"stages are called {', '.join(names)}; each needs its own name")
         total = sum(stage.share for stage in self.stages)
         if self.stages and abs(total - 1) > 1e-3:
-            raise ValueError(f"the shares of the stages add up to {total:g}; want 1")
+            raise ValueError(f"the shares of the stages add up to {total:g}; expected 1")
         self.stage_recipes()  # raises for wrong settings in them
         return self
 

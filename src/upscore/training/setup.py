@@ -393,7 +393,7 @@ def _require_two_classes(recipe: Recipe, dataset: DataSet, known: Known) -> None
     raise DataError(
         f"{dataset.root}: the masks of split {split.name!r} show "
         f"{f'only {shown[0]!r}' if shown else 'no class'} (255 is void, which is not learned); a "
-        "training wants two classes or more. Label the rest as a class, such as background, or "
+        "training needs two classes or more. Label the rest as a class, such as background, or "
         "say in a dataset.yaml what each mask value means (see docs/data.md)"
     )
 

@@ -51,7 +51,7 @@ def write_pipeline(
     text = shipped_text(FOLDER, name, what="pipeline")
     template = build(PipelineSettings, parse_yaml(text, f"pipeline {name}"), f"pipeline {name}")
     if not is_pipeline(out):
-        raise SettingsError(f"{out}: want a file name that ends in .yaml, as in {name}.yaml")
+        raise SettingsError(f"{out}: expected a file name that ends in .yaml, as in {name}.yaml")
     if out.exists():
         raise SettingsError(f"{out}: is there already; remove it, or choose another --out")
     networks = [stage for stage, settings in template.stages.items() if settings.run is not None]
@@ -72,7 +72,7 @@ def _require_runs(name: str, networks: list[str], runs: Mapping[str, Path]) -> N
     if missing or unknown:
         found = f"no --run for {', '.join(missing)}" if missing else f"--run for {unknown[0]!r}"
         wanted = " ".join(f"--run {stage}=RUN" for stage in networks)
-        raise SettingsError(f"{name} wants {wanted}; found {found}")
+        raise SettingsError(f"{name} needs {wanted}; found {found}")
 
 
 def _filled(

@@ -242,7 +242,7 @@ def write_figure(path: Path, figure: Figure, formats: Sequence[str] | None = Non
     """
     for name in formats or (path.suffix.lower().lstrip("."),):
         if name not in FIGURE_FORMATS:
-            raise SettingsError(f"{path}: want a name in .png, .pdf or .svg")
+            raise SettingsError(f"{path}: expected a name in .png, .pdf or .svg")
         with atomic_path(path.with_suffix(f".{name}")) as temporary:
             temporary.write_bytes(png(figure) if name == "png" else _vector(figure, name))
 
