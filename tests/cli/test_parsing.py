@@ -34,7 +34,7 @@ MISTAKES = {
     "train --data x --model unet": "the recipe as the first word",
     "train --data x --lr": "type --set optim.lr=0.001",
     "train . --iterations 5": "--data is missing; type: upscore train --data .",
-    "data check --data x": "the folder alone, as in upscore data check PHOTOS",
+    "data check --data x": "the folder alone, for example upscore data check PHOTOS",
     "train --data x --iterations 5 --minutes 1": "--minutes and --iterations: the length",
     "train --data x --epochs 5 --set budget.minutes=1": "--epochs and budget.minutes=1",
     "train --data x --gpu 0": "type --device cuda",

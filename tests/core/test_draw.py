@@ -158,5 +158,5 @@ def test_right_pixels_are_dim_and_neighbouring_classes_differ():
 
 
 def test_error_map_refuses_two_sizes():
-    with pytest.raises(SettingsError, match="expected equal ones"):
+    with pytest.raises(SettingsError, match="must be equal"):
         error_map(MAP, MAP[:, 1:])

@@ -210,7 +210,7 @@ BAD = [
     ("{train: 0.75, val: 0.25}", "{}", "splits: expected list files"),
     ("{train: 0.75, val: 0.25}", "all", "splits: expected list files"),
     ("{train: 0.75, val: 0.25}", "[a, a]", "a is given twice"),
-    ("{train: 0.75, val: 0.25}", "[1, 2]", "expected names, as in [train, val]"),
+    ("{train: 0.75, val: 0.25}", "[1, 2]", "expected names, for example [train, val]"),
     ("{train: 0.75, val: 0.25}", "[train]", "image: {split} in the patterns"),
     ("[ground, {name: cat, color: [1, 2, 3]}]", "[]", "classes: "),
     ("[ground, {name: cat, color: [1, 2, 3]}]", "[ground, yes]", "classes.1: expected a name"),
@@ -352,7 +352,10 @@ def test_range_and_bands_that_are_given(folder: Path) -> None:
         ("range: [5, 5]", r"range: expected \[black, white\], the smaller first \(found \[5"),
         ("range: [0, .nan]", "range.1: input should be a finite number"),
         ("range: [1]", "range"),
-        ("bands: [1, 2]", r"bands: expected three, as in \[3, 2, 1\], or one \(found \[1, 2\]\)"),
+        (
+            "bands: [1, 2]",
+            r"bands: expected three, for example \[3, 2, 1\], or one \(found \[1, 2\]\)",
+        ),
         ("bands: [0, 1, 2]", "bands"),
     ],
 )

@@ -212,7 +212,9 @@ def test_labels_in_an_npy(work):
     np.save(work / "a.npy", late_edge(20, 30).argmax(axis=0))
     assert refine(work, [work / "a.npy"], num_classes=2).images == 1
     assert np.array_equal(labels_of(work / "out/labels/a.png"), truth(work / "photos/a.png"))
-    assert "give its number of classes, as in --classes" in failure_alone(work, [work / "a.npy"])
+    assert "give its number of classes, for example --classes" in failure_alone(
+        work, [work / "a.npy"]
+    )
 
 
 def test_a_16_bit_label_map(work):

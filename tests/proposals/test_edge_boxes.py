@@ -200,7 +200,7 @@ def test_edges_everywhere() -> None:
         (np.zeros((9, 9), np.float32), np.full((9, 9), -1, np.float32), r"np\.mod"),
         (np.zeros((9, 9), np.float32), np.full((9, 9), 90, np.float32), "deg2rad"),
         (np.zeros((9, 9), np.float32), np.full((9, 9), np.nan, np.float32), "NaN"),
-        (np.zeros((9, 9), np.float32), np.zeros((9, 8), np.float32), "expected the same"),
+        (np.zeros((9, 9), np.float32), np.zeros((9, 8), np.float32), "must be equal"),
     ],
 )
 def test_bad_edge_maps(strength: object, orientation: object, message: str) -> None:

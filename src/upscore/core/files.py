@@ -298,6 +298,6 @@ def _append(part: Path, piece: bytes, *, fresh: bool) -> None:
 def _broken(url: str, have: int, total: int | None) -> str:
     of = f" of {total}" if total is not None else ""
     return (
-        f"{url}: the connection broke after {have}{of} bytes; run the same command again to go on "
+        f"{url}: the connection broke after {have}{of} bytes; run the same command again to resume "
         "from there"
     )

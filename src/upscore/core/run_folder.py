@@ -75,7 +75,7 @@ class RunFolder:
         return run
 
     def is_begun(self, *, resume: bool) -> bool:
-        """Whether there is a run here to go on with; if not, the folder is free for a new one.
+        """Whether there is a run here to resume; if not, the folder is free for a new one.
 
         Raises:
             SettingsError: the folder is taken: by a run while ``resume`` is false, or by something

@@ -65,7 +65,7 @@ def parse_assignment(assignment: str) -> tuple[str, Any]:
     key, equals, text = assignment.partition("=")
     if not equals or not key.strip():
         raise SettingsError(
-            f"--set {quote(assignment)}: write it as KEY=VALUE, as in optim.lr=0.001"
+            f"--set {quote(assignment)}: write it as KEY=VALUE, for example optim.lr=0.001"
         )
     try:
         return key.strip(), parse_yaml(text, "the value", exponents=True) if text else None
@@ -118,8 +118,8 @@ def build(model: type[Model], content: dict[str, Any], source: str) -> Model:
 
 
 _LIST, _SETTINGS = (
-    "expected a list, as in [1, 2]",
-    "expected settings of its own, as in {name: value}",
+    "expected a list, for example [1, 2]",
+    "expected settings of its own, for example {name: value}",
 )
 _GROUP = ("model_type", "model_attributes_type")
 """Pydantic's names of the problem that a group of settings is a plain value."""

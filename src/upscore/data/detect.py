@@ -92,7 +92,7 @@ def open_dataset(path: str | Path, *, max_pixels: int = MAX_PIXELS) -> DataSet:
 
 
 def _with_range(dataset: DataSet) -> DataSet:
-    """The data set with one range for all photos of more than 8 bits, which is told."""
+    """The data set with one range for all photos of more than 8 bits, which is logged."""
     photos = dataset.photo_values
     if photos.range is None:
         paths = {pair.image for pairs in dataset.splits.values() for pair in pairs}

@@ -268,7 +268,7 @@ def make_toy(
     """Write a toy set of ``num`` images to ``out`` in VOC's layout and return ``out``.
 
     Three quarters are for training, one quarter for validation. Images that are there already
-    from an interrupted call with the same settings are kept, so calling again goes on.
+    from an interrupted call with the same settings are kept, so calling again resumes.
 
     Raises:
         SettingsError: fewer than two images, a negative seed, or sides below 16 pixels.

@@ -48,7 +48,7 @@ PREDICTIONS = InputKind(
 WORTH = 8
 """Least number of files for each process: below it, a start costs more than it saves."""
 
-NUM_CLASSES_MISSING = "a label map; give its number of classes, as in --classes 21"
+NUM_CLASSES_MISSING = "a label map; give its number of classes, for example --classes 21"
 
 Task = tuple[InputFile, Path]
 """A stored result and its photo."""

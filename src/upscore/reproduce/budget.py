@@ -45,7 +45,7 @@ class Budget:
                 return cls("iterations", int(amount))
         raise SettingsError(
             f"--budget is {text!r}; allowed: papers (the published schedules), or minutes=N or "
-            "iterations=N (a whole number), which all trainings share, as in minutes=30"
+            "iterations=N (a whole number), which all trainings share, for example minutes=30"
         )
 
     @property

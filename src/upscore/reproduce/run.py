@@ -113,7 +113,7 @@ def reproduce(
         SettingsError: settings that do not fit, a data set without the splits, or ``out`` holds
             something else.
         DataError: a data set of one class.
-        InterruptedWorkError: a training was stopped; the same call goes on with it.
+        InterruptedWorkError: a training was stopped; the same call resumes it.
         WorkError: too few trainings have finished for any table.
         OutputError: ``out`` cannot be written.
     """

@@ -164,7 +164,9 @@ def _read_share(value: Any) -> Any:
     try:
         return float(above) / float(below) if slash else float(value)
     except (ValueError, ZeroDivisionError):
-        raise ValueError("expected a number above 0, at most 1, or a fraction as in 1/3") from None
+        raise ValueError(
+            "expected a number above 0, at most 1, or a fraction such as 1/3"
+        ) from None
 
 
 class TrainingStage(Settings):

@@ -56,7 +56,7 @@ class LossSettings(Settings):
         if self.region == "tversky" and not any(self.tversky):
             raise ValueError(
                 "tversky is (0, 0), with which no mistake counts; expected a number above 0 for "
-                "false positives or for false negatives, as in [0.3, 0.7]"
+                "false positives or for false negatives, for example [0.3, 0.7]"
             )
         return self
 

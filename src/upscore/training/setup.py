@@ -90,7 +90,7 @@ def train(
     ``out``, the others into run folders of their own, ``out/stages/NAME``.
 
     Args:
-        resume: go on with the run in ``out``, or begin it where there is none yet.
+        resume: resume the run in ``out``, or begin it if there is none yet.
         show: called with the state after each step.
         on_progress: called with the progress of the work before the first step.
         changed_data: continue although the data set has changed since the run began.
@@ -331,7 +331,7 @@ def run_status(
     """Whether the training of ``recipe`` into ``run`` is new, begun or finished.
 
     Args:
-        accepted: path of ``dataset`` where the run goes on with it though it has changed.
+        accepted: path of ``dataset`` if the run continues with it although it has changed.
 
     Raises:
         SettingsError: the folder is taken by something that is no run.
@@ -379,7 +379,7 @@ def _draws_validation(recipe: Recipe, dataset: DataSet) -> bool:
 
 
 def _require_two_classes(recipe: Recipe, dataset: DataSet, known: Known) -> None:
-    """Refuse photos that show nothing to tell apart.
+    """Refuse photos that show nothing to distinguish.
 
     Raises:
         DataError: the masks show fewer than two classes, or some of those cannot be read.
@@ -602,15 +602,13 @@ def _check_same_settings(
         logger.warning("the data set has changed since the training began: %s", summary(different))
         _accept_data(run, recipe, dataset, accepted)
     elif different:
-        goes_on = "Go on all the same with --changed-data, or train into another --out"
+        fix = "Continue anyway with --changed-data, or train into another --out"
         if not _same_classes(run, dataset):
-            goes_on = (
+            fix = (
                 "The network cannot take other classes: train into another --out, from these "
                 f"weights with --set init.weights={run.path}"
             )
-        raise RunError(
-            f"{run.path}: was begun on another data set: {summary(different)}. {goes_on}"
-        )
+        raise RunError(f"{run.path}: was begun on another data set: {summary(different)}. {fix}")
     if now != kept:  # accepted, or the same files at other times, so that the next look is quick
         now.write(run.data)  # last: what is killed before is refused, and accepted again
 
@@ -640,7 +638,7 @@ def _same_classes(run: RunFolder, dataset: DataSet) -> bool:
 
 
 def _accept_data(run: RunFolder, recipe: Recipe, dataset: DataSet, data: Path) -> None:
-    """Go on with a run on another data set: its manifest and its networks tell of this one."""
+    """Continue a run on another data set, which its manifest and its networks name from now on."""
     run.update_manifest(data=_describe_splits(recipe, dataset, data))
     for folder in (run.model, run.last):
         rename_classes(folder, dataset.labels)

@@ -332,7 +332,7 @@ class Training:
         raise WorkError(
             f"the loss is not finite at iteration {iteration}; files of the batch: "
             f"{', '.join(names)}. The last good state is kept in {self.run.state}; try a lower "
-            f"rate, as in --set optim.lr={self.settings.optim.lr / 10:g}, or --set precision=fp32"
+            f"rate: --set optim.lr={self.settings.optim.lr / 10:g}, or --set precision=fp32"
         )
 
     # -- log, validation, state -------------------------------------------------------------------

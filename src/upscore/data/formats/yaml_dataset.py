@@ -46,7 +46,7 @@ def _read_splits(value: Any) -> Lists | Shares | Folders:
         raise ValueError(f"{len(value)} splits; expected at most {MOST_SPLITS}")
     if isinstance(value, list) and value:
         if any(not isinstance(name, str) or not name for name in value):
-            raise ValueError("expected names, as in [train, val]")
+            raise ValueError("expected names, for example [train, val]")
         repeated = sorted(name for name, times in Counter(value).items() if times > 1)
         if repeated:
             raise ValueError(f"{join(repeated)} is given twice")
@@ -202,7 +202,7 @@ def _pattern_problems(d: Description) -> list[str]:
             )
         if Pattern(pattern).num_names != 1:
             problems.append(
-                f"{key}: expected exactly one * or {{name}} where the name stands, as in "
+                f"{key}: expected exactly one * or {{name}} where the name stands, for example "
                 "photos/*.jpg; * beside {name} is any text and **/ any folders "
                 f"(found {quote(pattern)})"
             )
@@ -277,7 +277,7 @@ def _photo_problems(d: Description) -> list[str]:
             f"range: expected [black, white], the smaller first (found {list(d.range)})"
         )
     if d.bands is not None and len(d.bands) not in (1, 3):
-        problems.append(f"bands: expected three, as in [3, 2, 1], or one (found {d.bands})")
+        problems.append(f"bands: expected three, for example [3, 2, 1], or one (found {d.bands})")
     return problems
 
 

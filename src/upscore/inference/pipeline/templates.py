@@ -51,7 +51,9 @@ def write_pipeline(
     text = shipped_text(FOLDER, name, what="pipeline")
     template = build(PipelineSettings, parse_yaml(text, f"pipeline {name}"), f"pipeline {name}")
     if not is_pipeline(out):
-        raise SettingsError(f"{out}: expected a file name that ends in .yaml, as in {name}.yaml")
+        raise SettingsError(
+            f"{out}: expected a file name that ends in .yaml, for example {name}.yaml"
+        )
     if out.exists():
         raise SettingsError(f"{out}: is there already; remove it, or choose another --out")
     networks = [stage for stage, settings in template.stages.items() if settings.run is not None]
