@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from pathlib import Path
 
@@ -17,6 +18,7 @@ from upscore.core import model_folder
 from upscore.core.images import InputSpec
 from upscore.core.labels import Labels
 from upscore.core.model_folder import WEIGHTS
+from upscore.errors import SettingsError
 from upscore.models.checkpoint import load_model, save_model
 from upscore.models.factory import create_model
 from upscore.models.pretrained import initialise
@@ -99,6 +101,49 @@ def test_a_folder_of_the_same_name_comes_first(networks: Path) -> None:
     )
     assert upscore.load("roads").labels.names == ("mine",)
     assert upscore.load(networks / "roads").labels.names == ("road", "sky", "car")
+
+
+def test_the_shares_of_one_photo_are_printed(
+    photo: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run("predict", photo)
+    lines = capsys.readouterr().out.splitlines()
+    (shares,) = [line for line in lines if line.startswith("Shares: ")]
+    labels = np.asarray(Image.open("predictions/labels/a.png"))
+    assert f"cow {(labels == 1).mean():.1%}" in shares
+    assert "  summary: predictions/summary.csv (the share of each class in each photo)" in lines
+    Image.open(photo).save("b.jpg")
+    run("predict", photo, "b.jpg")
+    assert "Shares: " not in capsys.readouterr().out
+
+
+def test_json_has_the_network_its_classes_and_their_shares(
+    photo: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run("predict", photo, "--json", "--log", "json")
+    said = capsys.readouterr()
+    result = json.loads(said.out)["result"]
+    assert (result["network"], result["classes"]) == ("objects", ["background", "cow"])
+    labels = np.asarray(Image.open("predictions/labels/a.png"))
+    assert result["shares"]["cow"] == pytest.approx((labels == 1).mean())
+    events = [json.loads(line) for line in said.err.splitlines()]
+    found = [(event["stage"], event["done"]) for event in events if "stage" in event]
+    assert found == [("segmenting", 0), ("segmenting", 1)]
+
+
+@pytest.mark.parametrize("several", [False, True])
+def test_in_python_a_photo_alone_is_segmented_by_the_included_network(
+    photo: Path, *, several: bool
+) -> None:
+    result = upscore.predict([photo] if several else photo)
+    assert result.network == "objects"
+    assert Path("predictions/labels/a.png").exists()
+    assert set(result.shares) == {"background", "cow"}
+    assert upscore.predict("roads", photo, out="o").classes == ("road", "sky", "car")
+    with pytest.raises(SettingsError, match=r"name photos too: predict\('roads', PHOTOS\)"):
+        upscore.predict("roads")
+    with pytest.raises(SettingsError, match="expected one run, model folder or pipeline"):
+        upscore.predict(["roads"], photo)
 
 
 def test_scores_of_a_network_by_name(photo: Path) -> None:

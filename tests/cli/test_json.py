@@ -64,3 +64,14 @@ def test_the_next_command_prints_again(tmp_path: Path, capsys: pytest.CaptureFix
     main(["data", "toy", "--out", str(tmp_path / "a"), "--num", "4", "-q"])
     main(["data", "toy", "--out", str(tmp_path / "b"), "--num", "4"])
     assert "4 photos" in capsys.readouterr().out
+
+
+def test_log_json_has_the_beginning_and_the_end_of_short_work(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    main(["data", "toy", "--out", str(tmp_path), "--num", "24", "--log", "json"])
+    events = [json.loads(line) for line in capsys.readouterr().err.splitlines()]
+    stages = [event for event in events if "stage" in event]
+    assert len(stages) == 2
+    assert stages[0]["stage"] == stages[1]["stage"]
+    assert stages[0]["done"] < stages[1]["done"] == stages[1]["total"] == 24

@@ -147,7 +147,7 @@ def test_edge_maps_differ():
         ("edge-boxes:canny", r"allowed: edge-boxes:learned, edge-boxes:gradient"),
         ("edge-boxes:gradient,beat=1", r"'beat=1' is no parameter; allowed: alpha, beta"),
         ("edge-boxes:gradient,beta", r"'beta' is no parameter"),
-        ("edge-boxes:gradient,beta=x", r"beta is 'x'; want a number"),
+        ("edge-boxes:gradient,beta=x", r"beta is 'x'; expected a number"),
         ("edge-boxes:gradient,beta=2", r"beta is 2"),
         ("opencv-edge-boxes:gradient", r"write_boxes .*--source opencv-edge-boxes`"),
         ("selective-search:fast", r"write_boxes .*--source selective-search`"),

@@ -83,6 +83,7 @@ def test_a_network_says_where_it_comes_from(here: Path, capsys: pytest.CaptureFi
     out = capsys.readouterr().out
     assert "sky, building" in out
     assert "does not say what it was trained on" in out
+    assert re.search(r"parameters +\d{1,3}(,\d{3})+\b", out)
 
 
 @pytest.mark.usefixtures("here")

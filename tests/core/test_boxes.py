@@ -92,9 +92,9 @@ def test_square():
 @pytest.mark.parametrize(
     ("boxes", "message"),
     [
-        (np.zeros((3, 5)), r"shape \(3, 5\); want \(K, 4\)"),
+        (np.zeros((3, 5)), r"shape \(3, 5\); expected \(K, 4\)"),
         ([], r"shape \(0,\).*\(0, 4\) for none"),
-        ([["a", "b", "c", "d"]], "dtype <U1; want numbers"),
+        ([["a", "b", "c", "d"]], "dtype <U1; expected numbers"),
         ([[0, 0, 1, 1], [0, np.nan, 1, 1]], r"NaN or infinity in row 1: \(0, nan, 1, 1\)"),
         ([[0, 0, 1, np.inf]], "NaN or infinity in row 0"),
         ([[50, 40, 20, 10]], r"\(50, 40, 20, 10\) in row 0 .*x, y, width, height, add"),

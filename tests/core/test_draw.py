@@ -81,7 +81,7 @@ def test_large_overlays_are_made_in_bands(monkeypatch):
 def test_overlay_refuses_what_does_not_fit():
     with pytest.raises(SettingsError, match=r"alpha is 1\.5; allowed: 0 .* to 1"):
         overlay(PHOTO, MAP, VOC_LABELS, alpha=1.5)
-    with pytest.raises(SettingsError, match="want equal H and W"):
+    with pytest.raises(SettingsError, match="expected equal H and W"):
         overlay(PHOTO, MAP[1:], VOC_LABELS)
 
 
@@ -158,5 +158,5 @@ def test_right_pixels_are_dim_and_neighbouring_classes_differ():
 
 
 def test_error_map_refuses_two_sizes():
-    with pytest.raises(SettingsError, match="want equal ones"):
+    with pytest.raises(SettingsError, match="must be equal"):
         error_map(MAP, MAP[:, 1:])

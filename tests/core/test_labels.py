@@ -63,7 +63,7 @@ def test_the_most_classes_leave_room_for_void() -> None:
         (["a", " "], None, "empty name"),
         (["a"], [(1, 2, 3), (4, 5, 6)], "1 class names but 2 colours"),
         (["a"], [(1, 2, 300)], r"colour of class 'a' is \(1, 2, 300\)"),
-        (["a"], [(-1, 2, 3)], "want three of 0..255"),
+        (["a"], [(-1, 2, 3)], "expected three of 0..255"),
     ],
 )
 def test_bad_sets(names: list[str], colors: list | None, message: str) -> None:

@@ -27,7 +27,7 @@ def test_it_can_be_moved(tmp_path: Path) -> None:
     ("content", "message"),
     [
         ("", "damaged, not JSON"),
-        ("[]", "want a JSON object, found list"),
+        ("[]", "expected a JSON object, found list"),
         ("{}", "no format_version"),
         ('{"format_version": "1"}', "no format_version"),
         ('{"format_version": 99}', "newer upscore.*pip install -U upscore"),
@@ -67,6 +67,10 @@ def test_killed_before_its_first_files_were_there(tmp_path: Path, written: tuple
         (run.path / name).write_text('{"format_version": 1}')
     assert not run.is_begun(resume=True)
     run.begin("seed: 0\n", {})
+    assert run.is_begun(resume=True)
+    assert not run.is_begun(resume=False)  # nothing is saved that would be lost
+    (run.state).mkdir(exist_ok=True)
+    (run.state / "resume.pt").write_text("")
     assert run.is_begun(resume=True)
     with pytest.raises(SettingsError, match="holds a run already; continue it with --resume"):
         run.is_begun(resume=False)

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from upscore.core.lock import LOCK
 from upscore.core.runs_folder import data_of, last_run, new_run, require_last_run
 from upscore.errors import NotFoundError
 
@@ -23,6 +24,7 @@ def make(name: str, started: str, *, trained: bool = True, data: str = "photos")
     (run / "manifest.json").write_text(json.dumps(manifest))
     if trained:
         (run / "model").mkdir()
+        (run / "model" / "config.json").write_text("{}")
     return run
 
 
@@ -32,6 +34,17 @@ def test_a_new_run_gets_a_free_name() -> None:
     assert new_run("quick") == Path("runs/quick-2")
     make("quick-2", "2026-01-02")
     assert new_run("quick") == Path("runs/quick-3")
+
+
+def test_a_run_that_saved_nothing_takes_no_name_unless_it_is_in_use() -> None:
+    run = make("quick", "2026-01-01", trained=False)
+    (run / "recipe.yaml").write_text("seed: 0")
+    assert new_run("quick") == run
+    (run / LOCK).write_text("")
+    assert new_run("quick") == Path("runs/quick-2")
+    (run / LOCK).unlink()
+    (run / "manifest.json").write_text("damaged")
+    assert new_run("quick") == Path("runs/quick-2")
 
 
 def test_the_last_run_is_the_one_begun_last() -> None:

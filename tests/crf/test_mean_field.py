@@ -266,7 +266,7 @@ def test_wrong_weights(value: object) -> None:
 def test_numbers_of_deviations() -> None:
     image, probabilities = random_case(0, (8, 9), 2)
     for term in (Gaussian((1, 2, 3)), Bilateral((1, 2, 3)), Bilateral(3, (1, 2))):
-        with pytest.raises(SettingsError, match="want one number or"):
+        with pytest.raises(SettingsError, match="expected one number or"):
             DenseCRF(terms=[term])(image, probabilities=probabilities)
     with pytest.raises(DataError, match="deviation is too small"):
         DenseCRF(Gaussian(1e-6))(image, probabilities=probabilities)
@@ -283,11 +283,11 @@ def test_wrong_compatibility_size() -> None:
 def test_wrong_features() -> None:
     with pytest.raises(DataError, match="NaN"):
         Features(np.full((1, 3, 3), np.nan, np.float32), 1.0)
-    with pytest.raises(DataError, match=r"want\s+float32"):
+    with pytest.raises(DataError, match=r"expected\s+float32"):
         Features(np.zeros(3, np.float32), 1.0)
     _, probabilities = random_case(0, (8, 9), 3)
     crf = DenseCRF(terms=[Features(np.zeros((2, 9, 8), np.float32), 1.0)])
-    with pytest.raises(DataError, match=r"want \('D', 8, 9\)"):
+    with pytest.raises(DataError, match=r"expected \('D', 8, 9\)"):
         crf(None, probabilities=probabilities)
 
 

@@ -296,10 +296,10 @@ def damage(content, **changes):
 @pytest.mark.parametrize(
     ("spoil", "message"),
     [
-        (lambda _: None, "damaged, want a JSON object"),
+        (lambda _: None, "damaged, expected a JSON object"),
         (lambda c: c | {"format_version": 99}, "newer upscore"),
         (lambda _: {"about": {}}, "damaged; remove it(.|\n)*'trials' is missing"),
-        (lambda c: c | {"trials": 3}, "trials: want a list"),
+        (lambda c: c | {"trials": 3}, "trials: expected a list"),
         (lambda c: damage(c, score="high"), r"trials\.1\.score: input should be a valid number"),
         (lambda c: damage(c, settings={"gaussian": {"sxy": -1, "weight": 1}}), "sxy"),
         (lambda c: damage(c, number=7), "not numbered"),

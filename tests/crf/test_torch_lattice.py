@@ -184,8 +184,8 @@ def test_the_total_is_the_filter_of_ones():
 @pytest.mark.parametrize(
     ("features", "message"),
     [
-        (torch.zeros(4, 2, dtype=torch.int64), "int64; want floating"),
-        (torch.zeros(4), r"\(4,\); want \(N, D\)"),
+        (torch.zeros(4, 2, dtype=torch.int64), "int64; expected floating"),
+        (torch.zeros(4), r"\(4,\); expected \(N, D\)"),
         (torch.zeros(0, 2), r"\(0, 2\)"),
         (torch.zeros(4, 0), r"\(4, 0\)"),
         (torch.tensor([[0.0], [math.nan]]), "NaN"),
@@ -201,11 +201,11 @@ def test_bad_features(features, message):
 @pytest.mark.parametrize(
     ("values", "message"),
     [
-        (torch.zeros(4, 1, dtype=torch.int64), "int64; want float32 or float64"),
-        (torch.zeros(4, 1, dtype=torch.bfloat16), "bfloat16; want float32"),
-        (torch.zeros(5, 1), r"\(5, 1\); want \(4, C\)"),
-        (torch.zeros(4), r"\(4,\); want \(4, C\)"),
-        (torch.zeros(4, 0), r"\(4, 0\); want \(4, C\)"),
+        (torch.zeros(4, 1, dtype=torch.int64), "int64; expected float32 or float64"),
+        (torch.zeros(4, 1, dtype=torch.bfloat16), "bfloat16; expected float32"),
+        (torch.zeros(5, 1), r"\(5, 1\); expected \(4, C\)"),
+        (torch.zeros(4), r"\(4,\); expected \(4, C\)"),
+        (torch.zeros(4, 0), r"\(4, 0\); expected \(4, C\)"),
         (torch.zeros(4, 1, device="meta"), "meta, the lattice is on cpu"),
     ],
 )

@@ -84,7 +84,7 @@ def test_prune_leaves_out_a_class_there():
 
 @pytest.mark.parametrize("device", ["mps", "gpu", "cuda:", "", 0, None])
 def test_a_wrong_device(device):
-    with pytest.raises(SettingsError, match="want cpu, cuda or cuda:N"):
+    with pytest.raises(SettingsError, match="expected cpu, cuda or cuda:N"):
         DenseCRF(device=device)
 
 

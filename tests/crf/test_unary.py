@@ -67,13 +67,13 @@ def test_any_number_of_axes(shape: tuple[int, ...]) -> None:
 @pytest.mark.parametrize(
     ("array", "message"),
     [
-        (P * 2, r"go from 0 to 2; want numbers in \[0, 1\].*softmax"),
+        (P * 2, r"go from 0 to 2; expected numbers in \[0, 1\].*softmax"),
         (P - 0.5, r"go from -0\.5 to"),
         (P * np.nan, "go from nan"),
         (P + np.float32(np.inf), "go from inf"),
-        (np.ones((2, 3, 3), np.uint8), "dtype uint8; want float16"),
-        (np.ones(3), r"shape \(3,\); want \(C, H, W\)"),
-        (np.ones((2, 0, 3)), r"shape \(2, 0, 3\); want .* not empty"),
+        (np.ones((2, 3, 3), np.uint8), "dtype uint8; expected float16"),
+        (np.ones(3), r"shape \(3,\); expected \(C, H, W\)"),
+        (np.ones((2, 0, 3)), r"shape \(2, 0, 3\); expected .* not empty"),
     ],
 )
 def test_what_is_no_softmax_is_refused(array: np.ndarray, message: str) -> None:
@@ -126,10 +126,10 @@ def test_more_classes_than_a_byte_holds() -> None:
 @pytest.mark.parametrize(
     ("arguments", "options", "message"),
     [
-        ((1, 0.9), {}, "num_classes is 1; want 2 or more"),
+        ((1, 0.9), {}, "num_classes is 1; expected 2 or more"),
         ((0, 0.9), {}, "num_classes is 0"),
-        ((2, 0.5), {}, r"confidence is 0\.5; want more than 0\.5 \(chance among 2 classes\)"),
-        ((2, 1.0), {}, "confidence is 1.0; want .* less than 1"),
+        ((2, 0.5), {}, r"confidence is 0\.5; expected more than 0\.5 \(chance among 2 classes\)"),
+        ((2, 1.0), {}, "confidence is 1.0; expected .* less than 1"),
         ((2, math.nan), {}, "confidence is nan"),
         ((2, 0.9), {"unlabelled": 1}, "unlabelled is 1, which is one of the 2 classes"),
     ],
@@ -144,8 +144,8 @@ def test_wrong_arguments(arguments: tuple, options: dict, message: str) -> None:
     [
         (np.array([[0, 9, 9]], np.uint8), r"hold 9 \(2 pixels\); allowed: 0 to 2 and 255"),
         (np.array([[0, -2]]), r"hold -2 \(1 pixels\)"),
-        (np.zeros((2, 2)), "dtype float64; want integers"),
-        (np.zeros((0, 2), np.uint8), r"shape \(0, 2\); want \(H, W\)"),
+        (np.zeros((2, 2)), "dtype float64; expected integers"),
+        (np.zeros((0, 2), np.uint8), r"shape \(0, 2\); expected \(H, W\)"),
     ],
 )
 def test_what_are_no_labels_is_refused(labels: np.ndarray, message: str) -> None:

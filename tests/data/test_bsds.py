@@ -80,7 +80,7 @@ def test_no_annotators(tmp_path: Path) -> None:
     write_photo(tmp_path / "train" / "1.jpg")
     write_npz(tmp_path / "train" / "1.npz", np.zeros((0, 13, 20), dtype=bool))
     (image,) = find_bsds(tmp_path)["train"]
-    with pytest.raises(DataError, match="want \\(annotators, H, W\\)"):
+    with pytest.raises(DataError, match="expected \\(annotators, H, W\\)"):
         image.read_boundaries()
 
 

@@ -111,7 +111,7 @@ def test_a_single_class(voc_root: Path) -> None:
         save(np.eye(12, 16) * 255)(voc_root / "SegmentationClass" / f"{name}.png")
     (problem,) = check(open_dataset(voc_root)).problems
     assert problem.kind == "one class"
-    assert "'cat' is the only class, and a training wants two or more; label" in problem.message
+    assert "'cat' is the only class, and a training needs two or more; label" in problem.message
     assert "classes: [background, cat]" in problem.message
 
 

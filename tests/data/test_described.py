@@ -180,18 +180,22 @@ MANY = ", ".join(f"s{number}" for number in range(101))
 BAD = [
     ("mask: labels/*.png", f"mask: labels/*.png\nroot: {LONG}", "names of files have up to 255"),
     ("mask: labels/*.png", "mask: labels/*.png\nroot: ~no-such-user/x", "root: no such folder"),
-    ("image: photos/*.jpg", f"image: {'a/' * 60}*.jpg", "image: want a path below root"),
+    ("image: photos/*.jpg", f"image: {'a/' * 60}*.jpg", "image: expected a path below root"),
     ("{train: 0.75, val: 0.25}", f"{{train: {LONG}}}", "splits.train (no path: names of files"),
-    ("{train: 0.75, val: 0.25}", f"[{MANY}]", "splits: 101 splits; want at most 100"),
+    ("{train: 0.75, val: 0.25}", f"[{MANY}]", "splits: 101 splits; expected at most 100"),
     ("[ground, {name: cat, color: [1, 2, 3]}]", f"[ground, cat, {LONG}]", "class name of 300 char"),
-    ("image: photos/*.jpg", "image: /etc/*", "image: want a path below root, as photos/*.jpg"),
-    ("image: photos/*.jpg", 'image: "photos/*\\0.jpg"', "image: want a path below root"),
-    ("image: photos/*.jpg", "image: photos/a.jpg", "image: want exactly one"),
-    ("image: photos/*.jpg", "image: '*/*.jpg'", "image: want exactly one"),
-    ("image: photos/*.jpg", "image: '**/a.jpg'", "image: want exactly one"),
-    ("image: photos/*.jpg", "image: '{name}/{name}.jpg'", "image: want exactly one"),
-    ("1: cat", "-1: ground, 1: cat", "masks.-1: want a value of 0..65535 (below 0 for void only)"),
-    ("1: cat", "-3000000000: void, 1: cat", "masks.-3000000000: want a value of 0..65535"),
+    ("image: photos/*.jpg", "image: /etc/*", "image: expected a path below root, as photos/*.jpg"),
+    ("image: photos/*.jpg", 'image: "photos/*\\0.jpg"', "image: expected a path below root"),
+    ("image: photos/*.jpg", "image: photos/a.jpg", "image: expected exactly one"),
+    ("image: photos/*.jpg", "image: '*/*.jpg'", "image: expected exactly one"),
+    ("image: photos/*.jpg", "image: '**/a.jpg'", "image: expected exactly one"),
+    ("image: photos/*.jpg", "image: '{name}/{name}.jpg'", "image: expected exactly one"),
+    (
+        "1: cat",
+        "-1: ground, 1: cat",
+        "masks.-1: expected a value of 0..65535 (below 0 for void only)",
+    ),
+    ("1: cat", "-3000000000: void, 1: cat", "masks.-3000000000: expected a value of 0..65535"),
     ("masks: {0", "drawn_on: sideways\nmasks: {0", "drawn_on: input should be 'upright' or"),
     ("image: photos/*.jpg", "image: pictures/*.jpg", "image: no file matches 'pictures/*.jpg'"),
     ("mask: labels/*.png", "mask: photos/*.jpg", "mask: the same as image"),
@@ -200,16 +204,16 @@ BAD = [
     ("mask: labels/*.png", "mask: labels/*.png\nmsk: x", "unknown setting 'msk'; did you mean"),
     ("{train: 0.75, val: 0.25}", "{train: 0.75, val: 0.5}", "splits: the shares add up to 1.25"),
     ("{train: 0.75, val: 0.25}", "{train: 0.75, val: v.txt}", "cannot be mixed"),
-    ("{train: 0.75, val: 0.25}", "{train: 0.75, val: 0}", "splits: val is 0; want a list file"),
+    ("{train: 0.75, val: 0.25}", "{train: 0.75, val: 0}", "splits: val is 0; expected a list file"),
     ("{train: 0.75, val: 0.25}", "{train: true}", "splits: train is True"),
     ("{train: 0.75, val: 0.25}", "{train: t.txt}", "splits.train: no such list file"),
-    ("{train: 0.75, val: 0.25}", "{}", "splits: want list files"),
-    ("{train: 0.75, val: 0.25}", "all", "splits: want list files"),
+    ("{train: 0.75, val: 0.25}", "{}", "splits: expected list files"),
+    ("{train: 0.75, val: 0.25}", "all", "splits: expected list files"),
     ("{train: 0.75, val: 0.25}", "[a, a]", "a is given twice"),
-    ("{train: 0.75, val: 0.25}", "[1, 2]", "want names, as in [train, val]"),
+    ("{train: 0.75, val: 0.25}", "[1, 2]", "expected names, for example [train, val]"),
     ("{train: 0.75, val: 0.25}", "[train]", "image: {split} in the patterns"),
     ("[ground, {name: cat, color: [1, 2, 3]}]", "[]", "classes: "),
-    ("[ground, {name: cat, color: [1, 2, 3]}]", "[ground, yes]", "classes.1: want a name"),
+    ("[ground, {name: cat, color: [1, 2, 3]}]", "[ground, yes]", "classes.1: expected a name"),
     ("[ground, {name: cat, color: [1, 2, 3]}]", "[cat, ground, cat]", "class name used twice: cat"),
     (
         "[ground, {name: cat, color: [1, 2, 3]}]",
@@ -220,14 +224,14 @@ BAD = [
     ("color: [1, 2, 3]", "color: [1, 2, 333]", "classes.1.color.2: input should be less than"),
     ("color: [1, 2, 3]", "colour: [1, 2, 3]", "unknown setting 'classes.1.colour'; did you mean"),
     ("1: cat", "1: catt", "masks.1: no class 'catt'; did you mean 'cat'?"),
-    ("1: cat", "1: no", "masks: 1 stands for False; want a class name (in quotes)"),
-    ("1: cat", "-1: cat", "masks.-1: want a value of 0..65535"),
-    ("1: cat", "1-3: cat", "masks.1-3: want a value of 0..65535 (below 0 for void only) or a"),
+    ("1: cat", "1: no", "masks: 1 stands for False; expected a class name (in quotes)"),
+    ("1: cat", "-1: cat", "masks.-1: expected a value of 0..65535"),
+    ("1: cat", "1-3: cat", "masks.1-3: expected a value of 0..65535 (below 0 for void only) or a"),
     ("1: cat", "'1,2,3': cat", "masks: single values and colours cannot be mixed"),
     ("1: cat", "1: cat, 1: ground", "key '1' is given twice"),
     ("{0: ground, 1: cat, 2: void}", "colors", "ground has none"),
-    ("{0: ground, 1: cat, 2: void}", "index", "masks: want 'value: class' lines"),
-    ("{0: ground, 1: cat, 2: void}", "{}", "masks: want 'value: class' lines"),
+    ("{0: ground, 1: cat, 2: void}", "index", "masks: expected 'value: class' lines"),
+    ("{0: ground, 1: cat, 2: void}", "{}", "masks: expected 'value: class' lines"),
     ("{0: ground, 1: cat, 2: void}", "{'1,2,3': cat, '#010203': ground}", "the same colour as"),
     ("{0: ground, 1: cat, 2: void}", "{[1, 2, 3]: cat}", "not valid YAML"),
     ("image: photos/*.jpg", "root: nowhere\nimage: photos/*.jpg", "root: no such folder"),
@@ -247,7 +251,7 @@ def test_mistakes_are_named(folder: Path, old: str, new: str, message: str) -> N
 def test_over_255_classes_are_refused_shortly(folder: Path) -> None:
     names = [f"klass_{i}" for i in range(300)]
     text = GOOD.replace("[ground, {name: cat, color: [1, 2, 3]}]", str(names))
-    with pytest.raises(SettingsError, match="classes: 300 of them; want at most 255") as caught:
+    with pytest.raises(SettingsError, match="classes: 300 of them; expected at most 255") as caught:
         open_dataset(describe(folder, text))
     assert "klass_7" not in str(caught.value)
     text = text.replace(str(names), str(names[:200]))
@@ -345,10 +349,13 @@ def test_range_and_bands_that_are_given(folder: Path) -> None:
 @pytest.mark.parametrize(
     ("line", "message"),
     [
-        ("range: [5, 5]", r"range: want \[black, white\], the smaller first \(found \[5"),
+        ("range: [5, 5]", r"range: expected \[black, white\], the smaller first \(found \[5"),
         ("range: [0, .nan]", "range.1: input should be a finite number"),
         ("range: [1]", "range"),
-        ("bands: [1, 2]", r"bands: want three, as in \[3, 2, 1\], or one \(found \[1, 2\]\)"),
+        (
+            "bands: [1, 2]",
+            r"bands: expected three, for example \[3, 2, 1\], or one \(found \[1, 2\]\)",
+        ),
         ("bands: [0, 1, 2]", "bands"),
     ],
 )

@@ -281,7 +281,7 @@ def test_mat_of_something_else(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"has no GTcls.Segmentation"):
         read_stored_mask(path)
     savemat(path, {"GTcls": {"Segmentation": np.zeros(3)}})
-    with pytest.raises(DataError, match=r"want \(H, W\) integers"):
+    with pytest.raises(DataError, match=r"expected \(H, W\) integers"):
         read_stored_mask(path)
     savemat(path, {"GTcls": {"Segmentation": np.zeros((30, 30), np.uint8)}})
     with pytest.raises(DataError, match="--max-pixels 900"):
@@ -451,7 +451,7 @@ def test_folder_of_one_value_asks(folder: Path) -> None:
     for path in (folder / "masks").iterdir():
         Image.new("L", (16, 12)).save(path)
     with pytest.raises(
-        DataError, match="every pixel of all 10 masks is 0; want masks that show two"
+        DataError, match="every pixel of all 10 masks is 0; expected masks that show two"
     ):
         open_dataset(folder)
 

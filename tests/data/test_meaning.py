@@ -383,15 +383,18 @@ def test_cvats_subsets(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("files", "message"),
     [
-        ({"labelmap.txt": "cat:1,2::\n"}, "'cat:1,2::' is no class; want name:red,green,blue"),
+        ({"labelmap.txt": "cat:1,2::\n"}, "'cat:1,2::' is no class; expected name:red,green,blue"),
         ({"labelmap.txt": "cat:1,2,300::\n"}, "is no class"),
         ({"labelmap.txt": "cat:1,2,3::\ndog:1,2,3::\n"}, "repeats a name or colour"),
         ({"classes.txt": "a\nb\n", "obj.names": "b\na\n"}, "classes.txt and obj.names name diff"),
-        ({"classes.txt": "a, b, c\n"}, "'a, b, c' is one line; want one class name a line"),
+        ({"classes.txt": "a, b, c\n"}, "'a, b, c' is one line; expected one class name a line"),
         ({"classes.txt": "0 0 0 a\n0 9 0 b\n"}, "some lines have the same number"),
         ({"classes.txt": "1: a\n2: b\n"}, "numbered from 1, and the first line is value 0"),
         ({"_classes.csv": "Pixel Value, Class\n0, a\n0, b\n"}, "gives 0 to 'a' and 'b'"),
-        ({"_classes.csv": "Pixel Value, Class\nzero, a\n"}, "'zero,a' is no class; want a first"),
+        (
+            {"_classes.csv": "Pixel Value, Class\nzero, a\n"},
+            "'zero,a' is no class; expected a first",
+        ),
         ({"_classes.csv": "Value, Class\n0, a\n1, a\n"}, "class name used twice: a"),
         ({"classes.csv": "name,shape\na,b\n"}, "(found 'name,shape')"),
         ({"classes.txt": ""}, "1 to 255 classes, this one has 0"),

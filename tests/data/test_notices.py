@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from upscore.core.run_folder import RunFolder, told_guess
 from upscore.data import open_dataset
 from upscore.data.notices import tell_listing, tell_meaning
 from upscore.errors import DataError
@@ -135,3 +136,37 @@ def test_a_training_begins_with_them(root: Path, caplog: pytest.LogCaptureFixtur
         )
     assert "1 of 10 masks has no photo" in caplog.text
     assert not (root / "run").exists()
+
+
+def test_a_guess_that_is_known_from_the_training_is_one_line(
+    root: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    dataset = open_dataset(root)
+    known = {"0": "background", "1": "foreground"}
+    tell_meaning(dataset, dataset.pairs("train"), told=known)
+    assert caplog.messages == [
+        f"{root}: classes guessed as in the training: 0 background, 1 foreground; -v shows details"
+    ]
+    caplog.clear()
+    caplog.set_level(logging.DEBUG, "upscore")
+    tell_meaning(dataset, dataset.pairs("train"), told=known)
+    assert "Guessed from" in caplog.messages[1]
+    caplog.clear()
+    tell_meaning(dataset, dataset.pairs("train"), told={"0": "background", "255": "foreground"})
+    assert len(caplog.messages) == 1
+    assert "Guessed from" in caplog.messages[0]
+
+
+def test_a_run_keeps_what_was_guessed(root: Path, tmp_path: Path) -> None:
+    """Evaluations compare their guess with it."""
+    recipe = load_recipe("fcn8s-quick")
+    run = RunFolder(tmp_path / "run")
+    run.path.mkdir()
+    assert told_guess(run.path) is None
+    run.write_manifest({"data": setup._describe_splits(recipe, open_dataset(root), root)})
+    assert told_guess(run.path) == {"0": "background", "1": "foreground"}
+    (root / "classes.txt").write_text("ground\ncat\n")
+    run.write_manifest({"data": setup._describe_splits(recipe, open_dataset(root), root)})
+    assert told_guess(run.path) is None
+    run.manifest.write_text("damaged")
+    assert told_guess(run.path) is None

@@ -93,7 +93,7 @@ def test_every_turn_is_told_once_and_drawn_on_resolves_it(
     assert problem.kind == "exif turn"
     assert f"EXIF turns 2 of 3 photos (orientation {turn}), such as " in problem.message
     is_clear = turn >= 5 and size[0] != size[1]
-    known = "by size, 2 masks fit the photo as stored" if is_clear else "sizes do not tell whether"
+    known = "by size, 2 masks fit the photo as stored" if is_clear else "sizes do not show whether"
     assert known in problem.message
     assert "`drawn_on: stored` in a dataset.yaml" in problem.message
     dataset = open_dataset(dataset_of(tmp_path / "b", [turn, turn, 1], size, "drawn_on: stored\n"))

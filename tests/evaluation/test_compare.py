@@ -197,7 +197,7 @@ def test_wrong_arguments(split):
     one = guess(split, 0.1)
     with pytest.raises(SettingsError, match="two or more models, found 1"):
         compare([one], split)
-    with pytest.raises(SettingsError, match="want different names"):
+    with pytest.raises(SettingsError, match="expected different names"):
         compare([one, one], split)
     with pytest.raises(SettingsError, match="labels of 5 images, split 'val' has 6"):
         compare([one, replace(one, name="b", maps=one.maps[:5])], split)

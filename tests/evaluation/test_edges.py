@@ -263,12 +263,12 @@ BAD = {
     "size": (soft(0), drawn(0)[:, :-3], r"of 56x40, but the boundaries are 56x37; make the map"),
     "nan": (np.where(soft(0) > 0.9, np.nan, soft(0)), drawn(0), "an edge strength holds NaN"),
     "infinite": (np.where(soft(0) > 0.9, np.inf, 0), drawn(0), r"lies in 0\.\.inf"),
-    "above": (255 * soft(0), drawn(0), r"lies in .*\.\.255.*want \[0, 1\]"),
-    "below": (soft(0) - 0.5, drawn(0), r"lies in -0\.48.*want \[0, 1\]"),
-    "bytes": ((255 * soft(0)).astype(np.uint8), drawn(0), "has dtype uint8; want floats"),
+    "above": (255 * soft(0), drawn(0), r"lies in .*\.\.255.*expected \[0, 1\]"),
+    "below": (soft(0) - 0.5, drawn(0), r"lies in -0\.48.*expected \[0, 1\]"),
+    "bytes": ((255 * soft(0)).astype(np.uint8), drawn(0), "has dtype uint8; expected floats"),
     "colour": (np.stack([soft(0)] * 3, -1), drawn(0), r"shape \(40, 56, 3\)"),
-    "one annotator": (soft(0), drawn(0)[0], r"boundaries of shape \(40, 56\), bool; want bool"),
-    "counts": (soft(0), drawn(0).astype(np.uint8), "uint8; want bool"),
+    "one annotator": (soft(0), drawn(0)[0], r"boundaries of shape \(40, 56\), bool; expected bool"),
+    "counts": (soft(0), drawn(0).astype(np.uint8), "uint8; expected bool"),
     "empty": (np.zeros((0, 0), np.float32), np.zeros((2, 0, 0), bool), "no pixel"),
 }
 

@@ -132,12 +132,12 @@ def test_maps_of_other_kinds_are_refused(tmp_path):
     grey.convert("RGB").save(tmp_path / "colour.png")
     grey.convert("P").save(tmp_path / "palette.png")
     for name in ("colour", "palette"):
-        with pytest.raises(DataError, match="want grey of 8 or 16 bits"):
+        with pytest.raises(DataError, match="expected grey of 8 or 16 bits"):
             read_edge_map(tmp_path / f"{name}.png")
     np.save(tmp_path / "three.npy", np.zeros((2, 3, 4)))
     np.save(tmp_path / "whole.npy", np.zeros((3, 4), int))
     for name in ("three", "whole"):
-        with pytest.raises(DataError, match=r"want .*floats"):
+        with pytest.raises(DataError, match=r"expected .*floats"):
             read_edge_map(tmp_path / f"{name}.npy")
     (tmp_path / "short.npy").write_bytes((tmp_path / "whole.npy").read_bytes()[:100])
     (tmp_path / "text.npy").write_text("edges")

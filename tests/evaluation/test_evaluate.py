@@ -237,7 +237,7 @@ def damage(change):
     ("write", "message"),
     [
         (lambda _c: "{", "scores.json: damaged, not JSON"),
-        (lambda _c: "[]", "scores.json: damaged, want a JSON object"),
+        (lambda _c: "[]", "scores.json: damaged, expected a JSON object"),
         (damage(lambda c: c.pop("confusion")), "scores.json: damaged .*confusion"),
         (damage(lambda c: c["confusion"].pop()), "scores.json: damaged .*square"),
         (damage(lambda c: c.update(confusion=[[1]])), "3 classes but a confusion matrix of 1"),

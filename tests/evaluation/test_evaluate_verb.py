@@ -62,6 +62,12 @@ def test_what_was_guessed_is_told_once(verb, guessed, tmp_path, caplog):
     score(verb, run, guessed)
     (told,) = [text for text in caplog.messages if "Guessed" in text]
     assert told.splitlines()[-1].split()[:2] == ["255", "foreground"]
+    caplog.clear()
+    guess = {"guess": {"0": "background", "255": "foreground"}}
+    (run / "manifest.json").write_text(json.dumps({"format_version": 1, "data": guess}))
+    score(verb, run, guessed)
+    (told,) = [text for text in caplog.messages if "guessed" in text.lower()]
+    assert "classes guessed as in the training: 0 background, 255 foreground" in told
 
 
 @pytest.mark.parametrize("verb", ["evaluate", "compare"])
@@ -100,6 +106,15 @@ def test_everything_is_written(run, data, capsys):
     assert "over 3 of 3 classes" in shown
     assert str(folder) in shown
     assert f"upscore report {run}" in shown
+
+
+def test_json_has_scores_by_class_and_no_empty_key(run, data):
+    found = json.loads(json.dumps(run_evaluation(run, data=data).to_dict()))
+    content = json.loads((run / "evaluation/val/scores.json").read_text(encoding="utf-8"))
+    assert found["scores"] == content["scores"]
+    assert found["classes"] == {item.pop("name"): item for item in content["per_class"]}
+    assert found["images"] == len(content["images"])
+    assert set(found) == {"split", "images", "scores", "classes", "failures", "folder"}
 
 
 def test_out(run, data, tmp_path):

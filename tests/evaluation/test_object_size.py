@@ -208,7 +208,7 @@ def test_wrong_arguments():
         ObjectSizes(3, background=3)
     with pytest.raises(SettingsError, match="2 groups with limits"):
         Bins("area", ("a", "b"), (1.0, 2.0))
-    with pytest.raises(SettingsError, match="want rising limits"):
+    with pytest.raises(SettingsError, match="expected rising limits"):
         Bins("area", ("a", "b", "c"), (2.0, 1.0))
     with pytest.raises(SettingsError, match="measure is 'length'"):
         Bins("length", ("a",), ())

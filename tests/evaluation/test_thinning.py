@@ -86,5 +86,5 @@ def test_the_mask_given_is_not_touched_and_odd_sizes_do():
 
 @pytest.mark.parametrize("bad", [np.zeros((3, 3)), np.zeros((2, 3, 3), bool), np.zeros(4, bool)])
 def test_what_is_no_mask_is_refused(bad):
-    with pytest.raises(DataError, match=r"a mask of shape .*want bool \(H, W\)"):
+    with pytest.raises(DataError, match=r"a mask of shape .*expected bool \(H, W\)"):
         thin(bad)

@@ -222,7 +222,10 @@ def test_an_input_is_never_overwritten(by_color, tmp_path):
 
 @pytest.mark.parametrize(
     ("save", "message"),
-    [((), "save is empty; allowed: labels, overlay, probabilities"), (["masks"], "holds 'masks'")],
+    [
+        ((), "--save is empty; there are labels, overlay, probabilities"),
+        (["masks"], "has no 'masks'"),
+    ],
 )
 def test_unknown_products_are_refused(by_color, photos, tmp_path, save, message):
     with pytest.raises(SettingsError, match=message):

@@ -150,7 +150,7 @@ def test_ensembles_within_ensembles(members, photo):
 @pytest.mark.parametrize(
     ("names", "message"),
     [
-        (["ground", "tree"], "member 2 .* it lacks sky; want networks trained on the same"),
+        (["ground", "tree"], "member 2 .* it lacks sky; expected networks trained on the same"),
         ([*NAMES, "cow"], "member 2 .* it has cow, which member 1 lacks"),
         (["ground", "trees", "sky"], "it lacks tree and has trees, which member 1 lacks"),
     ],
@@ -165,9 +165,12 @@ def test_members_with_other_classes_are_refused_by_name(names, message):
     [
         ({"combine": "median"}, "combine is 'median'; allowed: mean, weighted, product"),
         ({"weights": [1, 1, 1]}, "weights are given .* combines by mean; set combine: weighted"),
-        ({"combine": "weighted"}, r"3 members has none weights; want one for each"),
+        ({"combine": "weighted"}, r"3 members has none weights; expected one for each"),
         ({"combine": "weighted", "weights": [1, 2]}, "3 members has 2 weights"),
-        ({"combine": "weighted", "weights": [1, -1, 1]}, r"are \[1, -1, 1\]; want numbers of 0"),
+        (
+            {"combine": "weighted", "weights": [1, -1, 1]},
+            r"are \[1, -1, 1\]; expected numbers of 0",
+        ),
         ({"combine": "weighted", "weights": [0, 0, 0]}, "one at least above 0"),
         ({"combine": "weighted", "weights": [1, float("nan"), 1]}, "nan"),
     ],
@@ -178,7 +181,7 @@ def test_impossible_ways_to_combine_are_refused(members, options, message):
 
 
 def test_no_member_is_refused():
-    with pytest.raises(SettingsError, match="has no members; want one or more"):
+    with pytest.raises(SettingsError, match="has no members; expected one or more"):
         Ensemble([])
 
 
@@ -205,8 +208,8 @@ def test_a_product_of_logarithms_is_refused(member):
         ([(3, 4, 4)], "3 members was given 1 outputs"),
         ([], "was given 0 outputs"),
         ([(3, 4, 4)] * 4, "was given 4 outputs"),
-        ([(3, 4, 4), (3, 4, 5), (3, 4, 4)], r"member 2 .* shape \(3, 4, 5\); want \(3, 4, 4\)"),
-        ([(4, 4, 4)] * 3, r"member 1 .* shape \(4, 4, 4\); want \(3, 4, 4\)"),
+        ([(3, 4, 4), (3, 4, 5), (3, 4, 4)], r"member 2 .* shape \(3, 4, 5\); expected \(3, 4, 4\)"),
+        ([(4, 4, 4)] * 3, r"member 1 .* shape \(4, 4, 4\); expected \(3, 4, 4\)"),
     ],
 )
 def test_outputs_that_do_not_fit_are_refused(members, shapes, message):

@@ -383,7 +383,7 @@ def test_steps_take_one_pass(photo):
 
 @pytest.mark.parametrize(
     ("counts", "message"),
-    [([], "counts of boxes are empty"), ([1, 0], "hold 0; want"), ([-3], "hold -3")],
+    [([], "counts of boxes are empty"), ([1, 0], "hold 0; expected"), ([-3], "hold -3")],
 )
 def test_impossible_steps_are_refused(network, photo, counts, message):
     with pytest.raises(SettingsError, match=message):

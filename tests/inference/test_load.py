@@ -111,7 +111,7 @@ def test_three_lines(run, tmp_path):
     assert np.array_equal(result.labels, result.probabilities.argmax(axis=0))
     assert result.overlay(legend=False).size == (50, 40)
     assert result.overlay(alpha=0.3).height > 40
-    assert repr(result) == "<Segmentation 50x40: sky 66%, ground 34%>"
+    assert repr(result) == "<Segmentation 50x40: sky 66.0%, ground 34.0%>"
     assert sum(result.shares.values()) == pytest.approx(1)
     assert result.shares["sky"] == pytest.approx((result.labels == 2).mean())
     assert result._repr_png_().startswith(b"\x89PNG")
@@ -148,7 +148,7 @@ def test_pictures_are_turned_upright(run):
 @pytest.mark.parametrize(
     ("image", "message"),
     [
-        (np.zeros((4, 4, 3)), "dtype float64; want uint8"),
+        (np.zeros((4, 4, 3)), "dtype float64; expected uint8"),
         (np.zeros((4, 4), np.uint8), r"for a grey one: np\.repeat\(image\[:, :, None\]"),
         (np.zeros((4, 4, 1), np.uint8), r"for a grey one: np\.repeat\(image, 3, axis=2\)"),
         (np.zeros((4, 4, 4), np.uint8), r"without the fourth channel: image\[:, :, :3\]"),

@@ -427,7 +427,7 @@ def spoil(folder, what):
          r"deconvnet\.instance_wise\.proposals: .*none\.parquet: no such file; .*proposals make"),
         ("broken store", DataError, r"instance_wise\.proposals: .*b\.parquet: "),
         ("no such weights", NotFoundError, r"proposals: .*w\.safetensors: no such file"),
-        ("alpha", SettingsError, r"proposals: EdgeBoxes: alpha is 7, want 0\.1"),
+        ("alpha", SettingsError, r"proposals: EdgeBoxes: alpha is 7, expected 0\.1"),
     ],
 )  # fmt: skip
 def test_what_does_not_fit_is_reported(tmp_path, what, kind, message):

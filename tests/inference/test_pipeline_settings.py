@@ -8,9 +8,10 @@ import dataclasses
 import pytest
 
 from inference.pipeline_world import stages, write
+from upscore.core.model_folder import is_pipeline
 from upscore.errors import NotFoundError, SettingsError
 from upscore.inference.instance_wise import InstanceSettings
-from upscore.inference.pipeline.settings import ProposalSettings, is_pipeline, read_pipeline
+from upscore.inference.pipeline.settings import ProposalSettings, read_pipeline
 from upscore.proposals.edge_boxes.parameters import EdgeBoxesParameters
 
 
@@ -102,15 +103,15 @@ def circle():
             {"fcn": {"whole_image": {"run": "r"}, "refine": {"of": "both"}}},
             r"exactly one of .*; found whole_image, refine",
         ),
-        ({"fcn": {"whole_imag": {"run": "r"}}}, r"'stages\.fcn\.whole_imag'; did you mean 'whole_"),
+        ({"fcn": {"whole_imag": {"run": "r"}}}, r"imag'; did you mean stages\.fcn\.whole_i"),
         (
             {"fcn": {"whole_image": {"run": "r", "tille": 3}}},
-            r"unknown setting 'stages\.fcn\.whole_image\.tille'; did you mean 'tile'\?",
+            r"whole_image\.tille'; did you mean stages\.fcn\.whole_image\.tile\?",
         ),
         ({"fcn": {"whole_image": {"tile": 0}}}, r"'stages\.fcn\.whole_image\.run' is missing"),
         (
             {"fcn": {"whole_image": {"run": "r", "tile": 100}}},
-            r"stages\.fcn\.whole_image\.tile: tile is 100; want 0 .never. or a multiple",
+            r"stages\.fcn\.whole_image\.tile: tile is 100; allowed: 0 .never. or a multiple",
         ),
         ({"fcn": {"whole_image": {"run": "r", "scales": []}}}, r"image\.scales: .*at least 1"),
         (
@@ -120,7 +121,7 @@ def circle():
         ),
         ({"deconvnet": boxes(preset="papier")}, r"instance_wise\.preset: .*'paper' or 'released'"),
         ({"deconvnet": boxes(top=0)}, r"instance_wise\.top: .*greater than or equal to 1.*found 0"),
-        ({"deconvnet": boxes(agregate="max")}, r"agregate'; did you mean 'aggregate'"),
+        ({"deconvnet": boxes(agregate="max")}, r"agregate'; did you mean .*\.aggregate"),
         ({"deconvnet": boxes(proposals={})}, r"give either \{store: .* or .*; found neither"),
         (
             {"deconvnet": boxes(proposals={"store": "a", "source": "edge-boxes"})},
@@ -132,7 +133,7 @@ def circle():
         ),
         (
             {"deconvnet": boxes(proposals={"source": "edge-boxes", "bta": 0.9})},
-            r"proposals\.bta'; did you mean 'beta'",
+            r"proposals\.bta'; did you mean .*\.beta",
         ),
         (
             {"deconvnet": boxes(proposals={"source": "edge-boxes", "edges": "gradient",
@@ -210,7 +211,7 @@ def test_too_many_stages(tmp_path):
     made = {f"r{i}": {"refine": {"of": f"r{i + 1}"}} for i in range(1500)}
     made["r1500"] = {"whole_image": {"run": "x"}}
     path = write(tmp_path / "p.yaml", {"answer": "r0", "stages": made})
-    with pytest.raises(SettingsError, match=r"stages: want at most 200 of them"):
+    with pytest.raises(SettingsError, match=r"stages: expected at most 200 of them"):
         read_pipeline(path)
 
 

@@ -99,9 +99,9 @@ def test_paths_seen_from_a_folder():
     ("name", "runs", "out", "message"),
     [
         ("edeconvnet", RUNS, "p.yaml", "no shipped pipeline 'edeconvnet'; did you mean 'edeconv"),
-        (NAME, {}, "p.yaml", "wants --run fcn=RUN --run deconvnet=RUN; found no --run for fcn,"),
+        (NAME, {}, "p.yaml", "needs --run fcn=RUN --run deconvnet=RUN; found no --run for fcn,"),
         (NAME, {**RUNS, "x": Path("y")}, "p.yaml", "found --run for 'x'"),
-        (NAME, RUNS, "p.txt", r"p\.txt: want a file name that ends in \.yaml"),
+        (NAME, RUNS, "p.txt", r"p\.txt: expected a file name that ends in \.yaml"),
     ],
 )  # fmt: skip
 def test_what_cannot_be_written(name, runs, out, message):

@@ -212,7 +212,9 @@ def test_labels_in_an_npy(work):
     np.save(work / "a.npy", late_edge(20, 30).argmax(axis=0))
     assert refine(work, [work / "a.npy"], num_classes=2).images == 1
     assert np.array_equal(labels_of(work / "out/labels/a.png"), truth(work / "photos/a.png"))
-    assert "give its number of classes, as in --classes" in failure_alone(work, [work / "a.npy"])
+    assert "give its number of classes, for example --classes" in failure_alone(
+        work, [work / "a.npy"]
+    )
 
 
 def test_a_16_bit_label_map(work):
@@ -296,9 +298,9 @@ BAD = {
     "negative": (late_edge(20, 30) - 0.5, r"negative number"),
     "nan": (late_edge(20, 30) * np.float32(np.nan), r"NaN"),
     "all zero": (np.zeros((2, 20, 30), np.float32), r"sum to 0"),
-    "four axes": (late_edge(20, 30)[None], r"shape \(1, 2, 20, 30\) and dtype float32; want"),
-    "float labels": (np.zeros((20, 30)), r"shape \(20, 30\) and dtype float64; want"),
-    "integers": (np.ones((2, 20, 30), np.uint8), r"dtype uint8; want probabilities"),
+    "four axes": (late_edge(20, 30)[None], r"shape \(1, 2, 20, 30\) and dtype float32; expected"),
+    "float labels": (np.zeros((20, 30)), r"shape \(20, 30\) and dtype float64; expected"),
+    "integers": (np.ones((2, 20, 30), np.uint8), r"dtype uint8; expected probabilities"),
     "empty": (np.zeros((0, 20, 30)), r"shape \(0, 20, 30\)"),
     "objects": (np.array([None]), r"not an array file of numpy"),
     "too many classes": (np.full((300, 20, 30), 1 / 300), r"1 to 255 classes, this one has 300"),
@@ -338,21 +340,24 @@ def test_a_truncated_npz(work):
 
 def test_an_npz_of_several_arrays(work):
     np.savez(work / "a.npz", scores=late_edge(20, 30), edges=np.zeros(3))
-    assert "holds 'scores', 'edges'; want one array, or one named 'probabilities'" in failure_alone(
-        work, [work / "a.npz"]
+    assert (
+        "holds 'scores', 'edges'; expected one array, or one named 'probabilities'"
+        in failure_alone(work, [work / "a.npz"])
     )
 
 
 def test_label_maps_that_are_none(work):
     save_photo(work / "colour/a.png", two_halves(20, 30))
     told = failure_alone(work, [work / "colour/a.png"], num_classes=2)
-    assert "a colour picture; want class indices" in told
+    assert "a colour picture; expected class indices" in told
     labels = np.full((20, 30), 7, np.uint8)
     save_photo(work / "seven/a.png", labels)
     told = failure_alone(work, [work / "seven/a.png"], num_classes=3)
     assert "labels hold 7 (600 pixels); allowed: 0 to 2 and 255 (no label)" in told
     (work / "a.jpg").write_bytes(b"x")
-    assert "want probabilities (npz, npy) or a label map" in failure_alone(work, [work / "a.jpg"])
+    assert "expected probabilities (npz, npy) or a label map" in failure_alone(
+        work, [work / "a.jpg"]
+    )
 
 
 def test_other_numbers_of_classes_than_given(work):
@@ -411,7 +416,7 @@ def test_too_little_memory_for_one(work, monkeypatch):
         ({"confidence": 1.0}, SettingsError, "--confidence is 1.0; allowed: over 0 and below 1"),
         ({"num_classes": 0}, SettingsError, "--classes is 0"),
         ({"workers": 0}, SettingsError, "workers is 0; allowed: 1 or more"),
-        ({"save": ["masks"]}, SettingsError, "save holds 'masks'"),
+        ({"save": ["masks"]}, SettingsError, "--save has no 'masks'"),
     ],
 )
 def test_wrong_use(work, options, error, message):
@@ -428,9 +433,9 @@ def test_wrong_use(work, options, error, message):
 
 
 def test_confidence_and_classes_of_label_maps_are_reported_at_once(work):
-    with pytest.raises(SettingsError, match=r"confidence is 0\.3; want more than 0\.5"):
+    with pytest.raises(SettingsError, match=r"confidence is 0\.3; expected more than 0\.5"):
         refine(work, "labels", num_classes=2, confidence=0.3)
-    with pytest.raises(SettingsError, match="num_classes is 1; want 2 or more"):
+    with pytest.raises(SettingsError, match="num_classes is 1; expected 2 or more"):
         refine(work, "labels", num_classes=1)
     assert not (work / "out").exists()
     # probabilities have their own

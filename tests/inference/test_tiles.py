@@ -9,9 +9,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from inference.support import CPU, THREE, ByColor, random_photo
+from upscore.core.option_values import require_tile
 from upscore.errors import DataError, SettingsError
 from upscore.inference import tiles
-from upscore.inference.tiles import Tiled, blended_windows, ramp, require_tile, starts
+from upscore.inference.tiles import Tiled, blended_windows, ramp, starts
 from upscore.inference.whole_image import WholeImage
 from upscore.models.checkpoint import load_model
 
@@ -150,7 +151,9 @@ def test_scores_larger_than_the_machine_are_refused(monkeypatch):
 
 @pytest.mark.parametrize("tile", [1, 64, 100, 1000, -32])
 def test_other_tiles_are_refused(tile):
-    with pytest.raises(SettingsError, match=rf"tile is {tile}; want 0 .* multiple of 32 from 128"):
+    with pytest.raises(
+        SettingsError, match=rf"tile is {tile}; allowed: 0 .* multiple of 32 from 128"
+    ):
         require_tile(tile)
     with pytest.raises(SettingsError):
         Tiled(ByColor(), tile=tile)

@@ -93,9 +93,9 @@ def test_read_only_images_warn_of_nothing(photo):
 @pytest.mark.parametrize(
     ("image", "message"),
     [
-        (np.zeros((4, 4, 3), np.float32), r"dtype float32; want uint8 .* \* 255"),
-        (np.zeros((4, 4), np.uint8), r"shape \(4, 4\); want \(H, W, 3\)"),
-        (np.zeros((3, 4, 4), np.uint8), r"shape \(3, 4, 4\); want \(H, W, 3\)"),
+        (np.zeros((4, 4, 3), np.float32), r"dtype float32; expected uint8 .* \* 255"),
+        (np.zeros((4, 4), np.uint8), r"shape \(4, 4\); expected \(H, W, 3\)"),
+        (np.zeros((3, 4, 4), np.uint8), r"shape \(3, 4, 4\); expected \(H, W, 3\)"),
         (np.zeros((4, 4, 4), np.uint8), r"shape \(4, 4, 4\)"),
         (np.zeros((0, 4, 3), np.uint8), "at least one pixel"),
         ([[1, 2, 3]], "an image is a list"),

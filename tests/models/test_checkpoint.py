@@ -166,7 +166,7 @@ KEY = "trunk.conv1_1.conv.weight"
         (lambda f: (f / CONFIG).unlink(), "half-written, config.json is missing"),
         (lambda f: (f / WEIGHTS).unlink(), "half-written, model.safetensors is missing"),
         (lambda f: (f / CONFIG).write_text("{"), "config.json: damaged, not JSON"),
-        (lambda f: (f / CONFIG).write_text("[]"), "want a JSON object"),
+        (lambda f: (f / CONFIG).write_text("[]"), "expected a JSON object"),
         (edit(format_version=2), "written by a newer upscore"),
         (edit(format_version="1"), "format_version is '1'"),
         (drop("format_version"), "format_version is None"),
@@ -196,9 +196,9 @@ KEY = "trunk.conv1_1.conv.weight"
         (reweigh(lambda s: s.update(extra=torch.ones(1))), "left-over weights extra"),
         (
             reweigh(lambda s: s.update({KEY: torch.ones(2, 3, 3, 3)})),
-            f"{KEY} is (2, 3, 3, 3), want (1, 3, 3, 3)",
+            f"{KEY} is (2, 3, 3, 3), expected (1, 3, 3, 3)",
         ),
-        (reweigh(lambda s: s.update({KEY: s[KEY].double()})), f"{KEY} is torch.float64, want"),
+        (reweigh(lambda s: s.update({KEY: s[KEY].double()})), f"{KEY} is torch.float64, expected"),
         (reweigh(dict.clear), "no weights for trunk.conv1_1.conv.weight, "),
     ],
 )

@@ -141,7 +141,9 @@ def test_files_that_are_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
         read_keras_vgg(path)
     with h5py.File(path, "w") as file:
         file["dense/kernel"] = np.ones((2, 2), "f4")
-    with pytest.raises(RunError, match="no kernel and bias of conv1_1 in it; want Keras' VGG16"):
+    with pytest.raises(
+        RunError, match="no kernel and bias of conv1_1 in it; expected Keras' VGG16"
+    ):
         read_keras_vgg(path)
     monkeypatch.setitem(__import__("sys").modules, "h5py", None)
     with pytest.raises(SettingsError, match=r'need h5py, .* type: pip install "upscore\[keras\]"$'):

@@ -188,7 +188,7 @@ def test_weights_that_do_not_fit(tmp_path: Path) -> None:
     state = shipped()
     del state["_bn0.weight"]
     torch.save(state, tmp_path / "part.pth")
-    with pytest.raises(RunError, match=r"no weights _bn0.weight; want the file of the package"):
+    with pytest.raises(RunError, match=r"no weights _bn0.weight; expected the file of the package"):
         initialise(model, str(tmp_path / "part.pth"), input_spec=spec)
     with pytest.raises(SettingsError, match="vgg16"):
         initialise(create_model("fcn8s", num_classes=3, width=0.0625), "lite0", input_spec=spec)

@@ -138,9 +138,9 @@ State = dict[str, Tensor]
         (lambda s: s.pop("features.5.bias"), "no weights features.5.bias"),
         (lambda s: s.update(extra=torch.ones(1)), "left-over weights extra"),
         (lambda s: s.update({"features.0.weight": torch.ones(4, 1, 3, 3)}),
-         "features.0.weight is (4, 1, 3, 3), the network wants (4, 3, 3, 3)"),
+         "features.0.weight is (4, 1, 3, 3), the network needs (4, 3, 3, 3)"),
         (lambda s: s.update({"classifier.3.weight": torch.ones(FC, 32)}),
-         f"classifier.3.weight is ({FC}, 32), the network wants ({FC}, {FC})"),
+         f"classifier.3.weight is ({FC}, 32), the network needs ({FC}, {FC})"),
         (lambda s: s["classifier.3.weight"].fill_(float("nan")), "classifier.3.weight holds NaN"),
     ],
 )  # fmt: skip
@@ -344,7 +344,7 @@ def test_other_classes_keep_the_backbone_alone() -> None:
     ("old", "message"),
     [
         ({"channels": [4, 8, 16, 32, 31]},
-         r"trunk.conv5_1.conv.weight is \(31, 32, 3, 3\), fcn8s wants \(32, 32, 3, 3\)"),
+         r"trunk.conv5_1.conv.weight is \(31, 32, 3, 3\), fcn8s needs \(32, 32, 3, 3\)"),
         ({"batch_norm": True}, "no weights trunk.conv1_1.conv.bias, which fcn8s needs"),
     ],
 )  # fmt: skip

@@ -190,17 +190,17 @@ def test_edges_everywhere() -> None:
     ("strength", "orientation", "message"),
     [
         (np.full((9, 9), np.nan, np.float32), None, "NaN at row 0, column 0"),
-        (np.full((9, 9), 2, np.float32), None, r"2\.\.2.*want \[0, 1\]"),
+        (np.full((9, 9), 2, np.float32), None, r"2\.\.2.*expected \[0, 1\]"),
         (np.full((9, 9), -0.5, np.float32), None, "clip it"),
         (np.zeros((9, 9), np.uint8), None, "divide bytes by 255"),
         (np.zeros((0, 9), np.float32), None, "no pixel"),
-        (np.zeros((9, 9, 1), np.float32), None, r"want \(H, W\)"),
+        (np.zeros((9, 9, 1), np.float32), None, r"expected \(H, W\)"),
         ([[0.5]], None, "a list"),
         (np.zeros((9, 9), np.float32), np.full((9, 9), 3.3, np.float32), r"np\.mod"),
         (np.zeros((9, 9), np.float32), np.full((9, 9), -1, np.float32), r"np\.mod"),
         (np.zeros((9, 9), np.float32), np.full((9, 9), 90, np.float32), "deg2rad"),
         (np.zeros((9, 9), np.float32), np.full((9, 9), np.nan, np.float32), "NaN"),
-        (np.zeros((9, 9), np.float32), np.zeros((9, 8), np.float32), "want the same"),
+        (np.zeros((9, 9), np.float32), np.zeros((9, 8), np.float32), "must be equal"),
     ],
 )
 def test_bad_edge_maps(strength: object, orientation: object, message: str) -> None:
@@ -211,10 +211,10 @@ def test_bad_edge_maps(strength: object, orientation: object, message: str) -> N
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"alpha": 0.99}, r"alpha is 0.99, want 0.1..0.95"),
+        ({"alpha": 0.99}, r"alpha is 0.99, expected 0.1..0.95"),
         ({"beta": 0.0}, "beta"),
         ({"eta": 1.5}, "eta"),
-        ({"max_boxes": 0}, "max_boxes is 0, want at least 1"),
+        ({"max_boxes": 0}, "max_boxes is 0, expected at least 1"),
         ({"min_score": math.nan}, "min_score"),
         ({"max_aspect_ratio": 0.5}, "max_aspect_ratio"),
         ({"min_box_area": 0}, "min_box_area"),

@@ -62,7 +62,7 @@ def test_a_photo_that_the_store_lacks(stored):
         source(photo(9))
     with pytest.raises(DataError, match=r"'a' had other pixels \(50x30\).*now it is 20x10; run"):
         source(photo(1, (10, 20)), name="a")
-    with pytest.raises(DataError, match="dtype float64; want uint8"):
+    with pytest.raises(DataError, match="dtype float64; expected uint8"):
         source(photo(1) / 255)
 
 
@@ -78,7 +78,7 @@ def test_files_that_are_nothing_of_the_kind(tmp_path):
     with pytest.raises(NotFoundError, match="no such file of boxes"):
         FromFile(tmp_path / "none.parquet")
     (tmp_path / "boxes.txt").touch()
-    with pytest.raises(SettingsError, match=r"want a \.parquet .* a \.json .* \.mat"):
+    with pytest.raises(SettingsError, match=r"expected a \.parquet .* a \.json .* \.mat"):
         FromFile(tmp_path / "boxes.txt")(photo())
     with pytest.raises(SettingsError, match="max_boxes is 0"):
         FromFile(tmp_path / "boxes.txt", max_boxes=0)
@@ -135,9 +135,12 @@ def test_settings_of_a_folder_depend_on_its_files(tmp_path):
     ("content", "message"),
     [
         ({"boxes": np.ones((1, 4))}, "has no boxes_padded"),
-        ({"boxes_padded": np.ones((4, 5))}, r"shape \(4, 5\) .*want \(K, 4\)"),
+        ({"boxes_padded": np.ones((4, 5))}, r"shape \(4, 5\) .*expected \(K, 4\)"),
         ({"boxes_padded": "text"}, "has no boxes_padded of numbers"),
-        ({"boxes_padded": [[0, 1, 5, 5]]}, r"\[0\.0, 1\.0, 5\.0, 5\.0\] in row 1; want 1 <= x1"),
+        (
+            {"boxes_padded": [[0, 1, 5, 5]]},
+            r"\[0\.0, 1\.0, 5\.0, 5\.0\] in row 1; expected 1 <= x1",
+        ),
         ({"boxes_padded": [[9, 9, 20, 20], [9, 9, 8, 20]]}, "in row 2"),
         ({"boxes_padded": [[1, 1, 111, 5]]}, r"<= 110 .*the photo is 50x30. Are these the boxes"),
         ({"boxes_padded": [[1, 1, np.nan, 5]]}, "in row 1"),
@@ -150,7 +153,7 @@ def test_caches_that_are_wrong(tmp_path, content, message):
 
 
 def test_caches_that_are_no_matlab_files(tmp_path):
-    with pytest.raises(NotFoundError, match=r"b\.mat: no such file; want one NAME\.mat"):
+    with pytest.raises(NotFoundError, match=r"b\.mat: no such file; expected one NAME\.mat"):
         FromFile(tmp_path)(photo(), name="b")
     with pytest.raises(DataError, match=r"finds photos by their names; pass name="):
         FromFile(tmp_path)(photo())
@@ -235,8 +238,8 @@ def test_coco_annotations(tmp_path):
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        ({"images": []}, r"want COCO results \(a list\) or annotations"),
-        ("text", "want COCO results"),
+        ({"images": []}, r"expected COCO results \(a list\) or annotations"),
+        ("text", "expected COCO results"),
         ([{"bbox": [1, 2, 3, 4]}], r"entry 0 is not a box \(KeyError: 'image_id'\)"),
         ([result(1, 1, 2, 3, 4), result(1, 1, 2, 3)], "entry 1 is not a box"),
         ([result(1, 1, 2, 3, "wide")], "entry 0 is not a box"),
@@ -264,5 +267,5 @@ def test_truncated_json(tmp_path):
     with pytest.raises(DataError, match=r"a\.json: truncated or not JSON"):
         FromFile(path)(photo(), name="1")
     results = write_json(tmp_path / "b.json", [])
-    with pytest.raises(DataError, match=r"want COCO annotations: an object with images"):
+    with pytest.raises(DataError, match=r"expected COCO annotations: an object with images"):
         FromFile(results, images=results)(photo(), name="1")

@@ -78,7 +78,7 @@ def test_nothing_there(value):
 
 def test_bad_masks():
     labels = np.zeros((4, 6), np.uint8)
-    with pytest.raises(DataError, match="int64; want"):
+    with pytest.raises(DataError, match="int64; expected"):
         GroundTruth().objects(labels.astype(np.int64))
     with pytest.raises(DataError, match="a list"):
         GroundTruth().objects([[1]])

@@ -128,7 +128,7 @@ def test_mean_over_sizes() -> None:
 
 @pytest.mark.parametrize("scales", [(), (0.0,), (1.0, -1.0), (float("nan"),), (5.0,)])
 def test_scales_out_of_range(scales: tuple[float, ...]) -> None:
-    with pytest.raises(SettingsError, match="want one or more factors"):
+    with pytest.raises(SettingsError, match="expected one or more factors"):
         LearnedEdges(scales=scales)
 
 

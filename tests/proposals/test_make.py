@@ -435,7 +435,7 @@ def test_wrong_use(photos, counted, tmp_path):
         make([], counted, out)
     with pytest.raises(SettingsError, match="workers is 0"):
         make(photos, counted, out, workers=0)
-    with pytest.raises(SettingsError, match=r"boxes\.npz: want a name that ends in \.parquet"):
+    with pytest.raises(SettingsError, match=r"boxes\.npz: expected a name that ends in \.parquet"):
         make(photos, counted, tmp_path / "boxes.npz")
     with pytest.raises(SettingsError, match="share the name 'photo 0'"):
         make([*photos, Photo("photo 0", tmp_path / "x.png")], counted, out)

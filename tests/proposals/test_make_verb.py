@@ -107,7 +107,7 @@ def test_what_cannot_be_asked(voc, tmp_path, capsys):
     assert "--beta is for --source edge-boxes, not for grid; leave it out" in printed
     assert "name it with --file PATH" in failing(capsys, 2, voc, out, "--source", "file")
     printed = failing(capsys, 2, voc, tmp_path / "x.npz", "--source", "grid")
-    assert "want a name that ends in .parquet" in printed
+    assert "expected a name that ends in .parquet" in printed
     assert not out.exists()
 
 
@@ -191,7 +191,7 @@ def test_sources_that_are_no_part_of_upscore_any_more(voc, tmp_path, capsys, opt
 
 def test_values_out_of_range_are_usage_errors(voc, tmp_path, capsys):
     printed = failing(capsys, 2, voc, tmp_path / "x.parquet", "--beta", "2", "--eta", "0")
-    assert "EdgeBoxes: beta is 2, want 1e-06..1; eta is 0, want 1e-06..1" in printed
+    assert "EdgeBoxes: beta is 2, expected 1e-06..1; eta is 0, expected 1e-06..1" in printed
 
 
 def test_options_reach_the_source(tmp_path):

@@ -45,6 +45,6 @@ def test_too_little_says_how_much_is_enough():
     with pytest.raises(SettingsError, match=r"a would get 1.5 seconds.*minutes=0.2 "):
         Budget("minutes", 0.1).share(weights)
     assert Budget("minutes", 0.2).share(weights)["a"] == "minutes=0.05"
-    with pytest.raises(SettingsError, match=r"a would get none; want at least iterations=4 "):
+    with pytest.raises(SettingsError, match=r"a would get none; expected at least iterations=4 "):
         Budget("iterations", 3).share(weights)
     assert Budget("iterations", 4).share(weights) == {"a": "iterations=1", "b": "iterations=3"}

@@ -158,7 +158,7 @@ def test_seeds_twice(toy, tmp_path):
 def test_seeds_that_are_none(text):
     from upscore.cli.reproduce import parse_seeds
 
-    with pytest.raises(SettingsError, match=r"--seeds is .*as in --seeds 0,1,2"):
+    with pytest.raises(SettingsError, match=r"--seeds is .*for example --seeds 0,1,2"):
         parse_seeds(text)
     assert parse_seeds("0, 2,1") == (0, 2, 1)
     assert parse_seeds(None) == ()

@@ -44,7 +44,8 @@ def test_minutes() -> None:
     said = timed(25, Documented(CAMVID), samples=9_764, rate=6.51, busy=1.0)
     assert texts(said) == [
         "Budget: 25 minutes, about 9,800 samples at 6.51 a second.",
-        "Documented: mIoU 0.677 on CamVid val after 13,000 samples.",
+        "Documented: mIoU 0.677 on CamVid val after 13,000 samples; scores on other data "
+        "cannot be compared with it.",
     ]
 
 
@@ -64,7 +65,10 @@ def test_a_recipe_without_documented_score_says_the_samples_alone() -> None:
 def test_samples_that_nobody_recorded() -> None:
     unknown = Documented(Measured(data="CamVid", miou=0.19, minutes=5))
     said = timed(1, unknown, samples=1, rate=0.1, busy=1.0)
-    assert texts(said)[1:] == ["Documented: mIoU 0.190 on CamVid val, samples not recorded."]
+    assert texts(said)[1:] == [
+        "Documented: mIoU 0.190 on CamVid val, samples not recorded; scores on other data "
+        "cannot be compared with it."
+    ]
 
 
 @pytest.mark.parametrize(("iterations", "warned"), [(324, True), (325, False)])
@@ -74,8 +78,8 @@ def test_below_a_tenth_of_the_documented_samples_a_warning(iterations: int, warn
     assert [notice.warning for notice in said] == [False, False, True][: 2 + warned]
     if warned:
         assert said[2].text == (
-            "Warning: that is 10 % of the documented samples; expect a much lower score. "
-            "For as many: --set budget.iterations=3250"
+            "Warning: this budget allows 10 % of those samples, so the network will learn less "
+            "than it could. For as many: --iterations 3250"
         )
 
 
@@ -84,12 +88,12 @@ def test_the_same_of_minutes(samples: int, warned: bool) -> None:
     said = timed(25, Documented(CAMVID), samples=samples, rate=2.0, busy=0.9)
     assert [notice.warning for notice in said] == [False, False, True][: 2 + warned]
     if warned:  # 13,000 / 2 = 6,500 s of training, 7,222 s with validations
-        assert said[2].text.endswith("For as many: --set budget.minutes=121")
+        assert said[2].text.endswith("For as many: --minutes 121")
 
 
 def test_what_to_set_in_epochs() -> None:
     said = counted(BudgetSettings(epochs=1), Documented(CAMVID), step=4, epoch=100)
-    assert said[2].text.endswith("--set budget.epochs=130")
+    assert said[2].text.endswith("--epochs 130")
 
 
 def test_stages() -> None:
@@ -98,9 +102,9 @@ def test_stages() -> None:
     assert texts(said) == [
         "Budget of stage easy: 7.5 minutes, about 2,600 samples at 10 a second.",
         "Documented: mIoU 0.484 on msrc val (by proposals) after 26,000 samples of this stage, "
-        "80,000 in all.",
-        "Warning: that is 10 % of the documented samples; expect a much lower score. "
-        "For as many: --set budget.minutes=174",  # 26,000 / 10 / 60 / 0.25
+        "80,000 in all; scores on other data cannot be compared with it.",
+        "Warning: this budget allows 10 % of those samples, so the network will learn less than "
+        "it could. For as many: --minutes 174",  # 26,000 / 10 / 60 / 0.25
     ]
     assert Documented(STAGED, "hard", 0.75).samples == 60_000, "its share, where nothing is said"
 
@@ -219,10 +223,30 @@ def test_iterations_are_counted_before_the_first_step(
     assert {status.iteration for status, _ in said} == {0}
     assert [notice.text for _, notice in said] == [
         "Budget: 6 iterations, 36 samples.",
-        "Documented: mIoU 0.677 on CamVid val after 1,300 samples.",
-        "Warning: that is 2.8 % of the documented samples; expect a much lower score. "
-        "For as many: --set budget.iterations=217",
+        "Documented: mIoU 0.677 on CamVid val after 1,300 samples; scores on other data "
+        "cannot be compared with it.",
+        "Warning: this budget allows 2.8 % of those samples, so the network will learn less than "
+        "it could. For as many: --iterations 217",
     ]
+
+
+@pytest.mark.parametrize(
+    ("budget", "seconds", "logged"),
+    [
+        ("iterations=40", 0.0, [1, *range(2, 41, 2)]),
+        ("iterations=6", 0.0, [1, 2, 3, 4, 5, 6]),
+        ("minutes=1", 1.5, [1, *range(3, 40, 2), 40]),  # 40 steps of 1.5 s
+    ],
+)
+def test_a_short_training_has_about_twenty_rows_in_its_log(
+    tmp_path: Path, run_documented: Callable[..., Said], monkeypatch: pytest.MonkeyPatch,
+    budget: str, seconds: float, logged: list[int],
+) -> None:  # fmt: skip
+    if seconds:
+        steps_take(monkeypatch, seconds)
+    run_documented(tmp_path / "run", f"budget.{budget}", "log_every=null")
+    found = [int(row["iteration"]) for row in rows(tmp_path / "run") if row["loss"]]
+    assert found == logged
 
 
 def test_epochs_are_counted_by_the_split(
@@ -230,7 +254,7 @@ def test_epochs_are_counted_by_the_split(
 ) -> None:
     said = run_documented(tmp_path / "run", "budget.epochs=2")
     assert said[0][1].text == "Budget: 2 epochs, 7 iterations, 14 samples."  # of 7 photos
-    assert said[2][1].text.endswith("budget.epochs=185.8")
+    assert said[2][1].text.endswith("--epochs 185.8")
 
 
 @pytest.mark.parametrize(("documented_samples", "warned"), [(300, False), (301, True)])
@@ -251,7 +275,7 @@ def test_minutes_are_told_once_when_the_rate_is_known(
     assert rows(tmp_path / "run")[-1]["images"] == "30", "and so it was"
     assert [notice.warning for _, notice in said] == [False, False, True][: 2 + warned]
     if warned:
-        assert said[2][1].text.endswith("--set budget.minutes=6")  # 301 / 60
+        assert said[2][1].text.endswith("--minutes 6")  # 301 / 60
 
 
 @pytest.mark.parametrize(("every", "samples"), [("4", 34), ("null", 54)])

@@ -2,8 +2,10 @@
 
 import os
 import signal
+import sys
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -11,21 +13,26 @@ from torch.nn import functional as F
 
 from training.conftest import TINY
 from training.run_files import assert_same_run
+from upscore.cli.main import main
 from upscore.core.images import InputSpec
 from upscore.core.labels import VOID
+from upscore.core.progress import Progress
 from upscore.data import open_dataset
 from upscore.errors import SettingsError
 from upscore.models.factory import create_model
 from upscore.models.fpn import FPN
 from upscore.models.pretrained import initialise
+from upscore.training import head_warmup, setup
 from upscore.training.head_warmup import warm_up_head
 from upscore.training.recipe import load_recipe
 from upscore.training.sample_order import random_order
 from upscore.training.sample_stream import Sampler
 from upscore.training.settings import HeadSettings
 from upscore.training.setup import train
+from upscore.training.state import load_state
 from upscore.training.trainer import Status
 from upscore.workflows.train import make_validate
+from upscore.workflows.train import train as workflow
 
 SPEC = InputSpec.named("lite0")
 CPU = torch.device("cpu")
@@ -106,6 +113,53 @@ def test_in_a_training_which_is_resumed_without_it(
         train(recipe, data=toy, out=out, resume=True, make_validate=make_validate)
         assert "learned on the features" not in caplog.text
     assert_same_run(out, tmp_path / "whole")
+
+
+def test_it_shows_its_progress_and_its_seconds_are_reported(
+    toy: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock = iter([100.0, 1100.0])
+    monkeypatch.setattr(head_warmup, "time", SimpleNamespace(monotonic=lambda: next(clock)))
+    events: list[Progress] = []
+    changes = [*QUICK, "init.head.crops=8", "init.head.passes=2"]
+    result = workflow(
+        "quick", data=toy, out=tmp_path / "run", assignments=changes, on_progress=events.append
+    )
+    assert result.seconds > 1000
+    features = [event for event in events if event.stage == "computing features for the head"]
+    assert (features[0].done, features[-1].done, features[-1].total) == (0, 8, 8)
+    learning = [event for event in events if event.stage == "training the head"]
+    assert [event.done for event in learning] == [0, 1, 2]
+    assert events.index(features[-1]) < events.index(learning[0])
+    seconds = float((tmp_path / "run" / "log.csv").read_text().splitlines()[-1].split(",")[2])
+    assert 1000 < seconds <= result.seconds
+    position, _ = load_state(tmp_path / "run" / "state" / "resume.pt")
+    assert position.prepared == 1000
+    assert position.seconds < 1000  # of the budget
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="no such signals there")
+def test_stopped_meanwhile_it_says_what_to_type_and_the_same_command_starts_again(
+    toy: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def stop(*_given: object, **_named: object) -> float:
+        os.kill(os.getpid(), signal.SIGTERM)
+        return 0.0
+
+    command = ["train", "quick", "--data", str(toy), "--out", str(tmp_path / "run"), "--set"]
+    command += [*QUICK, "init.head.crops=8", "init.head.passes=1"]
+    with monkeypatch.context() as patched:
+        patched.setattr(setup, "warm_up_head", stop)
+        with pytest.raises(SystemExit) as stopped:
+            main(command)
+    assert stopped.value.code == 128 + signal.SIGTERM
+    said = capsys.readouterr().err.splitlines()[-1]
+    assert said == (
+        "upscore: interrupted before the first step; to start it again, run the same command"
+    )
+    assert (tmp_path / "run" / "recipe.yaml").exists()
+    main(command)
+    assert "Trained 2 iterations" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(

@@ -109,7 +109,10 @@ def test_no_weights_unless_asked_for_and_none_without_a_pixel() -> None:
     ("settings", "message"),
     [
         ({"max_weight": 5}, "max_weight is 5, but class_weights is none; set class_weights to"),
-        ({"region": "tversky", "tversky": [0, 0]}, "with which no mistake counts; want a number"),
+        (
+            {"region": "tversky", "tversky": [0, 0]},
+            "with which no mistake counts; expected a number",
+        ),
         ({"max_weight": 0, "class_weights": "median_frequency"}, "max_weight: .*greater than 0"),
     ],
 )

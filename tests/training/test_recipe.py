@@ -43,7 +43,7 @@ def test_another_budget_replaces_the_recipes() -> None:
 @pytest.mark.parametrize(
     ("assignments", "message"),
     [
-        (["optim.lrr=1"], r"unknown setting 'optim.lrr'; did you mean 'lr'"),
+        (["optim.lrr=1"], r"unknown setting 'optim.lrr'; did you mean optim\.lr\?"),
         (["optim.lr=-1"], r"optim.lr: input should be greater than 0 \(found -1\)"),
         (["optim.lr=fast"], r"optim.lr: input should be a valid number"),
         (["optim.name=sdg"], r"optim.name: input should be 'sgd', 'adam', 'adamw' or 'muon'"),
@@ -107,7 +107,7 @@ def test_shares_that_cannot_be(share: object) -> None:
 
 def test_a_share_in_per_cent_is_told_what_to_type() -> None:
     stages = [{"name": "a", "share": "33%"}, {"name": "b", "share": 0.67}]
-    with pytest.raises(SettingsError, match=r"stages\.0\.share: .* fraction as in 1/3"):
+    with pytest.raises(SettingsError, match=r"stages\.0\.share: .* fraction such as 1/3"):
         load_recipe("deconvnet", [f"stages={yaml.safe_dump(stages)}"])
 
 

@@ -136,8 +136,8 @@ def test_the_papers_ablations_run(
 @pytest.mark.parametrize(
     ("stages", "message"),
     [
-        ("[{name: a, share: 0.5}]", "add up to 0.5; want 1"),
-        ("[{name: a, share: 0.5}, {name: a, share: 0.5}]", "each wants its own name"),
+        ("[{name: a, share: 0.5}]", "add up to 0.5; expected 1"),
+        ("[{name: a, share: 0.5}, {name: a, share: 0.5}]", "each needs its own name"),
         ("[{name: ../a, share: 1}]", "name"),
         ("[{name: a, share: 1, set: {optim.rl: 1}}]", r"stage a: unknown setting 'optim.rl'"),
         ("[{name: a, share: 1, set: {model.name: segnet}}]", "model.name is the same in all"),

@@ -10,7 +10,9 @@ from upscore.cli.console import console, keep_result
 from upscore.cli.options import Data, Figures, OptionalPath, Sizes, Split, split_names
 from upscore.cli.progress import ProgressDisplay
 from upscore.cli.segmenter_options import SEGMENTER_DEFAULTS, SegmenterOptions
+from upscore.core.choices import chosen
 from upscore.core.failures import check_failures
+from upscore.core.option_values import FIGURE_FORMATS, require_at_least, require_several
 from upscore.core.plural import plural
 
 if TYPE_CHECKING:
@@ -42,6 +44,15 @@ def compare(
         pictures: Number of images with the largest differences to draw into --out.
         seed: Random seed for the bootstrap.
     """
+    formats = chosen("--figures", split_names(figures), FIGURE_FORMATS)
+    require_several(sources)
+    require_at_least(0, pictures=pictures, seed=seed)
+    options.check()
+
+    from upscore.data.detect import require_data
+
+    require_data(data)
+
     from upscore.workflows.compare import compare as run_comparison
 
     with ProgressDisplay() as on_progress:
@@ -53,7 +64,7 @@ def compare(
             sizes=sizes,
             pictures=pictures,
             seed=seed,
-            figures=split_names(figures),
+            figures=formats,
             options=options,
             on_progress=on_progress,
         )

@@ -11,7 +11,9 @@ from upscore.cli.console import console, keep_result
 from upscore.cli.options import Figures, OptionalPath, Sizes, Split, announced, split_names
 from upscore.cli.progress import ProgressDisplay
 from upscore.cli.segmenter_options import SEGMENTER_DEFAULTS, SegmenterOptions
+from upscore.core.choices import chosen
 from upscore.core.failures import check_failures
+from upscore.core.option_values import FIGURE_FORMATS, require_at_least
 from upscore.errors import SettingsError
 
 if TYPE_CHECKING:
@@ -45,11 +47,17 @@ def evaluate(
         stages: Stages of a pipeline to score, separated by commas; by default all, in one pass.
         workers: Number of threads that decode photos in advance.
     """
+    formats = chosen("--figures", split_names(figures), FIGURE_FORMATS)
+    require_at_least(1, workers=workers)
+    options.check()
+
+    from upscore.core.model_folder import require_source
     from upscore.core.run_folder import RunFolder
     from upscore.core.runs_folder import data_of, require_last_run
     from upscore.data.detect import require_data
 
     source = source or announced(require_last_run())
+    require_source(source)
     data = data or data_of(source)
     require_data(data)
 
@@ -64,7 +72,7 @@ def evaluate(
             stages=None if stages is None else stage_names(stages),
             sizes=sizes,
             workers=workers,
-            figures=split_names(figures),
+            figures=formats,
             options=options,
             on_progress=on_progress,
         )
@@ -95,7 +103,8 @@ def stage_names(text: str) -> tuple[str, ...]:
 
 def print_result(result: EvaluateResult) -> None:
     """Scores by class and overall; for a pipeline, of each stage too."""
-    from upscore.report.score_tables import overall_table, per_class_table, stages_table
+    from upscore.metrics.score_files import per_class_table
+    from upscore.report.score_tables import overall_table, stages_table
 
     main = result.main
     scores = main.confusion.scores()

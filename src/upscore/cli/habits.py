@@ -52,11 +52,11 @@ _TRAIN = {
     "patience": "--set validate.patience={5}",
     "weights": "--set init.weights=RUN",
     "pretrained": "nothing: quick starts from ImageNet weights (others: --set init.weights=RUN)",
-    "model": "the recipe as the first word, as in upscore train quick (upscore recipes lists them)",
-    "arch": "the recipe as the first word, as in upscore train quick (upscore recipes lists them)",
-    "recipe": "the recipe as the first word, as in upscore train quick",
-    "config": "the recipe as the first word, as in upscore train FILE.yaml",
-    "cfg": "the recipe as the first word, as in upscore train FILE.yaml",
+    "model": "the recipe as the first word: upscore train quick (upscore recipes lists them)",
+    "arch": "the recipe as the first word: upscore train quick (upscore recipes lists them)",
+    "recipe": "the recipe as the first word, for example upscore train quick",
+    "config": "the recipe as the first word, for example upscore train FILE.yaml",
+    "cfg": "the recipe as the first word, for example upscore train FILE.yaml",
     "max-steps": "--iterations {1000}",
     "steps": "--iterations {1000}",
     "iters": "--iterations {1000}",
@@ -70,7 +70,7 @@ _NETWORK = {
     "tta": "--flip --scales 0.75 1 1.25",
     "augment": "--flip --scales 0.75 1 1.25",
 }
-_INPUTS = "the photos without an option, as in upscore predict RUN PHOTO.jpg"
+_INPUTS = "the photos without an option, for example upscore predict RUN PHOTO.jpg"
 
 OPTION_HABITS: dict[str, dict[str, str]] = {
     "": {
@@ -95,8 +95,8 @@ OPTION_HABITS: dict[str, dict[str, str]] = {
     | dict.fromkeys(("source", "input", "images", "image", "data", "i"), _INPUTS)
     | {"overwrite": "nothing: results are replaced unless --resume is given"},
     "evaluate": _NETWORK | {"model": "the run folder as the first word"},
-    "data check": {"data": "the folder alone, as in upscore data check PHOTOS"},
-    "data stats": {"data": "the folder alone, as in upscore data stats PHOTOS"},
+    "data check": {"data": "the folder alone, for example upscore data check PHOTOS"},
+    "data stats": {"data": "the folder alone, for example upscore data stats PHOTOS"},
     "compare": {"model": "the run folders as the first words", "runs": "the run folders alone"},
 }
 """Options of other tools, without dashes, by command; those of "" count for every one. A part in

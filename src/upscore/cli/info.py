@@ -32,18 +32,23 @@ def info(model: Annotated[Positional[Path | None], arg(metavar="[RUN|NAME]")] = 
         "network": config.get("architecture"),
         "backbone": (config.get("options") or {}).get("backbone"),
         "parameters": config.get("num_parameters"),
-        "weights in MB": round((folder / WEIGHTS).stat().st_size / 1e6, 1)
+        "weights in MB": round((folder / WEIGHTS).stat().st_size / 1e6, 2)
         if (folder / WEIGHTS).exists()
         else None,
         "classes": classes,
         **trained,
     }
     keep_result(facts)
-    rows = [
-        (key, join(value, most=20) if isinstance(value, list) else f"{value}")
-        for key, value in facts.items()
-        if value is not None
-    ]
+    rows = [(key, _shown(value)) for key, value in facts.items() if value is not None]
     console.print(Table((), rows).screen())
     if not trained:
         console.print("The folder does not say what it was trained on.")
+
+
+def _shown(value: Any) -> str:
+    """A fact for people: thousands apart, four digits of a score."""
+    if isinstance(value, list):
+        return join(value, most=20)
+    if isinstance(value, float):
+        return f"{value:.4g}"
+    return f"{value:,}" if isinstance(value, int) and not isinstance(value, bool) else str(value)

@@ -79,7 +79,7 @@ def _guarded(work: Callable[[], Any], *, debug: bool) -> tuple[int, str | None]:
             return _complain(error, str(error), status, debug)
         except KeyboardInterrupt as error:
             remove_unfinished()
-            return _complain(error, "interrupted", exit_status(), debug)
+            return _complain(error, str(error) or "interrupted", exit_status(), debug)
         except Exception as error:
             if was_stopped():  # modules in C turn Ctrl-C into errors of their own
                 text = f"interrupted ({type(error).__name__}: {first_line(error)})"

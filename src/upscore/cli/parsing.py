@@ -78,7 +78,9 @@ def _unknown_verb(name: str) -> str:
     names = [verb.name for verb in VERBS]
     group, _, last = name.partition(" ")
     if name.startswith("-"):
-        return f"{quote(name)}: options come after a command, as in upscore train --data PHOTOS"
+        return (
+            f"{quote(name)}: options come after a command, for example upscore train --data PHOTOS"
+        )
     if group in GROUPS and last:
         names = [n for n in names if n.startswith(f"{group} ")]
     meant = VERB_HABITS.get(last or group) if group not in GROUPS else None
@@ -193,7 +195,7 @@ def _check_options(verb: Verb, options: Sequence[_Option], words: Sequence[str])
 
 def _hint(verb: Verb) -> str:
     example = verb.examples[min(1, len(verb.examples) - 1)]
-    return f"; as in {example}"
+    return f"; for example {example}"
 
 
 def _unknown_option(verb: Verb, typed: str, name: str, flags: Sequence[str], value: str) -> str:

@@ -11,13 +11,14 @@ from upscore.cli.console import console, keep_result
 from upscore.cli.options import announced, split_names
 from upscore.cli.progress import ProgressDisplay
 from upscore.cli.segmenter_options import SEGMENTER_DEFAULTS, SegmenterOptions
+from upscore.core.option_values import require_alpha, require_measures
 from upscore.core.plural import plural
 from upscore.core.quoting import join
 from upscore.errors import SettingsError
-from upscore.inference.outputs import ALPHA, OUT_HELP, SAVE_HELP
+from upscore.inference.outputs import ALPHA, OUT_HELP, SAVE_HELP, require_formats
 
-DEFAULT_NETWORK = "objects"
-"""The network of the package that predict uses by default, if it is there."""
+SHOWN = 8
+"""Classes whose shares are printed, the largest."""
 
 if TYPE_CHECKING:
     from upscore.workflows.predict import PredictResult
@@ -57,18 +58,34 @@ def predict(
             result after N boxes, for each N in a list such as 1,5,10,50, as
             steps/STAGE/labels/NAME-005.png.
     """
-    from upscore.workflows.predict import predict as run_prediction
+    formats = require_formats(split_names(save))
+    steps = () if save_proposal_steps is None else _counts(save_proposal_steps)
+    require_alpha(alpha)
+    require_measures(count_objects, mm_per_pixel)
+    options.check()
+
+    from upscore.core.labels import shares_text
+    from upscore.core.model_folder import require_network
+    from upscore.inference.inputs import require_input
 
     network, photos = _network(words, model)
+    require_network(Path(network))
+    for photo in photos:
+        require_input(photo)
+
+    from upscore.workflows.predict import predict as run_prediction
+
+    if model is None and network not in words:
+        _announce(network)
     with ProgressDisplay() as on_progress:
         result = run_prediction(
             network,
             photos,
             out=out,
-            save=split_names(save),
+            save=formats,
             resume=resume,
             pages=pages,
-            proposal_steps=() if save_proposal_steps is None else _counts(save_proposal_steps),
+            proposal_steps=steps,
             count_objects=count_objects,
             mm_per_pixel=mm_per_pixel,
             alpha=alpha,
@@ -86,21 +103,22 @@ def predict(
             f"Segmented {plural(summary.images, 'image')} in {summary.seconds:.1f} s "
             f"({rate:.2f} images/s; {who} took {busy:.0%} of that time)."
         )
+        if summary.images == 1:
+            console.print(f"Shares: {shares_text(summary.shares, most=SHOWN)}")
     print_files(result)
     summary.check()
 
 
 def _network(words: tuple[str, ...], model: str | None) -> tuple[str, tuple[str, ...]]:
-    """The network and the inputs; prints which network is used if it was not named.
+    """The network and the inputs.
 
     Raises:
-        SettingsError: no input, no network, or several.
+        SettingsError: no input, or several networks.
+        NotFoundError: no network.
     """
-    from upscore.core.model_folder import builtin_networks
-    from upscore.core.runs_folder import last_run
-    from upscore.inference.run_model import read_labels
+    from upscore.core.image_files import IMAGE_SUFFIXES
+    from upscore.core.runs_folder import default_network
 
-    networks = builtin_networks()
     if not words:
         raise SettingsError("no photo is named; type: upscore predict PHOTO.jpg")
     first, others = words[0], words[1:]
@@ -111,31 +129,32 @@ def _network(words: tuple[str, ...], model: str | None) -> tuple[str, tuple[str,
             )
         _refuse_networks(others, first)
         return first, others
-    if model is None and others and not Path(first).exists() and not _is_pattern(first):
+    is_photo = Path(first).suffix.lower() in IMAGE_SUFFIXES or _is_pattern(first)
+    if model is None and others and not Path(first).exists() and not is_photo:
         return first, others  # a run that is not there
-    run = None if model else last_run(trained=True)
-    if run is not None:
-        name = str(announced(run))
-    else:
-        name = model or next((n for n in (DEFAULT_NETWORK, *networks) if n in networks), "")
-    if not name:
-        raise SettingsError(
-            "no network is named, and this installation includes none; name a run folder before "
-            "the photos (`upscore train` makes one)"
-        )
+    name = model or default_network()
     _refuse_networks(words, name)
-    if name in networks:
-        alternatives = [f"--model {other}" for other in networks if other != name]
-        console.print(
-            f"Network {name}, with the classes {', '.join(read_labels(Path(name)).names)}. "
-            f"Others: {', '.join([*alternatives, '--model RUN (your own)'])}."
-        )
     return name, words
 
 
+def _announce(network: str) -> None:
+    """Print which network is used, as none was named."""
+    from upscore.core.model_folder import builtin_networks
+    from upscore.inference.run_model import read_labels
+
+    networks = builtin_networks()
+    if network not in networks:
+        announced(Path(network))
+        return
+    others = [f"--model {other}" for other in networks if other != network]
+    console.print(
+        f"Network {network}, with the classes {', '.join(read_labels(Path(network)).names)}. "
+        f"Others: {', '.join([*others, '--model RUN (your own)'])}."
+    )
+
+
 def _is_network(word: str) -> bool:
-    from upscore.core.model_folder import holds_model
-    from upscore.inference.pipeline.settings import is_pipeline
+    from upscore.core.model_folder import holds_model, is_pipeline
 
     return holds_model(Path(word)) or is_pipeline(Path(word))
 
@@ -164,7 +183,8 @@ def print_files(result: PredictResult) -> None:
         what = "file that is not an image" if len(passed_over) == 1 else "files that are not images"
         console.print(f"Ignored {len(passed_over)} {what}: {join(passed_over)}", markup=False)
     for name, folder in result.folders.items() if result.summary.has_results else ():
-        console.print(f"  {name}: {folder}")
+        note = " (the share of each class in each photo)" if name == "summary" else ""
+        console.print(f"  {name}: {folder}{note}")
 
 
 def _counts(text: str) -> tuple[int, ...]:

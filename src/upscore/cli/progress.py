@@ -18,8 +18,8 @@ class ProgressDisplay:
     """Shows notices and the current stage of a job: a live bar on a terminal, notices above it.
 
     Elsewhere (a log file, CI) stages with text, such as trainings, print 20 lines in all, and
-    other stages a line every 30 seconds. Further processes of one training (``LOCAL_RANK`` above 0)
-    print nothing.
+    other stages a line every 30 seconds. ``--log json`` also shows where each stage begins and
+    ends. Further processes of one training (``LOCAL_RANK`` above 0) print nothing.
     """
 
     def __init__(self) -> None:
@@ -44,8 +44,11 @@ class ProgressDisplay:
         if event.notices and not event.text and event.total is None:
             return
         if not self._live:
-            if self._milestones.reached(event):
+            reached = self._milestones.reached(event)
+            ends = bool(event.total) and event.done == event.total
+            if reached or (console.style.log_json and (ends or event.stage != self._stage)):
                 self._line(event)
+            self._stage = event.stage
             return
         if event.stage != self._stage:
             self._end()

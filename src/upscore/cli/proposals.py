@@ -77,8 +77,10 @@ def show(
         out: Output file.
         boxes: Number of best boxes to draw.
     """
+    from upscore.inference.inputs import require_input
     from upscore.workflows.proposals import show_proposals
 
+    require_input(str(image))
     if options.source == "ground-truth":
         raise SettingsError(
             "--source ground-truth needs a data set, but only a photo is given; to measure it, "

@@ -12,8 +12,9 @@ from upscore.cli.options import MaxPixels, OptionalInt, split_names
 from upscore.cli.predict import print_files
 from upscore.cli.progress import ProgressDisplay
 from upscore.core.limits import MAX_PIXELS
+from upscore.core.option_values import require_at_least, require_confidence
 from upscore.core.plural import plural
-from upscore.inference.outputs import OUT_HELP, SAVE_HELP
+from upscore.inference.outputs import OUT_HELP, SAVE_HELP, require_formats
 
 
 def refine(
@@ -43,6 +44,17 @@ def refine(
         resume: Skip files that already have results.
         workers: Number of processes; by default one for each core, fewer if there are few files.
     """
+    formats = require_formats(split_names(save))
+    require_confidence(confidence)
+    require_at_least(1, classes=classes, workers=workers, max_pixels=max_pixels)
+
+    from upscore.crf.settings import load_crf
+    from upscore.inference.inputs import require_input
+
+    load_crf(crf)
+    for one in (*inputs, str(images)):
+        require_input(one)
+
     from upscore.workflows.refine import refine as run_refinement
 
     with ProgressDisplay() as on_progress:
@@ -53,7 +65,7 @@ def refine(
             crf=crf,
             confidence=confidence,
             num_classes=classes,
-            save=split_names(save),
+            save=formats,
             resume=resume,
             workers=workers,
             max_pixels=max_pixels,

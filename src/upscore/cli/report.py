@@ -23,7 +23,12 @@ def report(
         runs: Run folder, or several to compare; by default the last run in runs/.
         out: Output file; by default RUN/report.html. Required for a comparison.
     """
+    from upscore.core.run_folder import RunFolder
     from upscore.core.runs_folder import require_last_run
+
+    for run in runs:
+        RunFolder.open(run)
+
     from upscore.workflows.report import report as write_report
 
     result = write_report(runs or (announced(require_last_run()),), out=out)

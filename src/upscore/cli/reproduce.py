@@ -110,5 +110,5 @@ def parse_seeds(text: str | None) -> tuple[int, ...]:
     if all(part.isdecimal() for part in parts) and len({*map(int, parts)}) == len(parts):
         return tuple(map(int, parts))
     raise SettingsError(
-        f"--seeds is {text!r}; expected different whole numbers from 0, as in --seeds 0,1,2"
+        f"--seeds is {text!r}; expected different whole numbers from 0, for example --seeds 0,1,2"
     )

@@ -11,6 +11,7 @@ from upscore.cli.console import console, keep_result
 from upscore.cli.options import Assignments, Data, Recipe, joined
 from upscore.cli.progress import ProgressDisplay
 from upscore.core.failures import format_failures
+from upscore.core.option_values import require_at_least
 from upscore.errors import WorkError
 
 if TYPE_CHECKING:
@@ -37,6 +38,14 @@ def sweep(
             in all trainings. A list in brackets is one value.
         processes: Number of trainings at the same time; they share the cores.
     """
+    require_at_least(1, processes=processes)
+
+    from upscore.data.detect import require_data
+    from upscore.workflows.sweep_grid import make_grid
+
+    make_grid(recipe, joined(set))  # its mistakes are found before torch is imported
+    require_data(data)
+
     from upscore.workflows.sweep import sweep as run_sweep
 
     with ProgressDisplay() as on_progress:

@@ -10,6 +10,7 @@ from tyro.conf import Positional, arg
 from upscore.cli.console import console, keep_result
 from upscore.cli.options import Assignments, Data, OptionalInt, OptionalPath, Recipe, joined
 from upscore.cli.progress import ProgressDisplay
+from upscore.core.option_values import require_at_least, require_positive
 from upscore.core.plural import plural
 from upscore.errors import InterruptedWorkError, SettingsError
 
@@ -50,11 +51,9 @@ def train(
         resume: Resume the run in --out where it stopped (or start it).
         changed_data: With --resume: continue even if classes, mask values or files have changed.
     """
-    from upscore.core.run_folder import RunFolder
-    from upscore.core.runs_folder import last_run, new_run
-    from upscore.data.detect import require_data
-    from upscore.training.recipe import load_recipe
-
+    require_at_least(1, iterations=iterations, samples=samples)
+    require_positive(minutes=minutes, epochs=epochs)
+    require_at_least(0, seed=seed)
     budget = {"minutes": minutes, "iterations": iterations, "epochs": epochs, "samples": samples}
     typed = [f"--{name}" for name, value in budget.items() if value is not None]
     typed += [one for one in joined(set) if one.startswith("budget")] if typed else []
@@ -64,6 +63,12 @@ def train(
     given += [] if device == "recipe" else [f"device={device}"]
     given += [] if seed is None else [f"seed={seed}"]
     assignments = (*joined(set), *given)
+
+    from upscore.core.run_folder import RunFolder
+    from upscore.core.runs_folder import last_run, new_run
+    from upscore.data.detect import require_data
+    from upscore.training.recipe import load_recipe
+
     load_recipe(recipe, assignments)  # its mistakes are found before torch is imported
     require_data(data)
     if out is None:
@@ -75,16 +80,19 @@ def train(
 
     if recipe == DEFAULT_RECIPE:
         console.print(f"Recipe {recipe} (`upscore recipes` lists the others).")
-    with ProgressDisplay() as on_progress:
-        result = workflow.train(
-            recipe,
-            data=data,
-            out=out,
-            assignments=assignments,
-            resume=resume,
-            changed_data=changed_data,
-            on_progress=on_progress,
-        )
+    try:
+        with ProgressDisplay() as on_progress:
+            result = workflow.train(
+                recipe,
+                data=data,
+                out=out,
+                assignments=assignments,
+                resume=resume,
+                changed_data=changed_data,
+                on_progress=on_progress,
+            )
+    except KeyboardInterrupt as error:
+        raise KeyboardInterrupt(_interrupted(out, resume=resume)) from error
     if on_progress.silent:  # a further process of the same training
         return
     keep_result(result)
@@ -100,3 +108,14 @@ def train(
         f"Run folder: {out}\n"
         f"Next: upscore evaluate {out} --data {data}"
     )
+
+
+def _interrupted(out: Path, *, resume: bool) -> str:
+    """The message of a training that was stopped outside its loop, which saves everything."""
+    from upscore.core.run_folder import RunFolder
+
+    run = RunFolder(out)
+    if run.is_free():
+        return "interrupted before the first step; to start it again, run the same command"
+    same = "the same command" if resume else "the same command with --resume"
+    return f"interrupted; to continue from what is saved in {out}, run {same}"

@@ -13,6 +13,7 @@ from upscore.cli.options import Data, OptionalInt, OptionalPath
 from upscore.cli.progress import ProgressDisplay
 from upscore.cli.segmenter_options import NETWORK_DEFAULTS
 from upscore.core.failures import check_failures
+from upscore.core.option_values import require_at_least, require_positive
 from upscore.core.tables import Table
 from upscore.errors import InterruptedWorkError
 from upscore.workflows.options import NetworkOptions
@@ -61,6 +62,20 @@ def tune_crf(
             the named settings).
         resume: Resume the search in --out where it stopped (or start it).
     """
+    require_at_least(1, iterations=iterations, trials=trials)
+    require_at_least(0, seed=seed)
+    require_at_least(2, images=images)
+    require_positive(minutes=minutes)
+    options.check()
+
+    from upscore.core.model_folder import require_network
+    from upscore.crf.settings import load_crf
+    from upscore.data.detect import require_data
+
+    load_crf(start)
+    require_network(run)
+    require_data(data)
+
     from upscore.workflows.tune_crf import BEST
     from upscore.workflows.tune_crf import tune_crf as run_search
 

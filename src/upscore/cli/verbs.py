@@ -58,7 +58,7 @@ VERBS = (  # in the order of --help
         "sweep",
         "upscore.cli.sweep",
         "sweep",
-        ("upscore sweep fcn8s-quick --data PHOTOS --out DIR --set optim.lr=0.001,0.002 seed=0,1",),
+        ("upscore sweep quick --data PHOTOS --out DIR --set optim.lr=1e-3,2e-3",),
     ),
     Verb(
         "evaluate",
@@ -90,7 +90,7 @@ VERBS = (  # in the order of --help
         "pipeline",
         "upscore.cli.pipeline",
         "pipeline",
-        ("upscore pipeline edeconvnet-crf --run fcn=RUN --run deconvnet=RUN2 --out both.yaml",),
+        ("upscore pipeline edeconvnet-crf --run fcn=A --run deconvnet=B --out p.yaml",),
     ),
     Verb(
         "refine",

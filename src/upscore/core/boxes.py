@@ -26,11 +26,11 @@ def require_boxes(boxes: object, name: str = "boxes") -> Boxes:
     array: npt.NDArray[Any] = np.asarray(boxes)
     if array.ndim != 2 or array.shape[1] != 4:
         raise DataError(
-            f"{name} have shape {array.shape}; want (K, 4), one row of x1, y1, x2, y2 each, and "
-            "(0, 4) for none"
+            f"{name} have shape {array.shape}; expected (K, 4), one row of x1, y1, x2, y2 each, "
+            "and (0, 4) for none"
         )
     if array.dtype.kind not in "fiu":
-        raise DataError(f"{name} have dtype {array.dtype}; want numbers, best float32")
+        raise DataError(f"{name} have dtype {array.dtype}; expected numbers, best float32")
     if not np.isfinite(array).all():
         row = int((~np.isfinite(array)).any(axis=1).argmax())
         raise DataError(f"{name} hold NaN or infinity in row {row}: {_show(array[row])}")
@@ -38,9 +38,9 @@ def require_boxes(boxes: object, name: str = "boxes") -> Boxes:
     if inverted.any():
         row = int(inverted.argmax())
         raise DataError(
-            f"{name} hold {_show(array[row])} in row {row} ({int(inverted.sum())} like it); want "
-            "x1, y1, x2, y2 with x1 <= x2 and y1 <= y2 (of x, y, width, height, add the first two "
-            "to the last two)"
+            f"{name} hold {_show(array[row])} in row {row} ({int(inverted.sum())} like it); "
+            "expected x1, y1, x2, y2 with x1 <= x2 and y1 <= y2 (of x, y, width, height, add the "
+            "first two to the last two)"
         )
     return np.ascontiguousarray(array, np.float32)
 
@@ -83,7 +83,7 @@ def clip_boxes(boxes: object, height: int, width: int) -> Boxes:
         SettingsError: a negative size.
     """
     if height < 0 or width < 0:
-        raise SettingsError(f"an image of {width}x{height}; want sizes of 0 or more")
+        raise SettingsError(f"an image of {width}x{height}; expected sizes of 0 or more")
     limit = np.array([width, height, width, height], np.float32)
     clipped: Boxes = np.clip(require_boxes(boxes), np.float32(0), limit)
     return clipped
@@ -97,7 +97,7 @@ def grow_boxes(boxes: object, factor: float) -> Boxes:
         SettingsError: a factor that is not a finite number above 0.
     """
     if not (factor > 0 and math.isfinite(factor)):
-        raise SettingsError(f"boxes cannot grow by a factor of {factor}; want a number above 0")
+        raise SettingsError(f"boxes cannot grow by a factor of {factor}; expected a number above 0")
     array = require_boxes(boxes)
     return _around_centre(array, (array[:, 2:] - array[:, :2]) * np.float32(factor))
 

@@ -1,12 +1,18 @@
-"""Names chosen from a closed list: the message for an unknown one; is it a name or a path?"""
+"""Names chosen from a list, and names of files: messages for unknown ones, with the nearest."""
 
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable
+import itertools
+import os
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from upscore.core.quoting import LONGEST, join, quote
+from upscore.errors import SettingsError
+
+MOST_LOOKED_AT = 10_000
+"""Files of a folder that are compared with a misspelt name."""
 
 
 def unknown_choice(kind: str, name: object, allowed: Iterable[str]) -> str:
@@ -23,9 +29,54 @@ def unknown_choice(kind: str, name: object, allowed: Iterable[str]) -> str:
 def suggest(name: object, allowed: Iterable[str]) -> str:
     """``did you mean 'fcn8s'? There are fcn32s, fcn16s, fcn8s``, or the list alone."""
     allowed = list(allowed)
-    listed = f"here are {join(allowed, most=len(allowed))}"
+    listed = _listed(allowed)
     nearest = difflib.get_close_matches(str(name)[:LONGEST], allowed, n=1)
     return f"did you mean {quote(nearest[0])}? T{listed}" if nearest else f"t{listed}"
+
+
+def _listed(allowed: Sequence[str]) -> str:
+    return f"here are {join(allowed, most=len(allowed))}"
+
+
+def chosen(option: str, names: Sequence[str], allowed: Iterable[str]) -> tuple[str, ...]:
+    """The names of a list that an option takes, each once, in the order of ``allowed``.
+
+    Raises:
+        SettingsError: none, or an unknown one.
+    """
+    allowed = list(allowed)
+    unknown = next((name for name in names if name not in allowed), None)
+    if unknown is not None or not names:
+        found = (
+            f"is empty; t{_listed(allowed)}"
+            if unknown is None
+            else (f"has no {quote(unknown)}; {suggest(unknown, allowed)}")
+        )
+        raise SettingsError(f"{option} {found}, separated by commas")
+    return tuple(name for name in allowed if name in names)
+
+
+def near_path(path: Path, names: Iterable[str] = ()) -> str:
+    """`` (did you mean photos/val?)`` if something of nearly that name is there, else empty.
+
+    Args:
+        path: where nothing is.
+        names: that could have been meant too, such as those of networks.
+    """
+    place = path
+    while not place.parent.exists() and place.parent != place:
+        place = place.parent
+    try:
+        found = [one.name for one in itertools.islice(os.scandir(place.parent), MOST_LOOKED_AT)]
+    except OSError:
+        found = []
+    known = {name.lower(): str(place.parent / name) for name in found if name[0] != "."}
+    known |= {name.lower(): name for name in names if path.name == str(path)}
+    nearest = difflib.get_close_matches(place.name.lower(), known, n=1, cutoff=0.7)
+    if not nearest:
+        return ""
+    whole = Path(known[nearest[0]], path.relative_to(place))
+    return f" (did you mean {whole if whole.exists() else known[nearest[0]]}?)"
 
 
 def is_path(name_or_path: str | Path) -> bool:

@@ -98,8 +98,8 @@ def chosen_bands(num: int, values: PhotoValues, alpha: bool = False) -> list[int
         colours = num - alpha
         if colours not in (1, 3):
             raise ValueError(
-                f"has {num} bands; say which are red, green and blue in a dataset.yaml, as in "
-                "bands: [3, 2, 1] (networks keep it), or save the photo as RGB"
+                f"has {num} bands; say which are red, green and blue in a dataset.yaml, for "
+                "example bands: [3, 2, 1] (networks keep it), or save the photo as RGB"
             )
         return list(range(colours))
     if max(values.bands) > num:

@@ -13,6 +13,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 from upscore.core.images import row_bands
 from upscore.core.labels import VOID, Color, LabelMap, Labels, RGBImage
+from upscore.core.option_values import require_alpha
 from upscore.errors import SettingsError
 
 WRONG_COLOR = (255, 88, 0)
@@ -27,12 +28,6 @@ INK = (20, 20, 20)
 PAPER = (255, 255, 255)
 ELLIPSIS = "\u2026"
 Font = ImageFont.FreeTypeFont | ImageFont.ImageFont
-
-
-def require_alpha(alpha: float) -> None:
-    """Raises SettingsError for a share of the colours outside [0, 1]."""
-    if not 0 <= alpha <= 1:
-        raise SettingsError(f"alpha is {alpha}; allowed: 0 (photo alone) to 1 (colours alone)")
 
 
 def overlay(
@@ -56,7 +51,7 @@ def overlay(
     require_alpha(alpha)
     if image.shape[:2] != labels.shape:
         raise SettingsError(
-            f"the image has shape {image.shape}, its labels {labels.shape}; want equal H and W"
+            f"the image has shape {image.shape}, its labels {labels.shape}; expected equal H and W"
         )
     mixed = np.empty_like(image, order="C")
     depth = int(np.clip(min(labels.shape) / 400, 1, 4))
@@ -195,7 +190,7 @@ def error_map(truth: LabelMap, prediction: LabelMap) -> RGBImage:
     """
     if truth.shape != prediction.shape:
         raise SettingsError(
-            f"the truth has shape {truth.shape}, the prediction {prediction.shape}; want equal ones"
+            f"the truth has shape {truth.shape}, prediction {prediction.shape}; must be equal"
         )
     low, high = RIGHT_LEVELS
     # neighbouring indices get well separated levels: 7 steps of a full cycle of 16

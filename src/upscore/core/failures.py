@@ -38,9 +38,9 @@ def failure_message(
     doing: str,
     memory_hint: str = "try a smaller --tile",
 ) -> str:
-    """The message for an error of one item, by which a job goes on with the others.
+    """The message for an error of one item, with which a job continues with the others.
 
-    Any exception of an item is to come here: what nobody foresaw is told with its place in the
+    Any exception of an item is to come here: what nobody foresaw is reported with its place in the
     code.
 
     Args:

@@ -148,7 +148,7 @@ def read_json(path: Path) -> dict[str, Any]:
     except ValueError as error:
         raise RunError(f"{path}: damaged, not JSON ({first_line(error)})") from error
     if not isinstance(content, dict):
-        raise RunError(f"{path}: damaged, want a JSON object, found {type(content).__name__}")
+        raise RunError(f"{path}: damaged, expected a JSON object, found {type(content).__name__}")
     return content
 
 
@@ -298,6 +298,6 @@ def _append(part: Path, piece: bytes, *, fresh: bool) -> None:
 def _broken(url: str, have: int, total: int | None) -> str:
     of = f" of {total}" if total is not None else ""
     return (
-        f"{url}: the connection broke after {have}{of} bytes; run the same command again to go on "
+        f"{url}: the connection broke after {have}{of} bytes; run the same command again to resume "
         "from there"
     )

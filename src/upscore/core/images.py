@@ -167,7 +167,7 @@ def to_rgb(picture: Image.Image, values: PhotoValues = AS_STORED) -> RGBImage:
     pictures are composed with white; CMYK and other colour spaces are converted.
 
     Raises:
-        DataError: without the bands that ``values`` wants.
+        DataError: without the bands that ``values`` names.
     """
     try:
         deep = of_picture(picture, "", values, lambda _: np.zeros((0, 0), np.uint8))
@@ -436,7 +436,7 @@ def _whole(values: npt.NDArray[np.floating[Any]], path: Path) -> npt.NDArray[np.
         found = values[~is_whole]
         raise DataError(
             f"{path}: a mask of floats, {found.size} of which are no class numbers (the first is "
-            f"{found[0]:g}); want whole numbers. Write a value such as -9999 where there is no "
+            f"{found[0]:g}); expected whole numbers. Write a value such as -9999 where there is no "
             "label, and `-9999: void` in a dataset.yaml"
         )
     return values.astype(np.int32)
@@ -463,7 +463,7 @@ def write_image(path: Path, image: RGBImage) -> None:
 
 @dataclass(frozen=True)
 class InputSpec:
-    """How a network wants its photo: channel order, then ``(x - mean) / std`` on 0..255 values.
+    """How a network takes its photo: channel order, then ``(x - mean) / std`` on 0..255 values.
 
     It travels with the weights, so that prediction cannot use another mean or order.
     ``mean`` and ``std`` are in the channel order of the network's input.
@@ -474,7 +474,7 @@ class InputSpec:
     std: tuple[float, ...]
 
     def apply(self, images: Tensor) -> Tensor:
-        """uint8 RGB (N, 3, H, W) -> float32 (N, C, H, W) as the network wants it.
+        """uint8 RGB (N, 3, H, W) -> float32 (N, C, H, W) as the network takes it.
 
         C is the length of ``mean``: 3, or 1 for grey.
         """
@@ -542,11 +542,11 @@ def require_rgb(image: object) -> None:
     """
     if not isinstance(image, np.ndarray):
         raise DataError(
-            f"an image is a {type(image).__name__}; want a uint8 array of shape (H, W, 3)"
+            f"an image is a {type(image).__name__}; expected a uint8 array of shape (H, W, 3)"
         )
     if image.dtype != np.uint8:
         raise DataError(
-            f"an image has dtype {image.dtype}; want uint8 with values 0..255 "
+            f"an image has dtype {image.dtype}; expected uint8 with values 0..255 "
             "(for floats in [0, 1]: (image * 255).round().astype(np.uint8))"
         )
     if image.ndim != 3 or image.shape[2] != 3:
@@ -555,9 +555,9 @@ def require_rgb(image: object) -> None:
             fix = "for a grey one: np.repeat(image, 3, axis=2)"
         if image.ndim == 3 and image.shape[2] == 4:
             fix = "without the fourth channel: image[:, :, :3]"
-        raise DataError(f"an image has shape {image.shape}; want (H, W, 3), red first ({fix})")
+        raise DataError(f"an image has shape {image.shape}; expected (H, W, 3), red first ({fix})")
     if image.size == 0:
-        raise DataError(f"an image has shape {image.shape}; want at least one pixel")
+        raise DataError(f"an image has shape {image.shape}; expected at least one pixel")
 
 
 def photo_turn(path: Path, *, max_pixels: int = MAX_PIXELS) -> int:

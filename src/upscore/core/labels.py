@@ -35,6 +35,19 @@ LabelMap = npt.NDArray[np.uint8]
 """(H, W) uint8, class indices with 255 for void."""
 RGBImage = npt.NDArray[np.uint8]
 """(H, W, 3) uint8, red first."""
+Shares = dict[str, float]
+"""The share of each class in a photo, in [0, 1], by its name."""
+
+
+def shares_text(shares: Shares, *, most: int) -> str:
+    """The largest shares in percent.
+
+    Example:
+        >>> shares_text({"road": 0.25, "sky": 0.75, "tree": 0.0}, most=4)
+        'sky 75.0%, road 25.0%'
+    """
+    largest = sorted(shares.items(), key=lambda item: -item[1])
+    return join([f"{name} {share:.1%}" for name, share in largest if share], most=most)
 
 
 def voc_color(index: int) -> Color:
@@ -80,7 +93,7 @@ class Labels:
         for name, color in zip(self.names, self.colors, strict=True):
             if len(color) != 3 or any(not 0 <= part <= 255 for part in color):
                 raise SettingsError(
-                    f"colour of class {quote(name)} is {quote(color)}; want three of 0..255"
+                    f"colour of class {quote(name)} is {quote(color)}; expected three of 0..255"
                 )
 
     @classmethod

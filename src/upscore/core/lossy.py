@@ -9,7 +9,7 @@ from PIL import Image
 NAMES = {"JPEG": "JPEG", "MPO": "JPEG", "AVIF": "AVIF", "HEIF": "HEIF"}
 """What people call the formats that do so always, or nearly so, by Pillow's names."""
 HEAD = 1 << 16
-"""Bytes in which the way of compression is told."""
+"""Bytes that name the compression."""
 
 
 def lossy_format(picture: Image.Image, path: Path) -> str:

@@ -1,10 +1,11 @@
-"""Where networks are on disk: model folders, run folders, and those in this package, by name."""
+"""Where networks are: model folders, run folders, pipelines, and those in this package."""
 
 from __future__ import annotations
 
 from importlib import resources
 from pathlib import Path
 
+from upscore.core.choices import near_path
 from upscore.core.files import exists
 from upscore.core.run_folder import RunFolder
 from upscore.errors import NotFoundError, RunError
@@ -15,6 +16,9 @@ WEIGHTS = "model.safetensors"
 NETWORKS = Path(str(resources.files("upscore"))) / "networks"
 """Model folders in this package."""
 
+DEFAULT_NETWORK = "objects"
+"""The one that predictions use if none is named, if it is there."""
+
 
 def builtin_networks() -> dict[str, Path]:
     """Names and folders of the trained networks in this package, sorted by name."""
@@ -24,6 +28,32 @@ def builtin_networks() -> dict[str, Path]:
 def names_builtin(path: Path) -> bool:
     """Whether this is the name of a network in this package, and no file or folder is called so."""
     return not exists(path) and str(path) in builtin_networks()
+
+
+def is_pipeline(path: Path) -> bool:
+    """Whether a path is meant as a pipeline file (and not as a run folder), by its suffix."""
+    return path.suffix.lower() in (".yaml", ".yml") and not path.is_dir()
+
+
+def require_network(path: Path) -> None:
+    """Check that there is a network or a pipeline file of that name, without opening it.
+
+    Raises:
+        NotFoundError, RunError: see :func:`find_model`; or no such file.
+    """
+    if not is_pipeline(path):
+        find_model(path)
+    elif not exists(path):
+        raise NotFoundError(f"{path}: no such pipeline file{near_path(path)}")
+
+
+def require_source(path: Path) -> None:
+    """Raise NotFoundError where there is no network, pipeline file or folder of label maps."""
+    if not path.exists() and not holds_model(path):
+        raise NotFoundError(
+            f"{path}: no such run folder, pipeline file (.yaml) or folder of label maps"
+            f"{near_path(path, builtin_networks())}; `upscore train` makes run folders"
+        )
 
 
 def holds_model(path: Path) -> bool:
@@ -47,7 +77,8 @@ def find_model(path: Path) -> Path:
         if str(path) in networks:
             return networks[str(path)]
         names = f", or name one of {', '.join(networks)}" if networks else ""
-        raise NotFoundError(f"{path}: no such run folder; `upscore train` makes one{names}")
+        meant = near_path(path, networks)
+        raise NotFoundError(f"{path}: no such run folder{meant}; `upscore train` makes one{names}")
     if path.is_dir() and ((path / CONFIG).exists() or (path / WEIGHTS).exists()):
         return path
     if path.is_dir() and not (path / "manifest.json").exists():

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from upscore.core.choices import near_path
 from upscore.core.files import atomic_path, read_json, write_text
 from upscore.core.lock import files_in
 from upscore.errors import NotFoundError, RunError, SettingsError
@@ -17,6 +18,10 @@ FORMAT_VERSION = 1
 DRAWN_VALIDATION = "drawn_validation"
 """Key in the manifest's ``data``: names of the photos that validated, where they were drawn from
 the training split."""
+
+
+GUESS = "guess"
+"""Key in the manifest's ``data``: mask values and the classes that they were guessed to mean."""
 
 
 class RunFolder:
@@ -52,7 +57,9 @@ class RunFolder:
         """
         run = cls(path)
         if not path.exists():
-            raise NotFoundError(f"{path}: no such run folder; `upscore train` makes one")
+            raise NotFoundError(
+                f"{path}: no such run folder{near_path(path)}; `upscore train` makes one"
+            )
         if not path.is_dir():
             raise RunError(f"{path}: is a file; name the run folder that `upscore train` wrote")
         if not run.manifest.exists():
@@ -68,7 +75,7 @@ class RunFolder:
         return run
 
     def is_begun(self, *, resume: bool) -> bool:
-        """Whether there is a run here to go on with; if not, the folder is free for a new one.
+        """Whether there is a run here to resume; if not, the folder is free for a new one.
 
         Raises:
             SettingsError: the folder is taken: by a run while ``resume`` is false, or by something
@@ -76,25 +83,35 @@ class RunFolder:
         """
         begun = self.manifest.exists() and self.recipe.exists()
         if begun and not resume:
+            if self.is_free():
+                return False
             raise SettingsError(
                 f"{self.path}: holds a run already; continue it with --resume, or choose another "
                 "--out"
             )
-        if not begun and self.path.exists() and not self._is_free():
+        if not begun and not self.is_free():
             raise SettingsError(f"{self.path}: exists and is no run folder; choose another --out")
         return begun
 
-    def _is_free(self) -> bool:
-        """Whether the folder is empty, or a training was killed there before its first step."""
+    def is_free(self) -> bool:
+        """Whether there is no such folder, an empty one, or one of a training that saved nothing.
+
+        Such a training was stopped before its first state; resuming it would begin it again, too.
+        """
+        if not self.path.exists():
+            return True
         if not self.path.is_dir():
             return False
-        first = {self.data, self.manifest}  # the recipe, written after them, is missing
+        first = {self.data, self.manifest}
+        if self.manifest.exists():
+            first |= {self.recipe, self.log}
         if any(path not in first for path in files_in(self.path)):
             return False
         return not self.manifest.exists() or "format_version" in self.read_manifest()
 
     def begin(self, recipe: str, manifest: dict[str, Any]) -> None:
         """Write the first files of a run. Without the last of them it has not begun."""
+        self.recipe.unlink(missing_ok=True)  # of a training that saved nothing
         self.write_manifest(manifest)
         write_text(self.recipe, recipe)
 
@@ -109,6 +126,22 @@ class RunFolder:
     def update_manifest(self, **entries: Any) -> None:
         """Add ``entries`` to the manifest, or replace them."""
         self.write_manifest({**self.read_manifest(), **entries})
+
+
+def told_guess(path: Path) -> dict[str, str] | None:
+    """What the mask values were guessed to mean when the run at ``path`` was trained, and told.
+
+    None where nothing was guessed, and for anything but a run folder.
+    """
+    run = RunFolder(path)
+    if not run.manifest.is_file():
+        return None
+    try:
+        data = run.read_manifest().get("data")
+    except RunError:  # a damaged manifest is reported where it is needed
+        return None
+    guess = data.get(GUESS) if isinstance(data, dict) else None
+    return guess if isinstance(guess, dict) else None
 
 
 def unique_names(paths: Sequence[Path]) -> list[str]:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from upscore.core.lock import LOCK
+from upscore.core.model_folder import DEFAULT_NETWORK, builtin_networks
 from upscore.core.run_folder import RunFolder
 from upscore.errors import NotFoundError, RunError
 
@@ -12,12 +14,22 @@ RUNS = Path("runs")
 
 
 def new_run(name: str) -> Path:
-    """A path for a new run: ``runs/NAME``, or ``runs/NAME-2`` and so on where that is taken."""
+    """A path for a new run: ``runs/NAME``, or ``runs/NAME-2`` and so on where that is taken.
+
+    A run that was stopped before it saved anything takes no name.
+    """
     path, number = RUNS / name, 1
-    while path.exists():
+    while not _is_free(path):
         number += 1
         path = RUNS / f"{name}-{number}"
     return path
+
+
+def _is_free(path: Path) -> bool:
+    try:
+        return not (path / LOCK).exists() and RunFolder(path).is_free()
+    except RunError:  # a damaged manifest
+        return False
 
 
 def last_run(*, trained: bool = False) -> Path | None:
@@ -48,6 +60,23 @@ def require_last_run() -> Path:
             "upscore train --data PHOTOS"
         )
     return run
+
+
+def default_network() -> str:
+    """The network of a prediction that names none: the last run, else one of the package.
+
+    Raises:
+        NotFoundError: there is neither.
+    """
+    run = last_run(trained=True)
+    networks = builtin_networks()
+    names = [name for name in (DEFAULT_NETWORK, *networks) if name in networks]
+    if run is None and not names:
+        raise NotFoundError(
+            "no network is named, and this installation includes none; name a run folder before "
+            "the photos (`upscore train` makes one)"
+        )
+    return names[0] if run is None else str(run)
 
 
 def data_of(run: Path) -> Path:

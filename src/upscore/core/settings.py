@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 from pathlib import Path
 from typing import Annotated, Any, TypeVar, get_origin
 
@@ -11,7 +12,7 @@ from pydantic.fields import FieldInfo
 from upscore.core.choices import suggest
 from upscore.core.damage import read_text
 from upscore.core.failures import LISTED
-from upscore.core.quoting import quote, shorten
+from upscore.core.quoting import LONGEST, quote, shorten
 from upscore.core.yaml_text import LONGEST_FILE, parse_yaml
 from upscore.errors import SettingsError
 
@@ -51,7 +52,7 @@ def load_yaml(path: Path) -> dict[str, Any]:
     """
     content = parse_yaml(read_text(path, LONGEST_FILE, error=SettingsError), str(path))
     if not isinstance(content, dict):
-        raise SettingsError(f"{path}: want 'key: value' lines, found {type(content).__name__}")
+        raise SettingsError(f"{path}: expected 'key: value' lines, found {type(content).__name__}")
     return content
 
 
@@ -64,7 +65,7 @@ def parse_assignment(assignment: str) -> tuple[str, Any]:
     key, equals, text = assignment.partition("=")
     if not equals or not key.strip():
         raise SettingsError(
-            f"--set {quote(assignment)}: write it as KEY=VALUE, as in optim.lr=0.001"
+            f"--set {quote(assignment)}: write it as KEY=VALUE, for example optim.lr=0.001"
         )
     try:
         return key.strip(), parse_yaml(text, "the value", exponents=True) if text else None
@@ -116,13 +117,17 @@ def build(model: type[Model], content: dict[str, Any], source: str) -> Model:
         raise SettingsError("\n".join(f"{source}: {part}" for part in parts)) from error
 
 
-_LIST, _SETTINGS = "want a list, as in [1, 2]", "want settings of its own, as in {name: value}"
+_LIST, _SETTINGS = (
+    "expected a list, for example [1, 2]",
+    "expected settings of its own, for example {name: value}",
+)
+_GROUP = ("model_type", "model_attributes_type")
+"""Pydantic's names of the problem that a group of settings is a plain value."""
 _WANTED = {
     "list_type": _LIST,
     "tuple_type": _LIST,
     "dict_type": _SETTINGS,
-    "model_type": _SETTINGS,
-    "model_attributes_type": _SETTINGS,
+    **dict.fromkeys(_GROUP, _SETTINGS),
 }
 """In place of pydantic's words for types of Python, by its names of problems."""
 
@@ -131,19 +136,49 @@ def _line(model: type[BaseModel], problem: Any) -> str:
     location = [str(part) for part in problem["loc"]]
     key = ".".join(location)
     if problem["type"] == "extra_forbidden":
-        allowed = _fields_at(model, location[:-1])
-        return f"unknown setting {quote(key)}; {suggest(location[-1], allowed)}"
+        return f"unknown setting {quote(key)}; {_suggest(model, location)}"
     if problem["type"] == "missing":
         return f"setting {quote(key)} is missing"
+    if problem["type"] in _GROUP and (inside := _fields_at(model, location)):
+        found = quote(problem["input"])
+        parts = ", ".join(f"{key}.{name}" for name in inside)
+        return f"{shorten(key)} is a group of settings (found {found}); name one: {parts}"
     message: str = _WANTED.get(problem["type"]) or problem["msg"].removeprefix("Value error, ")
     message = message[0].lower() + message[1:]
     if problem["type"] == "too_long":
-        return f"{shorten(key)}: want at most {problem['ctx']['max_length']} of them"
+        return f"{shorten(key)}: expected at most {problem['ctx']['max_length']} of them"
     if not key:
         return message
     found = problem["input"]
     shown = f" (found {quote(found)})" if not isinstance(found, dict) else ""
     return f"{shorten(key)}: {message}{shown}"
+
+
+def _suggest(model: type[BaseModel], location: list[str]) -> str:
+    """The setting that was meant, with its whole key, or those that are there."""
+    *group, name = location
+    allowed = _fields_at(model, group)
+    near = difflib.get_close_matches(name[:LONGEST], allowed, n=1)
+    last = {key: key.rpartition(".")[2] for key in _all_keys(model)}
+    similar = difflib.get_close_matches(name[:LONGEST], set(last.values()), n=1, cutoff=0.8)
+    elsewhere = [key for key in last if last[key] in similar]
+    if not near and elsewhere:
+        return f"did you mean {' or '.join(elsewhere)}?"
+    if near and group:
+        return f"did you mean {'.'.join([*group, *near])}? There are {', '.join(allowed)}"
+    return suggest(name, allowed)
+
+
+def _all_keys(model: type[BaseModel]) -> list[str]:
+    """The dotted keys of all settings, without those in lists and in dictionaries of settings."""
+    keys = []
+    for name, field in _fields(model).items():
+        kind = field.annotation
+        if isinstance(kind, type) and issubclass(kind, BaseModel):
+            keys += [f"{name}.{key}" for key in _all_keys(kind)]
+        else:
+            keys.append(name)
+    return keys
 
 
 def _fields_at(model: type[BaseModel], location: list[str]) -> list[str]:

@@ -60,7 +60,7 @@ def interrupt(_number: int) -> None:
 def end_program(number: int) -> None:
     """The first signal ends what the main thread does, which then cleans up.
 
-    A second Ctrl-C, of a person who does not want to wait for that, ends the process at once: files
+    A second Ctrl-C, of a person who will not wait for that, ends the process at once: files
     appear whole, locks are the system's, and workers end with their parent. Other signals are sent
     twice without meaning it, to a process and to its group.
     """

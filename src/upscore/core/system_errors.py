@@ -1,4 +1,4 @@
-"""Errors that the system raises for want of disk, memory, threads or open files."""
+"""Errors that the system raises for lack of disk, memory, threads or open files."""
 
 from __future__ import annotations
 

@@ -113,7 +113,7 @@ class DenseCRF:
         if self.threads is not None:
             _require_count("threads", self.threads, 1)
         if not isinstance(self.device, str) or not re.fullmatch(r"cpu|cuda(:\d+)?", self.device):
-            raise SettingsError(f"device is {quote(self.device)}; want cpu, cuda or cuda:N")
+            raise SettingsError(f"device is {quote(self.device)}; expected cpu, cuda or cuda:N")
         if self.tolerance is not None:
             _require_range("tolerance", self.tolerance, 0, math.inf)
         _require_range("prune", self.prune, 0, 1)
@@ -138,7 +138,7 @@ class DenseCRF:
         if len(self.compatibility) != num_classes:
             raise SettingsError(
                 f"compatibility is for {len(self.compatibility)} classes, and the probabilities "
-                f"have {num_classes}; want ({num_classes}, {num_classes})"
+                f"have {num_classes}; expected ({num_classes}, {num_classes})"
             )
         return self.compatibility.astype(np.float64)
 
@@ -304,18 +304,18 @@ def _with_pruned(marginals: Marginals, energies: Energies, kept: npt.NDArray[np.
 
 def _require_kind(name: str, value: object, kind: object) -> None:
     if not isinstance(value, kind):  # type: ignore[arg-type]
-        raise SettingsError(f"{name} is {quote(value)}; want {kind}")
+        raise SettingsError(f"{name} is {quote(value)}; expected {kind}")
 
 
 def _require_count(name: str, value: object, low: int) -> None:
     if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < low:
-        raise SettingsError(f"{name} is {quote(value)}; want a whole number from {low}")
+        raise SettingsError(f"{name} is {quote(value)}; expected a whole number from {low}")
 
 
 def _require_range(name: str, value: object, low: float, high: float) -> None:
     number = isinstance(value, int | float | np.number) and not isinstance(value, bool)
     if not number or not low <= value <= high:  # type: ignore[operator]
-        raise SettingsError(f"{name} is {quote(value)}; want a number in [{low}, {high}]")
+        raise SettingsError(f"{name} is {quote(value)}; expected a number in [{low}, {high}]")
 
 
 def _square_matrix(value: object) -> npt.NDArray[np.float32]:
@@ -325,9 +325,9 @@ def _square_matrix(value: object) -> npt.NDArray[np.float32]:
         matrix = np.empty(0, np.float32)
     if matrix.ndim != 2 or matrix.shape[0] != matrix.shape[1] or not matrix.size:
         raise SettingsError(
-            f"compatibility has shape {matrix.shape}; want Potts(weight), or a (C, C) matrix of "
-            "penalties"
+            f"compatibility has shape {matrix.shape}; expected Potts(weight), or a (C, C) matrix "
+            "of penalties"
         )
     if not np.isfinite(matrix).all():
-        raise SettingsError("compatibility holds NaN or infinity; want finite penalties")
+        raise SettingsError("compatibility holds NaN or infinity; expected finite penalties")
     return matrix

@@ -11,7 +11,7 @@ import yaml
 from annotated_types import Ge, Lt
 from pydantic import PlainSerializer, PlainValidator, model_validator
 
-from upscore.core.choices import is_path, unknown_choice
+from upscore.core.choices import is_path, near_path, unknown_choice
 from upscore.core.files import exists
 from upscore.core.settings import Settings, build, load_yaml
 from upscore.crf.mean_field import DenseCRF, Potts
@@ -27,7 +27,7 @@ def _deviation(value: Any) -> float | tuple[float, ...]:
     """A number above 0, or a list of them."""
     parts = value if isinstance(value, list | tuple) else [value]
     if not parts or any(not _is_number(part) or part <= 0 for part in parts):
-        raise ValueError("want a number above 0, or a list of them")
+        raise ValueError("expected a number above 0, or a list of them")
     numbers = tuple(float(part) for part in parts)
     return numbers if isinstance(value, list | tuple) else numbers[0]
 
@@ -36,7 +36,7 @@ def _penalties(value: Any) -> float | tuple[tuple[float, ...], ...]:
     """Potts' weight, or C lists of C numbers."""
     if _is_number(value):
         return float(value)
-    allowed = "want a number (Potts) or a square table: C lists of C numbers"
+    allowed = "expected a number (Potts) or a square table: C lists of C numbers"
     if not isinstance(value, list | tuple) or not value:
         raise ValueError(allowed)
     for row in value:
@@ -178,6 +178,7 @@ def load_crf(name_or_path: str | Path) -> CRFSettings:
     path = Path(name_or_path)
     if not exists(path):
         raise NotFoundError(
-            f"{path}: no such file of CRF settings; name one, or use {', '.join(CRF_NAMES)}"
+            f"{path}: no such file of CRF settings{near_path(path)}; name one, or use "
+            f"{', '.join(CRF_NAMES)}"
         )
     return build(CRFSettings, load_yaml(path), str(path))

@@ -116,12 +116,12 @@ class Features:
         values = np.asarray(self.features)
         if values.dtype.kind not in "fiu" or values.ndim < 2 or 0 in values.shape:
             raise DataError(
-                f"Features holds an array of dtype {values.dtype} and shape {values.shape}; want "
-                "float32 (D, *shape of the image), divided by the standard deviations"
+                f"Features holds an array of dtype {values.dtype} and shape {values.shape}; "
+                "expected float32 (D, *shape of the image), divided by the standard deviations"
             )
         values = values.astype(np.float32)
         if not np.isfinite(values).all():
-            raise DataError("Features holds NaN or infinity; want finite numbers")
+            raise DataError("Features holds NaN or infinity; expected finite numbers")
         object.__setattr__(self, "features", values)
 
     def rows(self, shape: tuple[int, ...], image: npt.NDArray[np.float32] | None) -> FeatureArray:  # noqa: ARG002
@@ -132,7 +132,7 @@ class Features:
         """
         if self.features.shape[1:] != shape:
             raise DataError(
-                f"Features has shape {self.features.shape} and the image {shape}; want "
+                f"Features has shape {self.features.shape} and the image {shape}; expected "
                 f"{('D', *shape)}"
             )
         return np.ascontiguousarray(self.features.reshape(len(self.features), -1).T)
@@ -184,9 +184,9 @@ def _deviation(value: object, owner: str, name: str) -> Deviation:
 def require_weight(value: object, owner: str) -> None:
     """Refuse anything but a finite number. Raises SettingsError."""
     if isinstance(value, bool) or not isinstance(value, int | float | np.number):
-        raise SettingsError(f"{owner}: weight is {quote(value)}; want a number")
+        raise SettingsError(f"{owner}: weight is {quote(value)}; expected a number")
     if not math.isfinite(value):
-        raise SettingsError(f"{owner}: weight is {quote(value)}; want a finite number")
+        raise SettingsError(f"{owner}: weight is {quote(value)}; expected a finite number")
 
 
 def _spread(value: Deviation, num: int, owner: str, name: str, what: str) -> tuple[float, ...]:
@@ -195,7 +195,7 @@ def _spread(value: Deviation, num: int, owner: str, name: str, what: str) -> tup
     if len(value) != num:
         raise SettingsError(
             f"{owner}: {name} has {len(value)} numbers {value} and the image {num} {what}; "
-            f"want one number or {num}"
+            f"expected one number or {num}"
         )
     return value
 

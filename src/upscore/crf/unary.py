@@ -38,22 +38,24 @@ def unary_from_softmax(
         DataError: not floating point, fewer than two axes, empty, values outside [0, 1] or NaN.
     """
     if not 0 < scale <= 1:
-        raise SettingsError(f"scale is {scale}; want more than 0 and up to 1")
+        raise SettingsError(f"scale is {scale}; expected more than 0 and up to 1")
     if clip is not None and not 0 < clip < 1:
-        raise SettingsError(f"clip is {clip}; want more than 0 and less than 1, or None for none")
+        raise SettingsError(
+            f"clip is {clip}; expected more than 0 and less than 1, or None for none"
+        )
     p = np.asarray(probabilities)
     if not np.issubdtype(p.dtype, np.floating):
-        raise DataError(f"probabilities have dtype {p.dtype}; want float16, float32 or float64")
+        raise DataError(f"probabilities have dtype {p.dtype}; expected float16, float32 or float64")
     if p.ndim < 2 or p.size == 0:
         raise DataError(
-            f"probabilities have shape {p.shape}; want (C, H, W) or another (C, *shape) that is "
-            "not empty"
+            f"probabilities have shape {p.shape}; expected (C, H, W) or another (C, *shape) that "
+            "is not empty"
         )
     low, high = float(p.min()), float(p.max())
     if not (low >= 0 and high <= 1 + 1e-3):  # also where one is NaN; 1e-3: half precision
         raise DataError(
-            f"probabilities go from {low:g} to {high:g}; want numbers in [0, 1] (of scores, take "
-            "the softmax over the first axis)"
+            f"probabilities go from {low:g} to {high:g}; expected numbers in [0, 1] (of scores, "
+            "take the softmax over the first axis)"
         )
     mixed = np.array(p, dtype=np.float32)
     if scale != 1:
@@ -96,23 +98,23 @@ def unary_from_labels(
     """
     if num_classes < 2:
         raise SettingsError(
-            f"num_classes is {num_classes}; want 2 or more (one class leaves nothing to refine)"
+            f"num_classes is {num_classes}; expected 2 or more (one class leaves nothing to refine)"
         )
     if not 1 / num_classes < confidence < 1:
         raise SettingsError(
-            f"confidence is {confidence}; want more than {1 / num_classes:.3g} (chance among "
+            f"confidence is {confidence}; expected more than {1 / num_classes:.3g} (chance among "
             f"{num_classes} classes) and less than 1"
         )
     if unlabelled is not None and 0 <= unlabelled < num_classes:
         raise SettingsError(
-            f"unlabelled is {unlabelled}, which is one of the {num_classes} classes; want another "
-            "number, or None"
+            f"unlabelled is {unlabelled}, which is one of the {num_classes} classes; expected "
+            "another number, or None"
         )
     labels = np.asarray(labels)
     if not np.issubdtype(labels.dtype, np.integer):
-        raise DataError(f"labels have dtype {labels.dtype}; want integers: class indices")
+        raise DataError(f"labels have dtype {labels.dtype}; expected integers: class indices")
     if labels.ndim < 1 or labels.size == 0:
-        raise DataError(f"labels have shape {labels.shape}; want (H, W), at least one pixel")
+        raise DataError(f"labels have shape {labels.shape}; expected (H, W), at least one pixel")
     void = np.zeros(labels.shape, dtype=np.bool_) if unlabelled is None else labels == unlabelled
     wrong = labels[((labels < 0) | (labels >= num_classes)) & ~void]
     if wrong.size:

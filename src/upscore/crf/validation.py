@@ -39,16 +39,16 @@ def energies_from_probabilities(probabilities: object) -> Energies:
     p = _require_class_array(probabilities, "probabilities")
     if p.dtype.kind != "f":
         raise DataError(
-            f"probabilities have dtype {p.dtype}; want floats in [0, 1] that sum to one over the "
-            "first axis (labels go through upscore.crf.unary)"
+            f"probabilities have dtype {p.dtype}; expected floats in [0, 1] that sum to one over "
+            "the first axis (labels go through upscore.crf.unary)"
         )
     low = p.min()
     if not low >= 0:  # NaN is not, either
         bad = np.isnan(p) if np.isnan(low) else p < 0
         what = "NaN" if np.isnan(low) else "a negative number"
         raise DataError(
-            f"probabilities hold {what} {_where(bad)}; want numbers in [0, 1] (for logits or other "
-            "scores: pass their softmax, or energies=-scores)"
+            f"probabilities hold {what} {_where(bad)}; expected numbers in [0, 1] (for logits or "
+            "other scores: pass their softmax, or energies=-scores)"
         )
     sums = p.sum(axis=0, dtype=np.float32)
     off = ~(np.abs(sums - 1) <= SUM_TOLERANCE)
@@ -56,7 +56,7 @@ def energies_from_probabilities(probabilities: object) -> Energies:
         first = np.unravel_index(int(off.argmax()), off.shape)
         raise DataError(
             f"probabilities sum to {float(sums[first]):g} over the classes at pixel "
-            f"{_index(first)} ({int(off.sum())} pixels like it); want 1 everywhere "
+            f"{_index(first)} ({int(off.sum())} pixels like it); expected 1 everywhere "
             "(divide by probabilities.sum(axis=0); for other scores pass energies=)"
         )
     energies = np.log(np.maximum(p, p.dtype.type(_floor(p.dtype))))
@@ -75,7 +75,7 @@ def energies_from_energies(energies: object) -> Energies:
     """
     u = _require_class_array(energies, "energies")
     if u.dtype.kind not in "fiu":
-        raise DataError(f"energies have dtype {u.dtype}; want real numbers, best float32")
+        raise DataError(f"energies have dtype {u.dtype}; expected real numbers, best float32")
     if u.dtype.kind != "f" or u.dtype.itemsize < 4:
         u = u.astype(np.float32)
     low = u.min(axis=0)
@@ -84,7 +84,7 @@ def energies_from_energies(energies: object) -> Energies:
         first = np.unravel_index(int(bad.argmax()), bad.shape)
         column = np.moveaxis(u, 0, -1)[first]
         if np.isnan(column).any():
-            what, fix = "NaN", "want real numbers"
+            what, fix = "NaN", "expected real numbers"
         elif np.isneginf(column).any():
             what, fix = "minus infinity", "give the certain class 0 and the others infinity"
         else:
@@ -111,17 +111,19 @@ def require_image(
     if image is None:
         raise DataError("there is no image, but the CRF has a bilateral term; pass image=")
     if not isinstance(image, np.ndarray):
-        raise DataError(f"an image is a {type(image).__name__}; want an array (*{shape}, channels)")
+        raise DataError(
+            f"an image is a {type(image).__name__}; expected an array (*{shape}, channels)"
+        )
     if image.dtype.kind not in "fiub":
-        raise DataError(f"an image has dtype {image.dtype}; want uint8 or other numbers")
+        raise DataError(f"an image has dtype {image.dtype}; expected uint8 or other numbers")
     if image.shape == shape:
         raise DataError(
-            f"an image has shape {image.shape}; want {(*shape, 'channels')} "
+            f"an image has shape {image.shape}; expected {(*shape, 'channels')} "
             "(for one channel: image[..., None])"
         )
     if image.shape[:-1] != shape or image.shape[-1] == 0:
         raise DataError(
-            f"an image has shape {image.shape} and the classes' maps {shape}; want "
+            f"an image has shape {image.shape} and the classes' maps {shape}; expected "
             f"{(*shape, 'channels')}, the same size as the maps"
         )
     values = image.astype(np.float32)
@@ -140,12 +142,12 @@ def require_image(
 def _require_class_array(array: object, name: str) -> npt.NDArray[Any]:
     if not isinstance(array, np.ndarray):
         raise DataError(
-            f"{name} are a {type(array).__name__}; want a numpy array (C, H, W) "
+            f"{name} are a {type(array).__name__}; expected a numpy array (C, H, W) "
             "(for a torch tensor: .detach().cpu().numpy())"
         )
     if array.ndim < 2 or 0 in array.shape:
         raise DataError(
-            f"{name} have shape {array.shape}; want (C, H, W), classes first, not empty"
+            f"{name} have shape {array.shape}; expected (C, H, W), classes first, not empty"
         )
     return array
 

@@ -211,7 +211,7 @@ def _split_problems(dataset: DataSet) -> list[Problem]:
     if len(dataset.labels) == 1:
         name = dataset.labels.names[0]
         text = (
-            f"{name!r} is the only class, and a training wants two or more; label the rest as a "
+            f"{name!r} is the only class, and a training needs two or more; label the rest as a "
             f"class: in a dataset.yaml `classes: [background, {name}]`, and `background` instead "
             "of `void` for its value under `masks`"
         )

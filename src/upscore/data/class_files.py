@@ -76,7 +76,9 @@ def read_classes(path: Path) -> ClassFile:
     """
     lines = read_list(path)
     if len(lines) == 1 and "," in lines[0]:
-        raise DataError(f"{path}: {quote(lines[0], 80)} is one line; want one class name a line")
+        raise DataError(
+            f"{path}: {quote(lines[0], 80)} is one line; expected one class name a line"
+        )
     if numbered := _numbered(path, lines):
         return _of_values(path, numbered)
     if lines and lines[0].lower() in UNNUMBERED_VOID:
@@ -122,7 +124,7 @@ def read_label_map(path: Path) -> ClassFile:
         color = tuple(map(int, match.groups())) if match else ()
         if len(color) != 3 or max(color) > 255:
             raise DataError(
-                f"{path}: {line[:80]!r} is no class; want name:red,green,blue:: as CVAT writes it"
+                f"{path}: {line[:80]!r} is no class; expected CVAT's name:red,green,blue::"
             )
         if name in colors or color in colors.values():
             raise DataError(f"{path}: {line[:80]!r} repeats a name or colour; give each its own")
@@ -164,7 +166,7 @@ def _numbered(path: Path, lines: list[str]) -> dict[int, str]:
         return {}
     names = dict(found)
     if len(names) < len(found):
-        raise DataError(f"{path}: some lines have the same number; want one class name a line")
+        raise DataError(f"{path}: some lines have the same number; expected one class name a line")
     if (first := min(names)) and max(names) - first == len(names) - 1:
         raise DataError(
             f"{path}: the lines are numbered from {first}, and the first line is value 0; begin "
@@ -177,7 +179,7 @@ def _labels(path: Path, names: list[str], colors: list[Color] | None = None) -> 
     try:
         return Labels.of(names, colors)
     except SettingsError as error:
-        raise DataError(f"{path}: {error}; want one class name a line") from error
+        raise DataError(f"{path}: {error}; expected one class name a line") from error
 
 
 READERS: dict[str, Callable[[Path], ClassFile]] = {

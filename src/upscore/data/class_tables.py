@@ -15,9 +15,7 @@ from upscore.errors import DataError
 NAME = ("class", "name", "classname", "label", "labelname")
 VALUE = ("pixelvalue", "value", "id", "index", "classid", "labelid", "trainid", "classindex")
 RED_GREEN_BLUE = (("r", "red"), ("g", "green"), ("b", "blue"))
-WANT = (
-    "want a first line such as `Pixel Value, Class` or `name,r,g,b`, and below it a class in each"
-)
+WANT = "expected a first line such as `Pixel Value, Class` or `name,r,g,b`, then a class in each"
 
 
 def read_table(path: Path) -> Iterator[tuple[int | Color, str]]:

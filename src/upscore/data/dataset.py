@@ -233,8 +233,8 @@ class DataSet:
         if not rest:
             raise DataError(
                 f"{self.root}: split {train!r} has one photo and there is no {VAL!r}; training and "
-                "validation want one each: add a photo, or validate on the one that is trained on "
-                f"with --set data.val_split={train}"
+                "validation need one each: add a photo, or validate on the one that is trained "
+                f"on with --set data.val_split={train}"
             )
         return replace(training, pairs=rest), validation
 

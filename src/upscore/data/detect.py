@@ -8,6 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
+from upscore.core.choices import near_path
 from upscore.core.damage import NO_FILE
 from upscore.core.images import common_range
 from upscore.core.limits import MAX_PIXELS
@@ -49,7 +50,9 @@ LAYOUTS = (
 def require_data(path: Path) -> None:
     """Raises NotFoundError where nothing is at ``path``."""
     if not path.exists():
-        raise NotFoundError(f"{path}: no such data set; give a folder or a dataset.yaml")
+        raise NotFoundError(
+            f"{path}: no such data set{near_path(path)}; give a folder or a dataset.yaml"
+        )
 
 
 def open_dataset(path: str | Path, *, max_pixels: int = MAX_PIXELS) -> DataSet:
@@ -89,7 +92,7 @@ def open_dataset(path: str | Path, *, max_pixels: int = MAX_PIXELS) -> DataSet:
 
 
 def _with_range(dataset: DataSet) -> DataSet:
-    """The data set with one range for all photos of more than 8 bits, which is told."""
+    """The data set with one range for all photos of more than 8 bits, which is logged."""
     photos = dataset.photo_values
     if photos.range is None:
         paths = {pair.image for pairs in dataset.splits.values() for pair in pairs}

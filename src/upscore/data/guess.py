@@ -74,6 +74,10 @@ class Guess:
             "name the classes in classes.txt or a dataset.yaml:"
         )
 
+    def meaning(self) -> dict[str, str]:
+        """Mask values as text, and the classes that they stand for."""
+        return {str(value): name for value, _, name, _, _ in self.rows}
+
     def to_json(self) -> dict[str, Any]:
         keys = ("value", "color", "class", "share", "masks")
         rows = [dict(zip(keys, row, strict=True)) for row in self.rows]
@@ -127,7 +131,7 @@ def ask(root: Path, facts: Sequence[MaskFacts], description: str, *, why: str = 
     if len(uses) == 1:
         return (
             f"{root}: every pixel of all {len(facts)} masks is {_key(uses[0].value, is_color)}; "
-            "want masks that show two classes or more"
+            "expected masks that show two classes or more"
         )
     begin = (
         f"{root}: the masks hold {len(uses)} different {kind}, whose classes are not known{why}."

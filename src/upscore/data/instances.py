@@ -33,7 +33,7 @@ def number_objects(
             if isinstance(labels, np.ndarray)
             else f"a {type(labels).__name__}"
         )
-        raise DataError(f"a label map has {found}; want (H, W) uint8 class indices")
+        raise DataError(f"a label map has {found}; expected (H, W) uint8 class indices")
     if labels.size == 0:
         raise DataError(f"a label map has shape {labels.shape}: it has no pixels")
     if instances is None:
@@ -41,11 +41,13 @@ def number_objects(
     array: npt.NDArray[Any] = np.asarray(instances)
     if array.shape != labels.shape or array.dtype.kind not in "iu":
         raise DataError(
-            f"instances have shape {array.shape} and dtype {array.dtype}; want integers of the "
+            f"instances have shape {array.shape} and dtype {array.dtype}; expected integers of the "
             f"labels' shape {labels.shape}"
         )
     if int(array.min()) < 0:
-        raise DataError(f"instances hold {int(array.min())}; want 0 for no object, and 1, 2, ...")
+        raise DataError(
+            f"instances hold {int(array.min())}; expected 0 for no object, and 1, 2, ..."
+        )
     # consecutive numbers, so that large or sparse ones cost nothing later
     numbers, places = np.unique(array, return_inverse=True)
     is_object = (numbers != 0) & (numbers != void)

@@ -41,7 +41,7 @@ def read_lines(path: Path) -> list[str]:
         is_wide = content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
         text = content.decode("utf-16" if is_wide else "utf-8-sig")
     except UnicodeDecodeError as error:
-        raise DataError(f"{path}: not a UTF-8 text file; want one name a line") from error
+        raise DataError(f"{path}: not a UTF-8 text file; expected one name a line") from error
     return [line.strip() for line in text.splitlines() if line.strip()]
 
 

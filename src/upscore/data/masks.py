@@ -207,7 +207,7 @@ def _read_sbd(path: Path, struct: str, max_pixels: int) -> npt.NDArray[np.uint8]
         raise DataError(f"{path}: has no {struct}.Segmentation; is it a file of SBD?")
     if mask.ndim != 2 or not np.issubdtype(mask.dtype, np.integer):
         raise DataError(
-            f"{path}: {struct}.Segmentation is {mask.dtype} of shape {mask.shape}, want (H, W) "
+            f"{path}: {struct}.Segmentation is {mask.dtype} of shape {mask.shape}, expected (H, W) "
             "integers"
         )
     if mask.size > max_pixels:

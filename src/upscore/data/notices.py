@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from upscore.core.images import image_size, photo_turn
 from upscore.core.parallel.prefetch import prefetch
@@ -55,19 +55,28 @@ def unlabelled(dataset: DataSet) -> str:
     return f"{num} of {plural(num + len(pairs), 'photo')} {have} not used ({names})"
 
 
-def tell_meaning(dataset: DataSet, pairs: Sequence[Pair]) -> None:
+def tell_meaning(
+    dataset: DataSet, pairs: Sequence[Pair], *, told: Mapping[str, str] | None = None
+) -> None:
     """Say what mask values were taken to mean, and look for masks that do not fit each other.
 
     Args:
         pairs: those that will be worked on; some of their masks and the headers of their photos are
             read.
+        told: the guessed meaning that a person knows from the training; the same one is a line.
 
     Raises:
         DataError: masks disagree about what a value means and no dataset.yaml names the values one
             by one, or masks lie on the pixels of photos as stored, which EXIF turns.
     """
-    if dataset.guess is not None:
+    if dataset.guess is not None and dataset.guess.meaning() != told:
         logger.info("%s", dataset.guess.text())
+    elif dataset.guess is not None:
+        names = join(f"{value} {name}" for value, name in dataset.guess.meaning().items())
+        logger.info(
+            "%s: classes guessed as in the training: %s; -v shows details", dataset.root, names
+        )
+        logger.debug("%s", dataset.guess.text())
     facts = survey(some_masks([pairs]), max_pixels=dataset.max_pixels)
     for problem in disagreements(facts, dataset.root, dataset.table, is_stated=dataset.is_stated):
         if not dataset.is_stated:

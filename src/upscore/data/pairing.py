@@ -156,8 +156,8 @@ class Lister:
         for line in read_list(path):
             if not _can_be_named(line):
                 raise DataError(
-                    f"{path}: {line[:60]!r} is no name of a file; want one name a line, or a photo "
-                    "and its mask"
+                    f"{path}: {line[:60]!r} is no name of a file; expected one name a line, or a "
+                    "photo and its mask"
                 )
             pair = self._listed(line)
             if pairs.get(pair.name, pair).image != pair.image:  # one name in two folders

@@ -1,4 +1,4 @@
-"""What a data set was when work with it began, to tell later whether it is still the same.
+"""What a data set was when work with it began, to see later whether it is still the same.
 
 The content of a file is hashed once, and again only where its size or times have changed since.
 """
@@ -32,7 +32,7 @@ SHOWN = 5
 
 
 class FileMark(NamedTuple):
-    """A file: what tells at a glance that it may have changed, and the hash of its content."""
+    """A file: what shows at a glance that it may have changed, and the hash of its content."""
 
     size: int
     modified_ns: int

@@ -268,7 +268,7 @@ def make_toy(
     """Write a toy set of ``num`` images to ``out`` in VOC's layout and return ``out``.
 
     Three quarters are for training, one quarter for validation. Images that are there already
-    from an interrupted call with the same settings are kept, so calling again goes on.
+    from an interrupted call with the same settings are kept, so calling again resumes.
 
     Raises:
         SettingsError: fewer than two images, a negative seed, or sides below 16 pixels.
@@ -279,9 +279,11 @@ def make_toy(
             f"--num {num}: a toy set needs at least 2 images, to train and validate"
         )
     if seed < 0:
-        raise SettingsError(f"--seed {seed}: want 0 or more")
+        raise SettingsError(f"--seed {seed}: expected 0 or more")
     if min(size) < MIN_SIDE:
-        raise SettingsError(f"--size {size[0]} {size[1]}: want at least {MIN_SIDE} pixels a side")
+        raise SettingsError(
+            f"--size {size[0]} {size[1]}: expected at least {MIN_SIDE} pixels a side"
+        )
     _claim(out, seed, size)
 
     def write(index: int) -> None:

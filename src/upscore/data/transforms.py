@@ -63,7 +63,7 @@ class Augment(Settings):
     def _check(self) -> Augment:
         low, high = self.scale
         if not 0.05 <= low <= high <= 20.0:
-            raise ValueError(f"scale is {list(self.scale)}; want 0.05 <= low <= high <= 20")
+            raise ValueError(f"scale is {list(self.scale)}; expected 0.05 <= low <= high <= 20")
         if self.rare and self.crop is None:
             raise ValueError(
                 f"rare is {self.rare:g}, which places crops, and there are none; set crop to "

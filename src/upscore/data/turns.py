@@ -73,7 +73,7 @@ def turn_problems(root: Path, turned: Iterable[TurnedPhoto], num_photos: int) ->
         text += f"by size, {fit} fit the photo as stored and not as turned; {REMEDY}"
     else:
         text += (
-            "sizes do not tell whether the masks fit the turned photos or the stored ones; look at "
+            "sizes do not show whether the masks fit the turned photos or the stored ones; look at "
             f"one, and {REMEDY}"
         )
     return [Problem.at("exif turn", root, text)]

@@ -70,7 +70,7 @@ class GradientEdges:
         wrong = [scale for scale in scales if not 0.3 <= scale <= 50]
         if wrong or not scales:
             raise SettingsError(
-                f"GradientEdges has scales {scales}; want at least one, each in 0.3..50 pixels"
+                f"GradientEdges has scales {scales}; expected at least one, each in 0.3..50 pixels"
             )
         object.__setattr__(self, "scales", scales)
 
@@ -130,7 +130,7 @@ class FromArray:
         if shape != self.strength.shape:
             raise DataError(
                 f"an image has {shape} rows and columns and the edge strength "
-                f"{self.strength.shape}; want the same (FromArray holds the edges of one image)"
+                f"{self.strength.shape}; expected the same (FromArray holds the edges of one image)"
             )
         return self.strength.copy(), self._orientation.copy()
 

@@ -51,8 +51,8 @@ class LearnedEdges:
     def __post_init__(self) -> None:
         if not self.scales or not all(0 < scale <= 4 for scale in self.scales):
             raise SettingsError(
-                f"scales is {self.scales}; want one or more factors above 0 and at most 4, as in "
-                "(1.25, 0.5)"
+                f"scales is {self.scales}; expected one or more factors above 0 and at most 4, as "
+                "in (1.25, 0.5)"
             )
 
     def __call__(self, image: RGBImage) -> tuple[Map, Map]:

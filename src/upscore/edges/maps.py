@@ -39,13 +39,13 @@ def require_strength(strength: object) -> Map:
     given = _require_map(strength, "edge strength", "divide bytes by 255 first")
     low, high = given.min(), given.max()
     if np.isnan(low):
-        raise DataError(f"an edge strength holds NaN {_where(np.isnan(given))}; want [0, 1]")
+        raise DataError(f"an edge strength holds NaN {_where(np.isnan(given))}; expected [0, 1]")
     if low < 0 or high > 1 + ROUNDING:
         bad = (given < 0) | (given > 1 + ROUNDING)
         fix = "divide by its largest value" if low >= 0 else "clip it or rescale it"
         raise DataError(
             f"an edge strength lies in {low:g}..{high:g}, first wrong {_where(bad)}; "
-            f"want [0, 1] ({fix})"
+            f"expected [0, 1] ({fix})"
         )
     return np.ascontiguousarray(np.minimum(given, 1) if high > 1 else given, np.float32)
 
@@ -56,20 +56,22 @@ def require_orientation(orientation: object, shape: tuple[int, ...]) -> Map:
     Raises:
         DataError: no array of floats of the strength's ``shape``; NaN; outside [0, pi).
     """
-    given = _require_map(orientation, "edge orientation", "want radians")
+    given = _require_map(orientation, "edge orientation", "expected radians")
     if given.shape != shape:
         raise DataError(
-            f"an edge orientation has shape {given.shape} and the strength {shape}; want the same"
+            f"an edge orientation has shape {given.shape} and the strength {shape}; must be equal"
         )
     low, high = given.min(), given.max()
     if np.isnan(low):
-        raise DataError(f"an edge orientation holds NaN {_where(np.isnan(given))}; want [0, pi)")
+        raise DataError(
+            f"an edge orientation holds NaN {_where(np.isnan(given))}; expected [0, pi)"
+        )
     if low < 0 or high > PI:
         bad = (given < 0) | (given > PI)
         fix = "np.deg2rad, then np.mod(..., np.pi)" if high > 7 else "np.mod(orientation, np.pi)"
         raise DataError(
             f"an edge orientation lies in {low:g}..{high:g}, first wrong {_where(bad)}; "
-            f"want radians in [0, pi) (take {fix})"
+            f"expected radians in [0, pi) (take {fix})"
         )
     plain = np.ascontiguousarray(given, np.float32)
     return np.where(plain >= PI, np.float32(0), plain) if high >= PI else plain
@@ -99,7 +101,7 @@ def edge_orientation(strength: object, *, radius: int = 4) -> Map:
         SettingsError: a radius below 0.
     """
     if radius < 0:
-        raise SettingsError(f"radius is {radius}; want 0 or more pixels")
+        raise SettingsError(f"radius is {radius}; expected 0 or more pixels")
     plain = require_strength(strength)
     with log_compilation("edge maps"):
         smooth = _smooth(np.pad(plain, radius, mode="symmetric"), radius)
@@ -139,11 +141,11 @@ def thin_edges(
         SettingsError: a radius below 1, a border below 0, a multiplier below 1.
     """
     if radius < 1:
-        raise SettingsError(f"radius is {radius}; want 1 or more pixels")
+        raise SettingsError(f"radius is {radius}; expected 1 or more pixels")
     if border < 0:
-        raise SettingsError(f"border is {border}; want 0 or more pixels")
+        raise SettingsError(f"border is {border}; expected 0 or more pixels")
     if not (math.isfinite(multiplier) and multiplier >= 1):
-        raise SettingsError(f"multiplier is {multiplier:g}; want 1 or more")
+        raise SettingsError(f"multiplier is {multiplier:g}; expected 1 or more")
     plain = require_strength(strength)
     normal = require_orientation(orientation, plain.shape)
     with log_compilation("edge maps"):
@@ -234,13 +236,13 @@ def _thin(strength: Map, orientation: Map, radius: int, border: int, multiplier:
 
 def _require_map(values: object, what: str, fix: str) -> npt.NDArray[np.floating]:
     if not isinstance(values, np.ndarray):
-        raise DataError(f"an {what} is a {type(values).__name__}; want a float array (H, W)")
+        raise DataError(f"an {what} is a {type(values).__name__}; expected a float array (H, W)")
     if values.dtype.kind != "f":
-        raise DataError(f"an {what} has dtype {values.dtype}; want floats ({fix})")
+        raise DataError(f"an {what} has dtype {values.dtype}; expected floats ({fix})")
     if values.ndim != 2:
-        raise DataError(f"an {what} has shape {values.shape}; want (H, W)")
+        raise DataError(f"an {what} has shape {values.shape}; expected (H, W)")
     if values.size == 0:
-        raise DataError(f"an {what} has shape {values.shape}, no pixel; want at least one")
+        raise DataError(f"an {what} has shape {values.shape}, no pixel; expected at least one")
     return values
 
 

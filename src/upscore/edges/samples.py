@@ -67,7 +67,7 @@ def soft_boundaries(
 class EdgeSamples:
     """All photos in memory (0.6 MB each), and batches of random views of them.
 
-    A batch depends on the seed and its number alone, so a resumed training goes on as if it had
+    A batch depends on the seed and its number alone, so a resumed training continues as if it had
     never stopped.
     """
 

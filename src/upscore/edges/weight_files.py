@@ -9,6 +9,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from upscore.core.choices import near_path
 from upscore.core.damage import reading
 from upscore.core.files import atomic_path
 from upscore.core.tensor_files import read_safetensors, require_finite, write_safetensors
@@ -37,7 +38,9 @@ def save_edge_network(state: Mapping[str, Tensor], path: Path) -> None:
 def require_weights(path: Path) -> None:
     """Raise NotFoundError where there is no such file."""
     if not path.exists():
-        raise NotFoundError(f"{path}: no such file; `upscore edges train` writes model.safetensors")
+        raise NotFoundError(
+            f"{path}: no such file{near_path(path)}; `upscore edges train` writes model.safetensors"
+        )
 
 
 def load_edge_network(path: Path) -> EdgeNetwork:

@@ -12,7 +12,7 @@ from PIL import Image, ImageOps
 
 from upscore.core.draw import overlay, painted, with_legend
 from upscore.core.images import read_image, require_rgb, require_size, to_rgb, write_label_map
-from upscore.core.labels import LabelMap, Labels, RGBImage
+from upscore.core.labels import LabelMap, Labels, RGBImage, Shares, shares_text
 from upscore.core.limits import DEFAULT_TILE, MAX_PIXELS
 from upscore.core.photo_values import AS_STORED, PhotoValues
 from upscore.core.quoting import join
@@ -44,12 +44,10 @@ class Segmentation:
 
     def __repr__(self) -> str:
         height, width = self.labels.shape
-        largest = sorted(self.shares.items(), key=lambda item: -item[1])[:SHOWN]
-        shares = [f"{name} {share:.0%}" for name, share in largest if share]
-        return f"<Segmentation {width}x{height}: {', '.join(shares)}>"
+        return f"<Segmentation {width}x{height}: {shares_text(self.shares, most=SHOWN)}>"
 
     @property
-    def shares(self) -> dict[str, float]:
+    def shares(self) -> Shares:
         """The share of each class in the photo, in [0, 1], by its name."""
         counts = np.bincount(self.labels.ravel(), minlength=len(self.label_set))
         return dict(zip(self.label_set.names, (counts / self.labels.size).tolist(), strict=False))

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import os
 import threading
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,10 +21,10 @@ from upscore.core.damage import read_bytes
 from upscore.core.files import explain_os_error, write_text
 from upscore.core.images import row_bands
 from upscore.core.json import parse_json
-from upscore.core.labels import VOID, LabelMap, Labels
+from upscore.core.labels import VOID, LabelMap, Labels, Shares
+from upscore.core.option_values import require_measures
 from upscore.core.regions import connected_regions
 from upscore.core.tables import write_csv
-from upscore.errors import SettingsError
 
 RECORDS = "predictions.jsonl"
 SUMMARY = "summary.csv"
@@ -51,10 +52,7 @@ class Measures:
     mm_per_pixel: float | None = None
 
     def __post_init__(self) -> None:
-        if self.min_object is not None and self.min_object < 1:
-            raise SettingsError(f"--count-objects is {self.min_object}; allowed: 1 or more pixels")
-        if self.mm_per_pixel is not None and not 0 < self.mm_per_pixel < 1e9:
-            raise SettingsError(f"--mm-per-pixel is {self.mm_per_pixel}; allowed: over 0")
+        require_measures(self.min_object, self.mm_per_pixel)
 
     def record(self, name: str, source: Path, labels: LabelMap, label_set: Labels) -> Record:
         """The record of a photo: pixels and objects of each class by its name."""
@@ -99,6 +97,7 @@ class AreaRecords:
         self._label_set = label_set
         self._measures = measures
         self._lock = threading.Lock()
+        self._added = Counter[str]()  # pixels of each class in the records of this job
         self._records: dict[str, Record] = {}
         self._failures: list[Record] = []
         self._ends_in_a_line = False
@@ -122,6 +121,8 @@ class AreaRecords:
         path = self._out / RECORDS
         with self._lock:
             self._records |= {record["name"]: record for record in records}
+            for record in records:
+                self._added.update(record["pixels"])
             try:
                 with path.open("a+b") as stream:
                     if stream.tell() and not self._ends_in_a_line:
@@ -132,6 +133,11 @@ class AreaRecords:
                     stream.write(b"".join(map(_line, records)))
             except OSError as error:
                 raise explain_os_error(error, path) from error
+
+    def shares(self) -> Shares:
+        """The share of each class in all pixels that this job added; empty without any."""
+        total = self._added.total()
+        return {name: self._added[name] / total for name in self._label_set.names if total}
 
     def fail(self, name: str, source: Path, message: str) -> None:
         """Record why a photo has no results."""

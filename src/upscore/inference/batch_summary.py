@@ -22,6 +22,8 @@ class Summary:
         seconds: wall time of the batch.
         verb: past participle for the message, such as "segmented".
         network_seconds: the part of ``seconds`` that the network took.
+        shares: share of each class in the pixels of these images together, in [0, 1], by name;
+            empty without images, and where classes are not known.
     """
 
     images: int = 0
@@ -31,6 +33,7 @@ class Summary:
     verb: str = "segmented"
     network_seconds: float = 0.0
     passed_over: list[Path] = field(default_factory=list)
+    shares: dict[str, float] = field(default_factory=dict)
 
     @property
     def has_results(self) -> bool:

@@ -49,7 +49,7 @@ class Ensemble(Segmenter):
         weights: Sequence[float] | None = None,
     ) -> None:
         if not members:
-            raise SettingsError("an ensemble has no members; want one or more")
+            raise SettingsError("an ensemble has no members; expected one or more")
         if combine not in get_args(Combine):
             raise SettingsError(f"combine is {combine!r}; allowed: {', '.join(get_args(Combine))}")
         self.members = tuple(members)
@@ -112,8 +112,8 @@ class Ensemble(Segmenter):
                 total = np.empty(np.shape(output), np.float32)
             if output.shape != total.shape or len(output) != len(self.labels):
                 raise DataError(
-                    f"member {number} of an ensemble gave an array of shape {output.shape}; want "
-                    f"{(len(self.labels), *total.shape[1:])}"
+                    f"member {number} of an ensemble gave an array of shape {output.shape}; "
+                    f"expected {(len(self.labels), *total.shape[1:])}"
                 )
             order, share = self._orders[number - 1], np.float32(self.weights[number - 1])
             for index, other in enumerate(order):  # class by class: no copy of a whole map
@@ -126,8 +126,8 @@ class Ensemble(Segmenter):
                     total[index] += output[other] * share
         if total is None or number != len(self.members):
             raise DataError(
-                f"an ensemble of {len(self.members)} members was given {number} outputs; want one "
-                "for each, in their order"
+                f"an ensemble of {len(self.members)} members was given {number} outputs; expected "
+                "one for each, in their order"
             )
         return total
 
@@ -144,13 +144,13 @@ def _shares(weights: Sequence[float] | None, count: int, combine: str) -> tuple[
     if weights is None or len(weights) != count:
         found = "none" if weights is None else f"{len(weights)}"
         raise SettingsError(
-            f"an ensemble of {count} members has {found} weights; want one for each, as "
+            f"an ensemble of {count} members has {found} weights; expected one for each, as "
             f"{[1.0] * count}"
         )
     if any(not (weight >= 0 and math.isfinite(weight)) for weight in weights) or not sum(weights):
         raise SettingsError(
-            f"the weights of an ensemble are {list(weights)}; want numbers of 0 or more, one at "
-            "least above 0"
+            f"the weights of an ensemble are {list(weights)}; expected numbers of 0 or more, one "
+            "at least above 0"
         )
     return tuple(weight / sum(weights) for weight in weights)
 
@@ -168,8 +168,8 @@ def _order(labels: Labels, member: Segmenter, number: int) -> list[int]:
             parts.append(f"has {', '.join(unknown)}, which member 1 lacks")
         raise SettingsError(
             f"member {number} of an ensemble has other classes than member 1: it "
-            f"{' and '.join(parts)}; want networks trained on the same classes (their order does "
-            "not matter)"
+            f"{' and '.join(parts)}; expected networks trained on the same classes (their order "
+            "does not matter)"
         )
     return [theirs.index(name) for name in ours]
 

@@ -105,7 +105,7 @@ def read_prediction(path: Path, *, max_pixels: int = MAX_PIXELS) -> StoredPredic
         return _read_labels(path, max_pixels)
     if suffix not in ARRAY_SUFFIXES:
         raise DataError(
-            f"{path}: want probabilities (npz, npy) or a label map (png); others lose or hide "
+            f"{path}: expected probabilities (npz, npy) or a label map (png); others lose or hide "
             "values, so convert it"
         )
     if not is_archive(path):
@@ -121,8 +121,8 @@ def _read_labels(path: Path, max_pixels: int) -> StoredPrediction:
     labels = read_mask(path, max_pixels=max_pixels)
     if labels.ndim != 2:
         raise DataError(
-            f"{path}: a colour picture; want class indices: a palette or grey PNG (overlays are "
-            "no label maps)"
+            f"{path}: a colour picture; expected class indices: a palette or grey PNG (overlays "
+            "are no label maps)"
         )
     with Image.open(path) as picture:
         palette = picture.getpalette("RGB") if picture.mode == "P" else None
@@ -137,7 +137,7 @@ def _only_key(names: Iterable[str], path: Path) -> str:
     if len(keys) == 1:
         return keys[0]
     found = join(map(quote, keys)) or "nothing"
-    raise DataError(f"{path}: holds {found}; want one array, or one named {KEY!r}")
+    raise DataError(f"{path}: holds {found}; expected one array, or one named {KEY!r}")
 
 
 def _require_array(array: npt.NDArray[Any], path: Path) -> npt.NDArray[Any]:
@@ -145,7 +145,7 @@ def _require_array(array: npt.NDArray[Any], path: Path) -> npt.NDArray[Any]:
     if 0 not in array.shape and ((array.ndim == 3 and floats) or (array.ndim == 2 and integers)):
         return array
     raise DataError(
-        f"{path}: an array of shape {array.shape} and dtype {array.dtype}; want probabilities "
+        f"{path}: an array of shape {array.shape} and dtype {array.dtype}; expected probabilities "
         "(C, H, W) in floating point, or labels (H, W) in integers"
     )
 

@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from upscore.core.choices import near_path
 from upscore.core.files import exists, is_folder, real_path
 from upscore.core.image_files import IMAGE_SUFFIXES, is_image
 from upscore.core.images import missing, num_pages
@@ -214,9 +215,17 @@ def _expand(item: str, out: Path, kind: InputKind) -> _Found:
             what = f"{kind.what} or {kind.named_what}" if kind.named else kind.what
             raise NotFoundError(f"{item}: the pattern matches no {what} ({_some(kind.suffixes)})")
         return found
-    if path.is_symlink() or exists(path):
+    require_input(item)
+    raise NotFoundError(f"{item}: {missing(path)}")  # a pipe or the like
+
+
+def require_input(item: str) -> None:
+    """Raise NotFoundError where an input is no pattern and nothing is there."""
+    path = Path(item)
+    if path.is_symlink() and not path.exists():
         raise NotFoundError(f"{item}: {missing(path)}")
-    raise NotFoundError(f"{item}: no such file or folder")
+    if not glob.has_magic(item) and not exists(path):
+        raise NotFoundError(f"{item}: no such file or folder{near_path(path)}")
 
 
 def _sort(found: _Found, file: Path, base: Path, takes: bool) -> None:

@@ -171,7 +171,9 @@ class InstanceWise(Segmenter):
         wrong = [count for count in counts if count < 1]
         if not counts or wrong:
             found = f"hold {wrong[0]}" if wrong else "are empty"
-            raise SettingsError(f"counts of boxes {found}; want one or more numbers from 1, as 1 5")
+            raise SettingsError(
+                f"counts of boxes {found}; expected one or more numbers from 1, as 1 5"
+            )
         stops = sorted(set(counts))
         if order == "size":
             boxes = largest_first(self.boxes(image).boxes)

@@ -7,15 +7,16 @@ from pathlib import Path
 from typing import Any
 
 from upscore.core.limits import DEFAULT_TILE
+from upscore.core.model_folder import is_pipeline
+from upscore.core.option_values import require_tile
 from upscore.core.runtime import DeviceName, Precision, select_runtime
 from upscore.crf.settings import load_crf
 from upscore.errors import SettingsError
 from upscore.inference.pipeline.run import load_pipeline
-from upscore.inference.pipeline.settings import is_pipeline
 from upscore.inference.refine import CRF_TILE, Refine, crf_device
 from upscore.inference.run_model import load_network
 from upscore.inference.segmenter import Segmenter
-from upscore.inference.tiles import Tiled, require_tile
+from upscore.inference.tiles import Tiled
 
 NETWORK_OPTIONS: dict[str, tuple[Any, str]] = {
     "tile": (DEFAULT_TILE, "in the whole_image stages"),

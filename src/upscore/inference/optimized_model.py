@@ -48,7 +48,7 @@ class InferenceModel:
         if tuple(scores.shape) != (num, len(self.labels), height, width):
             raise RunError(
                 f"the network gave scores of shape {tuple(scores.shape)} for a {width}x{height} "
-                f"image; its {len(self.labels)} classes want ({num}, {len(self.labels)}, "
+                f"image; its {len(self.labels)} classes need ({num}, {len(self.labels)}, "
                 f"{height}, {width})"
             )
         return scores

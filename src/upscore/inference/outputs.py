@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from upscore.core.choices import chosen
 from upscore.core.files import real_path
 from upscore.errors import SettingsError
 
@@ -115,11 +116,7 @@ def require_formats(save: Sequence[str]) -> tuple[str, ...]:
     Raises:
         SettingsError: none, or an unknown one.
     """
-    unknown = [name for name in save if name not in FORMATS]
-    if unknown or not save:
-        found = f"holds {unknown[0]!r}" if unknown else "is empty"
-        raise SettingsError(f"save {found}; allowed: {', '.join(FORMATS)}, separated by commas")
-    return tuple(name for name in FORMATS if name in save)
+    return chosen("--save", save, FORMATS)
 
 
 def need_probabilities(formats: Sequence[str]) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path, PurePosixPath
 
+from upscore.core.choices import near_path
 from upscore.core.image_files import is_image
 from upscore.errors import DataError, NotFoundError
 from upscore.inference.inputs import name_below, walk
@@ -21,7 +22,9 @@ class PhotoIndex:
 
     def __init__(self, folder: Path, *, out: Path) -> None:
         if not folder.exists():
-            raise NotFoundError(f"{folder}: no such folder; name the one of the photos")
+            raise NotFoundError(
+                f"{folder}: no such folder{near_path(folder)}; name the one of the photos"
+            )
         if not folder.is_dir():
             raise DataError(f"{folder}: is a file; name the folder of the photos")
         self.folder = folder

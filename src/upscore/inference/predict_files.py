@@ -13,12 +13,12 @@ from pathlib import Path
 
 import numpy as np
 
-from upscore.core.draw import require_alpha
 from upscore.core.failures import failure_message
 from upscore.core.files import make_folder
 from upscore.core.images import common_range, read_image
 from upscore.core.labels import LabelMap, RGBImage
 from upscore.core.limits import MAX_PIXELS
+from upscore.core.option_values import require_alpha
 from upscore.core.parallel.prefetch import prefetch
 from upscore.core.parallel.writer import Writer
 from upscore.core.photo_values import AS_STORED, PhotoValues
@@ -160,6 +160,7 @@ def predict_files(
     ]
     summary.seconds = time.perf_counter() - begin
     summary.network_seconds = label.network_seconds
+    summary.shares = records.shares()
     return summary
 
 

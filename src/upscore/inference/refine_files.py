@@ -16,6 +16,7 @@ from upscore.core.files import make_folder
 from upscore.core.images import common_range, read_image
 from upscore.core.labels import RGBImage
 from upscore.core.limits import MAX_PIXELS
+from upscore.core.option_values import require_at_least, require_confidence
 from upscore.core.parallel.map import map_items, num_processes
 from upscore.core.parallel.processes import num_cores
 from upscore.core.photo_values import PhotoValues
@@ -47,7 +48,7 @@ PREDICTIONS = InputKind(
 WORTH = 8
 """Least number of files for each process: below it, a start costs more than it saves."""
 
-NUM_CLASSES_MISSING = "a label map; give its number of classes, as in --classes 21"
+NUM_CLASSES_MISSING = "a label map; give its number of classes, for example --classes 21"
 
 Task = tuple[InputFile, Path]
 """A stored result and its photo."""
@@ -200,10 +201,8 @@ def refine_files(
 
 
 def _require_fit(jobs: Sequence[InputFile], num_classes: int | None, confidence: float) -> None:
-    if num_classes is not None and num_classes < 1:
-        raise SettingsError(f"--classes is {num_classes}; allowed: 1 or more")
-    if not 0 < confidence < 1:
-        raise SettingsError(f"--confidence is {confidence}; allowed: over 0 and below 1")
+    require_at_least(1, classes=num_classes)
+    require_confidence(confidence)
     for job in jobs:
         if job.source.suffix.lower() in LABEL_SUFFIXES:
             if num_classes is None:

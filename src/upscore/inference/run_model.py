@@ -9,11 +9,12 @@ from upscore.core.failures import first_line
 from upscore.core.labels import Labels
 from upscore.core.limits import DEFAULT_TILE
 from upscore.core.model_folder import CONFIG, find_model
+from upscore.core.option_values import require_tile
 from upscore.core.runtime import Runtime
 from upscore.errors import RunError
 from upscore.inference.segmenter import Segmenter
 from upscore.inference.test_time_augmentation import TestTimeAugmentation
-from upscore.inference.tiles import Tiled, require_tile
+from upscore.inference.tiles import Tiled
 from upscore.inference.whole_image import WholeImage
 from upscore.models.checkpoint import load_model, read_config
 

@@ -12,10 +12,8 @@ from PIL import Image
 
 from upscore.core.images import require_rgb
 from upscore.core.labels import RGBImage
-from upscore.errors import SettingsError
+from upscore.core.option_values import require_scales
 from upscore.inference.segmenter import ScoreMap, Segmenter
-
-MAX_SCALE = 8.0
 
 
 class TestTimeAugmentation(Segmenter):
@@ -36,13 +34,7 @@ class TestTimeAugmentation(Segmenter):
     def __init__(
         self, base: Segmenter, *, flip: bool = False, scales: Sequence[float] = (1.0,)
     ) -> None:
-        wrong = [scale for scale in scales if not (0 < scale <= MAX_SCALE)]
-        if not scales or wrong:
-            found = f"hold {wrong[0]}" if wrong else "are empty"
-            raise SettingsError(
-                f"scales {found}; want one or more numbers over 0 and up to {MAX_SCALE:g}, "
-                "for example --scales 0.75 1 1.25"
-            )
+        require_scales(scales)
         self.labels = base.labels
         self.base = base
         self.flip = flip

@@ -12,24 +12,9 @@ from upscore.core.images import require_rgb
 from upscore.core.labels import LabelMap, RGBImage
 from upscore.core.limits import DEFAULT_TILE
 from upscore.core.memory import physical_memory
+from upscore.core.option_values import STRIDE, require_tile
 from upscore.errors import DataError, SettingsError
 from upscore.inference.segmenter import ScoreMap, Segmenter, softmax
-
-STRIDE = 32
-"""Five pools of two: in tiles that begin at its multiples, pools fall as in the whole photo."""
-
-MIN_TILE = 4 * STRIDE
-
-
-def require_tile(tile: int) -> None:
-    """Refuse a side that is neither 0 nor a multiple of 32 from 128 (SettingsError)."""
-    if tile == 0 or (tile >= MIN_TILE and tile % STRIDE == 0):
-        return
-    below = max(MIN_TILE, tile // STRIDE * STRIDE)
-    raise SettingsError(
-        f"tile is {tile}; want 0 (never) or a multiple of {STRIDE} from {MIN_TILE} on, "
-        f"for example --tile {below}"
-    )
 
 
 def require_memory(num_classes: int, height: int, width: int) -> None:

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from upscore.core.model_folder import CONFIG, find_model
+from upscore.core.model_folder import CONFIG, find_model, is_pipeline
 from upscore.core.photo_values import AS_STORED, PhotoValues
 from upscore.errors import RunError, SettingsError
-from upscore.inference.pipeline.settings import is_pipeline, read_pipeline
+from upscore.inference.pipeline.settings import read_pipeline
 from upscore.models.checkpoint import photos_from_config, read_config
 
 

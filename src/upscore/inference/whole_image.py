@@ -19,7 +19,7 @@ class WholeImage(Segmenter):
     """A fully convolutional network as a segmenter (CVPR 2015, section 3).
 
     It works on a copy of the model (see :class:`InferenceModel`) that may share weights with it, so
-    a model whose training goes on needs a new ``WholeImage`` each time.
+    a model whose training continues needs a new ``WholeImage`` each time.
 
     Args:
         model: (N, 3, H, W) float -> (N, C, H, W) scores, for any H and W from 1.

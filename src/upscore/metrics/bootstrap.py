@@ -56,7 +56,7 @@ def mean_difference_interval(
     counts = [len(one) for one in (*first, *second)]
     if len(set(counts)) != 1 or not counts[0]:
         raise SettingsError(
-            "want the counts of the same images of all, found " + " and ".join(map(str, counts))
+            "expected the counts of the same images of all, found " + " and ".join(map(str, counts))
         )
     rng = np.random.default_rng(seed)
     num = counts[0]
@@ -81,7 +81,7 @@ def mean_interval(
         SettingsError: no value.
     """
     if not len(values):
-        raise SettingsError("want one value or more, found none")
+        raise SettingsError("expected one value or more, found none")
     array = np.asarray(values, np.float64)
     num = len(array)
     rng = np.random.default_rng(seed)

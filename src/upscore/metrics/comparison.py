@@ -200,7 +200,7 @@ def compare(
     if len(names) < 2:
         raise SettingsError(f"a comparison needs two or more models, found {len(names)}")
     if len(set(names)) < len(names):
-        raise SettingsError(f"the models are called {', '.join(names)}; want different names")
+        raise SettingsError(f"the models are called {', '.join(names)}; expected different names")
     for item in labelled:
         if len(item.maps) != len(split):
             raise SettingsError(

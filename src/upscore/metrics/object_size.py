@@ -46,7 +46,7 @@ class Bins:
         rising = all(a < b for a, b in zip(self.limits, self.limits[1:], strict=False))
         if not self.names or len(self.limits) != len(self.names) - 1 or not rising:
             raise SettingsError(
-                f"{len(self.names)} groups with limits {self.limits}; want rising limits, one "
+                f"{len(self.names)} groups with limits {self.limits}; expected rising limits, one "
                 "fewer than groups"
             )
 

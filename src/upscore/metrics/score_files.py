@@ -22,6 +22,22 @@ DETAILS = ("boundary_iou", "boundary_f", "trimap", "sizes", "thinness")
 """The keys of the scores near boundaries and by object, in scores.json as in compare.json."""
 
 
+def per_class_table(scores: Scores, labels: Labels) -> Table:
+    """IoU, precision, recall and pixels, one row for each class."""
+    rows = [
+        (name, item.iou, item.precision, item.recall, item.pixels)
+        for name, item in zip(labels.names, scores.per_class, strict=True)
+    ]
+    return Table(("class", "IoU", "precision", "recall", "pixels"), rows)
+
+
+def scores_json(evaluation: Evaluation) -> dict[str, Any]:
+    """Overall scores and those of each class by its name, as JSON values."""
+    scores = evaluation.confusion.scores()
+    classes = zip(evaluation.labels.names, scores.per_class, strict=True)
+    return {"scores": scores.to_json(), "classes": {name: asdict(item) for name, item in classes}}
+
+
 def write_results(
     evaluation: Evaluation, folder: Path, *, about: Mapping[str, Any] | None = None
 ) -> None:
@@ -64,13 +80,9 @@ def write_results(
         ("class", "iou", "precision", "recall", "pixels", "predicted"),
         ((name, *astuple(item)) for name, item in zip(names, scores.per_class, strict=True)),
     )
-    rows = [
-        (name, item.iou, item.precision, item.recall, item.pixels)
-        for name, item in zip(names, scores.per_class, strict=True)
-    ]
-    rows.append(("mean", scores.miou, None, scores.mean_accuracy, scores.valid_pixels))
-    table = Table(("class", "IoU", "precision", "recall", "pixels"), rows)
-    write_text(folder / "per_class.tex", table.latex())
+    table = per_class_table(scores, evaluation.labels)
+    mean = ("mean", scores.miou, None, scores.mean_accuracy, scores.valid_pixels)
+    write_text(folder / "per_class.tex", Table(table.header, [*table.rows, mean]).latex())
     write_csv(
         folder / "images.csv",
         ("name", "pixel_accuracy", "miou", "valid_pixels"),

@@ -208,9 +208,9 @@ def _complaint(state: Mapping[str, Tensor], wanted: Mapping[str, Tensor]) -> str
     for key, want in wanted.items():
         found = state[key]
         if found.shape != want.shape:
-            return f"{key} is {tuple(found.shape)}, want {tuple(want.shape)}"
+            return f"{key} is {tuple(found.shape)}, expected {tuple(want.shape)}"
         if found.dtype != want.dtype:
-            return f"{key} is {found.dtype}, want {want.dtype}"
+            return f"{key} is {found.dtype}, expected {want.dtype}"
     return None
 
 

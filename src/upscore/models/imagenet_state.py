@@ -39,12 +39,12 @@ class ImageNetState:
             RunError: there is none, it has another shape, or a value is not finite.
         """
         if key not in self._state:
-            raise RunError(f"{self._source}: no weights {key}; want {self._expected}")
+            raise RunError(f"{self._source}: no weights {key}; expected {self._expected}")
         self._left.discard(key)
         value = self._state[key]
         if tuple(value.shape) != shape:
             raise RunError(
-                f"{self._source}: {key} is {tuple(value.shape)}, the network wants {shape}; "
+                f"{self._source}: {key} is {tuple(value.shape)}, the network needs {shape}; "
                 "ImageNet weights fit width 1, 3 channels and the default layer sizes only"
             )
         if not bool(torch.isfinite(value).all()):
@@ -55,6 +55,6 @@ class ImageNetState:
         """Raise RunError where tensors have not been taken."""
         if self._left:
             raise RunError(
-                f"{self._source}: left-over weights {', '.join(sorted(self._left)[:3])}; want "
+                f"{self._source}: left-over weights {', '.join(sorted(self._left)[:3])}; expected "
                 f"{self._expected}"
             )

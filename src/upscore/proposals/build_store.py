@@ -104,7 +104,7 @@ def make_store(
 
     Nothing is computed twice: boxes that ``out`` holds already, of the same settings and of a photo
     of the same name and pixels, are taken over. What is finished goes to parts in ``out.parts/``,
-    which become ``out`` at the end; after an interruption, or a kill, the same call goes on from
+    which become ``out`` at the end; after an interruption, or a kill, the same call resumes from
     them. The file does not depend on interruptions or on the number of workers.
 
     A photo that cannot be done does not stop the others: call ``check`` on what is returned.
@@ -135,9 +135,13 @@ def make_store(
     _require_photos(photos)
     processes = num_processes(workers, len(photos), worth=WORTH)
     if out.suffix.lower() != SUFFIX:
-        raise SettingsError(f"{out}: want a name that ends in {SUFFIX}, as in boxes{SUFFIX}")
+        raise SettingsError(
+            f"{out}: expected a name that ends in {SUFFIX}, for example boxes{SUFFIX}"
+        )
     if out.is_dir():
-        raise SettingsError(f"{out}: is a folder; name a file in it, as in {out / 'boxes.parquet'}")
+        raise SettingsError(
+            f"{out}: is a folder; name a file in it, for example {out / 'boxes.parquet'}"
+        )
     partial = _PartialStore(out, plain_settings(source.settings()), plain_settings(data or {}))
     # before the work: an out that cannot be written, or is in use, fails at once
     with claim(partial.folder, "a job that finds boxes"):

@@ -51,9 +51,9 @@ class BoxRule:
 
     def __post_init__(self) -> None:
         if not (self.growth > 0 and math.isfinite(self.growth)):
-            raise SettingsError(f"growth is {self.growth}; want a number above 0, as 1.2")
+            raise SettingsError(f"growth is {self.growth}; expected a number above 0, as 1.2")
         if not (self.min_side >= 0 and math.isfinite(self.min_side)):
-            raise SettingsError(f"min_side is {self.min_side}; want pixels, 0 or more")
+            raise SettingsError(f"min_side is {self.min_side}; expected pixels, 0 or more")
         if self.top < 1:
             raise SettingsError(f"top is {self.top}; allowed: 1 or more")
 
@@ -108,9 +108,9 @@ def whole_pixels(box: npt.ArrayLike) -> tuple[int, int, int, int]:
     """
     values: npt.NDArray[Any] = np.asarray(box, np.float64)
     if values.shape != (4,) or not np.isfinite(values).all():
-        raise DataError(f"a box is {quote(box)}; want four finite numbers x1, y1, x2, y2")
+        raise DataError(f"a box is {quote(box)}; expected four finite numbers x1, y1, x2, y2")
     if values[2] <= values[0] or values[3] <= values[1]:
-        raise DataError(f"the box {values.tolist()} is empty; want x1 < x2 and y1 < y2")
+        raise DataError(f"the box {values.tolist()} is empty; expected x1 < x2 and y1 < y2")
     x1, y1, x2, y2 = (math.floor(value + 0.5) for value in values)
     return x1, y1, max(x2, x1 + 1), max(y2, y1 + 1)
 
@@ -135,8 +135,8 @@ def crop_with_padding(
     """
     if image.ndim not in (2, 3) or image.dtype != np.uint8:
         raise DataError(
-            f"an image has shape {image.shape} and dtype {image.dtype}; want (H, W) or (H, W, C) "
-            "uint8"
+            f"an image has shape {image.shape} and dtype {image.dtype}; expected (H, W) or (H, W, "
+            "C) uint8"
         )
     if not 0 <= fill <= 255:
         raise SettingsError(f"fill is {fill}; allowed: 0 to 255")

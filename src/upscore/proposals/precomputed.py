@@ -91,8 +91,8 @@ class FromFile:
         if suffix == ".json":
             return CocoBoxes(self.path, self.images)
         raise SettingsError(
-            f"{self.path}: want a {SUFFIX} of `upscore proposals make`, a .json as COCO has them, "
-            "or the folder of DeconvNet's .mat files"
+            f"{self.path}: expected a {SUFFIX} of `upscore proposals make`, a .json as COCO has "
+            "them, or the folder of DeconvNet's .mat files"
         )
 
     def __getstate__(self) -> dict[str, Any]:
@@ -169,7 +169,7 @@ def read_deconvnet_boxes(path: Path, *, height: int, width: int) -> Proposals:
     """
     if not path.exists():
         raise NotFoundError(
-            f"{path}: no such file; want one NAME.mat for each photo NAME, as in DeconvNet's "
+            f"{path}: no such file; expected one NAME.mat for each photo NAME, as in DeconvNet's "
             "edgebox_cached"
         )
     content = read_mat(path, "boxes_padded")
@@ -182,7 +182,7 @@ def read_deconvnet_boxes(path: Path, *, height: int, width: int) -> Proposals:
         return Proposals.none()
     if rows.ndim != 2 or rows.shape[1] != 4 or rows.dtype.kind not in "fiu":
         raise DataError(
-            f"{path}: boxes_padded has shape {rows.shape} and dtype {rows.dtype}; want (K, 4) "
+            f"{path}: boxes_padded has shape {rows.shape} and dtype {rows.dtype}; expected (K, 4) "
             "numbers x1, y1, x2, y2"
         )
     rows = rows.astype(np.float64)
@@ -193,9 +193,9 @@ def read_deconvnet_boxes(path: Path, *, height: int, width: int) -> Proposals:
     if bad.any():
         row = int(bad.argmax())
         raise DataError(
-            f"{path}: boxes_padded holds {rows[row].tolist()} in row {row + 1}; want 1 <= x1 <= x2 "
-            f"<= {limit[0]} and 1 <= y1 <= y2 <= {limit[1]}, as the photo is {width}x{height}. Are "
-            "these the boxes of this photo?"
+            f"{path}: boxes_padded holds {rows[row].tolist()} in row {row + 1}; expected 1 <= x1 "
+            f"<= x2 <= {limit[0]} and 1 <= y1 <= y2 <= {limit[1]}, as the photo is "
+            f"{width}x{height}. Are these the boxes of this photo?"
         )
     padding = np.array([height, width] * 2)  # left and right by the height, above by the width
     boxes = rows - padding - np.array([1, 1, 0, 0])
@@ -261,14 +261,16 @@ class CocoBoxes:
             entries, described = content, {} if self.images is None else _read_json(self.images)
         else:
             raise DataError(
-                f"{self.path}: want COCO results (a list) or annotations (an object with images "
-                "and annotations)"
+                f"{self.path}: expected COCO results (a list) or annotations (an object with "
+                "images and annotations)"
             )
         if not isinstance(described, dict):
-            raise DataError(f"{self.images}: want COCO annotations: an object with images")
+            raise DataError(f"{self.images}: expected COCO annotations: an object with images")
         images = described.get("images", [])
         if not isinstance(images, list):
-            raise DataError(f"{self.images or self.path}: images is {quote(images)}; want a list")
+            raise DataError(
+                f"{self.images or self.path}: images is {quote(images)}; expected a list"
+            )
         stems, sizes = _coco_images(images, self.images or self.path)
         return _CocoContent(stems, sizes, _coco_boxes(entries, self.path))
 
@@ -326,7 +328,7 @@ def _coco_boxes(entries: Iterable[Any], path: Path) -> dict[str, Proposals]:
         except Exception as error:  # values of any kind
             raise DataError(
                 f"{path}: entry {place} is not a box ({type(error).__name__}: "
-                f"{first_line(error)}); want image_id, bbox: "
+                f"{first_line(error)}); expected image_id, bbox: "
                 "[x, y, width, height] and, in results, score"
             ) from error
     found = {}

@@ -322,7 +322,9 @@ def measure_recall(
     if not sources:
         raise SettingsError("no source of boxes; name one or more")
     if not counts or any(count < 1 for count in counts):
-        raise SettingsError(f"counts are {tuple(counts)}; want one or more, each 1 or more boxes")
+        raise SettingsError(
+            f"counts are {tuple(counts)}; expected one or more, each 1 or more boxes"
+        )
     if min_area < 1:
         raise SettingsError(f"min_area is {min_area}; allowed: 1 or more pixels")
     part = data.split(split)

@@ -42,9 +42,9 @@ class SlidingWindows:
 
     def __post_init__(self) -> None:
         if not self.scales or not all(0 < scale <= 1 for scale in self.scales):
-            raise SettingsError(f"scales are {self.scales}; want numbers over 0 and at most 1")
+            raise SettingsError(f"scales are {self.scales}; expected numbers over 0 and at most 1")
         if not self.aspects or not all(0 < a < math.inf for a in self.aspects):
-            raise SettingsError(f"aspects are {self.aspects}; want finite numbers over 0")
+            raise SettingsError(f"aspects are {self.aspects}; expected finite numbers over 0")
         if not 0 < self.stride <= 1:
             raise SettingsError(f"stride is {self.stride}; allowed: over 0 and at most 1")
         if self.max_boxes < 1:

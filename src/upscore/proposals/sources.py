@@ -176,7 +176,7 @@ def parse_source(
         return make_source(text, max_boxes=max_boxes, data=data)
     raise SettingsError(
         f"no source {text!r}, and no such file; allowed: edge-boxes:EDGES, grid, ground-truth, or "
-        "a path. After EDGES stand parameters, as in edge-boxes:learned,beta=0.9,eta=0.9996"
+        "a path. After EDGES stand parameters, for example edge-boxes:learned,beta=0.9,eta=0.9996"
     )
 
 
@@ -189,12 +189,12 @@ def _numbers(text: str, assignments: list[str]) -> dict[str, Any]:
         if not equals or name not in SEARCH_PARAMETERS:
             raise SettingsError(
                 f"{text!r}: {assignment!r} is no parameter; allowed: "
-                f"{', '.join(SEARCH_PARAMETERS)}, as in edge-boxes:learned,beta=0.9"
+                f"{', '.join(SEARCH_PARAMETERS)}, for example edge-boxes:learned,beta=0.9"
             )
         try:
             numbers[name] = float(value)
         except ValueError as error:
-            raise SettingsError(f"{text!r}: {name} is {value!r}; want a number") from error
+            raise SettingsError(f"{text!r}: {name} is {value!r}; expected a number") from error
     return numbers
 
 

@@ -36,6 +36,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from upscore.core.choices import near_path
 from upscore.core.damage import reading, refuse_pipe
 from upscore.core.failures import first_line
 from upscore.core.files import atomic_path, refuse_newer
@@ -267,7 +268,8 @@ def _mapped(path: Path) -> mmap.mmap:
             return mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ)
     except FileNotFoundError as error:
         raise NotFoundError(
-            f"{path}: no such file; `upscore proposals make --data PATH --out {path}` makes it"
+            f"{path}: no such file{near_path(path)}; "
+            f"`upscore proposals make --data PATH --out {path}` makes it"
         ) from error
     except (OSError, ValueError) as error:  # a folder, no permission, an empty file
         raise DataError(f"{path}: cannot be read as a store of boxes ({error})") from error

@@ -12,10 +12,11 @@ from PIL import Image
 from upscore.core.draw import titled, with_legend
 from upscore.core.files import atomic_path, make_folder, write_text
 from upscore.core.labels import RGBImage
+from upscore.core.option_values import FIGURE_FORMATS
 from upscore.core.tables import Table as Rows
 from upscore.core.tables import write_csv
 from upscore.report.document import Chart, Document, Sheet, Table
-from upscore.report.figures.scores import FIGURE_FORMATS, PAPER, write_figure
+from upscore.report.figures.scores import PAPER, write_figure
 
 CELL = 320
 """Width of a picture in a sheet's file."""

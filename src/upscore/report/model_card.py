@@ -16,7 +16,7 @@ from upscore.report.run_data import RunData, SplitResults
 def model_card(run: RunData, *, repo: str, license: str | None) -> str:
     """The card as Markdown with a YAML head, as huggingface.co reads it.
 
-    It tells no path of this machine: of each path in the records only the last part is shown.
+    It holds no path of this machine: of each path in the records only the last part is shown.
 
     Args:
         run: with the content of the network's config.json in ``model``; recipe, manifest and

@@ -16,15 +16,6 @@ FEW_IMAGES = 20
 """Below it a comparison says so."""
 
 
-def per_class_table(scores: Scores, labels: Labels) -> Table:
-    """IoU, precision, recall and pixels, one row a class."""
-    rows = [
-        (name, item.iou, item.precision, item.recall, item.pixels)
-        for name, item in zip(labels.names, scores.per_class, strict=True)
-    ]
-    return Table(("class", "IoU", "precision", "recall", "pixels"), rows)
-
-
 def overall_table(scores: Scores, result: Evaluation) -> Table:
     """Scores over all classes, numbers of classes and images, and seconds."""
     num = scores.classes_averaged

@@ -45,7 +45,7 @@ class Budget:
                 return cls("iterations", int(amount))
         raise SettingsError(
             f"--budget is {text!r}; allowed: papers (the published schedules), or minutes=N or "
-            "iterations=N (a whole number), which all trainings share, as in minutes=30"
+            "iterations=N (a whole number), which all trainings share, for example minutes=30"
         )
 
     @property
@@ -78,7 +78,7 @@ class Budget:
             steps = int(self.amount / parts)
             if steps < 1:
                 raise SettingsError(
-                    f"--budget {self}: {least} would get none; want at least "
+                    f"--budget {self}: {least} would get none; expected at least "
                     f"iterations={math.ceil(parts)} for these {len(weights)} trainings"
                 )
             return {
@@ -88,7 +88,7 @@ class Budget:
         if self.amount < wanted:
             raise SettingsError(
                 f"--budget {self}: {least} would get {60 * self.amount / parts:.2g} seconds, too "
-                "little for one iteration; want at least "
+                "little for one iteration; expected at least "
                 f"minutes={math.ceil(wanted * 100) / 100:g} for these {len(weights)} trainings"
             )
         return {name: f"minutes={round(self.amount * w / total, 4)}" for name, w in weights.items()}

@@ -61,7 +61,7 @@ def analysis_items(context: Context) -> tuple[Item, ...]:
             "figure-activations",
             f"Activations of DeconvNet's unpooling and deconvolution layers, coarse to fine, for "
             f"{context.dataset.labels.names[example.label]} in {example.photo}: of each layer the "
-            "channel that tells the object best from what is around it. Unpooling puts values back "
+            "channel that shows the object best. Unpooling puts values back "
             "where they came from and leaves the rest empty; deconvolution makes them dense. "
             "Bright is high.",
             analyse(saved_deconvnet(context), example),

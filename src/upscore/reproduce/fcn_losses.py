@@ -13,6 +13,7 @@ from upscore.reproduce.fcn_scores import mean
 from upscore.reproduce.published import EARLY_SHARE
 from upscore.reproduce.trainings import PlannedTraining
 from upscore.training.recipe import Recipe
+from upscore.training.trainer import LOGGED_EVERY
 
 BySeed = Mapping[int | None, float]
 
@@ -74,9 +75,14 @@ def expected_start(recipe: Recipe, num_classes: int) -> float | None:
     return math.log(num_classes)
 
 
+def log_interval(plan: PlannedTraining) -> int:
+    """Most iterations between two rows of the training's log."""
+    return plan.recipe.log_every or LOGGED_EVERY
+
+
 def _line(plan: PlannedTraining, curve: Curve) -> Line:
     """The loss curve of one training; empty where only the first iteration was logged."""
-    if curve.iterations == (1,) and plan.recipe.log_every > 1:
+    if curve.iterations == (1,) and log_interval(plan) > 1:
         return Line(plan.title, (), ())
     return Line(plan.title, curve.iterations, curve.hundred_iteration_mean())
 
@@ -98,7 +104,7 @@ def _mark(
 ) -> int:
     """Iteration of the early loss: 500 of 20,000, or the same fraction of other budgets."""
     ends = [line.x[-1] for of in lines.values() for line in of.values()]
-    step = next(iter(groups.values()))[0].recipe.log_every
+    step = log_interval(next(iter(groups.values()))[0])
     share = round(EARLY_SHARE * min(ends, default=0))
     if context.budget.papers and not share:
         return 500

@@ -19,6 +19,7 @@ from upscore.reproduce.fcn_losses import (
     NO_LOSSES,
     Losses,
     expected_start,
+    log_interval,
     mean_of,
     read_losses,
 )
@@ -127,7 +128,7 @@ def _without_losses(context: Context) -> list[str]:
     short = [
         plan.title
         for plan in context.done
-        if plan.setting in NAMES and context.curve(plan).last_iteration < plan.recipe.log_every
+        if plan.setting in NAMES and context.curve(plan).last_iteration < log_interval(plan)
     ]
     if not short:
         return []

@@ -56,7 +56,7 @@ class LabelStore:
         """Place, truth and label maps (H, W) of each photo that all of the stages have labelled.
 
         Other errors than of missing or unreadable files are raised: what is measured here is kept,
-        so no photo may be left out for want of memory.
+        so no photo may be left out for lack of memory.
         """
         for place in range(len(self.split)):
             try:

@@ -113,7 +113,7 @@ def reproduce(
         SettingsError: settings that do not fit, a data set without the splits, or ``out`` holds
             something else.
         DataError: a data set of one class.
-        InterruptedWorkError: a training was stopped; the same call goes on with it.
+        InterruptedWorkError: a training was stopped; the same call resumes it.
         WorkError: too few trainings have finished for any table.
         OutputError: ``out`` cannot be written.
     """
@@ -126,7 +126,7 @@ def reproduce(
     if len(dataset.labels) < 2:
         raise DataError(
             f"{dataset.root}: has one class, {dataset.labels.names[0]!r}, so that there is nothing "
-            "to distinguish; a reproduction wants two or more"
+            "to distinguish; a reproduction needs two or more"
         )
     context = Context(
         data=data,

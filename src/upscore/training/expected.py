@@ -19,6 +19,7 @@ MEASURED = 20
 """Iterations over which it is measured."""
 SOON = 0.02
 """Part of a budget in minutes after which fewer iterations have to do."""
+OTHER_DATA = "scores on other data cannot be compared with it"
 FEW = 0.1
 """Part of the documented samples: a budget that sees less gets a warning."""
 
@@ -48,23 +49,24 @@ class Documented:
         return self.score.stages.get(self.stage, round(self.score.samples * self.share))
 
     def describe(self) -> str:
-        """As in ``Documented: mIoU 0.677 on CamVid val after 10,524 samples.``"""
+        """The score, how many samples it took, and that it says nothing about other data."""
         assert self.score is not None
         text = f"Documented: mIoU {self.score.miou:.3f} on {self.score.data} {self.score.split}"
         if self.score.note:
             text += f" ({self.score.note})"
         if self.samples is None:
-            return f"{text}, samples not recorded."
+            return f"{text}, samples not recorded; {OTHER_DATA}."
         text += f" after {self.samples:,} samples"
-        return f"{text} of this stage, {self.score.samples:,} in all." if self.stage else f"{text}."
+        text += f" of this stage, {self.score.samples:,} in all" if self.stage else ""
+        return f"{text}; {OTHER_DATA}."
 
 
-def _notices(documented: Documented, budget: str, samples: int, wanted: str) -> list[Notice]:
+def _notices(documented: Documented, budget: str, samples: int, option: str) -> list[Notice]:
     """The budget, the documented score, and a warning where the budget sees few of its samples.
 
     Args:
         samples: that the budget will see.
-        wanted: the setting with which it would see as many, ``budget.minutes=30``.
+        option: of ``upscore train``, with which it would see as many: ``minutes 30``.
     """
     stage = f" of stage {documented.stage}" if documented.stage else ""
     notices = [Notice(f"Budget{stage}: {budget}")]
@@ -74,8 +76,8 @@ def _notices(documented: Documented, budget: str, samples: int, wanted: str) -> 
     if documented.samples is not None and samples < FEW * documented.samples:
         notices.append(
             Notice(
-                f"Warning: that is {100 * samples / documented.samples:.2g} % of the documented "
-                f"samples; expect a much lower score. For as many: --set {wanted}",
+                f"Warning: this budget allows {100 * samples / documented.samples:.2g} % of those "
+                f"samples, so the network will learn less than it could. For as many: --{option}",
                 warning=True,
             )
         )
@@ -97,12 +99,12 @@ def counted(
     goal = (documented.samples or 0) / documented.share
     if budget.epochs is not None:
         amount = f"{budget.epochs:g} epochs, {plural(iterations, 'iteration')}"
-        wanted = f"budget.epochs={math.ceil(10 * goal / epoch) / 10:g}"
+        option = f"epochs {math.ceil(10 * goal / epoch) / 10:g}"
     else:
         amount = plural(iterations, "iteration")
-        wanted = f"budget.iterations={math.ceil(goal / step)}"
+        option = f"iterations {math.ceil(goal / step)}"
     samples = iterations * step
-    return _notices(documented, f"{amount}, {plural(samples, 'sample')}.", samples, wanted)
+    return _notices(documented, f"{amount}, {plural(samples, 'sample')}.", samples, option)
 
 
 def timed(
@@ -117,10 +119,10 @@ def timed(
         busy: part of the minutes in which it trains; validations take the rest.
     """
     goal = (documented.samples or 0) / documented.share
-    wanted = f"budget.minutes={math.ceil(goal / (60.0 * rate * busy))}"
+    option = f"minutes {math.ceil(goal / (60.0 * rate * busy))}"
     about = round(samples, min(0, 2 - len(str(samples))))  # two digits, as an estimate is written
     budget = f"{minutes:g} minutes, about {about:,} samples at {rate:.3g} a second."
-    return _notices(documented, budget, samples, wanted)
+    return _notices(documented, budget, samples, option)
 
 
 class Rate:

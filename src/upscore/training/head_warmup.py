@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import logging
 import math
+import time
 from contextlib import closing
 from itertools import chain, islice
 
@@ -18,6 +19,7 @@ from torch.nn import functional as F
 
 from upscore.core.images import InputSpec
 from upscore.core.labels import VOID
+from upscore.core.progress import OnProgress, count_items, ignore_progress
 from upscore.errors import SettingsError
 from upscore.models.base import Network
 from upscore.models.fpn import FPN
@@ -63,14 +65,20 @@ def warm_up_head(
     input_spec: InputSpec,
     class_weights: Tensor | None,
     device: torch.device,
-) -> None:
-    """Train the coarse part of the head in place; the backbone stays as it is."""
+    on_progress: OnProgress = ignore_progress,
+) -> float:
+    """Train the coarse part of the head in place; the backbone stays as it is.
+
+    Returns:
+        Seconds that it took.
+    """
     assert isinstance(model, FPN)  # require_head
     logger.info(
-        "The head learns first, on features of %d crops that are computed once; this can take "
-        "minutes, and counts in no budget",
+        "The head learns first, on features of %d crops that are computed once; this may take "
+        "minutes. They are reported, but not part of the budget",
         settings.crops,
     )
+    begin = time.monotonic()
     model.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     names, stride = model.coarse_levels, model.coarse_stride
     first = stride - 1 if model.backbone.corner else stride // 2  # pixel that element 0 stands for
@@ -78,6 +86,8 @@ def warm_up_head(
     labels: list[Tensor] = []
     model.eval()
     steps = math.ceil(settings.crops / sampler.step_size)
+    report = count_items(on_progress, "computing features for the head")
+    report(0, settings.crops)
     with closing(sampler.steps(0)) as stream:
         for batch in chain.from_iterable(islice(stream, steps)):
             with torch.no_grad():
@@ -88,6 +98,7 @@ def warm_up_head(
             padded = F.pad(batch.labels, (0, stride, 0, stride), value=VOID)
             own = padded[:, first::stride, first::stride][:, :height, :width]
             labels.append(own.to(device))
+            report(min(settings.crops, sum(map(len, labels))), settings.crops)
     stored = {name: torch.cat(parts) for name, parts in features.items()}
     targets = torch.cat(labels)
 
@@ -100,9 +111,11 @@ def warm_up_head(
     model.train()
     generator = torch.Generator().manual_seed(sampler.seed)
     loss = torch.zeros(())
-    for _ in range(settings.passes):
+    report = count_items(on_progress, "training the head")
+    report(0, total)
+    for number in range(settings.passes):
         order = torch.randperm(len(targets), generator=generator)
-        for picked in torch.tensor_split(order, parts):
+        for part, picked in enumerate(torch.tensor_split(order, parts), start=1):
             chosen = {name: stored[name][picked].float() for name in names}
             truth = targets[picked]
             losses = F.cross_entropy(
@@ -117,10 +130,14 @@ def warm_up_head(
             loss.backward()  # type: ignore[no-untyped-call]
             optimizer.step()
             schedule.step()
+            report(number * parts + part, total)
     optimizer.zero_grad(set_to_none=True)
+    seconds = time.monotonic() - begin
     logger.info(
-        "The head learned on the features of %d crops, %d times each: loss %.3f",
+        "The head learned on the features of %d crops, %d times each, in %.0f s: loss %.3f",
         len(targets),
         settings.passes,
+        seconds,
         float(loss.detach()),
     )
+    return seconds

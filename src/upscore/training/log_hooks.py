@@ -66,7 +66,7 @@ def open_hooks(names: Sequence[LogName] | None, run: RunFolder, after_iteration:
     """The hooks of a run; None: TensorBoard's where it is installed.
 
     Args:
-        after_iteration: the training goes on after this one.
+        after_iteration: the training resumes after this one.
 
     Raises:
         MissingExtraError: a package that is named is not installed.
@@ -92,7 +92,7 @@ def open_hooks(names: Sequence[LogName] | None, run: RunFolder, after_iteration:
 
 
 class Hooks:
-    """Several hooks as one. One that fails is told and left out: the training goes on."""
+    """Several hooks as one. One that fails is reported and left out; the training continues."""
 
     def __init__(self, hooks: Mapping[str, LogHook]) -> None:
         self._hooks = dict(hooks)
@@ -113,7 +113,7 @@ class Hooks:
                 act(self._hooks[name])
             except Exception as error:
                 logger.warning(
-                    "log_to: %s failed (%s); the training goes on without it, log.csv has all",
+                    "log_to: %s failed (%s); the training continues without it, log.csv has all",
                     name,
                     first_line(error),
                 )
@@ -202,7 +202,7 @@ def _module(name: LogName) -> Any:
 
 
 def _kept_id(run: RunFolder, name: LogName, make: Callable[[], str]) -> str:
-    """What the package calls this run; kept in the run folder, so that a resumed run goes on."""
+    """What the package calls this run; kept in the run folder, so that a resumed run keeps it."""
     path = run.state / f"{name}.txt"
     if path.exists():
         return read_text(path, LONGEST_ID, error=RunError).strip()

@@ -12,7 +12,7 @@ from annotated_types import Ge, Gt, Le, Lt
 from pydantic import BeforeValidator, Field, StringConstraints, model_validator
 
 from upscore.core.builtin_configs import shipped_names, shipped_text
-from upscore.core.choices import is_path
+from upscore.core.choices import is_path, near_path
 from upscore.core.crop_geometry import CropGeometry
 from upscore.core.files import exists
 from upscore.core.images import INPUT_SPECS
@@ -62,7 +62,7 @@ class InitSettings(Settings):
     (32s -> 16s -> 8s, fine-tuning); or a trained network by name (objects, roads). Where they were
     trained with another preparation than `input`, the first layer is converted."""
     input: Literal["imagenet", "caffe", "lite0"] | None = None
-    """Preparation that the weights of a file want: imagenet, caffe or lite0; null: that of the
+    """Preparation that the weights of a file need: imagenet, caffe or lite0; null: that of the
     backbone's ImageNet weights, caffe for .h5 files of Keras. For a file only; the named weights
     and run folders know their own."""
     freeze_norms: bool = False
@@ -164,7 +164,9 @@ def _read_share(value: Any) -> Any:
     try:
         return float(above) / float(below) if slash else float(value)
     except (ValueError, ZeroDivisionError):
-        raise ValueError("want a number above 0, at most 1, or a fraction as in 1/3") from None
+        raise ValueError(
+            "expected a number above 0, at most 1, or a fraction such as 1/3"
+        ) from None
 
 
 class TrainingStage(Settings):
@@ -221,8 +223,9 @@ class Recipe(Settings):
     """Decay of the moving average of the weights that is validated and saved; 0: none."""
     statistics: StatisticsSettings = Field(default_factory=StatisticsSettings)
     validate_: ValidateSettings = Field(default_factory=ValidateSettings, alias="validate")
-    log_every: Count = 20
-    """Iterations whose mean loss makes one row of log.csv."""
+    log_every: Count | None = None
+    """Iterations whose mean loss makes one row of log.csv; null: a twentieth of the budget, at most
+    100."""
     log_to: tuple[LogName, ...] | None = None
     """What gets the rows of log.csv too: tensorboard (events/ in the run folder), wandb (offline,
     wandb/), mlflow (mlruns/); none: []; null: tensorboard where it is installed."""
@@ -268,10 +271,10 @@ class Recipe(Settings):
             )
         names = [stage.name for stage in self.stages]
         if len(set(names)) != len(names):
-            raise ValueError(f"stages are called {', '.join(names)}; each wants its own name")
+            raise ValueError(f"stages are called {', '.join(names)}; each needs its own name")
         total = sum(stage.share for stage in self.stages)
         if self.stages and abs(total - 1) > 1e-3:
-            raise ValueError(f"the shares of the stages add up to {total:g}; want 1")
+            raise ValueError(f"the shares of the stages add up to {total:g}; expected 1")
         self.stage_recipes()  # raises for wrong settings in them
         return self
 
@@ -332,7 +335,7 @@ def load_recipe(name: str, assignments: Iterable[str] = ()) -> Recipe:
     if is_path(name):
         path = Path(name)
         if not exists(path):
-            raise NotFoundError(f"{path}: no such recipe file")
+            raise NotFoundError(f"{path}: no such recipe file{near_path(path)}")
         content, source = load_yaml(path), str(path)
     else:
         text = shipped_text(FOLDER, name, what="recipe", otherwise="; or name a .yaml file")

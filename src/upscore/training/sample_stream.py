@@ -26,7 +26,7 @@ class Batch:
     names: tuple[str, ...]
 
     def to(self, device: torch.device) -> Batch:
-        """The batch on a device, while the host goes on."""
+        """The batch on a device, while the host continues."""
         images = self.images.to(device, non_blocking=True)
         return Batch(images, self.labels.to(device, non_blocking=True), self.names)
 
@@ -92,7 +92,7 @@ class Sampler:
         return cut_mix(sample, self._read(self.index(partner), rng), rng)
 
     def _partner(self, position: int) -> tuple[int | None, np.random.Generator]:
-        """Position to be mixed in, or None, and the generator that goes on."""
+        """Position to be mixed in, or None, and the generator to use from then on."""
         rng = np.random.default_rng([self.seed, 6, position])
         if not self.augment.mix or rng.random() >= self.augment.mix:
             return None, rng

@@ -55,8 +55,8 @@ class LossSettings(Settings):
             )
         if self.region == "tversky" and not any(self.tversky):
             raise ValueError(
-                "tversky is (0, 0), with which no mistake counts; want a number above 0 for false "
-                "positives or for false negatives, as in [0.3, 0.7]"
+                "tversky is (0, 0), with which no mistake counts; expected a number above 0 for "
+                "false positives or for false negatives, for example [0.3, 0.7]"
             )
         return self
 
@@ -80,7 +80,7 @@ class OptimSettings(Settings):
     """Parameters with weight decay: all; weights without biases and norms; or weights and norms
     without biases (Caffe's defaults)."""
     backbone_rate: Annotated[float, Gt(0)] = 1.0
-    """Factor of all learning rates in the backbone; pretrained ones want less than the rest."""
+    """Factor of all learning rates in the backbone; pretrained ones need less than the rest."""
     clip: Annotated[float, Gt(0)] | None = None
     """Upper limit of the gradient's norm, or null. Not with muon, whose updates have one size."""
 

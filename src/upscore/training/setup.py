@@ -19,8 +19,9 @@ from torch import nn
 from upscore.core.images import InputSpec
 from upscore.core.lock import claim
 from upscore.core.plural import plural
+from upscore.core.progress import OnProgress, ignore_progress
 from upscore.core.quoting import join
-from upscore.core.run_folder import DRAWN_VALIDATION, RunFolder
+from upscore.core.run_folder import DRAWN_VALIDATION, GUESS, RunFolder, told_guess
 from upscore.core.runtime import (
     Runtime,
     cpu_threads,
@@ -80,6 +81,7 @@ def train(
     resume: bool,
     make_validate: MakeValidate,
     show: Callable[[Status], None] = lambda _: None,
+    on_progress: OnProgress = ignore_progress,
     changed_data: bool = False,
 ) -> Outcome:
     """Train ``recipe`` on the data set at ``data`` into the run folder ``out``.
@@ -88,8 +90,10 @@ def train(
     ``out``, the others into run folders of their own, ``out/stages/NAME``.
 
     Args:
-        resume: go on with the run in ``out``, or begin it where there is none yet.
-        changed_data: go on though the data set is not what it was when the run began.
+        resume: resume the run in ``out``, or begin it if there is none yet.
+        show: called with the state after each step.
+        on_progress: called with the progress of the work before the first step.
+        changed_data: continue although the data set has changed since the run began.
 
     Raises:
         SettingsError: a split, device or recipe that does not fit, or ``out`` is taken, or in use.
@@ -104,7 +108,7 @@ def train(
     dataset = open_dataset(data)
     run = RunFolder(out)
     session = _Session(
-        fabric, runtime, dataset, data, recipe, run, make_validate, show, changed_data
+        fabric, runtime, dataset, data, recipe, run, make_validate, show, on_progress, changed_data
     )
     with contextlib.ExitStack() as stack:
         if fabric.is_global_zero:
@@ -114,7 +118,8 @@ def train(
                 session.check(run, recipe)
             tell_listing(dataset)
             train_split, val_split = _splits(recipe, dataset)
-            tell_meaning(dataset, [*dict.fromkeys((*train_split.pairs, *val_split.pairs))])
+            pairs = [*dict.fromkeys((*train_split.pairs, *val_split.pairs))]
+            tell_meaning(dataset, pairs, told=told_guess(out) if resume else None)
         _require_two_classes(recipe, dataset, session.known)
         if fabric.is_global_zero:
             _describe_data(recipe, dataset, session.known)
@@ -136,6 +141,7 @@ class _Session:
     run: RunFolder
     make_validate: MakeValidate
     show: Callable[[Status], None]
+    on_progress: OnProgress
     changed_data: bool
     known: Known = field(default_factory=dict)
 
@@ -243,14 +249,16 @@ class _Session:
             workers=recipe.data.workers,
             class_pixels=class_pixels,
         )
+        prepared = 0.0
         if recipe.init.head.crops and from_weights and start is None:
-            warm_up_head(
+            prepared = warm_up_head(
                 model,
                 sampler,
                 recipe.init.head,
                 input_spec=input_spec,
                 class_weights=class_weights,
                 device=self.fabric.device,
+                on_progress=self.on_progress,
             )
         training = Training(
             recipe,
@@ -288,6 +296,7 @@ class _Session:
             ),
             log_to=recipe.log_to,
             documented=Documented.of(self.recipe, part),
+            prepared=prepared,
             show=lambda status: self.show(replace(status, stage=part.name if part else "")),
         )
         return training.fit()
@@ -322,7 +331,7 @@ def run_status(
     """Whether the training of ``recipe`` into ``run`` is new, begun or finished.
 
     Args:
-        accepted: path of ``dataset`` where the run goes on with it though it has changed.
+        accepted: path of ``dataset`` if the run continues with it although it has changed.
 
     Raises:
         SettingsError: the folder is taken by something that is no run.
@@ -370,7 +379,7 @@ def _draws_validation(recipe: Recipe, dataset: DataSet) -> bool:
 
 
 def _require_two_classes(recipe: Recipe, dataset: DataSet, known: Known) -> None:
-    """Refuse photos that show nothing to tell apart.
+    """Refuse photos that show nothing to distinguish.
 
     Raises:
         DataError: the masks show fewer than two classes, or some of those cannot be read.
@@ -384,7 +393,7 @@ def _require_two_classes(recipe: Recipe, dataset: DataSet, known: Known) -> None
     raise DataError(
         f"{dataset.root}: the masks of split {split.name!r} show "
         f"{f'only {shown[0]!r}' if shown else 'no class'} (255 is void, which is not learned); a "
-        "training wants two classes or more. Label the rest as a class, such as background, or "
+        "training needs two classes or more. Label the rest as a class, such as background, or "
         "say in a dataset.yaml what each mask value means (see docs/data.md)"
     )
 
@@ -593,15 +602,13 @@ def _check_same_settings(
         logger.warning("the data set has changed since the training began: %s", summary(different))
         _accept_data(run, recipe, dataset, accepted)
     elif different:
-        goes_on = "Go on all the same with --changed-data, or train into another --out"
+        fix = "Continue anyway with --changed-data, or train into another --out"
         if not _same_classes(run, dataset):
-            goes_on = (
+            fix = (
                 "The network cannot take other classes: train into another --out, from these "
                 f"weights with --set init.weights={run.path}"
             )
-        raise RunError(
-            f"{run.path}: was begun on another data set: {summary(different)}. {goes_on}"
-        )
+        raise RunError(f"{run.path}: was begun on another data set: {summary(different)}. {fix}")
     if now != kept:  # accepted, or the same files at other times, so that the next look is quick
         now.write(run.data)  # last: what is killed before is refused, and accepted again
 
@@ -631,7 +638,7 @@ def _same_classes(run: RunFolder, dataset: DataSet) -> bool:
 
 
 def _accept_data(run: RunFolder, recipe: Recipe, dataset: DataSet, data: Path) -> None:
-    """Go on with a run on another data set: its manifest and its networks tell of this one."""
+    """Continue a run on another data set, which its manifest and its networks name from now on."""
     run.update_manifest(data=_describe_splits(recipe, dataset, data))
     for folder in (run.model, run.last):
         rename_classes(folder, dataset.labels)
@@ -685,5 +692,6 @@ def _describe_splits(recipe: Recipe, dataset: DataSet, data: Path) -> dict[str, 
         "val_split": recipe.data.val_split,
         "num_trained_and_validated": num_common(train, val),
         **({} if drawn is None else {DRAWN_VALIDATION: drawn}),
+        **({} if dataset.guess is None else {GUESS: dataset.guess.meaning()}),
         "classes": list(dataset.labels.names),
     }

@@ -24,6 +24,8 @@ class Position:
     """Optimiser steps done."""
     seconds: float = 0.0
     """Wall time spent in training, over all sessions."""
+    prepared: float = 0.0
+    """Wall time of the head's warm-up, which is not part of the budget."""
     validations: int = 0
     best: float | None = None
     """Best validation mIoU so far, in [0, 1]."""

@@ -39,6 +39,9 @@ logger = logging.getLogger(__name__)
 VALIDATIONS = 5  # over the budget, where the recipe does not say
 VALIDATED_SHARE = 0.1  # of a budget in minutes that validations may take, all together
 BEST = "best-"  # folder below the state, with the number of the iteration
+LOG_ROWS, LOGGED_EVERY = 20, 100  # rows of a short training; most iterations of one
+SMOOTHING = 0.9  # of the loss that is shown
+LOOK_EVERY = 10  # iterations between two looks at the loss on a GPU
 SANITY_IMAGES = 2  # of the validation, before the first step: a broken validation fails at once
 
 
@@ -89,6 +92,7 @@ class Outcome:
 
     iteration: int
     seconds: float
+    """Wall time of all sessions, with validations and the warm-up of the head."""
     best: float | None
     best_iteration: int
     last: float | None
@@ -108,6 +112,7 @@ class Training:
         finish: called with the network to keep at the end, before the last validation.
         note: called with the number of iterations before each state is written.
         log_to: what gets the rows of log.csv too; None: TensorBoard where it is installed.
+        prepared: seconds that were spent before, which count in the reported time only.
         show: called with the progress after each step.
     """
 
@@ -126,6 +131,7 @@ class Training:
         note: Callable[[int], None] = lambda _: None,
         log_to: Sequence[LogName] | None = None,
         documented: Documented = Documented(),  # noqa: B008 - frozen
+        prepared: float = 0.0,
         show: Callable[[Status], None] = lambda _: None,
     ) -> None:
         self.settings, self.run, self.fabric, self.show = settings, run, fabric, show
@@ -138,7 +144,7 @@ class Training:
         optimizers = make_optimizers(model, settings.optim)
         self.network, *self.optimizers = fabric.setup(self.model, *optimizers)
         self._scaler = getattr(fabric.strategy.precision, "scaler", None)  # of fp16
-        self.position = Position()
+        self.position = Position(prepared=prepared)
         self.fraction, self.lr = 0.0, 0.0  # used part of the budget; rate of the last step
         self._clock = Clock(0.0)
         self._log: RunLog | None = None
@@ -148,6 +154,7 @@ class Training:
         self.bad_iteration = torch.full((), -1, dtype=torch.int64, device=self.device)
         self.last_score: float | None = None
         self._window: Tensor | None = None  # sum of losses that the position does not hold yet
+        self._running: Tensor | None = None  # mean of the losses, the last ones count most
         self._shown_loss: float | None = None
         self._stop = GracefulStop()
 
@@ -206,11 +213,11 @@ class Training:
                     if self.average is not None:
                         self.average.update(self.model, at.iteration)
                     self._window = loss if self._window is None else self._window + loss
+                    self._note_loss(loss)
                     at.window_count += 1
                     self.fraction = self._used_fraction()
                     notices = self._expect(begin)
-                    # the first step has a row of its own: the loss before anything is learned
-                    if at.iteration == 1 or at.iteration % self.settings.log_every == 0:
+                    if self._log_due:
                         self._log_loss()
                     if self.fraction < 1.0:  # else all is done and saved below
                         if self._validation_due():
@@ -239,11 +246,16 @@ class Training:
                 self._log.close()
         return self._outcome()
 
+    @property
+    def _seconds(self) -> float:
+        """Wall time so far, as it is reported."""
+        return self.position.prepared + self._clock.seconds
+
     def _outcome(self) -> Outcome:
         at = self.position
         return Outcome(
             at.iteration,
-            self._clock.seconds,
+            self._seconds,
             at.best,
             at.best_iteration,
             self.last_score,
@@ -320,7 +332,7 @@ class Training:
         raise WorkError(
             f"the loss is not finite at iteration {iteration}; files of the batch: "
             f"{', '.join(names)}. The last good state is kept in {self.run.state}; try a lower "
-            f"rate, as in --set optim.lr={self.settings.optim.lr / 10:g}, or --set precision=fp32"
+            f"rate: --set optim.lr={self.settings.optim.lr / 10:g}, or --set precision=fp32"
         )
 
     # -- log, validation, state -------------------------------------------------------------------
@@ -336,9 +348,35 @@ class Training:
         """A row with the mean loss since the last one."""
         self._look_for_bad_loss()
         at = self.position
-        self._shown_loss = self._window_sum() / max(1, at.window_count)
+        loss = self._window_sum() / max(1, at.window_count)
         at.window_loss, at.window_count = 0.0, 0
-        self._write_row(loss=self._shown_loss)
+        self._write_row(loss=loss)
+
+    @property
+    def _log_due(self) -> bool:
+        """Whether a row of the log ends here."""
+        at, every = self.position, self.settings.log_every
+        if at.iteration == 1:  # a row of its own: the loss before anything is learned
+            return True
+        if every is not None:
+            return at.iteration % every == 0
+        if self.fraction >= 1.0:
+            return True
+        expected = at.iteration / self.fraction if self.fraction else 0.0  # over the whole budget
+        every = max(1, min(LOGGED_EVERY, int(expected / LOG_ROWS + 1e-6)))
+        if self.settings.budget.minutes is not None:  # the estimate varies
+            return at.window_count >= every
+        return at.iteration % every == 0
+
+    def _note_loss(self, loss: Tensor) -> None:
+        """Keep the running mean of the loss that a display shows."""
+        if self._running is None:
+            self._running = loss
+        else:
+            self._running = SMOOTHING * self._running + (1.0 - SMOOTHING) * loss
+        # a look waits for a GPU
+        if self.device.type == "cpu" or self.position.iteration % LOOK_EVERY == 1:
+            self._shown_loss = float(self._running)
 
     def _write_row(self, **values: float | None) -> None:
         if self._log is None:
@@ -348,7 +386,7 @@ class Training:
             {
                 "iteration": iteration,
                 "fraction": round(self.fraction, 6),
-                "seconds": round(self._clock.seconds, 3),
+                "seconds": round(self._seconds, 3),
                 "images": iteration * self.source.step_size,
                 "lr": self.lr,
                 "memory_mib": self._memory_mib(),

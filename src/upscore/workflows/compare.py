@@ -10,19 +10,21 @@ from html import escape
 from pathlib import Path
 from typing import Any
 
+from upscore.core.choices import chosen
 from upscore.core.failures import Failure, failure_message
 from upscore.core.files import make_folder, write_text
 from upscore.core.memory import limit_onednn_cache, tune_malloc
+from upscore.core.model_folder import is_pipeline
+from upscore.core.option_values import FIGURE_FORMATS, require_at_least, require_several
 from upscore.core.parallel.processes import in_processes
 from upscore.core.plural import plural
 from upscore.core.progress import OnProgress, Progress, count_items, ignore_progress
-from upscore.core.run_folder import unique_names
+from upscore.core.run_folder import told_guess, unique_names
 from upscore.core.runtime import cpu_name, describe_result, peak_memory_bytes
 from upscore.data import open_dataset
 from upscore.data.dataset import Split
 from upscore.data.notices import tell_listing, tell_meaning
 from upscore.errors import SettingsError
-from upscore.inference.pipeline.settings import is_pipeline
 from upscore.metrics import comparison
 from upscore.metrics.comparison import Comparison, PackedLabels, PredictedMaps
 from upscore.metrics.comparison_files import to_json, write_comparison
@@ -33,7 +35,7 @@ from upscore.report.figures.comparison import (
     trimap_figure,
     write_pictures,
 )
-from upscore.report.figures.scores import require_figure_formats, write_figure
+from upscore.report.figures.scores import write_figure
 from upscore.report.score_tables import difference_table, verdict
 from upscore.workflows.evaluate import SIZES, Sizes
 from upscore.workflows.options import DEFAULTS, SegmenterOptions
@@ -110,22 +112,16 @@ def compare(
         >>> result.comparison.differences[0].miou
         0.0
     """
-    require_figure_formats(figures)
+    chosen("--figures", figures, FIGURE_FORMATS)
     data = Path(data)
-    if len(sources) < 2:
-        raise SettingsError(
-            f"a comparison needs two or more runs or pipelines, found {len(sources)}; type: "
-            "upscore compare runs/first runs/second --data PATH"
-        )
-    if pictures < 0:
-        raise SettingsError(f"--pictures is {pictures}; allowed: 0 or more")
-    if seed < 0:
-        raise SettingsError(f"--seed is {seed}; allowed: 0 or more")
+    require_several(sources)
+    require_at_least(0, pictures=pictures, seed=seed)
     dataset = open_dataset(data, max_pixels=options.max_pixels)
     tell_listing(dataset)
     part = dataset.split(split)
-    tell_meaning(dataset, part.pairs)
     parsed = [_parse(str(source)) for source in sources]
+    told = next((guess for path, _ in parsed if (guess := told_guess(path))), None)
+    tell_meaning(dataset, part.pairs, told=told)
     names = unique_names([path if stage is None else path / stage for path, stage in parsed])
     without_network = options
     if not all(_has_no_network(path) for path, _ in parsed):  # else they are refused

@@ -7,29 +7,30 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
+from upscore.core.choices import chosen
 from upscore.core.damage import reading
 from upscore.core.failures import Failure
 from upscore.core.files import make_folder, read_json
+from upscore.core.option_values import FIGURE_FORMATS, require_at_least
 from upscore.core.plural import plural
 from upscore.core.progress import OnProgress, count_items, ignore_progress
-from upscore.core.run_folder import DRAWN_VALIDATION, RunFolder
+from upscore.core.run_folder import DRAWN_VALIDATION, RunFolder, told_guess
 from upscore.core.runtime import describe_result
 from upscore.data import DataSet, Split, open_dataset
 from upscore.data.drawn_splits import VAL
 from upscore.data.notices import tell_listing, tell_meaning
-from upscore.errors import RunError, SettingsError
+from upscore.errors import RunError
 from upscore.metrics.evaluate import Evaluation, evaluate_stages
 from upscore.metrics.object_size import COCO_SIZES, RELATIVE_SIZES, Bins
-from upscore.metrics.score_files import write_results
+from upscore.metrics.score_files import per_class_table, scores_json, write_results
 from upscore.metrics.stage_files import write_stages
 from upscore.report.examples import write_examples
 from upscore.report.figures.scores import (
     confusion_heat_map,
     per_class_bars,
-    require_figure_formats,
     write_figure,
 )
-from upscore.report.score_tables import overall_table, per_class_table
+from upscore.report.score_tables import overall_table
 from upscore.workflows.options import DEFAULTS, SegmenterOptions
 from upscore.workflows.predictions import open_predictions
 
@@ -83,12 +84,17 @@ class EvaluateResult:
         return self.main.failures
 
     def to_dict(self) -> dict[str, Any]:
-        """Scores by stage, failures and the folder as JSON values."""
+        """Scores overall and by class, failures and the folder as JSON values.
+
+        For a pipeline these are the scores of the main stage, ``output``; ``stages`` holds those
+        of all stages by name.
+        """
+        stages = {name: scores_json(item) for name, item in self.stages.items()}
         return {
-            "output": self.output,
-            "stages": {
-                name: item.confusion.scores().to_json() for name, item in self.stages.items()
-            },
+            "split": self.main.split,
+            "images": len(self.main.images),
+            **stages[self.output],
+            **({"output": self.output, "stages": stages} if self.is_pipeline else {}),
             "failures": [failure.message for failure in self.failures],
             "folder": str(self.folder),
         }
@@ -133,16 +139,15 @@ def evaluate(
         >>> 0 <= result.miou <= 1
         True
     """
-    require_figure_formats(figures)
+    chosen("--figures", figures, FIGURE_FORMATS)
     source, data = Path(source), Path(data)
-    if workers < 1:
-        raise SettingsError(f"--workers is {workers}; allowed: 1 or more")
+    require_at_least(1, workers=workers)
     dataset = open_dataset(data, max_pixels=options.max_pixels)
     tell_listing(dataset)
     part = _part(dataset, split, source)
     found = open_predictions(source, dataset, data=data, stages=stages, options=options)
     part = found.photos_of(part)
-    tell_meaning(dataset, part.pairs)
+    tell_meaning(dataset, part.pairs, told=told_guess(source))
     folder = (found.folder if out is None else Path(out)) / (split if out is None else "")
     make_folder(folder)  # before the work: an --out that cannot be written fails at once
     results = evaluate_stages(

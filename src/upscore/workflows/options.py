@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from upscore.core.limits import DEFAULT_TILE, MAX_PIXELS
+from upscore.core.option_values import require_at_least, require_scales, require_tile
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -32,6 +33,17 @@ class NetworkOptions:
     """Average over these sizes of the photo, for example --scales 0.75 1 1.25."""
     max_pixels: int = MAX_PIXELS
     """Refuse photos with more pixels than this."""
+
+    def check(self) -> None:
+        """Check the values that need no network.
+
+        Raises:
+            SettingsError: a value out of range.
+            NotFoundError: no such file of CRF settings.
+        """
+        require_tile(self.tile)
+        require_scales(self.scales)
+        require_at_least(1, max_pixels=self.max_pixels)
 
     def load(self, run: Path) -> Segmenter:
         """The segmenter of a run; see :func:`upscore.inference.load.load_segmenter`."""
@@ -77,6 +89,13 @@ class SegmenterOptions(NetworkOptions):
 
     crf: str | None = None
     """Refine with a dense CRF: deconvnet, released, deeplab, or a YAML file of settings."""
+
+    def check(self) -> None:
+        super().check()
+        if self.crf is not None:
+            from upscore.crf.settings import load_crf
+
+            load_crf(self.crf)
 
     def to_dict(self) -> dict[str, Any]:
         if self.crf is None:

@@ -7,13 +7,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from upscore.core.labels import Shares
+from upscore.core.model_folder import holds_model, is_pipeline
 from upscore.core.plural import plural
 from upscore.core.progress import OnProgress, count_items, ignore_progress
-from upscore.core.quoting import join
+from upscore.core.quoting import join, quote
+from upscore.core.runs_folder import default_network
+from upscore.errors import SettingsError
 from upscore.inference.area_records import SUMMARY, Measures
 from upscore.inference.batch_summary import Summary
 from upscore.inference.outputs import ALPHA, require_formats
-from upscore.inference.pipeline.settings import is_pipeline
 from upscore.inference.predict_files import predict_files
 from upscore.inference.proposal_steps import FOLDER
 from upscore.inference.trained_photos import trained_photos
@@ -28,11 +31,15 @@ class PredictResult:
         summary: numbers of images, skipped files, failures, and seconds.
         folders: the folder of each kind of result, such as ``labels``; ``summary`` is a file.
         is_pipeline: whether the results come from a pipeline.
+        network: run, model folder, name or pipeline file that was used; None for ``refine``.
+        classes: names of its classes.
     """
 
     summary: Summary
     folders: dict[str, Path]
     is_pipeline: bool = False
+    network: str | None = None
+    classes: tuple[str, ...] = ()
 
     def __repr__(self) -> str:
         failed = f", {len(self.failures)} failed" if self.failures else ""
@@ -44,9 +51,19 @@ class PredictResult:
         """Files that could not be processed, each with its message."""
         return self.summary.failures
 
+    @property
+    def shares(self) -> Shares:
+        """The share of each class in the pixels of all images together, in [0, 1], by name.
+
+        Those of each photo are in ``summary.csv``. Empty for ``refine``.
+        """
+        return self.summary.shares
+
     def to_dict(self) -> dict[str, Any]:
-        """Counts, failures and folders as JSON values."""
+        """Counts, failures and folders as JSON values, and of a network its name and shares."""
+        found = {"network": self.network, "classes": list(self.classes), "shares": self.shares}
         return {
+            **({} if self.network is None else found),
             "images": self.summary.images,
             "skipped": self.summary.skipped,
             "passed_over": [str(path) for path in self.summary.passed_over],
@@ -56,11 +73,15 @@ class PredictResult:
         }
 
 
+Inputs = str | Path | Sequence[str | Path]
+"""One or several photos, folders, patterns or videos."""
+
+
 def predict(
-    run: str | Path,
-    inputs: Sequence[str | Path],
+    run: Inputs,
+    inputs: Inputs | None = None,
     *,
-    out: str | Path,
+    out: str | Path = "predictions",
     save: Sequence[str] = ("labels", "overlay"),
     resume: bool = False,
     pages: bool = False,
@@ -74,7 +95,9 @@ def predict(
     """Segment photos, folders, patterns and videos; results are files in ``out``.
 
     Args:
-        run: a run folder, a model folder, or a pipeline file (.yaml).
+        run: a run folder, a model folder, a pipeline file (.yaml), or the name of a network of the
+            package, such as ``roads``. It may be left out: the only argument is ``inputs``, and the
+            last run in ``runs/`` is used, or, if there is no run, a network of the package.
         save: any of labels, overlay, probabilities.
         resume: skip files that already have results.
         pages: segment every page or frame of files with several; without it such files fail.
@@ -88,6 +111,7 @@ def predict(
         Counts and folders; files that failed are in ``failures``, all others are done.
 
     Raises:
+        SettingsError: the only argument is a network.
         UpscoreError: see :func:`upscore.inference.predict_files.predict_files`, or the run cannot
             be loaded.
 
@@ -96,10 +120,12 @@ def predict(
         >>> result.failures
         []
     """
-    run, out = Path(run), Path(out)
+    network, inputs = _network_and_inputs(run, inputs)
+    run, out = Path(network), Path(out)
     formats = require_formats(save)
+    segmenter = options.load(run)
     summary = predict_files(
-        options.load(run),
+        segmenter,
         inputs,
         out,
         save=formats,
@@ -116,4 +142,19 @@ def predict(
     if proposal_steps:
         folders["steps"] = out / FOLDER
     folders["summary"] = out / SUMMARY
-    return PredictResult(summary, folders, is_pipeline(run))
+    return PredictResult(summary, folders, is_pipeline(run), network, segmenter.labels.names)
+
+
+def _network_and_inputs(run: Inputs, inputs: Inputs | None) -> tuple[str, Sequence[str | Path]]:
+    """The two, where the first may have been left out. Raises SettingsError."""
+    if inputs is not None:
+        if not isinstance(run, str | Path):
+            raise SettingsError(f"run is {quote(run)}; expected one run, model folder or pipeline")
+        return str(run), [inputs] if isinstance(inputs, str | Path) else inputs
+    inputs = [run] if isinstance(run, str | Path) else run
+    for one in inputs:
+        if holds_model(Path(one)) or is_pipeline(Path(one)):
+            raise SettingsError(
+                f"{one} is a network; name photos too: predict({str(one)!r}, PHOTOS)"
+            )
+    return default_network(), inputs

@@ -12,14 +12,13 @@ import numpy as np
 
 from upscore.core.labels import VOID, LabelMap, Labels
 from upscore.core.limits import MAX_PIXELS
-from upscore.core.model_folder import holds_model
+from upscore.core.model_folder import holds_model, is_pipeline, require_source
 from upscore.core.photo_values import AS_STORED, PhotoValues
 from upscore.data.class_mapping import match_classes
 from upscore.data.dataset import DataSet, Sample, Split
 from upscore.errors import DataError, NotFoundError, RunError, SettingsError
 from upscore.inference.foreign_predictions import PREDICTION_SUFFIXES, read_prediction
 from upscore.inference.inputs import name_below
-from upscore.inference.pipeline.settings import is_pipeline
 from upscore.inference.trained_photos import trained_photos
 from upscore.workflows.options import DEFAULTS, SegmenterOptions
 
@@ -81,11 +80,7 @@ def open_predictions(
         )
     if is_label_folder(path):
         return _of_folder(path, dataset, options)
-    if not path.exists() and not holds_model(path):
-        raise NotFoundError(
-            f"{path}: no such run folder, pipeline file (.yaml) or folder of label maps; "
-            "`upscore train` makes run folders"
-        )
+    require_source(path)
     if path.is_file():
         hint = ""
         if path.suffix.lower() in PREDICTION_SUFFIXES:

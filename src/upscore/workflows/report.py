@@ -58,7 +58,9 @@ def report(runs: Sequence[str | Path], *, out: str | Path | None = None) -> Repo
         )
     target = RunFolder(folders[0]).report if out is None else Path(out)
     if target.is_dir():
-        raise SettingsError(f"--out {target} is a folder; name a file, as in {target}/report.html")
+        raise SettingsError(
+            f"--out {target} is a folder; name a file, for example {target}/report.html"
+        )
     data = [read_run(folder) for folder in folders]
     page = run_page(data[0]) if len(data) == 1 else comparison_page(data)
     write_text(target, page)

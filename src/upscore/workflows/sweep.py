@@ -17,6 +17,7 @@ from typing import IO, Any
 from upscore.core.damage import reading
 from upscore.core.files import make_folder, read_json, refuse_newer
 from upscore.core.lock import claim, files_in
+from upscore.core.option_values import require_at_least
 from upscore.core.parallel.processes import num_cores
 from upscore.core.progress import Notice, OnProgress, Progress, ignore_progress
 from upscore.core.run_folder import RunFolder
@@ -105,8 +106,7 @@ def sweep(
         InterruptedWorkError: Ctrl-C; everything is saved.
         OutputError: ``out`` cannot be written.
     """
-    if processes < 1:
-        raise SettingsError(f"--processes is {processes}; allowed: 1 or more")
+    require_at_least(1, processes=processes)
     recipe, data, out = str(recipe), Path(data), Path(out)
     grid = make_grid(recipe, assignments)
     dataset = open_dataset(data)

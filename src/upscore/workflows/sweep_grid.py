@@ -76,7 +76,7 @@ def make_grid(recipe: str, assignments: Sequence[str]) -> SweepGrid:
             swept[key] = values
     if not swept:
         raise SettingsError(
-            "nothing to sweep: give several values for one or more settings, as in --set "
+            "nothing to sweep: give several values for one or more settings, for example --set "
             "optim.lr=1e-5,1e-4 --set seed=0,1,2 (for a single training: upscore train)"
         )
     return SweepGrid(swept, _configs(recipe, swept, list(fixed.values())))
@@ -87,7 +87,7 @@ def _values(assignment: str) -> tuple[str, tuple[Any, ...]]:
     key, equals, text = assignment.partition("=")
     if not equals or not key.strip():
         raise SettingsError(
-            f"--set {assignment!r}: write it as KEY=VALUE,VALUE,... as in optim.lr=1e-5,1e-4"
+            f"--set {assignment!r}: write it as KEY=VALUE,VALUE,... for example optim.lr=1e-5,1e-4"
         )
     wrong = (
         f"--set {assignment!r}: a value is empty (write null for a setting that is off), a quote "

@@ -31,7 +31,8 @@ class TrainResult:
     Attributes:
         iterations: optimiser steps so far, including those before it was resumed; for a recipe
             with stages, those of the last stage.
-        seconds: wall time so far, including validations; for a recipe with stages, of all stages.
+        seconds: wall time so far, including validations and the warm-up of the head; for a recipe
+            with stages, of all stages.
         best, best_iteration: highest validation mIoU in [0, 1], and its iteration.
         last: mIoU of the last validation. Scores are None if no pixel counts.
         interrupted: whether Ctrl-C or SIGTERM ended it; ``resume=True`` continues it.
@@ -79,7 +80,7 @@ def train(
         resume: resume the training in ``out``, or start it if there is none.
         changed_data: continue even if classes, mask values or files of the data set have changed.
         on_progress: called with a :class:`~upscore.training.progress.TrainingProgress` after each
-            step.
+            step, and with the progress of the head's warm-up before the first one.
 
     Raises:
         SettingsError: an unknown setting, split, device or network option, or ``out`` is taken or
@@ -110,6 +111,7 @@ def train(
         resume=resume,
         make_validate=make_validate,
         show=report_status(on_progress),
+        on_progress=on_progress,
         changed_data=changed_data,
     )
     return TrainResult(

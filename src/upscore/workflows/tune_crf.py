@@ -15,6 +15,8 @@ from upscore.core.failures import Failure, failure_of
 from upscore.core.files import scratch_folder, write_text
 from upscore.core.labels import RGBImage
 from upscore.core.lock import claim
+from upscore.core.model_folder import is_pipeline
+from upscore.core.option_values import require_at_least
 from upscore.core.parallel.prefetch import prefetch
 from upscore.core.progress import OnProgress, Progress, count_items, ignore_progress
 from upscore.core.runtime import command_line
@@ -36,7 +38,7 @@ from upscore.data import open_dataset
 from upscore.data.class_mapping import match_classes
 from upscore.data.dataset import Sample, Split
 from upscore.errors import DataError, RunError, SettingsError, UpscoreError
-from upscore.inference.pipeline.settings import is_pipeline, read_pipeline
+from upscore.inference.pipeline.settings import read_pipeline
 from upscore.inference.segmenter import Segmenter
 from upscore.inference.trained_photos import trained_photos
 from upscore.metrics.bootstrap import difference_interval, overlaps
@@ -194,12 +196,10 @@ def tune_crf(
         OutputError: ``out`` cannot be written.
     """
     base = load_crf(start)
+    require_at_least(1, iterations=iterations)
+    require_at_least(0, seed=seed)
     if iterations is not None:
-        if iterations < 1:
-            raise SettingsError(f"--iterations is {iterations}; allowed: 1 or more")
         base = base.model_copy(update={"iterations": iterations})
-    if seed < 0:
-        raise SettingsError(f"--seed is {seed}; allowed: 0 or more")
     known = known_candidates(start, base)
     dataset = open_dataset(data, max_pixels=options.max_pixels)
     part = draw_images(dataset.split(split), images, seed=seed)

@@ -154,7 +154,7 @@ def _begin(work: Callable[[Any], Any], one_core: bool) -> None:
 
 
 def _end(number: int, _frame: FrameType | None) -> None:
-    """End now; a process of a pool would go on with the next item after an exception."""
+    """End now; a process of a pool would continue with the next item after an exception."""
     remove_unfinished()
     os._exit(128 + number)
 

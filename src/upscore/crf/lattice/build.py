@@ -227,9 +227,9 @@ def _build_term(
     high = np.array([column.max() for column in rows.T], np.float64)
     if max(-low.min(), high.max()) > MAX_FEATURE:
         raise DataError(
-            f"features reach {max(-low.min(), high.max()):.4g} standard deviations; want at most "
-            f"{MAX_FEATURE:g}: a deviation is too small for this image (leave its term out, or "
-            "raise it)"
+            f"features reach {max(-low.min(), high.max()):.4g} standard deviations; expected at "
+            f"most {MAX_FEATURE:g}: a deviation is too small for this image (leave its term out, "
+            "or raise it)"
         )
     scale = scale_factors(dimensions)
     low, high = low * scale, high * scale

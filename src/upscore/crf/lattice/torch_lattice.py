@@ -110,11 +110,11 @@ class TorchLattice:
         """
         device = self._splat.weights.device
         if values.dtype not in (torch.float32, torch.float64):
-            raise DataError(f"values to filter are {values.dtype}; want float32 or float64")
+            raise DataError(f"values to filter are {values.dtype}; expected float32 or float64")
         if values.ndim != 2 or len(values) != self.num_points or values.shape[1] == 0:
             raise DataError(
-                f"values to filter have shape {tuple(values.shape)}; want ({self.num_points}, C), "
-                "one row for every point that the lattice was built from"
+                f"values to filter have shape {tuple(values.shape)}; expected ({self.num_points}, "
+                "C), one row for every point that the lattice was built from"
             )
         if values.device != device:
             raise DataError(f"values to filter are on {values.device}, the lattice is on {device}")
@@ -130,10 +130,10 @@ class TorchLattice:
 
 def _require_features(features: Tensor) -> None:
     if not features.dtype.is_floating_point:
-        raise DataError(f"features are {features.dtype}; want floating point")
+        raise DataError(f"features are {features.dtype}; expected floating point")
     if features.ndim != 2 or 0 in features.shape:
         raise DataError(
-            f"features have shape {tuple(features.shape)}; want (N, D) with N and D at least 1"
+            f"features have shape {tuple(features.shape)}; expected (N, D) with N and D at least 1"
         )
     if not bool(features.isfinite().all()):
         raise DataError("features hold NaN or infinite values")

@@ -44,7 +44,7 @@ class BSDSImage:
         with reading(self.truth_path, what, fix):
             maps = (_read_mat if self.truth_path.suffix == ".mat" else _read_npz)(self.truth_path)
         if maps.ndim != 3 or not len(maps):
-            raise DataError(f"{self.truth_path}: want (annotators, H, W), found {maps.shape}")
+            raise DataError(f"{self.truth_path}: expected (annotators, H, W), found {maps.shape}")
         return maps
 
 
@@ -74,7 +74,7 @@ def find_bsds(root: Path) -> Mapping[str, tuple[BSDSImage, ...]]:
         DataError: no photos in it, or a photo without boundaries.
     """
     if not root.is_dir():
-        raise NotFoundError(f"{root}: no such folder; want BSDS500: {LAYOUT}")
+        raise NotFoundError(f"{root}: no such folder; expected BSDS500: {LAYOUT}")
     images, truths = root, root
     for data in (root, root / "data", root / "BSDS500" / "data"):
         if (data / "images").is_dir() and (data / "groundTruth").is_dir():
@@ -86,7 +86,7 @@ def find_bsds(root: Path) -> Mapping[str, tuple[BSDSImage, ...]]:
         if photos:
             splits[folder.name] = tuple(_pair(photo, truths / folder.name) for photo in photos)
     if not splits:
-        raise DataError(f"{root}: no photos of BSDS500 in it; want {LAYOUT}")
+        raise DataError(f"{root}: no photos of BSDS500 in it; expected {LAYOUT}")
     return splits
 
 

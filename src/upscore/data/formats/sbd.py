@@ -67,7 +67,7 @@ def open_voc_sbd(root: Path, *, max_pixels: int) -> DataSet:
     """
     voc_root, sbd_root = find_voc(root), find_sbd(root)
     if voc_root is None or sbd_root is None:
-        raise DataError(f"{root}: want a VOC devkit and SBD's benchmark_RELEASE in this folder")
+        raise DataError(f"{root}: expected a VOC devkit and SBD's benchmark_RELEASE in this folder")
     voc = open_voc(voc_root, max_pixels=max_pixels, beside_sbd=True)
     sbd = open_sbd(sbd_root, max_pixels=max_pixels)
     for name in ("train", "val"):

@@ -52,7 +52,7 @@ def find_voc(path: Path) -> Path | None:
     if len(roots) > 1:
         raise DataError(
             f"{path}: holds several devkits ({', '.join(root.name for root in roots)}); name one, "
-            f"as in {roots[-1]}"
+            f"for example {roots[-1]}"
         )
     return roots[0] if roots else None
 

@@ -43,17 +43,17 @@ Table = dict[int | str, str]
 def _read_splits(value: Any) -> Lists | Shares | Folders:
     """One of the three kinds. (The messages of a pydantic union name types, not what to write.)"""
     if isinstance(value, list | dict) and len(value) > MOST_SPLITS:
-        raise ValueError(f"{len(value)} splits; want at most {MOST_SPLITS}")
+        raise ValueError(f"{len(value)} splits; expected at most {MOST_SPLITS}")
     if isinstance(value, list) and value:
         if any(not isinstance(name, str) or not name for name in value):
-            raise ValueError("want names, as in [train, val]")
+            raise ValueError("expected names, for example [train, val]")
         repeated = sorted(name for name, times in Counter(value).items() if times > 1)
         if repeated:
             raise ValueError(f"{join(repeated)} is given twice")
         return value
     if not isinstance(value, dict) or not value:
         raise ValueError(
-            "want list files (train: train.txt), shares (train: 0.8) or folder names ([train, val])"
+            "expected list files (train: train.txt), shares (train: 0.8) or folders ([train, val])"
         )
     entries = {str(name): entry for name, entry in value.items()}
     if all(isinstance(entry, str) and entry for entry in entries.values()):
@@ -63,11 +63,11 @@ def _read_splits(value: Any) -> Lists | Shares | Folders:
             raise ValueError("list files and shares cannot be mixed; give one kind")
         if isinstance(entry, bool) or not isinstance(entry, int | float) or not 0 < entry <= 1:
             raise ValueError(
-                f"{shorten(name)} is {quote(entry)}; want a list file or a share above 0, up to 1"
+                f"{shorten(name)} is {quote(entry)}; expected a list file or a share in (0, 1]"
             )
     shares = {name: float(entry) for name, entry in entries.items()}
     if sum(shares.values()) > 1.0 + 1e-9:
-        raise ValueError(f"the shares add up to {sum(shares.values()):g}; want at most 1")
+        raise ValueError(f"the shares add up to {sum(shares.values()):g}; expected at most 1")
     return shares
 
 
@@ -75,11 +75,11 @@ def _read_masks(value: Any) -> Table | str:
     if value in ("indices", "colors"):
         return str(value)
     if not isinstance(value, dict) or not value:
-        raise ValueError("want 'value: class' lines, or 'indices', or 'colors'")
+        raise ValueError("expected 'value: class' lines, or 'indices', or 'colors'")
     for key, name in value.items():
         if not isinstance(name, str):
             raise ValueError(
-                f"{shorten(str(key))} stands for {quote(name)}; want a class name (in quotes) "
+                f"{shorten(str(key))} stands for {quote(name)}; expected a class name (in quotes) "
                 "or void"
             )
     return {key if isinstance(key, int) else str(key): name for key, name in value.items()}
@@ -98,7 +98,7 @@ class ClassEntry(Settings):
         if isinstance(value, str):
             return {"name": value}
         if not isinstance(value, dict | ClassEntry):
-            raise ValueError("want a name (in quotes) or {name: sky, color: [128, 128, 128]}")
+            raise ValueError("expected a name (in quotes) or {name: sky, color: [128, 128, 128]}")
         return value
 
 
@@ -135,7 +135,9 @@ class Description(Settings):
     @model_validator(mode="after")
     def _check(self) -> Description:
         if len(self.classes) > MAX_CLASSES:
-            raise ValueError(f"classes: {len(self.classes)} of them; want at most {MAX_CLASSES}")
+            raise ValueError(
+                f"classes: {len(self.classes)} of them; expected at most {MAX_CLASSES}"
+            )
         problems = [
             *_pattern_problems(self),
             *_class_problems(self),
@@ -195,12 +197,12 @@ def _pattern_problems(d: Description) -> list[str]:
         parts = len(Path(pattern).parts)
         if Path(pattern).is_absolute() or "\0" in pattern or parts > MOST_PARTS:
             problems.append(
-                f"{key}: want a path below root, as photos/*.jpg; give the folder as root: "
+                f"{key}: expected a path below root, as photos/*.jpg; give the folder as root: "
                 f"/home/me/set (found {quote(pattern)})"
             )
         if Pattern(pattern).num_names != 1:
             problems.append(
-                f"{key}: want exactly one * or {{name}} where the name stands, as in "
+                f"{key}: expected exactly one * or {{name}} where the name stands, for example "
                 "photos/*.jpg; * beside {name} is any text and **/ any folders "
                 f"(found {quote(pattern)})"
             )
@@ -253,8 +255,8 @@ def _mask_problems(d: Description) -> list[str]:
             kinds.add("values")
         else:
             problems.append(
-                f"masks.{shorten(str(key))}: want a value of 0..65535 (below 0 for void only) or "
-                "a colour as 'r,g,b' of 0..255 or '#rrggbb'"
+                f"masks.{shorten(str(key))}: expected a value of 0..65535 (below 0 for void only) "
+                "or a colour as 'r,g,b' of 0..255 or '#rrggbb'"
             )
         if name not in allowed:
             problems.append(f"masks.{shorten(str(key))}: {unknown_choice('class', name, allowed)}")
@@ -271,9 +273,11 @@ def _mask_problems(d: Description) -> list[str]:
 def _photo_problems(d: Description) -> list[str]:
     problems = []
     if d.range is not None and d.range[0] >= d.range[1]:
-        problems.append(f"range: want [black, white], the smaller first (found {list(d.range)})")
+        problems.append(
+            f"range: expected [black, white], the smaller first (found {list(d.range)})"
+        )
     if d.bands is not None and len(d.bands) not in (1, 3):
-        problems.append(f"bands: want three, as in [3, 2, 1], or one (found {d.bands})")
+        problems.append(f"bands: expected three, for example [3, 2, 1], or one (found {d.bands})")
     return problems
 
 

@@ -57,17 +57,17 @@ def read_edge_map(path: Path, *, max_pixels: int = MAX_PIXELS) -> Strength:
         return _scaled(pixels.astype(np.uint8))
     if mode == "I" or mode.startswith("I;16"):
         return _scaled(pixels.astype(np.uint16))
-    raise DataError(f"{path}: a PNG of Pillow mode {mode}; want grey of 8 or 16 bits")
+    raise DataError(f"{path}: a PNG of Pillow mode {mode}; expected grey of 8 or 16 bits")
 
 
 def _read_npy(path: Path) -> npt.NDArray[Any]:
     if is_archive(path):
-        raise DataError(f"{path}: an archive of arrays; want one array in a .npy file")
+        raise DataError(f"{path}: an archive of arrays; expected one array in a .npy file")
     values = read_npy(path)
     if values.ndim != 2 or not (values.dtype.kind == "f" or values.dtype in (np.uint8, np.uint16)):
         raise DataError(
-            f"{path}: an array of shape {values.shape}, {values.dtype}; want (H, W) of floats in "
-            "[0, 1], uint8 or uint16"
+            f"{path}: an array of shape {values.shape}, {values.dtype}; expected (H, W) of floats "
+            "in [0, 1], uint8 or uint16"
         )
     return values
 

@@ -199,7 +199,7 @@ def _update(rows: Ints, own: Side, columns: Side) -> None:
             continue
         own.partners[row] = -1
         columns.partners[column] = -1
-        if columns.prices[column] < 0:  # it was in demand: others may want it
+        if columns.prices[column] < 0:  # it was in demand: others may take it
             _settle(column, columns, own, scratch)
 
     for k in range(len(rows)):

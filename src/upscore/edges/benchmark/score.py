@@ -310,7 +310,7 @@ def _require_item(strength: object, boundaries: Boundaries) -> Strength:
     """The strength, checked and as float32. Raises DataError for what cannot be scored."""
     if boundaries.ndim != 3 or boundaries.dtype != np.bool_:
         raise DataError(
-            f"boundaries of shape {boundaries.shape}, {boundaries.dtype}; want bool (A, H, W)"
+            f"boundaries of shape {boundaries.shape}, {boundaries.dtype}; expected bool (A, H, W)"
         )
     if not len(boundaries):
         raise DataError("no annotator drew boundaries; take the image out")

@@ -31,7 +31,7 @@ def thin(mask: Mask) -> Mask:
         DataError: not two-dimensional, or not bool.
     """
     if mask.ndim != 2 or mask.dtype != np.bool_:
-        raise DataError(f"a mask of shape {mask.shape}, {mask.dtype}; want bool (H, W)")
+        raise DataError(f"a mask of shape {mask.shape}, {mask.dtype}; expected bool (H, W)")
     height, width = mask.shape
     ringed = np.zeros((height + 2, width + 2), np.bool_)
     ringed[1:-1, 1:-1] = mask

@@ -17,11 +17,11 @@ from annotated_types import Ge, Len, MinLen
 from pydantic import Field, create_model, field_validator, model_validator
 
 from upscore.core.limits import DEFAULT_TILE
+from upscore.core.option_values import require_tile
 from upscore.core.quoting import join, quote, shorten
 from upscore.core.settings import FilePath, Settings, build, check_path, load_yaml
 from upscore.errors import SettingsError
 from upscore.inference.instance_wise import InstanceSettings
-from upscore.inference.tiles import require_tile
 from upscore.proposals.edge_boxes.parameters import SEARCH_PARAMETERS
 
 NAME = re.compile(r"\w[\w+-]*")
@@ -250,11 +250,6 @@ class PipelineSettings(Settings):
         for name in names:
             visit(name)
         return list(found)
-
-
-def is_pipeline(path: Path) -> bool:
-    """Whether a path is meant as a pipeline file (and not as a run folder), by its suffix."""
-    return path.suffix.lower() in (".yaml", ".yml") and not path.is_dir()
 
 
 def read_pipeline(path: Path) -> PipelineSettings:

@@ -10,12 +10,12 @@ from pathlib import Path
 
 from upscore.core.builtin_configs import shipped_names, shipped_text
 from upscore.core.files import write_text
-from upscore.core.model_folder import names_builtin
+from upscore.core.model_folder import is_pipeline, names_builtin
 from upscore.core.settings import build
 from upscore.core.yaml_text import parse_yaml
 from upscore.errors import SettingsError
 from upscore.inference.pipeline.builder import PipelineBuilder
-from upscore.inference.pipeline.settings import PipelineSettings, is_pipeline
+from upscore.inference.pipeline.settings import PipelineSettings
 
 BOXES = "{source: edge-boxes}"
 """The source of boxes in a template, which a store replaces."""
@@ -51,7 +51,9 @@ def write_pipeline(
     text = shipped_text(FOLDER, name, what="pipeline")
     template = build(PipelineSettings, parse_yaml(text, f"pipeline {name}"), f"pipeline {name}")
     if not is_pipeline(out):
-        raise SettingsError(f"{out}: want a file name that ends in .yaml, as in {name}.yaml")
+        raise SettingsError(
+            f"{out}: expected a file name that ends in .yaml, for example {name}.yaml"
+        )
     if out.exists():
         raise SettingsError(f"{out}: is there already; remove it, or choose another --out")
     networks = [stage for stage, settings in template.stages.items() if settings.run is not None]
@@ -75,7 +77,7 @@ def _require_runs(name: str, networks: list[str], runs: Mapping[str, Path]) -> N
     if missing or unknown:
         found = f"no --run for {', '.join(missing)}" if missing else f"--run for {unknown[0]!r}"
         wanted = " ".join(f"--run {stage}=RUN" for stage in networks)
-        raise SettingsError(f"{name} wants {wanted}; found {found}")
+        raise SettingsError(f"{name} needs {wanted}; found {found}")
 
 
 def _filled(

@@ -56,7 +56,7 @@ class EdgeBoxes(EdgeBoxesParameters):
     def __post_init__(self) -> None:
         super().__post_init__()
         if self.threads is not None and self.threads < 1:
-            raise SettingsError(f"EdgeBoxes: threads is {self.threads}; want 1 or more")
+            raise SettingsError(f"EdgeBoxes: threads is {self.threads}; expected 1 or more")
 
     def __call__(self, image: RGBImage, *, name: str = "") -> Proposals:  # noqa: ARG002
         """Boxes of an image (H, W, 3) uint8 RGB; ``name`` does not matter.

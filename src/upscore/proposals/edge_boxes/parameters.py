@@ -53,7 +53,7 @@ class SearchParameters:
             value = getattr(self, parameter.name)
             if not (math.isfinite(value) and low <= value <= high):
                 allowed = f"at least {low:g}" if high == math.inf else f"{low:g}..{high:g}"
-                wrong.append(f"{parameter.name} is {value:g}, want {allowed}")
+                wrong.append(f"{parameter.name} is {value:g}, expected {allowed}")
         if wrong:
             raise SettingsError(f"EdgeBoxes: {'; '.join(wrong)}")
 

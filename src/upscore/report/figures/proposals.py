@@ -26,7 +26,7 @@ def recall_figure(result: Recall) -> Figure:
     """Average recall and recall at each IoU against the number of boxes, then AR by object size.
 
     Sources differ in colour, dash and marker, so that they differ in grey too. Where a
-    source gives fewer boxes its line goes on flat.
+    source gives fewer boxes its line continues flat.
     """
     figure = Figure(figsize=(13, 6.6), layout="constrained")
     grid = figure.subplots(2, 4, sharey=True)

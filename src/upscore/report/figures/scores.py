@@ -26,7 +26,7 @@ from matplotlib.ticker import MaxNLocator
 
 from upscore.core.files import atomic_path
 from upscore.core.labels import Labels
-from upscore.core.quoting import quote
+from upscore.core.option_values import FIGURE_FORMATS
 from upscore.errors import SettingsError
 from upscore.metrics.confusion import Matrix, Scores
 from upscore.report.run_data import Curve
@@ -229,18 +229,6 @@ def plain_frame(
         axes.grid(axis=grid, color=theme.grid, linewidth=0.7)
 
 
-FIGURE_FORMATS = ("png", "pdf", "svg")
-
-
-def require_figure_formats(formats: Sequence[str]) -> tuple[str, ...]:
-    """The formats, each once. Raises SettingsError for none or an unknown one."""
-    unknown = [name for name in formats if name not in FIGURE_FORMATS]
-    if unknown or not formats:
-        found = f"holds {quote(unknown[0])}" if unknown else "is empty"
-        raise SettingsError(f"--figures {found}; allowed: {', '.join(FIGURE_FORMATS)}, with commas")
-    return tuple(dict.fromkeys(formats))
-
-
 def write_figure(path: Path, figure: Figure, formats: Sequence[str] | None = None) -> None:
     """Draw a figure into a file, atomically.
 
@@ -254,7 +242,7 @@ def write_figure(path: Path, figure: Figure, formats: Sequence[str] | None = Non
     """
     for name in formats or (path.suffix.lower().lstrip("."),):
         if name not in FIGURE_FORMATS:
-            raise SettingsError(f"{path}: want a name in .png, .pdf or .svg")
+            raise SettingsError(f"{path}: expected a name in .png, .pdf or .svg")
         with atomic_path(path.with_suffix(f".{name}")) as temporary:
             temporary.write_bytes(png(figure) if name == "png" else _vector(figure, name))
 
