@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
 from matplotlib.figure import Figure
 
@@ -13,7 +14,7 @@ from upscore.metrics.comparison_files import class_table, size_table, sizes_note
 from upscore.report.document import Chart, Document, Section, Table
 from upscore.report.figures.comparison import class_differences, sizes_figure, trimap_figure
 from upscore.report.page import document_page
-from upscore.report.score_tables import cost_table, difference_table, verdict
+from upscore.report.score_tables import ABSENT, cost_table, difference_table, verdict
 
 
 def compared_page(comparison: Comparison) -> str:
@@ -45,7 +46,7 @@ def compared_page(comparison: Comparison) -> str:
                     (
                         _chart("classes", f"IoU of each class less that of {first}.",
                                class_differences, comparison),
-                        _table("per_class", "IoU by class.", class_table(comparison)),
+                        _class_table(comparison),
                     ),
                 ),
                 Section(
@@ -69,6 +70,19 @@ def _chart(
     name: str, caption: str, draw: Callable[[Comparison], Figure], comparison: Comparison
 ) -> Chart:
     return Chart(name, caption, lambda _: draw(comparison))
+
+
+def _class_table(comparison: Comparison) -> Table:
+    """IoU by class; a dash for classes without truth, which the caption names."""
+    whole = class_table(comparison)
+    pixels = whole.header.index("pixels")
+    absent = [str(row[0]) for row in whole.rows if not row[pixels]]
+    rows = [
+        row if row[pixels] else (row[0], *[None] * (len(row) - 2), row[pixels])
+        for row in whole.rows
+    ]
+    caption = "IoU by class." + (" " + ABSENT.format(", ".join(absent)) if absent else "")
+    return _table("per_class", caption, replace(whole, rows=rows))
 
 
 def _table(name: str, caption: str, table: tables.Table) -> Table:

@@ -12,6 +12,9 @@ from upscore.metrics.confusion import Scores
 from upscore.metrics.evaluate import Evaluation
 from upscore.metrics.stage_files import boundary_scores
 
+ABSENT = "Not in the truth: {}. Where they are predicted, they count as 0 in the mean."
+"""About classes without an IoU, by their names."""
+
 FEW_IMAGES = 20
 """Below it a comparison says so."""
 
@@ -19,7 +22,7 @@ FEW_IMAGES = 20
 def per_class_table(scores: Scores, labels: Labels) -> Table:
     """IoU, precision, recall and pixels, one row a class."""
     rows = [
-        (name, item.iou, item.precision, item.recall, item.pixels)
+        (name, item.shown_iou, item.precision, item.recall, item.pixels)
         for name, item in zip(labels.names, scores.per_class, strict=True)
     ]
     return Table(("class", "IoU", "precision", "recall", "pixels"), rows)

@@ -110,14 +110,18 @@ def per_class_bars(scores: Scores, labels: Labels) -> Figure:
     """IoU of every class, best on top, in the classes' colours; the line is the mean."""
     order = sorted(
         range(len(labels)),
-        key=lambda i: (scores.per_class[i].iou is None, -(scores.per_class[i].iou or 0), i),
+        key=lambda i: (
+            scores.per_class[i].shown_iou is None,
+            -(scores.per_class[i].shown_iou or 0),
+            i,
+        ),
     )
     num = len(order)
     many = num > NAMES_UP_TO
     height = min(24.0, 1.3 + (0.12 if many else 0.28) * num)
     figure = Figure(figsize=(7.2, height), layout="constrained")
     axes = figure.add_subplot()
-    values = [scores.per_class[i].iou for i in order]
+    values = [scores.per_class[i].shown_iou for i in order]
     axes.barh(
         range(num),
         [value or 0.0 for value in values],
@@ -129,7 +133,7 @@ def per_class_bars(scores: Scores, labels: Labels) -> Figure:
     size = 5.0 if many else 9.0
     axes.set_yticks(range(num), [plain_text(labels.names[i]) for i in order], fontsize=size)
     for row, value in enumerate(values):
-        text = "does not occur" if value is None else f"{value:.3f}"
+        text = "not in the truth" if value is None else f"{value:.3f}"
         axes.text(
             (value or 0.0) + 0.008,
             row,
