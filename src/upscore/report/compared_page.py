@@ -44,7 +44,7 @@ def compared_page(comparison: Comparison) -> str:
                     "Classes",
                     (),
                     (
-                        _chart("classes", f"IoU of each class less that of {first}.",
+                        _chart("classes", f"IoU difference of each class to {first}.",
                                class_differences, comparison),
                         _class_table(comparison),
                     ),
@@ -66,10 +66,8 @@ def compared_page(comparison: Comparison) -> str:
     )  # fmt: skip
 
 
-def _chart(
-    name: str, caption: str, draw: Callable[[Comparison], Figure], comparison: Comparison
-) -> Chart:
-    return Chart(name, caption, lambda _: draw(comparison))
+def _chart(name: str, caption: str, draw: Callable[..., Figure], comparison: Comparison) -> Chart:
+    return Chart(name, caption, lambda theme: draw(comparison, theme=theme))
 
 
 def _class_table(comparison: Comparison) -> Table:

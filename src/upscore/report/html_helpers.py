@@ -40,11 +40,13 @@ def single_points(curves: Sequence[Curve], names: Sequence[str]) -> list[str]:
     """
     series = {
         "Training loss": [(curve.iterations, curve.losses) for curve in curves],
-        "mIoU on the validation split": [(curve.val_iterations, curve.val_miou) for curve in curves],
+        "mIoU on the validation split": [
+            (curve.val_iterations, curve.val_miou) for curve in curves
+        ],
     }
     sentences = []
     for what, points in series.items():
-        if max(len(values) for _, values in points) == 1:
+        if max((len(values) for _, values in points), default=0) == 1:
             told = [
                 f"{name + ' ' if len(curves) > 1 else ''}{values[0]:.3f} at iteration {at[0]:,}"
                 for name, (at, values) in zip(names, points, strict=True)

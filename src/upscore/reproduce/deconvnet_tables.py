@@ -19,7 +19,8 @@ from upscore.reproduce.published import PAPER_STAGES, PAPER_TABLE, VOC_COLUMNS
 
 
 def class_tables(context: Context, methods: Mapping[str, Any]) -> tuple[Item, ...]:
-    """IoU in per cent by class after its mean, one row a method: with the paper's rows where classes are VOC's."""
+    """IoU in per cent, the mean and by class, one row a method: with the paper's rows where classes
+    are VOC's."""
     names = context.dataset.labels.names
     ours: list[tuple[Any, ...]] = []
     for one in methods["contenders"]:
