@@ -21,11 +21,11 @@ def compared_page(comparison: Comparison) -> str:
     """HTML of a comparison, in one file."""
     first, *others = (one.name for one in comparison.models)
     images = plural(len(comparison.images), "image")
-    told = verdict(comparison)
+    told = [line if line.endswith(".") else f"{line}." for line in verdict(comparison)]
     return document_page(
         Document(
             title=f"{first} against {' and '.join(others)}",
-            lead=f"{images} of {comparison.split}. {told[0]}.".replace("..", "."),
+            lead=f"{images} of {comparison.split}. {told[0]}",
             sections=(
                 Section(
                     "Scores",
@@ -51,7 +51,7 @@ def compared_page(comparison: Comparison) -> str:
                 ),
                 Section(
                     "Boundaries and sizes",
-                    (f"{comparison.objects_from}; {sizes_note(comparison)}",),
+                    (f"Objects: {comparison.objects_from}; {sizes_note(comparison)}",),
                     (
                         _chart("trimap", "Scores in a band around the true boundaries.",
                                trimap_figure, comparison),

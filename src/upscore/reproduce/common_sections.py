@@ -77,20 +77,18 @@ def document(
         recipes.append((plan.title, text))
     return Document(
         title,
-        f"{_budget(context)} {lead}",
+        lead,
         tuple(sections),
         missing=(*_missing(context), *missing),
         facts=tuple(_facts(context)),
         recipes=tuple(recipes),
         tiles=tuple(tiles),
+        budget=_budget(context),
     )
 
 
 def _budget(context: Context) -> str:
-    """What the trainings were given and used, and the machine: one sentence.
-
-    A score means nothing without it, so it begins the page.
-    """
+    """What the trainings were given and used, and the machine: one sentence."""
     budget, num = context.budget, len(context.plans)
     given = (
         f"{context.given_budget} for each of {plural(num, 'training')}"

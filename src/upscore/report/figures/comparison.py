@@ -158,7 +158,7 @@ def trimap_figure(comparison: Comparison, *, theme: Theme = PAPER) -> Figure:
     for axes, title in ((left, "pixel accuracy"), (right, "mIoU")):
         axes.set_xlabel("pixels from a true boundary, at most")
         axes.set_title(title)
-        axes.xaxis.set_major_locator(MaxNLocator(6, integer=True))
+        axes.xaxis.set_major_locator(MaxNLocator(6, integer=True, steps=[1, 2, 5, 10]))
         plain_frame(axes, theme=theme, grid="y")
     return _finished(figure, f"Near boundaries, {_images(comparison)}", theme)
 

@@ -140,7 +140,7 @@ def lines_chart(
         if len(places) <= FEW_PLACES:
             axes.set_xticks(places, [f"{x:g}" for x in places])
         else:
-            axes.xaxis.set_major_locator(MaxNLocator(7, integer=True))
+            axes.xaxis.set_major_locator(MaxNLocator(7, integer=True, steps=[1, 2, 5, 10]))
     return _finished(figure, theme)
 
 

@@ -302,7 +302,8 @@ def svg(figure: Figure, *, name: str) -> str:
     """A figure drawn with :data:`PAGE` as an ``<svg>`` element to set into a page.
 
     Its text is text, and its colours are the page's variables ``--ink``, ``--grid`` and
-    ``--series-0`` to ``--series-4``, so that it follows the page into the dark.
+    ``--series-0`` to ``--series-4``, so that it follows the page into the dark. Its class says for
+    which width it was drawn, ``narrow`` or ``wide`` (see :mod:`.layout`).
 
     Args:
         name: keeps the ids of several figures on one page apart.
@@ -318,7 +319,8 @@ def svg(figure: Figure, *, name: str) -> str:
     text = stream.getvalue()
     text = text[text.index("<svg") :]
     text = re.sub(r"<metadata>.*?</metadata>", "", text, flags=re.DOTALL)
-    text = re.sub(r'(<svg[^>]*?) width="[^"]*"', r"\1", text, count=1)
+    kind = "wide" if figure.get_figwidth() == WIDE else "narrow"
+    text = re.sub(r'(<svg[^>]*?) width="[^"]*"', rf'\1 class="{kind}"', text, count=1)
     text = re.sub(r'(<svg[^>]*?) height="[^"]*"', r"\1", text, count=1)
     text = re.sub(r'<g id="[^"]*"', "<g", text)  # named in every figure alike, and never used
     text = re.sub(r"'DejaVu Sans'(, [^;\"]*)?", "inherit", text)
