@@ -76,7 +76,6 @@ WRAPPER = """<!doctype html><meta charset="utf-8"><pre id="probe"></pre>
 
 TABLES = """<script>
 addEventListener("load", () => {
-  document.head.insertAdjacentHTML("beforeend", "<style>* { transition: none !important }</style>");
   const tables = [];
   for (const box of document.querySelectorAll(".scroll")) {
     const hint = () => box.parentElement.classList.contains("more-right");
