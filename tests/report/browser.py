@@ -115,11 +115,13 @@ def measure_tables(pages: dict[str, str], folder: Path, *, width: int) -> dict[s
             page.replace("</body>", script + "</body>", 1), "utf-8"
         )
         frames.append(f'<iframe src="{place}.html" style="width:{width}px; height:900px"></iframe>')
+    listen = (
+        'const found = []; addEventListener("message", (event) => { found.push(event.data); '
+        'document.getElementById("probe").textContent = JSON.stringify(found); });'
+    )
     wrapper = (
-        f'<!doctype html><meta charset="utf-8"><style>iframe {{ border: 0 }}</style>'
-        f'<pre id="probe"></pre>{"".join(frames)}<script>const found = [];'
-        'addEventListener("message", (event) => { found.push(event.data); '
-        'document.getElementById("probe").textContent = JSON.stringify(found); });</script>'
+        '<!doctype html><meta charset="utf-8"><style>iframe { border: 0 }</style>'
+        f'<pre id="probe"></pre><script>{listen}</script>{"".join(frames)}'
     )
     (folder / "wrapper.html").write_text(wrapper, "utf-8")
     found = json.loads(_probed(folder, []))
