@@ -18,7 +18,8 @@ from upscore.data.masks import read_stored_mask
 from upscore.data.stats import Known, absent_classes, class_frequencies, measure
 from upscore.data.toy import make_toy
 from upscore.errors import DataError, WorkError
-from upscore.report.figures.dataset import write_overview
+from upscore.report.figures.dataset import overview_figure
+from upscore.report.figures.scores import write_figure
 
 
 @pytest.fixture
@@ -129,7 +130,7 @@ def test_a_bad_mask_does_not_stop_the_count(two: Path, tmp_path: Path) -> None:
     assert [item.pixels for item in split.classes] == [0, 0, 50, 0]
     (message,) = found.to_dict()["failures"]
     assert message.endswith("a.png: is empty; replace or remove it")
-    write_overview(found, dataset, tmp_path / "figure.png")
+    write_figure(tmp_path / "figure.png", overview_figure(found, dataset))
     with pytest.raises(WorkError, match="1 of 2 masks could not be counted; all others are"):
         verbs.stats(two)
 
@@ -155,7 +156,7 @@ def test_names_of_any_kind_are_drawn(two: Path, tmp_path: Path) -> None:
     (root / "classes.txt").write_text("$\\nothing$\n车\n$a^$\ncow\n", encoding="utf-8")
     dataset = open_dataset(root)
     assert dataset.labels.names[:3] == (r"$\nothing$", "车", "$a^$")
-    write_overview(measure(dataset), dataset, tmp_path / "figure.png")
+    write_figure(tmp_path / "figure.png", overview_figure(measure(dataset), dataset))
     assert (tmp_path / "figure.png").exists()
 
 
@@ -165,7 +166,7 @@ def test_json_and_figure(two: Path, tmp_path: Path) -> None:
     write_json(tmp_path / "stats.json", stats.to_dict())
     content = json.loads((tmp_path / "stats.json").read_text())
     assert content["splits"]["train"]["classes"][2]["object_sizes"] == [0.25] * 5
-    write_overview(stats, dataset, tmp_path / "figure.png")
+    write_figure(tmp_path / "figure.png", overview_figure(stats, dataset))
     width, height = Image.open(tmp_path / "figure.png").size
     assert width > 1000
     assert height > 500

@@ -74,6 +74,60 @@ WRAPPER = """<!doctype html><meta charset="utf-8"><pre id="probe"></pre>
 }});</script>"""
 
 
+TABLES = """<script>
+addEventListener("load", () => {
+  const tables = [];
+  for (const box of document.querySelectorAll(".scroll")) {
+    const hint = () => box.parentElement.classList.contains("more-right");
+    const shade = () => getComputedStyle(box.parentElement, "::before").opacity;
+    const first = box.querySelector("tbody th") ?? box.querySelector("td");
+    const found = { beyond: box.scrollWidth - box.clientWidth, hint: hint(), shade: shade() };
+    if (first) {
+      const { left, width } = first.getBoundingClientRect();
+      Object.assign(found, { first: left, width, name: first.textContent });
+    }
+    if (found.beyond > 1) {
+      box.scrollLeft = 60;
+      if (first) found.scrolled = first.getBoundingClientRect().left;
+      box.scrollLeft = found.beyond;
+      box.dispatchEvent(new Event("scroll"));  // the browser's own comes with the next frame
+      found.end = hint();
+    }
+    tables.push(found);
+  }
+  const root = document.documentElement;
+  const charts = [...document.querySelectorAll(".charts svg")];
+  parent.postMessage({ page: PAGE, tables, room: root.clientWidth, taken: root.scrollWidth,
+    charts: charts.map((chart) => chart.getBoundingClientRect().width) }, "*");
+});
+</script>"""
+
+
+def measure_tables(pages: dict[str, str], folder: Path, *, width: int) -> dict[str, dict]:
+    """Of each page in a frame of that width: its tables, and whether it is wider than the window.
+
+    One browser shows them all.
+    """
+    frames = []
+    for place, (name, page) in enumerate(pages.items()):
+        script = TABLES.replace("PAGE", json.dumps(name))
+        (folder / f"{place}.html").write_text(
+            page.replace("</body>", script + "</body>", 1), "utf-8"
+        )
+        frames.append(f'<iframe src="{place}.html" style="width:{width}px; height:900px"></iframe>')
+    listen = (
+        'const found = []; addEventListener("message", (event) => { found.push(event.data); '
+        'document.getElementById("probe").textContent = JSON.stringify(found); });'
+    )
+    wrapper = (
+        '<!doctype html><meta charset="utf-8"><style>iframe { border: 0 }</style>'
+        f'<pre id="probe"></pre><script>{listen}</script>{"".join(frames)}'
+    )
+    (folder / "wrapper.html").write_text(wrapper, "utf-8")
+    found = json.loads(_probed(folder, []))
+    return {item["page"]: item for item in found}
+
+
 def look(
     page: str, folder: Path, *, width: int = 1280, dark: bool = False, console: bool = True
 ) -> dict:
@@ -83,8 +137,13 @@ def look(
     (folder / "page.html").write_text(page, encoding="utf-8")
     (folder / "wrapper.html").write_text(WRAPPER.format(width=width), encoding="utf-8")
     scheme = ["--blink-settings=preferredColorScheme=0"] if dark else []
+    return json.loads(_probed(folder, scheme, console=console))
+
+
+def _probed(folder: Path, flags: list[str], *, console: bool = True) -> str:
+    """What is in the probe of ``folder/wrapper.html`` once Chromium has shown it."""
     done = subprocess.run(
-        [CHROMIUM, *FLAGS, *scheme, f"--user-data-dir={folder / 'profile'}",
+        [CHROMIUM, *FLAGS, *flags, f"--user-data-dir={folder / 'profile'}",
          (folder / "wrapper.html").as_uri()],
         capture_output=True, text=True, timeout=HANG_S, check=False,
     )  # fmt: skip
@@ -94,4 +153,4 @@ def look(
     found = re.search(r'<pre id="probe">(.*?)</pre>', done.stdout, re.DOTALL)
     assert found is not None, done.stderr[-2000:]
     assert found.group(1), f"the page did not report; Chromium said: {done.stderr[-2000:]}"
-    return json.loads(html.unescape(found.group(1)))
+    return html.unescape(found.group(1))

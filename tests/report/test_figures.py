@@ -44,8 +44,8 @@ def test_figures_of_any_number_of_classes(num):
     matrix, labels = some_matrix(num), labels_of(num)
     for figure in (confusion_heat_map(matrix, labels), per_class_bars(score(matrix), labels)):
         picture = Image.open(io.BytesIO(png(figure)))
-        assert 300 < picture.width < 2600
-        assert 150 < picture.height < 4000
+        assert 900 < picture.width < 1400
+        assert 200 < picture.height < 5000
 
 
 def test_numbers_are_per_cent_of_the_row():
@@ -63,7 +63,14 @@ def test_bars_are_sorted_and_say_what_is_absent():
     matrix = np.array([[1, 1, 0], [0, 8, 0], [0, 0, 0]])
     figure = per_class_bars(score(matrix), Labels.of(["poor", "good", "never"]))
     assert [t.get_text() for t in figure.axes[0].get_yticklabels()] == ["good", "poor", "never"]
-    assert texts(figure) == ["0.889", "0.500", "does not occur"]
+    assert texts(figure) == ["0.889", "0.500", "not in the truth"]
+
+
+def test_a_class_without_truth_has_no_score():
+    matrix = np.array([[4, 0, 1], [0, 8, 0], [0, 0, 0]])
+    figure = per_class_bars(score(matrix), Labels.of(["some", "good", "guessed"]))
+    assert texts(figure) == ["1.000", "0.800", "not in the truth"]
+    assert "the mean over 3 is 0.600" in figure.axes[0].get_title()  # where it counts as 0
 
 
 def test_nothing_to_score():

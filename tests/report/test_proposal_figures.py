@@ -67,7 +67,7 @@ def test_up_to_twenty_sources_differ_without_their_colour():
 @pytest.mark.parametrize("counts", [(10,), (1, 2), (10, 20, 50, 100, 200, 500, 1000, 2000)])
 def test_any_counts(counts):
     picture = Image.open(io.BytesIO(png(recall_figure(some_recall("one", counts=counts)))))
-    assert 1500 < picture.width < 2500
+    assert 1000 < picture.width < 1500
 
 
 def test_no_objects_of_a_size():

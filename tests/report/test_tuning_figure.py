@@ -48,8 +48,8 @@ def line(axes, label):
 def test_any_number_of_trials(num):
     figure = draw(some_trials(num), num_images=num)
     picture = Image.open(io.BytesIO(png(figure)))
-    assert 400 < picture.width < 2600
-    assert 400 < picture.height < 1400
+    assert 900 < picture.width < 1400
+    assert 500 < picture.height < 1200
 
 
 def test_a_panel_for_the_order_and_one_for_each_setting():

@@ -28,6 +28,7 @@ def test_two_stages_in_one_run_folder(tmp_path: Path, run_stages: Run) -> None:
     stages: list[str] = []
     outcome = run_stages(out, show=lambda status: stages.append(status.stage))
     assert (outcome.iteration, outcome.interrupted) == (7, False)
+    assert outcome.stages == (("easy", 3), ("hard", 7))
     assert list(dict.fromkeys(stages)) == ["easy", "hard"]
     easy = RunFolder.open(out / "stages" / "easy")
     assert [len([r for r in rows(p) if r["loss"]]) for p in (easy.path, out)] == [3, 7]

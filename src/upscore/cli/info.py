@@ -32,7 +32,7 @@ def info(model: Annotated[Positional[Path | None], arg(metavar="[RUN|NAME]")] = 
         "network": config.get("architecture"),
         "backbone": (config.get("options") or {}).get("backbone"),
         "parameters": config.get("num_parameters"),
-        "weights in MB": round((folder / WEIGHTS).stat().st_size / 1e6, 2)
+        "weights in MB": round((folder / WEIGHTS).stat().st_size / 1e6, 3)
         if (folder / WEIGHTS).exists()
         else None,
         "classes": classes,

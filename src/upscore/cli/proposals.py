@@ -12,6 +12,7 @@ from upscore.cli.options import Data, MaxPixels, OptionalInt
 from upscore.cli.progress import ProgressDisplay
 from upscore.cli.proposal_options import SOURCE_DEFAULTS, SourceOptions
 from upscore.core.limits import MAX_PIXELS
+from upscore.core.plural import file_size
 from upscore.errors import SettingsError
 
 
@@ -56,7 +57,7 @@ def make(
         of_these = f" ({there:,} photos were done before)" if there else ""
         console.print(
             f"{summary.boxes:,} boxes of {summary.photos:,} photos in {summary.seconds:.1f} s"
-            f"{of_these}: {out}, {summary.file_bytes / 1e6:.1f} MB"
+            f"{of_these}: {out}, {file_size(summary.file_bytes)}"
         )
     summary.check()
 

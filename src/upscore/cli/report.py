@@ -9,6 +9,7 @@ from tyro.conf import Positional, arg
 
 from upscore.cli.console import console, keep_result
 from upscore.cli.options import OptionalPath, announced
+from upscore.core.plural import file_size
 
 
 def report(
@@ -33,4 +34,4 @@ def report(
 
     result = write_report(runs or (announced(require_last_run()),), out=out)
     keep_result(result)
-    console.print(f"Report: {result.page} ({result.size / 2**10:,.0f} KiB)")
+    console.print(f"Report: {result.page} ({file_size(result.size)})")

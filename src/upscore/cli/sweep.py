@@ -86,7 +86,7 @@ def print_result(result: SweepResult, data: Path) -> None:
         mean, first = max(scored, key=lambda pair: pair[0])
         settings = ", ".join(f"{key}={shown(value)}" for key, value in first.settings.items())
         console.print(f"Highest mean of the last mIoU: {mean:.4f} with {settings}")
-    console.print(f"Tables and runs: {result.folder}")
+    console.print(f"Page: {result.folder / 'page.html'}\nTables and runs: {result.folder}")
     finished = [str(result.folder / run.name) for run in result.runs if run.status == "finished"]
     if len(finished) > 1:
         console.print(f"Next: upscore compare {finished[0]} {finished[1]} --data {data}")

@@ -11,7 +11,6 @@ from upscore.cli.console import console, keep_result
 from upscore.cli.options import Assignments, Data, OptionalInt, OptionalPath, Recipe, joined
 from upscore.cli.progress import ProgressDisplay
 from upscore.core.option_values import require_at_least, require_positive
-from upscore.core.plural import plural
 from upscore.errors import InterruptedWorkError, SettingsError
 
 DEFAULT_RECIPE = "quick"
@@ -98,13 +97,14 @@ def train(
     keep_result(result)
     if result.interrupted:
         raise InterruptedWorkError(
-            f"stopped at iteration {result.iterations}; everything is saved. To continue, run the "
-            "same command with --resume"
+            f"stopped after {result.done}; everything is saved. To continue, run the same command "
+            "with --resume"
         )
     best = "none" if result.best is None else f"{result.best:.4f}"
+    stage = f" of {result.stages[-1][0]}" if result.stages else ""
     console.print(
-        f"Trained {plural(result.iterations, 'iteration')} in {result.seconds / 60:.1f} minutes. "
-        f"Best validation mIoU {best} at iteration {result.best_iteration}.\n"
+        f"Trained {result.done} in {result.seconds / 60:.1f} minutes. "
+        f"Best validation mIoU {best} at iteration {result.best_iteration}{stage}.\n"
         f"Run folder: {out}\n"
         f"Next: upscore evaluate {out} --data {data}"
     )

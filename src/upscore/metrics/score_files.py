@@ -25,7 +25,7 @@ DETAILS = ("boundary_iou", "boundary_f", "trimap", "sizes", "thinness")
 def per_class_table(scores: Scores, labels: Labels) -> Table:
     """IoU, precision, recall and pixels, one row for each class."""
     rows = [
-        (name, item.iou, item.precision, item.recall, item.pixels)
+        (name, item.shown_iou, item.precision, item.recall, item.pixels)
         for name, item in zip(labels.names, scores.per_class, strict=True)
     ]
     return Table(("class", "IoU", "precision", "recall", "pixels"), rows)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
 from matplotlib.figure import Figure
 
@@ -13,18 +14,18 @@ from upscore.metrics.comparison_files import class_table, size_table, sizes_note
 from upscore.report.document import Chart, Document, Section, Table
 from upscore.report.figures.comparison import class_differences, sizes_figure, trimap_figure
 from upscore.report.page import document_page
-from upscore.report.score_tables import cost_table, difference_table, verdict
+from upscore.report.score_tables import ABSENT, cost_table, difference_table, verdict
 
 
 def compared_page(comparison: Comparison) -> str:
     """HTML of a comparison, in one file."""
     first, *others = (one.name for one in comparison.models)
     images = plural(len(comparison.images), "image")
-    told = verdict(comparison)
+    told = [line if line.endswith(".") else f"{line}." for line in verdict(comparison)]
     return document_page(
         Document(
             title=f"{first} against {' and '.join(others)}",
-            lead=f"{images} of {comparison.split}. {told[0]}.".replace("..", "."),
+            lead=f"{images} of {comparison.split}. {told[0]}",
             sections=(
                 Section(
                     "Scores",
@@ -43,14 +44,14 @@ def compared_page(comparison: Comparison) -> str:
                     "Classes",
                     (),
                     (
-                        _chart("classes", f"IoU of each class less that of {first}.",
+                        _chart("classes", f"IoU difference of each class to {first}.",
                                class_differences, comparison),
-                        _table("per_class", "IoU by class.", class_table(comparison)),
+                        _class_table(comparison),
                     ),
                 ),
                 Section(
                     "Boundaries and sizes",
-                    (f"{comparison.objects_from}; {sizes_note(comparison)}",),
+                    (f"Objects: {comparison.objects_from}; {sizes_note(comparison)}",),
                     (
                         _chart("trimap", "Scores in a band around the true boundaries.",
                                trimap_figure, comparison),
@@ -65,10 +66,21 @@ def compared_page(comparison: Comparison) -> str:
     )  # fmt: skip
 
 
-def _chart(
-    name: str, caption: str, draw: Callable[[Comparison], Figure], comparison: Comparison
-) -> Chart:
-    return Chart(name, caption, lambda _: draw(comparison))
+def _chart(name: str, caption: str, draw: Callable[..., Figure], comparison: Comparison) -> Chart:
+    return Chart(name, caption, lambda theme: draw(comparison, theme=theme))
+
+
+def _class_table(comparison: Comparison) -> Table:
+    """IoU by class; a dash for classes without truth, which the caption names."""
+    whole = class_table(comparison)
+    pixels = whole.header.index("pixels")
+    absent = [str(row[0]) for row in whole.rows if not row[pixels]]
+    rows = [
+        row if row[pixels] else (row[0], *[None] * (len(row) - 2), row[pixels])
+        for row in whole.rows
+    ]
+    caption = "IoU by class." + (" " + ABSENT.format(", ".join(absent)) if absent else "")
+    return _table("per_class", caption, replace(whole, rows=rows))
 
 
 def _table(name: str, caption: str, table: tables.Table) -> Table:

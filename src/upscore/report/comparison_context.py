@@ -12,6 +12,9 @@ from upscore.report.run_data import RunData, SplitResults, flatten
 
 EXAMPLES = 12  # a split; each has two pictures and two more a run
 OVERALL = ("miou", "pixel_accuracy", "mean_accuracy", "frequency_weighted_iou")
+COLUMNS = ("mIoU", "pixel accuracy", "mean accuracy", "frequency weighted IoU",
+           "classes averaged", "images", "iterations", "minutes", "parameters")  # fmt: skip
+"""What :data:`OVERALL` and :func:`_numbers` are called."""
 
 Scored = tuple[str, RunData, SplitResults]
 """A run by its name, and its results on a split."""
@@ -38,6 +41,7 @@ def comparison_view(runs: Sequence[RunData]) -> dict[str, Any]:
         ],
         "splits": splits,
         "charts": parts.charts([run.curve for run in runs]),
+        "points": parts.single_points([run.curve for run in runs], names),
         "lines": parts.line_styles(runs, names),
         "differences": _differences(runs),
     }
@@ -69,6 +73,7 @@ def _split(runs: Mapping[str, RunData], name: str, place: int) -> dict[str, Any]
         "anchor": parts.anchor(place, name),
         "notes": _split_notes(runs, name, scored),
         "names": [of for of, *_ in scored],
+        "columns": COLUMNS,
         "table": [
             {
                 "name": of,
@@ -137,7 +142,7 @@ def _classes(scored: list[Scored]) -> list[dict[str, Any]]:
         labels = split.results.evaluation.labels
         for name, color in zip(labels.names, labels.colors, strict=True):
             colors.setdefault(name, color)
-        ious = [item.iou for item in split.results.scores.per_class]
+        ious = [item.shown_iou for item in split.results.scores.per_class]
         by_name.append(dict(zip(labels.names, ious, strict=True)))
     rows = []
     for name, color in colors.items():

@@ -169,6 +169,7 @@ class Document:
     """A page and its files.
 
     Attributes:
+        budget: what trainings had, and the machine: the first line of the page.
         tiles: scores above all else, value and name.
         missing: what is not there, and why.
         facts: how it was made, name and value.
@@ -182,6 +183,7 @@ class Document:
     facts: tuple[tuple[str, str], ...] = ()
     recipes: tuple[tuple[str, str], ...] = ()
     tiles: tuple[tuple[str, str], ...] = ()
+    budget: str = ""
 
     def numbered(self) -> list[tuple[str, Item]]:
         """Every item with its number, as ``Table 2``, in their order."""

@@ -17,18 +17,43 @@ NO_VALUE = "\u2013"
 
 
 def charts(curves: Sequence[Curve]) -> list[dict[str, str]]:
-    """Loss and validation curves of one or several runs as ``<svg>``, as far as there are any."""
+    """Loss and validation curves of one or several runs as ``<svg>``, as far as a run has two
+    points or more."""
     found = []
-    if any(curve.losses for curve in curves):
+    if any(len(curve.losses) > 1 for curve in curves):
         caption = "Training loss, mean of the last 100 iterations."
         if len(curves) == 1 and curves[0].finer_than_mean:
             caption += " Faint: as logged."
         figure = learning_curve(curves, "loss", theme=PAGE)
         found.append({"svg": svg(figure, name="loss"), "caption": caption})
-    if any(curve.val_miou for curve in curves):
+    if any(len(curve.val_miou) > 1 for curve in curves):
         figure = learning_curve(curves, "val_miou", theme=PAGE)
         found.append({"svg": svg(figure, name="val-miou"), "caption": _best(curves)})
     return found
+
+
+def single_points(curves: Sequence[Curve], names: Sequence[str]) -> list[str]:
+    """Sentences in place of the curves of which no run has more than one point.
+
+    Args:
+        names: of the runs; not used for a single one.
+    """
+    series = {
+        "Training loss": [(curve.iterations, curve.losses) for curve in curves],
+        "mIoU on the validation split": [
+            (curve.val_iterations, curve.val_miou) for curve in curves
+        ],
+    }
+    sentences = []
+    for what, points in series.items():
+        if max((len(values) for _, values in points), default=0) == 1:
+            told = [
+                f"{name + ' ' if len(curves) > 1 else ''}{values[0]:.3f} at iteration {at[0]:,}"
+                for name, (at, values) in zip(names, points, strict=True)
+                if values
+            ]
+            sentences.append(f"{what}: {', '.join(told)}; one point makes no curve.")
+    return sentences
 
 
 def _best(curves: Sequence[Curve]) -> str:

@@ -12,6 +12,7 @@ from upscore.report.examples import PICTURES, Kind
 from upscore.report.figures.scores import confusion_heat_map, png
 from upscore.report.pictures import embed_png
 from upscore.report.run_data import RunData, SplitResults
+from upscore.report.score_tables import ABSENT
 
 HEAT_TABLE_UP_TO = 40  # classes; above that the matrix is a picture
 LEGEND_UP_TO = 60
@@ -33,6 +34,7 @@ def run_view(run: RunData) -> dict[str, Any]:
         "costs": _costs(run),
         "notes": _notes(run),
         "charts": parts.charts([run.curve]),
+        "points": parts.single_points([run.curve], [run.name]),
         "splits": [_split(split, place) for place, split in enumerate(splits)],
         "facts": _facts(run),
         "versions": _versions(run),
@@ -110,19 +112,29 @@ def _split(split: SplitResults, place: int) -> dict[str, Any]:
     labels, matrix = evaluation.labels, evaluation.confusion.matrix
     valid = max(1, scores.valid_pixels)
     classes = parts.classes(labels)
+    absent = [
+        name for name, one in zip(labels.names, scores.per_class, strict=True) if not one.pixels
+    ]
     as_table = len(labels) <= HEAT_TABLE_UP_TO
     return {
         "name": split.name,
         "anchor": parts.anchor(place, split.name),
         "summary": _about(split),
         "notes": _split_notes(split),
-        "scores": scores,
+        "overall": [
+            ("mIoU", parts.score(scores.miou)),
+            ("pixel accuracy", parts.score(scores.pixel_accuracy)),
+            ("mean accuracy", parts.score(scores.mean_accuracy)),
+            ("frequency weighted IoU", parts.score(scores.frequency_weighted_iou)),
+            ("classes averaged", f"{scores.classes_averaged} of {len(classes)}"),
+            ("images", f"{len(evaluation.images):,}"),
+        ],
         "classes": classes,
-        "num_images": len(evaluation.images),
         "rows": [
             {"class": item, "scores": one, "share": one.pixels / valid}
             for item, one in zip(classes, scores.per_class, strict=True)
         ],
+        "absent": ABSENT.format(", ".join(absent)) if absent else "",
         "heat": _row_shares(matrix) if as_table else None,
         "heat_picture": None if as_table else embed_png(png(confusion_heat_map(matrix, labels))),
         "mix_ups": _mix_ups(matrix, classes),

@@ -12,6 +12,9 @@ from upscore.metrics.confusion import Scores
 from upscore.metrics.evaluate import Evaluation
 from upscore.metrics.stage_files import boundary_scores
 
+ABSENT = "Not in the truth: {}. Where they are predicted, they count as 0 in the mean."
+"""About classes without an IoU, by their names."""
+
 FEW_IMAGES = 20
 """Below it a comparison says so."""
 

@@ -6,9 +6,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from upscore.core.labels import RGBImage
+from upscore.core.parallel.processes import num_cores
+from upscore.core.plural import plural
 from upscore.core.runtime import command_line, cpu_name, installed_version
 from upscore.report.document import Document, Row, Section, Table
-from upscore.reproduce.context import Context
+from upscore.report.score_tables import ABSENT
+from upscore.reproduce.context import Context, read_log
 from upscore.training.shown import overlap_warning
 
 LISTED = 5
@@ -17,9 +20,7 @@ LISTED = 5
 
 def class_table(context: Context, contenders: Sequence[Mapping[str, Any]], caption: str) -> Table:
     """IoU by class, one column a network; the caption names classes without a pixel."""
-    columns = [
-        [*(item["iou"] for item in one["per_class"]), one["scores"]["miou"]] for one in contenders
-    ]
+    columns = [[*map(shown_iou, one["per_class"]), one["scores"]["miou"]] for one in contenders]
     pixels = [item["pixels"] for item in contenders[0]["per_class"]]
     names = (*context.dataset.labels.names, "mean")
     return Table(
@@ -30,11 +31,16 @@ def class_table(context: Context, contenders: Sequence[Mapping[str, Any]], capti
     )
 
 
+def shown_iou(item: Mapping[str, Any]) -> float | None:
+    """IoU of one of ``per_class``; None without truth, where 0 says nothing of the class itself."""
+    return item["iou"] if item["pixels"] else None
+
+
 def absent_classes(context: Context, contenders: Sequence[Mapping[str, Any]]) -> str:
-    """A sentence on classes without a pixel, for the end of a caption; empty where all occur."""
+    """What is said of classes without a pixel, for the end of a caption; empty where all occur."""
     of = zip(context.dataset.labels.names, contenders[0]["per_class"], strict=True)
     absent = [name for name, item in of if not item["pixels"]]
-    return f" Not in the truth of this split: {', '.join(absent)}." if absent else ""
+    return " " + ABSENT.format(", ".join(absent)) if absent else ""
 
 
 def picture_row(context: Context, place: int, stages: Mapping[str, str]) -> Row:
@@ -77,7 +83,38 @@ def document(
         facts=tuple(_facts(context)),
         recipes=tuple(recipes),
         tiles=tuple(tiles),
+        budget=_budget(context),
     )
+
+
+def _budget(context: Context) -> str:
+    """What the trainings were given and used, and the machine: one sentence."""
+    budget, num = context.budget, len(context.plans)
+    given = (
+        f"{context.given_budget} for each of {plural(num, 'training')}"
+        if context.given_budget
+        else f"the published schedules for {plural(num, 'training')}"
+        if budget.papers
+        else f"{budget.amount:,g} {budget.unit} for {plural(num, 'training')} together"
+    )
+    iterations = samples = 0
+    seconds = 0.0
+    for plan in context.done:
+        run = context.folder.run(plan.name)
+        stages = plan.recipe.stage_recipes() or [plan.recipe]
+        folders = [run / "stages" / stage.name for stage in plan.recipe.stages[:-1]]
+        for recipe, folder in zip(stages, [*folders, run], strict=True):
+            curve = read_log(folder)
+            iterations += curve.last_iteration
+            samples += curve.last_iteration * recipe.batch.size * recipe.batch.accumulate
+            seconds += curve.seconds or 0.0
+    used = (
+        f"{plural(iterations, 'iteration')} and {plural(samples, 'sample')} in "
+        f"{seconds / 60:,.1f} minutes"
+    )
+    runtime = context.runtime
+    machine = f"{cpu_name()}, {plural(num_cores(), 'core')}, {runtime.device}, {runtime.precision}"
+    return f"Budget: {given}, which were {used} ({machine})."
 
 
 def _missing(context: Context) -> Iterator[str]:

@@ -213,8 +213,7 @@ class Context:
 
     def curve(self, plan: PlannedTraining) -> Curve:
         """The training curve; empty where there is no log."""
-        log = RunFolder(self.folder.run(plan.name)).log
-        return read_curve(log) if log.exists() else Curve()
+        return read_log(self.folder.run(plan.name))
 
     def label_all(
         self,
@@ -280,3 +279,9 @@ class Context:
             f"{self.folder.path}: {len(done)} of {len(self.plans)} trainings have finished, too "
             "few for any table. The same command tries the others again:\n" + "\n".join(lines)
         )
+
+
+def read_log(run: Path) -> Curve:
+    """The curve of a run folder; empty where there is no log."""
+    log = RunFolder(run).log
+    return read_curve(log) if log.exists() else Curve()

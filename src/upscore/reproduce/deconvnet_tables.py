@@ -11,7 +11,7 @@ from upscore.core.run_folder import RunFolder
 from upscore.errors import UpscoreError
 from upscore.report.document import Chart, Item, Table
 from upscore.report.figures.reproduction import Line, bars_chart, lines_chart
-from upscore.reproduce.common_sections import absent_classes
+from upscore.reproduce.common_sections import absent_classes, shown_iou
 from upscore.reproduce.context import Context
 from upscore.reproduce.deconvnet_stages import DECONVNET, NO_NORM, ONE_STAGE
 from upscore.reproduce.differences import interval
@@ -19,11 +19,12 @@ from upscore.reproduce.published import PAPER_STAGES, PAPER_TABLE, VOC_COLUMNS
 
 
 def class_tables(context: Context, methods: Mapping[str, Any]) -> tuple[Item, ...]:
-    """IoU in per cent by class, one row a method: with the paper's rows where classes are VOC's."""
+    """IoU in per cent, the mean and by class, one row a method: with the paper's rows where classes
+    are VOC's."""
     names = context.dataset.labels.names
     ours: list[tuple[Any, ...]] = []
     for one in methods["contenders"]:
-        values = [*(item["iou"] for item in one["per_class"]), one["scores"]["miou"]]
+        values = [one["scores"]["miou"], *map(shown_iou, one["per_class"])]
         ours.append((one["name"], *(None if value is None else 100 * value for value in values)))
     gaps = "Dashes are cells that no source at hand shows; all means have one."
     absent = absent_classes(context, methods["contenders"])
@@ -31,8 +32,8 @@ def class_tables(context: Context, methods: Mapping[str, Any]) -> tuple[Item, ..
         "table1-published",
         "The paper's table 1, IoU in per cent on VOC 2012 test, as published. The classes here "
         f"are others, so its rows stand apart. {gaps}",
-        ("method", *VOC_COLUMNS, "mean"),
-        tuple((r.name, *r.cells, r.mean) for r in PAPER_TABLE),
+        ("method", "mean", *VOC_COLUMNS),
+        tuple((r.name, r.mean, *r.cells) for r in PAPER_TABLE),
         published=range(len(PAPER_TABLE)),
         digits=1,
     )
@@ -45,7 +46,7 @@ def class_tables(context: Context, methods: Mapping[str, Any]) -> tuple[Item, ..
         return (
             replace(paper, name="table1-classes", caption=caption, rows=rows, best=paper.header),
         )
-    header = ("method", *names, "mean")
+    header = ("method", "mean", *names)
     caption = f"IoU in per cent by class, measured here on {context.split.name}.{absent}"
     return Table("table1-classes", caption, header, tuple(ours), digits=1, best=header), paper
 

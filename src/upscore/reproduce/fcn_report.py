@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 from upscore.report.document import Chart, Document, Item, Section, Sheet, Table
-from upscore.report.figures.reproduction import loss_curves
+from upscore.report.figures.reproduction import Line, loss_curves
 from upscore.reproduce import common_sections, fcn_ablation
 from upscore.reproduce.changes import changes_table
 from upscore.reproduce.common_sections import class_table, picture_row
@@ -89,7 +89,7 @@ def document(context: Context) -> tuple[Document, dict[str, Any]]:
                 *((changes,) if changes else ()),
             ),
         ),
-        Section("Training", items=(_early(losses, mark, start), _figure1(losses, mark))),
+        _training(losses, mark, start),
         Section("Predictions", items=tuple(_pictures(context, first))),
         Section("Class by class", items=(_classes(context, content),)),
         *ablation,
@@ -283,8 +283,16 @@ def _classes(context: Context, content: Mapping[str, Any]) -> Table:
     return class_table(context, kept, caption)
 
 
-def _figure1(losses: Mapping[str, Losses], mark: int) -> Chart:
+def _training(losses: Mapping[str, Losses], mark: int, start: float | None) -> Section:
     drawn = [loss.line for loss in losses.values()]
+    early = _early(losses, mark, start)
+    if max((len(line.x) for line in drawn), default=0) > 1:
+        return Section("Training", items=(early, _figure1(drawn, mark)))
+    text = "No training was logged more than once, so there is no figure of the losses."
+    return Section("Training", (text,), (early,))
+
+
+def _figure1(drawn: Sequence[Line], mark: int) -> Chart:
     return Chart(
         "figure1-loss",
         "Training loss of the three experiments, mean over 100 iterations. The dotted line marks "

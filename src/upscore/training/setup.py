@@ -53,7 +53,7 @@ from upscore.training.recipe import Recipe, StatisticsSettings, TrainingStage
 from upscore.training.sample_order import Order, grouped_by_image, random_order, with_replacement
 from upscore.training.sample_stream import Sampler
 from upscore.training.shown import Shown, num_common, overlap_warning
-from upscore.training.state import load_state
+from upscore.training.state import Position, load_state
 from upscore.training.task import Segmentation
 from upscore.training.trainer import BEST, Outcome, Status, Training, Validate, ValidationPlan
 
@@ -152,16 +152,22 @@ class _Session:
             _check_data(stage, self.dataset, self.data)
         self.prepare(self.run, self.recipe, resume)
         start, seconds = None, 0.0
+        iterations: list[tuple[str, int]] = []
         for part, stage in zip(self.recipe.stages, stages, strict=True):
             last = part is self.recipe.stages[-1]
             folder = self.run if last else RunFolder(self.run.path / "stages" / part.name)
-            if last or not is_finished(folder):
+            before = None if last else finished_position(folder)
+            if before is None:
                 outcome = self.train(stage, folder, resume=True, part=part, start=start)
                 seconds += outcome.seconds
+                iterations.append((part.name, outcome.iteration))
                 if outcome.interrupted:
                     break
+            else:
+                seconds += before.seconds
+                iterations.append((part.name, before.iteration))
             start = folder.path
-        return replace(outcome, seconds=seconds)
+        return replace(outcome, seconds=seconds, stages=tuple(iterations))
 
     def prepare(self, run: RunFolder, recipe: Recipe, resume: bool) -> None:
         """Create the folder of this training, or check that its run is this one, not finished."""
@@ -510,10 +516,16 @@ def _given_store(recipe: Recipe, split: Split, data: Path) -> ProposalStore:
 
 def is_finished(run: RunFolder) -> bool:
     """Whether a training in this folder has used its whole budget. Raises RunError."""
+    return finished_position(run) is not None
+
+
+def finished_position(run: RunFolder) -> Position | None:
+    """Where a training that has used its whole budget ended; None of another. Raises RunError."""
     state = run.state / "resume.pt"
-    if not state.exists() or not load_state(state)[0].finished:
-        return False
-    return not any(run.state.glob(f"{BEST}*"))  # else it was killed while they were put in place
+    if not state.exists() or any(run.state.glob(f"{BEST}*")):  # killed while they were put in place
+        return None
+    position = load_state(state)[0]
+    return position if position.finished else None
 
 
 def _order(recipe: Recipe, samples: Split) -> Order:

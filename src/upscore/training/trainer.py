@@ -88,7 +88,11 @@ class Status:
 
 @dataclass(frozen=True)
 class Outcome:
-    """How a session of training ended."""
+    """How a session of training ended.
+
+    ``stages`` holds name and iterations of each stage that has begun, where a recipe has several;
+    all else but ``seconds`` is of the last of them.
+    """
 
     iteration: int
     seconds: float
@@ -97,6 +101,7 @@ class Outcome:
     best_iteration: int
     last: float | None
     interrupted: bool
+    stages: tuple[tuple[str, int], ...] = ()
 
 
 class Training:

@@ -13,7 +13,8 @@ from upscore.data import check, download, open_dataset, stats, toy
 from upscore.data.check import CheckResult
 from upscore.data.notices import tell_listing
 from upscore.data.stats import DataStats
-from upscore.report.figures.dataset import write_overview
+from upscore.report.figures.dataset import overview_figure
+from upscore.report.figures.scores import write_figure
 
 
 def check_data(
@@ -61,7 +62,7 @@ def measure_data(
     if json is not None:
         write_json(json, result.to_dict())
     if figure is not None:
-        write_overview(result, dataset, figure)
+        write_figure(figure, overview_figure(result, dataset))
     return result
 
 

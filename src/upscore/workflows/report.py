@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from upscore.core.files import write_text
+from upscore.core.plural import file_size
 from upscore.core.run_folder import RunFolder
 from upscore.errors import SettingsError
 from upscore.report.page import comparison_page, run_page
@@ -23,7 +24,7 @@ class ReportResult:
     size: int
 
     def __repr__(self) -> str:
-        return f"<ReportResult: {self.page}, {self.size / 1e6:.1f} MB>"
+        return f"<ReportResult: {self.page}, {file_size(self.size)}>"
 
     def _repr_html_(self) -> str:
         """The page in a frame, for notebooks."""
@@ -45,13 +46,14 @@ def report(runs: Sequence[str | Path], *, out: str | Path | None = None) -> Repo
         out: the page; None for ``report.html`` in the run folder. Required for a comparison.
 
     Raises:
-        SettingsError: no run is given, or a comparison without ``out``.
+        SettingsError: no run is given, one is given twice, or a comparison without ``out``.
         NotFoundError, RunError: a folder is not a run, or is damaged.
         OutputError: the page cannot be written.
     """
     folders = [Path(run) for run in runs]
     if not folders:
         raise SettingsError("name a run folder, as in: upscore report runs/first")
+    _refuse_twice(folders)
     if out is None and len(folders) > 1:
         raise SettingsError(
             f"a comparison of {len(folders)} runs needs an output file: add --out comparison.html"
@@ -65,3 +67,16 @@ def report(runs: Sequence[str | Path], *, out: str | Path | None = None) -> Repo
     page = run_page(data[0]) if len(data) == 1 else comparison_page(data)
     write_text(target, page)
     return ReportResult(target, len(page.encode()))
+
+
+def _refuse_twice(folders: Sequence[Path]) -> None:
+    """Raise SettingsError for a run that is given twice, under whatever path."""
+    seen: set[Path] = set()
+    for folder in folders:
+        if folder.resolve() in seen:
+            others = len(folders) > 2
+            raise SettingsError(
+                f"{folder}: the same run twice; "
+                + ("name each once" if others else f"its own page: upscore report {folder}")
+            )
+        seen.add(folder.resolve())

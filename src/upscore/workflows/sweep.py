@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from upscore.core.damage import reading
-from upscore.core.files import make_folder, read_json, refuse_newer
+from upscore.core.files import make_folder, read_json, refuse_newer, write_text
 from upscore.core.lock import claim, files_in
 from upscore.core.option_values import require_at_least
 from upscore.core.parallel.processes import num_cores
@@ -24,6 +24,7 @@ from upscore.core.run_folder import RunFolder
 from upscore.core.runtime import command_line, installed_version
 from upscore.data import DataSet, open_dataset
 from upscore.errors import InterruptedWorkError, RunError, SettingsError, UpscoreError
+from upscore.report.sweep_page import sweep_page
 from upscore.report.sweep_tables import (
     FILE,
     FORMAT_VERSION,
@@ -146,7 +147,7 @@ def _sweep(
         else SweptRun(config.name, config.settings, "waiting")
         for config in grid.configs
     }
-    write_sweep(list(runs.values()), out, about=about)
+    _write(list(runs.values()), out, about)
     waiting = [config for config in grid.configs if statuses[config.name] != "finished"]
     num_before = len(grid.configs) - len(waiting)
     lock = threading.Lock()
@@ -162,7 +163,7 @@ def _sweep(
             if problem is None
             else SweptRun(config.name, config.settings, "failed", message=problem)
         )
-        write_sweep(list(runs.values()), out, about=about)
+        _write(list(runs.values()), out, about)
         report()
 
     report()
@@ -173,6 +174,11 @@ def _sweep(
             "stopped; everything is saved. To continue, run the same command"
         ) from error
     return SweepResult(tuple(runs.values()), num_before, out)
+
+
+def _write(runs: Sequence[SweptRun], out: Path, about: dict[str, Any]) -> None:
+    write_sweep(runs, out, about=about)
+    write_text(out / "page.html", sweep_page(runs, about=about))
 
 
 def _check_recipes(grid: SweepGrid, dataset: DataSet, data: Path) -> None:

@@ -30,13 +30,15 @@ class TrainResult:
 
     Attributes:
         iterations: optimiser steps so far, including those before it was resumed; for a recipe
-            with stages, those of the last stage.
+            with stages, those of all.
         seconds: wall time so far, including validations and the warm-up of the head; for a recipe
             with stages, of all stages.
-        best, best_iteration: highest validation mIoU in [0, 1], and its iteration.
+        best, best_iteration: highest validation mIoU in [0, 1], and its iteration; for a recipe
+            with stages, of the last one that has begun.
         last: mIoU of the last validation. Scores are None if no pixel counts.
         interrupted: whether Ctrl-C or SIGTERM ended it; ``resume=True`` continues it.
         run: the run folder.
+        stages: for a recipe with stages, name and iterations of each that has begun.
     """
 
     iterations: int
@@ -46,12 +48,18 @@ class TrainResult:
     last: float | None
     interrupted: bool
     run: Path
+    stages: tuple[tuple[str, int], ...] = ()
+
+    @property
+    def done(self) -> str:
+        """``20 iterations``, of a recipe with stages ``20 iterations (easy 6, hard 14)``."""
+        parts = ", ".join(f"{name} {number:,}" for name, number in self.stages)
+        return plural(self.iterations, "iteration") + (f" ({parts})" if parts else "")
 
     def __repr__(self) -> str:
         best = "none" if self.best is None else f"{self.best:.4f} at {self.best_iteration:,}"
         ended = ", interrupted" if self.interrupted else ""
-        done = plural(self.iterations, "iteration")
-        return f"<TrainResult: {done} in {self.seconds:.0f} s, best mIoU {best}{ended}>"
+        return f"<TrainResult: {self.done} in {self.seconds:.0f} s, best mIoU {best}{ended}>"
 
     def to_dict(self) -> dict[str, Any]:
         """Every field as JSON values."""
@@ -115,13 +123,14 @@ def train(
         changed_data=changed_data,
     )
     return TrainResult(
-        outcome.iteration,
+        sum(number for _, number in outcome.stages) or outcome.iteration,
         outcome.seconds,
         outcome.best,
         outcome.best_iteration,
         outcome.last,
         outcome.interrupted,
         Path(out),
+        outcome.stages,
     )
 
 

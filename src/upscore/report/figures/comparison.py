@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 from PIL import Image
 
 from upscore.core.draw import error_map, titled, with_legend
@@ -20,12 +21,31 @@ from upscore.data.dataset import Split
 from upscore.errors import UpscoreError
 from upscore.metrics.comparison import Comparison, ModelScores, PredictedMaps
 from upscore.metrics.confusion import class_iou
-from upscore.report.figures.scores import PAPER, plain_frame, plain_text, series_style
+from upscore.report.figures.layout import (
+    NARROW,
+    SMALL,
+    WIDE,
+    fold,
+    legend_below,
+    new_figure,
+    set_letters,
+    set_title,
+)
+from upscore.report.figures.scores import (
+    NAMES_UP_TO,
+    PAPER,
+    Theme,
+    plain_frame,
+    plain_text,
+    series_style,
+)
 
 CELL = 480
 """Width of a picture in a sheet; wider ones are shrunk."""
 
 GAP = 8
+UPRIGHT_UP_TO = 3
+"""Models, in bars side by side; the numbers above more of them are turned."""
 WHITE = 255
 OURS = re.compile(r"\d{2,}-[^/]*\.png")
 """Names of the pictures that this module writes, and so may clear away."""
@@ -117,9 +137,9 @@ def _shrunk(picture: RGBImage, *, smooth: bool) -> RGBImage:
     return np.asarray(Image.fromarray(picture).resize(size, way))
 
 
-def trimap_figure(comparison: Comparison) -> Figure:
+def trimap_figure(comparison: Comparison, *, theme: Theme = PAPER) -> Figure:
     """Pixel accuracy and mIoU in the band around true boundaries, against its width."""
-    figure = Figure(figsize=(9.0, 3.9), layout="constrained")
+    figure = new_figure(WIDE, 3.2)
     left, right = figure.subplots(1, 2)
     for place, one in enumerate(comparison.models):
         bands = one.details.trimap.scores()
@@ -130,23 +150,22 @@ def trimap_figure(comparison: Comparison) -> Figure:
             axes.plot(
                 [band.width for band in bands],
                 [np.nan if value is None else value for value in values],
-                **series_style(place),
+                **series_style(place, theme=theme),
                 markevery=5,
                 markersize=4.5,
                 label=plain_text(one.name) if axes is left else None,
             )
     for axes, title in ((left, "pixel accuracy"), (right, "mIoU")):
         axes.set_xlabel("pixels from a true boundary, at most")
-        axes.set_title(title, fontsize=11)
-        plain_frame(axes, grid="y")
-    figure.legend(loc="outside lower center", ncols=3, frameon=False, fontsize=9)
-    figure.suptitle(f"Near boundaries, {_images(comparison)}", fontsize=11)
-    return figure
+        axes.set_title(title)
+        axes.xaxis.set_major_locator(MaxNLocator(6, integer=True, steps=[1, 2, 5, 10]))
+        plain_frame(axes, theme=theme, grid="y")
+    return _finished(figure, f"Near boundaries, {_images(comparison)}", theme)
 
 
-def sizes_figure(comparison: Comparison) -> Figure:
+def sizes_figure(comparison: Comparison, *, theme: Theme = PAPER) -> Figure:
     """mIoU by size and by thinness of the objects, one bar for each model."""
-    figure = Figure(figsize=(9.0, 3.9), layout="constrained")
+    figure = new_figure(WIDE, 3.2)
     panels = figure.subplots(1, 2, sharey=True)
     for axes, which, title in zip(
         panels, ("sizes", "thinness"), ("by size", "by thinness"), strict=True
@@ -160,13 +179,11 @@ def sizes_figure(comparison: Comparison) -> Figure:
             [getattr(one.details, which).miou(group) for group in range(len(names))]
             for one in comparison.models
         ]
-        _bars(axes, names, values, comparison.models, labelled=axes is panels[0])
-        axes.set_title(title, fontsize=11)
+        _bars(axes, names, values, comparison.models, labelled=axes is panels[0], theme=theme)
+        axes.set_title(title)
     panels[0].set_ylabel("mIoU")
-    figure.legend(loc="outside lower center", ncols=3, frameon=False, fontsize=9)
     objects = comparison.objects_from
-    figure.suptitle(f"Objects ({objects}), {_images(comparison)}", fontsize=11)
-    return figure
+    return _finished(figure, f"Objects ({objects}), {_images(comparison)}", theme)
 
 
 def _bars(
@@ -176,6 +193,7 @@ def _bars(
     models: Sequence[ModelScores],
     *,
     labelled: bool,
+    theme: Theme,
 ) -> None:
     thick = 0.8 / len(values)
     for place, (one, heights) in enumerate(zip(models, values, strict=True)):
@@ -184,24 +202,26 @@ def _bars(
             left,
             [height or 0.0 for height in heights],
             thick * 0.94,
-            color=PAPER.series[place % len(PAPER.series)],
+            color=theme.series[place % len(theme.series)],
             label=plain_text(one.name) if labelled else None,
         )
         for x, height in zip(left, heights, strict=True):
             text = "none" if height is None else f"{height:.2f}"
             axes.text(
-                x, (height or 0.0) + 0.01, text, ha="center", fontsize=8 if thick > 0.15 else 6
-            )
+                x, (height or 0.0) + 0.02, text, ha="center", va="bottom", color=theme.ink,
+                fontsize=7, rotation=0 if len(values) <= UPRIGHT_UP_TO else 90,
+            )  # fmt: skip
     axes.set_xticks(range(len(names)), names)
-    axes.set_ylim(0, 1.06)  # a number fits above a bar of 1
+    upright = len(values) <= UPRIGHT_UP_TO
+    axes.set_ylim(0, 1.1 if upright else 1.22)  # a number fits above a bar of 1
     axes.set_yticks(np.linspace(0, 1, 6))
-    plain_frame(axes, grid="y")
+    plain_frame(axes, theme=theme, grid="y")
 
 
-def class_differences(comparison: Comparison) -> Figure:
-    """IoU of each class less that of the first model, a mark for each of the others.
+def class_differences(comparison: Comparison, *, theme: Theme = PAPER) -> Figure:
+    """Difference in IoU of each class to the first model, a mark for each of the others.
 
-    Classes that do not occur, or only in what the first one predicts, are left out and counted.
+    Classes without truth are left out and counted.
     """
     first, *others = comparison.models
     base = class_iou(first.confusion.matrix)
@@ -213,28 +233,37 @@ def class_differences(comparison: Comparison) -> Figure:
         ]
         for one in others
     ]
-    occurs = [i for i in range(len(names)) if not all(np.isnan(gain[i]) for gain in gains)]
+    pixels = first.confusion.matrix.sum(axis=1)
+    occurs = [i for i in range(len(names)) if pixels[i]]
     order = sorted(occurs, key=lambda i: (np.isnan(gains[0][i]), -gains[0][i], i))
-    height = min(24.0, 2.0 + 0.26 * len(order))
-    figure = Figure(figsize=(7.2, height), layout="constrained")
+    many = len(order) > NAMES_UP_TO
+    figure = new_figure(NARROW, min(24.0, 1.5 + (0.1 if many else 0.21) * len(order)))
     axes = figure.add_subplot()
     rows = np.arange(len(order))
-    axes.axvline(0, color=PAPER.ink, linewidth=1)
+    axes.axvline(0, color=theme.ink, linewidth=1)
     for place, (one, gain) in enumerate(zip(others, gains, strict=True), 1):
         values = np.array([gain[i] for i in order])
-        style = series_style(place) | {"linestyle": ""}
+        style = series_style(place, theme=theme) | {"linestyle": ""}
         if len(others) == 1:
             axes.hlines(rows, 0, values, color=style["color"], linewidth=2)
         axes.plot(values, rows, **style, label=plain_text(one.name))
-    size = 9 if len(order) <= 60 else 5
-    axes.set_yticks(rows, [plain_text(names[i]) for i in order], fontsize=size)
     axes.set_ylim(max(len(order), 1) - 0.5, -0.5)
-    axes.set_xlabel(f"IoU less that of {plain_text(first.name)}")
+    axes.set_xlabel(fold(f"IoU difference to {plain_text(first.name)}", 40))
     lost = len(names) - len(order)
-    more = f" ({lost} of {len(names)} classes do not occur)" if lost else ""
-    axes.set_title(f"By class, {_images(comparison)}{more}", fontsize=11)
-    plain_frame(axes, grid="x")
-    figure.legend(loc="outside lower center", ncols=3, frameon=False, fontsize=9)
+    more = f"\n{lost} of {len(names)} classes are not in the truth" if lost else ""
+    plain_frame(axes, theme=theme, grid="x")
+    _finished(figure, f"By class, {_images(comparison)}{more}", theme)
+    size = 5.5 if many else SMALL[NARROW]
+    axes.set_yticks(rows, [plain_text(names[i]) for i in order], fontsize=size)
+    return figure
+
+
+def _finished(figure: Figure, title: str, theme: Theme) -> Figure:
+    """The figure with its title and legend, in the theme's colours."""
+    set_letters(figure, color=theme.ink)
+    set_title(figure, title, color=theme.ink)
+    handles, names = figure.axes[0].get_legend_handles_labels()
+    legend_below(figure, handles, names, labelcolor=theme.ink)
     return figure
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -13,27 +12,25 @@ from PIL import Image
 from upscore.core.labels import VOID, Labels, RGBImage
 from upscore.data.dataset import DataSet, Sample
 from upscore.data.stats import QUANTILES, DataStats, SplitStats
-from upscore.report.figures.scores import plain_text, write_figure
+from upscore.report.figures.layout import LETTERS, SMALL, WIDE, fold, new_figure
+from upscore.report.figures.scores import plain_text
 
-EXAMPLES = 6
+EXAMPLES, LEAST_COLUMNS = 6, 4
+EXAMPLES_HEIGHT = 2.4  # inches
 LONGEST = 480  # pixels of an example's longer side in the figure
 
 
-def write_overview(stats: DataStats, dataset: DataSet, path: Path) -> None:
-    """Draw ``stats`` and a few pairs of the first split as a PNG.
-
-    Raises:
-        OutputError: cannot write.
-    """
+def overview_figure(stats: DataStats, dataset: DataSet) -> Figure:
+    """``stats``, and a few pairs of the first split."""
     labels = dataset.labels
     split = stats.splits[0]
-    height = 2.2 + 0.2 * len(labels)
-    figure = Figure(figsize=(13, height + 5.4), layout="constrained")
-    panels: Any = figure.subfigures(2, 1, height_ratios=[height, 5.4])
+    height = 1.1 + max(0.2, 0.05 + 0.12 * len(stats.splits)) * len(labels)
+    figure = new_figure(WIDE, height + EXAMPLES_HEIGHT)
+    panels: Any = figure.subfigures(2, 1, height_ratios=[height, EXAMPLES_HEIGHT])
     top, bottom = panels
     _draw_numbers(top, stats, labels)
     _draw_examples(bottom, dataset, split)
-    write_figure(path, figure)
+    return figure
 
 
 def _draw_numbers(figure: SubFigure, stats: DataStats, labels: Labels) -> None:
@@ -50,16 +47,20 @@ def _draw_numbers(figure: SubFigure, stats: DataStats, labels: Labels) -> None:
             alpha=max(0.2, 1 - 0.4 * number),
         )  # fmt: skip
         for row, value in zip(place, values, strict=True):
-            shares.text(value, row, f" {value:.2g}", va="center", fontsize=7, color="0.3")
+            shares.text(value, row, f" {value:.2g}", va="center", fontsize=7, color="0.2")
         grey = Patch(facecolor="0.5", edgecolor="0.3", alpha=max(0.2, 1 - 0.4 * number))
         handles.append((grey, plain_text(f"{split.name}, {split.images} pairs")))
-    shares.set_xlim(left=0)
-    shares.margins(x=0.12)
-    shares.legend(*zip(*handles, strict=True), fontsize=8, frameon=False, loc="lower right")
+    highest = max(item.share for split in stats.splits for item in split.classes)
+    shares.set_xlim(0, 115 * highest or 100)  # a number fits beside the longest bar
+    names = [name for _, name in handles]
+    figure.legend(
+        [patch for patch, _ in handles], names, fontsize=SMALL[WIDE], frameon=False,
+        loc="outside lower center", ncols=len(names) if sum(map(len, names)) < 60 else 1,
+    )  # fmt: skip
     shares.set_yticks(rows, [plain_text(name) for name in labels.names])
     shares.invert_yaxis()
     shares.set_xlabel("share of labelled pixels, %")
-    shares.set_title(plain_text(f"{stats.root.name}: classes"), fontsize=10)
+    shares.set_title(fold(plain_text(f"{stats.root.name}: classes"), 36))
     low, quarter, middle, three_quarters, high = range(len(QUANTILES))
     for row, item in enumerate(stats.splits[0].classes):
         if not item.object_sizes:
@@ -72,15 +73,19 @@ def _draw_numbers(figure: SubFigure, stats: DataStats, labels: Labels) -> None:
         )  # fmt: skip
         sizes.plot(q[middle], row, "|", color="black", markersize=9)
     sizes.set_xlim(0, 100)
-    sizes.set_xlabel("object size, % of the photo's side (percentiles 5, 25, 50, 75, 95)")
+    sizes.set_xlabel("object size, % of the photo's side\n(percentiles 5, 25, 50, 75, 95)")
     title = f"sizes of objects in {stats.splits[0].name} ({stats.objects_from})"
-    sizes.set_title(plain_text(title), fontsize=10)
+    sizes.set_title(fold(plain_text(title), 36))
+    for axes in (shares, sizes):
+        for text in (axes.title, axes.xaxis.label):
+            text.set_fontsize(LETTERS[WIDE])
+        axes.tick_params(labelsize=SMALL[WIDE])
 
 
 def _draw_examples(figure: SubFigure, dataset: DataSet, stats: SplitStats) -> None:
     split = dataset.split(stats.name)
     places = np.unique(np.linspace(0, len(split) - 1, EXAMPLES).round().astype(int))
-    axes = figure.subplots(2, EXAMPLES, squeeze=False)
+    axes = figure.subplots(2, max(LEAST_COLUMNS, len(places)), squeeze=False)
     for axis in axes.ravel():
         axis.set_axis_off()
     for column, place in enumerate(places):
@@ -89,8 +94,13 @@ def _draw_examples(figure: SubFigure, dataset: DataSet, stats: SplitStats) -> No
         except Exception:  # its place stays empty
             continue
         axes[0, column].imshow(photo)
-        axes[0, column].set_title(plain_text(split.pairs[int(place)].name[:28]), fontsize=8)
+        axes[0, column].set_title(plain_text(_short(split.pairs[int(place)].name)), fontsize=7)
         axes[1, column].imshow(mask, interpolation="nearest")
+
+
+def _short(name: str) -> str:
+    """A name that fits above an example."""
+    return name if len(name) <= 16 else f"...{name[-13:]}"
 
 
 def _example(sample: Sample, labels: Labels) -> tuple[RGBImage, RGBImage]:

@@ -11,6 +11,7 @@ from matplotlib.figure import Figure
 from upscore.core.plural import plural
 from upscore.edges.benchmark.score import EdgeScores
 from upscore.errors import SettingsError
+from upscore.report.figures.layout import NARROW, SMALL, legend_below, new_figure, set_letters
 from upscore.report.figures.scores import PAPER, plain_frame, plain_text, series_style
 
 LEVELS = tuple(level / 10 for level in range(1, 10))
@@ -27,7 +28,7 @@ def edge_figure(curves: Mapping[str, EdgeScores]) -> Figure:
     """
     if not curves:
         raise SettingsError("no curve to draw; give the scores of at least one kind of edge map")
-    figure = Figure(figsize=(6.2, 6.4), layout="constrained")
+    figure = new_figure(NARROW, 5.5)
     axes = figure.add_subplot()
     _equal_f(axes)
     ranked = sorted(curves.items(), key=lambda item: -item[1].ods)
@@ -51,9 +52,10 @@ def edge_figure(curves: Mapping[str, EdgeScores]) -> Figure:
     axes.set_aspect("equal")
     axes.set_xlabel("recall")
     axes.set_ylabel("precision")
-    axes.set_title(f"Edges of {plural(len(ranked[0][1].images), 'image')}", fontsize=11)
+    axes.set_title(f"Edges of {plural(len(ranked[0][1].images), 'image')}")
     plain_frame(axes)
-    figure.legend(loc="outside lower center", frameon=False, fontsize=9)
+    set_letters(figure)
+    legend_below(figure, *axes.get_legend_handles_labels())
     return figure
 
 
@@ -70,7 +72,7 @@ def _equal_f(axes: Axes) -> None:
             xytext=(3, 0),
             textcoords="offset points",
             va="center",
-            fontsize=8,
+            fontsize=SMALL[NARROW],
             color=PAPER.ink,
             annotation_clip=False,
         )

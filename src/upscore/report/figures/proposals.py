@@ -14,10 +14,23 @@ from upscore.edges.maps import Map
 from upscore.errors import SettingsError
 from upscore.proposals.base import Proposals
 from upscore.proposals.recall import SIZES, THRESHOLDS, Recall, Row
+from upscore.report.figures.layout import (
+    LETTER_WIDTH,
+    LETTERS,
+    NARROW,
+    SMALL,
+    WIDE,
+    fold,
+    new_figure,
+    set_letters,
+    set_title,
+)
 from upscore.report.figures.scores import DASHES, MARKERS, PAPER, plain_frame, series_style
 
 NUMBERED_UP_TO = 20
 """Boxes; the ranks of more would hide the photo."""
+ONE_COLUMN_UP_TO = 10
+"""Names in the legend of recalls."""
 LONGEST_LABEL = 44
 """Letters of a source's name in the legend; of a longer one the end is shown."""
 
@@ -28,27 +41,38 @@ def recall_figure(result: Recall) -> Figure:
     Sources differ in colour, dash and marker, so that they differ in grey too. Where a
     source gives fewer boxes its line continues flat.
     """
-    figure = Figure(figsize=(13, 6.6), layout="constrained")
-    grid = figure.subplots(2, 4, sharey=True)
+    figure = new_figure(WIDE, 6.6)
+    grid = figure.add_gridspec(3, 3)
+    panels: list[Axes] = []
+    for place in range(7):
+        first = panels[0] if panels else None
+        panels.append(figure.add_subplot(grid[divmod(place, 3)], sharey=first))
+    legend = figure.add_subplot(grid[2, 1:])
     rows = result.rows()
     everything = [row for row in rows if row.size == "all"]
-    _panel(grid[0, 0], result, everything, None, "average recall, IoU 0.5 to 1")
+    _panel(panels[0], result, everything, None, "average recall,\nIoU 0.5 to 1")
     for place, threshold in enumerate(THRESHOLDS, start=1):
         title = f"recall at IoU {threshold:g}"
-        _panel(grid[0, place], result, everything, place - 1, title)
-    for place, size in enumerate(size for size in SIZES if size != "all"):
+        _panel(panels[place], result, everything, place - 1, title)
+    for place, size in enumerate((size for size in SIZES if size != "all"), start=4):
         chosen = [row for row in rows if row.size == size]
-        title = f"average recall, {plural(result.num_objects(size), f'{size} object')}"
-        _panel(grid[1, place], result, chosen, None, title)
-    grid[1, 0].set_ylabel("share of the objects")
-    grid[0, 0].set_ylabel("share of the objects")
-    for axes in (*grid[1, :3], grid[0, 3]):
+        title = f"average recall,\n{plural(result.num_objects(size), f'{size} object')}"
+        _panel(panels[place], result, chosen, None, title)
+    for place, axes in enumerate(panels):
         axes.set_xlabel("boxes")
-    handles, names = grid[0, 0].get_legend_handles_labels()
-    grid[1, 3].set_axis_off()
-    grid[1, 3].legend(handles, names, loc="center", frameon=False, fontsize=10, handlelength=4)
-    objects = f"{result.num_objects()} objects ({result.objects_from})"
-    figure.suptitle(f"{objects} in {plural(len(result.photos), 'photo')}", fontsize=11)
+        if place % 3:
+            axes.tick_params(labelleft=False)
+        else:
+            axes.set_ylabel("share of the objects")
+    set_letters(figure)
+    handles, names = panels[0].get_legend_handles_labels()
+    legend.set_axis_off()
+    legend.legend(
+        handles, names, loc="center", frameon=False, fontsize=SMALL[WIDE], handlelength=4,
+        ncols=1 if len(names) <= ONE_COLUMN_UP_TO else 2,
+    )  # fmt: skip
+    objects = f"{result.num_objects():,} objects ({result.objects_from})"
+    set_title(figure, f"{objects} in {plural(len(result.photos), 'photo')}")
     return figure
 
 
@@ -82,7 +106,7 @@ def _panel(axes: Axes, result: Recall, rows: list[Row], threshold: int | None, t
     axes.xaxis.set_minor_locator(NullLocator())
     axes.tick_params(axis="x", labelrotation=45)
     axes.set_ylim(0, 1)
-    axes.set_title(title, fontsize=10)
+    axes.set_title(title)
     plain_frame(axes, grid="both")
 
 
@@ -114,18 +138,21 @@ def boxes_figure(
         )
     columns = 1 if strength is None else 2
     shape = min(max(height / width, 0.25), 3.0)  # no figure of a strip is endless
-    figure = Figure(figsize=(6.2 * columns, 6.2 * shape + 0.7), layout="constrained")
+    inches = NARROW if columns == 1 else WIDE
+    figure = new_figure(inches, inches / columns * shape + 0.6)
     axes = figure.subplots(1, columns, squeeze=False)[0]
     axes[-1].imshow(image, extent=(0, width, height, 0))
-    axes[-1].set_title(title.replace("$", r"\$"), fontsize=10)
+    letters = int(72 * inches / columns / (LETTER_WIDTH * LETTERS[inches]))
+    axes[-1].set_title(fold(title.replace("$", r"\$"), letters))
     if strength is not None:
         axes[0].imshow(
             1 - strength, cmap="gray", vmin=0, vmax=1, extent=(0, width, height, 0)
         )  # dark on white, as it is printed
-        axes[0].set_title("edge strength: black 1, white 0", fontsize=10)
+        axes[0].set_title("edge strength: black 1, white 0")
     for axis in axes:
         axis.set_xticks([])
         axis.set_yticks([])
+    set_letters(figure)
     _draw_boxes(axes[-1], proposals, height, width)
     return figure
 
@@ -148,7 +175,7 @@ def _draw_boxes(axes: Axes, proposals: Proposals, height: int, width: int) -> No
     for rank in reversed(range(len(proposals) if numbered else 0)):
         x1, y1 = (float(value) for value in proposals.boxes[rank, :2])
         axes.text(
-            x1, y1, str(rank + 1), color="white", fontsize=8, ha="left", va="top",
+            x1, y1, str(rank + 1), color="white", fontsize=SMALL[NARROW], ha="left", va="top",
             bbox={"facecolor": PAPER.series[rank % len(PAPER.series)], "edgecolor": "white",
                   "pad": 1.2, "linewidth": 0.6},
         )  # fmt: skip

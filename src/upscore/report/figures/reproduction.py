@@ -10,10 +10,23 @@ import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
+from upscore.report.figures.layout import (
+    NARROW,
+    SMALL,
+    WIDE,
+    fold,
+    legend_below,
+    new_figure,
+    set_letters,
+)
 from upscore.report.figures.scores import DASHES, MARKERS, Theme, plain_frame, plain_text
 
 FEW_PLACES = 8
 """On an x axis: each is named."""
+COLUMN_UP_TO, UPRIGHT_UP_TO = 12, 26
+"""Bars and gaps: more of them are drawn as wide as a page; numbers above still more are turned."""
+NUMBERS = {NARROW: 8.5, WIDE: 7.0}
+"""Points of the numbers above bars by the width of the figure."""
 
 
 @dataclass(frozen=True)
@@ -32,7 +45,7 @@ def loss_curves(lines: Sequence[Line], *, mark: float, theme: Theme) -> Figure:
         lines: mean losses, one line an experiment.
         mark: iteration of the early mark.
     """
-    figure = Figure(figsize=(7.4, 4.4), layout="constrained")
+    figure = new_figure(NARROW, 3.6)
     axes = figure.add_subplot()
     axes.axvline(mark, color=theme.ink, linewidth=0.8, linestyle=(0, (1.5, 2)))
     axes.annotate(
@@ -42,7 +55,7 @@ def loss_curves(lines: Sequence[Line], *, mark: float, theme: Theme) -> Figure:
         xycoords=("data", "axes fraction"),
         textcoords="offset points",
         color=theme.ink,
-        fontsize=9,
+        fontsize=SMALL[NARROW],
         va="top",
     )
     known: list[float] = []
@@ -70,7 +83,8 @@ def loss_curves(lines: Sequence[Line], *, mark: float, theme: Theme) -> Figure:
     else:
         axes.set_ylim(0, 1.08 * max(known, default=1.0))
     axes.set_xlabel("iteration")
-    axes.set_ylabel("training loss, mean of 100 iterations")
+    axes.set_ylabel("training loss (mean of 100)")
+    axes.xaxis.set_major_locator(MaxNLocator(5, integer=True))
     axes.xaxis.set_major_formatter(lambda value, _place: f"{value:,.0f}")
     axes.margins(x=0.08)
     return _finished(figure, theme)
@@ -100,7 +114,7 @@ def lines_chart(
         whole: the y axis goes from 0.
         every: number of points from one marker to the next.
     """
-    figure = Figure(figsize=(3.2 + 3.2 * len(panels), 4.2), layout="constrained")
+    figure = new_figure(NARROW if len(panels) == 1 else WIDE, 3.4)
     for number, axes in enumerate(figure.subplots(1, len(panels), squeeze=False)[0]):
         title, lines = panels[number]
         for place, line in enumerate(lines):
@@ -115,7 +129,7 @@ def lines_chart(
                 linewidth=1.6,
                 label=plain_text(line.name) if not number else None,
             )
-        axes.set_title(title, fontsize=11, color=theme.ink)
+        axes.set_title(title)
         axes.set_xlabel(x_name)
         if not number:
             axes.set_ylabel(y_name)
@@ -126,7 +140,7 @@ def lines_chart(
         if len(places) <= FEW_PLACES:
             axes.set_xticks(places, [f"{x:g}" for x in places])
         else:
-            axes.xaxis.set_major_locator(MaxNLocator(7, integer=True))
+            axes.xaxis.set_major_locator(MaxNLocator(7, integer=True, steps=[1, 2, 5, 10]))
     return _finished(figure, theme)
 
 
@@ -138,9 +152,10 @@ def bars_chart(
     theme: Theme,
 ) -> Figure:
     """Groups of bars, one a name, with a bar for each line; numbers stand above them."""
-    figure = Figure(figsize=(max(6.4, 1.2 + 0.42 * len(names) * (len(lines) + 1)), 4.2),
-                    layout="constrained")  # fmt: skip
+    slots = len(names) * (len(lines) + 1)
+    figure = new_figure(NARROW if slots <= COLUMN_UP_TO else WIDE, 3.4)
     axes = figure.add_subplot()
+    upright = slots <= UPRIGHT_UP_TO
     thick = 0.82 / max(1, len(lines))
     hatches = ("", "///", "...", "xxx", "\\\\\\")
     for place, (name, values) in enumerate(lines):
@@ -158,23 +173,21 @@ def bars_chart(
         for x, value in zip(left, values, strict=True):
             text = "none" if value is None else f"{value:.2f}"
             axes.annotate(text, (x, value or 0.0), (0, 2), textcoords="offset points",
-                          ha="center", fontsize=7.5, color=theme.ink)  # fmt: skip
-    axes.set_xticks(range(len(names)), [plain_text(name) for name in names])
+                          ha="center", va="bottom", fontsize=NUMBERS[figure.get_figwidth()],
+                          rotation=0 if upright else 90, color=theme.ink)  # fmt: skip
+    room = int(1.9 * 72 * figure.get_figwidth() / (len(names) * 9)) if names else 0
+    axes.set_xticks(range(len(names)), [fold(plain_text(name), room) for name in names])
     axes.set_ylabel(y_name)
-    axes.set_ylim(0, 1.06)
+    axes.set_ylim(0, 1.1 if upright else 1.2)
+    axes.set_yticks(np.linspace(0, 1, 6))
     return _finished(figure, theme)
 
 
 def _finished(figure: Figure, theme: Theme) -> Figure:
     """The figure with frames, letters and grid in the theme's colours, and with its legend."""
     for axes in figure.axes:
-        plain_frame(axes, theme=theme)
-        axes.xaxis.label.set(color=theme.ink, fontsize=11)
-        axes.yaxis.label.set(color=theme.ink, fontsize=11)
-        axes.tick_params(which="both", labelsize=10)
-        axes.set_axisbelow(True)
-        axes.grid(color=theme.grid, linewidth=0.7)
-    figure.legend(
-        loc="outside lower center", ncols=3, frameon=False, fontsize=9.5, labelcolor=theme.ink
-    )
+        plain_frame(axes, theme=theme, grid="both")
+    set_letters(figure, color=theme.ink)
+    handles, names = figure.axes[0].get_legend_handles_labels()
+    legend_below(figure, handles, names, labelcolor=theme.ink)
     return figure

@@ -29,11 +29,13 @@ from upscore.core.labels import Labels
 from upscore.core.option_values import FIGURE_FORMATS
 from upscore.errors import SettingsError
 from upscore.metrics.confusion import Matrix, Scores
+from upscore.report.figures.layout import NARROW, SMALL, WIDE, new_figure, set_letters
 from upscore.report.run_data import Curve
 
+COLUMN_UP_TO = 12  # classes; the heat map of more is as wide as a page
 NUMBERS_UP_TO = 30  # classes; above that, numbers in the heat map's cells cannot be read
 NAMES_UP_TO = 60  # classes; above that, only some rows are named
-DOTS_PER_INCH = 150
+DOTS_PER_INCH = 200
 
 
 @dataclass(frozen=True)
@@ -57,26 +59,28 @@ MARKERS = ("o", "s", "^", "D", "v")
 def confusion_heat_map(matrix: Matrix, labels: Labels) -> Figure:
     """Each row of a confusion matrix (C, C) as shares of that class's true pixels.
 
-    Up to 30 classes the cells hold whole per cent; above 60 only some rows and columns are named.
+    Up to 12 classes it is as wide as a column, above as a page (see :mod:`.layout`). Up to 30
+    classes the cells hold whole per cent; above 60 only some rows and columns are named.
     A class without truth has an empty row.
     """
     num = len(labels)
     rows = matrix.sum(axis=1, keepdims=True)
     shares = np.divide(matrix, rows, out=np.full(matrix.shape, np.nan), where=rows > 0)
-    side = min(14.0, 2.6 + 0.42 * max(num, 4))
-    figure = Figure(figsize=(side + 0.6, side), layout="constrained")
+    width = NARROW if num <= COLUMN_UP_TO else WIDE
+    figure = new_figure(width, width + 0.1)
     axes = figure.add_subplot()
     colors = mpl.colormaps["Blues"].with_extremes(bad="#f2f2f2")
     picture = axes.imshow(shares, cmap=colors, vmin=0, vmax=1, interpolation="nearest")
     step = 1 if num <= NAMES_UP_TO else math.ceil(num / NAMES_UP_TO)
     places = list(range(0, num, step))
     names = [plain_text(labels.names[i]) for i in places]
-    size = 9.0 if num <= NUMBERS_UP_TO else 6.5
-    axes.set_xticks(places, names, rotation=90, fontsize=size)
-    axes.set_yticks(places, names, fontsize=size)
     axes.set_xlabel("prediction")
     axes.set_ylabel("truth")
-    axes.set_title("Confusion: share of each class's true pixels", fontsize=11)
+    axes.set_title("Confusion: per cent of each class's true pixels")
+    set_letters(figure)
+    size = SMALL[width] if num <= NUMBERS_UP_TO else 6.5
+    axes.set_xticks(places, names, rotation=90, fontsize=size)
+    axes.set_yticks(places, names, fontsize=size)
     axes.tick_params(length=0)
     for spine in axes.spines.values():
         spine.set_visible(False)
@@ -85,14 +89,18 @@ def confusion_heat_map(matrix: Matrix, labels: Labels) -> Figure:
         axes.set_yticks(np.arange(num + 1) - 0.5, minor=True)
         axes.grid(which="minor", color="white", linewidth=1)
         axes.tick_params(which="minor", length=0)
-        _write_numbers(axes, shares)
-    bar = figure.colorbar(picture, ax=axes, fraction=0.04, pad=0.02)
-    bar.outline.set_visible(False)
-    bar.ax.yaxis.set_major_formatter(lambda value, _place: f"{value:.0%}")
+        _write_numbers(axes, shares, size if num <= COLUMN_UP_TO else 7.0)
+    else:
+        bar = figure.colorbar(picture, ax=axes, fraction=0.04, pad=0.02, shrink=0.7)
+        bar.outline.set_visible(False)
+        bar.ax.yaxis.set_major_formatter(lambda value, _place: f"{value:.0%}")
+        bar.ax.tick_params(labelsize=SMALL[width])
     return figure
 
 
-def _write_numbers(axes: Axes, shares: np.ndarray[tuple[int, ...], np.dtype[np.float64]]) -> None:
+def _write_numbers(
+    axes: Axes, shares: np.ndarray[tuple[int, ...], np.dtype[np.float64]], size: float
+) -> None:
     for (row, column), share in np.ndenumerate(shares):
         if not np.isnan(share) and share >= 0.005:
             axes.text(
@@ -101,7 +109,7 @@ def _write_numbers(axes: Axes, shares: np.ndarray[tuple[int, ...], np.dtype[np.f
                 f"{100 * share:.0f}",
                 ha="center",
                 va="center",
-                fontsize=8,
+                fontsize=size,
                 color="white" if share > 0.55 else "#222222",
             )
 
@@ -110,14 +118,18 @@ def per_class_bars(scores: Scores, labels: Labels) -> Figure:
     """IoU of every class, best on top, in the classes' colours; the line is the mean."""
     order = sorted(
         range(len(labels)),
-        key=lambda i: (scores.per_class[i].iou is None, -(scores.per_class[i].iou or 0), i),
+        key=lambda i: (
+            scores.per_class[i].shown_iou is None,
+            -(scores.per_class[i].shown_iou or 0),
+            i,
+        ),
     )
     num = len(order)
     many = num > NAMES_UP_TO
-    height = min(24.0, 1.3 + (0.12 if many else 0.28) * num)
-    figure = Figure(figsize=(7.2, height), layout="constrained")
+    height = min(24.0, 0.9 + (0.1 if many else 0.21) * num)
+    figure = new_figure(NARROW, height)
     axes = figure.add_subplot()
-    values = [scores.per_class[i].iou for i in order]
+    values = [scores.per_class[i].shown_iou for i in order]
     axes.barh(
         range(num),
         [value or 0.0 for value in values],
@@ -126,10 +138,17 @@ def per_class_bars(scores: Scores, labels: Labels) -> Figure:
         linewidth=0.0 if many else 0.6,
         height=0.74,
     )
-    size = 5.0 if many else 9.0
+    if scores.miou is not None:
+        axes.axvline(scores.miou, color="#222222", linewidth=1, linestyle=(0, (4, 3)))
+        title = f"IoU by class; the mean over {scores.classes_averaged} is {scores.miou:.3f}"
+    else:
+        title = "IoU by class: nothing to score"
+    axes.set_title(title)
+    set_letters(figure)
+    size = 5.5 if many else SMALL[NARROW]
     axes.set_yticks(range(num), [plain_text(labels.names[i]) for i in order], fontsize=size)
     for row, value in enumerate(values):
-        text = "does not occur" if value is None else f"{value:.3f}"
+        text = "not in the truth" if value is None else f"{value:.3f}"
         axes.text(
             (value or 0.0) + 0.008,
             row,
@@ -139,13 +158,7 @@ def per_class_bars(scores: Scores, labels: Labels) -> Figure:
             color="#222222",
             bbox={"facecolor": "white", "edgecolor": "none", "pad": 0.8},  # over the mean's line
         )
-    if scores.miou is not None:
-        axes.axvline(scores.miou, color="#222222", linewidth=1, linestyle=(0, (4, 3)))
-        title = f"IoU by class; the mean over {scores.classes_averaged} is {scores.miou:.3f}"
-    else:
-        title = "IoU by class: nothing to score"
-    axes.set_title(title, fontsize=11)
-    axes.set_xlim(0, 1.1)
+    axes.set_xlim(0, 1.16)
     axes.set_xticks(np.linspace(0, 1, 6))
     axes.set_ylim(num - 0.4, -0.6)
     axes.tick_params(axis="y", length=0)
@@ -165,7 +178,7 @@ def learning_curve(
     logged values stand faintly behind. A loss that spans more than a factor of 50 gets a
     logarithmic axis. Runs differ in colour, dash and marker; the caller names them.
     """
-    figure = Figure(figsize=(5.6, 3.5), layout="constrained")
+    figure = new_figure(NARROW, 2.9)
     axes = figure.add_subplot()
     lowest, highest = math.inf, 0.0
     for place, curve in enumerate(curves):
@@ -196,9 +209,7 @@ def learning_curve(
     axes.xaxis.set_major_locator(MaxNLocator(6, integer=True))
     axes.xaxis.set_major_formatter(lambda value, _place: f"{value:,.0f}")
     plain_frame(axes, theme=theme, grid="both")
-    axes.tick_params(which="both", labelsize=11)
-    axes.xaxis.label.set(color=theme.ink, fontsize=11)
-    axes.yaxis.label.set(color=theme.ink, fontsize=11)
+    set_letters(figure, color=theme.ink)
     return figure
 
 
@@ -279,7 +290,8 @@ def svg(figure: Figure, *, name: str) -> str:
     """A figure drawn with :data:`PAGE` as an ``<svg>`` element to set into a page.
 
     Its text is text, and its colours are the page's variables ``--ink``, ``--grid`` and
-    ``--series-0`` to ``--series-4``, so that it follows the page into the dark.
+    ``--series-0`` to ``--series-4``, so that it follows the page into the dark. Its class says for
+    which width it was drawn, ``narrow`` or ``wide`` (see :mod:`.layout`).
 
     Args:
         name: keeps the ids of several figures on one page apart.
@@ -295,7 +307,8 @@ def svg(figure: Figure, *, name: str) -> str:
     text = stream.getvalue()
     text = text[text.index("<svg") :]
     text = re.sub(r"<metadata>.*?</metadata>", "", text, flags=re.DOTALL)
-    text = re.sub(r'(<svg[^>]*?) width="[^"]*"', r"\1", text, count=1)
+    kind = "wide" if figure.get_figwidth() == WIDE else "narrow"
+    text = re.sub(r'(<svg[^>]*?) width="[^"]*"', rf'\1 class="{kind}"', text, count=1)
     text = re.sub(r'(<svg[^>]*?) height="[^"]*"', r"\1", text, count=1)
     text = re.sub(r'<g id="[^"]*"', "<g", text)  # named in every figure alike, and never used
     text = re.sub(r"'DejaVu Sans'(, [^;\"]*)?", "inherit", text)

@@ -13,6 +13,14 @@ from matplotlib.ticker import FixedLocator, MaxNLocator, NullFormatter, NullLoca
 
 from upscore.core.plural import plural
 from upscore.errors import SettingsError
+from upscore.report.figures.layout import (
+    NARROW,
+    WIDE,
+    legend_below,
+    new_figure,
+    set_letters,
+    set_title,
+)
 from upscore.report.figures.scores import MARKERS, PAPER, plain_frame
 
 NO_CRF, START, DRAWN = "no CRF", "--start", "drawn"
@@ -67,7 +75,7 @@ def tuning_figure(
     panels = [key for key in ranges if any(key in point.values for point in points)]
     columns = min(3, 1 + len(panels))
     rows = math.ceil((1 + len(panels)) / columns)
-    figure = Figure(figsize=(4.0 * columns, 3.1 * rows), layout="constrained")
+    figure = new_figure(NARROW if columns == 1 else WIDE, 0.8 + 2.2 * rows)
     grid = figure.subplots(rows, columns, squeeze=False, sharey=True)
     floor, ceiling = _limits(points)
     styles = _styles(points)
@@ -89,17 +97,10 @@ def tuning_figure(
     handles, labels = grid[0, 0].get_legend_handles_labels()
     by_label = dict(zip(labels, handles, strict=True))
     shown = [label for label in (*styles, BEST_SO_FAR, BEST) if label in by_label]
-    figure.legend(
-        [by_label[label] for label in shown],
-        shown,
-        loc="outside lower center",
-        ncols=9,
-        columnspacing=1.2,
-        frameon=False,
-        fontsize=9,
-    )
+    set_letters(figure)
+    legend_below(figure, [by_label[label] for label in shown], shown)
     images = plural(num_images, "image")
-    figure.suptitle(f"mIoU of {len(points)} CRF settings on the {images} searched", fontsize=11)
+    set_title(figure, f"mIoU of {len(points)} CRF settings on the {images} searched")
     return figure
 
 

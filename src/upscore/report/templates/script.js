@@ -23,6 +23,22 @@ for (const table of document.querySelectorAll("table.sortable")) {
     });
   });
 }
+// Where a table goes on beyond its box, the edge is shaded.
+for (const box of document.querySelectorAll(".scroll")) {
+  const frame = document.createElement("div");
+  frame.className = "edges";
+  box.replaceWith(frame);
+  frame.append(box);
+  const shade = () => {
+    const right = box.scrollWidth - box.clientWidth - box.scrollLeft > 1;
+    const below = box.scrollHeight - box.clientHeight - box.scrollTop > 1;
+    frame.classList.toggle("more-right", right);
+    frame.classList.toggle("more-below", below);
+  };
+  box.addEventListener("scroll", shade, { passive: true });
+  new ResizeObserver(shade).observe(box);
+  shade();
+}
 // Pictures open larger; Escape closes (the dialog does it), arrows go to the neighbours.
 const dialog = document.querySelector("dialog");
 const buttons = [...document.querySelectorAll(".zoom")];
