@@ -17,11 +17,11 @@ from typing import Any
 import numpy as np
 
 from upscore.core.damage import read_bytes
+from upscore.core.extras import require_extras
 from upscore.core.files import explain_os_error, write_text
 from upscore.core.images import row_bands
 from upscore.core.json import parse_json
 from upscore.core.labels import VOID, LabelMap, Labels
-from upscore.core.regions import connected_regions
 from upscore.core.tables import write_csv
 from upscore.errors import SettingsError
 
@@ -45,14 +45,19 @@ class Measures:
 
     Raises:
         SettingsError: ``min_object`` below 1, or ``mm_per_pixel`` not above 0.
+        MissingExtraError: ``min_object`` without numba.
     """
 
     min_object: int | None = None
     mm_per_pixel: float | None = None
 
     def __post_init__(self) -> None:
-        if self.min_object is not None and self.min_object < 1:
-            raise SettingsError(f"--count-objects is {self.min_object}; allowed: 1 or more pixels")
+        if self.min_object is not None:
+            if self.min_object < 1:
+                raise SettingsError(
+                    f"--count-objects is {self.min_object}; allowed: 1 or more pixels"
+                )
+            require_extras("--count-objects", "crf")
         if self.mm_per_pixel is not None and not 0 < self.mm_per_pixel < 1e9:
             raise SettingsError(f"--mm-per-pixel is {self.mm_per_pixel}; allowed: over 0")
 
@@ -75,6 +80,10 @@ class Measures:
         return record
 
     def _objects(self, labels: LabelMap, label_set: Labels) -> dict[str, int]:
+        from upscore.core.regions import (
+            connected_regions,  # with numba, which predict can do without
+        )
+
         regions = connected_regions(labels).ravel()
         sizes = np.bincount(regions)
         classes = np.zeros(len(sizes), np.uint8)

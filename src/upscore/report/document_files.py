@@ -15,7 +15,8 @@ from upscore.core.labels import RGBImage
 from upscore.core.tables import Table as Rows
 from upscore.core.tables import write_csv
 from upscore.report.document import Chart, Document, Sheet, Table
-from upscore.report.figures.scores import FIGURE_FORMATS, PAPER, write_figure
+from upscore.report.figure_formats import FIGURE_FORMATS
+from upscore.report.figures.scores import PAPER, write_figure
 
 CELL = 320
 """Width of a picture in a sheet's file."""

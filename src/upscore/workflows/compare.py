@@ -27,13 +27,14 @@ from upscore.metrics import comparison
 from upscore.metrics.comparison import Comparison, PackedLabels, PredictedMaps
 from upscore.metrics.comparison_files import to_json, write_comparison
 from upscore.report.compared_page import compared_page
+from upscore.report.figure_formats import require_figure_formats
 from upscore.report.figures.comparison import (
     class_differences,
     sizes_figure,
     trimap_figure,
     write_pictures,
 )
-from upscore.report.figures.scores import require_figure_formats, write_figure
+from upscore.report.figures.scores import write_figure
 from upscore.report.score_tables import difference_table, verdict
 from upscore.workflows.evaluate import SIZES, Sizes
 from upscore.workflows.options import DEFAULTS, SegmenterOptions

@@ -26,9 +26,9 @@ from matplotlib.ticker import MaxNLocator
 
 from upscore.core.files import atomic_path
 from upscore.core.labels import Labels
-from upscore.core.quoting import quote
 from upscore.errors import SettingsError
 from upscore.metrics.confusion import Matrix, Scores
+from upscore.report.figure_formats import FIGURE_FORMATS
 from upscore.report.run_data import Curve
 
 NUMBERS_UP_TO = 30  # classes; above that, numbers in the heat map's cells cannot be read
@@ -227,18 +227,6 @@ def plain_frame(
     if grid is not None:
         axes.set_axisbelow(True)
         axes.grid(axis=grid, color=theme.grid, linewidth=0.7)
-
-
-FIGURE_FORMATS = ("png", "pdf", "svg")
-
-
-def require_figure_formats(formats: Sequence[str]) -> tuple[str, ...]:
-    """The formats, each once. Raises SettingsError for none or an unknown one."""
-    unknown = [name for name in formats if name not in FIGURE_FORMATS]
-    if unknown or not formats:
-        found = f"holds {quote(unknown[0])}" if unknown else "is empty"
-        raise SettingsError(f"--figures {found}; allowed: {', '.join(FIGURE_FORMATS)}, with commas")
-    return tuple(dict.fromkeys(formats))
 
 
 def write_figure(path: Path, figure: Figure, formats: Sequence[str] | None = None) -> None:
