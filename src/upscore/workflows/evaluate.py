@@ -182,10 +182,8 @@ def _possible(figures: tuple[str, ...]) -> tuple[str, ...]:
     """The formats of figures, or none, which is told, where matplotlib is not installed."""
     if not missing_modules("report"):
         return figures
-    logger.warning(
-        "%s; without it, only scores and tables are written",
-        missing_extra("drawing figures", "report"),
-    )
+    missing = missing_extra("drawing figures", "report")
+    logger.warning("%s; without it, only scores, tables and example photos are written", missing)
     return ()
 
 

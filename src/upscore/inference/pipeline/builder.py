@@ -165,7 +165,9 @@ class PipelineBuilder:
         labels = self._labels.get(stage.input)
         if labels is not None:
             self._labels[name] = labels
-        built = crf and self._try(f"{at}.crf", partial(crf.build, device=crf_device(self.device)))
+        if crf is None:
+            return
+        built = self._try(f"{at}.crf", partial(crf.build, device=crf_device(self.device)))
         if built is not None:
             self._crfs[name] = built
             if labels is not None:  # refuses a table of another size
