@@ -8,7 +8,7 @@ JOBS ?= auto
 PYTEST := -m pytest -n $(JOBS) --dist worksteal
 STAMP := $(VENV)/.installed
 
-.PHONY: install test test-fast wheel coverage fuzz demo lint types contracts packages docs clean
+.PHONY: install test test-fast wheel coverage fuzz demo lint types contracts lock packages docs clean
 
 install: $(STAMP)
 
@@ -30,7 +30,8 @@ test-fast: install
 	OMP_NUM_THREADS=1 $(BIN)/python $(PYTEST) $(FAST)
 
 # wheel and sdist; the wheel in an environment of its own, with the lowest versions that pyproject.toml
-# names: the README's quick start and the fast tests (generated docs are those of constraints.txt)
+# names: first without extras, when predict works and train says what to type; then with all of them the
+# README's quick start and the fast tests (generated docs are those of constraints.txt)
 WHEEL_PYTHON := build/wheel-env/bin/python
 wheel: install
 	rm -rf dist build/wheel-env build/quick-start
@@ -38,7 +39,11 @@ wheel: install
 	$(PYTHON) -m venv build/wheel-env
 	$(BIN)/python .ci/lowest.py > build/lowest.txt
 	$(WHEEL_PYTHON) -m pip install --quiet --disable-pip-version-check dist/*.whl \
-	  --requirement build/lowest.txt pytest pytest-xdist hypothesis scikit-learn
+	  --constraint build/lowest.txt
+	cd build && wheel-env/bin/upscore predict ../docs/images/objects.jpg --out quick-start/core
+	cd build && wheel-env/bin/upscore train --data none 2>&1 | grep -F 'pip install "upscore[train]"'
+	$(WHEEL_PYTHON) -m pip install --quiet --disable-pip-version-check "$$(echo dist/*.whl)[all]" \
+	  --constraint build/lowest.txt pytest pytest-xdist hypothesis scikit-learn
 	cd build && wheel-env/bin/upscore data toy --out quick-start/toy --num 12 --size 64 80
 	cd build && wheel-env/bin/upscore predict quick-start/toy/JPEGImages/toy_000000.jpg --model roads \
 	  --out quick-start/at-once
@@ -75,6 +80,13 @@ types: install
 
 contracts: install
 	$(BIN)/lint-imports
+
+# requirements.lock, from pyproject.toml and constraints.txt, for all systems
+lock:
+	rm -rf build/lock-env
+	$(PYTHON) -m venv build/lock-env
+	build/lock-env/bin/python -m pip install --quiet --disable-pip-version-check uv
+	build/lock-env/bin/python .ci/lock.py
 
 # licences and known vulnerabilities of what constraints.txt pins
 packages: install

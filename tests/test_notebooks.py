@@ -71,7 +71,7 @@ def test_every_notebook_is_tested() -> None:
 @pytest.mark.parametrize("name", TINY)
 def test_nothing_is_stored_but_text_and_code(name: str) -> None:
     first, *_ = cells(name)
-    assert "# %pip install upscore" in "".join(first["source"])
+    assert '# %pip install "upscore[all]"' in "".join(first["source"])
     for cell in cells(name):
         assert cell["source"]
         if cell["cell_type"] == "code":

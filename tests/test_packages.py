@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import importlib.util
+import re
+import tomllib
 from email.message import Message
 from pathlib import Path
 from typing import Any
@@ -10,6 +12,8 @@ from typing import Any
 import pytest
 
 CI = Path(__file__).resolve().parents[1] / ".ci"
+ALL = ("evaluate", "train", "report", "crf", "proposals", "tune", "video", "hub")
+"""The extras that the extra ``all`` brings."""
 
 
 @pytest.fixture
@@ -72,3 +76,27 @@ def test_packages_that_pip_audit_skipped_do_not_count_as_looked_up(packages: Any
         "NOT looked up: one (Dependency not found on PyPI)",
         "two 2.0: CVE-1, fixed in 2.1",
     ]
+
+
+def test_the_lock_has_the_tested_versions_with_hashes_and_no_address(packages: Any) -> None:
+    """``make lock`` writes it again after a change of pyproject.toml or constraints.txt."""
+    text = (CI.parent / "requirements.lock").read_text()
+    assert "://" not in text
+    entries = re.findall(r"^(\S+)==(\S+).*((?:\n    --hash=sha256:[0-9a-f]{64}.*)*)", text, re.M)
+    assert all(hashes for _, _, hashes in entries)
+    locked = {plain(name): version for name, version, _ in entries}
+    tested = packages.pinned((CI.parent / "constraints.txt").read_text())
+    tested = {plain(name): version for name, version in tested.items()}
+    # the first is for Windows, the second for a browser, the third comes with Python or torch
+    assert locked.keys() - tested.keys() == {"colorama", "httpx2-jsfetch", "setuptools"}
+    assert all(tested.get(name, version) == version for name, version in locked.items())
+    project = tomllib.loads((CI.parent / "pyproject.toml").read_text())["project"]
+    extras = project["optional-dependencies"]
+    listed = [*project["dependencies"], *(one for name in ALL for one in extras[name])]
+    names = {plain(re.split(r"[\[>]", one)[0]) for one in listed}
+    assert names - {"upscore"} <= locked.keys()
+
+
+def plain(name: str) -> str:
+    """The name of a package as registries compare it."""
+    return re.sub(r"[-_.]+", "-", name).lower()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from upscore.core.extras import install_command, missing_extra
 from upscore.errors import MissingExtraError
 
 
@@ -16,13 +17,11 @@ def require_opencv() -> Any:
     try:
         import cv2
     except ImportError as error:
-        raise MissingExtraError(
-            "this needs OpenCV, which is not installed; run: pip install 'upscore[opencv]'"
-        ) from error
+        raise missing_extra("OpenCV's part of this comparison", "opencv") from error
     if not hasattr(cv2, "ximgproc"):
         raise MissingExtraError(
             "this needs OpenCV's extra modules (cv2.ximgproc), which the installed OpenCV lacks; "
             "run: pip uninstall opencv-python opencv-python-headless, then: "
-            "pip install 'upscore[opencv]'"
+            f"{install_command('opencv')}"
         )
     return cv2

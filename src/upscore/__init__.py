@@ -38,6 +38,15 @@ _HOMES = {
     "show_progress": "core.progress",
     "train": "workflows.train",
 }
+_EXTRAS = {
+    "TorchDataset": "train",
+    "compare": "report",
+    "evaluate": "evaluate",
+    "refine": "crf",
+    "train": "train",
+}
+"""What a name cannot do without, as in the table of verbs; packages check for themselves."""
+
 _PACKAGES = ("crf", "edges", "metrics", "proposals")
 
 __all__ = [
@@ -65,6 +74,10 @@ def __getattr__(name: str) -> object:
 
     if name in _PACKAGES:
         return import_module(f"upscore.{name}")
+    if name in _EXTRAS:
+        from upscore.core.extras import require_extras
+
+        require_extras(f"upscore.{name}", _EXTRAS[name])
     if name in _HOMES:
         return getattr(import_module(f"upscore.{_HOMES[name]}"), name)
     raise AttributeError(f"module 'upscore' has no attribute {name!r}")

@@ -124,11 +124,18 @@ def test_pillow_without_freetype(monkeypatch):
     assert (strip < 100).any()
 
 
-def test_without_matplotlib_pillows_own_font_is_used(monkeypatch):
+def test_without_the_font_file_pillows_own_font_is_used(monkeypatch, tmp_path):
     draw._font.cache_clear()
-    monkeypatch.setattr(draw.importlib.util, "find_spec", lambda _: None)
+    monkeypatch.setattr(draw, "FONT", tmp_path / "none.ttf")
     assert legend(VOC_LABELS, [1, 2], width=200).shape[1] == 200
     draw._font.cache_clear()
+
+
+@pytest.mark.parametrize("letter", "\u00df\u00e9\u0434\u03b4")
+def test_the_font_has_the_letters_of_europe(letter):
+    unknown = "\ue000"  # drawn as the sign for a missing letter
+    font = draw._font(24)
+    assert bytes(font.getmask(letter)) != bytes(font.getmask(unknown))
 
 
 @pytest.mark.parametrize("size", [(1, 1), (12, 17), (30, 900)])

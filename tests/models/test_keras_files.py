@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from upscore.core.images import InputSpec
-from upscore.errors import RunError, SettingsError
+from upscore.errors import MissingExtraError, RunError
 from upscore.models.base import Network
 from upscore.models.factory import create_model
 from upscore.models.keras_files import LINEAR, read_keras_vgg
@@ -146,5 +146,7 @@ def test_files_that_are_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     ):
         read_keras_vgg(path)
     monkeypatch.setitem(__import__("sys").modules, "h5py", None)
-    with pytest.raises(SettingsError, match=r'need h5py, .* type: pip install "upscore\[keras\]"$'):
+    with pytest.raises(
+        MissingExtraError, match=r'needs h5py, .* type: pip install "upscore\[keras\]"$'
+    ):
         read_keras_vgg(path)

@@ -126,7 +126,7 @@ selective_search_opencv(np.zeros((9, 9, 3), np.uint8))
 
 @pytest.mark.parametrize(
     ("stand_in", "message"),
-    [("None", "OpenCV, which is not installed"), ("sys", "extra modules")],
+    [("None", "needs cv2, which is not installed"), ("sys", "extra modules")],
 )
 def test_without_opencv(stand_in, message):
     root = Path(__file__).parents[2]
@@ -137,7 +137,7 @@ def test_without_opencv(stand_in, message):
     last = told.stderr.strip().splitlines()[-1]
     assert "MissingExtraError" in last
     assert message in last
-    assert "pip install 'upscore[opencv]'" in last
+    assert 'pip install "upscore[opencv]"' in last
 
 
 def _missing(*_, **__):

@@ -8,10 +8,8 @@ from upscore.core.tables import Table
 
 def doctor() -> None:
     """Check this machine: versions, device and precision, measured speed, and extras."""
-    import importlib.util
-
+    from upscore.core.extras import EXTRAS, install_command, missing_modules
     from upscore.core.runtime import (
-        EXTRAS,
         Runtime,
         cpu_has_fast_bf16,
         describe_machine,
@@ -21,10 +19,7 @@ def doctor() -> None:
 
     machine = describe_machine()
     runtime = select_runtime()
-    rows = [
-        (name, version or "not installed (running from source)")
-        for name, version in machine["versions"].items()
-    ]
+    rows = [(name, version or "not installed") for name, version in machine["versions"].items()]
     rows += [
         ("python", machine["python"]),
         ("system", machine["system"]),
@@ -38,9 +33,9 @@ def doctor() -> None:
     for precision in sorted({"fp32", runtime.precision}):
         rate = matrix_rate(Runtime(runtime.device, precision))
         rows.append((f"matrix product {precision}", f"{rate / 1e12:.2f} TFLOP/s measured"))
-    for extra, module in EXTRAS.items():
-        there = importlib.util.find_spec(module) is not None
-        how = f'not installed; get it with: pip install "upscore[{extra}]"'
-        rows.append((f"extra {extra}", "installed" if there else how))
+    for extra in EXTRAS:
+        missing = missing_modules(extra)
+        how = f"{', '.join(missing)} not installed; type: {install_command(extra)}"
+        rows.append((f"extra {extra}", how if missing else "installed"))
     keep_result(dict(rows))
     console.print(Table((), rows).screen())

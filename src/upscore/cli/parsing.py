@@ -23,6 +23,7 @@ import tyro
 from upscore.cli.habits import VERB_HABITS, habit
 from upscore.cli.help_texts import group_help, overview, verb_help
 from upscore.cli.verbs import GROUPS, VERBS, Verb
+from upscore.core.extras import require_extras
 from upscore.core.quoting import quote
 from upscore.errors import SettingsError
 
@@ -42,6 +43,7 @@ def parse(words: Sequence[str]) -> Callable[[], Any]:
 
     Raises:
         UsageError: a mistake in the words.
+        MissingExtraError: the verb needs packages that are not installed.
     """
     words = list(words)
     if words[:1] == ["help"]:
@@ -115,6 +117,7 @@ def _call(verb: Verb, words: list[str]) -> Callable[[], Any]:
             call: Callable[[], Any] = _tyro(verb, function, words)
     except SystemExit as end:
         raise UsageError(f"{_plain(output.getvalue())}{_hint(verb)}", verb.name) from end
+    require_extras(f"upscore {verb.name}", *verb.extras)
     return call
 
 

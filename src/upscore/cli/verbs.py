@@ -19,12 +19,15 @@ class Verb:
         name: as typed after ``upscore``; two words for a command of one of the ``GROUPS``.
         module, function: where it is; imported when it is called or explained.
         examples: full command lines, for help and messages.
+        extras: what it cannot do without, of :data:`upscore.core.extras.EXTRAS`. Extras that only
+            some of its options need are checked where these are read.
     """
 
     name: str
     module: str
     function: str
     examples: tuple[str, ...]
+    extras: tuple[str, ...] = ()
 
     @property
     def group(self) -> str:
@@ -43,6 +46,7 @@ VERBS = (  # in the order of --help
         "upscore.cli.demo",
         "demo",
         ("upscore demo", "upscore demo --out DIR"),
+        ("train", "report"),
     ),
     Verb(
         "train",
@@ -53,12 +57,14 @@ VERBS = (  # in the order of --help
             "upscore train quick --data PHOTOS --out RUN --minutes 12",
             "upscore train quick --data PHOTOS --out RUN --resume",
         ),
+        ("train",),
     ),
     Verb(
         "sweep",
         "upscore.cli.sweep",
         "sweep",
         ("upscore sweep quick --data PHOTOS --out DIR --set optim.lr=1e-3,2e-3",),
+        ("train",),
     ),
     Verb(
         "evaluate",
@@ -69,12 +75,14 @@ VERBS = (  # in the order of --help
             "upscore evaluate RUN --data PHOTOS --split val",
             "upscore evaluate LABELS --data PHOTOS",
         ),
+        ("evaluate",),
     ),
     Verb(
         "compare",
         "upscore.cli.compare",
         "compare",
         ("upscore compare RUN RUN2 --data PHOTOS --out DIR",),
+        ("report",),
     ),
     Verb(
         "predict",
@@ -97,12 +105,14 @@ VERBS = (  # in the order of --help
         "upscore.cli.refine",
         "refine",
         ("upscore refine LABELS --images PHOTOS --classes 21 --out DIR",),
+        ("crf",),
     ),
     Verb(
         "tune-crf",
         "upscore.cli.tune_crf",
         "tune_crf",
         ("upscore tune-crf RUN --data PHOTOS",),
+        ("tune",),
     ),
     Verb(
         "report",
@@ -113,18 +123,21 @@ VERBS = (  # in the order of --help
             "upscore report RUN",
             "upscore report RUN RUN2 --out page.html",
         ),
+        ("report",),
     ),
     Verb(
         "reproduce fcn-report",
         "upscore.cli.reproduce",
         "fcn_report",
         ("upscore reproduce fcn-report --data PHOTOS --out DIR",),
+        ("train", "report", "crf", "proposals"),
     ),
     Verb(
         "reproduce deconvnet-paper",
         "upscore.cli.reproduce",
         "deconvnet_paper",
         ("upscore reproduce deconvnet-paper --data PHOTOS --out DIR",),
+        ("train", "report", "crf", "proposals"),
     ),
     Verb(
         "data check",
@@ -137,12 +150,14 @@ VERBS = (  # in the order of --help
         "upscore.cli.data",
         "stats",
         ("upscore data stats PHOTOS --figure stats.png",),
+        ("evaluate",),
     ),
     Verb(
         "data toy",
         "upscore.cli.data",
         "toy",
         ("upscore data toy --out DIR --num 200",),
+        ("evaluate",),
     ),
     Verb(
         "data get",
@@ -155,42 +170,49 @@ VERBS = (  # in the order of --help
         "upscore.cli.proposals",
         "make",
         ("upscore proposals make --data PHOTOS --out boxes.parquet",),
+        ("proposals",),
     ),
     Verb(
         "proposals recall",
         "upscore.cli.proposals_recall",
         "recall",
         ("upscore proposals recall --data PHOTOS --sources edge-boxes",),
+        ("proposals", "report"),
     ),
     Verb(
         "proposals show",
         "upscore.cli.proposals",
         "show",
         ("upscore proposals show photo.jpg --out boxes.png",),
+        ("proposals", "report"),
     ),
     Verb(
         "edges train",
         "upscore.cli.edges",
         "train",
         ("upscore edges train --data BSDS --out DIR",),
+        ("train", "proposals"),
     ),
     Verb(
         "edges evaluate",
         "upscore.cli.edges",
         "evaluate",
         ("upscore edges evaluate --data BSDS",),
+        ("proposals", "report"),
     ),
     Verb(
         "hub push",
         "upscore.cli.hub",
         "push",
         ("upscore hub push RUN --repo OWNER/NAME",),
+        ("hub", "evaluate"),
     ),
     Verb(
         "hub pull",
         "upscore.cli.hub",
         "pull",
         ("upscore hub pull OWNER/NAME --out DIR",),
+        ("hub",),
     ),
     Verb(
         "recipes",

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import functools
-import importlib.util
 from collections.abc import Iterable
+from importlib import resources
 from pathlib import Path
 
 import numpy as np
@@ -26,6 +26,7 @@ VOID_LEVEL = 235
 
 INK = (20, 20, 20)
 PAPER = (255, 255, 255)
+FONT = Path(str(resources.files("upscore"))) / "fonts" / "DejaVuSans.ttf"
 ELLIPSIS = "\u2026"
 Font = ImageFont.FreeTypeFont | ImageFont.ImageFont
 
@@ -203,16 +204,11 @@ def error_map(truth: LabelMap, prediction: LabelMap) -> RGBImage:
 
 @functools.cache
 def _font(size: int) -> Font:
-    """DejaVu Sans of matplotlib (Latin, Greek, Cyrillic and more), else Pillow's own."""
-    spec = importlib.util.find_spec("matplotlib")  # finds, without importing, the package
-    for folder in (spec.submodule_search_locations or []) if spec else []:
-        path = Path(folder) / "mpl-data" / "fonts" / "ttf" / "DejaVuSans.ttf"
-        if path.exists():
-            try:
-                return ImageFont.truetype(str(path), size)
-            except (OSError, ImportError):  # Pillow built without FreeType
-                break
-    return ImageFont.load_default(size)
+    """DejaVu Sans, of this package: Latin, Greek, Cyrillic and more; else Pillow's own."""
+    try:
+        return ImageFont.truetype(str(FONT), size)
+    except (OSError, ImportError):  # Pillow built without FreeType
+        return ImageFont.load_default(size)
 
 
 def _text_width(text: str, font: Font) -> int:

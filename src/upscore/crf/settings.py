@@ -12,6 +12,7 @@ from annotated_types import Ge, Lt
 from pydantic import PlainSerializer, PlainValidator, model_validator
 
 from upscore.core.choices import is_path, near_path, unknown_choice
+from upscore.core.extras import require_extras
 from upscore.core.files import exists
 from upscore.core.settings import Settings, build, load_yaml
 from upscore.crf.mean_field import DenseCRF, Potts
@@ -104,7 +105,13 @@ class CRFSettings(Settings):
         return self
 
     def build(self, *, threads: int | None = None, device: str = "cpu") -> DenseCRF:
-        """The CRF itself; ``threads`` and ``device``: see :class:`~upscore.crf.DenseCRF`."""
+        """The CRF itself; ``threads`` and ``device``: see :class:`~upscore.crf.DenseCRF`.
+
+        Raises:
+            MissingExtraError: numba, which a CRF on a CPU needs, is not installed.
+        """
+        if device == "cpu":
+            require_extras("the dense CRF", "crf")
         return DenseCRF(
             gaussian=Gaussian(**dict(self.gaussian)) if self.gaussian else None,
             bilateral=Bilateral(**dict(self.bilateral)) if self.bilateral else None,

@@ -18,12 +18,12 @@ from typing import Any
 import numpy as np
 
 from upscore.core.damage import read_bytes
+from upscore.core.extras import require_extras
 from upscore.core.files import explain_os_error, write_text
 from upscore.core.images import row_bands
 from upscore.core.json import parse_json
 from upscore.core.labels import VOID, LabelMap, Labels, Shares
 from upscore.core.option_values import require_measures
-from upscore.core.regions import connected_regions
 from upscore.core.tables import write_csv
 
 RECORDS = "predictions.jsonl"
@@ -46,6 +46,7 @@ class Measures:
 
     Raises:
         SettingsError: ``min_object`` below 1, or ``mm_per_pixel`` not above 0.
+        MissingExtraError: ``min_object`` without numba.
     """
 
     min_object: int | None = None
@@ -53,6 +54,8 @@ class Measures:
 
     def __post_init__(self) -> None:
         require_measures(self.min_object, self.mm_per_pixel)
+        if self.min_object is not None:
+            require_extras("--count-objects", "crf")
 
     def record(self, name: str, source: Path, labels: LabelMap, label_set: Labels) -> Record:
         """The record of a photo: pixels and objects of each class by its name."""
@@ -73,6 +76,10 @@ class Measures:
         return record
 
     def _objects(self, labels: LabelMap, label_set: Labels) -> dict[str, int]:
+        from upscore.core.regions import (
+            connected_regions,  # with numba, which predict can do without
+        )
+
         regions = connected_regions(labels).ravel()
         sizes = np.bincount(regions)
         classes = np.zeros(len(sizes), np.uint8)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from bisect import bisect_left
 from collections import deque
 from collections.abc import Iterator, Sequence
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import numpy as np
 import torch
@@ -18,13 +18,15 @@ from upscore.core.labels import LabelMap, Labels, RGBImage
 from upscore.core.runtime import Runtime
 from upscore.core.settings import Settings
 from upscore.errors import SettingsError
-from upscore.inference.crop_resize import Floats, Window, extract_crops
 from upscore.inference.optimized_model import InferenceModel
 from upscore.inference.score_accumulator import Aggregate, ScoreAccumulator, Start
 from upscore.inference.segmenter import ScoreMap, Segmenter, log_scores
 from upscore.proposals import deconvnet_boxes
 from upscore.proposals.base import Proposals, ProposalSource
 from upscore.proposals.deconvnet_boxes import BoxRule, whole_pixels
+
+if TYPE_CHECKING:
+    from upscore.inference.crop_resize import Floats, Window
 
 Side = Annotated[int, Ge(1), Le(4096)]
 
@@ -232,6 +234,8 @@ class InstanceWise(Segmenter):
 
     def _score(self, image: RGBImage, windows: Sequence[Window]) -> Floats:
         """Scores, or probabilities, of some windows: (N, h, w, C) float32."""
+        from upscore.inference.crop_resize import extract_crops  # with numba, a slow import
+
         settings = self.settings
         pixels = extract_crops(image, windows, settings.input_size, antialias=settings.antialias)
         with torch.inference_mode():

@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from upscore.core.extras import missing_modules
 from upscore.core.images import InputSpec
 from upscore.core.labels import Labels
 from upscore.core.runtime import Runtime
@@ -29,8 +30,8 @@ class InferenceModel:
         # Half-precision weights are converted here once; autocast would convert them on each call.
         self.model = fold_batch_norm(model).to(device=runtime.torch_device, dtype=runtime.dtype)
         self.model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-        if runtime.device == "cpu" and runtime.precision == "fp32":
-            use_winograd(self.model)
+        if runtime.device == "cpu" and runtime.precision == "fp32" and not missing_modules("crf"):
+            use_winograd(self.model)  # its kernels need numba; torch's convolutions are slower
 
     def __call__(self, pixels: Tensor) -> Tensor:
         """uint8 RGB (N, H, W, 3) -> scores (N, C, H, W) in the runtime's precision, on its device.

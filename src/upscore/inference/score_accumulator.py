@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
-from upscore.inference.crop_resize import Floats, Window, overlaps, paste_crops
+if TYPE_CHECKING:
+    from upscore.inference.crop_resize import Floats, Window
 
 Aggregate = Literal["max", "sum", "mean"]
 Start = Literal["zero", "covered"]
@@ -50,10 +51,14 @@ class ScoreAccumulator:
 
     def overlaps(self, window: Window) -> bool:
         """Whether a window covers a pixel of the map; scores of other windows are not needed."""
+        from upscore.inference.crop_resize import overlaps  # with numba, a slow import
+
         return overlaps(self._moved(window), *self._map.shape[:2])
 
     def add(self, scores: Floats, windows: Sequence[Window]) -> None:
         """Add scores (N, h, w, C) of N windows, some of which may be outside the map."""
+        from upscore.inference.crop_resize import paste_crops
+
         if not windows:
             return
         moved = [self._moved(window) for window in windows]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import importlib.util
 import itertools
 import logging
 import shutil
@@ -16,6 +15,7 @@ from typing import Any, cast
 import numpy as np
 
 from upscore.core.draw import legend, overlay, painted
+from upscore.core.extras import require_extras
 from upscore.core.files import atomic_path, explain_os_error, make_folder
 from upscore.core.labels import Labels, RGBImage
 from upscore.core.parallel.prefetch import prefetch
@@ -23,7 +23,7 @@ from upscore.core.parallel.writer import Writer
 from upscore.core.system_errors import WRITE_REASONS
 from upscore.core.tables import write_csv
 from upscore.core.temporary import temporary_folder
-from upscore.errors import DataError, MissingExtraError, OutputError
+from upscore.errors import DataError, OutputError
 from upscore.inference.inputs import InputFile
 from upscore.inference.outputs import FORMATS, LabelledImage
 
@@ -67,10 +67,7 @@ class Source:
 
 def require_video() -> None:
     """Raises MissingExtraError without PyAV."""
-    if importlib.util.find_spec("av") is None:
-        raise MissingExtraError(
-            'video files need PyAV, which is not installed; run: pip install "upscore[video]"'
-        )
+    require_extras("a video file", "video")
 
 
 def video_path(out: Path, output_format: str, name: str) -> Path:

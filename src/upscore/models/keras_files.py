@@ -11,8 +11,9 @@ import torch
 from torch import Tensor
 
 from upscore.core.damage import reading
+from upscore.core.extras import missing_extra
 from upscore.core.tensor_files import require_finite
-from upscore.errors import RunError, SettingsError
+from upscore.errors import RunError
 from upscore.models.vgg import torchvision_keys
 
 LINEAR = {"fc1": "classifier.0", "fc2": "classifier.3", "predictions": "classifier.6"}
@@ -29,16 +30,13 @@ def read_keras_vgg(path: Path) -> dict[str, Tensor]:
     height, width, channel, follow channel, height, width.
 
     Raises:
-        SettingsError: h5py is not installed.
+        MissingExtraError: h5py is not installed.
         RunError: damaged, or no VGG16.
     """
     try:
         import h5py
     except ImportError as error:
-        raise SettingsError(
-            f"{path}: .h5 files need h5py, which is not installed; type: "
-            'pip install "upscore[keras]"'
-        ) from error
+        raise missing_extra(f"{path}: an .h5 file", "keras") from error
     arrays: dict[str, Tensor] = {}
     left = MOST_BYTES
 

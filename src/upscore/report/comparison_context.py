@@ -8,7 +8,7 @@ from typing import Any
 from upscore.core.run_folder import unique_names
 from upscore.report import html_helpers as parts
 from upscore.report.examples import Example
-from upscore.report.run_data import RunData, SplitResults, flatten
+from upscore.report.run_data import RunData, SplitResults, flatten, split_order
 
 EXAMPLES = 12  # a split; each has two pictures and two more a run
 OVERALL = ("miou", "pixel_accuracy", "mean_accuracy", "frequency_weighted_iou")
@@ -26,8 +26,7 @@ def comparison_view(runs: Sequence[RunData]) -> dict[str, Any]:
     named = dict(zip(names, runs, strict=True))
     found = {split.name for run in runs for split in run.splits}
     splits = [
-        _split(named, name, place)
-        for place, name in enumerate(sorted(found, key=parts.split_order))
+        _split(named, name, place) for place, name in enumerate(sorted(found, key=split_order))
     ]
     return {
         "title": f"Comparison of {len(runs)} runs",

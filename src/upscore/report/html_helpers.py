@@ -1,4 +1,4 @@
-"""What the two kinds of page have in common: charts, numbers as text, the order of splits."""
+"""What the two kinds of page have in common: charts, numbers as text."""
 
 from __future__ import annotations
 
@@ -82,11 +82,6 @@ def line_styles(runs: Sequence[RunData], names: Sequence[str]) -> list[dict[str,
             }
         )
     return styles
-
-
-def split_order(name: str) -> tuple[int, str]:
-    """val first, then test, then by name."""
-    return {"val": 0, "test": 1}.get(name, 2), name
 
 
 def anchor(place: int, name: str) -> str:

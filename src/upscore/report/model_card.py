@@ -8,9 +8,9 @@ from typing import Any
 
 import yaml
 
+from upscore.core.extras import install_command
 from upscore.core.tables import Table
-from upscore.report.html_helpers import split_order
-from upscore.report.run_data import RunData, SplitResults
+from upscore.report.run_data import RunData, SplitResults, split_order
 
 
 def model_card(run: RunData, *, repo: str, license: str | None) -> str:
@@ -51,7 +51,7 @@ def _introduction(run: RunData, repo: str) -> str:
     return (
         f"# {name}\n\nSemantic segmentation: `{run.model['architecture']}`, {number}"
         f"{len(run.model['classes'])} classes, made with upscore.\n\n"
-        f'```\npip install "upscore[hub]"\nupscore hub pull {repo} --out {name}\n'
+        f"```\n{install_command('hub')}\nupscore hub pull {repo} --out {name}\n"
         f"upscore predict {name} photo.jpg\n```\n"
     )
 

@@ -11,7 +11,7 @@ from upscore.report import html_helpers as parts
 from upscore.report.examples import PICTURES, Kind
 from upscore.report.figures.scores import confusion_heat_map, png
 from upscore.report.pictures import embed_png
-from upscore.report.run_data import RunData, SplitResults
+from upscore.report.run_data import RunData, SplitResults, split_order
 from upscore.report.score_tables import ABSENT
 
 HEAT_TABLE_UP_TO = 40  # classes; above that the matrix is a picture
@@ -26,7 +26,7 @@ TITLES: dict[Kind, str] = {
 
 def run_view(run: RunData) -> dict[str, Any]:
     """Everything that run.html.j2 names."""
-    splits = sorted(run.splits, key=lambda item: parts.split_order(item.name))
+    splits = sorted(run.splits, key=lambda item: split_order(item.name))
     return {
         "run": run,
         "summary": _summary(run),

@@ -164,6 +164,11 @@ def read_splits(evaluation: Path) -> tuple[SplitResults, ...]:
     )
 
 
+def split_order(name: str) -> tuple[int, str]:
+    """val first, then test, then by name."""
+    return {"val": 0, "test": 1}.get(name, 2), name
+
+
 def read_curve(path: Path) -> Curve:
     """log.csv -> series. A last row that a killed run left half-written is dropped.
 

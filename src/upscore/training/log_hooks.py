@@ -13,6 +13,7 @@ from typing import Any, Literal, Protocol, get_args
 from uuid import uuid4
 
 from upscore.core.damage import read_text
+from upscore.core.extras import missing_extra
 from upscore.core.failures import first_line
 from upscore.core.files import write_text
 from upscore.core.run_folder import RunFolder
@@ -196,9 +197,7 @@ def _module(name: LogName) -> Any:
     try:
         return importlib.import_module(MODULES[name])
     except ImportError as error:
-        raise MissingExtraError(
-            f'log_to names {name}, which is not installed; run: pip install "upscore[{name}]"'
-        ) from error
+        raise missing_extra(f"log_to: {name}", name) from error
 
 
 def _kept_id(run: RunFolder, name: LogName, make: Callable[[], str]) -> str:

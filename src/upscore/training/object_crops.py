@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -21,9 +21,11 @@ from upscore.errors import DataError
 from upscore.proposals.base import image_key
 from upscore.proposals.deconvnet_boxes import IMAGE_FILL, crop_with_padding
 from upscore.proposals.ground_truth import GroundTruth, TrueObject
-from upscore.proposals.store import ProposalStore
 from upscore.training.image_cache import Decoded, DecodedPhotos
 from upscore.training.settings import CropSettings
+
+if TYPE_CHECKING:
+    from upscore.proposals.store import ProposalStore
 
 MAKE = "make"
 MAX_REPEATS = 20

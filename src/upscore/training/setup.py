@@ -16,6 +16,7 @@ import numpy.typing as npt
 import torch
 from torch import nn
 
+from upscore.core.extras import require_extras
 from upscore.core.images import InputSpec
 from upscore.core.lock import claim
 from upscore.core.plural import plural
@@ -40,9 +41,6 @@ from upscore.models.base import Network
 from upscore.models.checkpoint import rename_classes
 from upscore.models.factory import create_model
 from upscore.models.pretrained import IMAGENET, initialise, weights_path
-from upscore.proposals import EdgeBoxes
-from upscore.proposals.build_store import Photo, make_store
-from upscore.proposals.store import ProposalStore
 from upscore.training.batchnorm import estimate_statistics, require_several_values
 from upscore.training.expected import Documented
 from upscore.training.head_warmup import require_head, warm_up_head
@@ -59,6 +57,8 @@ from upscore.training.trainer import BEST, Outcome, Status, Training, Validate, 
 
 if TYPE_CHECKING:
     from lightning_fabric import Fabric
+
+    from upscore.proposals.store import ProposalStore
 
 logger = logging.getLogger(__name__)
 
@@ -100,10 +100,10 @@ def train(
         RunError: ``out`` holds another run than this, or a damaged one, or one of other data.
         DataError: photos, masks or stored boxes that cannot be trained on.
         WorkError: the loss is not finite, or a hook of ``log_to`` does not start.
-        MissingExtraError: a hook of ``log_to`` is not installed.
+        MissingExtraError: a package that the recipe uses is not installed.
     """
     runtime = select_runtime(recipe.device, recipe.precision)
-    require_hooks(recipe.log_to)
+    _require_installed(recipe)
     fabric = launch(runtime, processes=recipe.processes)
     dataset = open_dataset(data)
     run = RunFolder(out)
@@ -315,6 +315,10 @@ class _Session:
         if settings.store != MAKE:
             store = _given_store(recipe, split, self.data)
         else:
+            from upscore.proposals import EdgeBoxes
+            from upscore.proposals.build_store import Photo, make_store
+            from upscore.proposals.store import ProposalStore
+
             path = self.run.path / "proposals.parquet"
             if self.fabric.is_global_zero:
                 photos = [Photo(pair.name, pair.image) for pair in split.pairs]
@@ -358,10 +362,10 @@ def check_training(recipe: Recipe, dataset: DataSet, data: Path) -> None:
     Raises:
         SettingsError: an unknown device, split, network or option.
         NotFoundError, RunError, DataError: initial weights or stored boxes are missing.
-        MissingExtraError: a hook of ``log_to`` is not installed.
+        MissingExtraError: a package that the recipe uses is not installed.
     """
     select_runtime(recipe.device, recipe.precision)
-    require_hooks(recipe.log_to)
+    _require_installed(recipe)
     for one in recipe.stage_recipes() or [recipe]:
         _check_data(one, dataset, data)
     if recipe.init.weights not in ("none", *IMAGENET):
@@ -372,6 +376,14 @@ def check_training(recipe: Recipe, dataset: DataSet, data: Path) -> None:
         model = _make_network(one, dataset)
         if one is every[0]:  # later stages start from the one before
             _require_weights_to_freeze(one, model)
+
+
+def _require_installed(recipe: Recipe) -> None:
+    """Check that the packages that a training uses are installed. Raises MissingExtraError."""
+    require_extras("a training", "train")
+    if any(one.crops.kind == "proposals" for one in recipe.stage_recipes() or [recipe]):
+        require_extras("a recipe with crops.kind=proposals", "proposals")
+    require_hooks(recipe.log_to)
 
 
 def _splits(recipe: Recipe, dataset: DataSet) -> tuple[Split, Split]:
@@ -505,6 +517,8 @@ def _check_data(recipe: Recipe, dataset: DataSet, data: Path) -> None:
 
 def _given_store(recipe: Recipe, split: Split, data: Path) -> ProposalStore:
     """The store of boxes that the recipe names."""
+    from upscore.proposals.store import ProposalStore
+
     if recipe.crops.store is None:
         raise SettingsError(
             "crops.store is not set, and crops of proposals need one: upscore proposals make "

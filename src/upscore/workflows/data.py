@@ -4,17 +4,18 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from upscore.core.extras import require_extras
 from upscore.core.files import write_json
 from upscore.core.limits import MAX_PIXELS
 from upscore.core.progress import OnProgress, Progress, count_items, ignore_progress
-from upscore.data import check, download, open_dataset, stats, toy
+from upscore.data import check, download, open_dataset, toy
 from upscore.data.check import CheckResult
 from upscore.data.notices import tell_listing
-from upscore.data.stats import DataStats
-from upscore.report.figures.dataset import overview_figure
-from upscore.report.figures.scores import write_figure
+
+if TYPE_CHECKING:
+    from upscore.data.stats import DataStats
 
 
 def check_data(
@@ -55,13 +56,22 @@ def measure_data(
 
     Raises:
         UpscoreError: a file cannot be read or written.
+        MissingExtraError: the extra evaluate, or with a figure report, is not installed.
     """
+    require_extras("data stats", "evaluate")
+    if figure is not None:
+        require_extras("drawing figures", "report")
+    from upscore.data import stats
+
     dataset = open_dataset(Path(data), max_pixels=max_pixels)
     tell_listing(dataset)
     result = stats.measure(dataset, progress=count_items(on_progress, "reading masks"))
     if json is not None:
         write_json(json, result.to_dict())
     if figure is not None:
+        from upscore.report.figures.dataset import overview_figure
+        from upscore.report.figures.scores import write_figure
+
         write_figure(figure, overview_figure(result, dataset))
     return result
 
@@ -86,6 +96,7 @@ def make_toy_data(
     on_progress: OnProgress = ignore_progress,
 ) -> DataResult:
     """Generate the toy set; see :func:`upscore.data.toy.make_toy`."""
+    require_extras("data toy", "evaluate")
     progress = count_items(on_progress, "drawing")
     return DataResult(toy.make_toy(Path(out), num=num, seed=seed, size=size, progress=progress))
 

@@ -29,8 +29,6 @@ from upscore.edges.network import EdgeNetwork
 from upscore.edges.samples import EdgeSamples
 from upscore.errors import DataError, NotFoundError, SettingsError, UpscoreError
 from upscore.proposals.sources import EDGES, REMOVED_EDGES, make_edges, removed
-from upscore.report.figures.edges import edge_figure
-from upscore.report.figures.scores import write_figure
 from upscore.training.progress import report_status
 from upscore.training.setup import launch
 from upscore.training.trainer import Training
@@ -201,6 +199,9 @@ def evaluate_edges(
     if out is not None:
         write_edge_scores(scores, out, about)
         name = edges if edges in EDGES else Path(edges).resolve().name
+        from upscore.report.figures.edges import edge_figure
+        from upscore.report.figures.scores import write_figure
+
         write_figure(out / "precision_recall.png", edge_figure({name: scores}))
     return EvaluatedEdges(scores, about, out)
 

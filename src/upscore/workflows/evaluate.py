@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -9,6 +10,7 @@ from typing import Any, Literal
 
 from upscore.core.choices import chosen
 from upscore.core.damage import reading
+from upscore.core.extras import missing_extra, missing_modules
 from upscore.core.failures import Failure
 from upscore.core.files import make_folder, read_json
 from upscore.core.option_values import FIGURE_FORMATS, require_at_least
@@ -25,14 +27,11 @@ from upscore.metrics.object_size import COCO_SIZES, RELATIVE_SIZES, Bins
 from upscore.metrics.score_files import per_class_table, scores_json, write_results
 from upscore.metrics.stage_files import write_stages
 from upscore.report.examples import write_examples
-from upscore.report.figures.scores import (
-    confusion_heat_map,
-    per_class_bars,
-    write_figure,
-)
 from upscore.report.score_tables import overall_table
 from upscore.workflows.options import DEFAULTS, SegmenterOptions
 from upscore.workflows.predictions import open_predictions
+
+logger = logging.getLogger(__name__)
 
 Sizes = Literal["coco", "relative"]
 """Limits of small, medium and large objects: as in COCO, or relative to the image."""
@@ -123,7 +122,8 @@ def evaluate(
             ``NAME-evaluation/SPLIT`` next to the pipeline file or label folder.
         stages: stages of a pipeline to score; None for all, in one pass.
         workers: number of threads that decode photos in advance.
-        figures: any of png, pdf, svg.
+        figures: any of png, pdf, svg. Without matplotlib (extra ``report``) none are written,
+            with a warning.
         options: how the network is used.
 
     Returns:
@@ -139,7 +139,7 @@ def evaluate(
         >>> 0 <= result.miou <= 1
         True
     """
-    chosen("--figures", figures, FIGURE_FORMATS)
+    figures = _possible(chosen("--figures", figures, FIGURE_FORMATS))
     source, data = Path(source), Path(data)
     require_at_least(1, workers=workers)
     dataset = open_dataset(data, max_pixels=options.max_pixels)
@@ -169,11 +169,8 @@ def evaluate(
     }
     for name, one in results.items():
         write_results(one, folder / name, about=about | ({"stage": name} if name else {}))
-        matrix = one.confusion.matrix
-        heat_map = confusion_heat_map(matrix, part.labels)
-        write_figure(folder / name / "confusion.png", heat_map, figures)
-        bars = per_class_bars(one.confusion.scores(), part.labels)
-        write_figure(folder / name / "per_class.png", bars, figures)
+        if figures:
+            _write_figures(one, folder / name, figures)
     write_examples(
         lambda sample: found.predict(sample, [found.output])[found.output],
         part,
@@ -184,6 +181,24 @@ def evaluate(
     if is_pipeline:
         write_stages(results, folder, output=found.output, seconds=own_seconds, about=about)
     return EvaluateResult(results, found.output, own_seconds, folder, is_pipeline)
+
+
+def _possible(figures: tuple[str, ...]) -> tuple[str, ...]:
+    """The formats of figures, or none, which is told, where matplotlib is not installed."""
+    if not missing_modules("report"):
+        return figures
+    missing = missing_extra("drawing figures", "report")
+    logger.warning("%s; without it, only scores, tables and example photos are written", missing)
+    return ()
+
+
+def _write_figures(one: Evaluation, folder: Path, formats: Sequence[str]) -> None:
+    from upscore.report.figures.scores import confusion_heat_map, per_class_bars, write_figure
+
+    heat_map = confusion_heat_map(one.confusion.matrix, one.labels)
+    write_figure(folder / "confusion.png", heat_map, formats)
+    bars = per_class_bars(one.confusion.scores(), one.labels)
+    write_figure(folder / "per_class.png", bars, formats)
 
 
 def _part(dataset: DataSet, split: str, source: Path) -> Split:

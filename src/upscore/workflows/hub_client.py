@@ -15,9 +15,10 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from upscore.core.extras import missing_extra
 from upscore.core.files import checksum, explain_os_error
 from upscore.core.runtime import installed_version
-from upscore.errors import MissingExtraError, NotFoundError, RunError, SettingsError, WorkError
+from upscore.errors import NotFoundError, RunError, SettingsError, WorkError
 
 COMMIT = re.compile(r"[0-9a-f]{40}")
 """A full commit hash."""
@@ -40,10 +41,7 @@ class Hub:
             import huggingface_hub
             from huggingface_hub import constants, errors
         except ImportError as error:
-            raise MissingExtraError(
-                "`upscore hub` needs huggingface_hub, which is not installed; type: pip install "
-                '"upscore[hub]"'
-            ) from error
+            raise missing_extra("upscore hub", "hub") from error
         constants.HF_HUB_DISABLE_TELEMETRY = True  # where a program imported it before
         self._hub: Any = huggingface_hub
         self._errors: Any = errors

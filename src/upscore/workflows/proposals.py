@@ -21,8 +21,6 @@ from upscore.proposals.build_store import MakeSummary, Photo, make_store
 from upscore.proposals.recall import COUNTS, MIN_AREA, Recall
 from upscore.proposals.recall import measure_recall as recall_of_sources
 from upscore.proposals.sources import parse_source, photos_of
-from upscore.report.figures.proposals import boxes_figure, recall_figure
-from upscore.report.figures.scores import write_figure
 
 MakeSource = Callable[[DataSet | None], ProposalSource]
 """Makes the source of boxes; takes the data set, from which ground truth boxes are read."""
@@ -169,6 +167,9 @@ def measure_recall(
     if out is not None:
         write_json(out / "recall.json", measured.to_dict())
         result.write_csv(out / "recall.csv")
+        from upscore.report.figures.proposals import recall_figure
+        from upscore.report.figures.scores import write_figure
+
         write_figure(out / "recall.png", recall_figure(result))
     return measured
 
@@ -225,6 +226,9 @@ def show_proposals(
         raise DataError(f"{image}: {error}") from error
     best = found.top(boxes)
     title = f"{image.name}: {title}, best {len(best)} of {len(found)} boxes"
+    from upscore.report.figures.proposals import boxes_figure
+    from upscore.report.figures.scores import write_figure
+
     write_figure(out, boxes_figure(photo, best, title=title, strength=strength))
     return ShownProposals(out, len(best), len(found))
 

@@ -11,6 +11,7 @@ from types import SimpleNamespace
 from typing import TypeVar, cast
 
 from upscore.core.choices import is_path
+from upscore.core.extras import require_extras
 from upscore.core.files import exists
 from upscore.core.json import JSONObject
 from upscore.core.labels import Labels, RGBImage
@@ -66,8 +67,8 @@ class PipelineBuilder:
             names: of the stages, each after its inputs.
 
         Raises:
-            NotFoundError, RunError, DataError, SettingsError: missing, damaged or inconsistent
-                parts, a line each; the type is that of the first problem.
+            NotFoundError, RunError, DataError, SettingsError, MissingExtraError: missing, damaged
+                or inconsistent parts, a line each; the type is that of the first problem.
         """
         for name in names:
             stage = self.settings.stages[name]
@@ -148,6 +149,7 @@ class PipelineBuilder:
                 )  # fmt: skip
 
     def _source(self, settings: ProposalSettings) -> ProposalSource:
+        require_extras("this stage", "proposals")
         if settings.store is not None:
             from upscore.proposals.cached_source import StoredOrMade
             from upscore.proposals.store import ProposalStore
@@ -165,8 +167,11 @@ class PipelineBuilder:
         labels = self._labels.get(stage.input)
         if labels is not None:
             self._labels[name] = labels
-        if crf is not None:
-            self._crfs[name] = built = crf.build(device=crf_device(self.device))
+        if crf is None:
+            return
+        built = self._try(f"{at}.crf", partial(crf.build, device=crf_device(self.device)))
+        if built is not None:
+            self._crfs[name] = built
             if labels is not None:  # refuses a table of another size
                 self._try(f"{at}.crf", partial(built.compatibility_matrix, len(labels)))
 
