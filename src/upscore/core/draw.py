@@ -31,6 +31,13 @@ ELLIPSIS = "\u2026"
 Font = ImageFont.FreeTypeFont | ImageFont.ImageFont
 
 
+def require_picture(path: Path) -> Path:
+    """The path of a picture to write. Raises SettingsError for other suffixes."""
+    if path.suffix.lower() not in (".png", ".jpg", ".jpeg"):
+        raise SettingsError(f"{path}: the picture is written as .png or .jpg; name such a file")
+    return path
+
+
 def overlay(
     image: RGBImage, labels: LabelMap, label_set: Labels, *, alpha: float = 0.5
 ) -> RGBImage:
@@ -174,6 +181,35 @@ def titled(picture: RGBImage, title: str) -> RGBImage:
     sheet[: strip.height] = np.asarray(strip)
     sheet[strip.height :] = picture
     return sheet
+
+
+def heated(
+    image: RGBImage, values: npt.NDArray[np.float32], *, high: float, alpha: float = 0.6
+) -> RGBImage:
+    """The photo in grey under a map in the inferno colours, from black over red to yellow.
+
+    Args:
+        image: (H, W, 3) uint8.
+        values: (H, W) float32, from 0 on.
+        high: the value of the brightest colour.
+        alpha: share of the colours: 0 shows the photo, 1 the map.
+
+    Returns:
+        (H, W, 3) uint8.
+
+    Raises:
+        SettingsError: ``alpha`` outside [0, 1].
+    """
+    from matplotlib import colormaps
+
+    require_alpha(alpha)
+    colors = (colormaps["inferno"](np.arange(256))[:, :3] * 255).round().astype(np.uint8)
+    mixed = np.empty_like(image, order="C")
+    for rows in row_bands(*values.shape):
+        levels = np.clip(values[rows] * (255 / max(high, 1e-12)), 0, 255).round().astype(np.uint8)
+        grey = Image.fromarray(np.ascontiguousarray(image[rows])).convert("L").convert("RGB")
+        mixed[rows] = np.asarray(Image.blend(grey, Image.fromarray(colors[levels]), alpha))
+    return mixed
 
 
 def error_map(truth: LabelMap, prediction: LabelMap) -> RGBImage:
