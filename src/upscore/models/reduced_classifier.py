@@ -38,7 +38,7 @@ def reduce_classifier(
         [0, 4]
     """
     first = state.get("classifier.0.weight")
-    whole = 0 if first is None else first.shape[0]
+    whole = first.shape[0] if first is not None and first.ndim else 0
     shapes = {
         "classifier.0.weight": (whole, channels * KERNEL**2),
         "classifier.0.bias": (whole,),

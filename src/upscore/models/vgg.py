@@ -168,7 +168,8 @@ class VGG16(Backbone):
         if isinstance(options, VGGOptions) and classifier:
             kernel, width = options.fc_kernel, options.fc_channels
             if fc_dilation * (kernel - 1) % 2 and fc_padding is None:
-                raise SettingsError(f"fc_kernel is {kernel}; want an odd number")
+                other = ", or an even fc_dilation" if fc_dilation > 1 else ""
+                raise SettingsError(f"fc_kernel is {kernel}; want an odd number{other}")
             if geometry == "caffe" and kernel != 7:
                 raise SettingsError(
                     f"fc_kernel is {kernel}; the geometry caffe has crops for 7 only"
