@@ -93,7 +93,7 @@ def test_json_holds_every_setting() -> None:
         ("deeplabb", r"no CRF settings 'deeplabb'; did you mean 'deeplab'\? There are deconvnet"),
         (
             "",
-            r"no CRF settings ''; there are deconvnet, released, deeplab, deeplab-largefov; or name",
+            r"no CRF settings ''; there are deconvnet, released, deeplab, deeplab-largefov; or",
         ),
     ],
 )
