@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 from tyro.conf import arg
 
 from upscore.cli.console import console, keep_result
-from upscore.cli.options import Assignments, Data, joined
+from upscore.cli.options import Assignments, Data, joined, split_names
 from upscore.cli.progress import ProgressDisplay
 from upscore.errors import SettingsError
 
@@ -63,13 +63,21 @@ def fcn_report(
     _reproduce("fcn-report", options, seeds=parse_seeds(seeds), ablate=ablate)
 
 
-def deconvnet_paper(*, options: Annotated[ReproduceOptions, arg(name="")]) -> None:
+def deconvnet_paper(
+    *,
+    options: Annotated[ReproduceOptions, arg(name="")],
+    methods: Annotated[str | None, arg(metavar="NAME,NAME,...")] = None,
+) -> None:
     """Rerun the DeconvNet paper: FCN-8s, DeconvNet, their ensemble, the CRF, and the ablations.
 
     Each training is a run folder inside --out. If it was stopped, run the same command to resume
     with whatever is missing. Use pipeline.yaml in --out with `upscore predict` on your own photos.
+
+    Args:
+        methods: Also train other methods of the paper's table: hypercolumn, deeplab-largefov or
+            both, separated by a comma. Each gets as much of the budget as FCN-8s.
     """
-    _reproduce("deconvnet-paper", options)
+    _reproduce("deconvnet-paper", options, methods=parse_methods(methods))
 
 
 def _reproduce(
@@ -78,6 +86,7 @@ def _reproduce(
     *,
     seeds: tuple[int, ...] = (),
     ablate: bool = False,
+    methods: tuple[str, ...] = (),
 ) -> None:
     from upscore.reproduce.run import check_complete, reproduce
 
@@ -94,12 +103,25 @@ def _reproduce(
             show_data=not options.without_data,
             seeds=seeds,
             ablate=ablate,
+            methods=methods,
             on_progress=on_progress,
         )
     keep_result(result)
     console.print(f"Page: {result.page}")
     console.print(f"Tables, figures and results.json: {options.out}")
     check_complete(result)
+
+
+def parse_methods(text: str | None) -> tuple[str, ...]:
+    """Names from ``hypercolumn,deeplab-largefov``; none from None. Raises SettingsError."""
+    from upscore.reproduce.other_methods import OTHER_METHODS, check_methods
+
+    if text is None:
+        return ()
+    names = split_names(text)
+    if not names:
+        raise SettingsError(f"--methods is empty; name some of {', '.join(OTHER_METHODS)}")
+    return check_methods(names)
 
 
 def parse_seeds(text: str | None) -> tuple[int, ...]:

@@ -23,6 +23,7 @@ from upscore.reproduce import deconvnet_paper, deconvnet_stages, fcn_report, fcn
 from upscore.reproduce.budget import Budget
 from upscore.reproduce.context import Context
 from upscore.reproduce.folder import Folder
+from upscore.reproduce.other_methods import check_methods
 from upscore.reproduce.trainings import PlannedTraining, recipes_of, train_missing
 
 FORMAT_VERSION = 1
@@ -94,6 +95,7 @@ def reproduce(
     show_data: bool = True,
     seeds: Sequence[int] = (),
     ablate: bool = False,
+    methods: Sequence[str] = (),
     on_progress: OnProgress = ignore_progress,
 ) -> ReproduceResult:
     """Train, measure and write tables, figures, page and results.json below ``out``.
@@ -108,6 +110,8 @@ def reproduce(
         show_data: whether page and figures hold photos and true masks.
         seeds: of fcn-report: every setting is trained with each of them.
         ablate: of fcn-report: train the networks between the plain one and FCN-8s as well.
+        methods: of deconvnet-paper: other methods of its table to train, names in
+            :data:`~upscore.reproduce.other_methods.OTHER_METHODS`.
 
     Raises:
         SettingsError: settings that do not fit, a data set without the splits, or ``out`` holds
@@ -119,6 +123,7 @@ def reproduce(
     """
     data, out = Path(data), Path(out)
     given = Budget.parse(budget)
+    others = check_methods(methods)
     settings: dict[str, Any] = {"device": "auto", "precision": "auto", "data": {}}
     for text in assignments:
         set_dotted(settings, text)
@@ -140,6 +145,7 @@ def reproduce(
         train_split=_train_split(settings),
         seeds=tuple(seeds),
         ablate=ablate,
+        methods=others,
     )
     splits = [dataset.split(name) for name in dict.fromkeys([context.train_split, split])]
     record = DataRecord.of(dataset, splits, DataRecord.read(context.folder.data))
@@ -221,6 +227,7 @@ def _results(
             "budget": str(context.budget),
             "settings": list(context.assignments),
             "seeds": list(context.seeds),
+            "methods": list(context.methods),
             "data": {
                 **context.dataset.describe(context.data),
                 "splits": {name: len(pairs) for name, pairs in context.dataset.splits.items()},

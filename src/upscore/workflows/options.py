@@ -88,7 +88,8 @@ class SegmenterOptions(NetworkOptions):
     """The same, with a CRF around the network."""
 
     crf: str | None = None
-    """Refine with a dense CRF: deconvnet, released, deeplab, or a YAML file of settings."""
+    """Refine with a dense CRF: deconvnet, released, deeplab, deeplab-largefov, or a YAML
+    file of settings."""
 
     def check(self) -> None:
         super().check()
