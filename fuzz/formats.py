@@ -43,7 +43,7 @@ from upscore.models.caffe_files import read_caffemodel
 from upscore.models.checkpoint import load_model, save_model
 from upscore.models.factory import create_model
 from upscore.models.keras_files import read_keras_vgg
-from upscore.models.pretrained import read_weight_file
+from upscore.models.state_dicts import read_weight_file
 from upscore.proposals.base import Proposals
 from upscore.proposals.precomputed import CocoBoxes, read_deconvnet_boxes
 from upscore.proposals.store import ProposalStore, StoredPhoto, write_store

@@ -184,7 +184,8 @@ class _Wire:
                 length, at = self.varint(at, end)
                 if length > end - at:
                     raise ValueError(
-                        f"truncated: a field of {length} bytes at byte {at}, where {end - at} are left"
+                        f"truncated: a field of {length} bytes at byte {at}, where {end - at} are "
+                        "left"
                     )
                 value, at = (at, at + length), at + length
             elif kind in (FOUR_BYTES, EIGHT_BYTES):
