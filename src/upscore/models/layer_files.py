@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from math import prod
 from pathlib import Path
 from typing import Any
 
@@ -71,6 +72,11 @@ class LayerFile:
         for key in self.shapes:
             found.setdefault(key.rpartition(".")[0], []).append(key)
         return found
+
+    @property
+    def num_values(self) -> int:
+        """Numbers in all arrays."""
+        return sum(map(prod, self.shapes.values()))
 
 
 def read_layer_file(path: Path) -> LayerFile:

@@ -44,7 +44,7 @@ class Released:
         folded: whether the norms have their statistics in scale and shift: then they are merged
             into the layers before them, and ours has none.
         scales: layers that multiply features by a constant -> (the layer in the file that takes
-            these features, the constant of ours). A file may be without them.
+            these features, the constant of ours). Only caffemodels have them.
         crops: the boxes that the network was trained on.
         note: what to know before use.
     """
@@ -182,7 +182,7 @@ def find_network(name: str) -> Released:
 
 def misfits(file: LayerFile, row: Released) -> tuple[list[str], list[str]]:
     """(layers of a row that a file has not, keys of the file that the row has no place for)."""
-    layers = [*row.layers, *row.norms]
+    layers = [*row.layers, *row.norms, *(row.scales if file.types else ())]
     missing = [name for name in layers if f"{name}.weight" not in file.shapes]
     known = {f"{name}.{part}" for name in layers for part in ("weight", "bias")}
     known |= {f"{name}.weight" for name in row.scales}

@@ -13,9 +13,27 @@ from upscore.errors import SettingsError
 
 BERKELEY = "http://dl.caffe.berkeleyvision.org"
 POSTECH = "http://cvlab.postech.ac.kr/research/deconvnet/model"
-UNKNOWN = "unknown: ask its authors before you share or sell what is made of it"
-FORK = "unknown; converted from the authors' files, whose terms apply as well"
-RESEARCH = "research only, not for commercial use (the LICENSE of DeconvNet's authors)"
+
+
+@dataclass(frozen=True)
+class Licence:
+    """Terms of use.
+
+    Attributes:
+        name: in two or three words.
+        terms: what to keep in mind.
+    """
+
+    name: str
+    terms: str
+
+    def __str__(self) -> str:
+        return f"{self.name}; {self.terms}"
+
+
+UNKNOWN = Licence("unknown", "ask its authors before you share or sell what is made of it")
+FORK = Licence("unknown", "converted from the authors' files, whose terms apply as well")
+RESEARCH = Licence("research only", "not for commercial use: the LICENSE of DeconvNet's authors")
 
 
 @dataclass(frozen=True)
@@ -28,7 +46,7 @@ class ReleasedFile:
         network: what :func:`~upscore.models.released.load_released` reads it as; None for an
             ImageNet classifier, from which a training can start.
         address: its URL, or where to find it in a browser.
-        licence: terms of use in a few words.
+        licence: its terms of use.
         checksum: ``algorithm:hex``, None if unknown.
         megabytes: about; None if unknown.
         note: where checksum and size come from, and what else to know.
@@ -38,7 +56,7 @@ class ReleasedFile:
     file: str
     network: str | None
     address: str
-    licence: str
+    licence: Licence
     checksum: str | None = None
     megabytes: int | None = None
     note: str = ""
@@ -118,7 +136,7 @@ _ALL = (
         "VGG_ILSVRC_16_layers.caffemodel",
         None,
         "http://www.robots.ox.ac.uk/~vgg/software/very_deep/caffe/VGG_ILSVRC_16_layers.caffemodel",
-        "commonly stated as CC BY 4.0 (not verified)",
+        Licence("CC BY 4.0?", "it is commonly said to be this one; not verified"),
         "sha1:9363e1f6d65f7dba68c4f27a1e62105cdf6c4e24",
         527,
         "checksum as documented by third parties, not verified",
