@@ -17,7 +17,7 @@ from upscore.core.quoting import quote
 from upscore.data.class_files import read_class_table
 from upscore.errors import NotFoundError, RunError, SettingsError, WorkError
 from upscore.models.checkpoint import save_model
-from upscore.models.layer_files import read_layer_file
+from upscore.models.layer_files import LayerFile, read_layer_file
 from upscore.models.released import RELEASED, find_network, load_released, looks_like
 from upscore.models.released_files import RELEASED_FILES, ReleasedFile, find_released
 from upscore.models.weight_files import cache_folder
@@ -136,8 +136,9 @@ def convert(
     path, out = Path(file), Path(out)
     find_network(network)
     _require_free(out)
+    layers = read_layer_file(path)
     known = _known(path, (one for one in RELEASED_FILES.values() if one.network == network))
-    return _convert(path, network, out, classes, known)
+    return _convert(layers, network, out, classes, known)
 
 
 def get(
@@ -173,7 +174,7 @@ def get(
     if known.network is None:
         return WeightsResult(path, None, None, (), _origin(path, known))
     try:
-        return _convert(path, known.network, folder, None, known)
+        return _convert(read_layer_file(path), known.network, folder, None, known)
     except RunError as error:
         if file is None and known.checksum is None:
             path.unlink(missing_ok=True)
@@ -234,13 +235,12 @@ def _known(path: Path, candidates: Iterable[ReleasedFile]) -> ReleasedFile | Non
 
 
 def _convert(
-    path: Path, network: str, out: Path, classes: Path | None, known: ReleasedFile | None
+    file: LayerFile, network: str, out: Path, classes: Path | None, known: ReleasedFile | None
 ) -> WeightsResult:
-    file = read_layer_file(path)
     model = load_released(file, network)
-    labels = _labels(path, model.num_classes, classes)
+    labels = _labels(file.path, model.num_classes, classes)
     row = RELEASED[network]
-    origin = _origin(path, known)
+    origin = _origin(file.path, known)
     if row.note:
         origin["note"] = row.note
     save_model(
@@ -252,7 +252,7 @@ def _convert(
         trained=origin,
     )
     upsampling = model.options.get("upsampling")
-    return WeightsResult(path, out, network, labels.names, origin, upsampling)
+    return WeightsResult(file.path, out, network, labels.names, origin, upsampling)
 
 
 def _origin(path: Path, known: ReleasedFile | None) -> dict[str, str]:
