@@ -285,6 +285,38 @@ def test_other_layers_in_it(tmp_path: Path) -> None:
         initialise(model, str(path), input_spec=CAFFE)
 
 
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"conv2_2": [NAN, NAN[:, 0, 0, 0]]}, r"conv2_2\.weight holds NaN"),
+        ({"conv2_2": [np.ones((4, 3, 3, 3), "f4"), np.ones(4, "f4")]},
+         r"by torchvision's keys\): features\.7\.weight is \(4, 3, 3, 3\), the network wants"),
+        ({"conv2_2": None}, r"no weights features\.7\.weight"),
+    ],
+)  # fmt: skip
+def test_a_vgg16_that_does_not_fit(
+    tmp_path: Path, changes: dict[str, list[np.ndarray] | None], message: str
+) -> None:
+    model = create_model("fcn32s", num_classes=2, channels=CHANNELS, fc_width=FC)
+    with pytest.raises(RunError, match=message):
+        initialise(model, str(vgg(tmp_path, **changes)), input_spec=CAFFE)
+
+
+def test_keras_files_by_layer(tmp_path: Path) -> None:
+    """fc6's rows follow channel, height, width, as in Caffe."""
+    pytest.importorskip("h5py")
+    from models.test_keras_files import by_torchvision, write
+
+    made = by_torchvision(write(tmp_path / "vgg.h5", "new", top=True))
+    file = read_layer_file(tmp_path / "vgg.h5")
+    assert looks_like(file) == ["vgg16"]
+    assert file.input_name == "caffe"
+    assert torch.equal(file.take("fc6.weight"), made["classifier.0.weight"])
+    assert torch.equal(file.take("conv5_3.bias"), made["features.28.bias"])
+    write(tmp_path / "hed.h5", "hed")
+    assert looks_like(read_layer_file(tmp_path / "hed.h5")) == ["vgg16"]
+
+
 def test_known_files_are_read_as_networks_that_exist() -> None:
     for one in RELEASED_FILES.values():
         assert one.network is None or one.network in RELEASED

@@ -98,10 +98,11 @@ def initialise(
         of_caffe = read is not read_weight_file
         given = InputSpec.named(file_input or ("caffe" if of_caffe else model.backbone.input_name))
         state = read(path)
+        source = f"{weights} (layers by torchvision's keys)" if of_caffe else weights
         channels = model.backbone.first_block.conv.in_channels if model.has_backbone else 3
         if channels != 3:
             with taking_rgb(model.backbone.first_block):
-                start_from_imagenet(model, state, source=weights)
+                start_from_imagenet(model, state, source=source)
                 _convert(model, weights, given=given, wanted=repeated(input_spec))
             logger.info(
                 "%s: its weights want RGB, this network takes %s; the first layer was adapted (%s)",
@@ -112,7 +113,7 @@ def initialise(
                 else "its channels after RGB start at zero",
             )
             return
-        start_from_imagenet(model, state, source=weights)
+        start_from_imagenet(model, state, source=source)
     _convert(model, weights, given=given, wanted=input_spec)
 
 
