@@ -24,7 +24,9 @@ def pipeline(
 
     Args:
         name: A shipped pipeline: edeconvnet-crf (FCN, DeconvNet over proposals, both
-            together, each with and without a CRF; needs --run fcn=RUN --run deconvnet=RUN).
+            together, each with and without a CRF; needs --run fcn=RUN --run deconvnet=RUN);
+            edeconvnet-crf-quick for quickly trained networks, edeconvnet-crf-released for those
+            of `upscore weights`.
         run: A run folder for each network: --run fcn=runs/fcn --run deconvnet=runs/deconvnet.
         store: Boxes from `upscore proposals make`; without it they are computed for each photo.
         out: Output file, for example edeconvnet-crf.yaml. You can edit it.
