@@ -29,7 +29,7 @@ from upscore.core.labels import VOID
 from upscore.data import DataSet, open_dataset
 from upscore.metrics.confusion import Confusion
 from upscore.models.backbones import find_backbone
-from upscore.models.pretrained import read_weight_file
+from upscore.models.state_dicts import read_weight_file
 from upscore.training.recipe import Recipe, load_recipe
 from upscore.training.sample_order import random_order
 from upscore.training.sample_stream import Sampler

@@ -39,10 +39,11 @@ from upscore.inference.trained_crops import trained_settings
 from upscore.metrics.confusion import Confusion
 from upscore.metrics.evaluate import Evaluation, ImageScore
 from upscore.metrics.score_files import read_results, write_results
+from upscore.models.caffe_files import read_caffemodel
 from upscore.models.checkpoint import load_model, save_model
 from upscore.models.factory import create_model
 from upscore.models.keras_files import read_keras_vgg
-from upscore.models.pretrained import read_weight_file
+from upscore.models.state_dicts import read_weight_file
 from upscore.proposals.base import Proposals
 from upscore.proposals.precomputed import CocoBoxes, read_deconvnet_boxes
 from upscore.proposals.store import ProposalStore, StoredPhoto, write_store
@@ -186,6 +187,30 @@ def _hdf5(folder: Path) -> Path:
             file[f"{layer}/{layer}/kernel:0"] = np.ones((3, 3, 2, 2), np.float32)
             file[f"{layer}/{layer}/bias:0"] = np.ones(2, np.float32)
     return folder / "vgg.h5"
+
+
+def _caffemodel(folder: Path) -> Path:
+    """A layer of each generation, as protobuf encodes them."""
+
+    def field(number: int, content: bytes) -> bytes:
+        key, length = number << 3 | 2, len(content)
+        head = [key & 127 | 128, key >> 7] if key > 127 else [key]
+        return bytes([*head, length & 127 | 128, length >> 7]) + content
+
+    data = field(5, np.arange(6, dtype="<f4").tobytes())
+    old = bytes([8, 1, 16, 1, 24, 2, 32, 3]) + data  # num, channels, height, width
+    new = field(7, field(1, bytes([2, 3]))) + data
+    single = field(7, field(1, bytes([2]))) + b"\x2d\0\0\0\0\x2d\0\0\0\0"
+    v0 = field(1, field(1, b"conv1_1") + field(2, b"conv") + field(50, old))
+    v1 = field(2, b"data") + field(4, b"conv1_2") + bytes([40, 4]) + field(6, old) * 2
+    v2 = field(1, b"fc6") + field(2, b"Convolution") + field(7, new) + field(7, single)
+    path = folder / "a.caffemodel"
+    path.write_bytes(field(1, b"net") + field(2, v0) + field(2, v1) + field(100, v2))
+    return path
+
+
+def _read_caffemodel(path: Path) -> object:
+    return [(one.name, [blob.array() for blob in one.blobs]) for one in read_caffemodel(path)]
 
 
 def _edge_weights(folder: Path) -> Path:
@@ -384,6 +409,7 @@ FORMATS: dict[str, Format] = {
     "pth": Format(_torch_file("a.pth", is_zip=True), read_weight_file),
     "pth-old": Format(_torch_file("a.pth", is_zip=False), read_weight_file),
     "hdf5": Format(_hdf5, read_keras_vgg),
+    "caffemodel": Format(_caffemodel, _read_caffemodel),
     "scores": Format(_scores, _read_scores, is_text=True),
     "examples": Format(
         _json("examples.json", {"examples": [EXAMPLE]}),

@@ -12,7 +12,7 @@ import torch
 from safetensors.torch import save_file
 
 from upscore.models.lite0 import Lite0
-from upscore.models.pretrained import read_weight_file
+from upscore.models.state_dicts import read_weight_file
 
 state = read_weight_file(Lite0.imagenet_files["lite0-fp32"].find())
 kept = {

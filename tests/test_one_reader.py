@@ -26,6 +26,7 @@ READERS = {
     r"torch\.load\(|safe_open\(|load_file\(": {"core/tensor_files.py"},
     r"pickle\.loads?\(|Unpickler": set(),
     r"loadmat|h5py\.File\(": {"models/keras_files.py"},
+    r"mmap\.mmap\(": {"models/caffe_files.py", "proposals/store.py"},
     r"csv\.(reader|DictReader)\(": {
         "core/tables.py",
         "data/class_tables.py",  # lines that data/lists.py read

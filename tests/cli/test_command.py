@@ -31,7 +31,17 @@ HEAVY = (
 
 
 @pytest.mark.parametrize(
-    "verb", ["", "train", "sweep", "predict", "refine", "data stats", "reproduce fcn-report"]
+    "verb",
+    [
+        "",
+        "train",
+        "sweep",
+        "predict",
+        "refine",
+        "data stats",
+        "weights get",
+        "reproduce fcn-report",
+    ],
 )
 def test_help_imports_nothing_heavy(verb: str) -> None:
     code = (

@@ -7,80 +7,22 @@ import hashlib
 import socket
 import threading
 from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
 
+from file_server import CONTENT, Server, serving
 from upscore.core import files
 from upscore.core.files import download
 from upscore.errors import OutputError, WorkError
 
-CONTENT = bytes(i * 7919 % 251 for i in range(300_000))
 MD5 = f"md5:{hashlib.md5(CONTENT).hexdigest()}"
-
-
-class Server(ThreadingHTTPServer):
-    """Serves CONTENT at every path; the attributes say how badly."""
-
-    daemon_threads = True
-    ranges = True
-    break_after: int | None = None  # bytes of one answer, then the connection closes
-    status: int | None = None
-    content = CONTENT
-    send_length = True
-    shift = 0  # a range that begins elsewhere than asked
-    requests: list[str | None]
-
-    @property
-    def url(self) -> str:
-        return f"http://127.0.0.1:{self.server_address[1]}/file.bin"
-
-
-class Handler(BaseHTTPRequestHandler):
-    server: Server
-
-    def do_GET(self) -> None:
-        server = self.server
-        wanted = self.headers.get("Range")
-        server.requests.append(wanted)
-        if server.status is not None:
-            self.send_error(server.status)
-            return
-        begin = int(wanted.removeprefix("bytes=").rstrip("-")) if wanted and server.ranges else 0
-        size = len(server.content)
-        if begin >= size and begin:
-            self.send_response(416)
-            self.send_header("Content-Range", f"bytes */{size}")
-            self.send_header("Content-Length", "0")
-            self.end_headers()
-            return
-        begin = begin + server.shift if begin else 0
-        body = server.content[begin:]
-        self.send_response(206 if begin else 200)
-        if begin:
-            self.send_header("Content-Range", f"bytes {begin}-{size - 1}/{size}")
-        if server.send_length:
-            self.send_header("Content-Length", str(len(body)))
-        self.end_headers()
-        if server.break_after is not None:
-            body = body[: server.break_after]
-        self.wfile.write(body)
-
-    def log_message(self, *_: object) -> None:
-        pass
 
 
 @pytest.fixture
 def server() -> Iterator[Server]:
-    running = Server(("127.0.0.1", 0), Handler)
-    running.requests = []
-    thread = threading.Thread(target=running.serve_forever, kwargs={"poll_interval": 0.01})
-    thread.start()
-    yield running
-    running.shutdown()
-    thread.join()
-    running.server_close()
+    with serving() as running:
+        yield running
 
 
 def part(target: Path) -> Path:

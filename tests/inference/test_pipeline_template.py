@@ -32,7 +32,8 @@ RUNS = {"fcn": Path("runs/fcn"), "deconvnet": Path("runs/deconvnet")}
 
 
 def test_the_template_is_the_paper_in_six_stages():
-    assert shipped_pipelines() == [NAME, f"{NAME}-quick", "two-networks-crf"]
+    quick, released = f"{NAME}-quick", f"{NAME}-released"
+    assert shipped_pipelines() == [NAME, quick, released, "two-networks-crf"]
     import upscore
 
     text = Path(upscore.__file__).parent / "pipelines" / f"{NAME}.yaml"

@@ -32,7 +32,8 @@ from upscore.models.classifier_folder import (
 )
 from upscore.models.factory import create_model
 from upscore.models.fold import fold_batch_norm
-from upscore.models.pretrained import IMAGENET, initialise, read_weight_file
+from upscore.models.pretrained import IMAGENET, initialise
+from upscore.models.state_dicts import read_weight_file
 
 SPEC = InputSpec.named("imagenet")
 

@@ -16,7 +16,8 @@ from upscore.errors import NotFoundError, RunError, SettingsError, WorkError
 from upscore.models.factory import create_model
 from upscore.models.fold import fold_batch_norm
 from upscore.models.lite0 import ConvNorm, Lite0, Lite0Options
-from upscore.models.pretrained import initialise, read_weight_file
+from upscore.models.pretrained import initialise
+from upscore.models.state_dicts import read_weight_file
 from upscore.models.weight_files import Installed, Shipped
 
 STAGES = {"s2": 0, "s4": 2, "s8": 4, "s16": 10, "s32": 15}

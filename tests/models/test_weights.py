@@ -26,10 +26,10 @@ from upscore.models.factory import create_model
 from upscore.models.fcn import FCN
 from upscore.models.pretrained import (
     initialise,
-    read_weight_file,
     start_from,
     start_from_imagenet,
 )
+from upscore.models.state_dicts import read_weight_file
 from upscore.models.vgg import VGG16, torchvision_keys
 from upscore.models.weight_files import Downloaded
 

@@ -24,9 +24,10 @@ def pipeline(
 
     Args:
         name: A shipped pipeline: edeconvnet-crf (FCN, DeconvNet over proposals, both
-            together, each with and without a CRF; needs --run fcn=RUN --run deconvnet=RUN),
-            edeconvnet-crf-quick (the same for quick networks), two-networks-crf (two networks
-            with flips and scales, their mean and a CRF; --run first=RUN --run second=RUN).
+            together, each with and without a CRF; needs --run fcn=RUN --run deconvnet=RUN);
+            edeconvnet-crf-quick for quickly trained networks, edeconvnet-crf-released for those
+            of `upscore weights`; two-networks-crf (two networks with flips and scales, their mean
+            and a CRF; needs --run first=RUN --run second=RUN).
         run: A run folder or an included network for each network of the pipeline: --run
             fcn=runs/fcn --run deconvnet=runs/deconvnet.
         store: Boxes from `upscore proposals make`; without it they are computed for each photo.

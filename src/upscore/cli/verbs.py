@@ -216,6 +216,33 @@ VERBS = (  # in the order of --help
         ("proposals", "report"),
     ),
     Verb(
+        "weights list",
+        "upscore.cli.weights",
+        "list_",
+        ("upscore weights list",),
+    ),
+    Verb(
+        "weights get",
+        "upscore.cli.weights",
+        "get",
+        (
+            "upscore weights get fcn8s-heavy --out DIR",
+            "upscore weights get deconvnet --from FILE --out DIR",
+        ),
+    ),
+    Verb(
+        "weights convert",
+        "upscore.cli.weights",
+        "convert",
+        ("upscore weights convert fcn8s-heavy-pascal.caffemodel --as fcn8s --out DIR",),
+    ),
+    Verb(
+        "weights show",
+        "upscore.cli.weights",
+        "show",
+        ("upscore weights show FILE",),
+    ),
+    Verb(
         "hub push",
         "upscore.cli.hub",
         "push",
@@ -268,7 +295,7 @@ SECTIONS: Mapping[str, Sequence[str]] = {
     "start": ("demo", "train", "predict", "evaluate", "report", "recipes", "info", "doctor"),
     "data": ("data",),
     "better results": ("compare", "sweep", "pipeline", "refine", "tune-crf"),
-    "papers": ("reproduce", "classify", "heatmap", "proposals", "edges"),
+    "papers": ("reproduce", "classify", "heatmap", "weights", "proposals", "edges"),
     "share and cite": ("hub", "cite", "completion"),
 }
 """The overview: titles, and the verbs and groups below each."""
@@ -277,6 +304,7 @@ GROUPS: Mapping[str, str] = {
     "reproduce": "Rerun the experiments of a paper: trainings, tables, figures, one page.",
     "data": "Check, count, make or fetch a data set.",
     "proposals": "Boxes that are likely to contain an object: make, measure, show.",
+    "weights": "Use the weights that the papers' authors released.",
     "hub": "Push a network to huggingface.co, or pull one from there.",
     "edges": "Train or score the edge network for proposals.",
 }

@@ -22,6 +22,7 @@ WEIGHT_PAPERS = {
     "lite0": ("tan2019efficientnet",),
     "lite0-fp32": ("tan2019efficientnet",),
     "vgg16": ("simonyan2015vgg",),
+    "vgg16-caffe": ("simonyan2015vgg",),
     "vgg16_bn": ("simonyan2015vgg",),
     "hed-vgg16": ("simonyan2015vgg", "xie2015hed"),
 }

@@ -32,9 +32,10 @@ from upscore.models.classifier_folder import (
     save_classifier,
 )
 from upscore.models.fold import fold_batch_norm
-from upscore.models.keras_files import read_keras_vgg
+from upscore.models.keras_files import KERAS, read_keras_vgg
 from upscore.models.layers import resize_bilinear
-from upscore.models.pretrained import IMAGENET, KERAS, read_weight_file
+from upscore.models.pretrained import IMAGENET
+from upscore.models.state_dicts import read_weight_file
 
 DEFAULT_CLASSIFIER = "lite0"
 

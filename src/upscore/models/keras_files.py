@@ -16,6 +16,9 @@ from upscore.core.tensor_files import require_finite
 from upscore.errors import RunError
 from upscore.models.vgg import torchvision_keys
 
+KERAS = (".h5", ".hdf5")
+"""Suffixes of such files."""
+
 LINEAR = {"fc1": "classifier.0", "fc2": "classifier.3", "predictions": "classifier.6"}
 """Keras' names of torchvision's layers."""
 

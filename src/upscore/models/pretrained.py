@@ -13,19 +13,21 @@ from upscore.core.choices import suggest
 from upscore.core.images import INPUT_SPECS, InputSpec
 from upscore.core.model_folder import builtin_networks, find_model
 from upscore.core.plural import plural
-from upscore.core.tensor_files import SAFETENSORS, read_safetensors, read_torch, require_finite
 from upscore.errors import NotFoundError, RunError, SettingsError, WorkError
 from upscore.models.backbones import BACKBONES
 from upscore.models.base import BACKBONE_PREFIX, Network
+from upscore.models.caffe_files import CAFFEMODEL
 from upscore.models.checkpoint import CLASSIFICATION, load_model, read_config
 from upscore.models.classifier_folder import load_classifier_folder
 from upscore.models.input_conversion import convert_first_layer, repeated, taking_rgb
-from upscore.models.keras_files import read_keras_vgg
+from upscore.models.keras_files import KERAS, read_keras_vgg
+from upscore.models.layer_files import read_caffe_vgg
+from upscore.models.state_dicts import read_weight_file
 
 logger = logging.getLogger(__name__)
 
-KERAS = (".h5", ".hdf5")
-FIX = "fetch it again, or name another file"
+READERS = {**dict.fromkeys(KERAS, read_keras_vgg), CAFFEMODEL: read_caffe_vgg}
+"""Readers of files that are no state dicts, by suffix; their weights want Caffe's input."""
 
 IMAGENET = {name: file for kind in BACKBONES.values() for name, file in kind.imagenet_files.items()}
 """Files of ImageNet weights of all backbones, by name."""
@@ -48,11 +50,12 @@ def initialise(
     Args:
         weights: a name in ``IMAGENET`` of the network's backbone, such as ``vgg16`` (downloaded
             once) or ``lite0`` (shipped), or the path of such a file (.pth, .safetensors, .h5 of
-            Keras), a model folder (also of an image classifier, whose layers up to fc7 are taken),
-            or a run folder.
+            Keras, .caffemodel), a model folder (also of an image classifier, whose layers up to
+            fc7 are taken), or a run folder.
         input_spec: how photos will be prepared for ``model``.
         file_input: input specification of a weight file, as ``imagenet`` or ``caffe``;
-            None: that of the backbone's published weights. Names and folders have their own.
+            None: ``caffe`` for .h5 and .caffemodel, else that of the backbone's published
+            weights. Names and folders have their own.
 
     Raises:
         NotFoundError: neither a name that is known nor a path that exists.
@@ -95,13 +98,15 @@ def initialise(
             )
         start_from(model, state, source=weights)
     else:
-        keras = path.suffix in KERAS
-        given = InputSpec.named(file_input or ("caffe" if keras else model.backbone.input_name))
-        state = read_keras_vgg(path) if keras else read_weight_file(path)
+        read = READERS.get(path.suffix, read_weight_file)
+        of_caffe = read is not read_weight_file
+        given = InputSpec.named(file_input or ("caffe" if of_caffe else model.backbone.input_name))
+        state = read(path)
+        source = f"{weights} (layers by torchvision's keys)" if of_caffe else weights
         channels = model.backbone.first_block.conv.in_channels if model.has_backbone else 3
         if channels != 3:
             with taking_rgb(model.backbone.first_block):
-                start_from_imagenet(model, state, source=weights)
+                start_from_imagenet(model, state, source=source)
                 _convert(model, weights, given=given, wanted=repeated(input_spec))
             logger.info(
                 "%s: its weights need RGB, this network takes %s; the first layer was adapted (%s)",
@@ -112,7 +117,7 @@ def initialise(
                 else "its channels after RGB start at zero",
             )
             return
-        start_from_imagenet(model, state, source=weights)
+        start_from_imagenet(model, state, source=source)
     _convert(model, weights, given=given, wanted=input_spec)
 
 
@@ -153,25 +158,6 @@ def weights_path(weights: str) -> Path:
             "folder or a run folder"
         )
     return path
-
-
-def read_weight_file(path: Path) -> dict[str, Tensor]:
-    """Tensors by key from a .safetensors file or a PyTorch file (which may run no code).
-
-    Raises:
-        RunError: damaged, or something else than tensors by key.
-    """
-    if path.suffix == SAFETENSORS:
-        stored, _ = read_safetensors(path, FIX)
-        state = {key: v.float() if v.is_floating_point() else v for key, v in stored.items()}
-    else:
-        state = read_torch(path, FIX)
-    if not isinstance(state, Mapping) or not all(
-        isinstance(key, str) and isinstance(value, Tensor) for key, value in state.items()
-    ):
-        raise RunError(f"{path}: expected tensors by key (a state dict), found something else")
-    require_finite(state, path)
-    return dict(state)
 
 
 def start_from_imagenet(model: Network, state: Mapping[str, Tensor], *, source: str) -> None:

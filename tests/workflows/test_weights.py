@@ -1,0 +1,302 @@
+"""``upscore weights``: from a file to a network that all commands take, and the known files."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from file_server import Server, serving
+from inference.pipeline_world import make_store
+from models import caffe_networks
+from models.caffe_networks import CHANNELS, FC, deconvnet, fcn, vgg16
+from models.caffe_writer import write_caffemodel
+from upscore.cli.main import main
+from upscore.core.images import InputSpec
+from upscore.core.labels import VOC_LABELS
+from upscore.errors import (
+    NotFoundError,
+    RunError,
+    SettingsError,
+    UpscoreError,
+    WorkError,
+)
+from upscore.inference.pipeline.run import load_pipeline
+from upscore.inference.trained_crops import trained_settings
+from upscore.models import released_files
+from upscore.models.checkpoint import load_model
+from upscore.models.factory import create_model
+from upscore.models.pretrained import initialise
+from upscore.models.released_files import RELEASED_FILES, find_released
+from upscore.workflows.weights import convert, get, show
+
+VOC = list(VOC_LABELS.names)
+
+
+@pytest.fixture
+def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty current folder, with a cache in it; networks have VOC's 21 classes."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("UPSCORE_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setattr(caffe_networks, "CLASSES", 21)
+    return tmp_path
+
+
+def fcn_file(name: str = "fcn8s") -> Path:
+    path = Path(f"{name}.caffemodel")
+    write_caffemodel(path, fcn(name, 1, 1).layers)
+    return path
+
+
+def deconvnet_file() -> Path:
+    write_caffemodel(Path("d.caffemodel"), deconvnet(folded=True), 1)
+    return Path("d.caffemodel")
+
+
+def photo_file(height: int, width: int) -> Path:
+    pixels = np.random.default_rng(0).integers(0, 256, (height, width, 3), dtype=np.uint8)
+    Image.fromarray(pixels).save("photo.png")
+    return Path("photo.png")
+
+
+def test_a_network_for_every_command(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file = fcn_file()
+    main(["weights", "convert", str(file), "--as", "fcn8s", "--out", "net"])
+    told = capsys.readouterr().out
+    assert "net: fcn8s of fcn8s.caffemodel, 21 classes, background to tvmonitor" in told
+    assert "licence: unknown: that of the file's authors" in told
+    saved = load_model(here / "net")
+    assert saved.labels == VOC_LABELS
+    assert saved.input_spec == InputSpec.named("caffe")
+    origin = json.loads((here / "net" / "config.json").read_text())["trained"]
+    assert origin["sha256"] == hashlib.sha256(file.read_bytes()).hexdigest()
+    assert origin["weights"] == "fcn8s.caffemodel, not one of the known files"
+
+    photo_file(19, 23)
+    main(["predict", "net", "photo.png", "--out", "out"])
+    assert (here / "out" / "labels" / "photo.png").exists()
+    main(["info", "net"])
+    assert origin["sha256"] in capsys.readouterr().out.replace("\n", "").replace(" ", "")
+
+    finer = create_model("fcn8s", num_classes=4, channels=CHANNELS, fc_width=FC, geometry="caffe")
+    initialise(finer, "net", input_spec=InputSpec.named("caffe"))
+    key = "trunk.conv1_1.conv.weight"
+    assert torch.equal(finer.get_parameter(key), saved.model.get_parameter(key))
+
+
+def test_the_released_pipeline(here: Path) -> None:
+    convert(fcn_file(), network="fcn8s", out="fcn")
+    convert(deconvnet_file(), network="deconvnet", out="deconv")
+    assert trained_settings(here / "deconv") == {
+        "growth": 1.2, "square": True, "leave_image": True, "input_size": (224, 224),
+    }  # fmt: skip
+    photo = np.asarray(Image.open(photo_file(150, 170)))
+    make_store(Path("boxes.parquet"), {"photo": photo})
+    main(["pipeline", "edeconvnet-crf-released", "--run", "fcn=fcn", "--run", "deconvnet=deconv",
+          "--store", "boxes.parquet", "--out", "both.yaml"])  # fmt: skip
+    pipeline = load_pipeline(Path("both.yaml"), stages=["edeconvnet"])
+    assert pipeline.predict(photo).shape == (150, 170)
+    settings = Path("both.yaml").read_text("utf-8")
+    assert "combine: product" in settings
+    assert settings.count("crf: released") == 3
+    assert "preset: released" in settings
+
+
+@pytest.mark.parametrize(
+    ("names", "message"),
+    [
+        (None, None),
+        (VOC, None),
+        (["void", *VOC[1:]], "the number of its classes is 20, that of .* is 21"),
+        (VOC[:20], "the number of its classes is 20, that of .* is 21"),
+        (sorted(VOC), "other order: 'aeroplane' is number 0, where VOC's masks .* have 'backgr"),
+        ([f"c{i}" for i in range(21)], None),
+    ],
+)
+def test_classes(here: Path, names: list[str] | None, message: str | None) -> None:
+    path = None
+    if names is not None:
+        path = Path("classes.txt")
+        path.write_text("\n".join(names))
+    if message is not None:
+        with pytest.raises(SettingsError, match=message):
+            convert(fcn_file(), network="fcn8s", out="net", classes=path)
+        assert not (here / "net").exists()
+        return
+    result = convert(fcn_file(), network="fcn8s", out="net", classes=path)
+    assert list(result.classes) == (names or VOC)
+    own_colors = names is not None and names[0] == "c0"
+    assert (load_model(here / "net").labels == VOC_LABELS) is not own_colors
+
+
+def test_what_convert_refuses(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(NotFoundError, match=r"none\.caffemodel: no such file"):
+        convert("none.caffemodel", network="fcn8s", out="net")
+    with pytest.raises(SettingsError, match="no released network 'fcn9s'"):
+        convert(fcn_file(), network="fcn9s", out="net")
+    (here / "taken").mkdir()
+    (here / "taken" / "a.txt").touch()
+    with pytest.raises(SettingsError, match="taken: is there already"):
+        convert(fcn_file(), network="fcn8s", out="taken")
+    write_caffemodel(Path("vgg.caffemodel"), vgg16("vgg16", 1, 1).layers, 1)
+    with pytest.raises(RunError, match="VGG16, a classifier of whole photos: start a training"):
+        convert("vgg.caffemodel", network="fcn8s", out="net")
+    Path("cut.caffemodel").write_bytes(fcn_file().read_bytes()[:-100])
+    with pytest.raises(RunError, match=r"cut\.caffemodel: .*truncated"):
+        convert("cut.caffemodel", network="fcn8s", out="net")
+    monkeypatch.setattr(caffe_networks, "CLASSES", 3)
+    with pytest.raises(SettingsError, match=r"number of its classes is 3, and .* --classes FILE"):
+        convert(fcn_file(), network="fcn8s", out="net")
+    assert not (here / "net").exists()
+
+
+@pytest.mark.usefixtures("here")
+def test_show(capsys: pytest.CaptureFixture[str]) -> None:
+    main(["weights", "show", str(fcn_file("fcn16s")), "--json"])
+    shown = json.loads(capsys.readouterr().out)["result"]
+    assert shown["kind"] == "caffemodel"
+    assert shown["known"] is None
+    assert shown["looks_like"] == ["fcn16s"]
+    layers = {one["name"]: one for one in shown["layers"]}
+    assert layers["upscore16"] == {
+        "name": "upscore16", "type": "Deconvolution", "shapes": [[21, 21, 32, 32]],
+    }  # fmt: skip
+    main(["weights", "show", "fcn16s.caffemodel"])
+    told = capsys.readouterr().out
+    assert "Next: upscore weights convert fcn16s.caffemodel --as fcn16s --out DIR" in told
+    torch.save({"layer.weight": torch.ones(2, 3)}, "a.pth")
+    main(["weights", "show", "a.pth"])
+    assert "looks like: no network that is known" in capsys.readouterr().out
+
+
+def test_the_list(capsys: pytest.CaptureFixture[str]) -> None:
+    main(["weights", "list"])
+    told = capsys.readouterr().out
+    assert all(name in told for name in RELEASED_FILES)
+    main(["weights", "list", "--json"])
+    files = json.loads(capsys.readouterr().out)["result"]["files"]
+    (one,) = [file for file in files if file["name"] == "deconvnet"]
+    assert one["licence"].startswith("research only; not for commercial use")
+    assert one["checksum"] is None
+
+
+# -- known files, from a server on this machine ----------------------------------------------------
+
+
+@pytest.fixture
+def server() -> Iterator[Server]:
+    with serving() as running:
+        yield running
+
+
+def publish(
+    server: Server, monkeypatch: pytest.MonkeyPatch, name: str, file: Path, *, known: bool = True
+) -> None:
+    """Let the server have ``file`` as the released file ``name``."""
+    server.content = file.read_bytes()
+    digest = hashlib.sha1(server.content).hexdigest()
+    entry = replace(
+        find_released(name),
+        address=server.url.replace("file.bin", find_released(name).file),
+        checksum=f"sha1:{digest}" if known else None,
+    )
+    monkeypatch.setitem(released_files.RELEASED_FILES, name, entry)
+
+
+def test_get_resumes_after_the_licence(
+    here: Path,
+    server: Server,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    publish(server, monkeypatch, "deconvnet", deconvnet_file())
+    server.break_after = 40_000
+    with pytest.raises(SystemExit):
+        main(["weights", "get", "deconvnet", "--out", "net"])
+    told = capsys.readouterr()
+    assert told.out.startswith("Licence of deconvnet: research only; not for commercial use")
+    assert "the connection broke after 40000" in told.err
+    server.break_after = None
+    main(["weights", "get", "deconvnet", "--out", "net"])
+    assert server.requests == [None, "bytes=40000-"]
+    kept = here / "cache" / "DeconvNet_trainval_inference.caffemodel"
+    assert kept.read_bytes() == server.content
+    assert load_model(here / "net").model.architecture == "deconvnet"
+    origin = json.loads((here / "net" / "config.json").read_text())["trained"]
+    assert origin["weights"] == "deconvnet (DeconvNet_trainval_inference.caffemodel)"
+    assert origin["licence"].startswith("research only")
+    assert show(kept).known == "deconvnet"
+    get("deconvnet", out="again")  # from the cache
+    assert len(server.requests) == 2
+
+
+def test_a_file_with_another_checksum(
+    here: Path, server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    publish(server, monkeypatch, "fcn8s-heavy", fcn_file())
+    server.content = server.content[:-1] + b"?"
+    with pytest.raises(WorkError, match=r"sha1 is .* expected"):
+        get("fcn8s-heavy", out="net")
+    assert not [*(here / "cache").glob("*")]
+    Path("other").write_bytes(server.content)
+    with pytest.raises(WorkError, match=r"It is not fcn8s-heavy-pascal.caffemodel; .* --as fcn8s"):
+        get("fcn8s-heavy", out="net", file="other")
+
+
+@pytest.mark.usefixtures("here")
+def test_a_page_in_place_of_a_file_without_checksum(
+    server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    publish(server, monkeypatch, "fcn16s-heavy", fcn_file("fcn16s"), known=False)
+    server.content = b"<html>moved</html>"
+    with pytest.raises(WorkError, match=r"is not fcn16s-heavy-pascal.caffemodel and was removed"):
+        get("fcn16s-heavy", out="net")
+    server.content = Path("fcn16s.caffemodel").read_bytes()
+    result = get("fcn16s-heavy")
+    assert result.folder == Path("fcn16s-heavy")
+    assert "no checksum of it is known" in result.origin["weights"]
+
+
+@pytest.mark.usefixtures("here")
+def test_a_file_at_hand() -> None:
+    result = get("deconvnet", out="net", file=deconvnet_file())
+    assert result.origin["weights"].startswith("deconvnet (d.caffemodel, as was said")
+    with pytest.raises(NotFoundError, match="none: no such file; --from names DeconvNet_trainval"):
+        get("deconvnet", out="other", file="none")
+    with pytest.raises(SettingsError, match="net: is there already"):
+        get("deconvnet", out="net", file="d.caffemodel")
+
+
+def test_a_classifier_is_fetched_only(
+    here: Path,
+    server: Server,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    write_caffemodel(Path("vgg"), vgg16("vgg16", 1, 1).layers, 1)
+    publish(server, monkeypatch, "vgg16-caffe", Path("vgg"))
+    main(["weights", "get", "vgg16-caffe"])
+    path = here / "cache" / "VGG_ILSVRC_16_layers.caffemodel"
+    assert f"--set init.weights={path}" in capsys.readouterr().out.replace("\n", "")
+    with pytest.raises(SettingsError, match=r"vgg16-caffe is a classifier, .* leave --out out"):
+        get("vgg16-caffe", out="net")
+
+
+@pytest.mark.parametrize(
+    ("name", "error", "message"),
+    [
+        ("fcn8s-pytorch-fcn", SettingsError, r"Google Drive, id .*browser can fetch; .* --from"),
+        ("fcn8s-hevy", SettingsError, "no released file 'fcn8s-hevy'; did you mean 'fcn8s-heavy'"),
+    ],
+)
+@pytest.mark.usefixtures("here")
+def test_what_get_refuses(name: str, error: type[UpscoreError], message: str) -> None:
+    with pytest.raises(error, match=message):
+        get(name)
