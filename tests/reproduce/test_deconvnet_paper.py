@@ -14,8 +14,8 @@ from upscore.data import open_dataset
 from upscore.data.toy import make_toy
 from upscore.inference.load import load_segmenter
 from upscore.reproduce.activations import best_channel
-from upscore.reproduce.deconvnet_stages import identity
 from upscore.reproduce.ensemble_gains import count_repairs
+from upscore.reproduce.pipeline_stages import identity
 from upscore.reproduce.published import PAPER_TABLE, VOC_COLUMNS
 
 TRAININGS = ["fcn8s", "deconvnet", "deconvnet-no-norm", "deconvnet-one-stage"]

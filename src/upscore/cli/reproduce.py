@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -9,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 from tyro.conf import arg
 
 from upscore.cli.console import console, keep_result
-from upscore.cli.options import Assignments, Data, joined
+from upscore.cli.options import Assignments, Data, joined, split_names
 from upscore.cli.progress import ProgressDisplay
 from upscore.errors import SettingsError
 
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class ReproduceOptions:
-    """Options of both reproductions."""
+    """Options of every reproduction."""
 
     data: Data
     out: Annotated[Path, arg(metavar="DIR")]
@@ -28,7 +29,7 @@ class ReproduceOptions:
     """minutes=N or iterations=N: the trainings share N minutes or N optimiser steps
     and use small networks from random weights; iterations give the same result on
     every machine. papers: the published schedules and VGG16; needs a GPU and, for
-    the DeconvNet paper, a week."""
+    the DeconvNet paper, a week; not for the history."""
     split: Annotated[str, arg(metavar="NAME")] = "val"
     """Split for validation and measurements."""
     set: Assignments = ()
@@ -72,12 +73,32 @@ def deconvnet_paper(*, options: Annotated[ReproduceOptions, arg(name="")]) -> No
     _reproduce("deconvnet-paper", options)
 
 
+def history(
+    *,
+    options: Annotated[ReproduceOptions, arg(name="")],
+    methods: Annotated[str | None, arg(metavar="NAME,NAME,...")] = None,
+) -> None:
+    """Train the systems from 2012 to 2015 in the order of their years, and show what each brought.
+
+    Patch CNN, FCN-32s, FCN-16s, FCN-8s, Hypercolumn, DeepLab+CRF, DeconvNet, EDeconvNet+CRF, SegNet
+    and U-Net, all small and under one budget, in minutes or iterations. page.html is in English,
+    page.ko.html in Korean. If it was stopped, run the same command to resume with whatever is
+    missing. Use pipeline.yaml in --out with `upscore predict` on your own photos.
+
+    Args:
+        methods: Only these systems, two or more of patch-cnn, fcn32s, fcn16s, fcn8s, hypercolumn,
+            deeplab-crf, deconvnet, edeconvnet-crf, segnet, unet.
+    """
+    _reproduce("history", options, methods=() if methods is None else split_names(methods))
+
+
 def _reproduce(
     source: SourceName,
     options: ReproduceOptions,
     *,
     seeds: tuple[int, ...] = (),
     ablate: bool = False,
+    methods: Sequence[str] = (),
 ) -> None:
     from upscore.reproduce.run import check_complete, reproduce
 
@@ -94,10 +115,11 @@ def _reproduce(
             show_data=not options.without_data,
             seeds=seeds,
             ablate=ablate,
+            methods=methods,
             on_progress=on_progress,
         )
     keep_result(result)
-    console.print(f"Page: {result.page}")
+    console.print(f"Page: {', '.join(map(str, [result.page, *result.translations]))}")
     console.print(f"Tables, figures and results.json: {options.out}")
     check_complete(result)
 

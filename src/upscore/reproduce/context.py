@@ -49,6 +49,7 @@ class Context:
         assignments: ``KEY=VALUE`` settings for all trainings.
         seeds: seeds of every training; empty for one training each, with the recipe's seed.
         ablate: whether the networks between the plain one and FCN-8s are trained as well.
+        methods: systems of the history; empty for all.
         plans: all trainings.
         photo, label: index of the photo and class that figures show, where chosen.
         failures: error messages of trainings by their names.
@@ -67,6 +68,7 @@ class Context:
     content: str = ""
     seeds: tuple[int, ...] = ()
     ablate: bool = False
+    methods: tuple[str, ...] = ()
     plans: Sequence[PlannedTraining] = ()
     photo: int | None = None
     label: int | None = None

@@ -19,7 +19,15 @@ from upscore.errors import DataError, WorkError
 from upscore.report.document import Document, Table, without_data
 from upscore.report.document_files import write_document
 from upscore.report.page import document_page
-from upscore.reproduce import deconvnet_paper, deconvnet_stages, fcn_report, fcn_trainings
+from upscore.report.page_words import page_file
+from upscore.reproduce import (
+    deconvnet_paper,
+    deconvnet_stages,
+    fcn_report,
+    fcn_trainings,
+    history,
+    history_trainings,
+)
 from upscore.reproduce.budget import Budget
 from upscore.reproduce.context import Context
 from upscore.reproduce.folder import Folder
@@ -29,7 +37,7 @@ FORMAT_VERSION = 1
 LARGEST_PAGE = 15_000_000
 """Largest size of a page in bytes."""
 
-SourceName = Literal["fcn-report", "deconvnet-paper"]
+SourceName = Literal["fcn-report", "deconvnet-paper", "history"]
 
 
 @dataclass(frozen=True)
@@ -52,6 +60,7 @@ SOURCES: Mapping[str, Source] = {
     "deconvnet-paper": Source(
         deconvnet_stages.trainings, deconvnet_stages.prepare, deconvnet_paper.document
     ),
+    "history": Source(history_trainings.trainings, lambda _context: None, history.document),
 }
 
 
@@ -62,6 +71,7 @@ class ReproduceResult:
     Attributes:
         folder: where page, tables, figures, results.json and the runs are.
         page: the HTML page in it.
+        translations: the same page in other languages.
         missing: sentences on trainings and photos that the page lacks; empty when it is complete.
         scores: the measured scores, as in results.json, JSON values.
     """
@@ -70,12 +80,14 @@ class ReproduceResult:
     page: Path
     missing: tuple[str, ...]
     scores: Mapping[str, Any]
+    translations: tuple[Path, ...] = ()
 
     def to_dict(self) -> dict[str, Any]:
         """Every field as JSON values."""
         return {
             "folder": str(self.folder),
             "page": str(self.page),
+            "translations": list(map(str, self.translations)),
             "missing": list(self.missing),
             "scores": dict(self.scores),
         }
@@ -94,6 +106,7 @@ def reproduce(
     show_data: bool = True,
     seeds: Sequence[int] = (),
     ablate: bool = False,
+    methods: Sequence[str] = (),
     on_progress: OnProgress = ignore_progress,
 ) -> ReproduceResult:
     """Train, measure and write tables, figures, page and results.json below ``out``.
@@ -108,6 +121,7 @@ def reproduce(
         show_data: whether page and figures hold photos and true masks.
         seeds: of fcn-report: every setting is trained with each of them.
         ablate: of fcn-report: train the networks between the plain one and FCN-8s as well.
+        methods: of history: the systems, two or more; empty for all.
 
     Raises:
         SettingsError: settings that do not fit, a data set without the splits, or ``out`` holds
@@ -140,6 +154,7 @@ def reproduce(
         train_split=_train_split(settings),
         seeds=tuple(seeds),
         ablate=ablate,
+        methods=tuple(methods),
     )
     splits = [dataset.split(name) for name in dict.fromkeys([context.train_split, split])]
     record = DataRecord.of(dataset, splits, DataRecord.read(context.folder.data))
@@ -164,13 +179,9 @@ def reproduce(
         if not show_data:
             document = without_data(document)
         write_document(document, out)
-        page = out / "page.html"
-        text = document_page(document)
-        if len(text.encode()) > LARGEST_PAGE:
-            raise WorkError(f"{page}: would have {len(text.encode()):,} bytes, a fault of upscore")
-        write_text(page, text)
+        page, *translations = _write_pages(document, out)
         write_json(out / "results.json", _results(source, context, document, scores))
-    return ReproduceResult(out, page, document.missing, scores)
+    return ReproduceResult(out, page, document.missing, scores, tuple(translations))
 
 
 def check_complete(result: ReproduceResult) -> None:
@@ -178,6 +189,21 @@ def check_complete(result: ReproduceResult) -> None:
     if result.missing:
         begin = f"{result.page} is written, but not complete:"
         raise WorkError(format_failures(begin, list(result.missing)))
+
+
+def _write_pages(document: Document, out: Path) -> list[Path]:
+    """The page and its translations, each with links to the others."""
+    documents = [document, *document.translations]
+    languages = [one.language for one in documents]
+    pages = []
+    for one in documents:
+        page = out / page_file(one.language)
+        text = document_page(one, [other for other in languages if other != one.language])
+        if len(text.encode()) > LARGEST_PAGE:
+            raise WorkError(f"{page}: would have {len(text.encode()):,} bytes, a fault of upscore")
+        write_text(page, text)
+        pages.append(page)
+    return pages
 
 
 def _train_split(settings: Mapping[str, Any]) -> str:
