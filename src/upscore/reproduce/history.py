@@ -130,9 +130,9 @@ class _Page:
         return self.say(
             "gain",
             before=self._titles()[before],
-            miou=interval(area) or NO_VALUE,
+            miou=_interval(area),
             verdict=self._verdict(area),
-            rims=interval(rims) or NO_VALUE,
+            rims=_interval(rims),
             other=self._verdict(rims),
         )
 
@@ -191,21 +191,17 @@ class _Page:
         }
 
     def _all(self, places: Sequence[int]) -> tuple[Item, ...]:
+        left_out = (self.say("f"), self.say("iterations"))
         rows: list[dict[str, Any]] = []
         for step in self.shown:
             scores = self._scores(step.stage)
-            gains = [
-                f"{interval(gain['miou']) or NO_VALUE} ({self._titles()[before]})"
-                for before, gain in self._gains_of(step)
-            ]
             rows.append(
                 {
-                    self.say("system"): step.title,
-                    self.say("year"): str(step.year),
+                    self.say("system"): f"{step.title} ({step.year})",
                     self.say("adds"): step.adds[self.language],
                     self.say("miou"): scores.pop(self.say("miou")),
-                    self.say("versus"): "; ".join(gains) or None,
-                    **scores,
+                    self.say("versus"): self._over(step),
+                    **{name: value for name, value in scores.items() if name not in left_out},
                 }
             )
         names = [f"{step.year}  {step.title}" for step in self.shown]
@@ -219,7 +215,7 @@ class _Page:
             split=self.context.split.name,
             timed=self.found.timed,
         )
-        best = (self.say("miou"), self.say("rims"), self.say("f"))
+        best = (self.say("miou"), self.say("rims"))
         return (
             Table.of("systems", caption, rows, best=best),
             Chart(
@@ -229,6 +225,13 @@ class _Page:
             ),
             *self._more(places),
         )
+
+    def _over(self, step: Step) -> str | None:
+        """The gain over the system before it."""
+        for before, gain in self._gains_of(step):
+            title = self._titles()[before]
+            return self.say("over", gain=_interval(gain["miou"]), before=title)
+        return None
 
     def _more(self, places: Sequence[int]) -> tuple[Item, ...]:
         """Further photos, each in rows of a few pictures."""
@@ -244,3 +247,8 @@ class _Page:
             return ()
         labels = self.context.dataset.labels
         return (Sheet("photos", self.say("all_sheet"), tuple(rows), labels),)
+
+
+def _interval(difference: Contender) -> str:
+    """Its two ends are not parted at the end of a line."""
+    return (interval(difference) or NO_VALUE).replace(", ", ",\u00a0")

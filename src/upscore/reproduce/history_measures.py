@@ -12,17 +12,20 @@ import numpy as np
 
 from upscore.core.labels import LabelMap, RGBImage
 from upscore.core.progress import count_items
+from upscore.core.run_folder import RunFolder
 from upscore.errors import WorkError
 from upscore.inference.pipeline.run import Pipeline, load_pipeline
 from upscore.metrics.bootstrap import overlaps
 from upscore.metrics.confusion import count
 from upscore.models.base import count_parameters
 from upscore.models.checkpoint import load_model
+from upscore.report.run_data import read_curve
 from upscore.reproduce.context import Context
 from upscore.reproduce.differences import boundary_overlaps, by_stage, paired_difference
 from upscore.reproduce.history_methods import Step, history
 from upscore.reproduce.history_trainings import PIPELINE, write_stages
 from upscore.reproduce.pipeline_stages import identity, inputs_of
+from upscore.reproduce.trainings import PlannedTraining
 
 TIMED = 5
 """Largest number of photos, evenly spread over the split, whose prediction is timed."""
@@ -170,7 +173,7 @@ def _costs(
     """Parameters and times of each stage of a group, those of its inputs included."""
     plans = {plan.name: plan for plan in context.done}
     runs = {run for name in group for run in history().runs(name)}
-    curves = {run: context.curve(plans[run]) for run in runs}
+    lengths = {run: _length(context, plans[run]) for run in runs}
     found = context.folder.measured(
         f"costs-{group[-1]}",
         {**context.of_stages(identities, group), "device": context.runtime.device},
@@ -185,14 +188,25 @@ def _costs(
     costs: dict[str, dict[str, Any]] = {}
     for name in group:
         of = sorted(history().runs(name))
-        times = [curves[run].seconds for run in of]
+        times = [lengths[run][1] for run in of]
         costs[name] = {
             "parameters": sum(found["parameters"][run] for run in of),
-            "iterations": sum(curves[run].last_iteration for run in of),
+            "iterations": sum(lengths[run][0] for run in of),
             "training": None if None in times else sum(time or 0.0 for time in times),
             "prediction": _whole(name, found["seconds"], stages),
         }
     return costs
+
+
+def _length(context: Context, plan: PlannedTraining) -> tuple[int, float | None]:
+    """Iterations and seconds of a training, of all its stages; None where a log lacks the time."""
+    run = context.folder.run(plan.name)
+    folders = [run / "stages" / stage.name for stage in plan.recipe.stages[:-1]]
+    logs = [RunFolder(folder).log for folder in (*folders, run)]
+    curves = [read_curve(log) for log in logs if log.exists()]
+    times = [curve.seconds for curve in curves]
+    seconds = None if None in times else sum(time or 0.0 for time in times)
+    return sum(curve.last_iteration for curve in curves), seconds
 
 
 def _seconds(context: Context, group: Sequence[str]) -> dict[str, float]:

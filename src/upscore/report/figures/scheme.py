@@ -11,7 +11,7 @@ from matplotlib.patches import FancyArrowPatch, FancyBboxPatch
 
 from upscore.report.figures.scores import Theme, plain_text
 
-WIDTH, GAP = 1.0, 0.34
+WIDTH, GAP = 1.0, 0.24
 """Of a column and of the space after it."""
 
 
@@ -39,7 +39,7 @@ class Skip:
 
 def scheme_chart(columns: Sequence[Column], skips: Sequence[Skip], *, theme: Theme) -> Figure:
     """Columns from left to right with arrows between them, and skips as lines above."""
-    figure = Figure(figsize=(5.6, 1.75 if skips else 1.45), layout="constrained")
+    figure = Figure(figsize=(4.8, 1.7 if skips else 1.3), layout="constrained")
     axes = figure.add_subplot()
     axes.set_axis_off()
     top = 0.6 + 0.22 * len(skips)
@@ -59,7 +59,7 @@ def scheme_chart(columns: Sequence[Column], skips: Sequence[Skip], *, theme: The
         axes.plot([start, start, end], [heights[0], level, level], color=color, linewidth=1.1)
         _arrow(axes, (end, level), (end, heights[1]), theme, color=color)
         middle = (start + end) / 2
-        axes.text(middle, level + 0.02, plain_text(skip.name), color=color, fontsize=8.5,
+        axes.text(middle, level + 0.02, plain_text(skip.name), color=color, fontsize=8,
                   ha="center", va="bottom")  # fmt: skip
     return figure
 
@@ -92,7 +92,7 @@ def _draw_column(axes: Axes, place: int, column: Column, *, last: bool, theme: T
                 edgecolor=theme.series[4] if last else theme.series[0],
             )
         )  # fmt: skip
-        axes.text(_center(place), middle, plain_text(name), color=theme.ink, fontsize=8.5,
+        axes.text(_center(place), middle, plain_text(name), color=theme.ink, fontsize=8,
                   ha="center", va="center", linespacing=1.15)  # fmt: skip
 
 
