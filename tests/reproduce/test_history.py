@@ -1,4 +1,4 @@
-"""``reproduce history`` from folder to pages, tiny; what fails and resumes; its table of systems."""
+"""``reproduce history`` from folder to pages, tiny; what fails, and what resumes; its table."""
 
 from __future__ import annotations
 
