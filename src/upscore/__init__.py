@@ -14,9 +14,12 @@ if TYPE_CHECKING:
     from upscore.core.progress import show_progress as show_progress
     from upscore.data import open_dataset as open_dataset
     from upscore.inference.api import load as load
+    from upscore.inference.classify import load_classifier as load_classifier
     from upscore.models.factory import create_model as create_model
     from upscore.models.factory import list_models as list_models
     from upscore.training.torch_dataset import TorchDataset as TorchDataset
+    from upscore.workflows.classify import classify as classify
+    from upscore.workflows.classify import heatmap as heatmap
     from upscore.workflows.compare import compare as compare
     from upscore.workflows.evaluate import evaluate as evaluate
     from upscore.workflows.predict import predict as predict
@@ -27,11 +30,14 @@ __version__ = "0.1.0"
 
 _HOMES = {
     "TorchDataset": "training.torch_dataset",
+    "classify": "workflows.classify",
     "compare": "workflows.compare",
     "create_model": "models.factory",
     "evaluate": "workflows.evaluate",
+    "heatmap": "workflows.classify",
     "list_models": "models.factory",
     "load": "inference.api",
+    "load_classifier": "inference.classify",
     "open_dataset": "data",
     "predict": "workflows.predict",
     "refine": "workflows.refine",
@@ -43,13 +49,16 @@ _PACKAGES = ("crf", "edges", "metrics", "proposals")
 __all__ = [
     "TorchDataset",
     "__version__",
+    "classify",
     "compare",
     "create_model",
     "crf",
     "edges",
     "evaluate",
+    "heatmap",
     "list_models",
     "load",
+    "load_classifier",
     "metrics",
     "open_dataset",
     "predict",

@@ -87,6 +87,21 @@ VERBS = (  # in the order of --help
         ),
     ),
     Verb(
+        "classify",
+        "upscore.cli.classify",
+        "classify",
+        (
+            "upscore classify photo.jpg",
+            "upscore classify photo.jpg --model vgg16 --top 3",
+        ),
+    ),
+    Verb(
+        "heatmap",
+        "upscore.cli.classify",
+        "heatmap",
+        ("upscore heatmap photo.jpg --class tabby --out cat.png",),
+    ),
+    Verb(
         "pipeline",
         "upscore.cli.pipeline",
         "pipeline",
@@ -240,7 +255,7 @@ SECTIONS: Mapping[str, Sequence[str]] = {
     "start": ("demo", "train", "predict", "evaluate", "report", "recipes", "info", "doctor"),
     "data": ("data",),
     "better results": ("compare", "sweep", "pipeline", "refine", "tune-crf"),
-    "papers": ("reproduce", "proposals", "edges"),
+    "papers": ("reproduce", "classify", "heatmap", "proposals", "edges"),
     "share and cite": ("hub", "cite", "completion"),
 }
 """The overview: titles, and the verbs and groups below each."""

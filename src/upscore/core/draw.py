@@ -180,6 +180,35 @@ def titled(picture: RGBImage, title: str) -> RGBImage:
     return sheet
 
 
+def heated(
+    image: RGBImage, values: npt.NDArray[np.float32], *, high: float, alpha: float = 0.6
+) -> RGBImage:
+    """The photo in grey under a map in the inferno colours, from black over red to yellow.
+
+    Args:
+        image: (H, W, 3) uint8.
+        values: (H, W) float32, from 0 on.
+        high: the value of the brightest colour.
+        alpha: share of the colours: 0 shows the photo, 1 the map.
+
+    Returns:
+        (H, W, 3) uint8.
+
+    Raises:
+        SettingsError: ``alpha`` outside [0, 1].
+    """
+    from matplotlib import colormaps
+
+    require_alpha(alpha)
+    colors = (colormaps["inferno"](np.arange(256))[:, :3] * 255).round().astype(np.uint8)
+    mixed = np.empty_like(image, order="C")
+    for rows in row_bands(*values.shape):
+        levels = np.clip(values[rows] * (255 / max(high, 1e-12)), 0, 255).round().astype(np.uint8)
+        grey = Image.fromarray(np.ascontiguousarray(image[rows])).convert("L").convert("RGB")
+        mixed[rows] = np.asarray(Image.blend(grey, Image.fromarray(colors[levels]), alpha))
+    return mixed
+
+
 def error_map(truth: LabelMap, prediction: LabelMap) -> RGBImage:
     """Where a prediction is wrong: vivid orange; right: dim grey by class; void truth: light.
 

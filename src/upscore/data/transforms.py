@@ -40,6 +40,9 @@ class Augment(Settings):
     """Probability that a crop is placed so that it holds a pixel of a class that is drawn among
     those of the photo, with chances inverse to their pixels in the training split; of that class,
     each pixel alike. Else, and in photos without a labelled pixel, crops are placed anywhere."""
+    centre_only: bool = False
+    """Only the pixel in the middle of the crop keeps its label, all others become void: a crop is a
+    patch to classify, as for the network patch-cnn."""
     flip: Fraction = 0.0
     """Probability of mirroring left and right."""
     blur: Annotated[float, Ge(0.0), Le(20.0)] = 0.0
@@ -68,6 +71,16 @@ class Augment(Settings):
             raise ValueError(
                 f"rare is {self.rare:g}, which places crops, and there are none; set crop to "
                 "[height, width], or leave rare out"
+            )
+        if self.centre_only and self.crop is None:
+            raise ValueError(
+                "centre_only is true, and there is no crop to have a middle; set crop to [height, "
+                "width], or leave centre_only out"
+            )
+        if self.centre_only and self.rare:
+            raise ValueError(
+                f"rare is {self.rare:g}, which places crops so that they hold a pixel, and with "
+                "centre_only that pixel's label would be lost; leave one of them out"
             )
         if self.mix and not self.fixed_size:
             raise ValueError(
@@ -99,6 +112,8 @@ class Augment(Settings):
         if self.resize is not None:
             image, labels = resize_pair(image, labels, self.resize)
         image, labels = self._scale_and_crop(image, labels, rng, class_pixels)
+        if self.centre_only:
+            labels = _middle_alone(labels)
         if self.flip and rng.random() < self.flip:
             image, labels = image[:, ::-1], labels[:, ::-1]
         if self.blur:
@@ -189,6 +204,14 @@ class Augment(Settings):
         flat = flat @ matrix.T.astype(np.float32) + offset.astype(np.float32)
         np.clip(flat, 0.0, 255.0, out=flat)
         return (flat + 0.5).astype(np.uint8).reshape(image.shape)
+
+
+def _middle_alone(labels: LabelMap) -> LabelMap:
+    """Void but for the pixel in the middle, or below and right of it where sides are even."""
+    middle = labels.shape[0] // 2, labels.shape[1] // 2
+    alone = np.full(labels.shape, VOID, dtype=np.uint8)
+    alone[middle] = labels[middle]
+    return alone
 
 
 def _draw_pixel(

@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from PIL import Image, ImageOps
+from PIL import Image
 
 from upscore.core.draw import overlay, painted, with_legend
-from upscore.core.images import read_image, require_rgb, require_size, to_rgb, write_label_map
+from upscore.core.images import write_label_map
 from upscore.core.labels import LabelMap, Labels, RGBImage
 from upscore.core.limits import DEFAULT_TILE, MAX_PIXELS
 from upscore.core.photo_values import AS_STORED, PhotoValues
@@ -19,6 +19,7 @@ from upscore.core.quoting import join
 from upscore.core.runtime import DeviceName, Precision
 from upscore.errors import SettingsError
 from upscore.inference.load import load_segmenter
+from upscore.inference.one_photo import Photo, rgb_of
 from upscore.inference.segmenter import ScoreMap, Segmenter
 from upscore.inference.trained_photos import trained_photos
 
@@ -105,13 +106,11 @@ class Predictor:
     def __repr__(self) -> str:
         return f"<Predictor of {len(self.labels)} classes: {join(self.labels.names)}>"
 
-    def __call__(self, image: str | Path | Image.Image | RGBImage) -> Segmentation:
+    def __call__(self, image: Photo) -> Segmentation:
         """The same as :meth:`segment`."""
         return self.segment(image)
 
-    def segment(
-        self, image: str | Path | Image.Image | RGBImage, *, max_pixels: int = MAX_PIXELS
-    ) -> Segmentation:
+    def segment(self, image: Photo, *, max_pixels: int = MAX_PIXELS) -> Segmentation:
         """Label one photo.
 
         Args:
@@ -124,15 +123,7 @@ class Predictor:
             DataError: a file that is no image, an array of another type or shape, or too many
                 pixels.
         """
-        if isinstance(image, str | Path):
-            pixels = read_image(Path(image), max_pixels=max_pixels, values=self.photos)
-        elif isinstance(image, Image.Image):
-            require_size(image.size, max_pixels, "an image of ")
-            pixels = to_rgb(ImageOps.exif_transpose(image), self.photos)
-        else:
-            pixels = image
-            require_rgb(pixels)
-            require_size((pixels.shape[1], pixels.shape[0]), max_pixels, "an image of ")
+        pixels = rgb_of(image, max_pixels=max_pixels, values=self.photos)
         probabilities = self.segmenter.probabilities(pixels)
         labels = probabilities.argmax(axis=0).astype(np.uint8)
         return Segmentation(pixels, labels, probabilities, self.labels)

@@ -33,6 +33,10 @@ from upscore.models.packed_weights import unpack
 FORMAT_VERSION = 1
 """Version of model folders; it changes when older versions of upscore cannot read new ones."""
 
+SEGMENTATION, CLASSIFICATION = "segmentation", "classification"
+"""``task`` in config.json: what the network gives scores for, pixels (if it is left out) or whole
+photos."""
+
 
 @dataclass(frozen=True)
 class SavedModel:
@@ -83,15 +87,45 @@ def save_model(
         raise SettingsError(
             f"the network scores {model.num_classes} classes, but {len(labels)} labels were given"
         )
+    write_folder(
+        Path(folder),
+        model,
+        expected=_expected_state(model.architecture, json.dumps(model.options)),
+        architecture=model.architecture,
+        options=model.options,
+        entries={
+            "classes": labels.to_json(),
+            "input_spec": input_spec.to_json(),
+            **({} if crops is None else {"crops": crops.model_dump(mode="json")}),
+            **({} if photos == AS_STORED else {"photos": photos.to_json()}),
+            **({} if trained is None else {"trained": dict(trained)}),
+        },
+    )
+
+
+def write_folder(
+    folder: Path,
+    model: nn.Module,
+    *,
+    expected: Mapping[str, Tensor],
+    architecture: str,
+    options: Mapping[str, Any],
+    entries: Mapping[str, Any],
+) -> None:
+    """Write a network of any kind, as :func:`save_model`.
+
+    Args:
+        expected: weights that a network of these options has; their values do not matter.
+        entries: of config.json, besides those of the network itself.
+    """
     state = {key: value.detach().cpu().contiguous() for key, value in model.state_dict().items()}
     state = {key: v.float() if v.is_floating_point() else v for key, v in state.items()}
-    if _complaint(state, _expected_state(model.architecture, json.dumps(model.options))):
+    if _complaint(state, expected):
         raise SettingsError(
-            f"cannot save this {model.architecture}: its weights are not those of its options "
+            f"cannot save this {architecture}: its weights are not those of its options "
             "(folded for inference?); save the network that it was made from"
         )
-    identity = {"architecture": model.architecture, "options": model.options}
-    folder = Path(folder)
+    identity = {"architecture": architecture, "options": dict(options)}
     make_folder(folder)
     with atomic_path(folder / WEIGHTS) as temporary:
         write_safetensors(state, temporary, {"upscore": json.dumps(identity, sort_keys=True)})
@@ -101,11 +135,7 @@ def save_model(
             "format_version": FORMAT_VERSION,
             **identity,
             "num_parameters": count_parameters(model),
-            "classes": labels.to_json(),
-            "input_spec": input_spec.to_json(),
-            **({} if crops is None else {"crops": crops.model_dump(mode="json")}),
-            **({} if photos == AS_STORED else {"photos": photos.to_json()}),
-            **({} if trained is None else {"trained": dict(trained)}),
+            **entries,
         },
     )
 
@@ -152,6 +182,19 @@ def load_model(folder: Path) -> SavedModel:
             f"{path}: input_spec has {plural(len(input_spec.mean), 'channel')}, but its network "
             f"takes {model.options['in_channels']}"
         )
+    fill(model, folder, config)
+    return SavedModel(model.eval(), labels, input_spec, crops, photos)
+
+
+def fill(model: nn.Module, folder: Path, config: Mapping[str, Any]) -> None:
+    """Give a network without memory, of the meta device, the weights of a model folder.
+
+    Args:
+        config: the content of its config.json.
+
+    Raises:
+        RunError: damaged weights, or those of another network.
+    """
     state, identity = _read_weights(folder / WEIGHTS)
     stated = {"architecture": config["architecture"], "options": config["options"]}
     if identity is not None and identity != stated:
@@ -163,7 +206,6 @@ def load_model(folder: Path) -> SavedModel:
     if complaint:
         raise RunError(f"{folder / WEIGHTS}: does not fit its {CONFIG}: {complaint}")
     model.load_state_dict(state, strict=True, assign=True)
-    return SavedModel(model.eval(), labels, input_spec, crops, photos)
 
 
 def crops_from_config(config: Mapping[str, Any]) -> CropGeometry | None:
@@ -214,12 +256,16 @@ def _complaint(state: Mapping[str, Tensor], wanted: Mapping[str, Tensor]) -> str
     return None
 
 
-def read_config(folder: Path) -> dict[str, Any]:
+def read_config(folder: Path, *, task: str | None = SEGMENTATION) -> dict[str, Any]:
     """The content of config.json of a model folder.
+
+    Args:
+        task: what the network must be for; None: anything.
 
     Raises:
         NotFoundError: no such folder.
-        RunError: not a model folder, half-written, damaged, or from a newer upscore.
+        RunError: not a model folder, half-written, damaged, from a newer upscore, or of a network
+            for another task.
     """
     if not folder.exists():
         raise NotFoundError(f"{folder}: no such model folder")
@@ -240,7 +286,21 @@ def read_config(folder: Path) -> dict[str, Any]:
             f"{path}: written by a newer upscore (model format {version}, this one reads up to "
             f"{FORMAT_VERSION}); upgrade with: pip install -U upscore"
         )
+    found = config.get("task", SEGMENTATION)
+    if found not in (SEGMENTATION, CLASSIFICATION):
+        raise RunError(f"{path}: damaged, task is {quote(found)}")
+    if task is not None and found != task:
+        raise RunError(f"{folder}: {_OTHER_TASK[found].format(folder=folder)}")
     return config
+
+
+_OTHER_TASK = {
+    SEGMENTATION: "a network that labels pixels, not an image classifier; type: upscore predict "
+    "{folder} PHOTO",
+    CLASSIFICATION: "an image classifier, which names what a photo shows as a whole, not a network "
+    "that labels pixels (`upscore train` makes one); type: upscore classify PHOTO --model {folder}",
+}
+"""What to say about a network by its task, where one for the other task is wanted."""
 
 
 def _read_weights(path: Path) -> tuple[dict[str, Tensor], Any]:

@@ -16,6 +16,7 @@ from upscore.models.conv_vgg_bilinear import ConvVGGBilinear, ConvVGGBilinearOpt
 from upscore.models.deconvnet import DeconvNet, DeconvNetOptions
 from upscore.models.fcn import FCN, FCNOptions
 from upscore.models.fpn import FPN, FPNOptions
+from upscore.models.patch_cnn import PatchCNN, PatchCNNOptions
 from upscore.models.segnet import SegNet, SegNetOptions
 from upscore.models.unet import UNet, UNetOptions
 
@@ -40,6 +41,7 @@ MODELS = {
     "fpn": Architecture(FPN, FPNOptions),
     "segnet": Architecture(SegNet, SegNetOptions),
     "unet": Architecture(UNet, UNetOptions),
+    "patch-cnn": Architecture(PatchCNN, PatchCNNOptions),
 }
 """Name -> network. Every field of its options is a model option."""
 

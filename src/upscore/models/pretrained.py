@@ -17,7 +17,8 @@ from upscore.core.tensor_files import SAFETENSORS, read_safetensors, read_torch,
 from upscore.errors import NotFoundError, RunError, SettingsError, WorkError
 from upscore.models.backbones import BACKBONES
 from upscore.models.base import BACKBONE_PREFIX, Network
-from upscore.models.checkpoint import load_model
+from upscore.models.checkpoint import CLASSIFICATION, load_model, read_config
+from upscore.models.classifier_folder import load_classifier_folder
 from upscore.models.input_conversion import convert_first_layer, repeated, taking_rgb
 from upscore.models.keras_files import read_keras_vgg
 
@@ -47,7 +48,8 @@ def initialise(
     Args:
         weights: a name in ``IMAGENET`` of the network's backbone, such as ``vgg16`` (downloaded
             once) or ``lite0`` (shipped), or the path of such a file (.pth, .safetensors, .h5 of
-            Keras), a model folder, or a run folder.
+            Keras), a model folder (also of an image classifier, whose layers up to fc7 are taken),
+            or a run folder.
         input_spec: how photos will be prepared for ``model``.
         file_input: input specification of a weight file, as ``imagenet`` or ``caffe``;
             None: that of the backbone's published weights. Names and folders have their own.
@@ -81,7 +83,9 @@ def initialise(
         except (NotFoundError, WorkError) as error:
             raise type(error)(f"init.weights is {weights}: {error}") from error
     if path.is_dir():
-        saved = load_model(find_model(path))
+        folder = find_model(path)
+        classifies = read_config(folder, task=None).get("task") == CLASSIFICATION
+        saved = load_classifier_folder(folder) if classifies else load_model(folder)
         state, given = saved.model.state_dict(), saved.input_spec
         theirs, ours = len(given.mean), model.options["in_channels"]
         if theirs != ours:

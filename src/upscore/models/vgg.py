@@ -192,8 +192,13 @@ class VGG16(Backbone):
                 found[name] = x
             if len(found) == len(outputs):
                 return found, kept
-        found["fc7"] = self.dropout(self.fc7(self.dropout(self.fc6(x))))
+        found["fc7"] = self.fc_layers(x)
         return found, kept
+
+    def fc_layers(self, pool5: Tensor) -> Tensor:
+        """fc6 and fc7, each followed by dropout: (N, ., h, w) -> (N, ., h', w')."""
+        features: Tensor = self.dropout(self.fc7(self.dropout(self.fc6(pool5))))
+        return features
 
     def layers_until(self, stage: str) -> tuple[nn.Module, ...]:
         if stage == "fc7":
