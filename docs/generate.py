@@ -94,7 +94,7 @@ def network_table() -> str:
     ]
     for name in MODELS:
         kinds: list[dict[str, str]] = [{}]
-        if "upsampling" in model_options(name):
+        if model_options(name).get("upsampling") == "fixed":
             kinds = [{"upsampling": "fixed"}, {"upsampling": "learned"}]
         with torch.device("meta"):
             models = [create_model(name, num_classes=21, **kind) for kind in kinds]
@@ -114,7 +114,7 @@ def option_table() -> str:
         for option, default in model_options(name).items():
             row = json.dumps(default).strip('"'), plain(fields[option].description)
             options.setdefault(option, {}).setdefault(row, []).append(name)
-    fcns = {name for name in MODELS if name.startswith("fcn")}
+    fcns = {name for name in MODELS if re.fullmatch(r"fcn\d+s", name)}
     lines = ["| option | default | networks | meaning |", "|---|---|---|---|"]
     for option, rows in options.items():
         for (default, meaning), names in rows.items():

@@ -120,6 +120,8 @@ def test_known_candidates():
     mine = BASE.model_copy(update={"iterations": 5})
     assert known_candidates("mine.yaml", mine)[4] == ("mine.yaml", mine)
     assert known_candidates("deconvnet", mine)[4] == ("deconvnet, 5 iterations", mine)
+    own = crf_settings("deeplab-largefov")
+    assert known_candidates("deeplab-largefov", own)[4:] == (("deeplab-largefov", own),)
 
 
 # -- draws -------------------------------------------------------------------------------------

@@ -22,7 +22,7 @@ from upscore.errors import NotFoundError, SettingsError
 
 
 def test_named_settings_are_the_published_ones() -> None:
-    assert CRF_NAMES == ("deconvnet", "released", "deeplab")
+    assert CRF_NAMES == ("deconvnet", "released", "deeplab", "deeplab-largefov")
     built = {name: crf_settings(name).build() for name in CRF_NAMES}
     for crf in built.values():
         assert crf.gaussian == Gaussian(sxy=3, weight=3)
@@ -32,7 +32,10 @@ def test_named_settings_are_the_published_ones() -> None:
     assert built["deconvnet"].bilateral == Bilateral(sxy=20, srgb=3, weight=5)
     assert built["released"].bilateral == Bilateral(sxy=20, srgb=3, weight=5)
     assert built["deeplab"].bilateral == Bilateral(sxy=50, srgb=5, weight=10)
-    assert [built[name].normalization for name in CRF_NAMES] == ["symmetric", "none", "symmetric"]
+    assert built["deeplab-largefov"].bilateral == Bilateral(sxy=121, srgb=5, weight=4)
+    assert [built[name].normalization for name in CRF_NAMES] == [
+        "symmetric", "none", "symmetric", "after",
+    ]  # fmt: skip
 
 
 def test_every_setting_arrives_in_the_crf() -> None:
@@ -88,7 +91,7 @@ def test_json_holds_every_setting() -> None:
     ("name", "message"),
     [
         ("deeplabb", r"no CRF settings 'deeplabb'; did you mean 'deeplab'\? There are deconvnet"),
-        ("", r"no CRF settings ''; there are deconvnet, released, deeplab; or name a \.yaml file"),
+        ("", r"no CRF settings ''; there are deconvnet, released, deeplab, deeplab-largefov; or name a \.yaml file"),
     ],
 )
 def test_unknown_names_list_the_known(name: str, message: str) -> None:

@@ -62,11 +62,22 @@ def test_options_rebuild_the_network(name: str) -> None:
         ("fcn8s", {"dropout": -0.1}, "dropout: input should be greater than or equal to 0"),
         ("fcn8s", {"batch_norm": "yes"}, "batch_norm: input should be a valid boolean"),
         ("fcn8s", {"geometry": "valid"}, "geometry: input should be 'same' or 'caffe'"),
-        ("fcn8s", {"upsampling": "nearest"}, "upsampling: input should be 'fixed' or 'learned'"),
+        ("fcn8s", {"upsampling": "nearest"}, "upsampling: input should be 'fixed', 'learned' or 'i"),
         ("fcn8s", {"score_init": "he"}, "score_init: input should be 'zero' or 'normal'"),
         ("fcn8s", {"at_once": 1}, "at_once: input should be a valid boolean (found 1)"),
         ("fcn16s", {"at_once": True}, "fcn16s: at_once is true; it is defined for fcn8s only"),
         ("conv-vgg-bilinear", {"score_init": 0}, "score_init: input should be 'zero' or 'normal'"),
+        ("hypercolumn", {"layers": ["pool3", "fc8"]}, "layers: no layer 'fc8'; did you mean 'fc7'"),
+        ("hypercolumn", {"layers": ["fc7", "fc7"]}, "layers is fc7, fc7; name each once"),
+        ("hypercolumn", {"layers": ["pool5"]}, "layers is pool5; fc7 must be among them"),
+        ("hypercolumn", {"layers": []}, "layers: "),
+        ("deeplab-largefov", {"backbone": "lite0"}, "unknown setting 'backbone'"),
+        ("deeplab-largefov", {"fc_dilation": 0}, "fc_dilation: input should be greater than or"),
+        (
+            "deeplab-largefov",
+            {"fc_kernel": 4, "fc_dilation": 3},
+            "fc_kernel is 4; want an odd number, or an even fc_dilation",
+        ),
     ],
 )
 def test_refusals(name: str, options: dict[str, object], message: str) -> None:

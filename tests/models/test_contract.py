@@ -34,12 +34,17 @@ VARIANTS: list[tuple[str, dict[str, object]]] = [
     ("deconvnet", {"channels": [4, 5, 6, 7, 8], "fc_width": 9, "fc_kernel": 3}),
     ("segnet", {"batch_norm": False}),
     ("unet", {"batch_norm": True, "upsampling": "learned"}),
+    ("fcn8s-cvpr", {"geometry": "caffe", "batch_norm": True}),
+    ("hypercolumn", {"batch_norm": True, "layers": ["fc7", "conv1_2", "pool3"]}),
+    ("deeplab-largefov", {"batch_norm": True, "msc": True}),
+    ("deeplab-largefov", {"fc_kernel": 4, "fc_dilation": 4, "fc_width": 9}),
     ("conv-vgg-bilinear", {"backbone": "lite0"}),
     ("fcn8s", {"backbone": "lite0"}),
     ("fcn2s", {"backbone": "lite0", "upsampling": "learned"}),
     ("fpn", {"backbone": "lite0"}),
     ("fpn", {"backbone": "lite0", "finest": 2, "pyramid": 8}),
     ("unet", {"backbone": "lite0", "batch_norm": True}),
+    ("hypercolumn", {"backbone": "lite0"}),
 ]
 
 

@@ -12,13 +12,17 @@ from reproduce.support import Recorder, planned, run
 from upscore.core.labels import VOID
 from upscore.data import open_dataset
 from upscore.data.toy import make_toy
+from upscore.errors import SettingsError
 from upscore.inference.load import load_segmenter
 from upscore.reproduce.activations import best_channel
 from upscore.reproduce.ensemble_gains import count_repairs
+from upscore.reproduce.other_methods import OTHER_METHODS
 from upscore.reproduce.pipeline_stages import identity
-from upscore.reproduce.published import PAPER_TABLE, VOC_COLUMNS
+from upscore.reproduce.published import PAPER_TABLE, VOC_COLUMNS, published_mean
 
 TRAININGS = ["fcn8s", "deconvnet", "deconvnet-no-norm", "deconvnet-one-stage"]
+OTHERS = ["hypercolumn", "deeplab-largefov"]
+"""Of --methods, as old as in the paper's table."""
 
 
 @pytest.fixture(scope="module")
@@ -26,8 +30,8 @@ def paper(tmp_path_factory):
     folder = tmp_path_factory.mktemp("paper")
     toy = make_toy(folder / "toy", num=8, seed=1, size=(96, 128))
     recorder = Recorder()
-    made = run("deconvnet-paper", toy, folder / "out", on_progress=recorder)
-    assert recorder.trainings == TRAININGS
+    made = run("deconvnet-paper", toy, folder / "out", methods=OTHERS, on_progress=recorder)
+    assert recorder.trainings == [*TRAININGS, *OTHERS]
     assert made.missing == ()
     return toy, folder / "out"
 
@@ -80,14 +84,43 @@ def test_from_folder_to_page(paper):
     assert load_segmenter(out / "pipeline.yaml").labels.names[0] == "background"
 
     recorder = Recorder()
-    run("deconvnet-paper", toy, out, on_progress=recorder)
+    run("deconvnet-paper", toy, out, methods=OTHERS, on_progress=recorder)
     assert recorder.trainings == []
+    with pytest.raises(SettingsError, match="started with other values of recipes"):
+        run("deconvnet-paper", toy, out)
+
+
+@pytest.mark.slow
+def test_other_methods_are_rows_of_our_own(paper):
+    _, out = paper
+    found = json.loads((out / "results.json").read_text("utf-8"))
+    by_name = {table["name"]: table for table in found["tables"]}
+    ours = [
+        "FCN-8s", "DeconvNet", "DeconvNet+CRF", "EDeconvNet", "EDeconvNet+CRF", "Hypercolumn",
+        "DeepLab-LargeFOV", "DeepLab-LargeFOV+CRF",
+    ]  # fmt: skip
+    for name in ("table1-classes", "methods", "sizes"):
+        assert [row[0] for row in by_name[name]["rows"]] == ours, name
+    assert by_name["trimap"]["header"][1:] == ours
+    methods = by_name["methods"]
+    published = methods["header"].index("published, %")
+    assert [row[published] for row in methods["rows"]] == [
+        "62.2", "69.6", "70.5", "71.7", "72.5", "59.2", None, "70.3",
+    ]  # fmt: skip
+    assert all(row[methods["header"].index("mIoU")] is not None for row in methods["rows"])
+    trained = {row[3] for row in by_name["changes"]["rows"]}
+    assert any("DeepLab-LargeFOV" in titles for titles in trained)
+    assert not any("Hypercolumn" in titles for titles in trained)  # nobody's settings are known
+    assert found["manifest"]["methods"] == OTHERS
+    page = (out / "page.html").read_text("utf-8")
+    assert "of FCN-8s, Hypercolumn and DeepLab-LargeFOV" not in page  # --set gives each the same
+    assert "the published one the boxes of detected objects" in page
 
 
 @pytest.mark.slow
 def test_background_is_no_object_to_look_into(paper):
     toy, out = paper
-    run("deconvnet-paper", toy, out, class_name="background")
+    run("deconvnet-paper", toy, out, methods=OTHERS, class_name="background")
     page = (out / "page.html").read_text("utf-8")
     assert "shows an object, so there is no figure of its layers" in page
     assert 'id="figure-activations"' not in page
@@ -112,6 +145,43 @@ def test_recipes_of_the_paper(budget, toy, tmp_path, monkeypatch):
         assert by_name["deconvnet"].budget.iterations == 60000
     else:
         assert [by_name[name].budget.minutes for name in TRAININGS] == [1, 2, 2, 2]
+
+
+@pytest.mark.parametrize("budget", ["iterations=900", "papers"])
+def test_other_methods_share_the_budget(budget, toy, tmp_path, monkeypatch):
+    plans, _ = planned(
+        monkeypatch, "deconvnet-paper", toy, tmp_path / "out", budget=budget,
+        methods=["deeplab-largefov", "hypercolumn"],
+    )  # fmt: skip
+    names = [name for name in plans if name not in ("fcn32s", "fcn16s")]
+    assert names == [*TRAININGS, *OTHERS]
+    recipes = [plans[name].recipe for name in OTHERS]
+    assert [recipe.model.name for recipe in recipes] == OTHERS
+    if budget == "papers":
+        assert [recipe.budget.iterations for recipe in recipes] == [6000, 6000]
+        assert {recipe.init.weights for recipe in recipes} == {"vgg16"}
+    else:
+        assert [plans[name].recipe.budget.iterations for name in names] == [
+            100, 200, 200, 200, 100, 100,
+        ]  # fmt: skip
+        assert {recipe.init.weights for recipe in recipes} == {"none"}
+        assert {recipe.augment.crop for recipe in recipes} == {plans["fcn8s"].recipe.augment.crop}
+
+
+def test_methods_that_there_are_not(toy, tmp_path):
+    from upscore.cli.reproduce import parse_methods
+
+    assert parse_methods(None) == ()
+    assert parse_methods("deeplab-largefov, hypercolumn") == tuple(OTHERS) == tuple(OTHER_METHODS)
+    assert parse_methods("hypercolumn,hypercolumn") == ("hypercolumn",)
+    with pytest.raises(SettingsError, match="--methods is empty; name some of hypercolumn, deep"):
+        parse_methods(" , ")
+    with pytest.raises(SettingsError, match=r"--methods: no method 'deeplab'; did you mean 'deepl"):
+        parse_methods("hypercolumn,deeplab")
+    out = tmp_path / "out"
+    with pytest.raises(SettingsError, match="no method 'unet'"):
+        run("deconvnet-paper", toy, out, methods=["unet"])
+    assert not out.exists()
 
 
 def test_boxes_are_of_the_split_that_is_trained_on(toy, tmp_path, monkeypatch):
@@ -182,6 +252,9 @@ def test_published_rows_add_up():
         assert len(row.cells) == 21
         if any(cell is not None for cell in row.cells):
             assert np.mean(row.cells) == pytest.approx(row.mean, abs=0.06)
+    assert published_mean("DeepLab-CRF") == 71.6
+    assert published_mean("DeepLab-LargeFOV+CRF") == 70.3  # another variant, published elsewhere
+    assert published_mean("FCN-8s+CRF") is None
     assert {row.name: row.mean for row in PAPER_TABLE if row.cells[0] is None} == {
         "DeconvNet": 69.6,
         "DeconvNet+CRF": 70.5,

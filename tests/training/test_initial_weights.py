@@ -67,7 +67,7 @@ def begun(monkeypatch: pytest.MonkeyPatch) -> list[Training]:
 
 def test_the_recipes_that_start_from_imagenet_are_these() -> None:
     assert set(YAML) == set(shipped_recipes())
-    assert len(FROM_VGG16) == 12
+    assert len(FROM_VGG16) == 15
     assert {name for name in YAML if "init" in YAML[name]} - set(FROM_VGG16) == {"quick"}
     assert YAML["quick"]["init"]["weights"] == YAML["quick"]["input"] == "lite0"
     assert {name for name in FROM_VGG16 if YAML[name].get("input") == "caffe"} == {

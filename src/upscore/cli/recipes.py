@@ -12,8 +12,8 @@ from upscore.core.tables import Table
 GROUPS = {
     "start here": ("quick",),
     "small, from random weights, minutes on a laptop": (
-        "deconvnet-quick", "deconvnet-whole-quick", "fcn8s-quick", "fcn8s-toy", "patch-cnn",
-        "segnet-quick", "unet-quick",
+        "deconvnet-quick", "deconvnet-whole-quick", "deeplab-largefov-quick", "fcn8s-quick",
+        "fcn8s-toy", "hypercolumn-quick", "patch-cnn", "segnet-quick", "unet-quick",
     ),
     "as in the papers, days on a GPU": None,
 }  # fmt: skip

@@ -36,7 +36,7 @@ def refine(
         inputs: Files, folders or patterns in quotes: .npz (key probabilities, or its
             only array) and .npy of (C, H, W), or index .png.
         images: Folder of the photos; they are matched by name without the suffix.
-        crf: Settings: deconvnet, released, deeplab, or a YAML file.
+        crf: Settings: deconvnet, released, deeplab, deeplab-largefov, or a YAML file.
         confidence: Probability that a pixel of a label map is right, between 0 and 1;
             pixels of 255 have no label.
         classes: Number of classes; needed for label maps.

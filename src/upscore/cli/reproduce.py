@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -64,13 +63,21 @@ def fcn_report(
     _reproduce("fcn-report", options, seeds=parse_seeds(seeds), ablate=ablate)
 
 
-def deconvnet_paper(*, options: Annotated[ReproduceOptions, arg(name="")]) -> None:
+def deconvnet_paper(
+    *,
+    options: Annotated[ReproduceOptions, arg(name="")],
+    methods: Annotated[str | None, arg(metavar="NAME,NAME,...")] = None,
+) -> None:
     """Rerun the DeconvNet paper: FCN-8s, DeconvNet, their ensemble, the CRF, and the ablations.
 
     Each training is a run folder inside --out. If it was stopped, run the same command to resume
     with whatever is missing. Use pipeline.yaml in --out with `upscore predict` on your own photos.
+
+    Args:
+        methods: Also train other methods of the paper's table: hypercolumn, deeplab-largefov or
+            both, separated by a comma. Each gets as much of the budget as FCN-8s.
     """
-    _reproduce("deconvnet-paper", options)
+    _reproduce("deconvnet-paper", options, methods=parse_methods(methods))
 
 
 def history(
@@ -89,7 +96,7 @@ def history(
         methods: Only these systems, two or more of patch-cnn, fcn32s, fcn16s, fcn8s, hypercolumn,
             deeplab-crf, deconvnet, edeconvnet-crf, segnet, unet.
     """
-    _reproduce("history", options, methods=() if methods is None else split_names(methods))
+    _reproduce("history", options, methods=parse_systems(methods))
 
 
 def _reproduce(
@@ -98,7 +105,7 @@ def _reproduce(
     *,
     seeds: tuple[int, ...] = (),
     ablate: bool = False,
-    methods: Sequence[str] = (),
+    methods: tuple[str, ...] = (),
 ) -> None:
     from upscore.reproduce.run import check_complete, reproduce
 
@@ -122,6 +129,31 @@ def _reproduce(
     console.print(f"Page: {', '.join(map(str, [result.page, *result.translations]))}")
     console.print(f"Tables, figures and results.json: {options.out}")
     check_complete(result)
+
+
+def parse_methods(text: str | None) -> tuple[str, ...]:
+    """Names from ``hypercolumn,deeplab-largefov``; none from None. Raises SettingsError."""
+    from upscore.reproduce.other_methods import OTHER_METHODS, check_methods
+
+    if text is None:
+        return ()
+    names = split_names(text)
+    if not names:
+        raise SettingsError(f"--methods is empty; name some of {', '.join(OTHER_METHODS)}")
+    return check_methods(names)
+
+
+def parse_systems(text: str | None) -> tuple[str, ...]:
+    """Names from ``fcn8s,unet``; none, for all, from None. Raises SettingsError."""
+    from upscore.reproduce.history_methods import check_systems, history
+
+    if text is None:
+        return ()
+    names = split_names(text)
+    if not names:
+        known = ", ".join(step.stage for step in history().steps)
+        raise SettingsError(f"--methods is empty; name two or more of {known}")
+    return check_systems(names)
 
 
 def parse_seeds(text: str | None) -> tuple[int, ...]:

@@ -20,7 +20,8 @@ class SegmenterOptions(options.SegmenterOptions):
     """Flags of the network and of the CRF after it."""
 
     crf: Annotated[str | None, arg(metavar="NAME|FILE")] = None
-    """Refine with a dense CRF: deconvnet, released, deeplab, or a YAML file of settings."""
+    """Refine with a dense CRF: deconvnet, released, deeplab, deeplab-largefov, or a YAML
+    file of settings."""
 
 
 NETWORK_DEFAULTS = NetworkOptions()

@@ -50,13 +50,14 @@ def tune_crf(
         split: Split of the data set; not the one that the network was trained on.
         out: Folder for best.yaml, trials.csv, trials.json and tuning.png; by default
             crf-tuning in the run folder, or NAME-crf-tuning next to the pipeline file.
-        trials: Number of settings to try, in addition to no CRF and the named settings.
+        trials: Number of settings to try, in addition to no CRF and three named settings.
         minutes: Stop searching after this many minutes.
         images: Number of photos of the split; half of them are used for the search.
         seed: Random seed for the choice of photos and settings.
         sampler: Optuna's tree-structured Parzen estimator, or its random search.
-        start: Settings (deconvnet, released, deeplab or a YAML file) for everything that the
-            search does not vary. A file is also tried itself; a missing term is not added.
+        start: Settings (deconvnet, released, deeplab, deeplab-largefov or a YAML file) for
+            everything that the search does not vary. A file is also tried itself; a missing term
+            is not added.
         iterations: Mean field iterations of all candidates; by default those of --start (10 in
             the named settings).
         resume: Resume the search in --out where it stopped (or start it).

@@ -10,7 +10,9 @@ from typing import Any
 NETWORK_PAPERS = {
     "conv-vgg-bilinear": ("simonyan2015vgg",),
     "deconvnet": ("noh2015deconvnet",),
+    "deeplab-largefov": ("simonyan2015vgg", "chen2015deeplab"),
     "fpn": ("lin2017fpn",),
+    "hypercolumn": ("hariharan2015hypercolumn",),
     "segnet": ("badrinarayanan2017segnet",),
     "unet": ("ronneberger2015unet",),
 }

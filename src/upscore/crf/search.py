@@ -17,7 +17,7 @@ import numpy as np
 
 from upscore.core.files import read_json, refuse_newer, write_json
 from upscore.core.settings import Settings, build
-from upscore.crf.settings import CRF_NAMES, CRFSettings, crf_settings
+from upscore.crf.settings import CRFSettings, crf_settings
 from upscore.errors import DataError, MissingExtraError, RunError, SettingsError
 
 NO_CRF = "no CRF"
@@ -112,15 +112,19 @@ Candidate = tuple[str, CRFSettings | None]
 """Name and settings (None for no CRF) that are tried before any are drawn."""
 
 
+TRIED = ("deconvnet", "released", "deeplab")
+"""Named settings that every search tries: not those that were chosen for one network's scores."""
+
+
 def known_candidates(start: str, base: CRFSettings) -> tuple[Candidate, ...]:
-    """No CRF, the named settings, and ``base`` if it is not one of them.
+    """No CRF, the settings of :data:`TRIED`, and ``base`` if it is not one of them.
 
     ``start`` is where ``base`` comes from: a file, or a name if only the iterations differ.
     """
-    named: tuple[Candidate, ...] = tuple((name, crf_settings(name)) for name in CRF_NAMES)
+    named: tuple[Candidate, ...] = tuple((name, crf_settings(name)) for name in TRIED)
     more: tuple[Candidate, ...] = ()
     if all(settings != base for _, settings in named):
-        name = f"{start}, {base.iterations} iterations" if start in CRF_NAMES else start
+        name = f"{start}, {base.iterations} iterations" if start in TRIED else start
         more = ((name, base),)
     return ((NO_CRF, None), *named, *more)
 

@@ -133,7 +133,7 @@ class CRFSettings(Settings):
 def _published(
     sxy: float, srgb: float, weight: float, normalization: Normalization = "symmetric"
 ) -> CRFSettings:
-    """The three named ones share their Gaussian term: 3 pixels, weight 3."""
+    """The named ones share their Gaussian term: 3 pixels, weight 3."""
     return CRFSettings(
         gaussian=GaussianSettings(sxy=3.0, weight=3.0),
         bilateral=BilateralSettings(sxy=sxy, srgb=srgb, weight=weight),
@@ -148,12 +148,14 @@ _NAMED = {
     "released": _published(20.0, 3.0, 5.0, "none"),
     # the numbers of DeepLab's era
     "deeplab": _published(50.0, 5.0, 10.0),
+    # chosen on VOC val for the scores of DeepLab-LargeFOV; normalised as its library of 2011 does
+    "deeplab-largefov": _published(121.0, 5.0, 4.0, "after"),
 }
 CRF_NAMES = tuple(_NAMED)
 
 
 def crf_settings(name: str) -> CRFSettings:
-    """Published settings by name: ``deconvnet``, ``released`` or ``deeplab``.
+    """Published settings by name: one of ``CRF_NAMES``.
 
     Raises:
         SettingsError: another name; the message lists them.

@@ -14,8 +14,10 @@ from upscore.models.backbones import find_backbone
 from upscore.models.base import BackboneNetworkOptions, Network, NetworkOptions
 from upscore.models.conv_vgg_bilinear import ConvVGGBilinear, ConvVGGBilinearOptions
 from upscore.models.deconvnet import DeconvNet, DeconvNetOptions
-from upscore.models.fcn import FCN, FCNOptions
+from upscore.models.deeplab import DeepLab, DeepLabOptions
+from upscore.models.fcn import FCN, CVPROptions, FCNOptions
 from upscore.models.fpn import FPN, FPNOptions
+from upscore.models.hypercolumn import Hypercolumn, HypercolumnOptions
 from upscore.models.patch_cnn import PatchCNN, PatchCNNOptions
 from upscore.models.segnet import SegNet, SegNetOptions
 from upscore.models.unet import UNet, UNetOptions
@@ -37,6 +39,9 @@ MODELS = {
     "fcn8s": Architecture(partial(FCN, 8), FCNOptions),
     "fcn4s": Architecture(partial(FCN, 4), FCNOptions),
     "fcn2s": Architecture(partial(FCN, 2), FCNOptions),
+    "fcn8s-cvpr": Architecture(partial(FCN, 8), CVPROptions),
+    "hypercolumn": Architecture(Hypercolumn, HypercolumnOptions),
+    "deeplab-largefov": Architecture(DeepLab, DeepLabOptions),
     "deconvnet": Architecture(DeconvNet, DeconvNetOptions),
     "fpn": Architecture(FPN, FPNOptions),
     "segnet": Architecture(SegNet, SegNetOptions),

@@ -6,11 +6,12 @@ from collections.abc import Iterable, Mapping, Set
 from typing import Annotated, Literal, cast
 
 from annotated_types import Ge, Le
+from pydantic import Field
 from torch import Tensor, nn, zeros_like
 
 from upscore.errors import SettingsError
 from upscore.models.backbones import make_backbone
-from upscore.models.base import BackboneNetworkOptions, Network, PaperScoreInit, Upsampling
+from upscore.models.base import BackboneNetworkOptions, Network, PaperScoreInit
 from upscore.models.layers import BilinearUpsample, ScoreLayer, crop_like
 
 SKIP_STRIDES = (16, 8, 4, 2)
@@ -26,6 +27,15 @@ CAFFE_FINAL_CROPS = {32: 19, 16: 27, 8: 31, 4: 33, 2: 34}
 """First pixel of the last upsampled map on the image, in the geometry ``caffe``."""
 
 
+FCNUpsampling = Annotated[
+    Literal["fixed", "learned", "intermediate"],
+    Field(
+        description="Bilinear and ``fixed``, or transposed convolutions ``learned`` from a "
+        "bilinear start; ``intermediate``: all are learned but the last, as at CVPR 2015."
+    ),
+]
+
+
 class FCNOptions(BackboneNetworkOptions):
     """Model options of ``fcn32s`` ... ``fcn2s``."""
 
@@ -34,10 +44,16 @@ class FCNOptions(BackboneNetworkOptions):
     geometry: Literal["same", "caffe"] = "same"
     """``same`` (no wasted padding; scores are registered with the image for any size) or ``caffe``
     (100 pixels of padding and the original crops, for released weights)."""
-    upsampling: Upsampling = "fixed"
+    upsampling: FCNUpsampling = "fixed"
     at_once: bool = False
     """Multiply pool4 by 0.01 and pool3 by 0.0001 before their score layers (``fcn8s`` only)."""
     score_init: PaperScoreInit = "zero"
+
+
+class CVPROptions(FCNOptions):
+    """Model options of ``fcn8s-cvpr``."""
+
+    upsampling: FCNUpsampling = "intermediate"
 
 
 class FCN(Network):
@@ -73,11 +89,16 @@ class FCN(Network):
                 init=options.score_init,
                 scale=scales.get(stage.stride, 1.0),
             )
-        learned, padded = options.upsampling == "learned", options.geometry == "caffe"
+        padded = options.geometry == "caffe"
         steps = {**dict.fromkeys(self.skips, 2), "input": stride}  # by the stage of that size
+        learned = set() if options.upsampling == "fixed" else set(steps)
+        if options.upsampling == "intermediate":
+            learned.remove("input")
         self.upsample = nn.ModuleDict(
             {
-                target: BilinearUpsample(options.num_classes, step, learned=learned, padded=padded)
+                target: BilinearUpsample(
+                    options.num_classes, step, learned=target in learned, padded=padded
+                )
                 for target, step in steps.items()
             }
         )

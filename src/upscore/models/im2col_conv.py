@@ -16,7 +16,7 @@ MAX_COLUMNS = 2**26
 class Im2colConv2d(nn.Conv2d):
     """Convolution of stride 1, on a CPU as a matrix product with the unfolded input.
 
-    (N, C, H, W) -> (N, O, H', W'). The same sums in another order, so equal up to rounding, forward
+    (N, C, H, W) -> (N, O, H', W'), not dilated. The same sums in another order, so equal up to rounding, forward
     and backward; fastest when the weights are laid out channels last. On other devices
     this is the plain convolution.
     """
@@ -39,9 +39,9 @@ class Im2colConv2d(nn.Conv2d):
 
 
 def convolution(
-    in_channels: int, out_channels: int, kernel: int, *, padding: int, bias: bool
+    in_channels: int, out_channels: int, kernel: int, *, padding: int, bias: bool, dilation: int = 1
 ) -> nn.Conv2d:
     """``nn.Conv2d``, or :class:`Im2colConv2d` where the weights are many; the same parameters."""
     wide = kernel > 1 and in_channels * out_channels * kernel**2 >= MIN_WEIGHTS
-    kind = Im2colConv2d if wide else nn.Conv2d
-    return kind(in_channels, out_channels, kernel, padding=padding, bias=bias)
+    kind = Im2colConv2d if wide and dilation == 1 else nn.Conv2d
+    return kind(in_channels, out_channels, kernel, padding=padding, dilation=dilation, bias=bias)

@@ -52,6 +52,8 @@ class ConvBlock(FoldableBlock):
 
     With batch norm the convolution has no bias, since the norm subtracts it again; ``bias=True``
     gives it one nevertheless, as the released DeconvNet has. ``relu=False`` leaves the ReLU out.
+    ``dilation`` is the distance of the input elements that a kernel multiplies; where it is not
+    given, the padding keeps the size.
     """
 
     def __init__(
@@ -61,6 +63,7 @@ class ConvBlock(FoldableBlock):
         *,
         kernel: int = 3,
         padding: int | None = None,
+        dilation: int = 1,
         batch_norm: bool = False,
         bias: bool = False,
         relu: bool = True,
@@ -70,7 +73,8 @@ class ConvBlock(FoldableBlock):
             in_channels,
             out_channels,
             kernel,
-            padding=kernel // 2 if padding is None else padding,
+            padding=dilation * (kernel - 1) // 2 if padding is None else padding,
+            dilation=dilation,
             bias=bias or not batch_norm,
         )
         self.norm = nn.BatchNorm2d(out_channels) if batch_norm else nn.Identity()

@@ -17,6 +17,7 @@ from upscore.errors import RunError, SettingsError
 from upscore.models.backbone import Backbone, Stage
 from upscore.models.imagenet_state import ImageNetState
 from upscore.models.layers import ConvBlock
+from upscore.models.reduced_classifier import reduce_classifier
 from upscore.models.unpooling import MaxPool, Switches, SwitchPool
 from upscore.models.weight_files import Downloaded, Installed
 
@@ -84,11 +85,17 @@ class VGG16(Backbone):
     the pixels [i s, (i + 1) s) as its centre, for every n >= 1. In the geometry ``caffe`` conv1_1
     pads 100 pixels and fc6 none.
 
+    In the geometry ``deeplab`` pools are 3x3, and pool4 and pool5 have stride 1, so that fc7 has
+    stride 8; conv5_1 to conv5_3 are dilated by 2, and pool5a, a mean over 3x3 elements, stands
+    before fc6. A map of stride s has ceil((n - 1) / s) + 1 elements, and element i has pixel i s as
+    its centre.
+
     Layers are named as in Caffe: conv1_1 ... conv5_3, fc6, fc7; each has ``.conv`` and ``.norm``.
     Convolutions start with He's normal initialisation.
 
     Args (besides those of :class:`Backbone`):
         fc_padding: rows and columns of zeros around fc6's input, instead of the geometry's.
+        fc_dilation: distance of the elements that fc6's kernel multiplies.
         conv_bias: give convolutions a bias also where a norm follows (DeconvNet).
         switches: pools return where their maxima were, which ``encode`` hands out.
 
@@ -114,7 +121,7 @@ class VGG16(Backbone):
         ),
     }
     """torchvision's weights, and those of an edge detector that started from ImageNet's."""
-    geometries = ("same", "caffe")
+    geometries = ("same", "caffe", "deeplab")
 
     def __init__(
         self,
@@ -125,6 +132,7 @@ class VGG16(Backbone):
         dropout: float = 0.5,
         geometry: str = "same",
         fc_padding: int | None = None,
+        fc_dilation: int = 1,
         conv_bias: bool = False,
         switches: bool = False,
     ) -> None:
@@ -133,30 +141,44 @@ class VGG16(Backbone):
         self.channels = options.stage_channels
         block = partial(ConvBlock, batch_norm=options.batch_norm, bias=conv_bias)
         self._layers: list[str] = []
-        before = in_channels
-        skips, stages = [], []
+        self.geometry = geometry
+        before, stride = in_channels, 1
+        skips: dict[int, Stage] = {}
+        stages = []
         for stage, (depth, after) in enumerate(zip(DEPTHS, self.channels, strict=True), start=1):
+            dilation = 2 ** (stage - 1) // stride  # 2 after a pool that does not halve
             for index in range(1, depth + 1):
                 name = f"conv{stage}_{index}"
-                padding = 100 if geometry == "caffe" and name == "conv1_1" else 1
-                self._add(name, block(before, after, padding=padding))
+                padding = 100 if geometry == "caffe" and name == "conv1_1" else dilation
+                self._add(name, block(before, after, padding=padding, dilation=dilation))
                 before = after
-            skips.append(Stage(name, 2 ** (stage - 1), after))
-            self._add(f"pool{stage}", SwitchPool() if switches else MaxPool())
-            stages.append(Stage(f"pool{stage}", 2**stage, after))
-        self.skips, self.stages = tuple(skips), tuple(stages)
+            skips[stride] = Stage(name, stride, after)
+            if geometry == "deeplab":
+                step = 2 if stage <= 3 else 1
+                pool: nn.Module = nn.MaxPool2d(3, step, padding=1, ceil_mode=True)
+            else:
+                step, pool = 2, SwitchPool() if switches else MaxPool()
+            stride *= step
+            self._add(f"pool{stage}", pool)
+            stages.append(Stage(f"pool{stage}", stride, after))
+        if geometry == "deeplab":
+            self._add("pool5a", nn.AvgPool2d(3, 1, padding=1))
+        self.skips, self.stages = tuple(skips.values()), tuple(stages)
         self.has_classifier = classifier
         if isinstance(options, VGGOptions) and classifier:
             kernel, width = options.fc_kernel, options.fc_channels
-            if kernel % 2 == 0 and fc_padding is None:
-                raise SettingsError(f"fc_kernel is {kernel}; want an odd number")
+            if fc_dilation * (kernel - 1) % 2 and fc_padding is None:
+                other = ", or an even fc_dilation" if fc_dilation > 1 else ""
+                raise SettingsError(f"fc_kernel is {kernel}; want an odd number{other}")
             if geometry == "caffe" and kernel != 7:
                 raise SettingsError(
                     f"fc_kernel is {kernel}; the geometry caffe has crops for 7 only"
                 )
             if fc_padding is None:
-                fc_padding = 0 if geometry == "caffe" else kernel // 2
-            self.fc6 = block(before, width, kernel=kernel, padding=fc_padding)
+                fc_padding = 0 if geometry == "caffe" else fc_dilation * (kernel - 1) // 2
+            self.fc6 = block(
+                before, width, kernel=kernel, padding=fc_padding, dilation=fc_dilation
+            )
             self.fc7 = block(width, width, kernel=1)
             self.dropout = nn.Dropout(dropout)
             self.stages += (Stage("fc7", self.stages[-1].stride, width),)
@@ -210,7 +232,8 @@ class VGG16(Backbone):
         """Copy a torchvision ``vgg16`` or ``vgg16_bn`` state, with fc6 and fc7 if they fit.
 
         Where the file has none, or the network has others (``fc_width``, ``fc_kernel``), these two
-        keep their fresh start, which the logger of this module reports (INFO).
+        keep their fresh start, which the logger of this module reports (INFO); in the geometry
+        ``deeplab`` smaller ones start from some of the file's (:func:`reduce_classifier`).
 
         Linear weights become convolutions in the order C, H, W, which is exact. A bias before
         batch norm moves into the running mean, unless the network has a place for it. torchvision
@@ -230,6 +253,8 @@ class VGG16(Backbone):
                 f"{str(batch_norm).lower()}; use {want}, or change the option"
             )
         unused: tuple[str, ...] = ("classifier.6.",)
+        if self.geometry == "deeplab" and self.has_classifier:
+            state = self._reduced(state, source)
         copied = self.has_classifier and self._classifier_fits(state, source)
         if not copied:
             unused += ("classifier.0.", "classifier.3.")
@@ -242,6 +267,18 @@ class VGG16(Backbone):
             _copy(self.fc6, incoming, "classifier.0", None)
             _copy(self.fc7, incoming, "classifier.3", None)
         incoming.finish()
+
+    def _reduced(self, state: Mapping[str, Tensor], source: str) -> Mapping[str, Tensor]:
+        """``state`` with fc6 and fc7 of this backbone's size, where it has larger ones."""
+        width, channels, kernel, _ = self.fc6.conv.weight.shape
+        reduced = reduce_classifier(state, channels=channels, width=width, kernel=kernel)
+        if reduced is not state:
+            logger.info(
+                "%s: fc6 and fc7 start from %s of their %s channels, evenly spread, and fc6 from "
+                "%sx%s of its 7x7 elements",
+                *(source, width, len(state["classifier.0.bias"]), kernel, kernel),
+            )
+        return reduced
 
     def _classifier_fits(self, state: Mapping[str, Tensor], source: str) -> bool:
         """Whether fc6 and fc7 can be taken from a file; reports it where they cannot."""

@@ -31,6 +31,7 @@ from upscore.reproduce.differences import by_stage
 from upscore.reproduce.ensemble_gains import gains, repairs
 from upscore.reproduce.example_selection import pairs_of_objects
 from upscore.reproduce.objects import ObjectCrop, crop_object
+from upscore.reproduce.other_methods import stages_of
 from upscore.reproduce.pipeline_stages import identity
 from upscore.reproduce.switches import PAIRS, measure_pairs
 
@@ -49,8 +50,8 @@ def measure(context: Context) -> dict[str, Any]:
     FCN-8s and DeconvNet must have finished.
 
     Returns:
-        JSON values: ``methods`` and ``ablations``, scores with differences to FCN-8s and to
-        DeconvNet; ``proposals`` and ``proposals-by-size``, the same of DeconvNet after so many
+        JSON values: ``methods``, those of the paper and then those that were asked for, and
+        ``ablations``, scores with differences to FCN-8s and to DeconvNet; ``proposals`` and ``proposals-by-size``, the same of DeconvNet after so many
         proposals, the best or the largest first, with differences to one proposal; ``repairs``;
         ``gains`` over the better of the two networks; ``boundaries`` of :func:`group_boundaries`;
         ``switches`` of :func:`measure_pairs`.
@@ -76,7 +77,9 @@ def measure(context: Context) -> dict[str, Any]:
     ) -> dict[str, Any]:
         return context.folder.measured(name, context.of_stages(identities, of_stages), make)
 
-    methods = score("methods", {name: TITLES[name] for name in METHODS})
+    others = [name for name in stages_of(context.methods) if name in stages]
+    compared = (*METHODS, *others)
+    methods = score("methods", {name: TITLES[name] for name in compared})
     of = by_stage(methods)
     better = max((FCN, DECONVNET), key=lambda name: of[name]["scores"]["miou"] or 0.0)
     crf, ensemble = f"{better}-crf", "edeconvnet"
@@ -98,7 +101,9 @@ def measure(context: Context) -> dict[str, Any]:
             (better, crf, ensemble),
             lambda: gains(context.store, network=better, crf=crf, ensemble=ensemble),
         ),
-        "boundaries": once("boundaries", METHODS, lambda: group_boundaries(context.store, METHODS)),
+        "boundaries": once(
+            "boundaries", compared, lambda: group_boundaries(context.store, compared)
+        ),
         "switches": once("switches", (DECONVNET,), lambda: _exchanged(context)),
     }
 

@@ -23,6 +23,7 @@ from upscore.reproduce.deconvnet_tables import (
 )
 from upscore.reproduce.differences import score_text
 from upscore.reproduce.example_selection import pairs_of_objects
+from upscore.reproduce.other_methods import OTHER_METHODS
 from upscore.reproduce.switches import exchange_items
 from upscore.training.shown import overlap_warning
 
@@ -43,7 +44,8 @@ def document(context: Context) -> tuple[Document, dict[str, Any]]:
     changes = changes_table(
         context.plans,
         f"What the budget, {context.budget}, and --set change against the published trainings of "
-        "FCN-8s and DeconvNet, setting by setting. All others are those of the shipped recipes.",
+        f"{_published_titles(context)}, setting by setting. All others are those of the shipped "
+        "recipes.",
     )
     sections = [
         Section(
@@ -138,11 +140,17 @@ def _about(context: Context) -> tuple[str, ...]:
     if not context.budget.papers:
         shared = (
             f"The budget, {context.budget}, is shared among the trainings; the three DeconvNets "
-            f"have twice the {context.budget.unit} of FCN-8s."
+            f"have twice the {context.budget.unit} of {_joined(_whole_photo_titles(context))}."
             if context.given_budget is None
             else f"Every training has {context.given_budget}."
         )
         text.append(f"{shared} Networks are small and begin from random weights.")
+    if context.methods:
+        text.append(
+            "Hypercolumn here classifies every pixel of a whole photo, the published one the boxes "
+            "of detected objects. The table's DeepLab-CRF is DeepLab-MSc-CRF-LargeFOV; ours is "
+            "without the scores of image and pools (MSc)."
+        )
     warning = overlap_warning(context.train, context.split)
     if warning is not None:
         text.append(f"{warning[0].upper()}{warning[1:]}.")
@@ -152,6 +160,19 @@ def _about(context: Context) -> tuple[str, ...]:
             "whole: no pixel is without an answer."
         )
     return tuple(text)
+
+
+def _whole_photo_titles(context: Context) -> list[str]:
+    return [TITLES[FCN], *(OTHER_METHODS[name].title for name in context.methods)]
+
+
+def _published_titles(context: Context) -> str:
+    return _joined([plan.title for plan in context.plans if plan.published is not None])
+
+
+def _joined(titles: list[str]) -> str:
+    """``A``, ``A and B``, ``A, B and C``."""
+    return " and ".join([", ".join(titles[:-1]), titles[-1]] if titles[1:] else titles)
 
 
 def _about_ablations(context: Context) -> tuple[str, ...]:

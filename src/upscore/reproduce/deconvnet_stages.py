@@ -14,6 +14,7 @@ from upscore.data.dataset import Split
 from upscore.proposals import EdgeBoxes
 from upscore.proposals.build_store import Photo, make_store
 from upscore.reproduce.context import Context
+from upscore.reproduce.other_methods import OTHER_METHODS, crf_stage, stages_of
 from upscore.reproduce.trainings import PlannedTraining
 
 FCN, DECONVNET = "fcn8s", "deconvnet"
@@ -21,7 +22,12 @@ NO_NORM, ONE_STAGE = "deconvnet-no-norm", "deconvnet-one-stage"
 WEIGHTS = {FCN: 1.0, DECONVNET: 2.0, NO_NORM: 2.0, ONE_STAGE: 2.0}
 """Ratios of a shared budget; equal for the three DeconvNets, so that they can be compared."""
 
-PUBLISHED = {FCN: "fcn8s", DECONVNET: "deconvnet"}
+OTHER_WEIGHT = WEIGHTS[FCN]
+"""Ratio of each method of ``--methods``, as of FCN-8s, the other network that sees whole photos."""
+
+PUBLISHED = {FCN: "fcn8s", DECONVNET: "deconvnet"} | {
+    name: method.recipe for name, method in OTHER_METHODS.items() if method.published
+}
 """Recipes of the paper's own trainings; a page lists the differences from them."""
 
 TITLES = {
@@ -34,9 +40,10 @@ TITLES = {
     "edeconvnet-crf": "EDeconvNet+CRF",
     "deconvnet-sum": "DeconvNet, sum instead of maximum",
     "fcn8s-crf": "FCN-8s+CRF",
+    **stages_of(list(OTHER_METHODS)),
 }
 METHODS = (FCN, DECONVNET, "deconvnet-crf", "edeconvnet", "edeconvnet-crf")
-"""Stages of the paper's table, in its order."""
+"""Stages of the paper's table, in its order; those of other methods come after them."""
 
 COUNTS = (1, 5, 10, 20, 50)
 """Numbers of proposals after which labels are scored, as in figure 6 of the paper."""
@@ -56,7 +63,7 @@ BOXES = 2000
 
 
 def trainings(context: Context) -> list[PlannedTraining]:
-    """Plan FCN-8s, DeconvNet in two stages, and two ablations of it.
+    """Plan FCN-8s, DeconvNet in two stages, two ablations of it, and the methods asked for.
 
     Raises:
         SettingsError: a budget that is too small, or settings that do not fit.
@@ -64,6 +71,7 @@ def trainings(context: Context) -> list[PlannedTraining]:
     store = f"crops.store={json.dumps(str(_store(context, context.train)))}"
     chosen: list[tuple[str, str, str, list[str]]]
     no_norm = ["model.options.batch_norm=false", "model.options.decoder_init=he"]
+    others = [(name, OTHER_METHODS[name]) for name in context.methods]
     if context.budget.papers:
         at = context.folder.run
         chosen = [
@@ -73,6 +81,7 @@ def trainings(context: Context) -> list[PlannedTraining]:
             (DECONVNET, TITLES[DECONVNET], "deconvnet", [store]),
             (NO_NORM, TITLES[NO_NORM], "deconvnet", [store, *no_norm]),
             (ONE_STAGE, TITLES[ONE_STAGE], "deconvnet-stage2", [store]),
+            *((name, method.title, method.recipe, []) for name, method in others),
         ]
         shares: dict[str, str] = {}
     else:
@@ -84,8 +93,9 @@ def trainings(context: Context) -> list[PlannedTraining]:
             (DECONVNET, TITLES[DECONVNET], quick, [store]),
             (NO_NORM, TITLES[NO_NORM], quick, [store, *no_norm]),
             (ONE_STAGE, TITLES[ONE_STAGE], quick, [store, "stages=[]"]),
+            *((name, method.title, method.quick, [crop]) for name, method in others),
         ]
-        shares = context.budget.share(WEIGHTS)
+        shares = context.budget.share(WEIGHTS | dict.fromkeys(context.methods, OTHER_WEIGHT))
     return [
         context.plan_training(
             name, title, recipe, changes, budget=shares.get(name), published=PUBLISHED.get(name)
@@ -154,6 +164,11 @@ def write_stages(context: Context) -> dict[str, dict[str, Any]]:
     if FCN in names and DECONVNET in names:
         stages["edeconvnet"] = {"ensemble": {"of": [FCN, DECONVNET], "combine": "mean"}}
         stages["edeconvnet-crf"] = {"refine": {"of": "edeconvnet", "crf": "deconvnet"}}
+    for name in context.methods:
+        if name in names:
+            stages[name] = {"whole_image": {"run": f"runs/{name}"}}
+            if (crf := OTHER_METHODS[name].crf) is not None:
+                stages[crf_stage(name)] = {"refine": {"of": name, "crf": crf}}
     answer = next((n for n in ("edeconvnet-crf", DECONVNET, FCN) if n in stages), [*stages][-1])
     text = yaml.safe_dump({"answer": answer, "stages": stages}, sort_keys=False)
     write_text(context.folder.path / "pipeline.yaml", "# Written by upscore reproduce.\n" + text)

@@ -77,20 +77,7 @@ class History(Settings):
     drawings: dict[Language, dict[str, str]]
 
     def choose(self, names: Sequence[str]) -> list[Step]:
-        """The steps of these names, or all, in the order of their years.
-
-        Raises:
-            SettingsError: an unknown name, or a single one, with which nothing can be compared.
-        """
-        known = {step.stage: step for step in self.steps}
-        for name in names:
-            if name not in known:
-                raise SettingsError(f"--methods: {unknown_choice('method', name, known)}")
-        if len(set(names)) == 1:
-            raise SettingsError(
-                f"--methods is {names[0]!r}; a history has two or more, as in "
-                f"--methods {known['fcn8s'].stage},{known['unet'].stage}"
-            )
+        """The steps of these names, or all, in the order of their years."""
         return [step for step in self.steps if not names or step.stage in names]
 
     def needed(self, steps: Sequence[Step]) -> list[str]:
@@ -108,6 +95,23 @@ class History(Settings):
             yield from self._runs(source)
         if not sources:
             yield run_of(self.stages[stage])
+
+
+def check_systems(names: Sequence[str]) -> tuple[str, ...]:
+    """``names``, each once, in the order of their years; empty for all.
+
+    Raises:
+        SettingsError: an unknown name, or a single one, with which nothing can be compared.
+    """
+    known = [step.stage for step in history().steps]
+    for name in names:
+        if name not in known:
+            raise SettingsError(f"--methods: {unknown_choice('method', name, known)}")
+    if len(set(names)) == 1:
+        raise SettingsError(
+            f"--methods is {names[0]!r}; a history has two or more, as in --methods fcn8s,unet"
+        )
+    return tuple(name for name in known if name in names)
 
 
 def run_of(stage: Mapping[str, Any]) -> str:

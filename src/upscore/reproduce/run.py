@@ -31,6 +31,8 @@ from upscore.reproduce import (
 from upscore.reproduce.budget import Budget
 from upscore.reproduce.context import Context
 from upscore.reproduce.folder import Folder
+from upscore.reproduce.history_methods import check_systems
+from upscore.reproduce.other_methods import check_methods
 from upscore.reproduce.trainings import PlannedTraining, recipes_of, train_missing
 
 FORMAT_VERSION = 1
@@ -48,19 +50,26 @@ class Source:
         trainings: plans all trainings.
         prepare: makes the files that they need beside the data.
         document: measures the trained networks; returns the content of the page, and scores.
+        check_methods: names of ``--methods`` in order. Raises SettingsError.
     """
 
     trainings: Callable[[Context], list[PlannedTraining]]
     prepare: Callable[[Context], None]
     document: Callable[[Context], tuple[Document, dict[str, Any]]]
+    check_methods: Callable[[Sequence[str]], tuple[str, ...]] = tuple
 
 
 SOURCES: Mapping[str, Source] = {
     "fcn-report": Source(fcn_trainings.trainings, lambda _context: None, fcn_report.document),
     "deconvnet-paper": Source(
-        deconvnet_stages.trainings, deconvnet_stages.prepare, deconvnet_paper.document
+        deconvnet_stages.trainings,
+        deconvnet_stages.prepare,
+        deconvnet_paper.document,
+        check_methods,
     ),
-    "history": Source(history_trainings.trainings, lambda _context: None, history.document),
+    "history": Source(
+        history_trainings.trainings, lambda _context: None, history.document, check_systems
+    ),
 }
 
 
@@ -121,7 +130,9 @@ def reproduce(
         show_data: whether page and figures hold photos and true masks.
         seeds: of fcn-report: every setting is trained with each of them.
         ablate: of fcn-report: train the networks between the plain one and FCN-8s as well.
-        methods: of history: the systems, two or more; empty for all.
+        methods: of deconvnet-paper: other methods of its table to train, names in
+            :data:`~upscore.reproduce.other_methods.OTHER_METHODS`; of history: the systems, two or
+            more; empty for all.
 
     Raises:
         SettingsError: settings that do not fit, a data set without the splits, or ``out`` holds
@@ -133,6 +144,8 @@ def reproduce(
     """
     data, out = Path(data), Path(out)
     given = Budget.parse(budget)
+    chosen = SOURCES[source]
+    named = chosen.check_methods(methods)
     settings: dict[str, Any] = {"device": "auto", "precision": "auto", "data": {}}
     for text in assignments:
         set_dotted(settings, text)
@@ -154,12 +167,11 @@ def reproduce(
         train_split=_train_split(settings),
         seeds=tuple(seeds),
         ablate=ablate,
-        methods=tuple(methods),
+        methods=named,
     )
     splits = [dataset.split(name) for name in dict.fromkeys([context.train_split, split])]
     record = DataRecord.of(dataset, splits, DataRecord.read(context.folder.data))
     context.content = record.digest
-    chosen = SOURCES[source]
     context.plans = plans = chosen.trainings(context)
     plan = {
         "source": source,
@@ -247,6 +259,7 @@ def _results(
             "budget": str(context.budget),
             "settings": list(context.assignments),
             "seeds": list(context.seeds),
+            "methods": list(context.methods),
             "data": {
                 **context.dataset.describe(context.data),
                 "splits": {name: len(pairs) for name, pairs in context.dataset.splits.items()},

@@ -76,7 +76,8 @@ class SegmenterOptions(NetworkOptions):
     """The same, with a CRF around the network."""
 
     crf: str | None = None
-    """Refine with a dense CRF: deconvnet, released, deeplab, or a YAML file of settings."""
+    """Refine with a dense CRF: deconvnet, released, deeplab, deeplab-largefov, or a YAML
+    file of settings."""
 
     def to_dict(self) -> dict[str, Any]:
         if self.crf is None:

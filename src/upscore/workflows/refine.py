@@ -32,7 +32,7 @@ def refine(
     Args:
         inputs: files, folders or patterns: npz, npy, or index PNG.
         images: folder of the photos, matched by name without the suffix.
-        crf: settings: deconvnet, released, deeplab, or a YAML file.
+        crf: settings: deconvnet, released, deeplab, deeplab-largefov, or a YAML file.
         confidence, num_classes: for label maps; see
             :func:`upscore.inference.refine_files.refine_files`.
         workers: number of processes; they are spawned, so a script needs

@@ -22,6 +22,7 @@ from upscore.core.settings import load_yaml
 from upscore.core.tables import write_csv
 from upscore.crf.search import (
     SPACE,
+    TRIED,
     Candidate,
     SamplerName,
     Trial,
@@ -31,7 +32,7 @@ from upscore.crf.search import (
     search,
     write_history,
 )
-from upscore.crf.settings import CRF_NAMES, CRFSettings, load_crf
+from upscore.crf.settings import CRFSettings, load_crf
 from upscore.data import open_dataset
 from upscore.data.class_mapping import match_classes
 from upscore.data.dataset import Sample, Split
@@ -505,7 +506,7 @@ def _write(result: TuneResult, *, num_known: int) -> None:
         if trial.settings is not None and trial.settings.normalization == "symmetric":
             found = {key: _value(trial.settings, key) for key in SPACE}
             values = {key: v for key, v in found.items() if isinstance(v, float) and v > 0}
-        known = trial.name if trial.name in (NO_CRF, *CRF_NAMES) else START
+        known = trial.name if trial.name in (NO_CRF, *TRIED) else START
         group = DRAWN if trial.number >= num_known else known
         points.append(Point(trial.number, trial.score, group, values))
     figure = tuning_figure(points, ranges=SPACE, num_images=result.num_searched)

@@ -125,7 +125,7 @@ class RefineStage(Settings):
     input: str = Field(alias="of")
     """Name of that stage."""
     crf: str = "deconvnet"
-    """Settings: deconvnet, released, deeplab, or a YAML file."""
+    """Settings: deconvnet, released, deeplab, deeplab-largefov, or a YAML file."""
 
     @field_validator("crf")
     @classmethod
