@@ -120,6 +120,8 @@ class _Page:
         if step not in self.shown:
             return Section(title, (*text, self.say("failed")), tuple(items))
         text += [self._gain(before, gains) for before, gains in self._gains_of(step)]
+        if (sliding := self.found.stages[step.stage]["costs"]["sliding"]) is not None:
+            text.append(self._sliding(sliding))
         return Section(title, tuple(text), (*items, self._picture(step, photo), self._table(step)))
 
     def _gains_of(self, step: Step) -> list[tuple[str, Mapping[str, Any]]]:
@@ -135,6 +137,11 @@ class _Page:
             rims=_interval(rims),
             other=self._verdict(rims),
         )
+
+    def _sliding(self, seconds: Mapping[str, float]) -> str:
+        patches, whole = seconds["patches"], seconds["whole"]
+        times = f"{patches / whole:.1f}"
+        return self.say("sliding", patches=f"{patches:.3f}", whole=f"{whole:.3f}", times=times)
 
     def _verdict(self, difference: Contender) -> str:
         return self.say({1: "better", -1: "worse"}.get(direction(difference) or 0, "open"))

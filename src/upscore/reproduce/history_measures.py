@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -9,6 +10,7 @@ from statistics import median
 from typing import Any
 
 import numpy as np
+import torch
 
 from upscore.core.labels import LabelMap, RGBImage
 from upscore.core.progress import count_items
@@ -19,6 +21,7 @@ from upscore.metrics.bootstrap import overlaps
 from upscore.metrics.confusion import count
 from upscore.models.base import count_parameters
 from upscore.models.checkpoint import load_model
+from upscore.models.patch_cnn import PatchCNN
 from upscore.report.run_data import read_curve
 from upscore.reproduce.context import Context
 from upscore.reproduce.differences import boundary_overlaps, by_stage, paired_difference
@@ -40,7 +43,8 @@ class Measures:
     Attributes:
         stages: by name what ``upscore compare`` writes of each, with the ``costs`` beside it:
             ``parameters`` of its networks, ``iterations`` and ``training`` seconds of all of them,
-            and ``prediction`` seconds of a photo.
+            ``prediction`` seconds of a photo, and of a patch classifier ``sliding``, those of a
+            photo by ``patches`` and as a ``whole``.
         gains: by the names of a stage and of the one before it: ``miou`` and ``boundary_iou``, each
             with its interval, in the form that :mod:`upscore.reproduce.differences` reads.
         photos: number of photos that count.
@@ -183,6 +187,7 @@ def _costs(
                 for run in sorted(runs)
             },
             "seconds": _seconds(context, group),
+            "sliding": {run: _sliding(context, plans[run]) for run in sorted(runs)},
         },
     )
     costs: dict[str, dict[str, Any]] = {}
@@ -194,6 +199,7 @@ def _costs(
             "iterations": sum(lengths[run][0] for run in of),
             "training": None if None in times else sum(time or 0.0 for time in times),
             "prediction": _whole(name, found["seconds"], stages),
+            "sliding": None if inputs_of(stages[name]) else found["sliding"][of[0]],
         }
     return costs
 
@@ -223,6 +229,25 @@ def _seconds(context: Context, group: Sequence[str]) -> dict[str, float]:
                 times[name].append(value)
         update(number, len(places))
     return {name: median(values) for name, values in times.items() if values}
+
+
+def _sliding(context: Context, plan: PlannedTraining) -> dict[str, float] | None:
+    """Seconds of the patches of one photo, one by one and as a convolution; None for others."""
+    saved = load_model(context.model(plan))
+    model = saved.model.to(context.runtime.torch_device).eval()
+    if not isinstance(model, PatchCNN):
+        return None
+    photo = torch.from_numpy(np.array(context.split.read(_timed(context)[0]).image))
+    image = photo.to(context.runtime.torch_device).permute(2, 0, 1)[None]
+    found: dict[str, float] = {}
+    with torch.inference_mode():
+        images = saved.input_spec.apply(image.contiguous())
+        for name, run in (("whole", model), ("patches", model.slide)):
+            for _ in range(2):  # the first one only warms up
+                begin = time.perf_counter()
+                run(images).sum().item()  # waits for a GPU
+                found[name] = time.perf_counter() - begin
+    return found
 
 
 def _whole(stage: str, seconds: Mapping[str, float], stages: Stages) -> float:
