@@ -10,6 +10,7 @@ from string import Formatter
 import pytest
 
 from reproduce.support import TINY, Recorder, planned
+from upscore.cli.reproduce import parse_systems
 from upscore.core.settings import build
 from upscore.errors import RunError, SettingsError, WorkError
 from upscore.inference.load import load_segmenter
@@ -206,6 +207,13 @@ def test_what_cannot_be(options, message, toy, tmp_path):
     with pytest.raises(SettingsError, match=message):
         reproduce("history", data=toy, out=tmp_path / "out", **given)
     assert not (tmp_path / "out").exists()
+
+
+def test_names_of_systems_as_they_are_typed():
+    assert parse_systems(None) == ()
+    assert parse_systems("unet, fcn8s,unet") == ("fcn8s", "unet")  # in the order of their years
+    with pytest.raises(SettingsError, match="--methods is empty; name two or more of patch-cnn, "):
+        parse_systems(" , ")
 
 
 def test_texts_are_in_both_languages():

@@ -109,7 +109,11 @@ class _Page:
 
     def _reading(self) -> tuple[str, ...]:
         given = self.context.given_budget
-        shares = self.say("shares") if given is None else self.say("given", budget=given)
+        table = history().trainings
+        equal = all(table[plan.name].share == 1 for plan in self.context.plans)
+        shares = self.say("equal" if equal else "shares")
+        if given is not None:
+            shares = self.say("given", budget=given)
         texts = [self.say("about", steps=len(self.steps)), self.say("scores"), self.say("gains")]
         return (*texts, shares)
 
