@@ -209,10 +209,10 @@ class _Page:
             rows.append(
                 {
                     self.say("system"): f"{step.title} ({step.year})",
-                    self.say("adds"): step.adds[self.language],
                     self.say("miou"): scores.pop(self.say("miou")),
                     self.say("versus"): self._over(step),
                     **{name: value for name, value in scores.items() if name not in left_out},
+                    self.say("adds"): step.adds[self.language],
                 }
             )
         names = [f"{step.year}  {step.title}" for step in self.shown]

@@ -27,13 +27,11 @@ from upscore.reproduce.context import Context
 from upscore.reproduce.differences import boundary_overlaps, by_stage, paired_difference
 from upscore.reproduce.history_methods import Step, history
 from upscore.reproduce.history_trainings import PIPELINE, write_stages
-from upscore.reproduce.pipeline_stages import identity, inputs_of
+from upscore.reproduce.pipeline_stages import Stages, identity, inputs_of, with_inputs
 from upscore.reproduce.trainings import PlannedTraining
 
 TIMED = 5
 """Largest number of photos, evenly spread over the split, whose prediction is timed."""
-
-Stages = Mapping[str, Mapping[str, Any]]
 
 
 @dataclass(frozen=True)
@@ -167,6 +165,7 @@ def _pipeline(context: Context, stages: Sequence[str]) -> Pipeline:
 
 
 def _timed(context: Context) -> list[int]:
+    """Places of the photos that are timed; none where every photo failed somewhere."""
     labelled = [place for place in range(len(context.split)) if place not in context.unlabelled]
     return labelled[:: max(1, -(-len(labelled) // TIMED))]
 
@@ -221,7 +220,7 @@ def _seconds(context: Context, group: Sequence[str]) -> dict[str, float]:
     places = _timed(context)
     times: dict[str, list[float]] = {name: [] for name in pipeline.stages}
     update = count_items(context.on_progress, f"timing: {group[-1]}")
-    for number, place in enumerate([places[0], *places]):
+    for number, place in enumerate([*places[:1], *places]):
         seconds: dict[str, float] = {}
         pipeline.predict_of(context.split.read(place).image, group, seconds=seconds)
         if number:
@@ -235,9 +234,10 @@ def _sliding(context: Context, plan: PlannedTraining) -> dict[str, float] | None
     """Seconds of the patches of one photo, one by one and as a convolution; None for others."""
     saved = load_model(context.model(plan))
     model = saved.model.to(context.runtime.torch_device).eval()
-    if not isinstance(model, PatchCNN):
+    places = _timed(context)
+    if not isinstance(model, PatchCNN) or not places:
         return None
-    photo = torch.from_numpy(np.array(context.split.read(_timed(context)[0]).image))
+    photo = torch.from_numpy(np.array(context.split.read(places[0]).image))
     image = photo.to(context.runtime.torch_device).permute(2, 0, 1)[None]
     found: dict[str, float] = {}
     with torch.inference_mode():
@@ -250,9 +250,11 @@ def _sliding(context: Context, plan: PlannedTraining) -> dict[str, float] | None
     return found
 
 
-def _whole(stage: str, seconds: Mapping[str, float], stages: Stages) -> float:
-    inputs = inputs_of(stages[stage])
-    return seconds[stage] + sum(_whole(source, seconds, stages) for source in inputs)
+def _whole(stage: str, seconds: Mapping[str, float], stages: Stages) -> float | None:
+    """Seconds of a stage with those of its inputs; None where no photo was timed."""
+    if not seconds:
+        return None
+    return sum(seconds[name] for name in with_inputs(stage, stages))
 
 
 def _gains(

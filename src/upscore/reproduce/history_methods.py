@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Sequence
 from functools import cache
 from importlib import resources
 from typing import Annotated, Any
@@ -15,11 +15,7 @@ from upscore.core.settings import Settings, build
 from upscore.core.yaml_text import parse_yaml
 from upscore.errors import SettingsError
 from upscore.report.page_words import Language
-from upscore.reproduce.pipeline_stages import inputs_of
-
-Translated = Mapping[Language, str]
-"""One text in each language."""
-
+from upscore.reproduce.pipeline_stages import runs_of
 
 class Training(Settings):
     """A training that one or several systems need."""
@@ -87,14 +83,7 @@ class History(Settings):
 
     def runs(self, stage: str) -> set[str]:
         """The trainings from whose networks a stage is made."""
-        return set(self._runs(stage))
-
-    def _runs(self, stage: str) -> Iterator[str]:
-        sources = inputs_of(self.stages[stage])
-        for source in sources:
-            yield from self._runs(source)
-        if not sources:
-            yield run_of(self.stages[stage])
+        return runs_of(stage, self.stages)
 
 
 def check_systems(names: Sequence[str]) -> tuple[str, ...]:
@@ -112,12 +101,6 @@ def check_systems(names: Sequence[str]) -> tuple[str, ...]:
             f"--methods is {names[0]!r}; a history has two or more, as in --methods fcn8s,unet"
         )
     return tuple(name for name in known if name in names)
-
-
-def run_of(stage: Mapping[str, Any]) -> str:
-    """The training whose network a stage applies."""
-    (settings,) = stage.values()
-    return str(settings["run"]).rpartition("/")[2]
 
 
 @cache

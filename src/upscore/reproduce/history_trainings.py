@@ -10,7 +10,7 @@ from upscore.core.files import write_text
 from upscore.errors import SettingsError
 from upscore.reproduce.context import Context
 from upscore.reproduce.history_methods import history
-from upscore.reproduce.pipeline_stages import inputs_of
+from upscore.reproduce.pipeline_stages import with_inputs
 from upscore.reproduce.trainings import PlannedTraining
 
 PIPELINE = "pipeline.yaml"
@@ -54,15 +54,10 @@ def write_stages(context: Context) -> dict[str, dict[str, Any]]:
     for step in table.choose(context.methods):
         for stage in (*step.parts, step.stage):
             if table.runs(stage) <= done:
-                wanted |= _with_inputs(stage)
+                wanted.update(with_inputs(stage, table.stages))
     stages = {name: content for name, content in table.stages.items() if name in wanted}
     if stages:
         content = {"answer": [*stages][-1], "stages": stages}
         text = yaml.safe_dump(content, sort_keys=False)
         write_text(context.folder.path / PIPELINE, "# Written by upscore reproduce.\n" + text)
     return stages
-
-
-def _with_inputs(stage: str) -> set[str]:
-    inputs = (_with_inputs(source) for source in inputs_of(history().stages[stage]))
-    return {stage}.union(*inputs)

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from pathlib import Path
+from pathlib import PurePosixPath
 from typing import Any
+
+Stages = Mapping[str, Mapping[str, Any]]
+"""Stages as in a pipeline file, by name."""
 
 
 def inputs_of(stage: Mapping[str, Any]) -> Sequence[str]:
@@ -15,24 +18,29 @@ def inputs_of(stage: Mapping[str, Any]) -> Sequence[str]:
     return [settings["of"]] if kind == "refine" else list(settings["of"])
 
 
-def identity(
-    stage: str, stages: Mapping[str, Mapping[str, Any]], weights: Mapping[str, str]
-) -> dict[str, Any]:
+def with_inputs(stage: str, stages: Stages) -> list[str]:
+    """A stage and all stages that it depends on, each once."""
+    found = [stage]
+    for source in inputs_of(stages[stage]):
+        found += with_inputs(source, stages)
+    return [*dict.fromkeys(found)]
+
+
+def runs_of(stage: str, stages: Stages) -> set[str]:
+    """Names of the runs whose networks a stage is made of."""
+    names = (name for name in with_inputs(stage, stages) if not inputs_of(stages[name]))
+    return {
+        PurePosixPath(settings["run"]).name for name in names for settings in stages[name].values()
+    }
+
+
+def identity(stage: str, stages: Stages, weights: Mapping[str, str]) -> dict[str, Any]:
     """Settings and weights of a stage and of all its inputs, JSON values.
 
     Args:
-        stages: as in a pipeline file, by name.
         weights: digest of the weights by the name of the run.
     """
-    content = stages[stage]
-    found: dict[str, Any] = {"settings": {stage: content}, "weights": {}}
-    sources = inputs_of(content)
-    for source in sources:
-        part = identity(source, stages, weights)
-        found["settings"] |= part["settings"]
-        found["weights"] |= part["weights"]
-    if not sources:
-        (settings,) = content.values()
-        run = Path(settings["run"]).name
-        found["weights"][run] = weights[run]
-    return found
+    return {
+        "settings": {name: stages[name] for name in with_inputs(stage, stages)},
+        "weights": {run: weights[run] for run in sorted(runs_of(stage, stages))},
+    }
