@@ -15,9 +15,9 @@ from upscore.data.toy import make_toy
 from upscore.errors import SettingsError
 from upscore.inference.load import load_segmenter
 from upscore.reproduce.activations import best_channel
-from upscore.reproduce.deconvnet_stages import identity
 from upscore.reproduce.ensemble_gains import count_repairs
 from upscore.reproduce.other_methods import OTHER_METHODS
+from upscore.reproduce.pipeline_stages import identity
 from upscore.reproduce.published import PAPER_TABLE, VOC_COLUMNS, published_mean
 
 TRAININGS = ["fcn8s", "deconvnet", "deconvnet-no-norm", "deconvnet-one-stage"]

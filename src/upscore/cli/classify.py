@@ -103,7 +103,8 @@ def heatmap(
         device: Device for the network; auto uses a GPU if there is one.
         precision: Precision; auto uses bf16 where the hardware supports it.
     """
-    from upscore.core.draw import require_alpha, require_picture
+    from upscore.core.draw import require_picture
+    from upscore.core.option_values import require_alpha
 
     require_picture(out)
     require_alpha(alpha)

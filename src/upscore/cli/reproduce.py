@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class ReproduceOptions:
-    """Options of both reproductions."""
+    """Options of every reproduction."""
 
     data: Data
     out: Annotated[Path, arg(metavar="DIR")]
@@ -28,7 +28,7 @@ class ReproduceOptions:
     """minutes=N or iterations=N: the trainings share N minutes or N optimiser steps
     and use small networks from random weights; iterations give the same result on
     every machine. papers: the published schedules and VGG16; needs a GPU and, for
-    the DeconvNet paper, a week."""
+    the DeconvNet paper, a week; not for the history."""
     split: Annotated[str, arg(metavar="NAME")] = "val"
     """Split for validation and measurements."""
     set: Assignments = ()
@@ -80,6 +80,25 @@ def deconvnet_paper(
     _reproduce("deconvnet-paper", options, methods=parse_methods(methods))
 
 
+def history(
+    *,
+    options: Annotated[ReproduceOptions, arg(name="")],
+    methods: Annotated[str | None, arg(metavar="NAME,NAME,...")] = None,
+) -> None:
+    """Train the systems from 2012 to 2015 in the order of their years, and show what each brought.
+
+    Patch CNN, FCN-32s, FCN-16s, FCN-8s, Hypercolumn, DeepLab+CRF, DeconvNet, EDeconvNet+CRF, SegNet
+    and U-Net, all small and under one budget, in minutes or iterations. page.html is in English,
+    page.ko.html in Korean. If it was stopped, run the same command to resume with whatever is
+    missing. Use pipeline.yaml in --out with `upscore predict` on your own photos.
+
+    Args:
+        methods: Only these systems, two or more of patch-cnn, fcn32s, fcn16s, fcn8s, hypercolumn,
+            deeplab-crf, deconvnet, edeconvnet-crf, segnet, unet.
+    """
+    _reproduce("history", options, methods=parse_systems(methods))
+
+
 def _reproduce(
     source: SourceName,
     options: ReproduceOptions,
@@ -107,7 +126,7 @@ def _reproduce(
             on_progress=on_progress,
         )
     keep_result(result)
-    console.print(f"Page: {result.page}")
+    console.print(f"Page: {', '.join(map(str, [result.page, *result.translations]))}")
     console.print(f"Tables, figures and results.json: {options.out}")
     check_complete(result)
 
@@ -122,6 +141,19 @@ def parse_methods(text: str | None) -> tuple[str, ...]:
     if not names:
         raise SettingsError(f"--methods is empty; name some of {', '.join(OTHER_METHODS)}")
     return check_methods(names)
+
+
+def parse_systems(text: str | None) -> tuple[str, ...]:
+    """Names from ``fcn8s,unet``; none, for all, from None. Raises SettingsError."""
+    from upscore.reproduce.history_methods import check_systems, history
+
+    if text is None:
+        return ()
+    names = split_names(text)
+    if not names:
+        known = ", ".join(step.stage for step in history().steps)
+        raise SettingsError(f"--methods is empty; name two or more of {known}")
+    return check_systems(names)
 
 
 def parse_seeds(text: str | None) -> tuple[int, ...]:

@@ -155,6 +155,15 @@ VERBS = (  # in the order of --help
         ("train", "report", "crf", "proposals"),
     ),
     Verb(
+        "reproduce history",
+        "upscore.cli.reproduce",
+        "history",
+        (
+            "upscore reproduce history --data PHOTOS --out DIR --budget minutes=30",
+            "upscore reproduce history --data PHOTOS --out DIR --methods fcn8s,segnet,unet",
+        ),
+    ),
+    Verb(
         "data check",
         "upscore.cli.data",
         "check",

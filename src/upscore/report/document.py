@@ -10,6 +10,7 @@ from matplotlib.figure import Figure
 
 from upscore.core.labels import Labels, RGBImage
 from upscore.report.figures.scores import Theme
+from upscore.report.page_words import WORDS, Language
 
 Cell = str | int | float | None
 
@@ -174,6 +175,8 @@ class Document:
         missing: what is not there, and why.
         facts: how it was made, name and value.
         recipes: YAML of each training by its title.
+        language: of its text.
+        translations: the same in other languages, each a page beside this one.
     """
 
     title: str
@@ -184,16 +187,19 @@ class Document:
     recipes: tuple[tuple[str, str], ...] = ()
     tiles: tuple[tuple[str, str], ...] = ()
     budget: str = ""
+    language: Language = "en"
+    translations: tuple[Document, ...] = ()
 
     def numbered(self) -> list[tuple[str, Item]]:
         """Every item with its number, as ``Table 2``, in their order."""
+        words = WORDS[self.language]
         counts = {"Table": 0, "Figure": 0}
         found: list[tuple[str, Item]] = []
         for section in self.sections:
             for item in section.items:
                 kind = "Table" if item.kind == "table" else "Figure"
                 counts[kind] += 1
-                found.append((f"{kind} {counts[kind]}", item))
+                found.append((f"{words[kind]} {counts[kind]}", item))
         return found
 
 
@@ -214,5 +220,6 @@ def without_data(document: Document) -> Document:
         replace(section, items=tuple(kept for item in section.items if (kept := without(item))))
         for section in document.sections
     )
-    lead = f"{document.lead} Photos, true masks and what shows them are left out of its figures."
-    return replace(document, lead=lead, sections=sections)
+    lead = f"{document.lead} {WORDS[document.language]['without data']}"
+    translations = tuple(map(without_data, document.translations))
+    return replace(document, lead=lead, sections=sections, translations=translations)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import Any
 
 import numpy as np
@@ -11,15 +12,17 @@ from upscore.core.labels import Labels, RGBImage
 from upscore.report import html_helpers as parts
 from upscore.report.document import Chart, Document, Sheet
 from upscore.report.figures.scores import PAGE, svg
+from upscore.report.page_words import WORDS, Language, page_file
 from upscore.report.pictures import Picture, embed_image
 
 
-def document_view(document: Document) -> dict[str, Any]:
-    """Everything that document.html.j2 names."""
+def document_view(document: Document, others: Collection[Language]) -> dict[str, Any]:
+    """Everything that document.html.j2 names; ``others`` are languages of pages beside it."""
     return {
         "document": document,
         "title": document.title,
         "notes": [parts.note(text) for text in document.missing],
+        "others": [(WORDS[other]["language"], page_file(other), other) for other in others],
         "numbers": {item.name: number for number, item in document.numbered()},
         "draw": _draw,
         "embed": _embed,

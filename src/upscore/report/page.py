@@ -6,7 +6,7 @@ escaping; the only markup that is set in as it is are curves drawn here, which h
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
@@ -17,6 +17,7 @@ from upscore.core.runtime import installed_version
 from upscore.report.comparison_context import comparison_view
 from upscore.report.document import Document
 from upscore.report.document_page import document_view
+from upscore.report.page_words import WORDS, Language
 from upscore.report.run_context import run_view
 from upscore.report.run_data import RunData
 
@@ -31,12 +32,16 @@ def comparison_page(runs: Sequence[RunData]) -> str:
     return _render("compare.html.j2", comparison_view(runs))
 
 
-def document_page(document: Document) -> str:
-    """HTML of a document: numbered tables and figures that a reader would cite."""
-    return _render("document.html.j2", document_view(document))
+def document_page(document: Document, others: Collection[Language] = ()) -> str:
+    """HTML of a document: numbered tables and figures that a reader would cite.
+
+    Args:
+        others: languages of the pages beside it that say the same, to which it links.
+    """
+    return _render("document.html.j2", document_view(document, others), document.language)
 
 
-def _render(template: str, view: dict[str, Any]) -> str:
+def _render(template: str, view: dict[str, Any], language: Language = "en") -> str:
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("upscore.report"),
         autoescape=True,
@@ -45,11 +50,15 @@ def _render(template: str, view: dict[str, Any]) -> str:
         lstrip_blocks=True,
     )
     environment.filters["rgb"] = lambda color: "rgb({:d} {:d} {:d})".format(*color)
+    environment.globals["words"] = WORDS[language]  # macros see them, too
+    version = installed_version("upscore")
+    form = "%d %B %Y, %H:%M UTC" if language == "en" else "%Y-%m-%d %H:%M UTC"
     middle = sum(RIGHT_LEVELS) // 2
     return environment.get_template(template).render(
         **view,
-        version=installed_version("upscore"),
-        written=datetime.now(UTC).strftime("%d %B %Y, %H:%M UTC"),
+        language=language,
+        program=f"upscore {version}" if version else "upscore",
+        written=datetime.now(UTC).strftime(form),
         error_colors=[
             {"name": "wrong", "color": WRONG_COLOR},
             {"name": "right", "color": (middle,) * 3},

@@ -10,6 +10,7 @@ from upscore.core.parallel.processes import num_cores
 from upscore.core.plural import plural
 from upscore.core.runtime import command_line, cpu_name, installed_version
 from upscore.report.document import Document, Row, Section, Table
+from upscore.report.page_words import WORDS, Language
 from upscore.report.score_tables import ABSENT
 from upscore.reproduce.context import Context, read_log
 from upscore.training.shown import overlap_warning
@@ -43,12 +44,15 @@ def absent_classes(context: Context, contenders: Sequence[Mapping[str, Any]]) ->
     return " " + ABSENT.format(", ".join(absent)) if absent else ""
 
 
-def picture_row(context: Context, place: int, stages: Mapping[str, str]) -> Row:
+def picture_row(
+    context: Context, place: int, stages: Mapping[str, str], language: Language = "en"
+) -> Row:
     """Photo, truth, and the label maps of stages under their titles."""
+    words = WORDS[language]
     sample, colorize = context.split.read(place), context.dataset.labels.colorize
     shots: list[tuple[str, RGBImage | None]] = [
-        ("photo", sample.image),
-        ("truth", colorize(sample.labels)),
+        (words["photo"], sample.image),
+        (words["truth"], colorize(sample.labels)),
     ]
     for stage, title in stages.items():
         labels = context.label_map(stage, place)
@@ -64,11 +68,16 @@ def document(
     sections: Sequence[Section],
     tiles: Sequence[tuple[str, str]],
     missing: Sequence[str] = (),
+    budget: str | None = None,
+    language: Language = "en",
 ) -> Document:
     """The page, with what every page says of missing parts, and of how it was made.
 
     Args:
         missing: further sentences on what is missing.
+        budget: the first line; None: what the trainings were given and used, in English; empty:
+            none, as the lead says it.
+        language: of all the text.
     """
     recipes = []
     for plan in context.plans:
@@ -79,11 +88,12 @@ def document(
         title,
         lead,
         tuple(sections),
-        missing=(*_missing(context), *missing),
-        facts=tuple(_facts(context)),
+        missing=(*_missing(context, WORDS[language]), *missing),
+        facts=tuple(_facts(context, WORDS[language])),
         recipes=tuple(recipes),
         tiles=tuple(tiles),
-        budget=_budget(context),
+        budget=_budget(context) if budget is None else budget,
+        language=language,
     )
 
 
@@ -117,30 +127,36 @@ def _budget(context: Context) -> str:
     return f"Budget: {given}, which were {used} ({machine})."
 
 
-def _missing(context: Context) -> Iterator[str]:
+def _missing(context: Context, words: Mapping[str, str]) -> Iterator[str]:
     """Sentences on missing trainings and photos."""
     titles = {plan.name: plan.title for plan in context.plans}
     for name, text in context.failures.items():
-        yield f"{titles[name]} is missing: {text}. The same command tries it again."
+        yield words["missing training"].format(title=titles[name], error=text)
     for place, text in list(context.unlabelled.items())[:LISTED]:
-        yield f"{context.split.pairs[place].name} counts for nothing: {text}"
+        yield words["missing photo"].format(name=context.split.pairs[place].name, error=text)
     if len(context.unlabelled) > LISTED:
-        yield f"{len(context.unlabelled) - LISTED} more photos could not be segmented."
+        yield words["missing photos"].format(num=len(context.unlabelled) - LISTED)
 
 
-def _facts(context: Context) -> Iterator[tuple[str, str]]:
+def _facts(context: Context, words: Mapping[str, str]) -> Iterator[tuple[str, str]]:
     """Command, data, budget, machine and versions, for the end of the page."""
     splits = ", ".join(f"{name} {len(pairs)}" for name, pairs in context.dataset.splits.items())
     if (command := command_line()) is not None:
-        yield "command", command
-    yield "data", f"{context.data} ({context.dataset.layout}; {splits})"
-    yield "fingerprint of the data", context.dataset.fingerprint()
-    yield "classes", str(len(context.dataset.labels))
-    yield "trained on", f"{context.train_split}, {len(context.train)} photos"
-    yield "measured on", f"{context.split.name}, {len(context.split)} photos"
+        yield words["command"], command
+    yield words["data"], f"{context.data} ({context.dataset.layout}; {splits})"
+    yield words["fingerprint"], context.dataset.fingerprint()
+    yield words["classes"], str(len(context.dataset.labels))
+    for name, split, of in (
+        ("trained", context.train_split, context.train),
+        ("measured", context.split.name, context.split),
+    ):
+        yield words[name], words["photos"].format(split=split, num=len(of))
     warning = overlap_warning(context.train, context.split)
     if warning is not None:
-        yield "not fair", warning
-    yield "budget", str(context.budget)
-    yield "machine", f"{cpu_name()}, {context.runtime.device}, {context.runtime.precision}"
-    yield "versions", f"upscore {installed_version('upscore')}, torch {installed_version('torch')}"
+        yield words["unfair"], warning
+    yield words["budget"], str(context.budget)
+    yield words["machine"], f"{cpu_name()}, {context.runtime.device}, {context.runtime.precision}"
+    yield (
+        words["versions"],
+        f"upscore {installed_version('upscore')}, torch {installed_version('torch')}",
+    )

@@ -49,7 +49,9 @@ class Context:
         assignments: ``KEY=VALUE`` settings for all trainings.
         seeds: seeds of every training; empty for one training each, with the recipe's seed.
         ablate: whether the networks between the plain one and FCN-8s are trained as well.
-        methods: names in :data:`~upscore.reproduce.other_methods.OTHER_METHODS` to train as well.
+        methods: of deconvnet-paper, names in
+            :data:`~upscore.reproduce.other_methods.OTHER_METHODS` to train as well; of the history,
+            its systems, where not all.
         plans: all trainings.
         photo, label: index of the photo and class that figures show, where chosen.
         failures: error messages of trainings by their names.

@@ -25,7 +25,6 @@ from upscore.reproduce.deconvnet_stages import (
     NO_NORM,
     ONE_STAGE,
     TITLES,
-    identity,
     write_stages,
 )
 from upscore.reproduce.differences import by_stage
@@ -33,6 +32,7 @@ from upscore.reproduce.ensemble_gains import gains, repairs
 from upscore.reproduce.example_selection import pairs_of_objects
 from upscore.reproduce.objects import ObjectCrop, crop_object
 from upscore.reproduce.other_methods import stages_of
+from upscore.reproduce.pipeline_stages import identity
 from upscore.reproduce.switches import PAIRS, measure_pairs
 
 ABLATIONS = (

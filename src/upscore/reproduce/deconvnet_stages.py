@@ -173,22 +173,3 @@ def write_stages(context: Context) -> dict[str, dict[str, Any]]:
     text = yaml.safe_dump({"answer": answer, "stages": stages}, sort_keys=False)
     write_text(context.folder.path / "pipeline.yaml", "# Written by upscore reproduce.\n" + text)
     return stages
-
-
-def identity(
-    stage: str, stages: dict[str, dict[str, Any]], weights: dict[str, str]
-) -> dict[str, Any]:
-    """Settings and weights of a stage and of all its inputs, JSON values."""
-    content = stages[stage]
-    found: dict[str, Any] = {"settings": {stage: content}, "weights": {}}
-    ((kind, settings),) = content.items()
-    if kind in ("whole_image", "instance_wise"):
-        run = Path(settings["run"]).name
-        found["weights"][run] = weights[run]
-        return found
-    sources = [settings["of"]] if kind == "refine" else settings["of"]
-    for source in sources:
-        part = identity(source, stages, weights)
-        found["settings"] |= part["settings"]
-        found["weights"] |= part["weights"]
-    return found

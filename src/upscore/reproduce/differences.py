@@ -5,12 +5,16 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+import numpy as np
+
+from upscore.core.labels import LabelMap
 from upscore.metrics.bootstrap import (
     Overlaps,
     difference_interval,
     mean_iou_of,
     spread_interval,
 )
+from upscore.metrics.boundary import BoundaryIoU
 
 Contender = Mapping[str, Any]
 """One of ``contenders`` of :meth:`upscore.reproduce.context.Context.score_stages`, or anything else
@@ -86,6 +90,14 @@ def significantly_greater(values: Mapping[Any, float], others: Mapping[Any, floa
     if spread is None:
         return None
     return None if spread[0] <= 0 <= spread[1] else spread[0] > 0
+
+
+def boundary_overlaps(truth: LabelMap, labels: LabelMap, num_classes: int) -> Overlaps:
+    """A row of :data:`Overlaps`, (2, C), of the rims of boundary IoU in place of whole areas."""
+    boundary = BoundaryIoU(num_classes)
+    boundary.update(truth, labels)
+    right, true, said = boundary.counts[0]
+    return np.stack([right, true + said - right])
 
 
 def paired_difference(before: Overlaps, after: Overlaps) -> dict[str, float | None]:

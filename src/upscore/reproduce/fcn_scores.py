@@ -19,10 +19,9 @@ from upscore.metrics.bootstrap import (
     overlaps,
     spread_interval,
 )
-from upscore.metrics.boundary import BoundaryIoU
 from upscore.metrics.confusion import count
 from upscore.reproduce.context import Context
-from upscore.reproduce.differences import by_stage
+from upscore.reproduce.differences import boundary_overlaps, by_stage
 from upscore.reproduce.fcn_trainings import by_setting
 from upscore.reproduce.trainings import PlannedTraining
 
@@ -146,7 +145,7 @@ def _differences(
             labels = context.store.read(stage, place)
             rows.append(overlaps(count(truth, labels, num)))
             if stage in rims:
-                rims[stage].append(_rims(truth, labels, num))
+                rims[stage].append(boundary_overlaps(truth, labels, num))
         update(done, len(places))
     of_regions = {stage: np.stack(rows) for stage, rows in regions.items()}
     of_rims = {stage: np.stack(rows) for stage, rows in rims.items()}
@@ -160,14 +159,6 @@ def _differences(
             for of, to in pairs
         ],
     }
-
-
-def _rims(truth: LabelMap, labels: LabelMap, num: int) -> Overlaps:
-    """(2, C), pixels of the rims in both and in either."""
-    boundary = BoundaryIoU(num)
-    boundary.update(truth, labels)
-    right, true, said = boundary.counts[0]
-    return np.stack([right, true + said - right])
 
 
 def _difference(

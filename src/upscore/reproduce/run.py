@@ -19,10 +19,19 @@ from upscore.errors import DataError, WorkError
 from upscore.report.document import Document, Table, without_data
 from upscore.report.document_files import write_document
 from upscore.report.page import document_page
-from upscore.reproduce import deconvnet_paper, deconvnet_stages, fcn_report, fcn_trainings
+from upscore.report.page_words import page_file
+from upscore.reproduce import (
+    deconvnet_paper,
+    deconvnet_stages,
+    fcn_report,
+    fcn_trainings,
+    history,
+    history_trainings,
+)
 from upscore.reproduce.budget import Budget
 from upscore.reproduce.context import Context
 from upscore.reproduce.folder import Folder
+from upscore.reproduce.history_methods import check_systems
 from upscore.reproduce.other_methods import check_methods
 from upscore.reproduce.trainings import PlannedTraining, recipes_of, train_missing
 
@@ -30,7 +39,7 @@ FORMAT_VERSION = 1
 LARGEST_PAGE = 15_000_000
 """Largest size of a page in bytes."""
 
-SourceName = Literal["fcn-report", "deconvnet-paper"]
+SourceName = Literal["fcn-report", "deconvnet-paper", "history"]
 
 
 @dataclass(frozen=True)
@@ -41,17 +50,25 @@ class Source:
         trainings: plans all trainings.
         prepare: makes the files that they need beside the data.
         document: measures the trained networks; returns the content of the page, and scores.
+        check_methods: names of ``--methods`` in order. Raises SettingsError.
     """
 
     trainings: Callable[[Context], list[PlannedTraining]]
     prepare: Callable[[Context], None]
     document: Callable[[Context], tuple[Document, dict[str, Any]]]
+    check_methods: Callable[[Sequence[str]], tuple[str, ...]] = tuple
 
 
 SOURCES: Mapping[str, Source] = {
     "fcn-report": Source(fcn_trainings.trainings, lambda _context: None, fcn_report.document),
     "deconvnet-paper": Source(
-        deconvnet_stages.trainings, deconvnet_stages.prepare, deconvnet_paper.document
+        deconvnet_stages.trainings,
+        deconvnet_stages.prepare,
+        deconvnet_paper.document,
+        check_methods,
+    ),
+    "history": Source(
+        history_trainings.trainings, lambda _context: None, history.document, check_systems
     ),
 }
 
@@ -63,6 +80,7 @@ class ReproduceResult:
     Attributes:
         folder: where page, tables, figures, results.json and the runs are.
         page: the HTML page in it.
+        translations: the same page in other languages.
         missing: sentences on trainings and photos that the page lacks; empty when it is complete.
         scores: the measured scores, as in results.json, JSON values.
     """
@@ -71,12 +89,14 @@ class ReproduceResult:
     page: Path
     missing: tuple[str, ...]
     scores: Mapping[str, Any]
+    translations: tuple[Path, ...] = ()
 
     def to_dict(self) -> dict[str, Any]:
         """Every field as JSON values."""
         return {
             "folder": str(self.folder),
             "page": str(self.page),
+            "translations": list(map(str, self.translations)),
             "missing": list(self.missing),
             "scores": dict(self.scores),
         }
@@ -111,7 +131,8 @@ def reproduce(
         seeds: of fcn-report: every setting is trained with each of them.
         ablate: of fcn-report: train the networks between the plain one and FCN-8s as well.
         methods: of deconvnet-paper: other methods of its table to train, names in
-            :data:`~upscore.reproduce.other_methods.OTHER_METHODS`.
+            :data:`~upscore.reproduce.other_methods.OTHER_METHODS`; of history: the systems, two or
+            more; empty for all.
 
     Raises:
         SettingsError: settings that do not fit, a data set without the splits, or ``out`` holds
@@ -123,7 +144,8 @@ def reproduce(
     """
     data, out = Path(data), Path(out)
     given = Budget.parse(budget)
-    others = check_methods(methods)
+    chosen = SOURCES[source]
+    named = chosen.check_methods(methods)
     settings: dict[str, Any] = {"device": "auto", "precision": "auto", "data": {}}
     for text in assignments:
         set_dotted(settings, text)
@@ -145,12 +167,11 @@ def reproduce(
         train_split=_train_split(settings),
         seeds=tuple(seeds),
         ablate=ablate,
-        methods=others,
+        methods=named,
     )
     splits = [dataset.split(name) for name in dict.fromkeys([context.train_split, split])]
     record = DataRecord.of(dataset, splits, DataRecord.read(context.folder.data))
     context.content = record.digest
-    chosen = SOURCES[source]
     context.plans = plans = chosen.trainings(context)
     plan = {
         "source": source,
@@ -170,13 +191,9 @@ def reproduce(
         if not show_data:
             document = without_data(document)
         write_document(document, out)
-        page = out / "page.html"
-        text = document_page(document)
-        if len(text.encode()) > LARGEST_PAGE:
-            raise WorkError(f"{page}: would have {len(text.encode()):,} bytes, a fault of upscore")
-        write_text(page, text)
+        page, *translations = _write_pages(document, out)
         write_json(out / "results.json", _results(source, context, document, scores))
-    return ReproduceResult(out, page, document.missing, scores)
+    return ReproduceResult(out, page, document.missing, scores, tuple(translations))
 
 
 def check_complete(result: ReproduceResult) -> None:
@@ -184,6 +201,21 @@ def check_complete(result: ReproduceResult) -> None:
     if result.missing:
         begin = f"{result.page} is written, but not complete:"
         raise WorkError(format_failures(begin, list(result.missing)))
+
+
+def _write_pages(document: Document, out: Path) -> list[Path]:
+    """The page and its translations, each with links to the others."""
+    documents = [document, *document.translations]
+    languages = [one.language for one in documents]
+    pages = []
+    for one in documents:
+        page = out / page_file(one.language)
+        text = document_page(one, [other for other in languages if other != one.language])
+        if len(text.encode()) > LARGEST_PAGE:
+            raise WorkError(f"{page}: would have {len(text.encode()):,} bytes, a fault of upscore")
+        write_text(page, text)
+        pages.append(page)
+    return pages
 
 
 def _train_split(settings: Mapping[str, Any]) -> str:

@@ -183,6 +183,36 @@ def bars_chart(
     return _finished(figure, theme)
 
 
+def horizontal_bars(
+    names: Sequence[str],
+    lines: Sequence[tuple[str, Sequence[float | None]]],
+    *,
+    theme: Theme,
+) -> Figure:
+    """Groups of bars, one a name from top to bottom, with a bar for each line and its number."""
+    figure = Figure(figsize=(5.6, 1.1 + 0.24 * len(names) * len(lines)), layout="constrained")
+    axes = figure.add_subplot()
+    thick = 0.8 / max(1, len(lines))
+    known = [value for _, values in lines for value in values if value is not None]
+    for place, (name, values) in enumerate(lines):
+        middles = np.arange(len(names)) - 0.4 + (place + 0.5) * thick
+        axes.barh(
+            middles,
+            [value or 0.0 for value in values],
+            thick * 0.92,
+            color=theme.series[place % len(theme.series)],
+            label=plain_text(name),
+        )
+        for y, value in zip(middles, values, strict=True):
+            text = "none" if value is None else f"{value:.3f}"
+            axes.annotate(text, (value or 0.0, y), (3, 0), textcoords="offset points",
+                          va="center", fontsize=8, color=theme.ink)  # fmt: skip
+    axes.set_yticks(range(len(names)), [plain_text(name) for name in names])
+    axes.set_ylim(len(names) - 0.5, -0.5)
+    axes.set_xlim(0, 1.15 * max(known, default=1.0) or 1.0)
+    return _finished(figure, theme)
+
+
 def _finished(figure: Figure, theme: Theme) -> Figure:
     """The figure with frames, letters and grid in the theme's colours, and with its legend."""
     for axes in figure.axes:
