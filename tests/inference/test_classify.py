@@ -75,7 +75,7 @@ def test_probabilities(classifier: ImageClassifier) -> None:
     assert found.top(1)[0][0] == NAMES[int(found.probabilities.argmax())]
     assert len(found.top(99)) == 5
     assert repr(found).startswith(f"<Classification: {best[0][0]} ")
-    with pytest.raises(SettingsError, match="top is 0; want a number of classes from 1 on"):
+    with pytest.raises(SettingsError, match="top is 0; allowed: 1 or more classes"):
         found.top(0)
 
 
@@ -151,7 +151,7 @@ def test_a_heat_map_without_a_name_is_of_the_best_class(
     with pytest.raises(SettingsError, match="alpha is 2"):
         found.overlay(alpha=2)
     for side in (0, 10_000):
-        with pytest.raises(SettingsError, match=f"side is {side}; want 32 to 8192 pixels"):
+        with pytest.raises(SettingsError, match=f"side is {side}; allowed: 32 to 8192 pixels"):
             classifier.heatmap(image, side=side)
 
 

@@ -84,7 +84,7 @@ def test_options_rebuild_the_network(name: str) -> None:
         (
             "deeplab-largefov",
             {"fc_kernel": 4, "fc_dilation": 3},
-            "fc_kernel is 4; want an odd number, or an even fc_dilation",
+            "fc_kernel is 4; expected an odd number, or an even fc_dilation",
         ),
     ],
 )

@@ -140,7 +140,7 @@ def test_default_is_imagenet_s_vgg16() -> None:
     [
         ("vgg61", {}, "no classifier 'vgg61'; did you mean 'vgg16'?"),
         ("vgg16", {"num_classes": 0}, "num_classes: input should be greater than or equal to 1"),
-        ("vgg16", {"fc_kernel": 4}, "classifier vgg16: fc_kernel is 4; want an odd number"),
+        ("vgg16", {"fc_kernel": 4}, "classifier vgg16: fc_kernel is 4; expected an odd number"),
         ("lite0", {"width": 0.5}, "unknown setting 'width'"),
     ],
 )
@@ -182,7 +182,7 @@ def change(key: str, value: Callable[[Tensor], Tensor]) -> Callable[[State], Non
         (change("classifier.3.weight", lambda w: w[:, :5]), "classifier.3.weight is (24, 5)"),
         (change("classifier.6.weight", lambda w: w / 0), "classifier.6.weight holds NaN"),
         (huge, "layers that do not fit each other: a vgg16 of these sizes has"),
-        (lambda state: state.clear(), "weights of no known image classifier; want those of"),
+        (lambda state: state.clear(), "weights of no known image classifier; expected those of"),
     ],
 )
 def test_refused_weights(damage: Callable[[State], object], message: str) -> None:

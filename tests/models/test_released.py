@@ -204,7 +204,7 @@ NAN = np.full((2, 7, 1, 1), math.nan, np.float32)
         ({"conv3_2": [np.ones((5, 5, 3, 3), "f4")]}, "the layer conv3_2 has no bias"),
         ({"score_pool4": [NAN[:, :6], np.ones(2, "f4")]}, r"score_pool4\.weight holds NaN"),
         ({"upscore2": [NAN]}, r"upscore2\.weight holds NaN"),
-        ({"conv1_1": [np.ones((3, 4, 3, 3), "f4"), np.ones(3, "f4")]}, "takes 4 channels, want 3"),
+        ({"conv1_1": [np.ones((3, 4, 3, 3), "f4"), np.ones(3, "f4")]}, "takes 4 channels, expected 3"),
         ({"upscore2": [np.ones((2, 2, 5, 5), "f4")]}, r"upscore2\.weight is \(2, 2, 5, 5\)"),
     ],
 )  # fmt: skip
@@ -281,7 +281,7 @@ def test_the_reduced_vgg16_of_deeplab(tmp_path: Path) -> None:
 def test_other_layers_in_it(tmp_path: Path) -> None:
     path = vgg(tmp_path, score_fr=[A, A[0]])
     model = create_model("fcn32s", num_classes=2, channels=CHANNELS, fc_width=FC)
-    with pytest.raises(RunError, match=r"the layer 'score_fr'; want VGG16.*weights convert"):
+    with pytest.raises(RunError, match=r"the layer 'score_fr'; expected VGG16.*weights convert"):
         initialise(model, str(path), input_spec=CAFFE)
 
 

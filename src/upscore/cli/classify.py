@@ -52,7 +52,7 @@ def classify(
     if not photos:
         raise SettingsError("no photo is named; type: upscore classify PHOTO.jpg")
     if top < 1:
-        raise SettingsError(f"--top is {top}; want a number of classes from 1 on")
+        raise SettingsError(f"--top is {top}; allowed: 1 or more classes")
     from upscore.workflows.classify import classify_files  # torch
 
     def show(photo: str, found: Classification) -> None:

@@ -75,7 +75,7 @@ class Classification:
             SettingsError: a count below 1.
         """
         if count < 1:
-            raise SettingsError(f"top is {count}; want a number of classes from 1 on")
+            raise SettingsError(f"top is {count}; allowed: 1 or more classes")
         best = np.argsort(-self.probabilities, kind="stable")[:count]
         return [(self.classes[index], float(self.probabilities[index])) for index in best]
 
@@ -192,7 +192,7 @@ class ImageClassifier:
             NotFoundError, DataError: as :meth:`classify`.
         """
         if not 32 <= side <= 8192:
-            raise SettingsError(f"side is {side}; want 32 to 8192 pixels")
+            raise SettingsError(f"side is {side}; allowed: 32 to 8192 pixels")
         pixels = rgb_of(photo, max_pixels=max_pixels)
         if name is None:
             index = int(self.classify(pixels, max_pixels=max_pixels).probabilities.argmax())
@@ -221,7 +221,7 @@ class ImageClassifier:
         save_classifier(folder, saved.model, classes=saved.classes, input_spec=saved.input_spec)
 
     def _prepared(self, image: RGBImage) -> torch.Tensor:
-        """(H, W, 3) uint8 -> (1, 3, H, W) as the network wants it, on its device."""
+        """(H, W, 3) uint8 -> (1, 3, H, W) as the network expects it, on its device."""
         pixels = torch.from_numpy(np.require(image, requirements=["C", "W"]))[None]
         pixels = pixels.to(self._runtime.torch_device).permute(0, 3, 1, 2)
         return self._saved.input_spec.apply(pixels).to(self._runtime.dtype)
@@ -286,7 +286,7 @@ def load_classifier(
         model: ``lite0`` (EfficientNet-Lite0, extra ``imagenet``), ``vgg16`` or ``vgg16_bn``
             (torchvision's, downloaded once); a file of such weights (.pth, .safetensors, or .h5 of
             Keras with its top); or a folder of :meth:`ImageClassifier.save`.
-        input: for a file: how its weights want photos, ``imagenet``, ``caffe`` or ``lite0``; None:
+        input: for a file: how its weights expect photos, ``imagenet``, ``caffe`` or ``lite0``; None:
             as its publisher's do. Names and folders know their own.
         classes: for a file: names of its classes; None: ImageNet's where there are 1000.
 

