@@ -286,8 +286,8 @@ def load_classifier(
         model: ``lite0`` (EfficientNet-Lite0, extra ``imagenet``), ``vgg16`` or ``vgg16_bn``
             (torchvision's, downloaded once); a file of such weights (.pth, .safetensors, or .h5 of
             Keras with its top); or a folder of :meth:`ImageClassifier.save`.
-        input: for a file: how its weights expect photos, ``imagenet``, ``caffe`` or ``lite0``; None:
-            as its publisher's do. Names and folders know their own.
+        input: for a file: how its weights expect photos, ``imagenet``, ``caffe`` or ``lite0``;
+            None: as its publisher's do. Names and folders know their own.
         classes: for a file: names of its classes; None: ImageNet's where there are 1000.
 
     Raises:
