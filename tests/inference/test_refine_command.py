@@ -160,7 +160,7 @@ def test_classes_and_colours_go_through(work):
 
 
 @pytest.mark.parametrize(
-    ("num", "workers", "cores", "want"),
+    ("num", "workers", "cores", "expected"),
     [
         (3, None, 4, (1, None)),
         (16, None, 4, (2, 2)),

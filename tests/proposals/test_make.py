@@ -123,7 +123,7 @@ def test_more_workers_make_the_same_file(photos, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("workers", "num", "want"), [(None, 8, 1), (None, 40, 2), (None, 100, 4), (3, 8, 3)]
+    ("workers", "num", "expected"), [(None, 8, 1), (None, 40, 2), (None, 100, 4), (3, 8, 3)]
 )
 def test_how_many_processes(tmp_path, monkeypatch, workers, num, expected):
     found: list[int] = []
