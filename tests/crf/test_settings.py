@@ -135,7 +135,7 @@ TERM = "gaussian: {sxy: 3, weight: 3}\n"
         ("gaussian: {sxy: 3, weight: .inf}", r"gaussian\.weight: .*finite"),
         ("gaussian: {sxy: 3}", r"setting 'gaussian\.weight' is missing"),
         ("bilateral: {sxy: 3, weight: 3}", r"setting 'bilateral\.srgb' is missing"),
-        ("gaussian: 3", r"gaussian: .*found 3"),
+        ("gaussian: 3", r"gaussian is a group .*found 3"),
         ("iterations: 5", r"a CRF without terms changes nothing; give gaussian, bilateral"),
         (TERM + "iterations: -1", r"iterations: .*greater than or equal to 0"),
         (TERM + "iterations: 1.5", r"iterations: .*integer"),

@@ -27,7 +27,7 @@ def photos(root: Path, names: list[str], lists: bool = True) -> DataSet:
 
 
 @pytest.mark.parametrize(
-    ("num", "expected"), [(1, 1), (2, 1), (5, 1), (7, 1), (8, 2), (40, 8), (1000, 200), (1010, 200)]
+    ("num", "want"), [(1, 1), (2, 1), (5, 1), (7, 1), (8, 2), (40, 8), (1000, 200), (1010, 200)]
 )
 def test_a_fifth_by_hash_whatever_the_order(num: int, want: int) -> None:
     names = [f"photo {index}" for index in range(num)]

@@ -383,7 +383,7 @@ def test_cvats_subsets(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("files", "message"),
     [
-        ({"labelmap.txt": "cat:1,2::\n"}, "'cat:1,2::' is no class; expected name:red,green,blue"),
+        ({"labelmap.txt": "cat:1,2::\n"}, "'cat:1,2::' is no class; expected CVAT's name:red"),
         ({"labelmap.txt": "cat:1,2,300::\n"}, "is no class"),
         ({"labelmap.txt": "cat:1,2,3::\ndog:1,2,3::\n"}, "repeats a name or colour"),
         ({"classes.txt": "a\nb\n", "obj.names": "b\na\n"}, "classes.txt and obj.names name diff"),

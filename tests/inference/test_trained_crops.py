@@ -58,7 +58,7 @@ def test_the_model_alone_gives_its_crop_geometry(run: Path, tmp_path: Path) -> N
 
 
 @pytest.mark.parametrize(
-    ("content", "expected"),
+    ("content", "want"),
     [
         ({"crops": OBJECTS, "augment": {"crop": [96, 96]}}, {**SQUARES, "input_size": (96, 96)}),
         ({"crops": OBJECTS, "augment": {"resize": [8, 9]}}, {**SQUARES, "input_size": (8, 9)}),

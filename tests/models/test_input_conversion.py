@@ -235,7 +235,7 @@ def test_it_says_so(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     assert not caplog.records
     initialise(ours(), str(path), input_spec=InputSpec.named("caffe"))
     assert [record.getMessage() for record in caplog.records] == [
-        f"{path}: its weights expected photos as imagenet, this network gets them as caffe; the "
+        f"{path}: its weights need photos as imagenet, this network gets them as caffe; the "
         "first layer was converted"
     ]
     initialise(ours(), str(path), input_spec=InputSpec("rgb", (0.0, 0.0, 0.0), (255.0, 1.0, 1.0)))

@@ -460,6 +460,6 @@ def test_a_network_for_grey_photos(tmp_path: Path, caplog: pytest.LogCaptureFixt
     data, out = make_photos(tmp_path / "data", 5, 2), tmp_path / "run"
     with caplog.at_level("INFO", logger="upscore"):
         outcome = run_quick(data, out, "model.options.in_channels=1")
-    assert "lite0: its weights expected RGB, this network takes 1 channel" in caplog.text
+    assert "lite0: its weights need RGB, this network takes 1 channel" in caplog.text
     assert load_model(out / "model").input_spec.mean == (127.0,)
     assert evaluate(out, data=data, options=FP32).miou == pytest.approx(outcome.best, abs=1e-6)

@@ -119,7 +119,7 @@ def test_the_command_says_so(
     settings = [*TINY, NARROW, "input=caffe"]
     out = str(tmp_path / "run")
     main(["train", "fcn32s", "--data", str(toy), "--out", out, "--set", *settings])
-    assert "vgg16: its weights expected photos as imagenet, this network gets them as caffe" in (
+    assert "vgg16: its weights need photos as imagenet, this network gets them as caffe" in (
         capsys.readouterr().err
     )
 

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 from tyro.conf import Positional, arg
 
 from upscore.cli.console import console, keep_result
 from upscore.core.tables import Table
+
+if TYPE_CHECKING:
+    from upscore.training.recipe import Recipe
 
 GROUPS = {
     "start here": ("quick",),
@@ -15,9 +18,10 @@ GROUPS = {
         "deconvnet-quick", "deconvnet-whole-quick", "deeplab-largefov-quick", "fcn8s-quick",
         "fcn8s-toy", "hypercolumn-quick", "patch-cnn", "segnet-quick", "unet-quick",
     ),
-    "as in the papers, days on a GPU": None,
 }  # fmt: skip
-"""Titles, and the recipes below each; None for all others."""
+"""Titles, and the recipes below each."""
+PAPERS = "as in the papers, days on a GPU"
+"""Title of all others."""
 
 WIDE = 100
 """Columns from which the network and the budget are shown too."""
@@ -37,17 +41,15 @@ def recipes(name: Annotated[Positional[str | None], arg(metavar="[NAME]")] = Non
         console.print(recipe.to_yaml(), end="")
         return
     found = {shipped: load_recipe(shipped) for shipped in shipped_recipes()}
+    group_of = {one: title for title, names in GROUPS.items() for one in names}
     keys = ("recipe", "network", "budget", "description")
     every = []
-    for title, wanted in GROUPS.items():
-        rows = []
-        for shipped in (n for n in found if wanted is None or n in wanted):
-            recipe = found[shipped]
-            if wanted is None and any(shipped in (others or ()) for others in GROUPS.values()):
-                continue
-            budget = recipe.budget.model_dump(exclude_none=True)
-            amount = ", ".join(f"{value:,g} {unit}" for unit, value in budget.items())
-            rows.append((shipped, recipe.model.name, amount, recipe.description))
+    for title in (*GROUPS, PAPERS):
+        rows = [
+            (shipped, recipe.model.name, _amount(recipe), recipe.description)
+            for shipped, recipe in found.items()
+            if group_of.get(shipped, PAPERS) == title
+        ]
         every += [dict(zip(keys, row, strict=True)) | {"group": title} for row in rows]
         console.print(title)
         if console.width >= WIDE:
@@ -55,3 +57,9 @@ def recipes(name: Annotated[Positional[str | None], arg(metavar="[NAME]")] = Non
         else:
             console.print(Table(keys[::3], [row[::3] for row in rows]).screen(), "")
     keep_result({"recipes": every})
+
+
+def _amount(recipe: Recipe) -> str:
+    """The budget of a recipe in words."""
+    budget = recipe.budget.model_dump(exclude_none=True)
+    return ", ".join(f"{value:,g} {unit}" for unit, value in budget.items())

