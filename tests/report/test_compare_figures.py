@@ -76,7 +76,7 @@ def test_nothing_to_draw(split):
     found = compare(guesses(split, 2), split)
     for draw in (trimap_figure, sizes_figure, class_differences):
         assert size(draw(found))[0] > 900
-    assert "3 of 3 classes are not in the truth" in class_differences(found).get_suptitle()
+    assert "not in the truth: 3 of 3 classes" in class_differences(found).get_suptitle()
 
 
 def test_a_sheet():

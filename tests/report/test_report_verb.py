@@ -36,7 +36,11 @@ def test_wrong_arguments(run, tmp_path):
     with pytest.raises(NotFoundError, match="no run is named, and there is none in runs/"):
         report(())
     with pytest.raises(SettingsError, match="add --out"):
-        report((run.path, run.path))
+        report((run.path, tmp_path / "other"))
+    with pytest.raises(SettingsError, match="the same run twice; its own page: upscore report"):
+        report((run.path, tmp_path / "." / run.path.name), out=tmp_path / "page.html")
+    with pytest.raises(SettingsError, match="the same run twice; name each once"):
+        report((run.path, tmp_path / "other", run.path))
     with pytest.raises(SettingsError, match="is a folder; name a file"):
         report((run.path,), out=tmp_path)
     with pytest.raises(NotFoundError, match="no such run folder"):

@@ -107,6 +107,14 @@ def test_all_experiments_have_the_same_number_of_validations(report):
     assert len(set(in_logs)) == 1
 
 
+def test_the_page_begins_with_its_budget(report):
+    page = (report / "page.html").read_text("utf-8")
+    begin = (
+        '</h1>\n<p class="lead budget">Budget: budget.iterations=4 for each of 4 trainings, which'
+    )
+    assert f"{begin} were 16 iterations and 32 samples in " in page
+
+
 def test_the_loss_starts_at_that_of_equal_scores(report, toy):
     """Eight classes: ln 8, by the log and on the page."""
     num = len(open_dataset(toy).labels)

@@ -100,12 +100,13 @@ def document(
 def _budget(context: Context) -> str:
     """What the trainings were given and used, and the machine: one sentence."""
     budget, num = context.budget, len(context.plans)
+    unit = (budget.unit or "").removesuffix("s" if budget.amount == 1 else "")
     given = (
         f"{context.given_budget} for each of {plural(num, 'training')}"
         if context.given_budget
         else f"the published schedules for {plural(num, 'training')}"
         if budget.papers
-        else f"{budget.amount:,g} {budget.unit} for {plural(num, 'training')} together"
+        else f"{budget.amount:,g} {unit} for {plural(num, 'training')} together"
     )
     iterations = samples = 0
     seconds = 0.0

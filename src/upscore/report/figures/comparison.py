@@ -250,7 +250,7 @@ def class_differences(comparison: Comparison, *, theme: Theme = PAPER) -> Figure
     axes.set_ylim(max(len(order), 1) - 0.5, -0.5)
     axes.set_xlabel(fold(f"IoU difference to {plain_text(first.name)}", 40))
     lost = len(names) - len(order)
-    more = f"\n{lost} of {len(names)} classes are not in the truth" if lost else ""
+    more = f"\nnot in the truth: {lost} of {len(names)} classes" if lost else ""
     plain_frame(axes, theme=theme, grid="x")
     _finished(figure, f"By class, {_images(comparison)}{more}", theme)
     size = 5.5 if many else SMALL[NARROW]
