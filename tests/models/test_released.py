@@ -204,7 +204,12 @@ NAN = np.full((2, 7, 1, 1), math.nan, np.float32)
         ({"conv3_2": [np.ones((5, 5, 3, 3), "f4")]}, "the layer conv3_2 has no bias"),
         ({"score_pool4": [NAN[:, :6], np.ones(2, "f4")]}, r"score_pool4\.weight holds NaN"),
         ({"upscore2": [NAN]}, r"upscore2\.weight holds NaN"),
-        ({"conv1_1": [np.ones((3, 4, 3, 3), "f4"), np.ones(3, "f4")]}, "takes 4 channels, want 3"),
+        ({"conv1_1": [np.ones((3, 4, 3, 3), "f4"), np.ones(3, "f4")]},
+         r"conv1_1\.weight is \(3, 4, 3, 3\), want three input"),
+        ({"fc6": [np.ones((8, 7, 6, 6), "f4"), np.ones(8, "f4")]},
+         "its sizes are those of no fcn8s: .*fc_kernel is 6"),
+        ({"score_fr": [np.ones((300, 8, 1, 1), "f4"), np.ones(300, "f4")]}, "no fcn8s: .*num_cl"),
+        ({"fc6": [np.ones((8, 0, 7, 7), "f4"), np.ones(8, "f4")]}, r"fc6\.weight.* no numbers"),
         ({"upscore2": [np.ones((2, 2, 5, 5), "f4")]}, r"upscore2\.weight is \(2, 2, 5, 5\)"),
     ],
 )  # fmt: skip
