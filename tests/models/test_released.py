@@ -107,14 +107,13 @@ def reference_deconvnet(x: Tensor, file: dict[str, list[np.ndarray]], *, folded:
 
 
 @torch.no_grad()
-@pytest.mark.parametrize("size", [(224, 224), (229, 243)])
-def test_deconvnet_scores_as_torchs_layers(tmp_path: Path, size: tuple[int, int]) -> None:
+def test_deconvnet_scores_as_torchs_layers(tmp_path: Path) -> None:
     layers = deconvnet(folded=True)
     write_caffemodel(tmp_path / "d.caffemodel", layers, 1)
     file = read_layer_file(tmp_path / "d.caffemodel")
     assert looks_like(file) == ["deconvnet", "deconvnet-train"]
     model = load_released(file, "deconvnet").double()
-    x = torch.from_numpy(photo(*size)).double()
+    x = torch.from_numpy(photo(229, 243)).double()
     layers = {name: [a.astype(np.float64) for a in arrays] for name, arrays in layers.items()}
     want = reference_deconvnet(x, layers, folded=True)
     assert want.std() > 0.05
@@ -149,7 +148,7 @@ def test_the_full_sizes_are_the_released_ones() -> None:
     assert len(CONVOLUTIONS) == 13
 
 
-@pytest.mark.parametrize("case", ["fcn32s", "fcn16s", "fcn8s", "fcn8s-atonce"])
+@pytest.mark.parametrize("case", ["fcn32s", "fcn8s-atonce"])
 def test_files_of_pytorch_fcn(tmp_path: Path, case: str) -> None:
     """The same names and layouts; at-once has no layers for its constants."""
     make, _ = CASES[case]
