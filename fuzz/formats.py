@@ -43,6 +43,8 @@ from upscore.models.caffe_files import read_caffemodel
 from upscore.models.checkpoint import load_model, save_model
 from upscore.models.factory import create_model
 from upscore.models.keras_files import read_keras_vgg
+from upscore.models.layer_files import read_layer_file
+from upscore.models.released import CONVOLUTIONS, load_released, looks_like
 from upscore.models.state_dicts import read_weight_file
 from upscore.proposals.base import Proposals
 from upscore.proposals.precomputed import CocoBoxes, read_deconvnet_boxes
@@ -189,24 +191,56 @@ def _hdf5(folder: Path) -> Path:
     return folder / "vgg.h5"
 
 
+def _field(number: int, content: bytes) -> bytes:
+    """A field of protobuf that holds bytes."""
+    head = b""
+    for value in (number << 3 | 2, len(content)):
+        while value > 127:
+            head += bytes([value & 127 | 128])
+            value >>= 7
+        head += bytes([value])
+    return head + content
+
+
+def _blob(*shape: int) -> bytes:
+    values = np.ones(shape, dtype="<f4")
+    return _field(7, _field(1, bytes(shape))) + _field(5, values.tobytes())
+
+
 def _caffemodel(folder: Path) -> Path:
     """A layer of each generation, as protobuf encodes them."""
-
-    def field(number: int, content: bytes) -> bytes:
-        key, length = number << 3 | 2, len(content)
-        head = [key & 127 | 128, key >> 7] if key > 127 else [key]
-        return bytes([*head, length & 127 | 128, length >> 7]) + content
-
-    data = field(5, np.arange(6, dtype="<f4").tobytes())
-    old = bytes([8, 1, 16, 1, 24, 2, 32, 3]) + data  # num, channels, height, width
-    new = field(7, field(1, bytes([2, 3]))) + data
-    single = field(7, field(1, bytes([2]))) + b"\x2d\0\0\0\0\x2d\0\0\0\0"
-    v0 = field(1, field(1, b"conv1_1") + field(2, b"conv") + field(50, old))
-    v1 = field(2, b"data") + field(4, b"conv1_2") + bytes([40, 4]) + field(6, old) * 2
-    v2 = field(1, b"fc6") + field(2, b"Convolution") + field(7, new) + field(7, single)
+    old = bytes([8, 1, 16, 1, 24, 2, 32, 3]) + _field(5, np.arange(6, dtype="<f4").tobytes())
+    single = _field(7, _field(1, bytes([2]))) + b"\x2d\0\0\0\0\x2d\0\0\0\0"
+    v0 = _field(1, _field(1, b"conv1_1") + _field(2, b"conv") + _field(50, old))
+    v1 = _field(2, b"data") + _field(4, b"conv1_2") + bytes([40, 4]) + _field(6, old) * 2
+    v2 = _field(1, b"fc6") + _field(2, b"Convolution") + _field(7, _blob(2, 3)) + _field(7, single)
     path = folder / "a.caffemodel"
-    path.write_bytes(field(1, b"net") + field(2, v0) + field(2, v1) + field(100, v2))
+    path.write_bytes(_field(1, b"net") + _field(2, v0) + _field(2, v1) + _field(100, v2))
     return path
+
+
+def _released(folder: Path) -> Path:
+    """A narrow FCN-32s."""
+    shapes: dict[str, tuple[int, ...]] = {}
+    before = 3
+    for name in CONVOLUTIONS:
+        shapes[name] = (2, before, 3, 3)
+        before = 2
+    shapes |= {"fc6": (2, 2, 7, 7), "fc7": (2, 2, 1, 1), "score_fr": (2, 2, 1, 1)}
+    layers = [
+        _field(1, name.encode()) + _field(7, _blob(*shape)) + _field(7, _blob(2))
+        for name, shape in shapes.items()
+    ]
+    layers.append(_field(1, b"upscore") + _field(7, _blob(2, 2, 64, 64)))
+    path = folder / "fcn32s.caffemodel"
+    path.write_bytes(b"".join(_field(100, layer) for layer in layers))
+    return path
+
+
+def _read_released(path: Path) -> object:
+    file = read_layer_file(path)
+    looks_like(file)
+    return load_released(file, "fcn32s")
 
 
 def _read_caffemodel(path: Path) -> object:
@@ -410,6 +444,7 @@ FORMATS: dict[str, Format] = {
     "pth-old": Format(_torch_file("a.pth", is_zip=False), read_weight_file),
     "hdf5": Format(_hdf5, read_keras_vgg),
     "caffemodel": Format(_caffemodel, _read_caffemodel),
+    "released": Format(_released, _read_released),
     "scores": Format(_scores, _read_scores, is_text=True),
     "examples": Format(
         _json("examples.json", {"examples": [EXAMPLE]}),

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
 from upscore.core.choices import unknown_choice
-from upscore.core.settings import build
+from upscore.core.settings import Settings, build
 from upscore.errors import SettingsError
 from upscore.models.backbones import find_backbone
 from upscore.models.base import BackboneNetworkOptions, Network, NetworkOptions
@@ -127,4 +128,9 @@ def options_class(name: str, options: dict[str, Any]) -> type[NetworkOptions]:
     except SettingsError as error:
         raise SettingsError(f"network {name}: {error}") from error
     theirs = backbone.classifier_options if own.classifier else backbone.feature_options
+    return _joined(own, theirs)
+
+
+@functools.cache  # making the class, with the help text of its fields, costs more than a network
+def _joined(own: type[NetworkOptions], theirs: type[Settings]) -> type[NetworkOptions]:
     return type(own.__name__, (own, theirs), {"__doc__": own.__doc__, "__module__": __name__})

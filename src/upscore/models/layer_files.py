@@ -95,7 +95,7 @@ def read_layer_file(path: Path) -> LayerFile:
     if "features.0.weight" in state:
         return _of_torchvision(path, state, "VGG16 with torchvision's keys", "imagenet")
     kind = "pytorch-fcn" if "conv1_1.weight" in state else "PyTorch or safetensors"
-    return LayerFile(path, kind, "caffe", _shapes(state), {}, state)
+    return LayerFile(path, kind, "caffe", _shapes(path, state), {}, state)
 
 
 def _caffe(path: Path) -> LayerFile:
@@ -112,7 +112,7 @@ def _caffe(path: Path) -> LayerFile:
         for place, blob in enumerate(layer.blobs):
             part = PARTS[place] if place < len(PARTS) else str(place)
             arrays[f"{layer.name}.{part}"] = blob
-    return LayerFile(path, "caffemodel", "caffe", _shapes(arrays), types, arrays)
+    return LayerFile(path, "caffemodel", "caffe", _shapes(path, arrays), types, arrays)
 
 
 def _of_torchvision(
@@ -129,11 +129,15 @@ def _of_torchvision(
     for key, value in state.items():
         layer, _, part = key.rpartition(".")
         renamed[f"{names.get(layer, layer)}.{part}"] = value
-    return LayerFile(path, kind, input_name, _shapes(renamed), {}, renamed)
+    return LayerFile(path, kind, input_name, _shapes(path, renamed), {}, renamed)
 
 
-def _shapes(arrays: Mapping[str, Any]) -> dict[str, tuple[int, ...]]:
-    return {key: tuple(value.shape) for key, value in arrays.items()}
+def _shapes(path: Path, arrays: Mapping[str, Any]) -> dict[str, tuple[int, ...]]:
+    shapes = {key: tuple(value.shape) for key, value in arrays.items()}
+    for key, shape in shapes.items():
+        if 0 in shape:
+            raise RunError(f"{path}: {quote(key)} is {quote(shape)}, so it has no numbers")
+    return shapes
 
 
 def read_caffe_vgg(path: Path) -> dict[str, Tensor]:

@@ -228,11 +228,14 @@ def load_released(file: LayerFile, name: str) -> Network:
     if upsampling:
         options["upsampling"] = "fixed" if bilinear else "learned"
     num_classes = without_ones(file.shapes[f"{row.score}.weight"])[0]
-    channels = file.shapes["conv1_1.weight"][1:2]
-    if channels != (3,):
-        raise RunError(f"{file.path}: conv1_1 takes {join(channels)} channels, expected 3")
-    with torch.device("meta"):
-        model = create_model(row.architecture, num_classes=num_classes, **options)
+    first = file.shapes["conv1_1.weight"]
+    if first[1:2] != (3,):
+        raise RunError(f"{file.path}: conv1_1.weight is {first}, expected three input channels")
+    try:
+        with torch.device("meta"):
+            model = create_model(row.architecture, num_classes=num_classes, **options)
+    except SettingsError as error:
+        raise RunError(f"{file.path}: its sizes are those of no {name}: {error}") from error
     wanted = model.state_dict()
     state: dict[str, Tensor] = {}
     for layer, path in row.layers.items():
