@@ -18,11 +18,13 @@ from upscore.core.images import InputSpec
 from upscore.core.run_folder import RunFolder
 from upscore.data.toy import TOY_LABELS, make_toy
 from upscore.models.checkpoint import save_model
+from upscore.models.classifier import create_classifier
+from upscore.models.classifier_folder import save_classifier
 from upscore.models.factory import create_model
 
 FUNCTIONS = (
-    "TorchDataset", "compare", "create_model", "evaluate", "list_models", "load", "open_dataset",
-    "predict", "refine", "show_progress", "train",
+    "TorchDataset", "classify", "compare", "create_model", "evaluate", "heatmap", "list_models",
+    "load", "load_classifier", "open_dataset", "predict", "refine", "show_progress", "train",
 )  # fmt: skip
 PACKAGES = ("crf", "edges", "metrics", "proposals")
 
@@ -65,7 +67,7 @@ def test_import_brings_nothing_heavy() -> None:
 
 @pytest.fixture(scope="module")
 def world(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
-    """A toy data set, a run folder of a small network, and probabilities of one photo."""
+    """A toy data set and a photo of it, a run folder and a classifier, and probabilities."""
     folder = tmp_path_factory.mktemp("world")
     toy = make_toy(folder / "toy", num=12, size=(48, 64))
     run = RunFolder(folder / "run")
@@ -77,7 +79,17 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     probabilities = folder / "toy_000000.npz"
     scores = upscore.load(run.path).segment(toy / "JPEGImages" / "toy_000000.jpg").probabilities
     np.savez(probabilities, probabilities=scores)
-    return {"upscore": upscore, "toy": toy, "run": run.path, "probabilities": probabilities}
+    network = create_classifier("vgg16", num_classes=3, width=0.0625, fc_kernel=1, fc_width=8)
+    spec = InputSpec.named("imagenet")
+    save_classifier(folder / "classifier", network, classes=["disc", "box", "sky"], input_spec=spec)
+    return {
+        "upscore": upscore,
+        "toy": toy,
+        "photo": toy / "JPEGImages" / "toy_000000.jpg",
+        "run": run.path,
+        "classifier": folder / "classifier",
+        "probabilities": probabilities,
+    }
 
 
 @pytest.mark.parametrize("name", FUNCTIONS)

@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 
 from upscore.core.labels import VOID
+from upscore.core.settings import build
 from upscore.data.dataset import Sample
 from upscore.data.transforms import Augment
 from upscore.errors import SettingsError
-from upscore.core.settings import build
 
 
 def pair(height: int, width: int) -> Sample:

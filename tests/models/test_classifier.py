@@ -113,7 +113,9 @@ def test_lite0_is_that_of_the_package() -> None:
     full = read_weight_file(IMAGENET["lite0-fp32"].find())
     model, x = classifier_from_state(full, source="lite0"), smooth_photos(224, 224)
     assert (model.architecture, model.num_classes) == ("lite0", 1000)
-    wide = lite0_norm(full, "_bn1", F.conv2d(lite0_features(full, x)[-1], full["_conv_head.weight"]))
+    wide = lite0_norm(
+        full, "_bn1", F.conv2d(lite0_features(full, x)[-1], full["_conv_head.weight"])
+    )
     want = F.relu6(wide).mean((2, 3)) @ full["_fc.weight"].T + full["_fc.bias"]
     assert (model(x) - want).abs().max() / want.abs().max() < 1e-5
     assert (model.dense(x)[..., 3, 3] - want).abs().max() / want.abs().max() < 1e-5
@@ -234,7 +236,7 @@ def test_damaged_folders(changed: dict[str, object], message: str, tmp_path: Pat
 
 def test_a_folder_for_the_other_task_says_what_to_type(tmp_path: Path) -> None:
     save_classifier(tmp_path, small("vgg16"), classes=list("abcdef"), input_spec=SPEC)
-    with pytest.raises(RunError, match="an image classifier, .*: upscore classify PHOTO --model"):
+    with pytest.raises(RunError, match=r"an image classifier, .*: upscore classify PHOTO --model"):
         load_model(tmp_path)
     with pytest.raises(NotFoundError):
         load_classifier_folder(tmp_path / "nothing")

@@ -49,12 +49,11 @@ def classify(
         device: Device for the network; auto uses a GPU if there is one.
         precision: Precision; auto uses bf16 where the hardware supports it.
     """
-    from upscore.workflows.classify import classify_files
-
     if not photos:
         raise SettingsError("no photo is named; type: upscore classify PHOTO.jpg")
     if top < 1:
         raise SettingsError(f"--top is {top}; want a number of classes from 1 on")
+    from upscore.workflows.classify import classify_files  # torch
 
     def show(photo: str, found: Classification) -> None:
         if len(photos) > 1:
@@ -104,12 +103,12 @@ def heatmap(
         device: Device for the network; auto uses a GPU if there is one.
         precision: Precision; auto uses bf16 where the hardware supports it.
     """
-    from upscore.core.draw import require_alpha
-    from upscore.inference.classify import require_picture
-    from upscore.workflows.classify import heatmap as make_heatmap
+    from upscore.core.draw import require_alpha, require_picture
 
     require_picture(out)
     require_alpha(alpha)
+    from upscore.workflows.classify import heatmap as make_heatmap  # torch
+
     found = make_heatmap(
         photo,
         class_name,

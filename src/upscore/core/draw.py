@@ -35,6 +35,13 @@ def require_alpha(alpha: float) -> None:
         raise SettingsError(f"alpha is {alpha}; allowed: 0 (photo alone) to 1 (colours alone)")
 
 
+def require_picture(path: Path) -> Path:
+    """The path of a picture to write. Raises SettingsError for other suffixes."""
+    if path.suffix.lower() not in (".png", ".jpg", ".jpeg"):
+        raise SettingsError(f"{path}: the picture is written as .png or .jpg; name such a file")
+    return path
+
+
 def overlay(
     image: RGBImage, labels: LabelMap, label_set: Labels, *, alpha: float = 0.5
 ) -> RGBImage:

@@ -14,7 +14,7 @@ import torch
 from PIL import Image
 
 from upscore.core.choices import suggest
-from upscore.core.draw import heated, titled
+from upscore.core.draw import heated, require_picture, titled
 from upscore.core.files import exists
 from upscore.core.images import InputSpec, write_image
 from upscore.core.labels import RGBImage
@@ -133,13 +133,6 @@ class Heatmap:
         stream = io.BytesIO()
         self.overlay().save(stream, format="png")
         return stream.getvalue()
-
-
-def require_picture(path: Path) -> Path:
-    """The path of a picture to write. Raises SettingsError for other suffixes."""
-    if path.suffix.lower() not in (".png", ".jpg", ".jpeg"):
-        raise SettingsError(f"{path}: the picture is written as .png or .jpg; name such a file")
-    return path
 
 
 class ImageClassifier:
@@ -304,8 +297,11 @@ def load_classifier(
         WorkError: the download failed.
 
     Example:
-        >>> upscore.load_classifier(classifier).classify(photo).top(1)
-        [('disc', ...)]
+        >>> network = upscore.load_classifier(classifier)
+        >>> network.classes
+        ('disc', 'box', 'sky')
+        >>> network.classify(photo).probabilities.shape
+        (3,)
     """
     runtime = select_runtime(device, precision)
     return ImageClassifier(_read(str(model), input, classes), runtime)

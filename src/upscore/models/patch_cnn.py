@@ -105,7 +105,7 @@ class PatchCNN(Network):
         rows = []
         for row in range(height):
             cut = patches[:, :, row].transpose(1, 2).flatten(0, 1)  # (N width, ., 75, 75)
-            scores = torch.cat([self.classify(part) for part in cut.split(batch)])
+            scores = torch.cat([self.classify(part) for part in torch.split(cut, batch)])
             rows.append(scores.view(num, width, self.num_classes).movedim(2, 1))
         return self._at_pixels(torch.stack(rows, dim=2), images)
 

@@ -42,8 +42,10 @@ def classify(
         UpscoreError: as :func:`upscore.load_classifier` and :meth:`ImageClassifier.classify`.
 
     Example:
-        >>> upscore.classify(photo, model=classifier).top(1)
-        [('disc', ...)]
+        >>> result = upscore.classify(photo, model=classifier)
+        >>> name, probability = result.top(1)[0]
+        >>> name in result.classes
+        True
     """
     return _loaded(model, device, precision).classify(photo, max_pixels=max_pixels)
 
@@ -70,8 +72,9 @@ def heatmap(
         UpscoreError: as :func:`upscore.load_classifier` and :meth:`ImageClassifier.heatmap`.
 
     Example:
-        >>> upscore.heatmap(photo, "disc", model=classifier).probabilities.shape
-        (48, 64)
+        >>> found = upscore.heatmap(photo, "disc", model=classifier)
+        >>> found.probabilities.shape == found.image.shape[:2]
+        True
     """
     return _loaded(model, device, precision).heatmap(photo, name, side=side, max_pixels=max_pixels)
 
