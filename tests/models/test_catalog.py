@@ -62,7 +62,11 @@ def test_options_rebuild_the_network(name: str) -> None:
         ("fcn8s", {"dropout": -0.1}, "dropout: input should be greater than or equal to 0"),
         ("fcn8s", {"batch_norm": "yes"}, "batch_norm: input should be a valid boolean"),
         ("fcn8s", {"geometry": "valid"}, "geometry: input should be 'same' or 'caffe'"),
-        ("fcn8s", {"upsampling": "nearest"}, "upsampling: input should be 'fixed', 'learned' or 'i"),
+        (
+            "fcn8s",
+            {"upsampling": "nearest"},
+            "upsampling: input should be 'fixed', 'learned' or 'i",
+        ),
         ("fcn8s", {"score_init": "he"}, "score_init: input should be 'zero' or 'normal'"),
         ("fcn8s", {"at_once": 1}, "at_once: input should be a valid boolean (found 1)"),
         ("fcn16s", {"at_once": True}, "fcn16s: at_once is true; it is defined for fcn8s only"),

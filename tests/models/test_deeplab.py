@@ -244,9 +244,7 @@ def test_reduced_classifiers_element_by_element(kernel: int, rows: list[int]) ->
             for y, row in enumerate(rows):
                 for x, column in enumerate(rows):
                     place = (channel * 7 + row) * 7 + column
-                    assert (
-                        fc6[ours, channel, y, x] == state["classifier.0.weight"][whole, place]
-                    )
+                    assert fc6[ours, channel, y, x] == state["classifier.0.weight"][whole, place]
 
 
 def test_classifiers_that_are_not_reduced() -> None:

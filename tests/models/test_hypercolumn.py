@@ -27,7 +27,7 @@ def tiny(**options: object) -> Hypercolumn:
 
 
 def enlarged(x: Tensor, stride: int, size: tuple[int, int]) -> Tensor:
-    """Bilinear interpolation as weights: element i in the middle of its pixels, the rim repeated."""
+    """Interpolation by weights: element i in the middle of its pixels, the rim repeated."""
     tents = []
     for side, wanted in zip(x.shape[2:], size, strict=True):
         at = ((torch.arange(wanted, dtype=x.dtype) + 0.5) / stride - 0.5).clamp(0, side - 1)
@@ -96,9 +96,7 @@ class Channels(TorchDispatchMode):
         super().__init__()
         self.size, self.most = size, 0
 
-    def __torch_dispatch__(
-        self, func: Any, types: Any, args: Any = (), kwargs: Any = None
-    ) -> Any:
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         out = func(*args, **(kwargs or {}))
         if isinstance(out, Tensor) and out.ndim == 4 and tuple(out.shape[2:]) == self.size:
             self.most = max(self.most, out.shape[1])

@@ -51,9 +51,7 @@ class Hypercolumn(Network):
         self.layers = _layers(self, options)
         self.scores = nn.ModuleDict(
             {
-                layer.name: ScoreLayer(
-                    layer.channels, options.num_classes, init=options.score_init
-                )
+                layer.name: ScoreLayer(layer.channels, options.num_classes, init=options.score_init)
                 for layer in self.layers
             }
         )

@@ -16,9 +16,9 @@ MAX_COLUMNS = 2**26
 class Im2colConv2d(nn.Conv2d):
     """Convolution of stride 1, on a CPU as a matrix product with the unfolded input.
 
-    (N, C, H, W) -> (N, O, H', W'), not dilated. The same sums in another order, so equal up to rounding, forward
+    (N, C, H, W) -> (N, O, H', W'). The same sums in another order, so equal up to rounding, forward
     and backward; fastest when the weights are laid out channels last. On other devices
-    this is the plain convolution.
+    this is the plain convolution. It has no dilation.
     """
 
     def forward(self, x: Tensor) -> Tensor:

@@ -50,7 +50,7 @@ def reduce_classifier(
         return state
     kept = torch.arange(width) * whole // width
     rows = torch.linspace(0, KERNEL - 1, kernel).round().long() if kernel > 1 else [KERNEL // 2]
-    fc6 = state["classifier.0.weight"][kept].unflatten(1, (channels, KERNEL, KERNEL))
+    fc6 = state["classifier.0.weight"][kept].view(width, channels, KERNEL, KERNEL)
     return {
         **state,
         "classifier.0.weight": fc6[:, :, rows][..., rows].flatten(1),

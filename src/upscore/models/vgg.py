@@ -176,9 +176,7 @@ class VGG16(Backbone):
                 )
             if fc_padding is None:
                 fc_padding = 0 if geometry == "caffe" else fc_dilation * (kernel - 1) // 2
-            self.fc6 = block(
-                before, width, kernel=kernel, padding=fc_padding, dilation=fc_dilation
-            )
+            self.fc6 = block(before, width, kernel=kernel, padding=fc_padding, dilation=fc_dilation)
             self.fc7 = block(width, width, kernel=1)
             self.dropout = nn.Dropout(dropout)
             self.stages += (Stage("fc7", self.stages[-1].stride, width),)

@@ -51,8 +51,9 @@ def measure(context: Context) -> dict[str, Any]:
 
     Returns:
         JSON values: ``methods``, those of the paper and then those that were asked for, and
-        ``ablations``, scores with differences to FCN-8s and to DeconvNet; ``proposals`` and ``proposals-by-size``, the same of DeconvNet after so many
-        proposals, the best or the largest first, with differences to one proposal; ``repairs``;
+        ``ablations``, scores with differences to FCN-8s and to DeconvNet; ``proposals`` and
+        ``proposals-by-size``, the same of DeconvNet after so many proposals, the best or the
+        largest first, with differences to one proposal; ``repairs``;
         ``gains`` over the better of the two networks; ``boundaries`` of :func:`group_boundaries`;
         ``switches`` of :func:`measure_pairs`.
 

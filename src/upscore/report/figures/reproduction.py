@@ -152,7 +152,7 @@ def bars_chart(
             color=theme.series[place % len(theme.series)],
             edgecolor=theme.grid,
             linewidth=0.5,
-            hatch=hatches[place % len(hatches)],
+            hatch=hatches[(place + place // len(theme.series)) % len(hatches)],
             label=plain_text(name),
         )
         for x, value in zip(left, values, strict=True):
