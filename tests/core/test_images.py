@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import concurrent.futures
+import errno
 import io
+import os
 import tracemalloc
 import warnings
 from pathlib import Path
@@ -26,7 +28,7 @@ from upscore.core.images import (
     write_label_map,
 )
 from upscore.core.labels import VOC_LABELS, Labels
-from upscore.errors import DataError, NotFoundError, OutputError, SettingsError
+from upscore.errors import DataError, NotFoundError, OutputError, SettingsError, WorkError
 
 RAMP = np.linspace(0, 255, 12 * 16).astype(np.uint8).reshape(12, 16)
 
@@ -315,6 +317,26 @@ def test_text_named_jpg(tmp_path: Path) -> None:
     (tmp_path / "a.jpg").write_text("<html>not found</html>")
     with pytest.raises(DataError, match="is not an image that can be read"):
         read_image(tmp_path / "a.jpg")
+
+
+@pytest.mark.parametrize(
+    ("number", "kind", "told"),
+    [
+        (errno.EIO, DataError, r"a\.png: cannot be read \(Input/output error\)"),
+        (errno.EMFILE, WorkError, "too many files are open"),
+    ],
+)
+def test_faults_of_the_system_are_not_those_of_the_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int, kind: type, told: str
+) -> None:
+    (tmp_path / "a.png").write_bytes(b"x")
+
+    def fail(_path: Path) -> None:
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr(Image, "open", fail)
+    with pytest.raises(kind, match=told):
+        read_image(tmp_path / "a.png")
 
 
 def test_folder(tmp_path: Path) -> None:

@@ -32,8 +32,9 @@ from upscore.core.parallel.prefetch import prefetch
 from upscore.core.parallel.processes import num_cores
 from upscore.core.photo_values import AS_STORED, PhotoValues, Range, joined
 from upscore.core.quoting import quote
+from upscore.core.system_errors import shortage
 from upscore.core.tiff_bands import banded, read_directories
-from upscore.errors import DataError, NotFoundError, SettingsError
+from upscore.errors import DataError, NotFoundError, SettingsError, WorkError
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -102,6 +103,10 @@ def _open(path: Path, max_pixels: int, *, is_file: bool = False) -> Image.Image:
     except Exception as error:  # Pillow's readers of headers raise many kinds
         if not exists(path):  # links that lead in a circle
             raise NotFoundError(f"{path}: {missing(path)}") from error
+        if reason := shortage(error):
+            raise WorkError(reason) from error
+        if isinstance(error, OSError) and error.strerror:  # the file may be fine
+            raise DataError(f"{path}: cannot be read ({error.strerror})") from error
         what = "is empty" if path.stat().st_size == 0 else "is not an image that can be read"
         raise DataError(f"{path}: {what}; replace or remove it") from error
     try:
