@@ -17,6 +17,7 @@ from upscore.errors import SettingsError
 from upscore.report.page_words import Language
 from upscore.reproduce.pipeline_stages import runs_of
 
+
 class Training(Settings):
     """A training that one or several systems need."""
 
