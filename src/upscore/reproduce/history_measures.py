@@ -27,7 +27,7 @@ from upscore.reproduce.context import Context
 from upscore.reproduce.differences import boundary_overlaps, by_stage, paired_difference
 from upscore.reproduce.history_methods import Step, history
 from upscore.reproduce.history_trainings import PIPELINE, write_stages
-from upscore.reproduce.pipeline_stages import Stages, identity, inputs_of, with_inputs
+from upscore.reproduce.pipeline_stages import Stages, identity, inputs_of, runs_of, with_inputs
 from upscore.reproduce.trainings import PlannedTraining
 
 TIMED = 5
@@ -113,11 +113,11 @@ def groups_of(stages: Stages) -> list[list[str]]:
     """Stages in groups that share no network, in their order."""
     groups: list[tuple[set[str], list[str]]] = []
     for name in stages:
-        runs, names = history().runs(name), [name]
-        for group in [group for group in groups if group[0] & runs]:
-            groups.remove(group)
-            runs, names = runs | group[0], [*group[1], *names]
-        groups.append((runs, names))
+        runs = runs_of(name, stages)
+        joined = [group for group in groups if group[0] & runs]
+        names = [one for _, of in joined for one in of]
+        groups = [group for group in groups if group not in joined]
+        groups.append((runs.union(*(of for of, _ in joined)), [*names, name]))
     return [names for _, names in groups]
 
 
