@@ -339,6 +339,23 @@ def test_faults_of_the_system_are_not_those_of_the_file(
         read_image(tmp_path / "a.png")
 
 
+def test_a_photo_that_is_not_recognised_is_looked_at_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_image(tmp_path / "a.png", np.full((2, 3, 3), 7, np.uint8))
+    real, fails = Image.open, [True]
+
+    def fail_once(path: Path) -> Image.Image:
+        if fails.pop():
+            fails.append(False)
+            raise PIL.UnidentifiedImageError
+        return real(path)
+
+    monkeypatch.setattr(Image, "open", fail_once)
+    assert read_image(tmp_path / "a.png").tolist() == [[[7] * 3] * 3] * 2
+    assert fails == []
+
+
 def test_folder(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="is a folder, not an image"):
         read_image(tmp_path)

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import numpy.typing as npt
-from PIL import Image, ImageOps
+from PIL import Image, ImageOps, UnidentifiedImageError
 
 from upscore.core.damage import NO_FILE, refuse_pipe
 from upscore.core.deep_photos import (
@@ -127,7 +127,10 @@ def missing(path: Path) -> str:
 def _open_up_to(path: Path, max_pixels: int) -> Image.Image:
     """``Image.open``, whose own limit gives way to a higher ``max_pixels``."""
     try:
-        return Image.open(path)
+        try:
+            return Image.open(path)
+        except UnidentifiedImageError:  # seen of intact files on a busy machine (docs/decisions.md)
+            return Image.open(path)
     except Image.DecompressionBombError:
         if _pillow_limit.allows(max_pixels):
             raise
