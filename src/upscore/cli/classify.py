@@ -21,7 +21,7 @@ Model = Annotated[
     str,
     arg(
         help="The classifier: lite0, vgg16 or vgg16_bn (ImageNet's 1000 classes), a file of such "
-        "weights (.pth, .safetensors, .h5), or a model folder of a classifier.",
+        "weights (.pth, .safetensors, .h5, .caffemodel), or a model folder of a classifier.",
         metavar="NAME|FILE|FOLDER",
     ),
 ]

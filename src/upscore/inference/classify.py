@@ -16,7 +16,7 @@ from PIL import Image
 from upscore.core.choices import suggest
 from upscore.core.draw import heated, require_picture, titled
 from upscore.core.files import exists
-from upscore.core.images import InputSpec, write_image
+from upscore.core.images import write_image
 from upscore.core.labels import RGBImage
 from upscore.core.limits import MAX_PIXELS
 from upscore.core.model_folder import builtin_networks, find_model
@@ -24,18 +24,16 @@ from upscore.core.quoting import join, quote
 from upscore.core.runtime import DeviceName, Precision, Runtime, select_runtime
 from upscore.errors import NotFoundError, SettingsError
 from upscore.inference.one_photo import Photo, rgb_of
-from upscore.models.classifier import STRIDE, classifier_from_state
+from upscore.models.classifier import STRIDE
+from upscore.models.classifier_files import read_classifier
 from upscore.models.classifier_folder import (
     SavedClassifier,
-    default_classes,
     load_classifier_folder,
     save_classifier,
 )
 from upscore.models.fold import fold_batch_norm
-from upscore.models.keras_files import KERAS, read_keras_vgg
 from upscore.models.layers import resize_bilinear
 from upscore.models.pretrained import IMAGENET
-from upscore.models.state_dicts import read_weight_file
 
 DEFAULT_CLASSIFIER = "lite0"
 
@@ -284,8 +282,8 @@ def load_classifier(
 
     Args:
         model: ``lite0`` (EfficientNet-Lite0, extra ``imagenet``), ``vgg16`` or ``vgg16_bn``
-            (torchvision's, downloaded once); a file of such weights (.pth, .safetensors, or .h5 of
-            Keras with its top); or a folder of :meth:`ImageClassifier.save`.
+            (torchvision's, downloaded once); a file of such weights (.pth, .safetensors, .h5 of
+            Keras with its top, or .caffemodel); or a folder of :meth:`ImageClassifier.save`.
         input: for a file: how its weights expect photos, ``imagenet``, ``caffe`` or ``lite0``;
             None: as its publisher's do. Names and folders know their own.
         classes: for a file: names of its classes; None: ImageNet's where there are 1000.
@@ -320,12 +318,7 @@ def _read(model: str, input: str | None, classes: Sequence[str] | None) -> Saved
             path = IMAGENET[PUBLISHED[model]].find()
         except NotFoundError as error:
             raise NotFoundError(f"the classifier {model}: {error}") from error
-    keras = path.suffix in KERAS
-    state = read_keras_vgg(path) if keras else read_weight_file(path)
-    network = classifier_from_state(state, source=str(path))
-    spec = InputSpec.named(input or ("caffe" if keras else network.trunk.input_name))
-    names = default_classes(network.num_classes) if classes is None else tuple(classes)
-    return SavedClassifier(network, names, spec)
+    return read_classifier(path, input=input, classes=classes)
 
 
 def _path(model: str) -> Path:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -16,7 +17,9 @@ from upscore.inference.segmenter import Segmenter
 from upscore.inference.test_time_augmentation import TestTimeAugmentation
 from upscore.inference.tiles import Tiled
 from upscore.inference.whole_image import WholeImage
-from upscore.models.checkpoint import load_model, read_config
+from upscore.models.checkpoint import SavedModel, load_model, read_config
+
+logger = logging.getLogger(__name__)
 
 
 def load_network(
@@ -29,12 +32,25 @@ def load_network(
 ) -> Segmenter:
     """A network for whole photos. Arguments and errors are those of ``load_segmenter``."""
     require_tile(tile)
-    saved = load_model(find_model(path))
+    saved = load_trained(path)
     segmenter: Segmenter = WholeImage(saved.model, saved.labels, saved.input_spec, runtime)
     if flip or tuple(scales) != (1.0,):
         segmenter = TestTimeAugmentation(segmenter, flip=flip, scales=scales)
     # tiles around all else, so that memory is in proportion to a tile at any scales
     return Tiled(segmenter, tile=tile) if tile else segmenter
+
+
+def load_trained(path: Path) -> SavedModel:
+    """The network of a run or model folder, for predictions; its warning is logged, if it has one.
+
+    Raises:
+        NotFoundError, RunError: as :func:`find_model` and :func:`load_model`.
+    """
+    folder = find_model(path)
+    saved = load_model(folder)
+    if saved.warning is not None:
+        logger.warning("%s: %s", folder, saved.warning)
+    return saved
 
 
 def read_labels(path: Path) -> Labels:

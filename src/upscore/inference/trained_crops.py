@@ -17,7 +17,8 @@ from upscore.core.runtime import Runtime
 from upscore.core.settings import build, load_yaml, set_key
 from upscore.errors import RunError, SettingsError, UpscoreError
 from upscore.inference.instance_wise import PAPER, PRESETS, InstanceSettings, InstanceWise
-from upscore.models.checkpoint import crops_from_config, load_model
+from upscore.inference.run_model import load_trained
+from upscore.models.checkpoint import crops_from_config
 from upscore.proposals.base import ProposalSource
 
 WINDOW = ("growth", "square", "leave_image", "input_size")
@@ -76,7 +77,7 @@ def load_instance_wise(
         RunError: a model that is damaged or too new. And as :func:`instance_settings`.
     """
     settings = instance_settings(path, given, preset=preset)
-    saved = load_model(find_model(path))
+    saved = load_trained(path)
     return InstanceWise(
         saved.model, saved.labels, saved.input_spec, runtime, proposals, settings=settings
     )

@@ -22,7 +22,7 @@ from upscore.core.labels import Labels
 from upscore.core.model_folder import CONFIG, WEIGHTS
 from upscore.core.photo_values import AS_STORED, PhotoValues
 from upscore.core.plural import plural
-from upscore.core.quoting import quote
+from upscore.core.quoting import quote, shorten
 from upscore.core.settings import build
 from upscore.core.tensor_files import read_safetensors, require_finite, write_safetensors
 from upscore.errors import NotFoundError, RunError, SettingsError
@@ -46,6 +46,7 @@ class SavedModel:
         crops: how boxes were cropped in training; None for a network trained on whole photos, or
             by an older upscore that did not save it here.
         photos: how values of photos became 8-bit RGB in training.
+        warning: why its predictions cannot be trusted, where the folder says so.
     """
 
     model: Network
@@ -53,6 +54,7 @@ class SavedModel:
     input_spec: InputSpec
     crops: CropGeometry | None = None
     photos: PhotoValues = AS_STORED
+    warning: str | None = None
 
 
 def save_model(
@@ -73,6 +75,7 @@ def save_model(
         crops: how boxes were cropped in training, for a network that was trained on crops.
         photos: how values of photos became 8-bit RGB in training.
         trained: where the network comes from (data, scores, version), as `upscore info` prints it.
+            An entry ``warning`` is shown when the network is loaded to predict.
 
     Raises:
         SettingsError: not a network of ``MODELS``, one folded for inference, or one whose number
@@ -166,6 +169,7 @@ def load_model(folder: Path) -> SavedModel:
         input_spec = InputSpec.from_json(config["input_spec"])
         crops = crops_from_config(config)
         photos = photos_from_config(config)
+        warning = config.get("trained", {}).get("warning")
         model = _blueprint(config["architecture"], config["options"])
     except KeyError as error:
         raise RunError(f"{path}: damaged, no entry {error}") from error
@@ -183,7 +187,8 @@ def load_model(folder: Path) -> SavedModel:
             f"takes {model.options['in_channels']}"
         )
     fill(model, folder, config)
-    return SavedModel(model.eval(), labels, input_spec, crops, photos)
+    warning = None if warning is None else shorten(str(warning))
+    return SavedModel(model.eval(), labels, input_spec, crops, photos, warning)
 
 
 def fill(model: nn.Module, folder: Path, config: Mapping[str, Any]) -> None:

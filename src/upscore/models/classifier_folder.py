@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -53,9 +54,17 @@ def default_classes(num_classes: int) -> tuple[str, ...]:
 
 
 def save_classifier(
-    folder: str | Path, model: Classifier, *, classes: Sequence[str], input_spec: InputSpec
+    folder: str | Path,
+    model: Classifier,
+    *,
+    classes: Sequence[str],
+    input_spec: InputSpec,
+    trained: Mapping[str, Any] | None = None,
 ) -> None:
     """Write a model folder of a classifier, as :func:`upscore.models.checkpoint.save_model`.
+
+    Args:
+        trained: where its weights come from, as `upscore info` prints it.
 
     Raises:
         SettingsError: another number of names than the classifier has classes.
@@ -74,6 +83,7 @@ def save_classifier(
             "task": CLASSIFICATION,
             "classes": [{"name": name} for name in saved.classes],
             "input_spec": input_spec.to_json(),
+            **({} if trained is None else {"trained": dict(trained)}),
         },
     )
 

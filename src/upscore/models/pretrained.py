@@ -16,18 +16,12 @@ from upscore.core.plural import plural
 from upscore.errors import NotFoundError, RunError, SettingsError, WorkError
 from upscore.models.backbones import BACKBONES
 from upscore.models.base import BACKBONE_PREFIX, Network
-from upscore.models.caffe_files import CAFFEMODEL
 from upscore.models.checkpoint import CLASSIFICATION, load_model, read_config
 from upscore.models.classifier_folder import load_classifier_folder
+from upscore.models.imagenet_files import read_imagenet_file
 from upscore.models.input_conversion import convert_first_layer, repeated, taking_rgb
-from upscore.models.keras_files import KERAS, read_keras_vgg
-from upscore.models.layer_files import read_caffe_vgg
-from upscore.models.state_dicts import read_weight_file
 
 logger = logging.getLogger(__name__)
-
-READERS = {**dict.fromkeys(KERAS, read_keras_vgg), CAFFEMODEL: read_caffe_vgg}
-"""Readers of files that are no state dicts, by suffix; their weights expect Caffe's input."""
 
 IMAGENET = {name: file for kind in BACKBONES.values() for name, file in kind.imagenet_files.items()}
 """Files of ImageNet weights of all backbones, by name."""
@@ -98,15 +92,12 @@ def initialise(
             )
         start_from(model, state, source=weights)
     else:
-        read = READERS.get(path.suffix, read_weight_file)
-        of_caffe = read is not read_weight_file
-        given = InputSpec.named(file_input or ("caffe" if of_caffe else model.backbone.input_name))
-        state = read(path)
-        source = f"{weights} (layers by torchvision's keys)" if of_caffe else weights
+        file = read_imagenet_file(path, source=weights)
+        given = InputSpec.named(file_input or file.input_name or model.backbone.input_name)
         channels = model.backbone.first_block.conv.in_channels if model.has_backbone else 3
         if channels != 3:
             with taking_rgb(model.backbone.first_block):
-                start_from_imagenet(model, state, source=source)
+                start_from_imagenet(model, file.state, source=file.source)
                 _convert(model, weights, given=given, wanted=repeated(input_spec))
             logger.info(
                 "%s: its weights need RGB, this network takes %s; the first layer was adapted (%s)",
@@ -117,7 +108,7 @@ def initialise(
                 else "its channels after RGB start at zero",
             )
             return
-        start_from_imagenet(model, state, source=source)
+        start_from_imagenet(model, file.state, source=file.source)
     _convert(model, weights, given=given, wanted=input_spec)
 
 

@@ -7,7 +7,7 @@ array of the file must have its place; what does not fit is named.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from math import prod
 from typing import Any
 
@@ -25,6 +25,9 @@ from upscore.models.layer_files import LayerFile, without_ones
 from upscore.models.layers import bilinear_kernel
 from upscore.models.vgg import CHANNELS, DEPTHS, FC_WIDTH
 
+CLASSIFIER = "vgg16"
+"""VGG16 as a classifier of whole photos, which :mod:`~upscore.models.classifier_files` reads."""
+
 Options = Callable[[LayerFile], dict[str, Any]]
 """From the shapes in a file the options of a network."""
 
@@ -40,6 +43,9 @@ class Released:
         score: the layer whose outputs are the classes.
         options: of ours.
         sizes: further options, by the shapes in the file.
+        aliases: names that layers have in other files -> their names in ``layers``.
+        biases: layers below ``upsample`` with a bias, which ours do not have -> the layer in the
+            file that is added to their output, and that gets their bias in ours.
         norms: batch norms in the file (scale and shift) -> the layer in the file before each.
         folded: whether the norms have their statistics in scale and shift: then they are merged
             into the layers before them, and ours has none.
@@ -47,6 +53,7 @@ class Released:
             these features, the constant of ours). Only caffemodels have them.
         crops: the boxes that the network was trained on.
         note: what to know before use.
+        warning: why predictions cannot be trusted; commands that predict show it.
     """
 
     architecture: str
@@ -54,11 +61,14 @@ class Released:
     score: str
     options: Mapping[str, Any] = field(default_factory=dict)
     sizes: Options = lambda _: {}
+    aliases: Mapping[str, str] = field(default_factory=dict)
+    biases: Mapping[str, str] = field(default_factory=dict)
     norms: Mapping[str, str] = field(default_factory=dict)
     folded: bool = False
     scales: Mapping[str, tuple[str, float]] = field(default_factory=dict)
     crops: CropGeometry | None = None
     note: str = ""
+    warning: str = ""
 
 
 def vgg_sizes(file: LayerFile) -> dict[str, Any]:
@@ -75,6 +85,12 @@ def vgg_sizes(file: LayerFile) -> dict[str, Any]:
         options |= {} if width == FC_WIDTH else {"fc_width": width}
         options |= {} if kernel == 7 else {"fc_kernel": kernel}
     return options
+
+
+def deeplab_sizes(file: LayerFile) -> dict[str, Any]:
+    """As :func:`vgg_sizes`, without fc6's kernel: the dilation of other kernels is in no file."""
+    options = {"fc_width": FC_WIDTH, **vgg_sizes(file)}
+    return {key: value for key, value in options.items() if key != "fc_kernel"}
 
 
 CONVOLUTIONS = tuple(
@@ -115,14 +131,17 @@ def _fcn(
     architecture: str,
     layers: Mapping[str, str],
     *,
+    score: str = "score_fr",
     scales: Mapping[str, tuple[str, float]] | None = None,
+    biases: Mapping[str, str] | None = None,
 ) -> Released:
     """A network of the FCN paper's code, in Caffe or in pytorch-fcn."""
     return Released(
         architecture,
-        {**TRUNK, "score_fr": "scores.fc7", **layers},
-        score="score_fr",
+        {**TRUNK, score: "scores.fc7", **layers},
+        score=score,
         sizes=vgg_sizes,
+        biases=biases or {},
         options={"geometry": "caffe", **({"at_once": True} if scales else {})},
         scales=scales or {},
     )
@@ -148,6 +167,26 @@ RELEASED: dict[str, Released] = {
             "scale_pool3": ("score_pool3", AT_ONCE_SCALES[8]),
         },
     ),
+    "fcn8s-cvpr": _fcn(
+        "fcn8s-cvpr",
+        {
+            "score2": "upsample.pool4",
+            "score-pool4": "scores.pool4",
+            "score4": "upsample.pool3",
+            "score-pool3": "scores.pool3",
+            "upsample": "upsample.input",
+        },
+        score="score-fr",
+        biases={"score2": "score-pool4"},
+    ),
+    "deeplab-largefov": Released(
+        "deeplab-largefov",
+        {**TRUNK, "fc8_voc12": "fc8"},
+        score="fc8_voc12",
+        sizes=deeplab_sizes,
+        aliases={"fc8_pascal": "fc8_voc12"},
+        note="in its paper a CRF follows: upscore predict --crf deeplab-largefov",
+    ),
     "deconvnet": Released(
         "deconvnet",
         _DECONVNET_LAYERS,
@@ -166,36 +205,44 @@ RELEASED: dict[str, Released] = {
         sizes=vgg_sizes,
         norms=_DECONVNET_NORMS,
         crops=_DECONVNET_CROPS,
-        note="its batch norms have no statistics, which such files do not hold: train on from it "
-        "(init.weights) before you predict",
+        warning="its batch norms have no statistics, which such files do not hold: train on from "
+        "it (init.weights) before you predict",
     ),
 }
 """What ``upscore weights convert --as`` takes."""
 
 
 def find_network(name: str) -> Released:
-    """A row by name. Raises SettingsError that lists all."""
+    """A row by name. Raises SettingsError that lists all names of ``--as``."""
     if name not in RELEASED:
-        raise SettingsError(unknown_choice("released network", name, RELEASED))
+        raise SettingsError(unknown_choice("released network", name, [*RELEASED, CLASSIFIER]))
     return RELEASED[name]
+
+
+def _named_as_in(file: LayerFile, row: Released) -> Released:
+    """The row with the file's names of layers."""
+    found = {ours: alias for alias, ours in row.aliases.items() if f"{alias}.weight" in file.shapes}
+    layers = {found.get(name, name): path for name, path in row.layers.items()}
+    return replace(row, layers=layers, score=found.get(row.score, row.score))
 
 
 def misfits(file: LayerFile, row: Released) -> tuple[list[str], list[str]]:
     """(layers of a row that a file has not, keys of the file that the row has no place for)."""
+    row = _named_as_in(file, row)
     layers = [*row.layers, *row.norms, *(row.scales if file.types else ())]
     missing = [name for name in layers if f"{name}.weight" not in file.shapes]
     known = {f"{name}.{part}" for name in layers for part in ("weight", "bias")}
     known |= {f"{name}.weight" for name in row.scales}
-    known -= {f"{name}.bias" for name, path in row.layers.items() if _is_upsampling(path)}
+    known -= {f"{name}.bias" for name in _upsampling(row) if name not in row.biases}
     return missing, [key for key in file.shapes if key not in known]
 
 
 def looks_like(file: LayerFile) -> list[str]:
-    """The rows whose layers are those of a file, and ``vgg16`` for its classifier or trunk."""
+    """The rows whose layers are those of a file, and CLASSIFIER for its layers or its trunk."""
     found = [name for name, row in RELEASED.items() if not any(misfits(file, row))]
     of_vgg = {*CONVOLUTIONS, "fc6", "fc7", "fc8", *(n.replace("conv", "bn") for n in CONVOLUTIONS)}
     if {*CONVOLUTIONS} <= {*file.layers} <= of_vgg:
-        found.append("vgg16")
+        found.append(CLASSIFIER)
     return found
 
 
@@ -203,8 +250,8 @@ def load_released(file: LayerFile, name: str) -> Network:
     """One of our networks in eval mode with the weights of a file.
 
     Widths and the number of classes are those of the file. Where all upsampling layers are bilinear
-    from each class to itself, as in the files of FCN, ours is ``fixed``, else ``learned``, with the
-    weights of the file.
+    from each class to itself, as in the files of FCN, ours is ``fixed``; where the last one is,
+    ``intermediate``, else ``learned``, with the weights of the file.
 
     Args:
         name: a row of :data:`RELEASED`.
@@ -222,11 +269,17 @@ def load_released(file: LayerFile, name: str) -> Network:
             else f"left-over weights {join(left, most=3)}, for which {name} has no place"
         )
         raise RunError(f"{file.path}: {what}; {_advice(file)}")
+    row = _named_as_in(file, row)
     options = {**row.options, **row.sizes(file)}
-    upsampling = [layer for layer, path in row.layers.items() if _is_upsampling(path)]
-    bilinear = all(_is_bilinear(file.take(f"{layer}.weight")) for layer in upsampling)
+    upsampling = _upsampling(row)
     if upsampling:
-        options["upsampling"] = "fixed" if bilinear else "learned"
+        learned = {
+            path
+            for layer, path in upsampling.items()
+            if not _is_bilinear(file.take(f"{layer}.weight"))
+        }
+        part = "learned" if "upsample.input" in learned else "intermediate"
+        options["upsampling"] = part if learned else "fixed"
     num_classes = without_ones(file.shapes[f"{row.score}.weight"])[0]
     first = file.shapes["conv1_1.weight"]
     if first[1:2] != (3,):
@@ -243,6 +296,9 @@ def load_released(file: LayerFile, name: str) -> Network:
             key = f"{path}.{part}"
             if key in wanted:
                 state[key] = _fitted(file, f"{layer}.{part}", wanted[key].shape)
+    for layer, added in row.biases.items():
+        key = f"{row.layers[added]}.bias"
+        state[key] = state[key] + _fitted(file, f"{layer}.bias", state[key].shape)
     for scale, (layer, factor) in row.scales.items():
         if f"{scale}.weight" in file.shapes:
             weight = state[f"{row.layers[layer]}.weight"]
@@ -254,21 +310,23 @@ def load_released(file: LayerFile, name: str) -> Network:
     return model.eval()
 
 
-def _is_upsampling(path: str) -> bool:
-    return path.startswith("upsample.")
+def _upsampling(row: Released) -> dict[str, str]:
+    """The upsampling layers among ``layers``."""
+    return {name: path for name, path in row.layers.items() if path.startswith("upsample.")}
 
 
 def _advice(file: LayerFile) -> str:
     """What a file can be used for."""
     fits = looks_like(file)
-    if "vgg16" in fits:
+    if CLASSIFIER in fits:
         return (
             "it looks like VGG16, a classifier of whole photos: start a training from it, as in "
-            f"upscore train fcn32s --data PHOTOS --set init.weights={file.path}"
+            f"upscore train fcn32s --data PHOTOS --set init.weights={file.path}, or classify "
+            f"photos with it: --as {CLASSIFIER}"
         )
     if fits:
         return f"it looks like {' or '.join(fits)}: use --as {fits[0]}"
-    return f"there are {', '.join(RELEASED)}; `upscore weights show {file.path}` lists its layers"
+    return f"there are {', '.join([*RELEASED, CLASSIFIER])}; `upscore weights show {file.path}` lists its layers"
 
 
 def _is_bilinear(weight: Tensor) -> bool:

@@ -43,8 +43,8 @@ class ReleasedFile:
     Attributes:
         name: as typed in ``upscore weights get NAME``.
         file: its name where it was published.
-        network: what :func:`~upscore.models.released.load_released` reads it as; None for an
-            ImageNet classifier, from which a training can start.
+        network: what :func:`~upscore.models.released.load_released` reads it as; None for VGG16,
+            an ImageNet classifier, from which a training can start.
         address: its URL, or where to find it in a browser.
         licence: its terms of use.
         checksum: ``algorithm:hex``, None if unknown.
@@ -103,6 +103,14 @@ _ALL = (
     _berkeley("fcn16s-heavy", "fcn16s", None, None),
     _berkeley("fcn8s-heavy", "fcn8s", "sha1:c449ea74dd7d83751d1357d6a8c323fcf4038962", 513),
     _berkeley("fcn8s-atonce", "fcn8s-atonce", None, None),
+    ReleasedFile(
+        "fcn8s-cvpr",
+        "fcn-8s-pascal.caffemodel",
+        "fcn8s-cvpr",
+        f"{BERKELEY}/fcn-8s-pascal.caffemodel",
+        UNKNOWN,
+        note="the FCN-8s of CVPR 2015, DeconvNet's partner",
+    ),
     _deconvnet("deconvnet", "deconvnet", "DeconvNet/DeconvNet_trainval_inference.caffemodel", 1007),
     _deconvnet(
         "deconvnet-stage1",
