@@ -22,6 +22,7 @@ from models.torchvision_vgg import theirs
 from upscore.core.images import InputSpec
 from upscore.errors import RunError, SettingsError
 from upscore.models.base import count_parameters
+from upscore.models.classifier_files import read_classifier
 from upscore.models.factory import create_model
 from upscore.models.layer_files import read_layer_file
 from upscore.models.pretrained import initialise
@@ -35,7 +36,7 @@ from upscore.models.released import (
 from upscore.models.released_files import RELEASED_FILES
 
 GOLDEN = np.load(Path(__file__).parent / "golden" / "caffe_scores.npz")
-FCNS = [name for name in CASES if name != "vgg16"]
+SEGMENTERS = [name for name in CASES if not name.startswith("vgg16")]
 CAFFE = InputSpec.named("caffe")
 
 
@@ -50,13 +51,16 @@ def written(path: Path, case: str, generation: int | None = None) -> Path:
 
 
 @torch.no_grad()
-@pytest.mark.parametrize("case", FCNS)
+@pytest.mark.parametrize("case", SEGMENTERS)
 def test_scores_are_those_of_opencv(tmp_path: Path, case: str) -> None:
     file = read_layer_file(written(tmp_path / "net.caffemodel", case))
     assert looks_like(file)[0] == row(case) or case == "fcn8s-atonce"
     model = load_released(file, row(case))
-    assert model.options["upsampling"] == ("learned" if "learned" in case else "fixed")
-    assert model.options["geometry"] == "caffe"
+    assert model.architecture == RELEASED[row(case)].architecture
+    if "fcn" in case:
+        kinds = {"fcn16s-learned": "learned", "fcn8s-cvpr": "intermediate"}
+        assert model.options["upsampling"] == kinds.get(case, "fixed")
+        assert model.options["geometry"] == "caffe"
     assert not model.training
     for height, width in sizes_of(case):
         want = GOLDEN[f"{case}-{height}x{width}"]
@@ -75,6 +79,39 @@ def test_vgg16_starts_a_network(tmp_path: Path, generation: int) -> None:
     initialise(model, str(path), input_spec=CAFFE)
     fc7 = model.backbone(torch.from_numpy(photo(224, 224)), ("fc7",))["fc7"][0, :, 3, 3]
     np.testing.assert_allclose(fc7.numpy(), GOLDEN["vgg16-224x224"], rtol=0, atol=1e-4)
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("generation", [1, 2])
+def test_vgg16_as_a_classifier_scores_as_opencv(tmp_path: Path, generation: int) -> None:
+    path = written(tmp_path / "vgg.caffemodel", "vgg16-classes", generation)
+    saved = read_classifier(path)
+    assert saved.input_spec == CAFFE
+    assert len(saved.classes) == 5
+    got = saved.model(torch.from_numpy(photo(224, 224)))[0].numpy()
+    want = GOLDEN["vgg16-classes-224x224"]
+    np.testing.assert_allclose(got, want, rtol=0, atol=1e-4)
+    assert want.std() > 0.05
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"fc8": None}, r"by torchvision's keys\): the features of vgg16 without its classifier"),
+        ({"fc7": None}, r"no classifier\.3\.weight"),
+        ({"conv3_2": None}, r"no weights features\.12\.weight"),
+        ({"score_fr": [np.ones((2, 2), "f4")]}, "left-over weights of the layer 'score_fr'"),
+        ({"fc6": [np.ones((8, 7, 3, 3), "f4"), np.ones(8, "f4")]},
+         r"classifier\.0\.weight is \(8, 63\), the network needs \(8, 343\)"),
+        ({"fc8": [np.full((5, 8), math.nan, "f4"), np.ones(5, "f4")]}, r"fc8\.weight holds NaN"),
+    ],
+)  # fmt: skip
+def test_a_vgg16_that_is_no_classifier(
+    tmp_path: Path, changes: dict[str, list[np.ndarray] | None], message: str
+) -> None:
+    with pytest.raises(RunError, match=message) as caught:
+        read_classifier(vgg(tmp_path, **changes))
+    assert str(tmp_path) in str(caught.value)
 
 
 def reference_deconvnet(x: Tensor, file: dict[str, list[np.ndarray]], *, folded: bool) -> Tensor:
@@ -179,6 +216,63 @@ def test_constants_of_at_once_that_differ_join_the_weights(tmp_path: Path) -> No
     torch.testing.assert_close(three.get_parameter("scores.pool4.weight"), weight * 3)
 
 
+@torch.no_grad()
+def test_names_of_deeplabs_last_layer(tmp_path: Path) -> None:
+    layers = CASES["deeplab-largefov"][0]("deeplab-largefov", 1, 1).layers
+    layers["fc8_pascal"] = layers.pop("fc8_voc12")
+    write_caffemodel(tmp_path / "net.caffemodel", layers, 1)
+    file = read_layer_file(tmp_path / "net.caffemodel")
+    assert looks_like(file) == ["deeplab-largefov"]
+    model = load_released(file, "deeplab-largefov")
+    got = model(torch.from_numpy(photo(17, 23)))[0].numpy()
+    np.testing.assert_allclose(got, GOLDEN["deeplab-largefov-17x23"], rtol=0, atol=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("case", "changes", "message"),
+    [
+        ("fcn8s-cvpr", {"score2": [np.ones((2, 2, 4, 4), "f4")]}, "the layer score2 has no bias"),
+        ("fcn8s-cvpr", {"score4": [np.ones((2, 2, 4, 4), "f4"), np.ones(2, "f4")]},
+         r"left-over weights score4\.bias, for which fcn8s-cvpr has no place"),
+        ("fcn8s-cvpr", {"score2": [np.ones((2, 2, 4, 4), "f4"), np.ones(3, "f4")]},
+         r"score2\.bias is \(1, 1, 1, 3\), but by its other layers it has to be \(2,\)"),
+        ("fcn8s-cvpr", {"score_fr": [np.ones((2, 8), "f4"), np.ones(2, "f4")]},
+         "left-over weights score_fr"),
+        ("deeplab-largefov", {"fc8_voc12": None}, "no layer fc8_voc12, which deeplab-largefov has"),
+        ("deeplab-largefov", {"fc8_pascal": [np.ones((2, 8), "f4"), np.ones(2, "f4")]},
+         "left-over weights fc8_voc12"),
+        ("deeplab-largefov", {"fc8_coco": [np.ones((2, 8), "f4"), np.ones(2, "f4")]},
+         "left-over weights fc8_coco"),
+        ("deeplab-largefov", {"fc6": [np.ones((8, 7, 7, 7), "f4"), np.ones(8, "f4")]},
+         r"fc6\.weight is \(8, 7, 7, 7\), but by its other layers it has to be \(8, 7, 3, 3\)"),
+    ],
+)  # fmt: skip
+def test_further_networks_that_do_not_fit(
+    tmp_path: Path, case: str, changes: dict[str, list[np.ndarray] | None], message: str
+) -> None:
+    layers = {**CASES[case][0](case, 1, 1).layers, **changes}
+    path = tmp_path / "net.caffemodel"
+    write_caffemodel(path, {name: a for name, a in layers.items() if a is not None}, 1)
+    with pytest.raises(RunError, match=message):
+        load_released(read_layer_file(path), case)
+
+
+def test_a_file_is_read_the_same_way_twice(tmp_path: Path) -> None:
+    """Biases are added to copies, not to what the file holds."""
+    layers = CASES["fcn8s-cvpr"][0]("fcn8s-cvpr", 1, 1).layers
+    state = {
+        f"{name}.{part}": torch.from_numpy(array)
+        for name, arrays in layers.items()
+        for part, array in zip(("weight", "bias"), arrays, strict=False)
+    }
+    torch.save(state, tmp_path / "net.pth")
+    file = read_layer_file(tmp_path / "net.pth")
+    first, second = (load_released(file, "fcn8s-cvpr").state_dict() for _ in "ab")
+    torch.testing.assert_close(first, second, rtol=0, atol=0)
+    want = torch.from_numpy(layers["score2"][1] + layers["score-pool4"][1])
+    torch.testing.assert_close(first["scores.pool4.bias"], want)
+
+
 def changed(tmp_path: Path, **changes: list[np.ndarray] | None) -> Path:
     layers = CASES["fcn8s"][0]("fcn8s", 1, 1).layers
     layers |= {name: arrays for name, arrays in changes.items() if arrays is not None}
@@ -239,7 +333,7 @@ def test_a_classifier_is_no_segmentation_network(tmp_path: Path, kind: str) -> N
     file = read_layer_file(path)
     assert looks_like(file) == ["vgg16"]
     assert file.shapes["fc8.weight"] == ((1, 1, 5, 8) if kind == "caffe" else (10, 24))
-    with pytest.raises(RunError, match=r"VGG16, a classifier .* --set init\.weights=.*vgg"):
+    with pytest.raises(RunError, match=r"VGG16, .* --set init\.weights=.*vgg.*--as vgg16"):
         load_released(file, "fcn32s")
 
 

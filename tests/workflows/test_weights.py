@@ -18,9 +18,11 @@ from inference.pipeline_world import make_store
 from models import caffe_networks
 from models.caffe_networks import CHANNELS, FC, deconvnet, fcn, vgg16
 from models.caffe_writer import write_caffemodel
+from models.torchvision_vgg import theirs
 from upscore.cli.main import main
 from upscore.core.images import InputSpec
 from upscore.core.labels import VOC_LABELS
+from upscore.core.runtime import select_runtime
 from upscore.errors import (
     NotFoundError,
     RunError,
@@ -29,9 +31,11 @@ from upscore.errors import (
     WorkError,
 )
 from upscore.inference.pipeline.run import load_pipeline
-from upscore.inference.trained_crops import trained_settings
+from upscore.inference.run_model import load_network, load_trained
+from upscore.inference.trained_crops import load_instance_wise, trained_settings
 from upscore.models import released_files
 from upscore.models.checkpoint import load_model
+from upscore.models.classifier_folder import imagenet_classes, load_classifier_folder
 from upscore.models.factory import create_model
 from upscore.models.pretrained import initialise
 from upscore.models.released_files import RELEASED_FILES, find_released
@@ -89,6 +93,68 @@ def test_a_network_for_every_command(here: Path, capsys: pytest.CaptureFixture[s
     initialise(finer, "net", input_spec=InputSpec.named("caffe"))
     key = "trunk.conv1_1.conv.weight"
     assert torch.equal(finer.get_parameter(key), saved.model.get_parameter(key))
+
+
+def test_a_classifier_for_its_commands(
+    here: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(caffe_networks, "FC", 2)
+    layers = vgg16("vgg16", 1, 1).layers
+    rng = np.random.default_rng(0)
+    layers["fc8"] = [rng.normal(size=(1000, 2)).astype("f4"), rng.normal(size=1000).astype("f4")]
+    write_caffemodel(Path("vgg.caffemodel"), layers, 1)
+    main(["weights", "convert", "vgg.caffemodel", "--as", "vgg16", "--out", "net"])
+    told = capsys.readouterr().out
+    assert "net: vgg16 of vgg.caffemodel, 1000 classes, tench to toilet tissue" in told
+    assert "Next: upscore classify PHOTO --model net" in told
+    saved = load_classifier_folder(here / "net")
+    assert saved.classes == imagenet_classes()
+    assert saved.input_spec == InputSpec.named("caffe")
+
+    photo_file(230, 240)
+    results = []
+    for model in ("net", "vgg.caffemodel"):
+        main(["classify", "photo.png", "--model", model, "--top", "1000", "--json"])
+        results.append(json.loads(capsys.readouterr().out)["result"])
+    assert results[0] == results[1]
+    assert len(results[0]["photos"][0]["classes"]) == 1000
+    main(["heatmap", "photo.png", "--class", "tench", "--model", "net", "--out", "map.png"])
+    assert Image.open("map.png").width == 240
+    main(["info", "net"])
+    assert "vgg.caffemodel, not one of the known" in capsys.readouterr().out.replace("\n", "")
+
+    Path("classes.txt").write_text("a\nb\n")
+    with pytest.raises(SettingsError, match="classes.txt: the classifier scores 1000 classes, but"):
+        convert("vgg.caffemodel", network="vgg16", out="other", classes=Path("classes.txt"))
+    with pytest.raises(RunError, match="left-over weights of the layer 'score_fr'"):
+        convert(fcn_file(), network="vgg16", out="other")
+    with pytest.raises(NotFoundError, match=r"none\.caffemodel: no such file"):
+        convert("none.caffemodel", network="vgg16", out="other")
+    assert not (here / "other").exists()
+
+
+def test_torchvisions_file_becomes_a_classifier(here: Path) -> None:
+    torch.save(theirs(batch_norm=True).state_dict(), "vgg.pth")
+    Path("classes.txt").write_text("\n".join("abcdefghia"))
+    convert("vgg.pth", network="vgg16", out="net", classes=Path("classes.txt"))
+    saved = load_classifier_folder(here / "net")
+    assert saved.classes == tuple("abcdefghia")
+    assert saved.input_spec == InputSpec.named("imagenet")
+
+
+def test_a_network_without_statistics_warns(
+    here: Path, caplog: pytest.LogCaptureFixture, capsys: pytest.CaptureFixture[str]
+) -> None:
+    convert(deconvnet_file(), network="deconvnet", out="ready")
+    main(["weights", "convert", "d.caffemodel", "--as", "deconvnet-train", "--out", "raw"])
+    assert "warning: its batch norms have no statistics" in capsys.readouterr().out
+    runtime = select_runtime("cpu", "fp32")
+    load_trained(here / "ready")
+    assert not caplog.records
+    load_network(here / "raw", runtime)
+    load_instance_wise(here / "raw", FixedBoxes(), runtime)
+    assert [record.levelname for record in caplog.records] == ["WARNING", "WARNING"]
+    assert "raw: its batch norms have no statistics, which such files" in caplog.text
 
 
 def test_the_released_pipeline(here: Path) -> None:
@@ -274,6 +340,18 @@ def test_a_file_at_hand() -> None:
         get("deconvnet", out="net", file="d.caffemodel")
 
 
+@pytest.mark.usefixtures("here")
+def test_get_makes_a_folder_of_a_classifier_where_it_is_asked_for(
+    server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_caffemodel(Path("vgg"), vgg16("vgg16", 1, 1).layers, 1)
+    publish(server, monkeypatch, "vgg16-caffe", Path("vgg"))
+    result = get("vgg16-caffe", out="net")
+    assert result.network == "vgg16"
+    assert result.origin["weights"] == "vgg16-caffe (VGG_ILSVRC_16_layers.caffemodel)"
+    assert len(load_classifier_folder(Path("net")).classes) == 5
+
+
 def test_a_classifier_is_fetched_only(
     here: Path,
     server: Server,
@@ -284,9 +362,10 @@ def test_a_classifier_is_fetched_only(
     publish(server, monkeypatch, "vgg16-caffe", Path("vgg"))
     main(["weights", "get", "vgg16-caffe"])
     path = here / "cache" / "VGG_ILSVRC_16_layers.caffemodel"
-    assert f"--set init.weights={path}" in capsys.readouterr().out.replace("\n", "")
-    with pytest.raises(SettingsError, match=r"vgg16-caffe is a classifier, .* leave --out out"):
-        get("vgg16-caffe", out="net")
+    told = capsys.readouterr().out.replace("\n", "")
+    assert f"--set init.weights={path}" in told
+    assert f"upscore classify PHOTO --model {path}" in told
+    assert not (here / "vgg16-caffe").exists()
 
 
 @pytest.mark.parametrize(

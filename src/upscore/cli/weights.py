@@ -51,7 +51,8 @@ def get(
 
     Args:
         name: One of `upscore weights list`.
-        out: Output folder, a model folder; by default NAME in the current folder.
+        out: Output folder, a model folder; by default NAME in the current folder, and none of a
+            classifier, whose file is of use as it is.
         from_: Use this file instead of downloading it.
     """
     known = find_released(name)
@@ -75,15 +76,17 @@ def convert(
 ) -> None:
     """Make a network of a file of released weights, for predict, evaluate, pipelines and init.
 
-    Files are .caffemodel, or .pth of pytorch-fcn; no code in them is run.
+    Files are .caffemodel, .pth of pytorch-fcn, or of VGG16 also torchvision's .pth and Keras' .h5;
+    no code in them is run.
 
     Args:
         file: The file of weights.
-        as_: What it is: fcn32s, fcn16s, fcn8s, fcn8s-atonce, deconvnet (the released model for
-            inference) or deconvnet-train (results of its two trainings).
+        as_: What it is: fcn32s, fcn16s, fcn8s, fcn8s-atonce, fcn8s-cvpr (that of CVPR 2015),
+            deeplab-largefov, deconvnet (the released model for inference), deconvnet-train (results
+            of its two trainings), or vgg16 (a classifier, for classify and heatmap).
         out: Output folder, a model folder.
         classes: File with a class name a line, in the order of the scores; not needed for the 21
-            of PASCAL VOC.
+            of PASCAL VOC and the 1000 of ImageNet.
     """
     from upscore.workflows.weights import convert as convert_weights
 
@@ -116,7 +119,7 @@ def show(file: Annotated[Positional[Path], arg(metavar="FILE")], /) -> None:
     if looks and result.looks_like[0] != "vgg16":
         console.print(f"Next: upscore weights convert {file} --as {result.looks_like[0]} --out DIR")
     elif looks:
-        console.print(f"Next: upscore train fcn32s --data PHOTOS --set init.weights={file}")
+        _print_uses_of_classifier(file)
 
 
 def _described(known: ReleasedFile) -> list[str]:
@@ -132,14 +135,25 @@ def _described(known: ReleasedFile) -> list[str]:
 
 def _print_result(result: WeightsResult) -> None:
     if result.folder is None:
-        console.print(f"{result.file}: a classifier, from which a training can start.")
-        console.print(f"Next: upscore train fcn32s --data PHOTOS --set init.weights={result.file}")
+        console.print(f"{result.file}: a classifier of photos, from which a training can start.")
+        _print_uses_of_classifier(result.file)
         return
     classes = f"{len(result.classes)} classes, {result.classes[0]} to {result.classes[-1]}"
     console.print(f"{result.folder}: {result.network} of {result.file.name}, {classes}")
-    if result.upsampling == "learned":
-        console.print("Its upsampling layers are not plain bilinear ones and were kept (learned).")
-    for key in ("weights", "licence", "note"):
+    if result.upsampling in ("intermediate", "learned"):
+        which = "All" if result.upsampling == "learned" else "All but the last"
+        console.print(
+            f"{which} of its upsampling layers are learned: the file's weights were kept."
+        )
+    for key in ("weights", "licence", "note", "warning"):
         if key in result.origin:
             console.print(f"{key}: {result.origin[key]}")
-    console.print(f"Next: upscore predict {result.folder} PHOTO")
+    if result.network == "vgg16":
+        console.print(f"Next: upscore classify PHOTO --model {result.folder}")
+    else:
+        console.print(f"Next: upscore predict {result.folder} PHOTO")
+
+
+def _print_uses_of_classifier(file: Path) -> None:
+    console.print(f"Next: upscore train fcn32s --data PHOTOS --set init.weights={file}")
+    console.print(f"or, with its classes: upscore classify PHOTO --model {file}")

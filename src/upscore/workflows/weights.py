@@ -15,10 +15,19 @@ from upscore.core.lock import files_in, take_turns
 from upscore.core.progress import OnProgress, Progress, ignore_progress
 from upscore.core.quoting import quote
 from upscore.data.class_files import read_class_table
+from upscore.data.lists import read_list
 from upscore.errors import NotFoundError, RunError, SettingsError, WorkError
 from upscore.models.checkpoint import save_model
-from upscore.models.layer_files import LayerFile, read_layer_file
-from upscore.models.released import RELEASED, find_network, load_released, looks_like
+from upscore.models.classifier_files import read_classifier
+from upscore.models.classifier_folder import save_classifier
+from upscore.models.layer_files import read_layer_file
+from upscore.models.released import (
+    CLASSIFIER,
+    RELEASED,
+    find_network,
+    load_released,
+    looks_like,
+)
 from upscore.models.released_files import RELEASED_FILES, ReleasedFile, find_released
 from upscore.models.weight_files import cache_folder
 
@@ -42,7 +51,7 @@ class WeightsShown:
         sha256: of the file, in hex.
         known: the name of the known file that it is, by its checksum; None if it is none of them.
         looks_like: the networks whose layers it has, by the names of ``--as``; ``vgg16`` is a
-            classifier from which a training can start.
+            classifier, or only its layers before the classes, from which a training can start.
         numbers: of all arrays together.
         layers: those with weights, in the order of the file.
     """
@@ -67,11 +76,11 @@ class WeightsResult:
 
     Attributes:
         file: the released file.
-        folder: the model folder; None for a classifier, from whose file a training can start.
-        network: as in ``--as``; None for a classifier.
+        folder: the model folder; None for a classifier that was only fetched.
+        network: as in ``--as``; None without a folder.
         classes: names, in the order of the scores.
         origin: where the weights come from, as in config.json.
-        upsampling: ``fixed`` or ``learned``, None where there is no such choice.
+        upsampling: ``fixed``, ``intermediate`` or ``learned``, None where there is no such choice.
     """
 
     file: Path
@@ -117,14 +126,15 @@ def convert(
 ) -> WeightsResult:
     """Make a model folder of a released network's file: predict, evaluate and init take it.
 
-    ``config.json`` has the file's name, SHA-256 and licence, and which of the known files it is, if
-    it is one.
+    Of VGG16 it is that of a classifier, which classify, heatmap and init take. ``config.json`` has
+    the file's name, SHA-256 and licence, and which of the known files it is, if it is one.
 
     Args:
-        network: what the file is: a name in :data:`~upscore.models.released.RELEASED`.
+        network: what the file is: a name in :data:`~upscore.models.released.RELEASED`, or
+            ``vgg16``, the classifier.
         out: a folder that is empty or not there.
         classes: a file with a class name a line, in the order of the scores. Without it, a network
-            of 21 classes has those of PASCAL VOC.
+            of 21 classes has those of PASCAL VOC, and a classifier of 1000 those of ImageNet.
 
     Raises:
         SettingsError: no such network, ``out`` is taken, or class names that do not fit.
@@ -134,11 +144,14 @@ def convert(
         OutputError: cannot write.
     """
     path, out = Path(file), Path(out)
-    find_network(network)
+    of_known = None if network == CLASSIFIER else network
+    if of_known is not None:
+        find_network(of_known)
     _require_free(out)
-    layers = read_layer_file(path)
-    known = _known(path, (one for one in RELEASED_FILES.values() if one.network == network))
-    return _convert(layers, network, out, classes, known)
+    if not path.is_file():
+        raise NotFoundError(f"{path}: no such file")
+    known = _known(path, (one for one in RELEASED_FILES.values() if one.network == of_known))
+    return _convert(path, network, out, classes, known)
 
 
 def get(
@@ -154,7 +167,8 @@ def get(
 
     Args:
         name: a name in :data:`~upscore.models.released_files.RELEASED_FILES`.
-        out: the model folder, by default one called ``name`` here. A classifier has none.
+        out: the model folder, by default one called ``name`` here. Of a classifier, which is of use
+            as it is, one is made only where this is given.
         file: this file in place of a download; its checksum is compared, where one is known.
 
     Raises:
@@ -165,16 +179,15 @@ def get(
         OutputError: cannot write.
     """
     known = find_released(name)
-    if known.network is None and out is not None:
-        raise SettingsError(f"{name} is a classifier, of which no network is made; leave --out out")
+    fetch_only = known.network is None and out is None
     folder = Path(out or name)
-    if known.network is not None:
+    if not fetch_only:
         _require_free(folder)
     path = _fetch(known, on_progress) if file is None else _at_hand(known, Path(file))
-    if known.network is None:
+    if fetch_only:
         return WeightsResult(path, None, None, (), _origin(path, known))
     try:
-        return _convert(read_layer_file(path), known.network, folder, None, known)
+        return _convert(path, known.network or CLASSIFIER, folder, None, known)
     except RunError as error:
         if file is None and known.checksum is None:
             path.unlink(missing_ok=True)
@@ -208,7 +221,7 @@ def _at_hand(known: ReleasedFile, path: Path) -> Path:
     if not path.is_file():
         raise NotFoundError(f"{path}: no such file; --from names {known.file}")
     if known.checksum is not None:
-        convert_it = f"upscore weights convert {path} --as {known.network or 'NETWORK'} --out DIR"
+        convert_it = f"upscore weights convert {path} --as {known.network or CLASSIFIER} --out DIR"
         verify(
             path,
             known.checksum,
@@ -235,14 +248,16 @@ def _known(path: Path, candidates: Iterable[ReleasedFile]) -> ReleasedFile | Non
 
 
 def _convert(
-    file: LayerFile, network: str, out: Path, classes: Path | None, known: ReleasedFile | None
+    path: Path, network: str, out: Path, classes: Path | None, known: ReleasedFile | None
 ) -> WeightsResult:
+    if network == CLASSIFIER:
+        return _convert_classifier(path, out, classes, known)
+    file = read_layer_file(path)
     model = load_released(file, network)
-    labels = _labels(file.path, model.num_classes, classes)
+    labels = _labels(path, model.num_classes, classes)
     row = RELEASED[network]
-    origin = _origin(file.path, known)
-    if row.note:
-        origin["note"] = row.note
+    notes = {"note": row.note, "warning": row.warning}
+    origin = _origin(path, known) | {key: note for key, note in notes.items() if note}
     save_model(
         out,
         model,
@@ -252,7 +267,22 @@ def _convert(
         trained=origin,
     )
     upsampling = model.options.get("upsampling")
-    return WeightsResult(file.path, out, network, labels.names, origin, upsampling)
+    return WeightsResult(path, out, network, labels.names, origin, upsampling)
+
+
+def _convert_classifier(
+    path: Path, out: Path, classes: Path | None, known: ReleasedFile | None
+) -> WeightsResult:
+    names = None if classes is None else read_list(classes)
+    try:
+        saved = read_classifier(path, classes=names)
+    except SettingsError as error:  # another number of names
+        raise SettingsError(f"{classes}: {error}") from error
+    origin = _origin(path, known)
+    save_classifier(
+        out, saved.model, classes=saved.classes, input_spec=saved.input_spec, trained=origin
+    )
+    return WeightsResult(path, out, CLASSIFIER, saved.classes, origin)
 
 
 def _origin(path: Path, known: ReleasedFile | None) -> dict[str, str]:
