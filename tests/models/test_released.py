@@ -388,7 +388,7 @@ def test_other_layers_in_it(tmp_path: Path) -> None:
     [
         ({"conv2_2": [NAN, NAN[:, 0, 0, 0]]}, r"conv2_2\.weight holds NaN"),
         ({"conv2_2": [np.ones((4, 3, 3, 3), "f4"), np.ones(4, "f4")]},
-         r"by torchvision's keys\): features\.7\.weight is \(4, 3, 3, 3\), the network wants"),
+         r"by torchvision's keys\): features\.7\.weight is \(4, 3, 3, 3\), the network needs"),
         ({"conv2_2": None}, r"no weights features\.7\.weight"),
     ],
 )  # fmt: skip

@@ -14,7 +14,7 @@ import torch
 from PIL import Image
 
 from file_server import Server, serving
-from inference.pipeline_world import make_store
+from inference.pipeline_world import FixedBoxes, make_store
 from models import caffe_networks
 from models.caffe_networks import CHANNELS, FC, deconvnet, fcn, vgg16
 from models.caffe_writer import write_caffemodel
@@ -124,7 +124,7 @@ def test_a_classifier_for_its_commands(
     assert "vgg.caffemodel, not one of the known" in capsys.readouterr().out.replace("\n", "")
 
     Path("classes.txt").write_text("a\nb\n")
-    with pytest.raises(SettingsError, match="classes.txt: the classifier scores 1000 classes, but"):
+    with pytest.raises(SettingsError, match=r"classes\.txt: the classifier scores 1000 classes"):
         convert("vgg.caffemodel", network="vgg16", out="other", classes=Path("classes.txt"))
     with pytest.raises(RunError, match="left-over weights of the layer 'score_fr'"):
         convert(fcn_file(), network="vgg16", out="other")

@@ -142,9 +142,7 @@ def _print_result(result: WeightsResult) -> None:
     console.print(f"{result.folder}: {result.network} of {result.file.name}, {classes}")
     if result.upsampling in ("intermediate", "learned"):
         which = "All" if result.upsampling == "learned" else "All but the last"
-        console.print(
-            f"{which} of its upsampling layers are learned: the file's weights were kept."
-        )
+        console.print(f"{which} of its upsampling layers are learned ones, as in the file.")
     for key in ("weights", "licence", "note", "warning"):
         if key in result.origin:
             console.print(f"{key}: {result.origin[key]}")

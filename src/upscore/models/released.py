@@ -326,7 +326,8 @@ def _advice(file: LayerFile) -> str:
         )
     if fits:
         return f"it looks like {' or '.join(fits)}: use --as {fits[0]}"
-    return f"there are {', '.join([*RELEASED, CLASSIFIER])}; `upscore weights show {file.path}` lists its layers"
+    names = ", ".join([*RELEASED, CLASSIFIER])
+    return f"there are {names}; `upscore weights show {file.path}` lists its layers"
 
 
 def _is_bilinear(weight: Tensor) -> bool:
