@@ -104,7 +104,7 @@ def trained_by(text: str) -> set[str]:
     return {
         found["recipe"]
         for line in text.replace("\\\n", " ").splitlines()
-        if (found := re.search(r"upscore['\"]? (?:train|sweep) (?P<recipe>[\w-]+)", line))
+        if (found := re.search(r"upscore['\"]? (?:train|sweep) (?P<recipe>\w[\w-]*)", line))
         and "budget.iterations=" not in line
     }
 

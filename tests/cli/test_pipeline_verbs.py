@@ -160,7 +160,7 @@ def test_wrong_use_of_evaluate(path, data, tmp_path):
         evaluate(path, data, stages=" ,")
     with pytest.raises(SettingsError, match=r"--crf is for a run folder, but .* is a pipeline"):
         evaluate(path, data, options=SegmenterOptions(crf="deconvnet"))
-    with pytest.raises(NotFoundError, match=r"none\.yaml: no such file"):
+    with pytest.raises(NotFoundError, match=r"none\.yaml: no such run folder, pipeline file"):
         evaluate(tmp_path / "none.yaml", data)
     assert not (tmp_path / "pipeline-evaluation").exists()
 

@@ -195,8 +195,8 @@ def test_bad_files_are_listed_last(run, data, capsys):
 @pytest.mark.parametrize(
     ("more", "message"),
     [
-        (["--trials", "0"], "the number of trials is 0; allowed: 1 or more"),
-        (["--minutes", "0"], "the time to search is 0 seconds; allowed: above 0"),
+        (["--trials", "0"], "--trials is 0; allowed: 1 or more"),
+        (["--minutes", "0"], "--minutes is 0; allowed: over 0"),
         (["--images", "1"], "images is 1; allowed: 2 or more"),
         (["--iterations", "0"], "--iterations is 0; allowed: 1 or more"),
         (["--seed", "-1"], "seed is -1; allowed: 0 or more"),

@@ -94,7 +94,7 @@ def test_refined_results(tmp_path):
 
 
 def test_the_message_lists_it(by_color, tmp_path):
-    allowed = r"allowed: labels, .*, areas, sure, separated by commas"
+    allowed = r"here are labels, .*, areas, sure, separated by commas"
     with pytest.raises(SettingsError, match=allowed):
         predict_files(by_color, ["a.png"], tmp_path / "out", save=["area"])
 

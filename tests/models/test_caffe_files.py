@@ -81,7 +81,7 @@ def conv(*parts: bytes) -> bytes:
 HUGE = (1 << 63) - 1
 BAD = {
     "empty": (b"", "it is empty"),
-    "text": (b'name: "VGG"\nlayers { name: "a" }\n', "it is text: a prototxt .* no weights; want"),
+    "text": (b'name: "VGG"\nlayers { name: "a" }\n', "it is text: a prototxt .* no weights; name"),
     "zip": (b"PK\x03\x04....", r"a zip archive, as PyTorch's \.pth"),
     "hdf5": (b"\x89HDF\r\n", "an HDF5 file"),
     "page": (b"<!DOCTYPE html>", "a web page"),

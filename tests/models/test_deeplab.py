@@ -303,5 +303,5 @@ def test_imagenet_weights_of_its_own_size_and_without_fc_layers(
         start_from_imagenet(fresh(), broken, source="test")  # fresh, and said so
     assert "those of the file have other sizes" in caplog.text
     broken = {**reduced, "classifier.3.bias": torch.ones(3)}
-    with pytest.raises(RunError, match=r"classifier\.3\.bias is \(3,\), the network wants \(8,\)"):
+    with pytest.raises(RunError, match=r"classifier\.3\.bias is \(3,\), the network needs \(8,\)"):
         start_from_imagenet(fresh(), broken, source="test")

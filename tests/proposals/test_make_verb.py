@@ -51,7 +51,7 @@ def test_the_verb_makes_a_store_and_prints_counts(voc, tmp_path, capsys):
     out = tmp_path / "grid.parquet"
     make(voc, out, "--source", "grid", "--max-boxes", "30")
     printed = capsys.readouterr().out
-    assert re.search(r"^90 boxes of 3 photos in \d+\.\d s: .*grid\.parquet, 0\.\d MB$", printed)
+    assert re.search(r"^90 boxes of 3 photos in \d+\.\d s: .*grid\.parquet, \d+ KiB$", printed)
     store = ProposalStore.open(out, Grid(max_boxes=30).settings())
     assert store.names == ("a", "b", "c")  # once, though they are in two splits
     dataset = open_dataset(voc)

@@ -21,7 +21,14 @@ from upscore.report.figures.comparison import class_differences, sizes_figure, t
 from upscore.report.figures.dataset import overview_figure
 from upscore.report.figures.edges import edge_figure
 from upscore.report.figures.proposals import boxes_figure, recall_figure
-from upscore.report.figures.reproduction import Line, bars_chart, lines_chart, loss_curves
+from upscore.report.figures.reproduction import (
+    Line,
+    bars_chart,
+    horizontal_bars,
+    lines_chart,
+    loss_curves,
+)
+from upscore.report.figures.scheme import Column, Skip, scheme_chart
 from upscore.report.figures.scores import (
     PAPER,
     confusion_heat_map,
@@ -64,6 +71,10 @@ def all_figures(dataset: DataSet) -> Iterator[tuple[str, Figure]]:
     yield "bars", bars_chart(SIZES, bars, y_name="mIoU", theme=PAPER)
     bars = [(f"FCN-8s, learned upsampling, {i}", tuple(rng.random(7))) for i in range(4)]
     yield "bars-turned", bars_chart([f"part {i}" for i in range(7)], bars, y_name="x", theme=PAPER)
+    bars = [("mIoU", tuple(rng.random(len(METHODS))))]
+    yield "bars-down", horizontal_bars(METHODS, bars, theme=PAPER)
+    columns = (Column(("photo",), 1), Column(("pool3", "pool4"), 0.4), Column(("scores",), 0.5))
+    yield "scheme", scheme_chart(columns, (Skip(0, 2, "skip"),), theme=PAPER)
     yield "overview", overview_figure(measure(dataset), dataset)
     yield "edges", edge_figure({f"edges/of/detector {i}": edge_scores(0.2 * i) for i in (1, 2, 3)})
     names = ("EdgeBoxes with learned edges", "sliding windows", "runs/boxes.parquet")

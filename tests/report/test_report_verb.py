@@ -33,6 +33,7 @@ def test_moved_run_reports_alike(run, tmp_path):
 
 
 def test_wrong_arguments(run, tmp_path):
+    shutil.copytree(run.path, tmp_path / "other")
     with pytest.raises(NotFoundError, match="no run is named, and there is none in runs/"):
         report(())
     with pytest.raises(SettingsError, match="add --out"):

@@ -199,7 +199,7 @@ def test_shares_and_sizes(toy, tmp_path, monkeypatch):
         ({"budget": "papers"}, r"--budget is papers, but a history.*minutes=30"),
         ({"methods": ["fcn8s", "unett"]}, r"--methods: no method 'unett'.*unet"),
         ({"methods": ["unet"]}, r"--methods is 'unet'; a history has two or more"),
-        ({"budget": "iterations=1"}, r"want at least iterations=2"),
+        ({"budget": "iterations=1"}, r"expected at least iterations=2"),
     ],
 )
 def test_what_cannot_be(options, message, toy, tmp_path):

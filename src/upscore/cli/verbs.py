@@ -160,7 +160,7 @@ VERBS = (  # in the order of --help
         "history",
         (
             "upscore reproduce history --data PHOTOS --out DIR --budget minutes=30",
-            "upscore reproduce history --data PHOTOS --out DIR --methods fcn8s,segnet,unet",
+            "upscore reproduce history --data PHOTOS --out DIR --methods fcn8s,unet",
         ),
     ),
     Verb(

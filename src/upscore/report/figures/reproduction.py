@@ -190,7 +190,7 @@ def horizontal_bars(
     theme: Theme,
 ) -> Figure:
     """Groups of bars, one a name from top to bottom, with a bar for each line and its number."""
-    figure = Figure(figsize=(5.6, 1.1 + 0.24 * len(names) * len(lines)), layout="constrained")
+    figure = new_figure(NARROW, 1.1 + 0.24 * len(names) * len(lines))
     axes = figure.add_subplot()
     thick = 0.8 / max(1, len(lines))
     known = [value for _, values in lines for value in values if value is not None]
@@ -206,10 +206,10 @@ def horizontal_bars(
         for y, value in zip(middles, values, strict=True):
             text = "none" if value is None else f"{value:.3f}"
             axes.annotate(text, (value or 0.0, y), (3, 0), textcoords="offset points",
-                          va="center", fontsize=8, color=theme.ink)  # fmt: skip
+                          va="center", fontsize=SMALL[NARROW], color=theme.ink)  # fmt: skip
     axes.set_yticks(range(len(names)), [plain_text(name) for name in names])
     axes.set_ylim(len(names) - 0.5, -0.5)
-    axes.set_xlim(0, 1.15 * max(known, default=1.0) or 1.0)
+    axes.set_xlim(0, 1.25 * max(known, default=1.0) or 1.0)
     return _finished(figure, theme)
 
 

@@ -9,6 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import FancyArrowPatch, FancyBboxPatch
 
+from upscore.report.figures.layout import WIDE, new_figure
 from upscore.report.figures.scores import Theme, plain_text
 
 WIDTH, GAP = 1.0, 0.24
@@ -39,7 +40,7 @@ class Skip:
 
 def scheme_chart(columns: Sequence[Column], skips: Sequence[Skip], *, theme: Theme) -> Figure:
     """Columns from left to right with arrows between them, and skips as lines above."""
-    figure = Figure(figsize=(4.8, 1.7 if skips else 1.3), layout="constrained")
+    figure = new_figure(WIDE, 2.4 if skips else 1.85)
     axes = figure.add_subplot()
     axes.set_axis_off()
     top = 0.6 + 0.22 * len(skips)
