@@ -142,3 +142,16 @@ def test_demo_refuses_a_folder_that_is_there(
         main(["demo", "--out", str(tmp_path)])
     assert stop.value.code == 2
     assert "--out DIR" in capsys.readouterr().err
+
+
+def test_an_interrupted_prediction_says_how_to_go_on(
+    here: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def stopped(*_words: object, **_options: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("upscore.workflows.predict.predict", stopped)
+    with pytest.raises(SystemExit) as end:
+        main(["predict", "objects", str(here / "toy/JPEGImages")])
+    assert end.value.code == 130
+    assert "run the same command with --resume" in capsys.readouterr().err

@@ -23,12 +23,12 @@ from upscore.models.factory import create_model
 from upscore.models.fpn import FPN
 from upscore.models.pretrained import initialise
 from upscore.training import head_warmup, setup
-from upscore.training.head_warmup import warm_up_head
+from upscore.training.head_warmup import BATCH, warm_up_head
 from upscore.training.recipe import load_recipe
 from upscore.training.sample_order import random_order
 from upscore.training.sample_stream import Sampler
 from upscore.training.settings import HeadSettings
-from upscore.training.setup import train
+from upscore.training.setup import _head_settings, train
 from upscore.training.state import load_state
 from upscore.training.trainer import Status
 from upscore.workflows.train import make_validate
@@ -113,6 +113,15 @@ def test_in_a_training_which_is_resumed_without_it(
         train(recipe, data=toy, out=out, resume=True, make_validate=make_validate)
         assert "learned on the features" not in caplog.text
     assert_same_run(out, tmp_path / "whole")
+
+
+@pytest.mark.parametrize(
+    ("budget", "crops"), [("iterations=100", 400), ("iterations=3", BATCH), ("minutes=1", 640)]
+)
+def test_it_sees_no_more_crops_than_the_training(budget: str, crops: int) -> None:
+    recipe = load_recipe("quick", [f"budget.{budget}"])
+    assert recipe.init.head.crops == 640
+    assert _head_settings(recipe).crops == crops
 
 
 def test_it_shows_its_progress_and_its_seconds_are_reported(

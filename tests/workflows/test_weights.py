@@ -237,6 +237,9 @@ def test_show(capsys: pytest.CaptureFixture[str]) -> None:
     main(["weights", "show", "fcn16s.caffemodel"])
     told = capsys.readouterr().out
     assert "Next: upscore weights convert fcn16s.caffemodel --as fcn16s --out DIR" in told
+    with pytest.raises(SystemExit):
+        main(["weights", "show", "fcn8s-heavy"])
+    assert "fetch it first: upscore weights get fcn8s-heavy" in capsys.readouterr().err
     torch.save({"layer.weight": torch.ones(2, 3)}, "a.pth")
     main(["weights", "show", "a.pth"])
     assert "looks like: no network that is known" in capsys.readouterr().out

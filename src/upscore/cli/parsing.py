@@ -116,7 +116,12 @@ def _call(verb: Verb, words: list[str]) -> Callable[[], Any]:
         with contextlib.redirect_stderr(output), contextlib.redirect_stdout(output):
             call: Callable[[], Any] = _tyro(verb, function, words)
     except SystemExit as end:
-        raise UsageError(f"{_plain(output.getvalue())}{_hint(verb)}", verb.name) from end
+        text = _plain(output.getvalue())
+        about_a_value = text.startswith(
+            "--"
+        )  # to which the example of a whole command says nothing
+        hint = f"; see upscore help {verb.name}" if about_a_value else _hint(verb)
+        raise UsageError(f"{text}{hint}", verb.name) from end
     require_extras(f"upscore {verb.name}", *verb.extras)
     return call
 

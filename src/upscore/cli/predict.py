@@ -77,21 +77,25 @@ def predict(
 
     if model is None and network not in words:
         _announce(network)
-    with ProgressDisplay() as on_progress:
-        result = run_prediction(
-            network,
-            photos,
-            out=out,
-            save=formats,
-            resume=resume,
-            pages=pages,
-            proposal_steps=steps,
-            count_objects=count_objects,
-            mm_per_pixel=mm_per_pixel,
-            alpha=alpha,
-            options=options,
-            on_progress=on_progress,
-        )
+    try:
+        with ProgressDisplay() as on_progress:
+            result = run_prediction(
+                network,
+                photos,
+                out=out,
+                save=formats,
+                resume=resume,
+                pages=pages,
+                proposal_steps=steps,
+                count_objects=count_objects,
+                mm_per_pixel=mm_per_pixel,
+                alpha=alpha,
+                options=options,
+                on_progress=on_progress,
+            )
+    except KeyboardInterrupt as error:
+        left = "to segment the photos that are left, run the same command with --resume"
+        raise KeyboardInterrupt(f"interrupted; {left}") from error
     keep_result(result)
     summary = result.summary
     if summary.images:

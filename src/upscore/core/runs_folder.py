@@ -52,8 +52,8 @@ def last_run(*, trained: bool = False) -> Path | None:
 
 
 def require_last_run() -> Path:
-    """The last run. Raises NotFoundError without any."""
-    run = last_run()
+    """The last run that has a network, else the last one. Raises NotFoundError without any."""
+    run = last_run(trained=True) or last_run()
     if run is None:
         raise NotFoundError(
             f"no run is named, and there is none in {RUNS}/; name a run folder, or train one: "

@@ -16,8 +16,8 @@ class HeadSettings(Settings):
     """A warm-up of the head before the training."""
 
     crops: Annotated[int, Ge(0)] = 0
-    """Augmented crops whose features are computed, once. 0: no warm-up. From random weights
-    (init.weights none) there is none either."""
+    """Augmented crops whose features are computed, once; no more than the samples of a budget in
+    iterations. 0: no warm-up. From random weights (init.weights none) there is none either."""
     passes: Annotated[int, Ge(1)] = 20
     """Times that the head sees each of them."""
 

@@ -43,13 +43,14 @@ from upscore.models.factory import create_model
 from upscore.models.pretrained import IMAGENET, initialise, weights_path
 from upscore.training.batchnorm import estimate_statistics, require_several_values
 from upscore.training.expected import Documented
-from upscore.training.head_warmup import require_head, warm_up_head
+from upscore.training.head_warmup import BATCH, require_head, warm_up_head
 from upscore.training.log_hooks import require_hooks
 from upscore.training.loss import class_weights
 from upscore.training.object_crops import MAKE, CropSplit, balanced, object_crops, proposal_crops
 from upscore.training.recipe import Recipe, StatisticsSettings, TrainingStage
 from upscore.training.sample_order import Order, grouped_by_image, random_order, with_replacement
 from upscore.training.sample_stream import Sampler
+from upscore.training.settings import HeadSettings
 from upscore.training.shown import Shown, num_common, overlap_warning
 from upscore.training.state import Position, load_state
 from upscore.training.task import Segmentation
@@ -260,7 +261,7 @@ class _Session:
             prepared = warm_up_head(
                 model,
                 sampler,
-                recipe.init.head,
+                _head_settings(recipe),
                 input_spec=input_spec,
                 class_weights=class_weights,
                 device=self.fabric.device,
@@ -540,6 +541,15 @@ def finished_position(run: RunFolder) -> Position | None:
         return None
     position = load_state(state)[0]
     return position if position.finished else None
+
+
+def _head_settings(recipe: Recipe) -> HeadSettings:
+    """The warm-up of the head, on no more crops than the training itself will see."""
+    head, iterations = recipe.init.head, recipe.budget.iterations
+    if iterations is None:
+        return head
+    samples = iterations * recipe.batch.size * recipe.batch.accumulate
+    return head.model_copy(update={"crops": min(head.crops, max(samples, BATCH))})
 
 
 def _order(recipe: Recipe, samples: Split) -> Order:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from upscore import __version__
-from upscore.core.files import checksum, download, verify
+from upscore.core.files import checksum, download, exists, verify
 from upscore.core.images import InputSpec
 from upscore.core.labels import VOC_LABELS, Labels
 from upscore.core.lock import files_in, take_turns
@@ -104,6 +104,11 @@ def show(file: str | Path) -> WeightsShown:
             :func:`~upscore.models.layer_files.read_layer_file`.
     """
     path = Path(file)
+    if not exists(path) and str(path) in RELEASED_FILES:
+        raise NotFoundError(
+            f"{path} is a name of `upscore weights list`, and show reads a file; fetch it first: "
+            f"upscore weights get {path} --out DIR"
+        )
     found = read_layer_file(path)
     layers = [
         LayerShape(name, found.types.get(name, ""), tuple(found.shapes[key] for key in keys))

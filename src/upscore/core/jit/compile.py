@@ -79,7 +79,7 @@ class _Listener(Listener):
         self.timer = threading.Timer(
             _LOG_AFTER_S,
             logger.info,
-            (f"compiling {what} for this machine, once (some ten seconds)",),
+            (f"compiling {what} for this machine, once (under a minute on a quiet machine)",),
         )
         self.timer.daemon = True
 
