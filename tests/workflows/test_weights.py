@@ -22,6 +22,7 @@ from models.torchvision_vgg import theirs
 from upscore.cli.main import main
 from upscore.core.images import InputSpec
 from upscore.core.labels import VOC_LABELS
+from upscore.core.model_folder import builtin_networks
 from upscore.core.runtime import select_runtime
 from upscore.errors import (
     NotFoundError,
@@ -240,6 +241,9 @@ def test_show(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit):
         main(["weights", "show", "fcn8s-heavy"])
     assert "fetch it first: upscore weights get fcn8s-heavy" in capsys.readouterr().err
+    weights = builtin_networks()["objects"] / "model.safetensors"
+    main(["weights", "show", str(weights)])
+    assert f"a network of upscore: upscore info {weights.parent}" in capsys.readouterr().out
     torch.save({"layer.weight": torch.ones(2, 3)}, "a.pth")
     main(["weights", "show", "a.pth"])
     assert "looks like: no network that is known" in capsys.readouterr().out

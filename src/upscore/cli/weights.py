@@ -10,6 +10,7 @@ from tyro.conf import Positional, arg
 from upscore.cli.console import console, keep_result
 from upscore.cli.options import OptionalDir, OptionalFile
 from upscore.cli.progress import ProgressDisplay
+from upscore.core.model_folder import CONFIG
 from upscore.core.tables import Table
 from upscore.models.released_files import RELEASED_FILES, ReleasedFile, find_released
 
@@ -106,7 +107,7 @@ def show(file: Annotated[Positional[Path], arg(metavar="FILE")], /) -> None:
     result = show_weights(file)
     keep_result(result)
     rows: list[tuple[Any, ...]] = [
-        (one.name, one.type, ", ".join("x".join(map(str, shape)) for shape in one.shapes))
+        (one.name, one.type, ", ".join("x".join(map(str, shape or (1,))) for shape in one.shapes))
         for one in result.layers
     ]
     if rows:
@@ -114,6 +115,9 @@ def show(file: Annotated[Positional[Path], arg(metavar="FILE")], /) -> None:
     console.print(f"{file}: {result.kind}, {len(rows)} layers, {result.numbers:,} numbers")
     console.print(f"sha256 {result.sha256}")
     console.print(f"known as: {result.known or 'none of `upscore weights list`'}")
+    if (file.parent / CONFIG).exists():
+        console.print(f"a network of upscore: upscore info {file.parent}")
+        return
     looks = " or ".join(result.looks_like)
     console.print(f"looks like: {looks or 'no network that is known'}")
     if looks and result.looks_like[0] != "vgg16":

@@ -31,6 +31,7 @@ def run_view(run: RunData) -> dict[str, Any]:
         "run": run,
         "summary": _summary(run),
         "tiles": _tiles(run, splits),
+        "meaning": _meaning(splits[0]) if splits else "",
         "costs": _costs(run),
         "notes": _notes(run),
         "charts": parts.charts([run.curve]),
@@ -73,6 +74,19 @@ def _tiles(run: RunData, splits: list[SplitResults]) -> list[dict[str, str]]:
     return tiles
 
 
+def _meaning(split: SplitResults) -> str:
+    """What the headline says, for people who do not know the scores."""
+    baseline = split.results.scores.baseline()
+    simplest = ""
+    if baseline is not None:
+        name = split.results.evaluation.labels.names[baseline[0]]
+        simplest = f", {parts.score(baseline[1])} if every pixel were called {name}"
+    return (
+        "mIoU: the overlap of prediction and truth (intersection over union), averaged over the "
+        f"classes; 1 is perfect{simplest}. Pixel accuracy: the share of pixels that are right."
+    )
+
+
 def _costs(run: RunData) -> list[dict[str, str]]:
     """What the training took."""
     tiles = []
@@ -92,11 +106,11 @@ def _notes(run: RunData) -> list[dict[str, str]]:
         data = run.recorded("data", "path") or "DATA"
         notes.append(
             parts.note(
-                "This run holds no network yet: its training has not reached a validation. Go on.",
+                "This run holds no network yet: its training has not reached a validation.",
                 *("upscore", "train", recipe, "--data", data, "--out", run.path, "--resume"),
             )
         )
-    if not run.splits:
+    if run.model and not run.splits:
         notes.append(parts.note("This run has not been evaluated.", *parts.evaluate_command(run)))
     if not run.recipe:
         notes.append(
