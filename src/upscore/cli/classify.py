@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated
 
 from tyro.conf import Positional, arg
 
@@ -11,6 +11,7 @@ from upscore.cli.console import console, keep_result
 from upscore.cli.options import MaxPixels
 from upscore.core.failures import check_failures
 from upscore.core.limits import MAX_PIXELS
+from upscore.core.runtime import DeviceName, Precision
 from upscore.core.tables import Table
 from upscore.errors import SettingsError
 
@@ -25,8 +26,6 @@ Model = Annotated[
         metavar="NAME|FILE|FOLDER",
     ),
 ]
-Device = Literal["auto", "cpu", "cuda"]
-Precision = Literal["auto", "fp32", "bf16", "fp16"]
 
 
 def classify(
@@ -35,7 +34,7 @@ def classify(
     *,
     model: Model = "lite0",
     top: int = 5,
-    device: Device = "auto",
+    device: DeviceName = "auto",
     precision: Precision = "auto",
     max_pixels: MaxPixels = MAX_PIXELS,
 ) -> None:
@@ -84,7 +83,7 @@ def heatmap(
     model: Model = "lite0",
     side: int = 640,
     alpha: float = 0.6,
-    device: Device = "auto",
+    device: DeviceName = "auto",
     precision: Precision = "auto",
     max_pixels: MaxPixels = MAX_PIXELS,
 ) -> None:

@@ -108,6 +108,7 @@ VERBS = (  # in the order of --help
         "upscore.cli.classify",
         "heatmap",
         ("upscore heatmap photo.jpg --class tabby --out cat.png",),
+        ("report",),
     ),
     Verb(
         "pipeline",

@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image, ImageDraw, ImageFont
 
+from upscore.core.extras import require_extras
 from upscore.core.images import row_bands
 from upscore.core.labels import VOID, Color, LabelMap, Labels, RGBImage
 from upscore.core.option_values import require_alpha
@@ -199,10 +200,12 @@ def heated(
 
     Raises:
         SettingsError: ``alpha`` outside [0, 1].
+        MissingExtraError: matplotlib is not installed.
     """
+    require_alpha(alpha)
+    require_extras("drawing heat maps", "report")
     from matplotlib import colormaps
 
-    require_alpha(alpha)
     colors = (colormaps["inferno"](np.arange(256))[:, :3] * 255).round().astype(np.uint8)
     mixed = np.empty_like(image, order="C")
     for rows in row_bands(*values.shape):

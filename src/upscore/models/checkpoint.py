@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -164,19 +165,13 @@ def load_model(folder: Path) -> SavedModel:
     """
     config = read_config(folder)
     path = folder / CONFIG
-    try:
+    with refusing_damage(path):
         labels = Labels.from_json(config["classes"])
         input_spec = InputSpec.from_json(config["input_spec"])
         crops = crops_from_config(config)
         photos = photos_from_config(config)
         warning = config.get("trained", {}).get("warning")
         model = _blueprint(config["architecture"], config["options"])
-    except KeyError as error:
-        raise RunError(f"{path}: damaged, no entry {error}") from error
-    except SettingsError as error:
-        raise RunError(f"{path}: {error}") from error
-    except Exception as error:  # values of any kind for settings of any kind
-        raise RunError(f"{path}: damaged ({first_line(error)})") from error
     if len(labels) != model.num_classes:
         raise RunError(
             f"{path}: lists {len(labels)} classes, but its network scores {model.num_classes}"
@@ -189,6 +184,19 @@ def load_model(folder: Path) -> SavedModel:
     fill(model, folder, config)
     warning = None if warning is None else shorten(str(warning))
     return SavedModel(model.eval(), labels, input_spec, crops, photos, warning)
+
+
+@contextlib.contextmanager
+def refusing_damage(path: Path) -> Iterator[None]:
+    """Raise RunError where the content of a config.json is not what this block expects."""
+    try:
+        yield
+    except KeyError as error:
+        raise RunError(f"{path}: damaged, no entry {error}") from error
+    except SettingsError as error:
+        raise RunError(f"{path}: {error}") from error
+    except Exception as error:  # values of any kind for settings of any kind
+        raise RunError(f"{path}: damaged ({first_line(error)})") from error
 
 
 def fill(model: nn.Module, folder: Path, config: Mapping[str, Any]) -> None:

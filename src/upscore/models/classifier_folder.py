@@ -10,11 +10,16 @@ from typing import Any
 
 import torch
 
-from upscore.core.failures import first_line
 from upscore.core.images import InputSpec
 from upscore.core.model_folder import CONFIG
 from upscore.errors import RunError, SettingsError
-from upscore.models.checkpoint import CLASSIFICATION, fill, read_config, write_folder
+from upscore.models.checkpoint import (
+    CLASSIFICATION,
+    fill,
+    read_config,
+    refusing_damage,
+    write_folder,
+)
 from upscore.models.classifier import IMAGENET_CLASSES, Classifier, create_classifier
 from upscore.models.weight_files import SHIPPED
 
@@ -98,19 +103,13 @@ def load_classifier_folder(folder: Path) -> SavedClassifier:
     """
     config = read_config(folder, task=CLASSIFICATION)
     path = folder / CONFIG
-    try:
+    with refusing_damage(path):
         classes = tuple(item["name"] for item in config["classes"])
         if not all(isinstance(name, str) for name in classes):
             raise TypeError("a class name that is no text")
         with torch.device("meta"):
             model = create_classifier(config["architecture"], **config["options"])
         saved = SavedClassifier(model, classes, InputSpec.from_json(config["input_spec"]))
-    except KeyError as error:
-        raise RunError(f"{path}: damaged, no entry {error}") from error
-    except SettingsError as error:
-        raise RunError(f"{path}: {error}") from error
-    except Exception as error:  # values of any kind for settings of any kind
-        raise RunError(f"{path}: damaged ({first_line(error)})") from error
     if len(saved.input_spec.mean) != 3:
         raise RunError(f"{path}: damaged, input_spec has {len(saved.input_spec.mean)} channels")
     fill(model, folder, config)

@@ -111,10 +111,7 @@ def _budget(context: Context) -> str:
     iterations = samples = 0
     seconds = 0.0
     for plan in context.done:
-        run = context.folder.run(plan.name)
-        stages = plan.recipe.stage_recipes() or [plan.recipe]
-        folders = [run / "stages" / stage.name for stage in plan.recipe.stages[:-1]]
-        for recipe, folder in zip(stages, [*folders, run], strict=True):
+        for recipe, folder in context.stage_runs(plan):
             curve = read_log(folder)
             iterations += curve.last_iteration
             samples += curve.last_iteration * recipe.batch.size * recipe.batch.accumulate

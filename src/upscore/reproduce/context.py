@@ -28,7 +28,7 @@ from upscore.reproduce.example_selection import class_shares, find_photo, requir
 from upscore.reproduce.folder import Folder
 from upscore.reproduce.labelling import LabelStore, file_digest
 from upscore.reproduce.trainings import PlannedTraining
-from upscore.training.recipe import load_recipe
+from upscore.training.recipe import Recipe, load_recipe
 
 LARGEST_CROP = (256, 320)
 STEP = 32
@@ -218,6 +218,13 @@ class Context:
     def curve(self, plan: PlannedTraining) -> Curve:
         """The training curve; empty where there is no log."""
         return read_log(self.folder.run(plan.name))
+
+    def stage_runs(self, plan: PlannedTraining) -> list[tuple[Recipe, Path]]:
+        """The recipe and run folder of each stage of a training, or of the whole without stages."""
+        run = self.folder.run(plan.name)
+        folders = [run / "stages" / stage.name for stage in plan.recipe.stages[:-1]]
+        recipes = plan.recipe.stage_recipes() or [plan.recipe]
+        return list(zip(recipes, [*folders, run], strict=True))
 
     def label_all(
         self,

@@ -68,10 +68,7 @@ def samples_table(context: Context) -> Table:
     for plan in context.done:
         if plan.name not in (DECONVNET, NO_NORM, ONE_STAGE):
             continue
-        run = context.folder.run(plan.name)
-        stages = plan.recipe.stage_recipes() or [plan.recipe]
-        folders = [run / "stages" / stage.name for stage in plan.recipe.stages[:-1]]
-        for stage, folder in zip(stages, [*folders, run], strict=True):
+        for stage, folder in context.stage_runs(plan):
             try:
                 samples = RunFolder(folder).read_manifest().get("samples", {})
             except UpscoreError:

@@ -205,9 +205,7 @@ def _costs(
 
 def _length(context: Context, plan: PlannedTraining) -> tuple[int, float | None]:
     """Iterations and seconds of a training, of all its stages; None where a log lacks the time."""
-    run = context.folder.run(plan.name)
-    folders = [run / "stages" / stage.name for stage in plan.recipe.stages[:-1]]
-    logs = [RunFolder(folder).log for folder in (*folders, run)]
+    logs = [RunFolder(folder).log for _, folder in context.stage_runs(plan)]
     curves = [read_curve(log) for log in logs if log.exists()]
     times = [curve.seconds for curve in curves]
     seconds = None if None in times else sum(time or 0.0 for time in times)
