@@ -30,8 +30,9 @@ test-fast: install
 	OMP_NUM_THREADS=1 $(BIN)/python $(PYTEST) $(FAST)
 
 # wheel and sdist; the wheel in an environment of its own, with the lowest versions that pyproject.toml
-# names: first without extras, when predict works and train says what to type; then with all of them the
-# README's quick start and the fast tests (generated docs are those of constraints.txt)
+# names: first without extras, when predict works and train says what to type; then with all of them, which
+# is typed as that message says, the README's quick start and the fast tests (generated docs are those of
+# constraints.txt)
 WHEEL_PYTHON := build/wheel-env/bin/python
 wheel: install
 	rm -rf dist build/wheel-env build/quick-start
@@ -42,7 +43,7 @@ wheel: install
 	  --constraint build/lowest.txt
 	cd build && wheel-env/bin/upscore predict ../docs/images/objects.jpg --out quick-start/core
 	cd build && wheel-env/bin/upscore train --data none 2>&1 | grep -F 'pip install "upscore[train]"'
-	$(WHEEL_PYTHON) -m pip install --quiet --disable-pip-version-check "$$(echo dist/*.whl)[all]" \
+	$(WHEEL_PYTHON) -m pip install --quiet --disable-pip-version-check "upscore[all]" \
 	  --constraint build/lowest.txt pytest pytest-xdist hypothesis scikit-learn
 	cd build && wheel-env/bin/upscore data toy --out quick-start/toy --num 12 --size 64 80
 	cd build && wheel-env/bin/upscore predict quick-start/toy/JPEGImages/toy_000000.jpg --model roads \

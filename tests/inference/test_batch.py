@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import errno
 import importlib
+import json
 import threading
 from itertools import count
 from pathlib import Path
@@ -261,8 +262,16 @@ def test_ctrl_c_leaves_whole_files_only(photos, tmp_path):
                 raise KeyboardInterrupt
             return super().predict(image)
 
+    (photos / "0.jpg").write_text("no image")  # it sorts first
     with pytest.raises(KeyboardInterrupt):
         predict_files(Interrupted(), [photos], tmp_path / "out")
+    kept = list(map(json.loads, (tmp_path / "out" / "predictions.jsonl").read_text().splitlines()))
+    done, failed = ([r["name"] for r in kept if ("error" in r) is bad] for bad in (False, True))
+    assert failed == ["0"]
+    table = (tmp_path / "out" / "summary.csv").read_text().splitlines()
+    assert len(done) >= 1
+    assert [line.split(",")[0] for line in table[1:]] == done
+    (photos / "0.jpg").unlink()
     done = files(tmp_path / "out")
     assert all(not Path(name).name.startswith(".") for name in done)
     for name in done:

@@ -13,6 +13,7 @@ NETWORK_PAPERS = {
     "deeplab-largefov": ("simonyan2015vgg", "chen2015deeplab"),
     "fpn": ("lin2017fpn",),
     "hypercolumn": ("hariharan2015hypercolumn",),
+    "patch-cnn": ("ciresan2012patches",),
     "segnet": ("badrinarayanan2017segnet",),
     "unet": ("ronneberger2015unet",),
 }

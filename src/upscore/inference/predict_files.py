@@ -135,28 +135,36 @@ def predict_files(
         logger.info("%s", photos)
     if progress:
         progress(summary.skipped, len(files))
-    with (
-        Writer(workers=workers, depth=DEPTH) as writer,
-        contextlib.closing(
-            prefetch(
-                lambda file: _decode(file, max_pixels, photos), todo, workers=workers, depth=DEPTH
+    failures: dict[InputFile, str] = {}
+    try:
+        with (
+            Writer(workers=workers, depth=DEPTH) as writer,
+            contextlib.closing(
+                prefetch(
+                    lambda file: _decode(file, max_pixels, photos),
+                    todo,
+                    workers=workers,
+                    depth=DEPTH,
+                )
+            ) as decoded,
+        ):
+            label = _FileLabeller(
+                segmenter, out, formats, stepwise, max_pixels, writer, records, alpha, failures
             )
-        ) as decoded,
-    ):
-        label = _FileLabeller(segmenter, out, formats, stepwise, max_pixels, writer, records, alpha)
-        for number, (file, photo) in enumerate(zip(todo, decoded, strict=True), start=1):
-            try:
-                summary.images += label(file, photo)
-            except Exception as error:
-                label.fail(file, photo, error)
-            if progress:
-                progress(summary.skipped + number, len(files))
-    for file, message in label.failures.items():
-        records.fail(file.name, file.source, message)
-    records.write()
+            for number, (file, photo) in enumerate(zip(todo, decoded, strict=True), start=1):
+                try:
+                    summary.images += label(file, photo)
+                except Exception as error:
+                    label.fail(file, photo, error)
+                if progress:
+                    progress(summary.skipped + number, len(files))
+    finally:  # after Ctrl-C too, for the photos that are done
+        for file, message in failures.items():
+            records.fail(file.name, file.source, message)
+        records.write()
     summary.images -= len(label.unwritten)
     summary.failures = [
-        (file.source, label.failures[file]) for file in todo if file in label.failures
+        (file.source, failures[file]) for file in todo if file in failures
     ]
     summary.seconds = time.perf_counter() - begin
     summary.network_seconds = label.network_seconds
@@ -180,8 +188,8 @@ class _FileLabeller:
     writer: Writer
     records: AreaRecords
     alpha: float
+    failures: dict[InputFile, str]
     network_seconds: float = 0.0
-    failures: dict[InputFile, str] = field(default_factory=dict)
     unwritten: set[InputFile] = field(default_factory=set)
     """Photos that were labelled, and whose results could not be made into files."""
 
