@@ -103,7 +103,9 @@ def test_papers() -> None:
     for key, entry in entries().items():
         assert re.fullmatch(r"@\w+\{[a-z]+\d{4}[a-z0-9]+,.*\}", entry, re.DOTALL), key
         assert entry.count("{") == entry.count("}")
-        assert re.search(r"\b(doi|eprint|pages|howpublished) +=", entry), f"{key}: where to find it?"
+        assert re.search(r"\b(doi|eprint|pages|howpublished) +=", entry), (
+            f"{key}: where to find it?"
+        )
     for name in shipped_recipes():
         found = papers_of_recipe(load_recipe(name).model_dump(mode="json"))
         assert found, name

@@ -163,9 +163,7 @@ def predict_files(
             records.fail(file.name, file.source, message)
         records.write()
     summary.images -= len(label.unwritten)
-    summary.failures = [
-        (file.source, failures[file]) for file in todo if file in failures
-    ]
+    summary.failures = [(file.source, failures[file]) for file in todo if file in failures]
     summary.seconds = time.perf_counter() - begin
     summary.network_seconds = label.network_seconds
     summary.shares = records.shares()

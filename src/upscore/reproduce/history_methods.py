@@ -10,7 +10,7 @@ from typing import Annotated, Any
 from annotated_types import Gt
 from pydantic import Field
 
-from upscore.core.choices import unknown_choice
+from upscore.core.choices import chosen
 from upscore.core.settings import Settings, build
 from upscore.core.yaml_text import parse_yaml
 from upscore.errors import SettingsError
@@ -93,15 +93,14 @@ def check_systems(names: Sequence[str]) -> tuple[str, ...]:
     Raises:
         SettingsError: an unknown name, or a single one, with which nothing can be compared.
     """
-    known = [step.stage for step in history().steps]
-    for name in names:
-        if name not in known:
-            raise SettingsError(f"--methods: {unknown_choice('method', name, known)}")
-    if len(set(names)) == 1:
+    if not names:
+        return ()
+    systems = chosen("--methods", names, [step.stage for step in history().steps])
+    if len(systems) == 1:
         raise SettingsError(
             f"--methods is {names[0]!r}; a history has two or more, as in --methods fcn8s,unet"
         )
-    return tuple(name for name in known if name in names)
+    return systems
 
 
 @cache

@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from upscore.core.choices import unknown_choice
-from upscore.errors import SettingsError
+from upscore.core.choices import chosen
 
 
 @dataclass(frozen=True)
@@ -58,12 +57,5 @@ def stages_of(names: Sequence[str]) -> dict[str, str]:
 
 
 def check_methods(names: Sequence[str]) -> tuple[str, ...]:
-    """``names``, each once, in the order of :data:`OTHER_METHODS`.
-
-    Raises:
-        SettingsError: an unknown name, or none.
-    """
-    for name in names:
-        if name not in OTHER_METHODS:
-            raise SettingsError(f"--methods: {unknown_choice('method', name, OTHER_METHODS)}")
-    return tuple(name for name in OTHER_METHODS if name in names)
+    """``names``, each once, in the order of :data:`OTHER_METHODS`. Raises SettingsError."""
+    return chosen("--methods", names, OTHER_METHODS) if names else ()

@@ -17,6 +17,7 @@ from upscore.core.crop_geometry import CropGeometry
 from upscore.core.files import exists
 from upscore.core.images import INPUT_SPECS
 from upscore.core.quoting import quote
+from upscore.core.runtime import DeviceName, Precision
 from upscore.core.settings import Settings, build, load_yaml, parse_assignment, set_dotted, set_key
 from upscore.core.yaml_text import parse_yaml
 from upscore.data.transforms import Augment
@@ -233,8 +234,8 @@ class Recipe(Settings):
     save_every: Count = 500
     """Iterations between two states that a killed run resumes from."""
     seed: Annotated[int, Ge(0), Le(2**31)] = 0
-    precision: Literal["auto", "fp32", "bf16", "fp16"] = "auto"
-    device: Literal["auto", "cpu", "cuda"] = "auto"
+    precision: Precision = "auto"
+    device: DeviceName = "auto"
     threads: Count | None = None
     """CPU threads of each process; null: one for each core. Sums are rounded in another order with
     another number of threads, so give it for weights that do not depend on the number of cores."""

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 from upscore.core.limits import DEFAULT_TILE, MAX_PIXELS
 from upscore.core.option_values import require_at_least, require_scales, require_tile
+from upscore.core.runtime import DeviceName, Precision
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -20,9 +21,9 @@ if TYPE_CHECKING:
 class NetworkOptions:
     """How the network of a run is used."""
 
-    device: Literal["auto", "cpu", "cuda"] = "auto"
+    device: DeviceName = "auto"
     """Device for the network; auto uses a GPU if there is one."""
-    precision: Literal["auto", "fp32", "bf16", "fp16"] = "auto"
+    precision: Precision = "auto"
     """Precision; auto uses bf16 where the hardware supports it."""
     tile: int = DEFAULT_TILE
     """Split photos with a longer side into overlapping tiles of this side, a
