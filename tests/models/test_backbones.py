@@ -124,11 +124,12 @@ def images(*shape: int) -> Tensor:
 
 @torch.no_grad()
 @pytest.mark.parametrize("name", NETWORKS)
-@pytest.mark.parametrize("size", [(1, 1), (1, 45), (33, 31), (64, 70)])
-def test_scores_have_the_size_of_the_image(name: str, size: tuple[int, int]) -> None:
-    scores = make(name).eval()(images(2, 3, *size))
-    assert scores.shape == (2, 3, *size)
-    assert torch.isfinite(scores).all()
+def test_scores_have_the_size_of_the_image(name: str) -> None:
+    model = make(name).eval()
+    for size in ((1, 1), (1, 45), (33, 31), (64, 70)):
+        scores = model(images(2, 3, *size))
+        assert scores.shape == (2, 3, *size)
+        assert torch.isfinite(scores).all(), size
 
 
 @pytest.mark.parametrize("name", NETWORKS)

