@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, astuple, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -179,7 +179,7 @@ def read_results(folder: Path) -> Results:
         ) from error
 
 
-def _shares(image: ImageScore, num_classes: int) -> list[float | None]:
+def _shares(image: ImageScore, num_classes: int) -> Sequence[float | None]:
     """Of each class, its true and its predicted part of the valid pixels; None: not known."""
     if not (image.covers and image.valid_pixels):
         return [None] * 2 * num_classes
