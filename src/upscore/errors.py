@@ -22,6 +22,24 @@ class SettingsError(UpscoreError, ValueError):
     """A recipe, option or argument is wrong."""
 
 
+class OptionError(SettingsError):
+    """The value of an option is wrong: ``alpha is 3.0; ...`` in Python, ``--alpha is 3.0; ...``
+    (``typed``) on the command line."""
+
+    def __init__(self, option: str, problem: str) -> None:
+        """``option`` as an argument in Python is called; ``problem``: the rest of the sentence."""
+        super().__init__(option, problem)  # as arguments, so that it pickles
+
+    def __str__(self) -> str:
+        return " ".join(self.args)
+
+    @property
+    def typed(self) -> str:
+        """The message where the option was typed."""
+        option, problem = self.args
+        return f"--{option.replace('_', '-')} {problem}"
+
+
 class RunError(UpscoreError, ValueError):
     """A run folder or checkpoint is incomplete, too new, or does not fit."""
 

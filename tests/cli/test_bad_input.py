@@ -342,7 +342,8 @@ CASES: dict[str, tuple[Callable[[World], list[str]], int, str]] = {
     "yaml: unknown key": (yaml_set("rooot: .\nclasses: [a]"), 2, r"dataset\.yaml: .*'rooot'"),
     "yaml: not yaml": (yaml_set("classes: [a"), 2, r"dataset\.yaml.* not valid YAML"),
     "yaml: a list": (yaml_set("- a\n"), 2, r"dataset\.yaml: expected 'key: value'"),
-    "toy: one photo": (typed("data", "toy", "--out", "{path}/t", "--num", "1"), 2, r"--num 1: .*2"),
+    "toy: one photo": (
+        typed("data", "toy", "--out", "{path}/t", "--num", "1"), 2, r"--num is 1; allowed: 2"),
     "toy: taken": (typed("data", "toy", "--out", "{run}"), 1, r"not empty and no toy set"),
     "get: no archive": (
         typed("data", "get", "sbd", "--to", "{path}/s", "--from", "{path}/none.tgz"), 2,
@@ -419,7 +420,8 @@ CASES: dict[str, tuple[Callable[[World], list[str]], int, str]] = {
     "too many pixels": (pixels, 1, r"raise it with --max-pixels"),
     "unknown product": (lambda w: w.predict(w.photo, more=("--save", "mask")), 2,
                         r"there are labels, overlay, probabilities"),
-    "bad tile": (lambda w: w.predict(w.photo, more=("--tile", "100")), 2, r"tile is 100; allowed"),
+    "bad tile": (
+        lambda w: w.predict(w.photo, more=("--tile", "100")), 2, r"--tile is 100; allowed"),
     "bad scale": (lambda w: w.predict(w.photo, more=("--scales", "-1")), 2, r"scales"),
     # refinement
     "crf: unknown name": (lambda w: w.predict(w.photo, more=("--crf", "deconvnt")), 2,
@@ -449,7 +451,7 @@ CASES: dict[str, tuple[Callable[[World], list[str]], int, str]] = {
     "refine: other classes": (refining("--classes", "3"), 1, r"of 2 classes, but --classes 3"),
     "refine: unsure": (refining("--confidence", "2"), 2, r"--confidence is 2.0; allowed"),
     "refine: unknown settings": (refining("--crf", "x"), 2, r"no CRF settings 'x'"),
-    "refine: no workers": (refining("--workers", "0"), 2, r"workers is 0; allowed: 1 or more"),
+    "refine: no workers": (refining("--workers", "0"), 2, r"--workers is 0; allowed: 1 or more"),
     # pipelines
     "pipeline: no file": (typed("predict", "{path}/p.yaml", "{photo}", "--out", "{path}/out"), 2,
                           r"p\.yaml: no such pipeline file"),

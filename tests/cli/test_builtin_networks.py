@@ -113,8 +113,10 @@ def test_the_shares_of_one_photo_are_printed(
     assert f"cow {(labels == 1).mean():.1%}" in shares
     assert "  summary: predictions/summary.csv (the share of each class in each photo)" in lines
     Image.open(photo).save("b.jpg")
-    run("predict", photo, "b.jpg")
-    assert "Shares: " not in capsys.readouterr().out
+    run("predict", photo, "b.jpg", "--mm-per-pixel", "0.5", "--count-objects", "50")
+    printed = capsys.readouterr().out
+    assert "(the share of each class in each photo, areas in mm2, numbers of objects)" in printed
+    assert "Shares: " not in printed
 
 
 def test_json_has_the_network_its_classes_and_their_shares(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -75,3 +76,11 @@ def test_log_json_has_the_beginning_and_the_end_of_short_work(
     assert len(stages) == 2
     assert stages[0]["stage"] == stages[1]["stage"]
     assert stages[0]["done"] < stages[1]["done"] == stages[1]["total"] == 24
+
+
+@pytest.mark.parametrize("words", [["doctor"], ["info", "objects"]])
+def test_keys_are_snake_case(words: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    main([*words, "--json"])
+    result = json.loads(capsys.readouterr().out)["result"]
+    assert result
+    assert [key for key in result if not re.fullmatch("[a-z0-9_]+", key)] == []

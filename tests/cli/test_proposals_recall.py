@@ -162,7 +162,7 @@ def test_unknown_words(toy, word, message):
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"workers": 0}, "--workers is 0"),
+        ({"workers": 0}, "^workers is 0"),
         ({"counts": (0,)}, r"--counts are \(0,\)"),
         ({"min_area": 0}, "min_area is 0"),
         ({"split": "test"}, "no split 'test'"),
@@ -176,7 +176,7 @@ def test_bad_settings(toy, changes, message):
 
 
 def test_a_refused_number_of_workers_leaves_no_folder(toy, tmp_path):
-    with pytest.raises(SettingsError, match="--workers is 0"):
+    with pytest.raises(SettingsError, match=r"^workers is 0"):
         recall(data=toy, sources=("grid",), workers=0, out=tmp_path / "out")
     assert not (tmp_path / "out").exists()
 

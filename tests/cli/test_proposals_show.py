@@ -63,7 +63,7 @@ def test_few_pixels_grey_transparency_and_one_colour(tmp_path, options, mode, sh
 
 def test_bad_input(photo, tmp_path):
     out = tmp_path / "out.png"
-    with pytest.raises(SettingsError, match="--boxes is 0"):
+    with pytest.raises(SettingsError, match=r"^boxes is 0"):
         show(photo, out=out, boxes=0, options=GRID)
     with pytest.raises(SettingsError, match="ground-truth needs a data set"):
         show(photo, out=out, options=SourceOptions(source="ground-truth"))

@@ -197,9 +197,9 @@ def test_bad_files_are_listed_last(run, data, capsys):
     [
         (["--trials", "0"], "--trials is 0; allowed: 1 or more"),
         (["--minutes", "0"], "--minutes is 0; allowed: over 0"),
-        (["--images", "1"], "images is 1; allowed: 2 or more"),
+        (["--images", "1"], "--images is 1; allowed: 2 or more"),
         (["--iterations", "0"], "--iterations is 0; allowed: 1 or more"),
-        (["--seed", "-1"], "seed is -1; allowed: 0 or more"),
+        (["--seed", "-1"], "--seed is -1; allowed: 0 or more"),
         (["--split", "one"], "split 'one' has 1 image; tuning needs 2 or more"),
         (["--split", "tset"], "no split 'tset'"),
         (["--start", "deconvent"], "did you mean 'deconvnet'?"),

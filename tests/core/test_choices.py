@@ -36,11 +36,11 @@ def test_names_and_path_objects() -> None:
 
 
 def test_chosen_names_are_in_the_order_of_the_list_and_each_once() -> None:
-    assert chosen("--save", ["b", "a", "b"], ("a", "b", "c")) == ("a", "b")
-    with pytest.raises(SettingsError, match=r"^--save is empty; there are a, b, separated by"):
-        chosen("--save", [], ("a", "b"))
-    with pytest.raises(SettingsError, match="--save has no 'overlays'; did you mean 'overlay'"):
-        chosen("--save", ["labels", "overlays"], ("labels", "overlay"))
+    assert chosen("save", ["b", "a", "b"], ("a", "b", "c")) == ("a", "b")
+    with pytest.raises(SettingsError, match=r"^save is empty; there are a, b, separated by"):
+        chosen("save", [], ("a", "b"))
+    with pytest.raises(SettingsError, match=r"^save has no 'overlays'; did you mean 'overlay'"):
+        chosen("save", ["labels", "overlays"], ("labels", "overlay"))
 
 
 def test_the_nearest_file_or_folder(tmp_path: Path) -> None:

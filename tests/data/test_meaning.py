@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +16,7 @@ from upscore.cli import data as verbs
 from upscore.cli.console import style
 from upscore.data import open_dataset
 from upscore.data.check import check
-from upscore.errors import DataError
+from upscore.errors import DataError, WorkError
 
 Mask = np.ndarray | Image.Image
 
@@ -64,6 +67,38 @@ def test_the_colours_of_the_palette_are_told(tmp_path: Path) -> None:
     assert lines[0].startswith("Guessed from the numbers in the masks (2 masks read)")
     assert lines[1].split() == ["value", "colour", "class", "pixels", "%", "masks"]
     assert lines[3].split() == ["1", "200,0,7", "foreground", "50.00", "2"]
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="a line for a shell")
+@pytest.mark.parametrize(
+    ("masks", "names"),
+    [
+        ([of(0, 1, 3, 255)] * 2, ["class_0", "class_1", "class_2", "class_3"]),  # none shows 2
+        ([of(0, 1)] * 2, ["background", "foreground"]),
+        ([of(0, 255)] * 2, ["background", "foreground"]),
+    ],
+)
+def test_the_line_that_check_prints_names_the_classes(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], masks: list[Mask], names: list[str]
+) -> None:
+    root = tmp_path / "my photos"
+    root.mkdir()
+    write(root, masks)
+    guessed = open_dataset(root)
+    with contextlib.suppress(WorkError):  # of a class that no mask shows
+        verbs.check(root)
+    shown = capsys.readouterr().out.splitlines()
+    (line,) = [line for line in shown if "printf" in line]
+    subprocess.run(["sh", "-c", line.replace(names[-1], "sheep")], check=True)
+    dataset = open_dataset(root)
+    assert dataset.guess is None
+    assert dataset.labels.names == (*names[:-1], "sheep")
+    for split in guessed.splits:
+        before, after = guessed.split(split).read(0), dataset.split(split).read(0)
+        assert (before.labels == after.labels).all()
+    with contextlib.suppress(WorkError):
+        verbs.check(root)
+    assert "printf" not in capsys.readouterr().out
 
 
 def test_check_prints_the_guess(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -149,7 +149,7 @@ def test_file_in_the_way(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("wrong", "message"),
-    [({"num": 1}, "--num 1"), ({"seed": -1}, "--seed -1"), ({"size": (8, 99)}, "--size 8 99")],
+    [({"num": 1}, "num is 1"), ({"seed": -1}, "seed is -1"), ({"size": (8, 99)}, "size is 8 99")],
 )
 def test_wrong_settings(tmp_path: Path, wrong: dict, message: str) -> None:
     with pytest.raises(SettingsError, match=message):

@@ -209,8 +209,8 @@ def test_gradient_edges(data, capsys):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"thresholds": 0}, "--thresholds is 0"),
-        ({"workers": 0}, "--workers is 0"),
+        ({"thresholds": 0}, "^thresholds is 0"),
+        ({"workers": 0}, "^workers is 0"),
         ({"split": "test"}, "no split 'test'; it has val"),
         ({"edges": "nowhere"}, "no such detector and no such folder; allowed: learned, gradient"),
         ({"edges": "structured-forest"}, r"write_edges --model .* then give --edges maps"),

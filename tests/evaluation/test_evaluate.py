@@ -205,12 +205,40 @@ def test_results_round_trip(split, tmp_path):
     assert float(rows[0]["iou"]) == found.confusion.scores().per_class[0].iou
     with (out / "images.csv").open(encoding="utf-8", newline="") as stream:
         images = list(csv.DictReader(stream))
-    assert list(images[0]) == ["name", "pixel_accuracy", "miou", "valid_pixels"]
+    assert list(images[0])[:4] == ["name", "pixel_accuracy", "miou", "valid_pixels"]
+    assert "covers" not in content["images"][0]
     assert [row["name"] for row in images] == [image.name for image in found.images]
     with (out / "confusion.csv").open(encoding="utf-8", newline="") as stream:
         table = list(csv.reader(stream))
     assert [[int(cell) for cell in row[1:]] for row in table[1:]] == found.confusion.to_json()
     assert table[0][1:] == list(LABELS.names)
+
+
+def test_shares_of_cover_by_image(tmp_path):
+    """Of the valid pixels: those where the truth is void count neither as true nor as predicted."""
+    split = make_split(tmp_path, 2)
+    masks = [np.asarray(Image.open(pair.mask)).copy() for pair in split.pairs]
+    masks[0][:] = 1
+    masks[0][: len(masks[0]) // 2] = VOID
+    masks[1][:] = VOID
+    for pair, mask in zip(split.pairs, masks, strict=True):
+        Image.fromarray(mask).save(pair.mask)
+
+    def left_is_2(image):
+        labels = np.ones(image.shape[:2], dtype=np.uint8)
+        labels[:, : labels.shape[1] // 2] = 2
+        return labels
+
+    found = evaluate(left_is_2, split)
+    write_results(found, tmp_path / "out")
+    with (tmp_path / "out" / "images.csv").open(encoding="utf-8", newline="") as stream:
+        first, void = csv.DictReader(stream)
+    columns = [f"{name} {kind} share" for name in LABELS.names for kind in ("true", "predicted")]
+    assert list(first)[4:] == columns
+    left = (masks[0].shape[1] // 2) / masks[0].shape[1]
+    shares = [float(first[column]) for column in columns]
+    assert shares == pytest.approx([0, 0, 1, 1 - left, 0, left])
+    assert [void[column] for column in columns] == [""] * 6
 
 
 def test_nothing_scored_is_null_on_disk(split, tmp_path):

@@ -176,7 +176,7 @@ def test_photos_over_the_limit_are_refused(run, data):
 def test_wrong_arguments(run, data, tmp_path):
     with pytest.raises(SettingsError, match="no split 'tset'; there are val"):
         evaluate(run, data=data, split="tset")
-    with pytest.raises(SettingsError, match="--workers is 0"):
+    with pytest.raises(SettingsError, match=r"^workers is 0"):
         evaluate(run, data=data, workers=0)
     with pytest.raises(FileNotFoundError, match="no such run folder"):
         evaluate(tmp_path / "none", data=data)

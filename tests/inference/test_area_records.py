@@ -87,8 +87,8 @@ def test_a_record_without_what_is_asked_for_does_not_count(tmp_path: Path) -> No
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"min_object": 0}, "--count-objects is 0; allowed: 1 or more"),
-        ({"mm_per_pixel": 0.0}, "--mm-per-pixel is 0.0; allowed: over 0"),
+        ({"min_object": 0}, "count_objects is 0; allowed: 1 or more"),
+        ({"mm_per_pixel": 0.0}, "mm_per_pixel is 0.0; allowed: over 0"),
         ({"mm_per_pixel": float("nan")}, "allowed: over 0"),
     ],
 )

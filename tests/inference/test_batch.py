@@ -224,7 +224,7 @@ def test_an_input_is_never_overwritten(by_color, tmp_path):
 @pytest.mark.parametrize(
     ("save", "message"),
     [
-        ((), "--save is empty; there are labels, overlay, probabilities"),
+        ((), "save is empty; there are labels, overlay, probabilities"),
         (["masks"], "has no 'masks'"),
     ],
 )

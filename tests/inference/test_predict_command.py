@@ -55,7 +55,7 @@ def test_no_others_and_no_folders_are_named_where_nothing_was_labelled(
 
 def test_wrong_usage(model_folder, tmp_path):
     photo = str(save_photo(tmp_path / "a.png", random_photo(9, 9)))
-    with pytest.raises(SettingsError, match="--save has no 'masks'"):
+    with pytest.raises(SettingsError, match=r"^save has no 'masks'"):
         verb.predict((str(model_folder), photo), out=tmp_path / "out", save="labels,masks")
     with pytest.raises(SettingsError, match="save is empty"):
         verb.predict((str(model_folder), photo), out=tmp_path / "out", save=",")

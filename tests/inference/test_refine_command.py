@@ -413,10 +413,10 @@ def test_too_little_memory_for_one(work, monkeypatch):
         ({"images": "empty"}, NotFoundError, "empty: no photo in this folder"),
         ({"images": "unlike"}, SettingsError, r"a\.npz: no photo 'a' in .*unlike, nor 'a' below"),
         ({"inputs": "labels"}, SettingsError, r"labels/a\.png: a label map; give its number"),
-        ({"confidence": 1.0}, SettingsError, "--confidence is 1.0; allowed: over 0 and below 1"),
-        ({"num_classes": 0}, SettingsError, "--classes is 0"),
+        ({"confidence": 1.0}, SettingsError, "confidence is 1.0; allowed: over 0 and below 1"),
+        ({"num_classes": 0}, SettingsError, "num_classes is 0"),
         ({"workers": 0}, SettingsError, "workers is 0; allowed: 1 or more"),
-        ({"save": ["masks"]}, SettingsError, "--save has no 'masks'"),
+        ({"save": ["masks"]}, SettingsError, "save has no 'masks'"),
     ],
 )
 def test_wrong_use(work, options, error, message):

@@ -160,7 +160,7 @@ def test_other_tiles_are_refused(tile):
 
 
 def test_the_nearest_tile_is_named():
-    with pytest.raises(SettingsError, match="--tile 992"):
+    with pytest.raises(SettingsError, match="for example 992"):
         require_tile(1000)
 
 

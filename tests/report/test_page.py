@@ -136,6 +136,19 @@ def test_run_with_a_log_only(tmp_path):
     assert page.tags.count("svg") == 1
 
 
+def test_a_training_that_is_not_finished_says_how_far_it_came(run):
+    at = {"iterations": 2, "fraction": 0.2, "finished": False}
+    run.update_manifest(progress=at)
+    page = Reader(run_page(read_run(run.path))).text
+    assert (
+        "training not finished, 2 iterations done, 20% of its budget" in page[: page.index("mIoU")]
+    )
+    assert "To go on with it" in page
+    assert "--resume" in page
+    run.update_manifest(progress=at | {"finished": True})
+    assert "not finished" not in Reader(run_page(read_run(run.path))).text
+
+
 @pytest.mark.parametrize("text", [None, "", "iteration,loss\n"])
 def test_run_without_any_log(run, text):
     run.log.unlink()

@@ -34,7 +34,7 @@ STAGED = Measured(
 
 
 def texts(notices: list[Notice]) -> list[str]:
-    return [notice.text for notice in notices]
+    return [f"{notice.text} {notice.advice}".rstrip() for notice in notices]
 
 
 # -- the words -------------------------------------------------------------------------------------
@@ -77,7 +77,7 @@ def test_below_a_tenth_of_the_documented_samples_a_warning(iterations: int, warn
     said = counted(budget, Documented(CAMVID), step=4, epoch=100)
     assert [notice.warning for notice in said] == [False, False, True][: 2 + warned]
     if warned:
-        assert said[2].text == (
+        assert texts(said)[2] == (
             "Warning: this budget allows 10 % of those samples, so the network will learn less "
             "than it could. For as many: --iterations 3250"
         )
@@ -88,12 +88,12 @@ def test_the_same_of_minutes(samples: int, warned: bool) -> None:
     said = timed(25, Documented(CAMVID), samples=samples, rate=2.0, busy=0.9)
     assert [notice.warning for notice in said] == [False, False, True][: 2 + warned]
     if warned:  # 13,000 / 2 = 6,500 s of training, 7,222 s with validations
-        assert said[2].text.endswith("For as many: --minutes 121")
+        assert texts(said)[2].endswith("For as many: --minutes 121")
 
 
 def test_what_to_set_in_epochs() -> None:
     said = counted(BudgetSettings(epochs=1), Documented(CAMVID), step=4, epoch=100)
-    assert said[2].text.endswith("--epochs 130")
+    assert texts(said)[2].endswith("--epochs 130")
 
 
 def test_stages() -> None:
@@ -254,7 +254,7 @@ def test_epochs_are_counted_by_the_split(
 ) -> None:
     said = run_documented(tmp_path / "run", "budget.epochs=2")
     assert said[0][1].text == "Budget: 2 epochs, 7 iterations, 14 samples."  # of 7 photos
-    assert said[2][1].text.endswith("--epochs 185.8")
+    assert said[2][1].advice.endswith("--epochs 185.8")
 
 
 @pytest.mark.parametrize(("documented_samples", "warned"), [(300, False), (301, True)])
@@ -275,7 +275,7 @@ def test_minutes_are_told_once_when_the_rate_is_known(
     assert rows(tmp_path / "run")[-1]["images"] == "30", "and so it was"
     assert [notice.warning for _, notice in said] == [False, False, True][: 2 + warned]
     if warned:
-        assert said[2][1].text.endswith("--minutes 6")  # 301 / 60
+        assert said[2][1].advice.endswith("--minutes 6")  # 301 / 60
 
 
 @pytest.mark.parametrize(("every", "samples"), [("4", 34), ("null", 54)])

@@ -82,7 +82,10 @@ def test_ctrl_c_saves_and_resuming_is_exact(
     first = run_tiny(out, show=press)
     assert first.interrupted
     assert first.iteration == 3
+    at = RunFolder.open(out).read_manifest()["progress"]
+    assert at == {"iterations": 3, "fraction": 0.5, "finished": False}
     second = run_tiny(out, resume=True)
+    assert RunFolder.open(out).read_manifest()["progress"]["finished"]
     assert not second.interrupted
     assert_same_run(out, uninterrupted)
 

@@ -11,6 +11,7 @@ from upscore.cli.console import console, keep_result
 from upscore.cli.options import MaxPixels
 from upscore.core.failures import check_failures
 from upscore.core.limits import MAX_PIXELS
+from upscore.core.option_values import require_alpha, require_at_least
 from upscore.core.runtime import DeviceName, Precision
 from upscore.core.tables import Table
 from upscore.errors import SettingsError
@@ -50,8 +51,7 @@ def classify(
     """
     if not photos:
         raise SettingsError("no photo is named; type: upscore classify PHOTO.jpg")
-    if top < 1:
-        raise SettingsError(f"--top is {top}; allowed: 1 or more classes")
+    require_at_least(1, top=top)
     from upscore.workflows.classify import classify_files  # torch
 
     def show(photo: str, found: Classification) -> None:
@@ -103,7 +103,6 @@ def heatmap(
         precision: Precision; auto uses bf16 where the hardware supports it.
     """
     from upscore.core.draw import require_picture
-    from upscore.core.option_values import require_alpha
 
     require_picture(out)
     require_alpha(alpha)

@@ -44,7 +44,7 @@ def compare(
         pictures: Number of images with the largest differences to draw into --out.
         seed: Random seed for the bootstrap.
     """
-    formats = chosen("--figures", split_names(figures), FIGURE_FORMATS)
+    formats = chosen("figures", split_names(figures), FIGURE_FORMATS)
     require_several(sources)
     require_at_least(0, pictures=pictures, seed=seed)
     options.check()

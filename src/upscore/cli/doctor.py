@@ -37,5 +37,5 @@ def doctor() -> None:
         missing = missing_modules(extra)
         how = f"{', '.join(missing)} not installed; type: {install_command(extra)}"
         rows.append((f"extra {extra}", how if missing else "installed"))
-    keep_result(dict(rows))
+    keep_result({name.replace(" ", "_").replace("-", "_"): value for name, value in rows})
     console.print(Table((), rows).screen())

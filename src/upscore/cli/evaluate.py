@@ -47,7 +47,7 @@ def evaluate(
         stages: Stages of a pipeline to score, separated by commas; by default all, in one pass.
         workers: Number of threads that decode photos in advance.
     """
-    formats = chosen("--figures", split_names(figures), FIGURE_FORMATS)
+    formats = chosen("figures", split_names(figures), FIGURE_FORMATS)
     require_at_least(1, workers=workers)
     options.check()
 

@@ -32,14 +32,17 @@ def info(model: Annotated[Positional[Path | None], arg(metavar="[RUN|NAME]")] = 
         "network": config.get("architecture"),
         "backbone": (config.get("options") or {}).get("backbone"),
         "parameters": config.get("num_parameters"),
-        "weights in MB": round((folder / WEIGHTS).stat().st_size / 1e6, 3)
+        "weights_mb": round((folder / WEIGHTS).stat().st_size / 1e6, 3)
         if (folder / WEIGHTS).exists()
         else None,
         "classes": classes,
         **trained,
     }
     keep_result(facts)
-    rows = [(key, _shown(value)) for key, value in facts.items() if value is not None]
+    names = {"weights_mb": "weights in MB"}
+    rows = [
+        (names.get(key, key), _shown(value)) for key, value in facts.items() if value is not None
+    ]
     console.print(Table((), rows).screen())
     if not trained:
         console.print("The folder does not say what it was trained on.")

@@ -23,7 +23,7 @@ from upscore.core.memory import ignore_pillow_warnings, limit_onednn_cache, tune
 from upscore.core.stop_signals import end_program, exit_status, listening, was_stopped
 from upscore.core.system_errors import is_memory_error, shortage
 from upscore.core.temporary import remove_unfinished
-from upscore.errors import NotFoundError, UpscoreError
+from upscore.errors import NotFoundError, OptionError, UpscoreError
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -76,7 +76,8 @@ def _guarded(work: Callable[[], Any], *, debug: bool) -> tuple[int, str | None]:
         except UpscoreError as error:
             # a signal to all processes of a job may end another one first, whose error this is
             status = exit_status() if was_stopped() else error.exit_code
-            return _complain(error, str(error), status, debug)
+            text = error.typed if isinstance(error, OptionError) else str(error)
+            return _complain(error, text, status, debug)
         except KeyboardInterrupt as error:
             remove_unfinished()
             return _complain(error, str(error) or "interrupted", exit_status(), debug)

@@ -109,7 +109,10 @@ def predict(
         )
         if summary.images == 1:
             console.print(f"Shares: {shares_text(summary.shares, most=SHOWN)}")
-    print_files(result)
+    more = (["areas in mm2"] if mm_per_pixel is not None else []) + (
+        ["numbers of objects"] if count_objects is not None else []
+    )
+    print_files(result, summary=", ".join(["the share of each class in each photo", *more]))
     summary.check()
 
 
@@ -178,8 +181,12 @@ def _is_pattern(word: str) -> bool:
     return any(sign in word for sign in "*?[")
 
 
-def print_files(result: PredictResult) -> None:
-    """Number of skipped files, and the folders of the results."""
+def print_files(result: PredictResult, *, summary: str = "") -> None:
+    """Number of skipped files, and the folders of the results.
+
+    Args:
+        summary: what summary.csv holds.
+    """
     if result.summary.skipped:
         console.print(f"Skipped {result.summary.skipped} files that already have results.")
     passed_over = result.summary.passed_over
@@ -187,7 +194,7 @@ def print_files(result: PredictResult) -> None:
         what = "file that is not an image" if len(passed_over) == 1 else "files that are not images"
         console.print(f"Ignored {len(passed_over)} {what}: {join(passed_over)}", markup=False)
     for name, folder in result.folders.items() if result.summary.has_results else ():
-        note = " (the share of each class in each photo)" if name == "summary" else ""
+        note = f" ({summary})" if summary and name == "summary" else ""
         console.print(f"  {name}: {folder}{note}")
 
 

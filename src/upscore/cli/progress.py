@@ -59,10 +59,11 @@ class ProgressDisplay:
 
     @staticmethod
     def _notice(notice: events.Notice) -> None:
+        text = f"{notice.text} {notice.advice}".rstrip()
         if console.style.log_json:
-            console.log_line(level="warning" if notice.warning else "info", message=notice.text)
+            console.log_line(level="warning" if notice.warning else "info", message=text)
         else:
-            console.errors.print(notice.text, style="bold yellow" if notice.warning else None)
+            console.errors.print(text, style="bold yellow" if notice.warning else None)
 
     @staticmethod
     def _line(event: events.Progress) -> None:

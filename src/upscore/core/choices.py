@@ -9,7 +9,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from upscore.core.quoting import LONGEST, join, quote
-from upscore.errors import SettingsError
+from upscore.errors import OptionError
 
 MOST_LOOKED_AT = 10_000
 """Files of a folder that are compared with a misspelt name."""
@@ -41,6 +41,9 @@ def _listed(allowed: Sequence[str]) -> str:
 def chosen(option: str, names: Sequence[str], allowed: Iterable[str]) -> tuple[str, ...]:
     """The names of a list that an option takes, each once, in the order of ``allowed``.
 
+    Args:
+        option: the name of the argument.
+
     Raises:
         SettingsError: none, or an unknown one.
     """
@@ -52,7 +55,7 @@ def chosen(option: str, names: Sequence[str], allowed: Iterable[str]) -> tuple[s
             if unknown is None
             else (f"has no {quote(unknown)}; {suggest(unknown, allowed)}")
         )
-        raise SettingsError(f"{option} {found}, separated by commas")
+        raise OptionError(option, f"{found}, separated by commas")
     return tuple(name for name in allowed if name in names)
 
 

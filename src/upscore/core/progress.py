@@ -11,10 +11,15 @@ from upscore.core.printable import printable
 
 @dataclass(frozen=True)
 class Notice:
-    """A line that is shown once and stays."""
+    """A line that is shown once and stays.
+
+    Attributes:
+        advice: what to type in the command that shows it, after the text; others leave it out.
+    """
 
     text: str
     warning: bool = False
+    advice: str = ""
 
 
 @dataclass(frozen=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +16,7 @@ from upscore.data.masks import MaskTable
 from upscore.errors import DataError
 
 FILE = "dataset.yaml"
+CLASSES = "classes.txt"
 VOID_NAME = "void"
 
 
@@ -26,14 +28,24 @@ class Guess:
         source: what it was guessed from.
         rows: value, colour of the palette, class, share of pixels, number of masks.
         num_masks: how many masks were looked at.
+        lines: of a classes.txt that says the same; empty where it takes a dataset.yaml.
     """
 
     source: str
     rows: tuple[tuple[int, Color | None, str, float, int], ...]
     num_masks: int
+    lines: tuple[str, ...] = ()
 
     @classmethod
-    def of(cls, source: str, facts: Sequence[MaskFacts], labels: Labels, table: MaskTable) -> Guess:
+    def of(
+        cls,
+        source: str,
+        facts: Sequence[MaskFacts],
+        labels: Labels,
+        table: MaskTable,
+        *,
+        lines: Sequence[str] = (),
+    ) -> Guess:
         """What the values of some masks mean by a table of values."""
         uses = value_uses(facts, as_colors=False)
         total = max(1, sum(use.pixels for use in uses))
@@ -43,7 +55,11 @@ class Guess:
              use.files)
             for use in uses
         )  # fmt: skip
-        return cls(source, tuple(rows), len(facts))
+        return cls(source, tuple(rows), len(facts), tuple(lines))
+
+    def command(self, root: Path) -> str:
+        """What to type, with names of one's own, to name the classes in a classes.txt."""
+        return f"printf '%s\\n' {shlex.join(self.lines)} > {shlex.quote(str(root / CLASSES))}"
 
     def table(self) -> Table:
         """For the screen."""
@@ -110,7 +126,8 @@ def guess_classes(
         raise DataError(ask(root, facts, description))
     if values == {0, 255}:
         labels, table = Labels.of(("background", "foreground")), MaskTable(values={0: 0, 255: 1})
-        return labels, table, Guess.of("masks of 0 and 255", facts, labels, table)
+        lines = ("0 background", "255 foreground")
+        return labels, table, Guess.of("masks of 0 and 255", facts, labels, table, lines=lines)
     indices = sorted(values - {VOID})
     largest = indices[-1] if indices else 0
     # class numbers start at 0 and leave few gaps; grey levels that stand for classes do not
@@ -120,7 +137,8 @@ def guess_classes(
     names = [f"class_{index}" for index in range(largest + 1)]
     labels = Labels.of(("background", "foreground") if indices == [0, 1] else names)
     table = MaskTable.indices(largest + 1)
-    return labels, table, Guess.of("the numbers in the masks", facts, labels, table)
+    source = "the numbers in the masks"
+    return labels, table, Guess.of(source, facts, labels, table, lines=labels.names)
 
 
 def ask(root: Path, facts: Sequence[MaskFacts], description: str, *, why: str = "") -> str:

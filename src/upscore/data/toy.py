@@ -18,7 +18,7 @@ from upscore.core.lock import files_in
 from upscore.core.parallel.prefetch import prefetch
 from upscore.data.dataset import DataSet
 from upscore.data.formats.voc import open_voc
-from upscore.errors import DataError, OutputError, RunError, SettingsError
+from upscore.errors import DataError, OptionError, OutputError, RunError
 
 TOY_LABELS = Labels.of("background disc ring square triangle star cross bar".split())
 """Class 0 is the background, 1 to 7 are the shapes."""
@@ -275,14 +275,12 @@ def make_toy(
         OutputError: ``out`` holds something else, or cannot be written.
     """
     if num < 2:
-        raise SettingsError(
-            f"--num {num}: a toy set needs at least 2 images, to train and validate"
-        )
+        raise OptionError("num", f"is {num}; allowed: 2 or more images, to train and validate")
     if seed < 0:
-        raise SettingsError(f"--seed {seed}: expected 0 or more")
+        raise OptionError("seed", f"is {seed}; allowed: 0 or more")
     if min(size) < MIN_SIDE:
-        raise SettingsError(
-            f"--size {size[0]} {size[1]}: expected at least {MIN_SIDE} pixels a side"
+        raise OptionError(
+            "size", f"is {size[0]} {size[1]}; allowed: {MIN_SIDE} or more pixels a side"
         )
     _claim(out, seed, size)
 

@@ -22,7 +22,7 @@ from upscore.core.limits import MAX_PIXELS
 from upscore.core.model_folder import builtin_networks, find_model
 from upscore.core.quoting import join, quote
 from upscore.core.runtime import DeviceName, Precision, Runtime, select_runtime
-from upscore.errors import NotFoundError, SettingsError
+from upscore.errors import NotFoundError, OptionError, SettingsError
 from upscore.inference.one_photo import Photo, rgb_of
 from upscore.models.classifier import STRIDE
 from upscore.models.classifier_files import read_classifier
@@ -73,7 +73,7 @@ class Classification:
             SettingsError: a count below 1.
         """
         if count < 1:
-            raise SettingsError(f"top is {count}; allowed: 1 or more classes")
+            raise OptionError("top", f"is {count}; allowed: 1 or more classes")
         best = np.argsort(-self.probabilities, kind="stable")[:count]
         return [(self.classes[index], float(self.probabilities[index])) for index in best]
 
@@ -190,7 +190,7 @@ class ImageClassifier:
             NotFoundError, DataError: as :meth:`classify`.
         """
         if not 32 <= side <= 8192:
-            raise SettingsError(f"side is {side}; allowed: 32 to 8192 pixels")
+            raise OptionError("side", f"is {side}; allowed: 32 to 8192 pixels")
         pixels = rgb_of(photo, max_pixels=max_pixels)
         if name is None:
             index = int(self.classify(pixels, max_pixels=max_pixels).probabilities.argmax())

@@ -116,7 +116,7 @@ def require_formats(save: Sequence[str]) -> tuple[str, ...]:
     Raises:
         SettingsError: none, or an unknown one.
     """
-    return chosen("--save", save, FORMATS)
+    return chosen("save", save, FORMATS)
 
 
 def need_probabilities(formats: Sequence[str]) -> bool:

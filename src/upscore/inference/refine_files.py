@@ -201,7 +201,7 @@ def refine_files(
 
 
 def _require_fit(jobs: Sequence[InputFile], num_classes: int | None, confidence: float) -> None:
-    require_at_least(1, classes=num_classes)
+    require_at_least(1, num_classes=num_classes)
     require_confidence(confidence)
     for job in jobs:
         if job.source.suffix.lower() in LABEL_SUFFIXES:

@@ -28,13 +28,19 @@ PredictStages = Callable[[Sample], Mapping[str, LabelMap]]
 
 @dataclass(frozen=True)
 class ImageScore:
-    """One image. ``index`` is its place in the split; scores are None when all of it is void."""
+    """One image. ``index`` is its place in the split; scores are None when all of it is void.
+
+    Attributes:
+        covers: by class, the valid pixels that are of it in the truth and in the prediction;
+            empty for an image of a scores.json, which does not hold them.
+    """
 
     index: int
     name: str
     pixel_accuracy: float | None
     miou: float | None
     valid_pixels: int
+    covers: tuple[tuple[int, int], ...] = field(default=(), compare=False)
 
 
 @dataclass(frozen=True)
@@ -234,7 +240,8 @@ def _score(known: _Known, labels: LabelMap, num_classes: int) -> tuple[ImageScor
     except DataError as error:
         raise DataError(f"{sample.name}: {error}") from error
     accuracy, miou = pixel_accuracy(matrix), mean_iou(matrix)
-    return ImageScore(place, sample.name, accuracy, miou, int(matrix.sum())), matrix
+    covers = tuple(zip(matrix.sum(axis=1).tolist(), matrix.sum(axis=0).tolist(), strict=True))
+    return ImageScore(place, sample.name, accuracy, miou, int(matrix.sum()), covers), matrix
 
 
 def merge(shards: Sequence[Evaluation]) -> Evaluation:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, astuple, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -68,13 +68,17 @@ def write_results(
             "confusion": evaluation.confusion.to_json(),
             **({} if details is None else details.to_json()),
             "objects_from": evaluation.objects_from,
-            "images": [asdict(image) for image in evaluation.images],
+            "images": [
+                {"index": i.index, "name": i.name, "pixel_accuracy": i.pixel_accuracy,
+                 "miou": i.miou, "valid_pixels": i.valid_pixels}
+                for i in evaluation.images
+            ],
             "failures": [asdict(failure) for failure in evaluation.failures],
             "seconds": evaluation.seconds,
             "predict_seconds": evaluation.predict_seconds,
             "about": dict(about or {}),
         },
-    )
+    )  # fmt: skip
     write_csv(
         folder / "per_class.csv",
         ("class", "iou", "precision", "recall", "pixels", "predicted"),
@@ -85,9 +89,13 @@ def write_results(
     write_text(folder / "per_class.tex", Table(table.header, [*table.rows, mean]).latex())
     write_csv(
         folder / "images.csv",
-        ("name", "pixel_accuracy", "miou", "valid_pixels"),
-        ((i.name, i.pixel_accuracy, i.miou, i.valid_pixels) for i in evaluation.images),
-    )
+        ("name", "pixel_accuracy", "miou", "valid_pixels",
+         *(f"{name} {kind} share" for name in names for kind in ("true", "predicted"))),
+        (
+            (i.name, i.pixel_accuracy, i.miou, i.valid_pixels, *_shares(i, len(names)))
+            for i in evaluation.images
+        ),
+    )  # fmt: skip
     write_csv(
         folder / "confusion.csv",
         ("truth \\ prediction", *names),
@@ -169,6 +177,13 @@ def read_results(folder: Path) -> Results:
             f"{path}: damaged ({type(error).__name__}: {first_line(error)}); run `upscore "
             "evaluate` again"
         ) from error
+
+
+def _shares(image: ImageScore, num_classes: int) -> Sequence[float | None]:
+    """Of each class, its true and its predicted part of the valid pixels; None: not known."""
+    if not (image.covers and image.valid_pixels):
+        return [None] * 2 * num_classes
+    return [pixels / image.valid_pixels for pair in image.covers for pixels in pair]
 
 
 def _image(item: Mapping[str, Any]) -> ImageScore:

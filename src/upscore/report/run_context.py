@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from upscore.core.plural import plural
 from upscore.metrics.confusion import Matrix
 from upscore.report import html_helpers as parts
 from upscore.report.examples import PICTURES, Kind
@@ -49,7 +50,19 @@ def _summary(run: RunData) -> str:
         facts.append(f"network {architecture}")
     if started := run.recorded("started"):
         facts.append(f"started {str(started).replace('T', ' ').removesuffix('+00:00')}")
-    return " \u00b7 ".join(part for part in facts if part)
+    return " \u00b7 ".join(part for part in (*facts, _progress(run)) if part)
+
+
+def _progress(run: RunData) -> str:
+    """How far a training came that is not finished; "" of a finished one or where not recorded."""
+    if run.recorded("progress", "finished") is not False:
+        return ""
+    parts_done = ["training not finished"]
+    if isinstance(iterations := run.recorded("progress", "iterations"), int):
+        parts_done.append(f"{plural(iterations, 'iteration')} done")
+    if isinstance(fraction := run.recorded("progress", "fraction"), float):
+        parts_done.append(f"{fraction:.0%} of its budget")
+    return ", ".join(parts_done)
 
 
 def _tiles(run: RunData, splits: list[SplitResults]) -> list[dict[str, str]]:
@@ -101,15 +114,14 @@ def _costs(run: RunData) -> list[dict[str, str]]:
 
 def _notes(run: RunData) -> list[dict[str, str]]:
     notes = []
+    recipe = str(run.path / "recipe.yaml") if run.recipe else "RECIPE"
+    data = run.recorded("data", "path") or "DATA"
+    resume = ("upscore", "train", recipe, "--data", data, "--out", run.path, "--resume")
     if not run.model:
-        recipe = str(run.path / "recipe.yaml") if run.recipe else "RECIPE"
-        data = run.recorded("data", "path") or "DATA"
-        notes.append(
-            parts.note(
-                "This run holds no network yet: its training has not reached a validation.",
-                *("upscore", "train", recipe, "--data", data, "--out", run.path, "--resume"),
-            )
-        )
+        missing = "This run holds no network yet: its training has not reached a validation."
+        notes.append(parts.note(missing, *resume))
+    elif _progress(run):
+        notes.append(parts.note("The training is not finished. To go on with it, type:", *resume))
     if run.model and not run.splits:
         notes.append(parts.note("This run has not been evaluated.", *parts.evaluate_command(run)))
     if not run.recipe:

@@ -74,8 +74,16 @@ def train_missing(
 
 
 def _named(on_progress: OnProgress, plan: PlannedTraining) -> OnProgress:
-    """Names the stages of a training after it, so that those of different trainings differ."""
-    return lambda event: on_progress(replace(event, stage=f"{plan.name}: {event.stage}"))
+    """Names the stages of a training after it, so that those of different trainings differ.
+
+    Advice is left out: it is for `upscore train`, which has other options.
+    """
+
+    def show(event: Progress) -> None:
+        notices = tuple(replace(notice, advice="") for notice in event.notices)
+        on_progress(replace(event, stage=f"{plan.name}: {event.stage}", notices=notices))
+
+    return show
 
 
 def recipes_of(plans: Sequence[PlannedTraining]) -> dict[str, Any]:

@@ -77,8 +77,9 @@ def _notices(documented: Documented, budget: str, samples: int, option: str) -> 
         notices.append(
             Notice(
                 f"Warning: this budget allows {100 * samples / documented.samples:.2g} % of those "
-                f"samples, so the network will learn less than it could. For as many: --{option}",
+                "samples, so the network will learn less than it could.",
                 warning=True,
+                advice=f"For as many: --{option}",
             )
         )
     return notices

@@ -298,8 +298,13 @@ class _Session:
             )
             if recipe.statistics.batches
             else None,
-            note=lambda iteration: run.update_manifest(
-                samples=shown.to_json(drawn=shown.step * iteration)
+            note=lambda at, fraction: run.update_manifest(
+                samples=shown.to_json(drawn=shown.step * at.iteration),
+                progress={
+                    "iterations": at.iteration,
+                    "fraction": round(fraction, 4),
+                    "finished": at.finished,
+                },
             ),
             log_to=recipe.log_to,
             documented=Documented.of(self.recipe, part),

@@ -115,7 +115,8 @@ class Training:
         validation: None: the training is not validated.
         documented: the score that the budget is compared with.
         finish: called with the network to keep at the end, before the last validation.
-        note: called with the number of iterations before each state is written.
+        note: called with the position and the used fraction of the budget before each state is
+            written.
         log_to: what gets the rows of log.csv too; None: TensorBoard where it is installed.
         prepared: seconds that were spent before, which count in the reported time only.
         show: called with the progress after each step.
@@ -133,7 +134,7 @@ class Training:
         model_folder: Path,
         validation: ValidationPlan | None = None,
         finish: Callable[[nn.Module], None] | None = None,
-        note: Callable[[int], None] = lambda _: None,
+        note: Callable[[Position, float], None] = lambda _position, _fraction: None,
         log_to: Sequence[LogName] | None = None,
         documented: Documented = Documented(),  # noqa: B008 - frozen
         prepared: float = 0.0,
@@ -499,7 +500,7 @@ class Training:
         self.position.seconds = self._clock.seconds
         self._save_model(self.run.last)
         if self._first:
-            self._note(self.position.iteration)
+            self._note(self.position, self.fraction)
             self._write_state()
         self.fabric.barrier()
 

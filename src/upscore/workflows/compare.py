@@ -112,7 +112,7 @@ def compare(
         >>> result.comparison.differences[0].miou
         0.0
     """
-    chosen("--figures", figures, FIGURE_FORMATS)
+    chosen("figures", figures, FIGURE_FORMATS)
     data = Path(data)
     require_several(sources)
     require_at_least(0, pictures=pictures, seed=seed)

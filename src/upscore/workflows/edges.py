@@ -27,7 +27,7 @@ from upscore.edges.benchmark.score import EdgeScores, Item, Strength
 from upscore.edges.benchmark.score import evaluate_edges as score_edges
 from upscore.edges.network import EdgeNetwork
 from upscore.edges.samples import EdgeSamples
-from upscore.errors import DataError, NotFoundError, SettingsError, UpscoreError
+from upscore.errors import DataError, NotFoundError, OptionError, SettingsError, UpscoreError
 from upscore.proposals.sources import EDGES, REMOVED_EDGES, make_edges, removed
 from upscore.training.progress import report_status
 from upscore.training.setup import launch
@@ -169,9 +169,9 @@ def evaluate_edges(
         WorkError: a process died.
     """
     if thresholds < 1:
-        raise SettingsError(f"--thresholds is {thresholds}; allowed: 1 or more")
+        raise OptionError("thresholds", f"is {thresholds}; allowed: 1 or more")
     if workers < 1:
-        raise SettingsError(f"--workers is {workers}; allowed: 1 or more")
+        raise OptionError("workers", f"is {workers}; allowed: 1 or more")
     splits = find_bsds(data)
     if split not in splits:
         raise SettingsError(f"{data}: no split {split!r}; it has {', '.join(splits)}")

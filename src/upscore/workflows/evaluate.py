@@ -139,7 +139,7 @@ def evaluate(
         >>> 0 <= result.miou <= 1
         True
     """
-    figures = _possible(chosen("--figures", figures, FIGURE_FORMATS))
+    figures = _possible(chosen("figures", figures, FIGURE_FORMATS))
     source, data = Path(source), Path(data)
     require_at_least(1, workers=workers)
     dataset = open_dataset(data, max_pixels=options.max_pixels)

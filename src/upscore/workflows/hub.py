@@ -20,7 +20,7 @@ from upscore.core.files import (
 from upscore.core.lock import files_in
 from upscore.core.model_folder import CONFIG, WEIGHTS, find_model
 from upscore.core.run_folder import RunFolder
-from upscore.errors import RunError, SettingsError, WorkError
+from upscore.errors import OptionError, RunError, SettingsError, WorkError
 from upscore.models.checkpoint import load_model
 from upscore.report.model_card import model_card
 from upscore.report.run_data import read_model_folder, read_run
@@ -107,11 +107,12 @@ def push(
         WorkError: not logged in, refused, or the hub cannot be reached.
     """
     if parse_source(repo) != (repo, MAIN):
-        raise SettingsError(f"--repo is {repo!r}; expected OWNER/NAME without a revision")
+        raise OptionError("repo", f"is {repo!r}; expected OWNER/NAME without a revision")
     if license is not None and not re.fullmatch(r"[a-z0-9][a-z0-9.+-]*", license):
-        raise SettingsError(
-            f"--license is {license!r}; expected an identifier in lower case, such as apache-2.0, "
-            "mit, cc-by-nc-4.0 or other"
+        raise OptionError(
+            "license",
+            f"is {license!r}; expected an identifier in lower case, such as apache-2.0, mit, "
+            "cc-by-nc-4.0 or other",
         )
     run = Path(run)
     folder = find_model(run)

@@ -15,7 +15,7 @@ from upscore.core.progress import OnProgress, count_items, ignore_progress
 from upscore.core.runtime import describe_start, installed_version
 from upscore.data import DataSet, open_dataset
 from upscore.edges.maps import Map
-from upscore.errors import DataError, SettingsError
+from upscore.errors import DataError, OptionError, SettingsError
 from upscore.proposals.base import Proposals, ProposalSource
 from upscore.proposals.build_store import MakeSummary, Photo, make_store
 from upscore.proposals.recall import COUNTS, MIN_AREA, Recall
@@ -138,7 +138,7 @@ def measure_recall(
         WorkError: every photo with objects failed, or a process died.
     """
     if workers is not None and workers < 1:
-        raise SettingsError(f"--workers is {workers}; allowed: 1 or more")
+        raise OptionError("workers", f"is {workers}; allowed: 1 or more")
     if not counts or min(counts) < 1:
         raise SettingsError(f"--counts are {tuple(counts)}; expected one or more numbers from 1")
     if model is not None and not any(_takes_model(text) for text in sources):
@@ -218,7 +218,7 @@ def show_proposals(
         OutputError: the picture cannot be written.
     """
     if boxes < 1:
-        raise SettingsError(f"--boxes is {boxes}; allowed: 1 or more")
+        raise OptionError("boxes", f"is {boxes}; allowed: 1 or more")
     photo = read_image(image, max_pixels=max_pixels)
     try:
         found, strength = _boxes_and_edges(source, photo, image.stem)

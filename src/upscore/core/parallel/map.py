@@ -9,7 +9,7 @@ from typing import Generic, TypeVar
 
 from upscore.core.failures import Failure, failure_message
 from upscore.core.parallel.processes import in_processes, num_cores, torch_on_one_core
-from upscore.errors import DataError, SettingsError, UpscoreError
+from upscore.errors import DataError, OptionError, UpscoreError
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -78,7 +78,7 @@ def num_processes(workers: int | None, num_items: int, *, worth: int) -> int:
         SettingsError: ``workers`` below 1.
     """
     if workers is not None and workers < 1:
-        raise SettingsError(f"workers is {workers}; allowed: 1 or more")
+        raise OptionError("workers", f"is {workers}; allowed: 1 or more")
     most = num_items if workers else num_items // worth
     return max(1, min(workers or num_cores(), most))
 
