@@ -176,7 +176,7 @@ def test_methods_that_there_are_not(toy, tmp_path):
     assert parse_methods("hypercolumn,hypercolumn") == ("hypercolumn",)
     with pytest.raises(SettingsError, match="--methods is empty; name some of hypercolumn, deep"):
         parse_methods(" , ")
-    with pytest.raises(SettingsError, match=r"--methods has no 'deeplab'; did you mean 'deepl"):
+    with pytest.raises(SettingsError, match=r"methods has no 'deeplab'; did you mean 'deepl"):
         parse_methods("hypercolumn,deeplab")
     out = tmp_path / "out"
     with pytest.raises(SettingsError, match="has no 'unet'"):

@@ -197,7 +197,7 @@ def test_shares_and_sizes(toy, tmp_path, monkeypatch):
     ("options", "message"),
     [
         ({"budget": "papers"}, r"--budget is papers, but a history.*minutes=30"),
-        ({"methods": ["fcn8s", "unett"]}, r"--methods has no 'unett'.*unet"),
+        ({"methods": ["fcn8s", "unett"]}, r"methods has no 'unett'.*unet"),
         ({"methods": ["unet"]}, r"--methods is 'unet'; a history has two or more"),
         ({"budget": "iterations=1"}, r"expected at least iterations=2"),
     ],

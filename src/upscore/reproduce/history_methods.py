@@ -95,7 +95,7 @@ def check_systems(names: Sequence[str]) -> tuple[str, ...]:
     """
     if not names:
         return ()
-    systems = chosen("--methods", names, [step.stage for step in history().steps])
+    systems = chosen("methods", names, [step.stage for step in history().steps])
     if len(systems) == 1:
         raise SettingsError(
             f"--methods is {names[0]!r}; a history has two or more, as in --methods fcn8s,unet"

@@ -58,4 +58,4 @@ def stages_of(names: Sequence[str]) -> dict[str, str]:
 
 def check_methods(names: Sequence[str]) -> tuple[str, ...]:
     """``names``, each once, in the order of :data:`OTHER_METHODS`. Raises SettingsError."""
-    return chosen("--methods", names, OTHER_METHODS) if names else ()
+    return chosen("methods", names, OTHER_METHODS) if names else ()
