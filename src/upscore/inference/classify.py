@@ -22,7 +22,7 @@ from upscore.core.limits import MAX_PIXELS
 from upscore.core.model_folder import builtin_networks, find_model
 from upscore.core.quoting import join, quote
 from upscore.core.runtime import DeviceName, Precision, Runtime, select_runtime
-from upscore.errors import NotFoundError, SettingsError
+from upscore.errors import NotFoundError, RunError, SettingsError
 from upscore.inference.one_photo import Photo, rgb_of
 from upscore.models.classifier import STRIDE
 from upscore.models.classifier_files import read_classifier
@@ -163,7 +163,7 @@ class ImageClassifier:
                 pixels.
         """
         square = middle_square(rgb_of(photo, max_pixels=max_pixels), self._model.side)
-        scores = self._model(self._prepared(square)).float()
+        scores = self._finite(self._model(self._prepared(square)).float())
         return Classification(self.classes, scores.softmax(1)[0].cpu().numpy())
 
     @torch.inference_mode()
@@ -201,7 +201,8 @@ class ImageClassifier:
         new = max(1, round(width * zoom)), max(1, round(height * zoom))
         resized = Image.fromarray(pixels).resize(new, Image.Resampling.BILINEAR)
         images = self._prepared(np.asarray(resized))
-        shares = self._model.dense(images).float().softmax(1)[:, index, None]
+        scores = self._finite(self._model.dense(images).float())
+        shares = scores.softmax(1)[:, index, None]
         corner = self._model.trunk.corner
         map_ = resize_bilinear(shares, STRIDE, like=images, corner=corner)[0, 0].cpu().numpy()
         if map_.shape != (height, width):
@@ -217,6 +218,16 @@ class ImageClassifier:
         """
         saved = self._saved
         save_classifier(folder, saved.model, classes=saved.classes, input_spec=saved.input_spec)
+
+    def _finite(self, scores: torch.Tensor) -> torch.Tensor:
+        """Raises RunError for scores of which no probabilities follow."""
+        if not bool(scores.isfinite().all()):
+            half = " or photos that overflow in its precision: try --precision fp32"
+            raise RunError(
+                "the classifier's scores are not finite: weights too large"
+                f"{half if self._runtime.dtype != torch.float32 else ''}; use other weights"
+            )
+        return scores
 
     def _prepared(self, image: RGBImage) -> torch.Tensor:
         """(H, W, 3) uint8 -> (1, 3, H, W) as the network expects it, on its device."""
@@ -263,9 +274,9 @@ def find_class(name: str, classes: Sequence[str]) -> int:
     folded = {other.lower(): other for other in classes}
     close = difflib.get_close_matches(wanted.lower()[:100], folded, n=3)
     close += [key for key in folded if wanted.lower() in key and wanted and key not in close]
-    hint = f"did you mean {join([quote(folded[key]) for key in close[:5]])}? " if close else ""
+    hint = f"; did you mean {join([quote(folded[key]) for key in close[:5]])}?" if close else "."
     raise SettingsError(
-        f"no class {quote(wanted)}; {hint}It is one of {len(classes)} names, or a number up to "
+        f"no class {quote(wanted)}{hint} It is one of {len(classes)} names, or a number up to "
         f"{last}; `upscore classify PHOTO --top {len(classes)}` prints all"
     )
 
