@@ -47,6 +47,7 @@ def read_keras_vgg(path: Path) -> dict[str, Tensor]:
     except ImportError as error:
         raise missing_extra(f"{path}: an .h5 file", "keras") from error
     arrays: dict[str, Tensor] = {}
+    most = left = 0
 
     def collect(name: str, item: Any) -> None:
         if name.startswith("optimizer"):  # its moments have the names of the kernels
