@@ -16,14 +16,16 @@ from models.torchvision_vgg import theirs
 from upscore.cli.main import main
 from upscore.core.images import InputSpec
 from upscore.core.labels import Labels
+from upscore.core.runtime import select_runtime
 from upscore.core.tensor_files import write_safetensors
 from upscore.data.toy import make_toy
 from upscore.errors import DataError, NotFoundError, RunError, SettingsError
 from upscore.inference.classify import ImageClassifier, find_class, middle_square
 from upscore.models.checkpoint import save_model
 from upscore.models.classifier import create_classifier
-from upscore.models.classifier_folder import save_classifier
+from upscore.models.classifier_folder import load_classifier_folder, save_classifier
 from upscore.models.factory import create_model
+from upscore.workflows.classify import classify_files
 
 NAMES = ("disc", "square", "Tabby", "crane", "crane")
 SPEC = InputSpec.named("imagenet")
@@ -130,6 +132,24 @@ def test_a_heat_map_is_the_dense_softmax(classifier: ImageClassifier, folder: Pa
     assert np.abs(twice[::2, ::2] - got).mean() < 0.05 * np.ptp(got)
 
 
+def test_scores_that_are_not_finite(folder: Path) -> None:
+    """Finite weights can be so large that all probabilities would be NaN."""
+    saved = load_classifier_folder(folder)
+    saved.model.get_submodule("fc8").weight.data.fill_(3e38)
+    network = ImageClassifier(saved, select_runtime("cpu", "fp32"))
+    for use in (network.classify, network.heatmap):
+        with pytest.raises(RunError, match="scores are not finite: weights too large; use other"):
+            use(photo(60, 80))
+
+
+def test_a_photo_named_twice_counts_once(folder: Path, tmp_path: Path) -> None:
+    path = str(tmp_path / "a.png")
+    Image.fromarray(photo(9, 9)).save(path)
+    shown: list[str] = []
+    classify_files([path, path], model=folder, top=1, show=lambda name, _: shown.append(name))
+    assert shown == [path]
+
+
 def test_a_heat_map_without_a_name_is_of_the_best_class(
     classifier: ImageClassifier, tmp_path: Path
 ) -> None:
@@ -169,7 +189,7 @@ def test_names_and_numbers_of_classes(name: str, index: int) -> None:
         ),
         ("quare", "did you mean 'square'?"),
         ("crane", "class 'crane' is one of 3, 4; give the number"),
-        ("5", "no class '5'; It is one of 5 names, or a number up to 4; `upscore classify"),
+        ("5", "no class '5'. It is one of 5 names, or a number up to 4; `upscore classify"),
         ("", "no class ''"),
         ("-1", "no class '-1'"),
         ("9" * 5000, "no class '999"),

@@ -182,6 +182,8 @@ def change(key: str, value: Callable[[Tensor], Tensor]) -> Callable[[State], Non
         (lambda state: state.update(more=torch.zeros(1)), "left-over weights more"),
         (change("classifier.3.weight", lambda w: w[:, :5]), "classifier.3.weight is (24, 5)"),
         (change("classifier.6.weight", lambda w: w / 0), "classifier.6.weight holds NaN"),
+        (change("classifier.6.weight", Tensor.int), "classifier.6.weight holds int32 numbers"),
+        (change("features.5.bias", lambda b: b + 1j), "features.5.bias holds complex64 numbers"),
         (huge, "layers that do not fit each other: a vgg16 of these sizes has"),
         (lambda state: state.clear(), "weights of no known image classifier; expected torchvision"),
     ],

@@ -150,3 +150,36 @@ def test_files_that_are_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
         MissingExtraError, match=r'needs h5py, .* type: pip install "upscore\[keras\]"$'
     ):
         read_keras_vgg(path)
+
+
+@pytest.mark.parametrize("name", ["block3_conv4/block3_conv4/kernel:0", "dense_5/kernel:0"])
+def test_layers_of_another_network_are_named(tmp_path: Path, name: str) -> None:
+    """VGG19 has all the layers of VGG16, which compute something else without the further ones."""
+    path = tmp_path / "w.h5"
+    write(path, "new")
+    with h5py.File(path, "a") as file:
+        file[name] = np.ones((3, 3, 4, 4), "f4")
+    with pytest.raises(RunError, match=rf"left-over weights '{name}', for which VGG16 has no"):
+        read_keras_vgg(path)
+
+
+def test_numbers_that_are_not_in_the_file(tmp_path: Path) -> None:
+    path, other = tmp_path / "w.h5", tmp_path / "private"
+    other.write_bytes(bytes(64))
+    write(path, "new", top=True)
+    with h5py.File(path, "a") as file:
+        del file["fc1/fc1/bias:0"]
+        file.create_dataset("fc1/fc1/bias:0", (8,), "f4", external=[(str(other), 0, 32)])
+    with pytest.raises(RunError, match="numbers of 'fc1/fc1/bias:0' are in another file"):
+        read_keras_vgg(path)
+
+
+def test_a_file_that_unpacks_to_far_more_than_it_has(tmp_path: Path) -> None:
+    path = tmp_path / "w.h5"
+    write(path, "new", top=True)
+    with h5py.File(path, "a") as file:
+        del file["fc1/fc1/kernel:0"]
+        shape, chunks = (49 * 60_000, 8), (1 << 16, 8)
+        file.create_dataset("fc1/fc1/kernel:0", shape, "f4", chunks=chunks, compression="gzip")
+    with pytest.raises(RunError, match=r"its arrays have over \d"):
+        read_keras_vgg(path)

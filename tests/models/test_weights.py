@@ -223,6 +223,27 @@ def test_damaged_files(
     assert "code from" not in capsys.readouterr().out
 
 
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"", "it is empty"),
+        (b"<html>", r"it is no PyTorch file, .* need their suffix: \.caffemodel, \.h5"),
+        (Trap(), "holds Python code, print, which upscore never runs"),
+        ({"epoch": 3, "state_dict": {}}, r"\['state_dict'\], 'weights.pth'\) writes them alone"),
+    ],
+)
+def test_what_a_file_is_instead(content: Any, message: str, tmp_path: Path) -> None:
+    """torch's own advice is to load without protection."""
+    path = tmp_path / "w.pth"
+    if isinstance(content, bytes):
+        path.write_bytes(content)
+    else:
+        torch.save(content, path)
+    with pytest.raises(RunError, match=message) as caught:
+        read_weight_file(path)
+    assert "weights_only" not in str(caught.value)
+
+
 def test_neither_name_nor_path() -> None:
     with pytest.raises(
         NotFoundError,

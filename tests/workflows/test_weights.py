@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -148,7 +149,9 @@ def test_a_network_without_statistics_warns(
 ) -> None:
     convert(deconvnet_file(), network="deconvnet", out="ready")
     main(["weights", "convert", "d.caffemodel", "--as", "deconvnet-train", "--out", "raw"])
-    assert "warning: its batch norms have no statistics" in capsys.readouterr().out
+    told = capsys.readouterr().out
+    assert "warning: its batch norms have no statistics" in told
+    assert "Next: upscore train deconvnet-stage2 --data PHOTOS --set init.weights=raw" in told
     runtime = select_runtime("cpu", "fp32")
     load_trained(here / "ready")
     assert not caplog.records
@@ -221,7 +224,41 @@ def test_what_convert_refuses(here: Path, monkeypatch: pytest.MonkeyPatch) -> No
     monkeypatch.setattr(caffe_networks, "CLASSES", 3)
     with pytest.raises(SettingsError, match=r"number of its classes is 3, and .* --classes FILE"):
         convert(fcn_file(), network="fcn8s", out="net")
+    with pytest.raises(SettingsError, match=r"taken: is a folder, .*; .* upscore info taken"):
+        convert("taken", network="fcn8s", out="net")
+    with pytest.raises(SettingsError, match="taken: is a folder"):
+        show("taken")
+    with pytest.raises(SettingsError, match=r"is a folder, .*--from names fcn-8s-pascal"):
+        get("fcn8s-cvpr", out="net", file="taken")
     assert not (here / "net").exists()
+
+
+@pytest.mark.usefixtures("here")
+def test_what_show_proposes(capsys: pytest.CaptureFixture[str]) -> None:
+    """Only what will work, and every network that has these layers."""
+    layers = fcn("fcn8s", 1, 1).layers
+    parts = ("weight", "bias")
+    state = {
+        f"{name}.{part}": torch.from_numpy(blob)
+        for name, blobs in layers.items()
+        for part, blob in zip(parts, blobs, strict=False)
+    }
+    torch.save(state, "fcn.pth")
+    main(["weights", "show", "fcn.pth"])
+    told = capsys.readouterr().out
+    assert "They have the same layers: only its publisher can say" in told
+    assert "Next: upscore weights convert fcn.pth --as fcn8s --out DIR" in told
+    assert "or upscore weights convert fcn.pth --as fcn8s-atonce --out DIR" in told
+    vgg = vgg16("vgg16", 1, 1).layers
+    write_caffemodel(Path("VGG.CAFFEMODEL"), vgg)
+    main(["weights", "show", "VGG.CAFFEMODEL"])
+    assert "upscore classify PHOTO --model VGG.CAFFEMODEL" in capsys.readouterr().out
+    trunk = {name: blobs for name, blobs in vgg.items() if name.startswith("conv")}
+    write_caffemodel(Path("trunk.caffemodel"), trunk)
+    main(["weights", "show", "trunk.caffemodel"])
+    told = capsys.readouterr().out
+    assert "init.weights=trunk.caffemodel" in told
+    assert "classify" not in told
 
 
 @pytest.mark.usefixtures("here")
@@ -253,6 +290,7 @@ def test_the_list(capsys: pytest.CaptureFixture[str]) -> None:
     main(["weights", "list"])
     told = capsys.readouterr().out
     assert all(name in told for name in RELEASED_FILES)
+    assert re.search(r"vgg16-caffe +vgg16 ", told)  # as --as takes it
     main(["weights", "list", "--json"])
     files = json.loads(capsys.readouterr().out)["result"]["files"]
     (one,) = [file for file in files if file["name"] == "deconvnet"]
@@ -335,6 +373,19 @@ def test_a_page_in_place_of_a_file_without_checksum(
     result = get("fcn16s-heavy")
     assert result.folder == Path("fcn16s-heavy")
     assert "no checksum of it is known" in result.origin["weights"]
+
+
+def test_a_page_in_place_of_a_classifier(
+    here: Path, server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """No folder is made of it, so that nothing else would read it."""
+    publish(server, monkeypatch, "vgg16-conv", fcn_file(), known=False)
+    with pytest.raises(WorkError, match=r"was removed.*not VGG16; it looks like fcn8s"):
+        get("vgg16-conv")
+    server.content = b"<html>moved</html>"
+    with pytest.raises(WorkError, match=r"is not VGG_ILSVRC_16_layers_conv\.caffemodel and was"):
+        get("vgg16-conv")
+    assert not [*(here / "cache").glob("*.caffemodel")]
 
 
 @pytest.mark.usefixtures("here")

@@ -12,7 +12,7 @@ from upscore.cli.options import OptionalDir, OptionalFile
 from upscore.cli.progress import ProgressDisplay
 from upscore.core.model_folder import CONFIG
 from upscore.core.tables import Table
-from upscore.models.released_files import RELEASED_FILES, ReleasedFile, find_released
+from upscore.models.released_files import CLASSIFIER, RELEASED_FILES, ReleasedFile, find_released
 
 if TYPE_CHECKING:
     from upscore.workflows.weights import WeightsResult
@@ -25,7 +25,7 @@ def list_() -> None:
     rows: list[tuple[Any, ...]] = [
         (
             one.name,
-            one.network or "classifier",
+            one.network or CLASSIFIER,
             one.megabytes,
             "yes" if one.checksum else "no",
             "yes" if one.can_be_fetched else "in a browser",
@@ -120,10 +120,15 @@ def show(file: Annotated[Positional[Path], arg(metavar="FILE")], /) -> None:
         return
     looks = " or ".join(result.looks_like)
     console.print(f"looks like: {looks or 'no network that is known'}")
-    if looks and result.looks_like[0] != "vgg16":
-        console.print(f"Next: upscore weights convert {file} --as {result.looks_like[0]} --out DIR")
-    elif looks:
-        _print_uses_of_classifier(file)
+    if CLASSIFIER in result.looks_like:
+        has_classes = any(one.name == "fc8" for one in result.layers)
+        _print_uses_of_classifier(file, classes=has_classes)
+        return
+    if len(result.looks_like) > 1:
+        console.print("They have the same layers: only its publisher can say which one it is.")
+    for count, name in enumerate(result.looks_like):
+        word = "or" if count else "Next:"
+        console.print(f"{word} upscore weights convert {file} --as {name} --out DIR")
 
 
 def _described(known: ReleasedFile) -> list[str]:
@@ -150,12 +155,18 @@ def _print_result(result: WeightsResult) -> None:
     for key in ("weights", "licence", "note", "warning"):
         if key in result.origin:
             console.print(f"{key}: {result.origin[key]}")
-    if result.network == "vgg16":
+    if result.network == CLASSIFIER:
         console.print(f"Next: upscore classify PHOTO --model {result.folder}")
+    elif "warning" in result.origin:
+        console.print(
+            "Next: upscore train deconvnet-stage2 --data PHOTOS --set "
+            f"init.weights={result.folder} crops.store=BOXES"
+        )
     else:
         console.print(f"Next: upscore predict {result.folder} PHOTO")
 
 
-def _print_uses_of_classifier(file: Path) -> None:
+def _print_uses_of_classifier(file: Path, *, classes: bool = True) -> None:
     console.print(f"Next: upscore train fcn32s --data PHOTOS --set init.weights={file}")
-    console.print(f"or, with its classes: upscore classify PHOTO --model {file}")
+    if classes:
+        console.print(f"or, with its classes: upscore classify PHOTO --model {file}")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pickle
+import re
 import zipfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -13,6 +15,7 @@ from safetensors.torch import save
 from torch import Tensor
 
 from upscore.core.damage import reading
+from upscore.core.quoting import shorten
 from upscore.errors import RunError, UpscoreError
 
 SAFETENSORS = ".safetensors"
@@ -66,7 +69,12 @@ def read_torch(path: Path, fix: str, *, what: str = "cannot be read as weights")
                 unpacked = sum(item.file_size for item in packed.infolist())
             if unpacked > path.stat().st_size:
                 raise ValueError(f"unpacks to {unpacked} bytes, more than it has")
-        content = torch.load(path, map_location="cpu", weights_only=True)
+        try:
+            content = torch.load(path, map_location="cpu", weights_only=True)
+        except pickle.UnpicklingError as error:  # torch's advice is to run the code
+            raise ValueError(_refusal(str(error))) from error
+        except EOFError as error:
+            raise ValueError("it is empty, or ends too early") from error
         for tensor in _tensors(content):
             # strides of 0 would show one number as millions
             if tensor.numel() * tensor.element_size() > tensor.untyped_storage().nbytes():
@@ -87,6 +95,14 @@ def require_finite(state: Mapping[str, Tensor], path: Path) -> None:
                 f"{path}: {key} holds NaN or infinity, so that the network would label nothing; "
                 "take other weights, or train again (with a lower optim.lr)"
             )
+
+
+def _refusal(told: str) -> str:
+    """Why a file is none of tensors alone, from torch's message."""
+    code = re.search(r"GLOBAL (\S+)", told)
+    if code is None:
+        return "it is no PyTorch file, or a damaged one"
+    return f"besides weights it holds Python code, {shorten(code[1], 80)}, which upscore never runs"
 
 
 def _tensors(content: Any) -> Iterator[Tensor]:

@@ -23,6 +23,7 @@ from upscore.core.model_folder import builtin_networks, find_model
 from upscore.core.quoting import join, quote
 from upscore.core.runtime import DeviceName, Precision, Runtime, select_runtime
 from upscore.errors import NotFoundError, OptionError, SettingsError
+from upscore.inference.finite_scores import require_finite
 from upscore.inference.one_photo import Photo, rgb_of
 from upscore.models.classifier import STRIDE
 from upscore.models.classifier_files import read_classifier
@@ -163,8 +164,9 @@ class ImageClassifier:
                 pixels.
         """
         square = middle_square(rgb_of(photo, max_pixels=max_pixels), self._model.side)
-        scores = self._model(self._prepared(square)).float()
-        return Classification(self.classes, scores.softmax(1)[0].cpu().numpy())
+        scores = self._model(self._prepared(square))
+        require_finite(scores)
+        return Classification(self.classes, scores.float().softmax(1)[0].cpu().numpy())
 
     @torch.inference_mode()
     def heatmap(
@@ -201,7 +203,9 @@ class ImageClassifier:
         new = max(1, round(width * zoom)), max(1, round(height * zoom))
         resized = Image.fromarray(pixels).resize(new, Image.Resampling.BILINEAR)
         images = self._prepared(np.asarray(resized))
-        shares = self._model.dense(images).float().softmax(1)[:, index, None]
+        scores = self._model.dense(images)
+        require_finite(scores)
+        shares = scores.float().softmax(1)[:, index, None]
         corner = self._model.trunk.corner
         map_ = resize_bilinear(shares, STRIDE, like=images, corner=corner)[0, 0].cpu().numpy()
         if map_.shape != (height, width):
@@ -263,9 +267,9 @@ def find_class(name: str, classes: Sequence[str]) -> int:
     folded = {other.lower(): other for other in classes}
     close = difflib.get_close_matches(wanted.lower()[:100], folded, n=3)
     close += [key for key in folded if wanted.lower() in key and wanted and key not in close]
-    hint = f"did you mean {join([quote(folded[key]) for key in close[:5]])}? " if close else ""
+    hint = f"; did you mean {join([quote(folded[key]) for key in close[:5]])}?" if close else "."
     raise SettingsError(
-        f"no class {quote(wanted)}; {hint}It is one of {len(classes)} names, or a number up to "
+        f"no class {quote(wanted)}{hint} It is one of {len(classes)} names, or a number up to "
         f"{last}; `upscore classify PHOTO --top {len(classes)}` prints all"
     )
 

@@ -10,6 +10,7 @@ from upscore.core.images import InputSpec
 from upscore.core.labels import Labels
 from upscore.core.runtime import Runtime
 from upscore.errors import RunError
+from upscore.inference.finite_scores import require_finite
 from upscore.inference.fast_conv.winograd import use_winograd
 from upscore.models.fold import fold_batch_norm
 
@@ -39,7 +40,7 @@ class InferenceModel:
         Call it in ``torch.inference_mode``.
 
         Raises:
-            RunError: the network's scores have another shape.
+            RunError: the network's scores have another shape or are not finite.
         """
         num, height, width, _ = pixels.shape
         # (N, H, W, 3) in memory is (N, 3, H, W) channels last: no copy
@@ -52,4 +53,5 @@ class InferenceModel:
                 f"image; its {len(self.labels)} classes need ({num}, {len(self.labels)}, "
                 f"{height}, {width})"
             )
+        require_finite(scores)
         return scores

@@ -43,7 +43,7 @@ def read_imagenet_file(path: Path, *, source: str) -> ImageNetFile:
         MissingExtraError: an .h5 file without h5py.
         RunError: damaged, not finite, or an .h5 or .caffemodel file of another network than VGG16.
     """
-    if path.suffix in READERS:
-        state = READERS[path.suffix](path)
+    if (suffix := path.suffix.lower()) in READERS:
+        state = READERS[suffix](path)
         return ImageNetFile(state, f"{source} (layers by torchvision's keys)", "caffe")
     return ImageNetFile(read_weight_file(path), source, None)

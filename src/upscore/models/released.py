@@ -23,10 +23,8 @@ from upscore.models.factory import create_model
 from upscore.models.fcn import AT_ONCE_SCALES
 from upscore.models.layer_files import LayerFile, without_ones
 from upscore.models.layers import bilinear_kernel
+from upscore.models.released_files import CLASSIFIER
 from upscore.models.vgg import CHANNELS, DEPTHS, FC_WIDTH
-
-CLASSIFIER = "vgg16"
-"""VGG16 as a classifier of whole photos, which :mod:`~upscore.models.classifier_files` reads."""
 
 Options = Callable[[LayerFile], dict[str, Any]]
 """From the shapes in a file the options of a network."""

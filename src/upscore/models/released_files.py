@@ -11,6 +11,9 @@ from dataclasses import dataclass
 from upscore.core.choices import unknown_choice
 from upscore.errors import SettingsError
 
+CLASSIFIER = "vgg16"
+"""VGG16 as a classifier of whole photos, which :mod:`~upscore.models.classifier_files` reads."""
+
 BERKELEY = "http://dl.caffe.berkeleyvision.org"
 POSTECH = "http://cvlab.postech.ac.kr/research/deconvnet/model"
 

@@ -11,6 +11,11 @@ from upscore.core.tensor_files import SAFETENSORS, read_safetensors, read_torch,
 from upscore.errors import RunError
 
 FIX = "fetch it again, or name another file"
+BY_SUFFIX = f"{FIX}; files of other kinds need their suffix: .caffemodel, .h5 or .safetensors"
+
+
+INNER = ("state_dict", "model_state_dict", "model", "net")
+"""Where checkpoints of other programs have the weights."""
 
 
 def read_weight_file(path: Path) -> dict[str, Tensor]:
@@ -19,14 +24,21 @@ def read_weight_file(path: Path) -> dict[str, Tensor]:
     Raises:
         RunError: damaged, or something else than tensors by key.
     """
-    if path.suffix == SAFETENSORS:
+    if path.suffix.lower() == SAFETENSORS:
         stored, _ = read_safetensors(path, FIX)
         state = {key: v.float() if v.is_floating_point() else v for key, v in stored.items()}
     else:
-        state = read_torch(path, FIX)
+        state = read_torch(path, BY_SUFFIX)
     if not isinstance(state, Mapping) or not all(
         isinstance(key, str) and isinstance(value, Tensor) for key, value in state.items()
     ):
-        raise RunError(f"{path}: expected tensors by key (a state dict), found something else")
+        inner = next((key for key in INNER if isinstance(state, Mapping) and key in state), None)
+        fix = (
+            f"; it is a checkpoint with the weights inside: torch.save(torch.load({str(path)!r})"
+            f"[{inner!r}], 'weights.pth') writes them alone, if you trust the file"
+            if inner
+            else ""
+        )
+        raise RunError(f"{path}: expected tensors by key (a state dict), found something else{fix}")
     require_finite(state, path)
     return dict(state)

@@ -130,7 +130,7 @@ def classify_files(
     """
     classifier = _loaded(model, device, precision)
     result = ClassifyResult(top)
-    for photo in map(str, photos):
+    for photo in dict.fromkeys(map(str, photos)):  # one that is named twice counts once
         try:
             found = classifier.classify(photo, max_pixels=max_pixels)
         except Exception as error:  # of one photo

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from upscore import __version__
+from upscore.core.damage import refuse_pipe
 from upscore.core.files import checksum, download, exists, verify
 from upscore.core.images import InputSpec
 from upscore.core.labels import VOC_LABELS, Labels
@@ -22,13 +23,12 @@ from upscore.models.classifier_files import read_classifier
 from upscore.models.classifier_folder import save_classifier
 from upscore.models.layer_files import read_layer_file
 from upscore.models.released import (
-    CLASSIFIER,
     RELEASED,
     find_network,
     load_released,
     looks_like,
 )
-from upscore.models.released_files import RELEASED_FILES, ReleasedFile, find_released
+from upscore.models.released_files import CLASSIFIER, RELEASED_FILES, ReleasedFile, find_released
 from upscore.models.weight_files import cache_folder
 
 
@@ -109,6 +109,7 @@ def show(file: str | Path) -> WeightsShown:
             f"{path} is a name of `upscore weights list`, and show reads a file; fetch it first: "
             f"upscore weights get {path} --out DIR"
         )
+    _require_file(path)
     found = read_layer_file(path)
     layers = [
         LayerShape(name, found.types.get(name, ""), tuple(found.shapes[key] for key in keys))
@@ -153,8 +154,7 @@ def convert(
     if of_known is not None:
         find_network(of_known)
     _require_free(out)
-    if not path.is_file():
-        raise NotFoundError(f"{path}: no such file")
+    _require_file(path)
     known = _known(path, (one for one in RELEASED_FILES.values() if one.network == of_known))
     return _convert(path, network, out, classes, known)
 
@@ -189,9 +189,11 @@ def get(
     if not fetch_only:
         _require_free(folder)
     path = _fetch(known, on_progress) if file is None else _at_hand(known, Path(file))
-    if fetch_only:
-        return WeightsResult(path, None, None, (), _origin(path, known))
     try:
+        if fetch_only:
+            if known.checksum is None:
+                _require_vgg(path)
+            return WeightsResult(path, None, None, (), _origin(path, known))
         return _convert(path, known.network or CLASSIFIER, folder, None, known)
     except RunError as error:
         if file is None and known.checksum is None:
@@ -223,8 +225,7 @@ def _fetch(known: ReleasedFile, on_progress: OnProgress) -> Path:
 
 
 def _at_hand(known: ReleasedFile, path: Path) -> Path:
-    if not path.is_file():
-        raise NotFoundError(f"{path}: no such file; --from names {known.file}")
+    _require_file(path, f"; --from names {known.file}")
     if known.checksum is not None:
         convert_it = f"upscore weights convert {path} --as {known.network or CLASSIFIER} --out DIR"
         verify(
@@ -233,6 +234,26 @@ def _at_hand(known: ReleasedFile, path: Path) -> Path:
             fix=f"It is not {known.file}; to use it as it is, type: {convert_it}",
         )
     return path
+
+
+def _require_vgg(path: Path) -> None:
+    fits = looks_like(read_layer_file(path))
+    if CLASSIFIER not in fits:
+        raise RunError(
+            f"{path}: not VGG16; it looks like {' or '.join(fits) or 'no known network'}"
+        )
+
+
+def _require_file(path: Path, of: str = "") -> None:
+    """``of``: what else to know about the file."""
+    if path.is_dir():
+        raise SettingsError(
+            f"{path}: is a folder, and a file of weights is needed{of}; what is in a model folder "
+            f"prints upscore info {path}"
+        )
+    refuse_pipe(path, SettingsError)
+    if not path.is_file():
+        raise NotFoundError(f"{path}: no such file{of}")
 
 
 def _require_free(out: Path) -> None:
