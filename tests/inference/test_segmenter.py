@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from inference.support import THREE, ByColor, random_photo, wrap
-from upscore.errors import DataError
+from upscore.errors import DataError, RunError
 from upscore.inference.segmenter import Segmenter
 from upscore.inference.tiles import Tiled
 
@@ -53,6 +53,22 @@ def test_scores_and_labels_follow_from_probabilities(photo):
     assert labels.dtype == np.uint8
     assert np.array_equal(labels, photo.argmax(axis=2))
     assert [labels.tolist()] == [found.tolist() for found in segmenter.predict_batch([photo])]
+
+
+@pytest.mark.parametrize("bad", [float("nan"), float("inf"), 3e38])
+def test_scores_that_are_not_finite_are_no_labels(bad):
+    class Damaged(Network):
+        def forward(self, x):
+            scores = super().forward(x)
+            scores[:, :, 1:3] = bad
+            return scores
+
+    segmenter, photo = wrap(Damaged()), random_photo(20, 30)
+    for use in (segmenter.predict, segmenter.scores, segmenter.probabilities):
+        with pytest.raises(RunError, match="scores are not finite .*use other weights"):
+            use(photo)
+    with pytest.raises(RunError, match="scores are not finite"):
+        segmenter.predict_batch([photo, photo])
 
 
 def test_an_incomplete_segmenter_is_refused():

@@ -10,8 +10,8 @@ from upscore.core.images import InputSpec
 from upscore.core.labels import Labels
 from upscore.core.runtime import Runtime
 from upscore.errors import RunError
-from upscore.inference.finite_scores import require_finite
 from upscore.inference.fast_conv.winograd import use_winograd
+from upscore.inference.finite_scores import require_finite
 from upscore.models.fold import fold_batch_norm
 
 
