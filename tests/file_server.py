@@ -20,6 +20,7 @@ class Server(ThreadingHTTPServer):
     content = CONTENT
     send_length = True
     shift = 0  # a range that begins elsewhere than asked
+    headers: tuple[tuple[str, str], ...] = ()  # such as an ETag
     requests: list[str | None]
 
     @property
@@ -37,7 +38,10 @@ class Handler(BaseHTTPRequestHandler):
         if server.status is not None:
             self.send_error(server.status)
             return
-        begin = int(wanted.removeprefix("bytes=").rstrip("-")) if wanted and server.ranges else 0
+        version = self.headers.get("If-Range")
+        same = version is None or version in dict(server.headers).values()
+        resumes = wanted and server.ranges and same
+        begin = int(wanted.removeprefix("bytes=").rstrip("-")) if wanted and resumes else 0
         size = len(server.content)
         if begin >= size and begin:
             self.send_response(416)
@@ -52,6 +56,8 @@ class Handler(BaseHTTPRequestHandler):
             self.send_header("Content-Range", f"bytes {begin}-{size - 1}/{size}")
         if server.send_length:
             self.send_header("Content-Length", str(len(body)))
+        for header in server.headers:
+            self.send_header(*header)
         self.end_headers()
         if server.break_after is not None:
             body = body[: server.break_after]

@@ -138,7 +138,7 @@ def test_scores_that_are_not_finite(folder: Path) -> None:
     saved.model.get_submodule("fc8").weight.data.fill_(3e38)
     network = ImageClassifier(saved, select_runtime("cpu", "fp32"))
     for use in (network.classify, network.heatmap):
-        with pytest.raises(RunError, match="scores are not finite .*too large; use other weights"):
+        with pytest.raises(RunError, match=r"scores are not finite .*too large; use other weights"):
             use(photo(60, 80))
 
 

@@ -65,7 +65,7 @@ def test_scores_that_are_not_finite_are_no_labels(bad):
 
     segmenter, photo = wrap(Damaged()), random_photo(20, 30)
     for use in (segmenter.predict, segmenter.scores, segmenter.probabilities):
-        with pytest.raises(RunError, match="scores are not finite .*use other weights"):
+        with pytest.raises(RunError, match=r"scores are not finite .*use other weights"):
             use(photo)
     with pytest.raises(RunError, match="scores are not finite"):
         segmenter.predict_batch([photo, photo])

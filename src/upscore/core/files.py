@@ -10,7 +10,7 @@ import os
 import stat
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -206,9 +206,10 @@ def download(
         progress: called with (bytes so far, bytes in all or None).
         otherwise: what else a person can do where the server cannot be reached or refuses.
 
-    The part file ``target.name + ".part"`` survives an interruption; it is dropped when its
-    checksum is wrong, so that the next try starts clean. A target that is there already is
-    checked and kept.
+    The part file ``target.name + ".part"`` survives an interruption, with the server's name of
+    this version of the file (ETag or date) beside it: another version, or without a checksum a
+    server that names none, starts anew. It is dropped when its checksum is wrong. A target that is
+    there already is checked and kept.
 
     Raises:
         WorkError: offline, refused by the server, or the wrong checksum.
@@ -220,15 +221,27 @@ def download(
         return target
     make_folder(target.parent)
     part = target.with_name(target.name + ".part")
+    if part.is_file() and not expected and not _version_file(part).exists():
+        _drop(part)  # the rest could be that of another file
     _fetch(url, part, progress, timeout, otherwise)
     if expected:
         try:
             verify(part, expected)
         except WorkError:
-            part.unlink()
+            _drop(part)
             raise
     part.replace(target)
+    _version_file(part).unlink(missing_ok=True)
     return target
+
+
+def _version_file(part: Path) -> Path:
+    return part.with_name(part.name + ".version")
+
+
+def _drop(part: Path) -> None:
+    part.unlink(missing_ok=True)
+    _version_file(part).unlink(missing_ok=True)
 
 
 def _fetch(
@@ -243,14 +256,19 @@ def _fetch(
     request = urllib.request.Request(url, headers={"User-Agent": "upscore"})
     if have:
         request.add_header("Range", f"bytes={have}-")
+        if _version_file(part).exists():  # the server sends all of it if this has changed
+            version = _version_file(part).read_text(encoding="utf-8", errors="replace").strip()
+            request.add_header("If-Range", version.encode("ascii", "replace").decode())
     try:
         with urllib.request.urlopen(request, timeout=timeout) as response:
             begins = response.headers.get("Content-Range", "").startswith(f"bytes {have}-")
             resumed = response.status == 206 and begins
             if response.status == 206 and not resumed:
-                part.unlink(missing_ok=True)
+                _drop(part)
                 raise WorkError(f"{url}: the server sent another part than asked for; try again")
             have = have if resumed else 0  # a server without ranges sends all of it
+            if not resumed:
+                _keep_version(part, response.headers)
             length = response.headers.get("Content-Length")
             total = have + int(length) if length else None
             while piece := response.read(1 << 20):
@@ -263,7 +281,7 @@ def _fetch(
             size = error.headers.get("Content-Range", "").rpartition("/")[2]
             if size in ("", "*", str(have)):  # nothing left to send: the part is whole
                 return
-            part.unlink()
+            _drop(part)
             raise WorkError(
                 f"{url}: the file at hand ({have} bytes) is no part of the one on the server "
                 f"({size} bytes) and was dropped; run the same command again"
@@ -285,6 +303,15 @@ def _fetch(
         raise WorkError(_broken(url, have, total))
     if have == 0:
         raise WorkError(f"{url}: the server sent an empty file; try again later")
+
+
+def _keep_version(part: Path, headers: Mapping[str, str]) -> None:
+    tag = headers.get("ETag", "")
+    version = headers.get("Last-Modified", "") if tag[:2] in ("", "W/") else tag
+    if version:
+        write_text(_version_file(part), version)
+    else:
+        _version_file(part).unlink(missing_ok=True)
 
 
 def _append(part: Path, piece: bytes, *, fresh: bool) -> None:
