@@ -78,6 +78,15 @@ def test_log_json_has_the_beginning_and_the_end_of_short_work(
     assert stages[0]["done"] < stages[1]["done"] == stages[1]["total"] == 24
 
 
+def test_log_json_has_errors_too(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main(["data", "check", "nowhere", "--log", "json", "--quiet"])
+    assert ended.value.code == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert json.loads(line)["level"] == "error"
+    assert json.loads(line)["message"].startswith("nowhere: ")
+
+
 @pytest.mark.parametrize("words", [["doctor"], ["info", "objects"]])
 def test_keys_are_snake_case(words: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     main([*words, "--json"])

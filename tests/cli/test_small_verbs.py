@@ -79,10 +79,12 @@ def test_a_network_says_where_it_comes_from(here: Path, capsys: pytest.CaptureFi
     assert facts["iterations"] in (1, 2)
     assert 0 <= facts["val_miou"] <= 1
     assert facts["data_fingerprint"]
+    assert facts["initial_weights"] == "none"
+    assert facts["date"].startswith("20")
     main(["info", "roads"])
     out = capsys.readouterr().out
     assert "sky, building" in out
-    assert "does not say what it was trained on" in out
+    assert "for research only" in out
     assert re.search(r"parameters +\d{1,3}(,\d{3})+\b", out)
 
 

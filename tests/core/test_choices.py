@@ -41,6 +41,8 @@ def test_chosen_names_are_in_the_order_of_the_list_and_each_once() -> None:
         chosen("save", [], ("a", "b"))
     with pytest.raises(SettingsError, match=r"^save has no 'overlays'; did you mean 'overlay'"):
         chosen("save", ["labels", "overlays"], ("labels", "overlay"))
+    with pytest.raises(SettingsError, match=r"^save is 'labels'; expected a list, such as \['lab"):
+        chosen("save", "labels", ("labels", "overlay"))
 
 
 def test_the_nearest_file_or_folder(tmp_path: Path) -> None:

@@ -27,6 +27,35 @@ def test_every_item_comes_back_once():
     assert list(in_processes(double, [], processes=2)) == []
 
 
+def test_a_script_without_a_guard_is_not_run_again(tmp_path):
+    script = tmp_path / "script.py"
+    script.write_text(
+        "from upscore.core.parallel.processes import in_processes\n"
+        "print('begin')\n"
+        "print(sorted(in_processes(len, ['a', 'bc'], processes=2)))\n"
+    )
+    found = subprocess.run(
+        [sys.executable, script], env={**os.environ, "PYTHONPATH": str(SOURCE)}, check=True,
+        capture_output=True, text=True,
+    )  # fmt: skip
+    assert found.stdout == "begin\n[('a', 1), ('bc', 2)]\n"
+    assert found.stderr == ""
+
+
+def test_work_of_the_script_itself_is_found(tmp_path):
+    script = tmp_path / "script.py"
+    script.write_text(
+        "from upscore.core.parallel.processes import in_processes\n"
+        "def double(number):\n"
+        "    return 2 * number\n"
+        "if __name__ == '__main__':\n"
+        "    print(sorted(in_processes(double, [3, 4], processes=2)))\n"
+    )
+    environment = {**os.environ, "PYTHONPATH": str(SOURCE)}
+    found = subprocess.check_output([sys.executable, script], env=environment, text=True)
+    assert found == "[(3, 6), (4, 8)]\n"
+
+
 def test_an_exception_comes_out():
     with pytest.raises(ValueError, match="-1 is negative"):
         list(in_processes(double, [1, 2, -1, 3], processes=2))

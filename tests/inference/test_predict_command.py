@@ -34,6 +34,12 @@ def test_what_was_passed_over_is_counted(model_folder, tmp_path, capsys):
     assert " more labels:" in told  # counted, not named
     assert "9.csv" not in told
     assert "Thumbs" not in told
+    assert "HEIC" not in told
+    (tmp_path / "in/IMG_1.HEIC").write_bytes(b"x")
+    verb.predict((str(model_folder), str(tmp_path / "in")), out=tmp_path / "out")
+    assert "HEIC and PDF files cannot be read; export them" in capsys.readouterr().out
+    with pytest.raises(WorkError, match="not an image that can be read; export it as JPEG or PNG"):
+        verb.predict((str(model_folder), str(tmp_path / "in/IMG_1.HEIC")), out=tmp_path / "out")
 
 
 def test_a_bad_file_is_reported_after_the_summary(model_folder, tmp_path, capsys):

@@ -71,6 +71,21 @@ def test_scores_that_are_not_finite_are_no_labels(bad):
         segmenter.predict_batch([photo, photo])
 
 
+@pytest.mark.parametrize(
+    ("image", "message"),
+    [
+        (b"GIF", "an image is a bytes; expected a path, a Pillow picture .*BytesIO"),
+        (np.zeros((3, 9, 8), np.uint8), r"with channels last: image.transpose\(1, 2, 0\)"),
+        (np.zeros((9, 8), np.uint8), "for a grey one: np.repeat"),
+        (np.zeros((1, 9, 8, 3), np.uint8), r"one at a time: image\[0\]"),
+        (np.zeros((9, 8, 5), np.uint8), r"expected \(H, W, 3\), red first$"),
+    ],
+)
+def test_images_of_other_kinds(image, message):
+    with pytest.raises(DataError, match=message):
+        wrap(Network()).predict(image)
+
+
 def test_an_incomplete_segmenter_is_refused():
     class WithoutProbabilities(Segmenter):
         labels = THREE

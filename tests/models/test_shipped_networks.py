@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from pathlib import Path
 
@@ -31,6 +32,13 @@ def test_cards(name: str, folder: Path) -> None:
     for class_name in load_model(folder).labels.names:
         assert f"| {class_name} |" in card
     assert name in (NETWORKS / "LICENSE.md").read_text()
+    trained = json.loads((folder / "config.json").read_text())["trained"]
+    assert f"val mIoU {trained['val_miou']:.4f}" in card
+    assert f"{trained['iterations']:,} steps" in card
+    assert f"from {trained['num_photos']} photos" in card.replace("CamVid's ", "").replace(
+        "training ", ""
+    )
+    assert "research only" in trained["licence"]
     for page in ("README.md", "docs/prediction.md"):
         assert f"| `{name}`" in (REPOSITORY / page).read_text("utf-8")
 

@@ -34,6 +34,12 @@ def test_yaml_round_trip(tmp_path: Path, name: str) -> None:
     assert load_recipe(str(path)) == kept
 
 
+def test_another_network_is_not_described_as_the_recipes() -> None:
+    assert "another network" not in load_recipe("fcn8s-quick", ["seed=1"]).description
+    found = load_recipe("fcn8s-quick", ["model.name=fcn8s"]).description
+    assert found == "Settings of recipe fcn8s-quick with another network."
+
+
 def test_another_budget_replaces_the_recipes() -> None:
     recipe = load_recipe("fcn8s-exp1", ["budget.minutes=12"])
     assert recipe.budget.minutes == 12

@@ -7,6 +7,7 @@ from typing import Annotated
 
 from tyro.conf import Positional, arg
 
+from upscore import __version__
 from upscore.cli.console import console, keep_result
 
 
@@ -34,13 +35,20 @@ def cite(run: Annotated[Positional[Path | None], arg(metavar="[RUN]")] = None, /
             config = read_json(model / CONFIG)
             keys = papers_of_network(str(config.get("architecture")), config.get("options", {}))
     keep_result({"entries": {key: known[key] for key in keys}})
-    console.print("\n\n".join([OWN, *(known[key] for key in keys)]))
+    console.print("\n\n".join([own_entry(), *(known[key] for key in keys)]))
+
+
+def own_entry() -> str:
+    """That of upscore, with its version."""
+    return OWN.replace("VERSION", __version__)
 
 
 OWN = """\
 @software{upscore,
   author  = {{The upscore authors}},
   title   = {upscore: semantic segmentation with FCN, DeconvNet and related networks},
+  version = {VERSION},
+  url     = {https://github.com/upscore/upscore},
   license = {Apache-2.0},
   year    = {2026}
 }"""

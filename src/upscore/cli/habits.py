@@ -33,6 +33,20 @@ VERB_HABITS = {
 }
 """Commands of other tools by the command here."""
 
+MISSING_VERBS = {
+    **dict.fromkeys(
+        ("export", "convert", "onnx"),
+        "networks are used from Python, upscore.load(RUN), or are PyTorch modules: "
+        "upscore.models.load_model(FOLDER).model",
+    ),
+    **dict.fromkeys(
+        ("serve", "server", "deploy", "api"),
+        "load the network once in your own service, upscore.load(RUN), and segment in it",
+    ),
+}
+"""Commands of other tools that have no counterpart, and what to do instead."""
+
+CROP = "--set 'augment.crop=[{256},{256}]'"
 _OUT = "--out FOLDER"
 _TRAIN = {
     "lr": "--set optim.lr={0.001}",
@@ -40,10 +54,10 @@ _TRAIN = {
     "optimizer": "--set optim.name=adamw",
     "batch": "--set batch.size={8}",
     "batch-size": "--set batch.size={8}",
-    "imgsz": "--set 'augment.crop=[{256},{256}]'",
-    "img-size": "--set 'augment.crop=[{256},{256}]'",
-    "image-size": "--set 'augment.crop=[{256},{256}]'",
-    "crop-size": "--set 'augment.crop=[{256},{256}]'",
+    "imgsz": CROP,
+    "img-size": CROP,
+    "image-size": CROP,
+    "crop-size": CROP,
     "workers": "--set data.workers={2}",
     "num-workers": "--set data.workers={2}",
     "threads": "--set threads={2}",
@@ -97,6 +111,13 @@ OPTION_HABITS: dict[str, dict[str, str]] = {
     "evaluate": _NETWORK | {"model": "the run folder as the first word"},
     "data check": {"data": "the folder alone, for example upscore data check PHOTOS"},
     "data stats": {"data": "the folder alone, for example upscore data stats PHOTOS"},
+    "sweep": {
+        "seed": "--set seed={0,1,2}",
+        "iterations": "--set budget.iterations={1000}",
+        "epochs": "--set budget.epochs={10}",
+        "minutes": "--set budget.minutes={10}",
+        "lr": "--set optim.lr={0.001,0.002}",
+    },
     "compare": {"model": "the run folders as the first words", "runs": "the run folders alone"},
 }
 """Options of other tools, without dashes, by command; those of "" count for every one. A part in
@@ -110,4 +131,7 @@ def habit(verb: str, option: str, value: str | None = None) -> str | None:
         value: what was typed for it; without one the example between braces stands.
     """
     answer = OPTION_HABITS.get(verb, {}).get(option) or OPTION_HABITS[""].get(option)
+    if answer == CROP and value and (sides := re.fullmatch(r"(\d+)[x,](\d+)", value)):
+        width, height = sides.groups()
+        return f"--set 'augment.crop=[{height},{width}]' (height, width)"
     return answer and re.sub(r"\{(.*?)\}", lambda example: value or example[1], answer)

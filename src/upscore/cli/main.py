@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sys
 import traceback
 from collections.abc import Callable, Sequence
@@ -15,6 +16,7 @@ from upscore.cli.console import (
     set_style,
     show_messages,
     shown,
+    style,
 )
 from upscore.cli.parsing import UsageError, parse
 from upscore.cli.streams import lasting_streams
@@ -116,6 +118,9 @@ def _complain(error: BaseException, message: str, status: int, debug: bool) -> t
     if debug:
         traceback.print_exception(error)
     verb = f" {error.verb}" if isinstance(error, UsageError) and error.verb else ""
+    if style.log_json:
+        print(json.dumps({"level": "error", "message": shown(message)}), file=sys.stderr)
+        return status, message
     for number, line in enumerate(shown(message).splitlines()):
         print(f"upscore{verb}: {line}" if number == 0 else f"         {line}", file=sys.stderr)
     return status, message

@@ -20,7 +20,7 @@ from typing import Any
 
 import tyro
 
-from upscore.cli.habits import VERB_HABITS, habit
+from upscore.cli.habits import MISSING_VERBS, VERB_HABITS, habit
 from upscore.cli.help_texts import group_help, overview, verb_help
 from upscore.cli.verbs import GROUPS, VERBS, Verb
 from upscore.core.extras import require_extras
@@ -83,6 +83,8 @@ def _unknown_verb(name: str) -> str:
         return (
             f"{quote(name)}: options come after a command, for example upscore train --data PHOTOS"
         )
+    if name in MISSING_VERBS:
+        return f"there is no command {quote(name)}; {MISSING_VERBS[name]}"
     if group in GROUPS and last:
         names = [n for n in names if n.startswith(f"{group} ")]
     meant = VERB_HABITS.get(last or group) if group not in GROUPS else None

@@ -193,6 +193,8 @@ def print_files(result: PredictResult, *, summary: str = "") -> None:
     if passed_over:
         what = "file that is not an image" if len(passed_over) == 1 else "files that are not images"
         console.print(f"Ignored {len(passed_over)} {what}: {join(passed_over)}", markup=False)
+        if any(path.suffix.lower() in (".heic", ".heif", ".pdf") for path in passed_over):
+            console.print("HEIC and PDF files cannot be read; export them as JPEG or PNG.")
     for name, folder in result.folders.items() if result.summary.has_results else ():
         note = f" ({summary})" if summary and name == "summary" else ""
         console.print(f"  {name}: {folder}{note}")

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from upscore.core.quoting import LONGEST, join, quote
-from upscore.errors import OptionError
+from upscore.errors import OptionError, SettingsError
 
 MOST_LOOKED_AT = 10_000
 """Files of a folder that are compared with a misspelt name."""
@@ -48,6 +48,8 @@ def chosen(option: str, names: Sequence[str], allowed: Iterable[str]) -> tuple[s
         SettingsError: none, or an unknown one.
     """
     allowed = list(allowed)
+    if isinstance(names, str):
+        raise SettingsError(f"{option} is {quote(names)}; expected a list, such as [{names!r}]")
     unknown = next((name for name in names if name not in allowed), None)
     if unknown is not None or not names:
         found = (

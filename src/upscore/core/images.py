@@ -108,7 +108,9 @@ def _open(path: Path, max_pixels: int, *, is_file: bool = False) -> Image.Image:
         if isinstance(error, OSError) and error.strerror:  # the file may be fine
             raise DataError(f"{path}: cannot be read ({error.strerror})") from error
         what = "is empty" if path.stat().st_size == 0 else "is not an image that can be read"
-        raise DataError(f"{path}: {what}; replace or remove it") from error
+        export = path.suffix.lower() in (".heic", ".heif", ".pdf")
+        repair = "export it as JPEG or PNG" if export else "replace or remove it"
+        raise DataError(f"{path}: {what}; {repair}") from error
     try:
         require_size(picture.size, max_pixels, f"{path}: ")
     except DataError:
@@ -550,7 +552,8 @@ def require_rgb(image: object) -> None:
     """
     if not isinstance(image, np.ndarray):
         raise DataError(
-            f"an image is a {type(image).__name__}; expected a uint8 array of shape (H, W, 3)"
+            f"an image is a {type(image).__name__}; expected a path, a Pillow picture (of bytes: "
+            "Image.open(io.BytesIO(data))) or a uint8 array of shape (H, W, 3)"
         )
     if image.dtype != np.uint8:
         raise DataError(
@@ -558,12 +561,18 @@ def require_rgb(image: object) -> None:
             "(for floats in [0, 1]: (image * 255).round().astype(np.uint8))"
         )
     if image.ndim != 3 or image.shape[2] != 3:
-        fix = "for a grey one: np.repeat(image[:, :, None], 3, axis=2)"
-        if image.ndim == 3 and image.shape[2] == 1:
-            fix = "for a grey one: np.repeat(image, 3, axis=2)"
-        if image.ndim == 3 and image.shape[2] == 4:
-            fix = "without the fourth channel: image[:, :, :3]"
-        raise DataError(f"an image has shape {image.shape}; expected (H, W, 3), red first ({fix})")
+        fix = ""
+        if image.ndim == 2:
+            fix = " (for a grey one: np.repeat(image[:, :, None], 3, axis=2))"
+        elif image.ndim == 3 and image.shape[2] == 1:
+            fix = " (for a grey one: np.repeat(image, 3, axis=2))"
+        elif image.ndim == 3 and image.shape[2] == 4:
+            fix = " (without the fourth channel: image[:, :, :3])"
+        elif image.ndim == 3 and image.shape[0] == 3:
+            fix = " (with channels last: image.transpose(1, 2, 0))"
+        elif image.ndim == 4:
+            fix = " (one at a time: image[0])"
+        raise DataError(f"an image has shape {image.shape}; expected (H, W, 3), red first{fix}")
     if image.size == 0:
         raise DataError(f"an image has shape {image.shape}; expected at least one pixel")
 

@@ -90,6 +90,7 @@ def find_model(path: Path) -> Path:
     if not run.model.exists():
         raise RunError(
             f"{path}: this run has no model yet, as its training has not reached the first "
-            "validation; continue with the same `upscore train` command and --resume"
+            "validation; if it is not running, continue with the same `upscore train` command and "
+            "--resume"
         )
     return run.model

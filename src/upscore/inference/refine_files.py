@@ -134,8 +134,7 @@ def refine_files(
         num_classes: of the label maps; needed for them.
         save: which of labels, overlay, probabilities.
         workers: processes, each with its share of the cores; None for one a core, or fewer for
-            few files. With 1, all is done in this process. They are spawned, so a script that
-            calls this needs ``if __name__ == "__main__":``.
+            few files. With 1, all is done in this process.
 
     Raises:
         SettingsError: unknown ``save``, ``workers`` or ``num_classes`` below 1, label maps without

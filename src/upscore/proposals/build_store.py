@@ -114,9 +114,9 @@ def make_store(
         source: makes the boxes; must pickle when there are several workers.
         out: ``FILE.parquet``; it appears whole or not at all.
         data: which data set, JSON values for the file's metadata.
-        workers: processes of one core each; None for one a core, or fewer for few photos. They are
-            spawned, so a script that calls this needs ``if __name__ == "__main__":``. With 1, all
-            is done in this process.
+        workers: processes of one core each; None for one a core, or fewer for few photos. With 1,
+            all is done in this process; with more, a script that defines ``source`` itself needs
+            ``if __name__ == "__main__":``.
         overwrite: replace a store of other settings, or that holds other photos, and drop
             unfinished work of other settings.
         progress: called with (photos done, photos in all).

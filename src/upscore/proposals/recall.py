@@ -308,8 +308,8 @@ def measure_recall(
         sources: by the name that they get in the results.
         counts: numbers of boxes, each 1 or more.
         min_area: objects of fewer pixels are left out, and counted.
-        workers: processes of one core each; None for one a core. With more than 1 they are
-            spawned, so a script that calls this needs ``if __name__ == "__main__":``.
+        workers: processes of one core each; None for one a core. With more than 1 a script that
+            defines the source itself needs ``if __name__ == "__main__":``.
         progress: called with (done, of how many photos).
 
     Raises:

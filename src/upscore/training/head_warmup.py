@@ -74,8 +74,9 @@ def warm_up_head(
     """
     assert isinstance(model, FPN)  # require_head
     logger.info(
-        "The head learns first, on features of %d crops that are computed once; this may take "
-        "minutes. They are reported, but not part of the budget",
+        "The head learns first, on stored features of %d crops. They are reported, but not part "
+        "of the budget; if this is interrupted, it begins anew (without it: "
+        "--set init.head.crops=0)",
         settings.crops,
     )
     begin = time.monotonic()

@@ -6,6 +6,7 @@ import contextlib
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
 from functools import partial
 from itertools import islice
 from pathlib import Path
@@ -16,6 +17,7 @@ import numpy.typing as npt
 import torch
 from torch import nn
 
+from upscore.core.choices import is_path
 from upscore.core.extras import require_extras
 from upscore.core.images import InputSpec
 from upscore.core.lock import claim
@@ -573,8 +575,15 @@ def _origin(dataset: DataSet, recipe: Recipe) -> dict[str, Any]:
         "data": dataset.root.resolve().name,
         "data_fingerprint": dataset.fingerprint(),
         "train_split": recipe.data.train_split,
+        "initial_weights": _name_alone(recipe.init.weights),
         "seed": recipe.seed,
+        "date": datetime.now(UTC).date().isoformat(),
     }
+
+
+def _name_alone(weights: str) -> str:
+    """Of a path its last part: it may hold names of people and machines."""
+    return Path(weights).name if is_path(weights) else weights
 
 
 def _measure_statistics(
@@ -693,8 +702,9 @@ def require_same_settings(run: RunFolder, given: Settings, *, command: str) -> N
     )
     if different:
         raise RunError(
-            f"{run.path}: was started with other settings, which a resumed run keeps; to use them, "
-            f"type `{command}` with the same --data and --out. Different: {'; '.join(different)}"
+            f"{run.path}: was started with other settings, which a resumed run keeps. To continue "
+            f"with them, type `{command}` with the same --data and --out; for the new settings "
+            f"choose another --out. Different: {'; '.join(different)}"
         )
 
 

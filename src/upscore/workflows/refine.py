@@ -35,8 +35,7 @@ def refine(
         crf: settings: deconvnet, released, deeplab, deeplab-largefov, or a YAML file.
         confidence, num_classes: for label maps; see
             :func:`upscore.inference.refine_files.refine_files`.
-        workers: number of processes; they are spawned, so a script needs
-            ``if __name__ == "__main__":``.
+        workers: number of processes.
 
     Raises:
         UpscoreError: see :func:`upscore.inference.refine_files.refine_files` and

@@ -30,9 +30,8 @@ def map_items(
 
     With several processes the first item is still done in this one: it shows at once if the work
     cannot be done at all, and compiles (and logs that it does) what each of the others would
-    compile for itself. The others are spawned, so a script that comes here needs
-    ``if __name__ == "__main__":``; results then come in no fixed order. Close the generator to
-    drop what has not started.
+    compile for itself. The others are spawned (see :func:`in_processes`); results then come in no
+    fixed order. Close the generator to drop what has not started.
 
     Args:
         work: must pickle if there are several processes, and so must ``name``, items and results.

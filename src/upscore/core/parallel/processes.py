@@ -6,6 +6,7 @@ import contextlib
 import functools
 import multiprocessing
 import os
+import pickle
 import signal
 import sys
 import threading
@@ -13,7 +14,7 @@ from collections.abc import Callable, Generator, Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from itertools import islice
-from types import FrameType
+from types import FrameType, ModuleType
 from typing import Any, TypeVar
 
 from upscore.core.memory import ignore_pillow_warnings
@@ -37,9 +38,10 @@ def in_processes(
 ) -> Generator[tuple[Item, Result], None, None]:
     """(item, ``work(item)``) as they are finished, in no fixed order.
 
-    Processes are spawned, so a script that comes here needs ``if __name__ == "__main__":``. When
-    the iterator is left early, by Ctrl-C too, what has started is finished and the rest dropped.
-    They end when this process is killed.
+    Processes are spawned. They do not run the caller's script, unless ``work`` is made of what the
+    script defines, which then needs ``if __name__ == "__main__":``. When the iterator is left
+    early, by Ctrl-C too, what has started is finished and the rest dropped. They end when this
+    process is killed.
 
     Args:
         work: goes to each process once; must pickle, and so must items, results and exceptions.
@@ -60,7 +62,8 @@ def in_processes(
     rest = iter(items)
     try:
         while True:
-            with _block_interrupts():  # the processes start with the first item
+            # the processes start with the first item
+            with _block_interrupts(), _without_script(work):
                 for item in islice(rest, AHEAD * processes - len(waiting)):
                     waiting[pool.submit(_call, item)] = item
             if not waiting:
@@ -72,6 +75,20 @@ def in_processes(
         raise WorkError(f"a process died, most likely of too little memory; {if_died}") from error
     finally:
         pool.shutdown(wait=True, cancel_futures=True)
+
+
+@contextlib.contextmanager
+def _without_script(work: object) -> Iterator[None]:
+    """Start processes that do not import ``__main__``: a script without a guard would run again."""
+    if b"__main__" in pickle.dumps(work):
+        yield
+        return
+    script = sys.modules["__main__"]
+    sys.modules["__main__"] = ModuleType("__main__")
+    try:
+        yield
+    finally:
+        sys.modules["__main__"] = script
 
 
 @contextlib.contextmanager

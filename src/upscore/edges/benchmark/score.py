@@ -228,8 +228,7 @@ def evaluate_edges(
         items: name, strength float32 (H, W) in [0, 1] and boundaries bool (A, H, W) of each image,
             taken one after another; a :class:`Failure` in its place is passed on.
         thresholds: how many; 99 are customary, 25 differ little.
-        workers: processes that match. With more than 1 they are spawned, so a script that calls
-            this needs ``if __name__ == "__main__":``.
+        workers: processes that match.
         thinned: the maps had their non-maximum suppression already.
         tolerance: in image diagonals.
         progress: called with (images done, images in all) after each.
