@@ -82,6 +82,11 @@ def find_model(path: Path) -> Path:
     if path.is_dir() and ((path / CONFIG).exists() or (path / WEIGHTS).exists()):
         return path
     if path.is_dir() and not (path / "manifest.json").exists():
+        inside = sorted(one.parent.name for one in path.glob("*/manifest.json"))
+        if inside:
+            raise RunError(
+                f"{path}: a folder of several runs; name one of them, such as {path / inside[0]}"
+            )
         raise RunError(
             f"{path}: neither a run folder (no manifest.json in it) nor a model folder (no "
             "config.json in it); name the folder given to `upscore train --out`"

@@ -58,12 +58,13 @@ def in_processes(
         initializer=_begin,
         initargs=(work, one_core),
     )
+    needs_script = b"__main__" in pickle.dumps(work)
     waiting: dict[Future[Result], Item] = {}
     rest = iter(items)
     try:
         while True:
             # the processes start with the first item
-            with _block_interrupts(), _without_script(work):
+            with _block_interrupts(), contextlib.nullcontext() if needs_script else _no_script():
                 for item in islice(rest, AHEAD * processes - len(waiting)):
                     waiting[pool.submit(_call, item)] = item
             if not waiting:
@@ -78,11 +79,8 @@ def in_processes(
 
 
 @contextlib.contextmanager
-def _without_script(work: object) -> Iterator[None]:
+def _no_script() -> Iterator[None]:
     """Start processes that do not import ``__main__``: a script without a guard would run again."""
-    if b"__main__" in pickle.dumps(work):
-        yield
-        return
     script = sys.modules["__main__"]
     sys.modules["__main__"] = ModuleType("__main__")
     try:
