@@ -17,7 +17,7 @@ from upscore.data.dataset import Split
 from upscore.errors import DataError, OutputError, RunError, SettingsError, WorkError
 from upscore.metrics import Confusion, Evaluation, ImageScore, evaluate, merge
 from upscore.metrics.object_size import ObjectSizes
-from upscore.metrics.score_files import read_results, write_results
+from upscore.metrics.score_files import per_class_table, read_results, write_results
 from upscore.report.examples import choose, read_examples, write_examples
 
 evaluate_module = importlib.import_module("upscore.metrics.evaluate")
@@ -377,3 +377,13 @@ def test_evaluation_of_nothing_has_no_overhead():
     empty = Evaluation("val", LABELS, Confusion(3), (), (), 0.0, 0.0)
     assert empty.overhead is None
     assert not isinstance(empty.confusion.scores().miou, float)
+
+
+def test_shares_of_the_classes(tmp_path):
+    evaluation = evaluate(sloppy, make_split(tmp_path))
+    confusion = np.array(evaluation.confusion.to_json())
+    rows = per_class_table(evaluation.confusion.scores(), evaluation.labels).rows
+    true, predicted = zip(*(row[-2:] for row in rows), strict=True)
+    np.testing.assert_allclose(true, confusion.sum(axis=1) / confusion.sum())
+    np.testing.assert_allclose(predicted, confusion.sum(axis=0) / confusion.sum())
+    assert true != predicted

@@ -23,12 +23,20 @@ DETAILS = ("boundary_iou", "boundary_f", "trimap", "sizes", "thinness")
 
 
 def per_class_table(scores: Scores, labels: Labels) -> Table:
-    """IoU, precision, recall and pixels, one row for each class."""
+    """IoU, precision, recall, and parts of the pixels in truth and prediction, by class."""
+    valid = scores.valid_pixels or 1
     rows = [
-        (name, item.shown_iou, item.precision, item.recall, item.pixels)
+        (
+            name,
+            item.shown_iou,
+            item.precision,
+            item.recall,
+            item.pixels / valid,
+            item.predicted / valid,
+        )
         for name, item in zip(labels.names, scores.per_class, strict=True)
     ]
-    return Table(("class", "IoU", "precision", "recall", "pixels"), rows)
+    return Table(("class", "IoU", "precision", "recall", "true share", "predicted share"), rows)
 
 
 def scores_json(evaluation: Evaluation) -> dict[str, Any]:
@@ -85,7 +93,7 @@ def write_results(
         ((name, *astuple(item)) for name, item in zip(names, scores.per_class, strict=True)),
     )
     table = per_class_table(scores, evaluation.labels)
-    mean = ("mean", scores.miou, None, scores.mean_accuracy, scores.valid_pixels)
+    mean = ("mean", scores.miou, None, scores.mean_accuracy, None, None)
     write_text(folder / "per_class.tex", Table(table.header, [*table.rows, mean]).latex())
     write_csv(
         folder / "images.csv",
