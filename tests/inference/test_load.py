@@ -63,7 +63,7 @@ def test_a_missing_folder(tmp_path):
 def test_a_folder_that_is_neither(tmp_path):
     (tmp_path / "sweep/seed=0").mkdir(parents=True)
     (tmp_path / "sweep/seed=0/manifest.json").touch()
-    with pytest.raises(RunError, match="several runs; name one of them, such as .*seed=0"):
+    with pytest.raises(RunError, match=r"several runs; name one of them, such as .*seed=0"):
         load_segmenter(tmp_path / "sweep")
     with pytest.raises(RunError, match=r"neither a run folder .* nor a model folder"):
         load_segmenter(tmp_path)
