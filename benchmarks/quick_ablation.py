@@ -60,6 +60,8 @@ def main() -> None:
                 run = kept.with_suffix("")
                 recipe = load_quick(arguments, seed, *VARIANTS[name])
                 result = upscore.train(recipe, data=arguments.data, out=run, resume=True)
+                if result.interrupted:
+                    raise SystemExit("interrupted; the same command goes on")
                 kept.write_text(json.dumps(result.last))
             scores.append(json.loads(kept.read_text()))
         each = ", ".join(f"{score:.3f}" for score in scores)
