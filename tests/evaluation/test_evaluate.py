@@ -381,6 +381,8 @@ def test_evaluation_of_nothing_has_no_overhead():
 
 def test_shares_of_the_classes(tmp_path):
     evaluation = evaluate(sloppy, make_split(tmp_path))
+    assert repr(evaluation).startswith(f"<Evaluation of {evaluation.split}: mIoU 0.")
+    assert repr(evaluation).endswith(", 7 images>")
     confusion = np.array(evaluation.confusion.to_json())
     rows = per_class_table(evaluation.confusion.scores(), evaluation.labels).rows
     true, predicted = zip(*(row[-2:] for row in rows), strict=True)

@@ -114,6 +114,7 @@ def test_starting_late_and_two_processes_give_the_same(sampler: Sampler) -> None
 
 def test_torch_dataset_mixes_and_counts_for_itself(split: Split) -> None:
     items = upscore.TorchDataset(split, augment=Augment(crop=(16, 20), mix=0.5, rare=0.5))
+    assert repr(items) == f"<TorchDataset: {len(split)} photos of split {split.name}>"
     assert items.class_pixels is not None
     assert np.array_equal(items.class_pixels, class_frequencies(split)[0])
     mixed = 0

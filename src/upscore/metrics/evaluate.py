@@ -12,6 +12,7 @@ from typing import Any
 from upscore.core.failures import Failure, failure_of
 from upscore.core.labels import LabelMap, Labels, RGBImage
 from upscore.core.parallel.prefetch import prefetch
+from upscore.core.plural import plural
 from upscore.data.dataset import Sample, Split
 from upscore.data.masks import read_instances
 from upscore.errors import DataError, SettingsError
@@ -43,7 +44,7 @@ class ImageScore:
     covers: tuple[tuple[int, int], ...] = field(default=(), compare=False)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Evaluation:
     """The result for a split, or for one shard of it.
 
@@ -61,6 +62,12 @@ class Evaluation:
     predict_seconds: float
     details: Details | None = field(default=None, compare=False)
     objects_from: str | None = None
+
+    def __repr__(self) -> str:
+        miou = self.confusion.scores().miou
+        score = "nothing to score" if miou is None else f"mIoU {miou:.4f}"
+        failed = f", {len(self.failures)} failed" if self.failures else ""
+        return f"<Evaluation of {self.split}: {score}, {plural(len(self.images), 'image')}{failed}>"
 
     @property
     def overhead(self) -> float | None:

@@ -6,6 +6,7 @@ from typing import TypedDict
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import Dataset
 
@@ -63,6 +64,9 @@ class TorchDataset(Dataset[Item]):
         rare = augment is not None and augment.rare
         self.class_pixels = class_frequencies(split)[0] if rare else None
 
+    def __repr__(self) -> str:
+        return f"<TorchDataset: {len(self)} photos of split {self.split.name}>"
+
     def set_epoch(self, epoch: int) -> None:
         """Draw other augmentations in the next epoch."""
         self.epoch = epoch
@@ -83,13 +87,18 @@ class TorchDataset(Dataset[Item]):
         sample = self._read(index, rng)
         if self.augment is not None and self.augment.mix and rng.random() < self.augment.mix:
             sample = cut_mix(sample, self._read(int(rng.integers(len(self))), rng), rng)
-        pixels = torch.from_numpy(np.ascontiguousarray(sample.image)).permute(2, 0, 1)
+        pixels = torch.from_numpy(_writable(sample.image)).permute(2, 0, 1)
         return {
             "image": self.input_spec.apply(pixels[None])[0].contiguous(),
-            "mask": torch.from_numpy(np.ascontiguousarray(sample.labels)).long(),
+            "mask": torch.from_numpy(_writable(sample.labels)).long(),
             "name": sample.name,
         }
 
     def _read(self, index: int, rng: np.random.Generator) -> Sample:
         sample = self.split.read(index)
         return sample if self.augment is None else self.augment(sample, rng, self.class_pixels)
+
+
+def _writable(array: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Torch warns of others."""
+    return np.require(array, requirements=["C", "W"])
