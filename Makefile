@@ -32,8 +32,7 @@ test-fast: install
 
 # wheel and sdist; the wheel in an environment of its own, with the lowest versions that pyproject.toml
 # names: first without extras, when predict works and train says what to type; then with all of them, which
-# is typed as that message says, the README's quick start and the fast tests (generated docs are those of
-# constraints.txt)
+# is typed as that message says, the README's quick start and the fast tests
 WHEEL_PYTHON := build/wheel-env/bin/python
 wheel: install
 	rm -rf dist build/wheel-env build/quick-start
