@@ -144,9 +144,9 @@ def test_wrong_arguments(runs, data, tmp_path):
         verb.compare((first,), data=data)
     with pytest.raises(SettingsError, match="found 0"):
         verb.compare((), data=data)
-    with pytest.raises(SettingsError, match="--pictures is -1"):
+    with pytest.raises(SettingsError, match="pictures is -1"):
         verb.compare((first, second), data=data, pictures=-1)
-    with pytest.raises(SettingsError, match="--seed is -1"):
+    with pytest.raises(SettingsError, match="seed is -1"):
         verb.compare((first, second), data=data, seed=-1)
     with pytest.raises(SettingsError, match="no split 'tset'"):
         verb.compare((first, second), data=data, split="tset")

@@ -221,7 +221,7 @@ def test_iterations_are_counted_before_the_first_step(
 ) -> None:
     said = run_documented(tmp_path / "run", "batch.accumulate=3")
     assert {status.iteration for status, _ in said} == {0}
-    assert [notice.text for _, notice in said] == [
+    assert [f"{notice.text} {notice.advice}".rstrip() for _, notice in said] == [
         "Budget: 6 iterations, 36 samples.",
         "Documented: mIoU 0.677 on CamVid val after 1,300 samples; scores on other data "
         "cannot be compared with it.",
