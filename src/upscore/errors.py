@@ -26,18 +26,21 @@ class OptionError(SettingsError):
     """The value of an option is wrong: ``alpha is 3.0; ...`` in Python, ``--alpha is 3.0; ...``
     (``typed``) on the command line."""
 
-    def __init__(self, option: str, problem: str) -> None:
-        """``option`` as an argument in Python is called; ``problem``: the rest of the sentence."""
+    def __init__(self, option: str, problem: str = "") -> None:
+        """``option`` as an argument in Python is called; ``problem``: the rest of the sentence.
+
+        Without ``problem`` it is a whole message, as of any error, such as one with a place before.
+        """
         super().__init__(option, problem)  # as arguments, so that it pickles
 
     def __str__(self) -> str:
-        return " ".join(self.args)
+        return " ".join(filter(None, self.args))
 
     @property
     def typed(self) -> str:
         """The message where the option was typed."""
         option, problem = self.args
-        return f"--{option.replace('_', '-')} {problem}"
+        return f"--{option.replace('_', '-')} {problem}" if problem else str(option)
 
 
 class RunError(UpscoreError, ValueError):

@@ -33,3 +33,10 @@ def test_the_name_is_that_of_the_call_or_as_typed(check, message, typed):
     for error in (wrong.value, pickle.loads(pickle.dumps(wrong.value))):  # as between processes
         assert str(error).startswith(message)
         assert error.typed.startswith(typed)
+
+
+def test_an_error_of_an_option_may_get_a_place_before() -> None:
+    error = OptionError("tile_size", "is 3")
+    assert (str(error), error.typed) == ("tile_size is 3", "--tile-size is 3")
+    placed = type(error)(f"FILE: {error}")
+    assert (str(placed), placed.typed) == ("FILE: tile_size is 3", "FILE: tile_size is 3")

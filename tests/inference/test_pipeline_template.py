@@ -114,7 +114,7 @@ def test_what_cannot_be_written(name, runs, out, message):
 def test_runs_and_stores_are_looked_at(world):
     with pytest.raises(NotFoundError, match=r"stages\.fcn\.whole_image\.run: none: no such run"):
         write_pipeline(NAME, Path("p.yaml"), runs={**RUNS, "fcn": Path("none")})
-    with pytest.raises(RunError, match="neither a run folder"):
+    with pytest.raises(RunError, match="a folder of several runs; name one of them"):
         write_pipeline(NAME, Path("p.yaml"), runs={**RUNS, "fcn": Path("runs")})
     with pytest.raises(NotFoundError, match=r"no\.parquet: no such file"):
         write_pipeline(NAME, Path("p.yaml"), runs=RUNS, store=Path("no.parquet"))

@@ -46,7 +46,7 @@ def make_pages(folder: Path) -> dict[str, str]:
         for lr in (0.001, 0.002) for seed in (0, 1)
     ]  # fmt: skip
     shipped = {path.parent.name: path.read_text("utf-8") for path in SHIPPED.glob("*/page.html")}
-    assert len(shipped) == 3
+    assert len(shipped) == 4
     return shipped | {
         "run": run_page(runs[0]),
         "runs": comparison_page(runs),
