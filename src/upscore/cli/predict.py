@@ -187,13 +187,15 @@ def print_files(result: PredictResult, *, summary: str = "") -> None:
     Args:
         summary: what summary.csv holds.
     """
+    from upscore.core.image_files import TO_EXPORT
+
     if result.summary.skipped:
         console.print(f"Skipped {result.summary.skipped} files that already have results.")
     passed_over = result.summary.passed_over
     if passed_over:
         what = "file that is not an image" if len(passed_over) == 1 else "files that are not images"
         console.print(f"Ignored {len(passed_over)} {what}: {join(passed_over)}", markup=False)
-        if any(path.suffix.lower() in (".heic", ".heif", ".pdf") for path in passed_over):
+        if any(path.suffix.lower() in TO_EXPORT for path in passed_over):
             console.print("HEIC and PDF files cannot be read; export them as JPEG or PNG.")
     for name, folder in result.folders.items() if result.summary.has_results else ():
         note = f" ({summary})" if summary and name == "summary" else ""

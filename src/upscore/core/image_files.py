@@ -15,6 +15,9 @@ IMAGE_SUFFIXES = (
 )
 """Of files that count as images without a look inside."""
 
+TO_EXPORT = (".heic", ".heif", ".pdf")
+"""Of files that people have in place of images, and that no reader here knows."""
+
 FORMATS = (
     *("JPEG", "PNG", "TIFF", "WEBP", "GIF", "BMP", "DIB", "AVIF", "HEIF", "JPEG2000", "PPM", "PCX"),
     *("QOI", "PSD", "SGI", "SUN"),

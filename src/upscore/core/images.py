@@ -25,6 +25,7 @@ from upscore.core.deep_photos import (
     use_raw_mode,
 )
 from upscore.core.files import atomic_path, exists
+from upscore.core.image_files import TO_EXPORT
 from upscore.core.labels import LabelMap, Labels, RGBImage
 from upscore.core.limits import MAX_PIXELS
 from upscore.core.lossy import lossy_format
@@ -108,7 +109,7 @@ def _open(path: Path, max_pixels: int, *, is_file: bool = False) -> Image.Image:
         if isinstance(error, OSError) and error.strerror:  # the file may be fine
             raise DataError(f"{path}: cannot be read ({error.strerror})") from error
         what = "is empty" if path.stat().st_size == 0 else "is not an image that can be read"
-        export = path.suffix.lower() in (".heic", ".heif", ".pdf")
+        export = path.suffix.lower() in TO_EXPORT
         repair = "export it as JPEG or PNG" if export else "replace or remove it"
         raise DataError(f"{path}: {what}; {repair}") from error
     try:

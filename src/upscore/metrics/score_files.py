@@ -77,16 +77,15 @@ def write_results(
             **({} if details is None else details.to_json()),
             "objects_from": evaluation.objects_from,
             "images": [
-                {"index": i.index, "name": i.name, "pixel_accuracy": i.pixel_accuracy,
-                 "miou": i.miou, "valid_pixels": i.valid_pixels}
-                for i in evaluation.images
+                {key: value for key, value in asdict(image).items() if key != "covers"}
+                for image in evaluation.images
             ],
             "failures": [asdict(failure) for failure in evaluation.failures],
             "seconds": evaluation.seconds,
             "predict_seconds": evaluation.predict_seconds,
             "about": dict(about or {}),
         },
-    )  # fmt: skip
+    )
     write_csv(
         folder / "per_class.csv",
         ("class", "iou", "precision", "recall", "pixels", "predicted"),

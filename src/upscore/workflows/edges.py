@@ -13,6 +13,7 @@ import torch
 from upscore.core.failures import Failure, failure_of
 from upscore.core.files import make_folder
 from upscore.core.lock import claim
+from upscore.core.option_values import require_at_least
 from upscore.core.progress import OnProgress, count_items, ignore_progress
 from upscore.core.run_folder import RunFolder
 from upscore.core.runtime import describe_start, installed_version, select_runtime
@@ -27,7 +28,7 @@ from upscore.edges.benchmark.score import EdgeScores, Item, Strength
 from upscore.edges.benchmark.score import evaluate_edges as score_edges
 from upscore.edges.network import EdgeNetwork
 from upscore.edges.samples import EdgeSamples
-from upscore.errors import DataError, NotFoundError, OptionError, SettingsError, UpscoreError
+from upscore.errors import DataError, NotFoundError, SettingsError, UpscoreError
 from upscore.proposals.sources import EDGES, REMOVED_EDGES, make_edges, removed
 from upscore.training.progress import report_status
 from upscore.training.setup import launch
@@ -168,10 +169,7 @@ def evaluate_edges(
         OutputError: results cannot be written.
         WorkError: a process died.
     """
-    if thresholds < 1:
-        raise OptionError("thresholds", f"is {thresholds}; allowed: 1 or more")
-    if workers < 1:
-        raise OptionError("workers", f"is {workers}; allowed: 1 or more")
+    require_at_least(1, thresholds=thresholds, workers=workers)
     splits = find_bsds(data)
     if split not in splits:
         raise SettingsError(f"{data}: no split {split!r}; it has {', '.join(splits)}")

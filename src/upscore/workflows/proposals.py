@@ -11,11 +11,12 @@ from upscore.core.files import make_folder, write_json
 from upscore.core.images import read_image
 from upscore.core.labels import RGBImage
 from upscore.core.limits import MAX_PIXELS
+from upscore.core.option_values import require_at_least
 from upscore.core.progress import OnProgress, count_items, ignore_progress
 from upscore.core.runtime import describe_start, installed_version
 from upscore.data import DataSet, open_dataset
 from upscore.edges.maps import Map
-from upscore.errors import DataError, OptionError, SettingsError
+from upscore.errors import DataError, SettingsError
 from upscore.proposals.base import Proposals, ProposalSource
 from upscore.proposals.build_store import MakeSummary, Photo, make_store
 from upscore.proposals.recall import COUNTS, MIN_AREA, Recall
@@ -137,8 +138,7 @@ def measure_recall(
         OutputError: results cannot be written.
         WorkError: every photo with objects failed, or a process died.
     """
-    if workers is not None and workers < 1:
-        raise OptionError("workers", f"is {workers}; allowed: 1 or more")
+    require_at_least(1, workers=workers)
     if not counts or min(counts) < 1:
         raise SettingsError(f"--counts are {tuple(counts)}; expected one or more numbers from 1")
     if model is not None and not any(_takes_model(text) for text in sources):
@@ -217,8 +217,7 @@ def show_proposals(
         NotFoundError, DataError: no such photo, or no boxes for it.
         OutputError: the picture cannot be written.
     """
-    if boxes < 1:
-        raise OptionError("boxes", f"is {boxes}; allowed: 1 or more")
+    require_at_least(1, boxes=boxes)
     photo = read_image(image, max_pixels=max_pixels)
     try:
         found, strength = _boxes_and_edges(source, photo, image.stem)

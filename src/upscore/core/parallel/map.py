@@ -8,8 +8,9 @@ from dataclasses import dataclass
 from typing import Generic, TypeVar
 
 from upscore.core.failures import Failure, failure_message
+from upscore.core.option_values import require_at_least
 from upscore.core.parallel.processes import in_processes, num_cores, torch_on_one_core
-from upscore.errors import DataError, OptionError, UpscoreError
+from upscore.errors import DataError, UpscoreError
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -76,8 +77,7 @@ def num_processes(workers: int | None, num_items: int, *, worth: int) -> int:
     Raises:
         SettingsError: ``workers`` below 1.
     """
-    if workers is not None and workers < 1:
-        raise OptionError("workers", f"is {workers}; allowed: 1 or more")
+    require_at_least(1, workers=workers)
     most = num_items if workers else num_items // worth
     return max(1, min(workers or num_cores(), most))
 
