@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pkgutil
 import re
 import shlex
 import subprocess
@@ -10,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from upscore.cli.habits import OPTION_HABITS, VERB_HABITS
+from upscore.cli.habits import MISSING_VERBS, OPTION_HABITS, VERB_HABITS
 from upscore.cli.main import main
 from upscore.cli.parsing import UsageError, flags_of, parse
 from upscore.cli.verbs import GROUPS, SECTIONS, VERBS, Verb
@@ -251,3 +252,12 @@ def test_a_usage_error_names_its_verb() -> None:
     with pytest.raises(UsageError) as wrong:
         parse(["predict", "--alpha"])
     assert wrong.value.verb == "predict"
+
+
+def test_functions_that_are_named_instead_of_commands_are_there() -> None:
+    named = {
+        name for text in MISSING_VERBS.values() for name in re.findall(r"(upscore\.\S+)\(", text)
+    }
+    assert len(named) == 2
+    for name in named:
+        assert callable(pkgutil.resolve_name(name)), name

@@ -37,7 +37,7 @@ MISSING_VERBS = {
     **dict.fromkeys(
         ("export", "convert", "onnx"),
         "networks are used from Python, upscore.load(RUN), or are PyTorch modules: "
-        "upscore.models.load_model(FOLDER).model",
+        "upscore.models.checkpoint.load_model(FOLDER).model",
     ),
     **dict.fromkeys(
         ("serve", "server", "deploy", "api"),
