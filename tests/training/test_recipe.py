@@ -40,6 +40,13 @@ def test_another_network_is_not_described_as_the_recipes() -> None:
     assert found == "Settings of recipe fcn8s-quick with another network."
 
 
+@pytest.mark.parametrize("model", ["3", "[fcn8s]", "null", "fcn8s"])
+def test_a_network_that_is_no_block_of_settings(tmp_path: Path, model: str) -> None:
+    (tmp_path / "r.yaml").write_text(f"model: {model}\n")
+    with pytest.raises(SettingsError, match="model"):
+        load_recipe(str(tmp_path / "r.yaml"))
+
+
 def test_another_budget_replaces_the_recipes() -> None:
     recipe = load_recipe("fcn8s-exp1", ["budget.minutes=12"])
     assert recipe.budget.minutes == 12

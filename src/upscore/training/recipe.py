@@ -350,12 +350,18 @@ def load_recipe(name: str, assignments: Iterable[str] = ()) -> Recipe:
     for key, other in (("every", "times"), ("times", "every")):  # likewise
         if any(a.startswith(f"validate.{key}=") for a in assignments):
             content.get("validate", {}).pop(other, None)
-    network = content.get("model", {}).get("name")
+    network = _network(content)
     for assignment in assignments:
         set_dotted(content, assignment)
-    if content.get("model", {}).get("name") != network:  # the description is that of another one
+    if _network(content) != network:  # the description is that of another one
         content["description"] = f"Settings of {source} with another network."
     same = tuple(f"{key}." for key in SAME_SCORE)
     if not all(f"{parse_assignment(one)[0]}.".startswith(same) for one in assignments):
         content.pop("measured", None)
     return build(Recipe, content, source)
+
+
+def _network(content: dict[str, Any]) -> object:
+    """The name of the network in settings that are not checked yet."""
+    model = content.get("model")
+    return model.get("name") if isinstance(model, dict) else None
