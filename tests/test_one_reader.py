@@ -23,7 +23,8 @@ READERS = {
         "workflows/prediction_cache.py",  # files of its own, removed at its end
     },
     r"read_array\(|read_magic\(": {"core/arrays.py"},
-    r"torch\.load\(|safe_open\(|load_file\(": {"core/tensor_files.py"},
+    # models/state_dicts.py tells users what to type, and that begins with torch.save(torch.load(
+    r"(?<!save\()torch\.load\(|safe_open\(|load_file\(": {"core/tensor_files.py"},
     r"pickle\.loads?\(|Unpickler": set(),
     r"loadmat|h5py\.File\(": {"models/keras_files.py"},
     r"mmap\.mmap\(": {"models/caffe_files.py", "proposals/store.py"},
