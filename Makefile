@@ -3,6 +3,8 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 JOBS ?= auto
+# where it is set, every process would compile torch again
+unexport PYTHONDONTWRITEBYTECODE
 # each process tests files that follow each other: what a file or a folder shares is made in one of
 # them, and kernels are compiled once
 PYTEST := -m pytest -n $(JOBS) --dist worksteal

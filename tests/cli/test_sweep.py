@@ -185,7 +185,7 @@ def test_stopped_by_a_person(
     assert calls(pretend) == {"lr=0.25_seed=0": 1}, "the others were not begun"
     assert (pretend / "lr=0.25_seed=0" / "saved").exists(), "it had the time to save"
     content = json.loads((pretend / "sweep.json").read_text("utf-8"))
-    assert {item["status"] for item in content["runs"]} == {"waiting"}
+    assert {item["status"] for item in content["runs"]} == {"unfinished"}
 
 
 def test_a_process_ends_with_the_one_that_holds_it() -> None:

@@ -26,6 +26,7 @@ VERB_HABITS = {
     "stats": "data stats",
     "toy": "data toy",
     "download": "data get",
+    "convert": "weights convert",
     "models": "recipes",
     "list": "recipes",
     "push": "hub push",
@@ -35,7 +36,7 @@ VERB_HABITS = {
 
 MISSING_VERBS = {
     **dict.fromkeys(
-        ("export", "convert", "onnx"),
+        ("export", "onnx"),
         "networks are used from Python, upscore.load(RUN), or are PyTorch modules: "
         "upscore.models.checkpoint.load_model(FOLDER).model",
     ),

@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import torch
 from torch import Tensor, nn
 
 from upscore.core.crop_geometry import CropGeometry
@@ -28,6 +27,7 @@ from upscore.core.settings import build
 from upscore.core.tensor_files import read_safetensors, require_finite, write_safetensors
 from upscore.errors import NotFoundError, RunError, SettingsError
 from upscore.models.base import Network, count_parameters
+from upscore.models.blueprint import blueprint
 from upscore.models.factory import create_model
 from upscore.models.packed_weights import unpack
 
@@ -237,7 +237,7 @@ def photos_from_config(config: Mapping[str, Any]) -> PhotoValues:
 
 def _blueprint(architecture: str, options: Mapping[str, Any]) -> Network:
     """The network without memory for its weights."""
-    with torch.device("meta"):
+    with blueprint():
         return create_model(architecture, **options)
 
 

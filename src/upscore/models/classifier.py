@@ -21,6 +21,7 @@ from upscore.core.settings import Settings, build
 from upscore.errors import RunError, SettingsError
 from upscore.models.backbone import Backbone
 from upscore.models.base import count_parameters
+from upscore.models.blueprint import blueprint
 from upscore.models.imagenet_state import ImageNetState
 from upscore.models.layers import ScoreLayer
 from upscore.models.lite0 import ConvNorm, Lite0, Lite0Options, copy_layer
@@ -234,7 +235,7 @@ def classifier_from_state(state: Mapping[str, Tensor], *, source: str) -> Classi
     """
     name, options = _described(state, source)
     try:
-        with torch.device("meta"):
+        with blueprint():
             needed = count_parameters(create_classifier(name, **options))
     except SettingsError as error:
         raise RunError(f"{source}: {error}") from error

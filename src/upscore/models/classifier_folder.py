@@ -8,11 +8,10 @@ from importlib import resources
 from pathlib import Path
 from typing import Any
 
-import torch
-
 from upscore.core.images import InputSpec
 from upscore.core.model_folder import CONFIG
 from upscore.errors import RunError, SettingsError
+from upscore.models.blueprint import blueprint
 from upscore.models.checkpoint import (
     CLASSIFICATION,
     fill,
@@ -76,7 +75,7 @@ def save_classifier(
         OutputError: cannot write.
     """
     saved = SavedClassifier(model, tuple(classes), input_spec)
-    with torch.device("meta"):
+    with blueprint():
         expected = create_classifier(model.architecture, **model.options).state_dict()
     write_folder(
         Path(folder),
@@ -107,7 +106,7 @@ def load_classifier_folder(folder: Path) -> SavedClassifier:
         classes = tuple(item["name"] for item in config["classes"])
         if not all(isinstance(name, str) for name in classes):
             raise TypeError("a class name that is no text")
-        with torch.device("meta"):
+        with blueprint():
             model = create_classifier(config["architecture"], **config["options"])
         saved = SavedClassifier(model, classes, InputSpec.from_json(config["input_spec"]))
     if len(saved.input_spec.mean) != 3:

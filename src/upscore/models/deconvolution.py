@@ -11,6 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from upscore.models.blueprint import blueprint
 from upscore.models.layers import FoldableBlock, bilinear_kernel, merge_norm
 
 NORMAL_STD = 0.01
@@ -112,6 +113,8 @@ def _add_bilinear_identity(weight: Tensor) -> None:
 
     ``weight`` is (in, out, k, k); input channels beyond the last output channel start again at 0.
     """
+    if weight.is_meta:  # of a blueprint, which has no values
+        return
     inputs, outputs, kernel, _ = weight.shape
     tent = bilinear_kernel(kernel).to(weight.device)
     places = torch.arange(inputs)
@@ -131,7 +134,7 @@ def as_convolution(deconv: nn.ConvTranspose2d) -> nn.Conv2d:
     weight = deconv.weight
     last = weight.is_contiguous(memory_format=torch.channels_last)
     layout = torch.channels_last if last else torch.contiguous_format
-    with torch.device("meta"):
+    with blueprint():
         conv = nn.Conv2d(
             deconv.in_channels,
             deconv.out_channels,

@@ -53,7 +53,7 @@ class ImageNetState:
         if tuple(value.shape) != shape:
             raise RunError(
                 f"{self._source}: {key} is {tuple(value.shape)}, the network needs {shape}; "
-                "ImageNet weights fit width 1, 3 channels and the default layer sizes only"
+                "such weights fit a network of the default layer sizes, for photos of 3 channels"
             )
         if not value.is_floating_point():
             raise RunError(not_real(self._source, key, value))

@@ -135,7 +135,7 @@ def bilinear_kernel(size: int) -> Tensor:
     """
     factor = (size + 1) // 2
     centre = factor - 1 if size % 2 else factor - 0.5
-    line = 1 - (torch.arange(size, dtype=torch.float64) - centre).abs() / factor
+    line = 1 - (torch.arange(size, dtype=torch.float64, device="cpu") - centre).abs() / factor
     return torch.outer(line, line).float()
 
 

@@ -19,6 +19,7 @@ from upscore.core.crop_geometry import CropGeometry
 from upscore.core.quoting import join
 from upscore.errors import RunError, SettingsError
 from upscore.models.base import Network
+from upscore.models.blueprint import blueprint
 from upscore.models.factory import create_model
 from upscore.models.fcn import AT_ONCE_SCALES
 from upscore.models.layer_files import LayerFile, without_ones
@@ -283,7 +284,7 @@ def load_released(file: LayerFile, name: str) -> Network:
     if first[1:2] != (3,):
         raise RunError(f"{file.path}: conv1_1.weight is {first}, expected three input channels")
     try:
-        with torch.device("meta"):
+        with blueprint():
             model = create_model(row.architecture, num_classes=num_classes, **options)
     except SettingsError as error:
         raise RunError(f"{file.path}: its sizes are those of no {name}: {error}") from error

@@ -26,7 +26,7 @@ class SweptRun:
     Attributes:
         name: of its run folder.
         settings: the swept ones, by dotted key.
-        status: ``finished``, ``failed`` or ``waiting`` (not begun, or stopped on its way).
+        status: ``finished``, ``failed`` or ``unfinished`` (not begun, or stopped on its way).
         best, last: highest and last validation mIoU of a finished one, in [0, 1]; None where it
             has nothing to score.
         seconds: wall time of its training, validations included; None where it is not finished.

@@ -144,17 +144,17 @@ def _sweep(
     runs = {
         config.name: read_swept(out / config.name, config.settings)
         if statuses[config.name] == "finished"
-        else SweptRun(config.name, config.settings, "waiting")
+        else SweptRun(config.name, config.settings, "unfinished")
         for config in grid.configs
     }
     _write(list(runs.values()), out, about)
-    waiting = [config for config in grid.configs if statuses[config.name] != "finished"]
-    num_before = len(grid.configs) - len(waiting)
+    unfinished = [config for config in grid.configs if statuses[config.name] != "finished"]
+    num_before = len(grid.configs) - len(unfinished)
     lock = threading.Lock()
 
     def report(*lines: str) -> None:
         with lock:
-            done = sum(run.status != "waiting" for run in runs.values())
+            done = sum(run.status != "unfinished" for run in runs.values())
             on_progress(Progress("trainings", done, len(runs), notices=tuple(map(Notice, lines))))
 
     def ended(config: SweepConfig, problem: str | None) -> None:
@@ -168,7 +168,7 @@ def _sweep(
 
     report()
     try:
-        _Trainings(recipe, data, out, processes, report).run_all(waiting, ended)
+        _Trainings(recipe, data, out, processes, report).run_all(unfinished, ended)
     except KeyboardInterrupt as error:
         raise InterruptedWorkError(
             "stopped; everything is saved. To continue, run the same command"
