@@ -32,6 +32,7 @@ RANDOM = {
     nn.init.kaiming_normal_,
     nn.init.kaiming_uniform_,
 }
+"""What layers and networks of this package draw their weights with."""
 
 
 class _Unfilled(TorchFunctionMode):
