@@ -50,6 +50,24 @@ def test_without_a_checksum_or_a_length(server: Server, tmp_path: Path) -> None:
     assert steps[-1] == (len(CONTENT), None)
 
 
+@pytest.mark.parametrize("send_length", [True, False])
+def test_larger_than_allowed(server: Server, tmp_path: Path, send_length: bool) -> None:
+    server.send_length = send_length
+    found = "has 0.0 GiB" if send_length else "sends more than that"
+    with pytest.raises(WorkError, match=f"at most 0.0 GiB, and the server {found}.*is the address"):
+        download(server.url, tmp_path / "a", at_most=len(CONTENT) - 1)
+    assert list(tmp_path.iterdir()) == []
+    download(server.url, tmp_path / "a", at_most=len(CONTENT))
+    assert (tmp_path / "a").read_bytes() == CONTENT
+
+
+def test_a_length_that_is_no_number(server: Server, tmp_path: Path) -> None:
+    server.send_length = False
+    server.headers = (("Content-Length", "many"),)
+    download(server.url, tmp_path / "a", expected=MD5)
+    assert (tmp_path / "a").read_bytes() == CONTENT
+
+
 def test_goes_on_after_a_broken_connection(server: Server, tmp_path: Path) -> None:
     server.break_after = 100_000
     target = tmp_path / "a"

@@ -190,6 +190,10 @@ def verify(path: Path, expected: str, *, fix: str = "Delete it and download agai
         )
 
 
+LARGEST_DOWNLOAD = 8 << 30
+"""Bytes; the largest known archive, PASCAL VOC's, has 2 GiB. A server without end fills no disk."""
+
+
 def download(
     url: str,
     target: Path,
@@ -198,6 +202,7 @@ def download(
     progress: Callable[[int, int | None], None] | None = None,
     timeout: float = 30.0,
     otherwise: str = "give a file at hand with --from FILE",
+    at_most: int = LARGEST_DOWNLOAD,
 ) -> Path:
     """Fetch ``url`` to ``target``, going on from a partial file, and check it before it counts.
 
@@ -205,6 +210,7 @@ def download(
         expected: ``algorithm:hex``; None where the publisher gives no checksum.
         progress: called with (bytes so far, bytes in all or None).
         otherwise: what else a person can do where the server cannot be reached or refuses.
+        at_most: bytes; a larger file is refused, whether the server says its size or not.
 
     The part file ``target.name + ".part"`` survives an interruption, with the server's name of
     this version of the file (ETag or date) beside it: another version, or without a checksum a
@@ -212,7 +218,7 @@ def download(
     there already is checked and kept.
 
     Raises:
-        WorkError: offline, refused by the server, or the wrong checksum.
+        WorkError: offline, refused by the server, too large, or the wrong checksum.
         OutputError: cannot write.
     """
     if target.exists():
@@ -223,7 +229,7 @@ def download(
     part = target.with_name(target.name + ".part")
     if part.is_file() and not expected and not _version_file(part).exists():
         _drop(part)  # the rest could be that of another file
-    _fetch(url, part, progress, timeout, otherwise)
+    _fetch(url, part, progress, timeout, otherwise, at_most)
     if expected:
         try:
             verify(part, expected)
@@ -250,6 +256,7 @@ def _fetch(
     progress: Callable[[int, int | None], None] | None,
     timeout: float,
     otherwise: str,
+    at_most: int,
 ) -> None:
     """Bring ``part`` to the full length of what ``url`` serves."""
     have = part.stat().st_size if part.exists() else 0
@@ -269,9 +276,14 @@ def _fetch(
             have = have if resumed else 0  # a server without ranges sends all of it
             if not resumed:
                 _keep_version(part, response.headers)
-            length = response.headers.get("Content-Length")
-            total = have + int(length) if length else None
+            total = None if response.length is None else have + response.length
+            if total is not None and total > at_most:
+                _drop(part)
+                raise WorkError(_too_large(url, total, at_most, otherwise))
             while piece := response.read(1 << 20):
+                if have + len(piece) > at_most:
+                    _drop(part)
+                    raise WorkError(_too_large(url, None, at_most, otherwise))
                 _append(part, piece, fresh=have == 0)
                 have += len(piece)
                 if progress:
@@ -320,6 +332,14 @@ def _append(part: Path, piece: bytes, *, fresh: bool) -> None:
             stream.write(piece)
     except OSError as error:
         raise explain_os_error(error, part) from error
+
+
+def _too_large(url: str, total: int | None, at_most: int, otherwise: str) -> str:
+    size = "sends more than that" if total is None else f"has {total / 2**30:.1f} GiB"
+    return (
+        f"{url}: expected at most {at_most / 2**30:.1f} GiB, and the server {size}; is the address "
+        f"right? If it is, download it with another program and {otherwise}"
+    )
 
 
 def _broken(url: str, have: int, total: int | None) -> str:
