@@ -171,7 +171,7 @@ def load_model(folder: Path) -> SavedModel:
         crops = crops_from_config(config)
         photos = photos_from_config(config)
         warning = config.get("trained", {}).get("warning")
-        model = _blueprint(config["architecture"], config["options"])
+        model = _without_weights(config["architecture"], config["options"])
     if len(labels) != model.num_classes:
         raise RunError(
             f"{path}: lists {len(labels)} classes, but its network scores {model.num_classes}"
@@ -235,7 +235,7 @@ def photos_from_config(config: Mapping[str, Any]) -> PhotoValues:
     return PhotoValues.from_json(config.get("photos", {}))
 
 
-def _blueprint(architecture: str, options: Mapping[str, Any]) -> Network:
+def _without_weights(architecture: str, options: Mapping[str, Any]) -> Network:
     """The network without memory for its weights."""
     with blueprint():
         return create_model(architecture, **options)
@@ -248,7 +248,7 @@ def _expected_state(architecture: str, options: str) -> dict[str, Tensor]:
     Args:
         options: as JSON, as in config.json.
     """
-    return _blueprint(architecture, json.loads(options)).state_dict()
+    return _without_weights(architecture, json.loads(options)).state_dict()
 
 
 def _complaint(state: Mapping[str, Tensor], wanted: Mapping[str, Tensor]) -> str | None:
