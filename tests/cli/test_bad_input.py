@@ -368,6 +368,12 @@ CASES: dict[str, tuple[Callable[[World], list[str]], int, str]] = {
     "set: two budgets": (training("budget.minutes=1", "budget.epochs=1"), 2, r"exactly one of"),
     "set: unknown network": (training("model.name=fcn9s"), 2, r"no network 'fcn9s'.*fcn8s"),
     "set: unknown option": (training("model.options.widht=1"), 2, r"'widht'; did you mean 'width'"),
+    "set: huge width": (
+        training(f"model.options.fc_width={10**18}"), 2, r"fc_width: input should be less .*65536"),
+    "set: huge crop": (
+        training("augment.crop=[1000000,1000000]"), 2, r"crop\.0: input should be less .*16384"),
+    "set: huge batch": (training(f"batch.size={10**20}"), 2, r"batch\.size: .*less .*65536"),
+    "set: yes is no number": (training("optim.lr=yes"), 2, r"lr: expected a number, found true"),
     "set: option range": (training("model.options.width=0"), 2, r"width: input should be greater"),
     "set: no such split": (training("data.val_split=test"), 2, r"no split 'test'; there are"),
     "set: batch of unequal photos": (training("augment.crop=null"), 2, r"set augment\.crop to"),

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import pytest
+from annotated_types import Ge
 from pydantic import Field
 
 from upscore.core.settings import Settings, build, load_yaml, parse_assignment, set_dotted
@@ -32,6 +33,27 @@ def test_words_for_settings_of_another_kind() -> None:
         SettingsError, match=r"a group of settings \(found 7\); name one: inner\.rate"
     ):
         build(Outer, {"name": "x", "inner": 7}, "recipe")
+
+
+class Kinds(Settings):
+    part: Annotated[float, Ge(0)] = 0.5
+    count: Annotated[int, Ge(1)] | None = None
+    switch: bool = False
+    either: bool | int = 0
+    sides: tuple[int, int] | None = None
+
+
+@pytest.mark.parametrize("value", [True, False])
+def test_switches_are_no_numbers(value: bool) -> None:
+    for key in ("part", "count"):
+        with pytest.raises(
+            SettingsError, match=rf"recipe: {key}: expected a number, found {str(value).lower()}"
+        ):
+            build(Kinds, {key: value}, "recipe")
+    with pytest.raises(SettingsError, match=r"sides: expected a list"):
+        build(Kinds, {"sides": value}, "recipe")
+    built = build(Kinds, {"switch": value, "either": value}, "recipe")
+    assert (built.switch, built.either) == (value, value)
 
 
 def test_all_problems_at_once() -> None:

@@ -123,6 +123,20 @@ def test_the_backbone_has_a_rate_of_its_own(name: str) -> None:
     assert all(got[p] == want[p] * (0.25 if p in backbone else 1) for p in want)
 
 
+def test_a_rate_for_a_backbone_that_is_not_there() -> None:
+    model = create_model("patch-cnn", num_classes=2)
+    with pytest.raises(SettingsError, match=r"backbone_rate is 0\.1, .*no backbone; leave it out"):
+        make_optimizers(model, OptimSettings(backbone_rate=0.1))
+
+
+@pytest.mark.parametrize(("name", "momentum"), [("sgd", 0.0), ("adamw", 0.9), ("muon", 0.9)])
+def test_nesterov_where_there_is_no_such_momentum(name: str, momentum: float) -> None:
+    content = {"name": name, "momentum": momentum, "nesterov": True}
+    with pytest.raises(SettingsError, match=rf"nesterov is true with {name} and .*leave nesterov"):
+        build(OptimSettings, content, "recipe")
+    assert build(OptimSettings, {"name": "sgd", "nesterov": True}, "recipe").nesterov
+
+
 def test_groups_without_a_rate_for_the_backbone_are_those_of_older_runs() -> None:
     model = create_model("fcn8s", num_classes=2, width=1 / 32, batch_norm=True)
     sizes = [len(o.param_groups) for o in make_optimizers(model, OptimSettings(name="muon"))]

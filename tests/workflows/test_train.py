@@ -6,19 +6,24 @@ import json
 from pathlib import Path
 
 import pytest
+import torch
 from rich.console import Console
 
 from upscore.cli import console as screen
 from upscore.cli import progress as display
+from upscore.core.images import InputSpec
 from upscore.core.progress import Milestones, Notice, Progress, show_progress
 from upscore.core.run_folder import RunFolder
+from upscore.core.runtime import select_runtime
+from upscore.data import open_dataset
 from upscore.data.toy import make_toy
-from upscore.errors import SettingsError
+from upscore.errors import DataError, SettingsError, WorkError
 from upscore.models.checkpoint import load_model
+from upscore.models.factory import create_model
 from upscore.training.progress import TrainingProgress
 from upscore.training.recipe import load_recipe
 from upscore.training.trainer import Training
-from upscore.workflows.train import train
+from upscore.workflows.train import make_validate, train
 
 TINY = (
     "model.options.channels=[4, 4, 8, 8, 8]",
@@ -155,3 +160,18 @@ def test_notices_stand_above_a_live_bar(
     assert shown.count("a notice") == 1
     assert shown.index("a notice") < shown.rindex("step 2")
     assert "100%" in shown
+
+
+def test_scores_that_are_no_numbers_are_blamed_on_the_training(tmp_path: Path) -> None:
+    """A photo that cannot be read is the photo's fault, a network that diverged is not."""
+    split = open_dataset(make_toy(tmp_path / "toy", num=4)).split("val")
+    validate = make_validate(split, InputSpec.named("lite0"), select_runtime("cpu", "fp32"))
+    model = create_model("fcn32s", num_classes=len(split.labels), width=1 / 32)
+    assert validate(model, None).images == len(split)
+    with torch.no_grad():
+        next(model.parameters()).mul_(1e38)
+    with pytest.raises(WorkError, match=r"the training diverges: .*--set optim\.lr=NUMBER"):
+        validate(model, None)
+    split.pairs[0].image.write_bytes(b"no photo")
+    with pytest.raises(DataError, match=rf"validation failed: .*{split.pairs[0].image.name}"):
+        validate(create_model("fcn32s", num_classes=len(split.labels), width=1 / 32), None)

@@ -4,11 +4,9 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from annotated_types import Ge, Gt
+from annotated_types import Gt
 
-from upscore.core.settings import Settings
-
-Side = Annotated[int, Ge(1)]
+from upscore.core.settings import Settings, Side
 
 
 class CropGeometry(Settings):

@@ -4,9 +4,18 @@ from __future__ import annotations
 
 import difflib
 from pathlib import Path
-from typing import Annotated, Any, TypeVar, get_origin
+from types import UnionType
+from typing import Annotated, Any, TypeVar, Union, get_args, get_origin
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, ValidationError
+from annotated_types import Ge, Le
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+)
 from pydantic.fields import FieldInfo
 
 from upscore.core.choices import suggest
@@ -24,6 +33,25 @@ class Settings(BaseModel):
         extra="forbid", frozen=True, use_attribute_docstrings=True, allow_inf_nan=False
     )
 
+    @field_validator("*", mode="before")
+    @classmethod
+    def _refuse_switches(cls, value: Any, info: ValidationInfo) -> Any:
+        """True and false, in YAML also yes and no, are no numbers; pydantic takes them for 1, 0."""
+        if isinstance(value, bool) and info.field_name is not None:
+            kinds = _kinds(cls.model_fields[info.field_name].annotation)
+            if kinds & {int, float} and bool not in kinds:
+                raise ValueError(f"expected a number, found {str(value).lower()}")
+        return value
+
+
+def _kinds(annotation: Any) -> set[Any]:
+    """The types that a union allows."""
+    if get_origin(annotation) is Annotated:
+        return _kinds(get_args(annotation)[0])
+    if get_origin(annotation) in (Union, UnionType):
+        return set().union(*map(_kinds, get_args(annotation)))
+    return {annotation}
+
 
 LONGEST_NAME = 255
 """Bytes of the name of a file."""
@@ -39,6 +67,12 @@ def check_path(path: Path) -> Path:
 
 FilePath = Annotated[Path, AfterValidator(check_path)]
 """A path in a file of settings."""
+
+Count = Annotated[int, Ge(1), Le(10**9)]
+"""A number of things, such as iterations."""
+
+Side = Annotated[int, Ge(1), Le(16384)]
+"""Height or width in pixels."""
 
 Model = TypeVar("Model", bound=Settings)
 

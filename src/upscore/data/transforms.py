@@ -11,12 +11,11 @@ from PIL import Image, ImageFilter
 from pydantic import model_validator
 
 from upscore.core.labels import VOID, LabelMap, RGBImage
-from upscore.core.settings import Settings
+from upscore.core.settings import Settings, Side
 from upscore.data.dataset import Sample
 from upscore.data.warp import warp_pair
 
 Fraction = Annotated[float, Ge(0.0), Le(1.0)]
-Side = Annotated[int, Ge(1)]
 
 
 class Augment(Settings):

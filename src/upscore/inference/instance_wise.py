@@ -16,7 +16,7 @@ from upscore.core.boxes import Boxes, largest_first
 from upscore.core.images import InputSpec, require_rgb
 from upscore.core.labels import LabelMap, Labels, RGBImage
 from upscore.core.runtime import Runtime
-from upscore.core.settings import Settings
+from upscore.core.settings import Count, Settings
 from upscore.errors import SettingsError
 from upscore.inference.optimized_model import InferenceModel
 from upscore.inference.score_accumulator import Aggregate, ScoreAccumulator, Start
@@ -37,7 +37,7 @@ Order = Literal["score", "size"]
 class InstanceSettings(Settings):
     """Settings of instance-wise segmentation; the defaults are the paper's."""
 
-    top: Annotated[int, Ge(1)] = 50
+    top: Count = 50
     """Number of the best proposals that are used."""
     growth: Annotated[float, Gt(0)] = 1.2
     """Factor on width and height of each proposal, for context."""
@@ -61,7 +61,7 @@ class InstanceSettings(Settings):
     """Whether the softmax comes after the aggregation of scores, or before it."""
     released_shift: bool = False
     """Move all scores one pixel right and down, as the released code does by mistake."""
-    batch: Annotated[int, Ge(1)] = 25
+    batch: Annotated[int, Ge(1), Le(65536)] = 25
     """Largest number of boxes in a batch; it changes speed and memory, not the result."""
 
     def box_rule(self, *, top: int | None = None) -> BoxRule:

@@ -46,6 +46,10 @@ Upsampling = Annotated[
 ]
 
 
+Width = Annotated[int, Ge(1), Le(65536)]
+"""A number of channels."""
+
+
 class NetworkOptions(Settings):
     """Model options that every network has. Values are not converted: 2.0 is no whole number."""
 
@@ -53,7 +57,7 @@ class NetworkOptions(Settings):
 
     num_classes: Annotated[int, Ge(1), Le(MAX_CLASSES)]
     """Classes to score, void not counted. It comes from the data set."""
-    in_channels: Annotated[int, Ge(1)] = 3
+    in_channels: Width = 3
     """Channels of the image."""
 
 

@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from annotated_types import Ge, Le
 from torch import Tensor, nn
 
-from upscore.models.base import Network, NetworkOptions, ScoreInit
+from upscore.models.base import Network, NetworkOptions, ScoreInit, Width
 from upscore.models.layers import ConvBlock, ScoreLayer, crop_like
 from upscore.models.vgg import VGG16, VGGOptions, scaled
 
@@ -26,11 +26,11 @@ IMAGE = "image"
 class DeepLabOptions(NetworkOptions, VGGOptions):
     """Model options of ``deeplab-largefov``."""
 
-    fc_width: Annotated[int, Ge(1)] | None = None
+    fc_width: Width | None = None
     """Channels of fc6 and fc7, instead of the width's (1024 at width 1)."""
-    fc_kernel: Annotated[int, Ge(1)] = 3
+    fc_kernel: Annotated[int, Ge(1), Le(99)] = 3
     """Side of fc6's kernel; with an odd ``fc_dilation`` an odd number."""
-    fc_dilation: Annotated[int, Ge(1)] = 12
+    fc_dilation: Annotated[int, Ge(1), Le(999)] = 12
     """Distance, in elements of stride 8, of the places that fc6's kernel multiplies. The paper's
     other variants: ``fc_kernel`` 7 with 4, 4 with 4 and 4 with 8, ``fc_width`` 4096."""
     dropout: Annotated[float, Ge(0), Le(0.99)] = 0.5

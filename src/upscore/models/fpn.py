@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from upscore.models.backbones import make_backbone
-from upscore.models.base import BackboneNetworkOptions, Network, ScoreInit
+from upscore.models.base import BackboneNetworkOptions, Network, ScoreInit, Width
 from upscore.models.layers import ConvBlock, ScoreLayer, resize_bilinear
 
 REFINEMENT = 0.1
@@ -25,13 +25,13 @@ class FPNOptions(BackboneNetworkOptions):
 
     classifier: ClassVar[bool] = False
 
-    context: Annotated[int, Ge(1)] = 256
+    context: Width = 256
     """Channels of the two coarsest levels before they are joined."""
-    pyramid: Annotated[int, Ge(1)] = 64
+    pyramid: Width = 64
     """Channels of the joined coarse features, and at most of the finer levels."""
     finest: Annotated[int, Ge(2), Le(16)] = 4
     """Stride of the finest level, which is scored."""
-    finest_width: Annotated[int, Ge(1)] = 64
+    finest_width: Width = 64
     """Channels of the finest level; each coarser one has twice as many, up to ``pyramid``. The
     convolutions of the finest level take most of the network's time."""
     dropout: Annotated[float, Ge(0), Le(0.99)] = 0.1

@@ -16,6 +16,7 @@ from upscore.core.extras import install_command
 from upscore.core.settings import Settings
 from upscore.errors import RunError, SettingsError
 from upscore.models.backbone import Backbone, Stage
+from upscore.models.base import Width
 from upscore.models.imagenet_state import ImageNetState
 from upscore.models.layers import ConvBlock
 from upscore.models.reduced_classifier import reduce_classifier
@@ -45,7 +46,7 @@ def _five(value: Any) -> Any:
     )
 
 
-Channels = Annotated[tuple[Annotated[int, Field(strict=True), Ge(1)], ...], Field(strict=False)]
+Channels = Annotated[tuple[Annotated[Width, Field(strict=True)], ...], Field(strict=False)]
 
 
 class VGGFeatureOptions(Settings):
@@ -69,9 +70,9 @@ class VGGFeatureOptions(Settings):
 class VGGOptions(VGGFeatureOptions):
     """Model options of VGG16 with fc6 and fc7."""
 
-    fc_width: Annotated[int, Ge(1)] | None = None
+    fc_width: Width | None = None
     """Channels of fc6 and fc7, instead of the width's (4096 at width 1)."""
-    fc_kernel: Annotated[int, Ge(1)] = 7
+    fc_kernel: Annotated[int, Ge(1), Le(99)] = 7
     """Side of fc6's kernel, odd unless fc6 is not padded; 7 is VGG16's, a smaller one is cheaper
     and sees less."""
 

@@ -49,8 +49,13 @@ def make_optimizers(model: nn.Module, settings: OptimSettings) -> list[torch.opt
     Groups carry their learning rate at the top of the schedule as ``top_lr``.
 
     Raises:
-        SettingsError: every parameter is frozen.
+        SettingsError: every parameter is frozen, or a rate for a backbone that there is not.
     """
+    if settings.backbone_rate != 1.0 and not (isinstance(model, Network) and model.has_backbone):
+        raise SettingsError(
+            f"optim.backbone_rate is {settings.backbone_rate:g}, and this network has no backbone; "
+            "leave it out"
+        )
     if not any(parameter.requires_grad for parameter in model.parameters()):
         raise SettingsError(
             "every layer of the network is frozen, so there is nothing to learn; set init.freeze "
@@ -108,7 +113,8 @@ def make_optimizers(model: nn.Module, settings: OptimSettings) -> list[torch.opt
 def _split(groups: list[dict[str, Any]], model: nn.Module, rate: float) -> list[dict[str, Any]]:
     """The groups that have parameters; those of the backbone on their own if its rate differs."""
     backbone = set()
-    if rate != 1.0 and isinstance(model, Network) and model.has_backbone:
+    if rate != 1.0:
+        assert isinstance(model, Network)
         backbone = set(model.backbone.parameters())
     parts = []
     for group in groups:

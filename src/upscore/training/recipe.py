@@ -18,7 +18,15 @@ from upscore.core.files import exists
 from upscore.core.images import INPUT_SPECS
 from upscore.core.quoting import quote
 from upscore.core.runtime import DeviceName, Precision
-from upscore.core.settings import Settings, build, load_yaml, parse_assignment, set_dotted, set_key
+from upscore.core.settings import (
+    Count,
+    Settings,
+    build,
+    load_yaml,
+    parse_assignment,
+    set_dotted,
+    set_key,
+)
 from upscore.core.yaml_text import parse_yaml
 from upscore.data.transforms import Augment
 from upscore.errors import NotFoundError, SettingsError
@@ -30,8 +38,6 @@ from upscore.training.settings import (
     OptimSettings,
     ScheduleSettings,
 )
-
-Count = Annotated[int, Ge(1)]
 
 FOLDER = "recipes"
 """In the package."""
@@ -89,7 +95,7 @@ class DataSettings(Settings):
 
 
 class BatchSettings(Settings):
-    size: Count = 1
+    size: Annotated[Count, Le(65536)] = 1
     """Samples of one forward pass, on each process."""
     accumulate: Count = 1
     """Forward and backward passes per optimiser step."""

@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 from annotated_types import Ge, Gt, Le, Lt
 from pydantic import model_validator
 
-from upscore.core.settings import Settings
+from upscore.core.settings import Count, Settings, Side
 
 Fraction = Annotated[float, Ge(0), Le(1)]
 
@@ -15,10 +15,10 @@ Fraction = Annotated[float, Ge(0), Le(1)]
 class HeadSettings(Settings):
     """A warm-up of the head before the training."""
 
-    crops: Annotated[int, Ge(0)] = 0
+    crops: Annotated[int, Ge(0), Le(10**6)] = 0
     """Augmented crops whose features are computed, once; no more than the samples of a budget in
     iterations. 0: no warm-up. From random weights (init.weights none) there is none either."""
-    passes: Annotated[int, Ge(1)] = 20
+    passes: Annotated[int, Ge(1), Le(10**6)] = 20
     """Times that the head sees each of them."""
 
 
@@ -40,7 +40,7 @@ class LossSettings(Settings):
     Berman et al. 2018)."""
     region_weight: Annotated[float, Gt(0), Le(100)] = 1.0
     """Factor of the loss of regions, where the cross-entropy has 1."""
-    region_step: Annotated[int, Ge(1)] = 1
+    region_step: Side = 1
     """The loss of regions uses one row and column of so many: at 2 it takes a quarter of the time
     (lovasz sorts all pixels for each class)."""
     tversky: tuple[Annotated[float, Ge(0)], Annotated[float, Ge(0)]] = (0.3, 0.7)
@@ -90,6 +90,11 @@ class OptimSettings(Settings):
             raise ValueError(
                 f"clip is {self.clip:g} with muon, whose updates have one size; leave clip out"
             )
+        if self.nesterov and (self.name != "sgd" or not self.momentum):
+            raise ValueError(
+                f"nesterov is true with {self.name} and momentum {self.momentum:g}; it needs sgd "
+                "and a momentum above 0; change them, or leave nesterov out"
+            )
         return self
 
 
@@ -103,7 +108,7 @@ class ScheduleSettings(Settings):
     """Of step and plateau."""
     power: Annotated[float, Gt(0)] = 0.9
     """Of poly."""
-    patience: Annotated[int, Ge(1)] = 3
+    patience: Count = 3
     """Of plateau: validations without a better score before the rate is cut."""
     warmup: Annotated[float, Ge(0), Lt(1)] = 0.0
     """Fraction of the budget over which the rate rises linearly from 0, with any schedule."""
@@ -131,7 +136,7 @@ class CropSettings(Settings):
     others: Literal["keep", "background"] = "keep"
     """Target of the other objects in a crop, of kind objects: keep their classes, or background. In
     a data set without a class called background they keep their classes."""
-    min_area: Annotated[int, Ge(1)] = 100
+    min_area: Count = 100
     """Objects of fewer pixels are left out."""
     store: str | None = None
     """Of kind proposals: the file that `upscore proposals make` wrote for the training split; or
@@ -142,7 +147,7 @@ class CropSettings(Settings):
     balance: Annotated[float, Ge(0), Le(1)] = 1.0
     """Crops of rare classes are repeated up to 20 times: (crops of the most frequent class / crops
     of this class) to this power. 0: no repeats; 1: all classes equally often."""
-    per_read: Annotated[int, Ge(1)] = 8
+    per_read: Annotated[int, Ge(1), Le(65536)] = 8
     """Average number of an image's crops that are drawn each time the image is decoded (crops per
     decode): more is faster and mixes batches less."""
 

@@ -19,7 +19,7 @@ from torch.nn import functional as F
 from upscore.core.parallel.prefetch import prefetch
 from upscore.core.run_folder import RunFolder
 from upscore.core.runtime import DeviceName, Precision, describe_start
-from upscore.core.settings import Settings, build, load_yaml, set_dotted
+from upscore.core.settings import Count, Settings, build, load_yaml, set_dotted
 from upscore.edges.samples import EdgeSamples, EdgeViews
 from upscore.edges.weight_files import save_edge_network, shipped_edge_weights
 from upscore.errors import RunError
@@ -30,8 +30,6 @@ from upscore.training.setup import is_finished, require_same_settings
 
 WEIGHTS = "model.safetensors"
 """File in the run folder."""
-
-Count = Annotated[int, Ge(1)]
 
 
 class EdgeRecipe(Settings):

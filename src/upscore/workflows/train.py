@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from torch import nn
 
 from upscore.core.images import InputSpec
@@ -15,7 +16,8 @@ from upscore.core.plural import plural
 from upscore.core.progress import OnProgress, ignore_progress
 from upscore.core.runtime import Runtime
 from upscore.data import Split
-from upscore.errors import DataError, SettingsError
+from upscore.errors import DataError, RunError, SettingsError, WorkError
+from upscore.inference.segmenter import Segmenter
 from upscore.inference.whole_image import WholeImage
 from upscore.metrics.evaluate import evaluate
 from upscore.training import setup
@@ -134,6 +136,22 @@ def train(
     )
 
 
+def require_finite_scores(segmenter: Segmenter) -> None:
+    """Refuse a network that cannot score a photo of noise: then no photo of its data is at fault.
+
+    Raises:
+        WorkError: its scores are not finite.
+    """
+    noise = np.random.default_rng(0).integers(0, 256, (64, 64, 3), dtype=np.uint8)
+    try:
+        segmenter.predict(noise)
+    except RunError as error:
+        raise WorkError(
+            "the training diverges: the network's scores are not finite any more (NaN or "
+            "infinity); try a lower rate, --set optim.lr=NUMBER, or --set precision=fp32"
+        ) from error
+
+
 def make_validate(split: Split, input_spec: InputSpec, runtime: Runtime) -> Validate:
     """The validation of a training: the network on whole photos of ``split``, scored.
 
@@ -141,7 +159,7 @@ def make_validate(split: Split, input_spec: InputSpec, runtime: Runtime) -> Vali
 
     Returns:
         A function of the network and a number of photos (None for all) that gives their scores. It
-        raises DataError where a photo cannot be read.
+        raises DataError where a photo cannot be read, and WorkError where the training diverged.
     """
 
     def validate(model: nn.Module, limit: int | None) -> Validation:
@@ -150,6 +168,7 @@ def make_validate(split: Split, input_spec: InputSpec, runtime: Runtime) -> Vali
         segmenter = WholeImage(model, split.labels, input_spec, runtime)
         result = evaluate(segmenter.predict, part)
         if result.failures:
+            require_finite_scores(segmenter)
             raise DataError(f"validation failed: {result.failures[0].message}")
         scores = result.confusion.scores()
         seconds = time.monotonic() - start

@@ -13,13 +13,13 @@ from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args
 
-from annotated_types import Ge, Len, MinLen
+from annotated_types import Len, MinLen
 from pydantic import Field, create_model, field_validator, model_validator
 
 from upscore.core.limits import DEFAULT_TILE
 from upscore.core.option_values import require_tile
 from upscore.core.quoting import join, quote, shorten
-from upscore.core.settings import FilePath, Settings, build, check_path, load_yaml
+from upscore.core.settings import Count, FilePath, Settings, build, check_path, load_yaml
 from upscore.errors import SettingsError
 from upscore.inference.instance_wise import InstanceSettings
 from upscore.proposals.edge_boxes.parameters import SEARCH_PARAMETERS
@@ -69,7 +69,7 @@ class ProposalSettings(_SearchSettings):  # type: ignore[misc]
     """Edge map: our network (the default), or colour gradients."""
     model: FilePath | None = None
     """Other weights of the network, of `upscore edges train`."""
-    max_boxes: Annotated[int, Ge(1)] | None = None
+    max_boxes: Count | None = None
     """Number of the best boxes, from which an instance_wise stage takes its own; 2000."""
 
     @model_validator(mode="after")
