@@ -37,7 +37,8 @@ class Settings(BaseModel):
     @classmethod
     def _refuse_switches(cls, value: Any, info: ValidationInfo) -> Any:
         """True and false, in YAML also yes and no, are no numbers; pydantic takes them for 1, 0."""
-        if isinstance(value, bool) and info.field_name is not None:
+        strict = cls.model_config.get("strict", False)  # pydantic refuses them itself
+        if isinstance(value, bool) and info.field_name is not None and not strict:
             kinds = _kinds(cls.model_fields[info.field_name].annotation)
             if kinds & {int, float} and bool not in kinds:
                 raise ValueError(f"expected a number, found {str(value).lower()}")
