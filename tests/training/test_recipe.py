@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
+from pydantic import BaseModel
 
 from upscore.errors import NotFoundError, SettingsError
-from upscore.training.recipe import load_recipe, shipped_recipes
+from upscore.training.recipe import Recipe, load_recipe, shipped_recipes
+
+REPOSITORY = Path(__file__).resolve().parents[2]
 
 
 def test_the_papers_settings_stand_in_the_recipes() -> None:
@@ -139,3 +143,29 @@ def test_another_validation_replaces_the_recipes() -> None:
     assert (changed.every, changed.times) == (7, None)
     changed = load_recipe("fcn32s", ["validate.times=3"]).validate_
     assert (changed.every, changed.times) == (None, 3)
+
+
+ELSEWHERE = {"crops", "stages", "measured", "description"}
+"""Settings with a section of their own in docs/recipes.md."""
+
+
+def keys(
+    content: dict[str, Any], model: type[BaseModel], above: str = ""
+) -> tuple[set[str], set[str]]:
+    """Dotted keys that are documented, and that there are."""
+    fields = {field.alias or name: field for name, field in model.model_fields.items()}
+    got, want = {above + key for key in content}, {above + key for key in fields}
+    for key, field in fields.items():
+        kind = field.annotation
+        if isinstance(kind, type) and issubclass(kind, BaseModel) and key not in ELSEWHERE:
+            inner = keys(content.get(key, {}), kind, f"{above}{key}.")
+            got, want = got | inner[0], want | inner[1]
+    return got, want
+
+
+def test_every_setting_is_documented() -> None:
+    text = (REPOSITORY / "docs" / "recipes.md").read_text("utf-8")
+    block = text.split("## Settings")[1].split("```yaml")[1].split("```")[0]
+    got, want = keys(yaml.safe_load(block), Recipe)
+    want -= {*ELSEWHERE, "budget.iterations", "budget.epochs", "budget.samples"}
+    assert got - ELSEWHERE == want

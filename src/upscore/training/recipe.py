@@ -216,7 +216,7 @@ class Recipe(Settings):
     model: ModelSettings
     init: InitSettings = Field(default_factory=InitSettings)
     input: str = "imagenet"
-    """Preparation of photos: imagenet or caffe."""
+    """Preparation of photos: imagenet, caffe or lite0."""
     data: DataSettings = Field(default_factory=DataSettings)
     crops: CropSettings = Field(default_factory=CropSettings)
     augment: Augment = Field(default_factory=Augment)
