@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import struct
 import zlib
@@ -126,6 +127,21 @@ def test_missing_values_do_not_count_and_are_black() -> None:
     assert range_of(values, nodata=-9999) == (0, 1)
     assert eight_bits(values, (0.0, 1.0), -9999).tolist() == [0, 128, 255]
     assert eight_bits(np.array([-5, 900], np.int32), (0.0, 1000.0), 900).tolist() == [0, 0]
+
+
+def test_a_range_may_be_larger_than_any_integer() -> None:
+    for dtype in (np.uint8, np.uint16, np.int32):
+        assert eight_bits(np.array([0, 200], dtype), (0.0, 1e300)).tolist() == [0, 0]
+        assert eight_bits(np.array([0, 200], dtype), (-1e300, 1e300)).tolist() == [128, 128]
+
+
+@pytest.mark.parametrize(
+    "values",
+    [PhotoValues(), TWELVE, PhotoValues((-0.5, 0.5), (3, 2, 1)), PhotoValues(bands=(1,)),
+     PhotoValues((0.0, 3e38))],
+)  # fmt: skip
+def test_values_of_photos_are_kept_as_json(values: PhotoValues) -> None:
+    assert PhotoValues.from_json(json.loads(json.dumps(values.to_json()))) == values
 
 
 def test_a_set_has_one_range() -> None:
