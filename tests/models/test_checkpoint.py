@@ -199,6 +199,34 @@ KEY = "trunk.conv1_1.conv.weight"
             f"{KEY} is (2, 3, 3, 3), expected (1, 3, 3, 3)",
         ),
         (reweigh(lambda s: s.update({KEY: s[KEY].double()})), f"{KEY} is torch.float64, expected"),
+        (
+            reweigh(lambda s: s.update({KEY: s[KEY].to(torch.float8_e4m3fn)})),
+            f"{KEY} holds float8_e4m3fn numbers",
+        ),
+        (
+            reweigh(lambda s: s["trunk.conv1_1.norm.running_var"].fill_(-1)),
+            "trunk.conv1_1.norm.running_var holds variances below 0",
+        ),
+        *[
+            (edit(photos={"range": limits}), "photos.range: expected two numbers [black, white]")
+            for limits in (
+                [5, 1],
+                [5, 5],
+                "12",
+                [1],
+                [0, 1, 2],
+                [1e308, -1e308],
+                [-1e308, 1e308],
+                [False, True],
+                ["0", "1"],
+            )
+        ],
+        *[
+            (edit(photos={"bands": bands}), "photos.bands: expected one or three numbers")
+            for bands in ([0, 0, 0], [-1, -2, -3], [], [1, 2], [1.0, 2.0, 3.0], "123", [True])
+        ],
+        (edit(photos={"rnage": [0, 1]}), "photos: expected range, bands, both or neither, found {"),
+        (edit(photos=None), "photos: expected range, bands, both or neither, found None"),
         (reweigh(dict.clear), "no weights for trunk.conv1_1.conv.weight, "),
     ],
 )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import math
 import re
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -199,6 +200,61 @@ def test_weights_that_are_not_finite(suffix: str, tmp_path: Path) -> None:
         save_file(state, path)
     with pytest.raises(RunError, match=rf"w{suffix}: b holds NaN"):  # the sum of a is infinite
         read_weight_file(path)
+
+
+def test_doubles_that_are_too_large(tmp_path: Path) -> None:
+    """They are finite as they are stored, and infinite as float32."""
+    state = {"a": torch.tensor([1e39, 1.0], dtype=torch.float64)}
+    torch.save(state, tmp_path / "w.pth")
+    save_file(state, tmp_path / "w.safetensors")
+    for name in ("w.pth", "w.safetensors"):
+        with pytest.raises(RunError, match=rf"{name}: a holds NaN or infinity"):
+            read_weight_file(tmp_path / name)
+
+
+def test_all_floats_become_float32(tmp_path: Path) -> None:
+    for kind in (torch.float16, torch.bfloat16, torch.float32, torch.float64):
+        torch.save({"a": torch.ones(2, dtype=kind), "n": torch.tensor(3)}, tmp_path / "w.pth")
+        found = read_weight_file(tmp_path / "w.pth")
+        assert found["a"].dtype == torch.float32
+        assert found["n"].dtype == torch.int64
+
+
+def test_variances_below_zero(tmp_path: Path) -> None:
+    torch.save({"_bn0.running_var": torch.tensor([1.0, -0.1])}, tmp_path / "w.pth")
+    with pytest.raises(RunError, match=r"w\.pth: _bn0\.running_var holds variances below 0"):
+        read_weight_file(tmp_path / "w.pth")
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda t: torch.quantize_per_tensor(t, 0.1, 0, torch.qint8), "a holds qint8 numbers"),
+        (lambda t: t.to(torch.float8_e4m3fn), "a holds float8_e4m3fn numbers"),
+        (lambda t: t.to(torch.float8_e5m2), "a holds float8_e5m2 numbers"),
+        (lambda t: t.to(torch.complex64), "a holds complex64 numbers"),
+        (lambda t: t.to(torch.uint16), "a holds uint16 numbers"),
+        (lambda t: t.to("meta"), r"a tensor of shape \(2, 2\) without its numbers"),
+        (lambda t: torch.nested.nested_tensor([t, t[:1]]), "a tensor that is nested or sparse"),
+        (lambda t: torch.nested.nested_tensor([t, t[:1]], layout=torch.jagged), "nested or sparse"),
+        (lambda t: t.to_sparse(), "a tensor that is nested or sparse"),
+        (lambda t: t.to_sparse_csr(), "a tensor that is nested or sparse"),
+    ],
+)
+def test_numbers_of_other_kinds(
+    make: Callable[[Tensor], Tensor], message: str, tmp_path: Path
+) -> None:
+    torch.save({"a": make(torch.eye(2))}, tmp_path / "w.pth")
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")  # torch's, about its own code
+        with pytest.raises(RunError, match=rf"w\.pth: .*{message}"):
+            read_weight_file(tmp_path / "w.pth")
+
+
+def test_float8_in_safetensors(tmp_path: Path) -> None:
+    save_file({"a": torch.ones(2).to(torch.float8_e4m3fn)}, tmp_path / "w.safetensors")
+    with pytest.raises(RunError, match=r"a holds float8_e4m3fn numbers, .* not quantised"):
+        read_weight_file(tmp_path / "w.safetensors")
 
 
 class Trap:

@@ -24,7 +24,7 @@ from upscore.core.photo_values import AS_STORED, PhotoValues
 from upscore.core.plural import plural
 from upscore.core.quoting import quote, shorten
 from upscore.core.settings import build
-from upscore.core.tensor_files import read_safetensors, require_finite, write_safetensors
+from upscore.core.tensor_files import read_safetensors, require_usable, write_safetensors
 from upscore.errors import NotFoundError, RunError, SettingsError
 from upscore.models.base import Network, count_parameters
 from upscore.models.blueprint import blueprint
@@ -230,7 +230,7 @@ def crops_from_config(config: Mapping[str, Any]) -> CropGeometry | None:
 def photos_from_config(config: Mapping[str, Any]) -> PhotoValues:
     """How values of photos became 8-bit RGB in training, from a config.json.
 
-    Raises TypeError, ValueError or AttributeError where it is wrong.
+    Raises ValueError where it is wrong.
     """
     return PhotoValues.from_json(config.get("photos", {}))
 
@@ -323,5 +323,5 @@ def _read_weights(path: Path) -> tuple[dict[str, Tensor], Any]:
     with reading(path, "damaged or truncated", fix, error=RunError):
         state = unpack(stored)
         identity = parse_json(metadata["upscore"]) if "upscore" in metadata else None
-    require_finite(state, path)
+    require_usable(state, path)
     return state, identity
