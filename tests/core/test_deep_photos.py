@@ -279,6 +279,26 @@ def test_chosen_bands_of_many(
         read_image(path, values=PhotoValues(bands=(1, 2, 6)))
 
 
+@pytest.mark.parametrize("photometric", [0, 1])
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16, np.float32])
+@pytest.mark.parametrize("extra", [None, 0, 1, 2])
+def test_two_bands(tmp_path: Path, dtype: type[Any], photometric: int, extra: int | None) -> None:
+    """Grey and alpha where the file says so; else the bands must be chosen."""
+    values = FIVE[..., :2].astype(dtype)
+    values[..., 1] = 255  # nothing shows through
+    tags = {} if extra is None else {338: ("H", [extra])}
+    path = write_tiff(tmp_path / "a.tif", values, photometric=photometric, tags=tags)
+    grey = values[..., 0].astype(int)
+    grey = grey if photometric == 1 else 255 - grey
+    chosen = read_image(path, values=PhotoValues(bands=(1,)))
+    np.testing.assert_array_equal(chosen[..., 0], grey)
+    if extra in (1, 2):
+        np.testing.assert_array_equal(read_image(path)[..., 0], grey)
+    else:
+        with pytest.raises(DataError, match=r"a\.tif: has 2 bands; say which"):
+            read_image(path)
+
+
 def test_bands_of_ordinary_files(tmp_path: Path) -> None:
     path = saved(tmp_path / "a.png", FIVE[..., :3])
     backwards = read_image(path, values=PhotoValues(bands=(3, 2, 1)))
