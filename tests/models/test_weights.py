@@ -23,6 +23,8 @@ from upscore.errors import NotFoundError, RunError, SettingsError, WorkError
 from upscore.models import pretrained as weights
 from upscore.models.base import Network
 from upscore.models.checkpoint import save_model
+from upscore.models.classifier import create_classifier
+from upscore.models.classifier_folder import save_classifier
 from upscore.models.factory import create_model
 from upscore.models.fcn import FCN
 from upscore.models.pretrained import (
@@ -300,6 +302,11 @@ def test_what_a_file_is_instead(content: Any, message: str, tmp_path: Path) -> N
     assert "weights_only" not in str(caught.value)
 
 
+def test_a_name_that_is_too_long() -> None:
+    with pytest.raises(NotFoundError, match="which is no file, folder or name; there are"):
+        initialise(ours(), "x" * 300, input_spec=SPEC)
+
+
 def test_neither_name_nor_path() -> None:
     with pytest.raises(
         NotFoundError,
@@ -329,7 +336,13 @@ def test_weights_by_name_are_checked_and_read_from_the_cache(
     kept.write_bytes(published.read_bytes())
     initialise(ours(), "vgg16", input_spec=SPEC)
     kept.write_bytes(b"another file")
-    with pytest.raises(WorkError, match="the file is damaged or another release"):
+    with pytest.raises(WorkError, match="the file is damaged or another release") as caught:
+        initialise(ours(), "vgg16", input_spec=SPEC)
+    assert "cannot be downloaded" not in str(caught.value)
+    assert "Delete it, and it is downloaded again" in str(caught.value)
+    kept.unlink()
+    kept.mkdir()
+    with pytest.raises(WorkError, match="is a folder, and a file of weights belongs there; remove"):
         initialise(ours(), "vgg16", input_spec=SPEC)
 
 
@@ -428,6 +441,30 @@ def test_other_classes_keep_the_backbone_alone() -> None:
 def test_another_backbone_is_refused(old: dict[str, Any], message: str) -> None:
     with pytest.raises(RunError, match=message):
         start_from(ours("fcn8s"), ours("fcn16s", **old).state_dict(), source="old")
+
+
+def test_a_network_with_another_backbone_says_what_to_set(tmp_path: Path) -> None:
+    """A run, and an image classifier."""
+    with_vgg16 = {"width": 1 / 64, "pyramid": 16, "context": 32}
+    small = {"backbone": "lite0", "pyramid": 16, "context": 32}
+    old = create_model("fpn", num_classes=2, **with_vgg16)
+    save_model(tmp_path / "run", old, labels=Labels.of("ab"), input_spec=SPEC)
+    with pytest.raises(
+        SettingsError,
+        match=r"run, whose network has the backbone vgg16, and this fpn has another one; set "
+        r"model\.options\.backbone=vgg16, or init\.weights=lite0",
+    ):
+        initialise(
+            create_model("fpn", num_classes=2, **small), str(tmp_path / "run"), input_spec=SPEC
+        )
+    lite0 = create_classifier("lite0", num_classes=2)
+    save_classifier(tmp_path / "lite0", lite0, classes=["a", "b"], input_spec=SPEC)
+    with pytest.raises(SettingsError, match=r"has the backbone lite0, .* set init\.weights=vgg16"):
+        initialise(ours("deconvnet"), str(tmp_path / "lite0"), input_spec=SPEC)
+    none = create_model("patch-cnn", num_classes=2)
+    save_model(tmp_path / "none", none, labels=Labels.of("ab"), input_spec=SPEC)
+    with pytest.raises(SettingsError, match=r"has no backbone, and this fcn8s has one; set init"):
+        initialise(ours(), str(tmp_path / "none"), input_spec=SPEC)
 
 
 def test_left_over_backbone_weights_are_refused() -> None:
