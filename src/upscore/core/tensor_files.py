@@ -37,6 +37,8 @@ def read_safetensors(
         NotFoundError: no such file.
         UpscoreError: of the type ``error``: damaged, or of another format.
     """
+    if path.is_dir():
+        raise error(f"{path}: is a folder, and a file of weights is needed; {fix}")
     with (
         reading(path, "damaged or truncated, not weights that can be read", fix, error=error),
         safe_open(path, framework="pt") as file,
