@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -197,6 +198,87 @@ def test_what_is_missing(
         run(*words)
     assert ended.value.code not in (0, None)
     assert re.search(message, " ".join(capsys.readouterr().err.split()))
+
+
+def damaged(folder: Path, damage: str) -> None:
+    """Do to a model folder what a bad disk or an interrupted installation does."""
+    config, weights = folder / "config.json", folder / WEIGHTS
+    if damage == "no config":
+        config.unlink()
+    elif damage == "no weights":
+        weights.unlink()
+    elif damage == "nothing":
+        config.unlink()
+        weights.unlink()
+    elif damage == "empty config":
+        config.write_text("")
+    elif damage == "cut":
+        weights.write_bytes(weights.read_bytes()[:-9])
+    elif damage == "other config":
+        save_file(load_file(weights), weights, {"upscore": '{"architecture": "fcn32s"}'})
+    else:
+        raise ValueError(damage)
+
+
+DAMAGES = ["no config", "no weights", "nothing", "empty config", "cut", "other config"]
+
+
+@pytest.mark.parametrize("words", [("predict", "a.jpg"), ("info", "objects")])
+@pytest.mark.parametrize("damage", DAMAGES)
+@pytest.mark.usefixtures("photo")
+def test_a_damaged_one_is_installed_again(
+    damage: str, words: tuple[str, ...], networks: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """And no other network is used in its place."""
+    damaged(networks / "objects", damage)
+    with pytest.raises(SystemExit) as ended:
+        run(*words)
+    assert ended.value.code == 2
+    said = " ".join(capsys.readouterr().err.split())
+    assert str(networks / "objects") in said
+    assert said.endswith("pip install --force-reinstall --no-deps upscore")
+    assert "train again" not in said
+
+
+@pytest.mark.parametrize("damage", DAMAGES[:2] + DAMAGES[3:])
+@pytest.mark.usefixtures("photo")
+def test_info_of_a_damaged_folder(
+    damage: str, networks: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shutil.copytree(networks / "roads", tmp_path / "own")
+    run("info", tmp_path / "own")
+    damaged(tmp_path / "own", damage)
+    with pytest.raises(SystemExit) as ended:
+        run("info", tmp_path / "own")
+    assert ended.value.code == 2
+    assert "copy the folder again or train again" in " ".join(capsys.readouterr().err.split())
+
+
+@pytest.mark.parametrize(
+    "words",
+    [("predict", "x" * 300, "a.jpg"), ("predict", "a.jpg", "--model", "x" * 300),
+     ("predict", "a.jpg", "--model", "x" * 300 + ".yaml"),
+     ("predict", "a.jpg", "--model", "x" * 300 + "/model"),
+     ("evaluate", "x" * 300, "--data", "."), ("info", "x" * 300)],
+)  # fmt: skip
+@pytest.mark.usefixtures("photo")
+def test_a_name_that_is_too_long(
+    words: tuple[str, ...], capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as ended:
+        run(*words)
+    assert ended.value.code == 2
+    assert re.search(r"no such (run folder|pipeline file)", capsys.readouterr().err)
+
+
+@pytest.mark.usefixtures("photo")
+def test_links_in_a_circle(capsys: pytest.CaptureFixture[str]) -> None:
+    Path("one").symlink_to("two")
+    Path("two").symlink_to("one")
+    with pytest.raises(SystemExit):
+        run("predict", "a.jpg", "--model", "one")
+    said = " ".join(capsys.readouterr().err.split())
+    assert "one: no such run folder (one is a link that leads nowhere)" in said
 
 
 def test_an_install_without_networks(

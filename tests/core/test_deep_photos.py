@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import struct
 import zlib
@@ -126,6 +127,21 @@ def test_missing_values_do_not_count_and_are_black() -> None:
     assert range_of(values, nodata=-9999) == (0, 1)
     assert eight_bits(values, (0.0, 1.0), -9999).tolist() == [0, 128, 255]
     assert eight_bits(np.array([-5, 900], np.int32), (0.0, 1000.0), 900).tolist() == [0, 0]
+
+
+def test_a_range_may_be_larger_than_any_integer() -> None:
+    for dtype in (np.uint8, np.uint16, np.int32):
+        assert eight_bits(np.array([0, 200], dtype), (0.0, 1e300)).tolist() == [0, 0]
+        assert eight_bits(np.array([0, 200], dtype), (-1e300, 1e300)).tolist() == [128, 128]
+
+
+@pytest.mark.parametrize(
+    "values",
+    [PhotoValues(), TWELVE, PhotoValues((-0.5, 0.5), (3, 2, 1)), PhotoValues(bands=(1,)),
+     PhotoValues((0.0, 3e38))],
+)  # fmt: skip
+def test_values_of_photos_are_kept_as_json(values: PhotoValues) -> None:
+    assert PhotoValues.from_json(json.loads(json.dumps(values.to_json()))) == values
 
 
 def test_a_set_has_one_range() -> None:
@@ -261,6 +277,26 @@ def test_chosen_bands_of_many(
         read_image(path)
     with pytest.raises(DataError, match=r"has 5 bands, but bands \[1, 2, 6\] are wanted"):
         read_image(path, values=PhotoValues(bands=(1, 2, 6)))
+
+
+@pytest.mark.parametrize("photometric", [0, 1])
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16, np.float32])
+@pytest.mark.parametrize("extra", [None, 0, 1, 2])
+def test_two_bands(tmp_path: Path, dtype: type[Any], photometric: int, extra: int | None) -> None:
+    """Grey and alpha where the file says so; else the bands must be chosen."""
+    values = FIVE[..., :2].astype(dtype)
+    values[..., 1] = 255  # nothing shows through
+    tags = {} if extra is None else {338: ("H", [extra])}
+    path = write_tiff(tmp_path / "a.tif", values, photometric=photometric, tags=tags)
+    grey = values[..., 0].astype(int)
+    grey = grey if photometric == 1 else 255 - grey
+    chosen = read_image(path, values=PhotoValues(bands=(1,)))
+    np.testing.assert_array_equal(chosen[..., 0], grey)
+    if extra in (1, 2):
+        np.testing.assert_array_equal(read_image(path)[..., 0], grey)
+    else:
+        with pytest.raises(DataError, match=r"a\.tif: has 2 bands; say which"):
+            read_image(path)
 
 
 def test_bands_of_ordinary_files(tmp_path: Path) -> None:

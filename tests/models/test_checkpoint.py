@@ -157,6 +157,11 @@ def cut(folder: Path) -> None:
     (folder / WEIGHTS).write_bytes(content[: len(content) // 2])
 
 
+def as_folder(folder: Path) -> None:
+    (folder / WEIGHTS).unlink()
+    (folder / WEIGHTS).mkdir()
+
+
 KEY = "trunk.conv1_1.conv.weight"
 
 
@@ -167,6 +172,8 @@ KEY = "trunk.conv1_1.conv.weight"
         (lambda f: (f / WEIGHTS).unlink(), "half-written, model.safetensors is missing"),
         (lambda f: (f / CONFIG).write_text("{"), "config.json: damaged, not JSON"),
         (lambda f: (f / CONFIG).write_text("[]"), "expected a JSON object"),
+        (lambda f: (f / CONFIG).write_text(""), "; copy the folder again or train again"),
+        (as_folder, "model.safetensors: is a folder, and a file of weights is needed; copy the "),
         (edit(format_version=2), "written by a newer upscore"),
         (edit(format_version="1"), "format_version is '1'"),
         (drop("format_version"), "format_version is None"),
@@ -199,6 +206,41 @@ KEY = "trunk.conv1_1.conv.weight"
             f"{KEY} is (2, 3, 3, 3), expected (1, 3, 3, 3)",
         ),
         (reweigh(lambda s: s.update({KEY: s[KEY].double()})), f"{KEY} is torch.float64, expected"),
+        *[
+            (
+                reweigh(lambda s, kind=kind: s.update({KEY: s[KEY].to(kind)})),
+                f"{KEY} is {kind}, expected torch.float32; write the file again with tensor.float",
+            )
+            for kind in (torch.bfloat16, torch.float64)
+        ],
+        (
+            reweigh(lambda s: s.update({KEY: s[KEY].to(torch.float8_e4m3fn)})),
+            f"{KEY} holds float8_e4m3fn numbers",
+        ),
+        (
+            reweigh(lambda s: s["trunk.conv1_1.norm.running_var"].fill_(-1)),
+            "trunk.conv1_1.norm.running_var holds variances below 0",
+        ),
+        *[
+            (edit(photos={"range": limits}), "photos.range: expected two numbers [black, white]")
+            for limits in (
+                [5, 1],
+                [5, 5],
+                "12",
+                [1],
+                [0, 1, 2],
+                [1e308, -1e308],
+                [-1e308, 1e308],
+                [False, True],
+                ["0", "1"],
+            )
+        ],
+        *[
+            (edit(photos={"bands": bands}), "photos.bands: expected one or three numbers")
+            for bands in ([0, 0, 0], [-1, -2, -3], [], [1, 2], [1.0, 2.0, 3.0], "123", [True])
+        ],
+        (edit(photos={"rnage": [0, 1]}), "photos: expected range, bands, both or neither, found {"),
+        (edit(photos=None), "photos: expected range, bands, both or neither, found None"),
         (reweigh(dict.clear), "no weights for trunk.conv1_1.conv.weight, "),
     ],
 )

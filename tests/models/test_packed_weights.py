@@ -63,6 +63,19 @@ def test_a_model_folder_of_packed_weights_loads_and_scores_alike(tmp_path: Path)
     assert (found - want).abs().max() < 0.1 * want.std()
 
 
+@pytest.mark.parametrize("wrong", [-1.0, 0.0, float("nan")])
+def test_scales_that_are_not_above_zero_are_refused(wrong: float, tmp_path: Path) -> None:
+    model = create_model("fcn8s", num_classes=2, width=1 / 64)
+    spec = InputSpec.named("imagenet")
+    save_model(tmp_path, model, labels=Labels.of(["a", "b"]), input_spec=spec)
+    packed = pack(model.state_dict())
+    key = next(key for key in packed if key.endswith(SCALE))
+    packed[key][-1] = wrong
+    save_file(packed, tmp_path / WEIGHTS)
+    with pytest.raises(RunError, match=rf"{WEIGHTS}: .*{key} holds a scale that is not above 0"):
+        load_model(tmp_path)
+
+
 def test_kernels_without_their_scales_are_refused(tmp_path: Path) -> None:
     model = create_model("fcn8s", num_classes=2, width=1 / 64)
     spec = InputSpec.named("imagenet")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import math
 import re
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -22,6 +23,8 @@ from upscore.errors import NotFoundError, RunError, SettingsError, WorkError
 from upscore.models import pretrained as weights
 from upscore.models.base import Network
 from upscore.models.checkpoint import save_model
+from upscore.models.classifier import create_classifier
+from upscore.models.classifier_folder import save_classifier
 from upscore.models.factory import create_model
 from upscore.models.fcn import FCN
 from upscore.models.pretrained import (
@@ -201,6 +204,61 @@ def test_weights_that_are_not_finite(suffix: str, tmp_path: Path) -> None:
         read_weight_file(path)
 
 
+def test_doubles_that_are_too_large(tmp_path: Path) -> None:
+    """They are finite as they are stored, and infinite as float32."""
+    state = {"a": torch.tensor([1e39, 1.0], dtype=torch.float64)}
+    torch.save(state, tmp_path / "w.pth")
+    save_file(state, tmp_path / "w.safetensors")
+    for name in ("w.pth", "w.safetensors"):
+        with pytest.raises(RunError, match=rf"{name}: a holds NaN or infinity"):
+            read_weight_file(tmp_path / name)
+
+
+def test_all_floats_become_float32(tmp_path: Path) -> None:
+    for kind in (torch.float16, torch.bfloat16, torch.float32, torch.float64):
+        torch.save({"a": torch.ones(2, dtype=kind), "n": torch.tensor(3)}, tmp_path / "w.pth")
+        found = read_weight_file(tmp_path / "w.pth")
+        assert found["a"].dtype == torch.float32
+        assert found["n"].dtype == torch.int64
+
+
+def test_variances_below_zero(tmp_path: Path) -> None:
+    torch.save({"_bn0.running_var": torch.tensor([1.0, -0.1])}, tmp_path / "w.pth")
+    with pytest.raises(RunError, match=r"w\.pth: _bn0\.running_var holds variances below 0"):
+        read_weight_file(tmp_path / "w.pth")
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda t: torch.quantize_per_tensor(t, 0.1, 0, torch.qint8), "a holds qint8 numbers"),
+        (lambda t: t.to(torch.float8_e4m3fn), "a holds float8_e4m3fn numbers"),
+        (lambda t: t.to(torch.float8_e5m2), "a holds float8_e5m2 numbers"),
+        (lambda t: t.to(torch.complex64), "a holds complex64 numbers"),
+        (lambda t: t.to(torch.uint16), "a holds uint16 numbers"),
+        (lambda t: t.to("meta"), r"a tensor of shape \(2, 2\) without its numbers"),
+        (lambda t: torch.nested.nested_tensor([t, t[:1]]), "a tensor that is nested or sparse"),
+        (lambda t: torch.nested.nested_tensor([t, t[:1]], layout=torch.jagged), "nested or sparse"),
+        (lambda t: t.to_sparse(), "a tensor that is nested or sparse"),
+        (lambda t: t.to_sparse_csr(), "a tensor that is nested or sparse"),
+    ],
+)
+def test_numbers_of_other_kinds(
+    make: Callable[[Tensor], Tensor], message: str, tmp_path: Path
+) -> None:
+    torch.save({"a": make(torch.eye(2))}, tmp_path / "w.pth")
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")  # torch's, about its own code
+        with pytest.raises(RunError, match=rf"w\.pth: .*{message}"):
+            read_weight_file(tmp_path / "w.pth")
+
+
+def test_float8_in_safetensors(tmp_path: Path) -> None:
+    save_file({"a": torch.ones(2).to(torch.float8_e4m3fn)}, tmp_path / "w.safetensors")
+    with pytest.raises(RunError, match=r"a holds float8_e4m3fn numbers, .* not quantised"):
+        read_weight_file(tmp_path / "w.safetensors")
+
+
 class Trap:
     def __reduce__(self) -> tuple[Any, ...]:
         return print, ("code from a weight file",)
@@ -244,6 +302,11 @@ def test_what_a_file_is_instead(content: Any, message: str, tmp_path: Path) -> N
     assert "weights_only" not in str(caught.value)
 
 
+def test_a_name_that_is_too_long() -> None:
+    with pytest.raises(NotFoundError, match="which is no file, folder or name; there are"):
+        initialise(ours(), "x" * 300, input_spec=SPEC)
+
+
 def test_neither_name_nor_path() -> None:
     with pytest.raises(
         NotFoundError,
@@ -273,7 +336,13 @@ def test_weights_by_name_are_checked_and_read_from_the_cache(
     kept.write_bytes(published.read_bytes())
     initialise(ours(), "vgg16", input_spec=SPEC)
     kept.write_bytes(b"another file")
-    with pytest.raises(WorkError, match="the file is damaged or another release"):
+    with pytest.raises(WorkError, match="the file is damaged or another release") as caught:
+        initialise(ours(), "vgg16", input_spec=SPEC)
+    assert "cannot be downloaded" not in str(caught.value)
+    assert "Delete it, and it is downloaded again" in str(caught.value)
+    kept.unlink()
+    kept.mkdir()
+    with pytest.raises(WorkError, match="is a folder, and a file of weights belongs there; remove"):
         initialise(ours(), "vgg16", input_spec=SPEC)
 
 
@@ -372,6 +441,30 @@ def test_other_classes_keep_the_backbone_alone() -> None:
 def test_another_backbone_is_refused(old: dict[str, Any], message: str) -> None:
     with pytest.raises(RunError, match=message):
         start_from(ours("fcn8s"), ours("fcn16s", **old).state_dict(), source="old")
+
+
+def test_a_network_with_another_backbone_says_what_to_set(tmp_path: Path) -> None:
+    """A run, and an image classifier."""
+    with_vgg16 = {"width": 1 / 64, "pyramid": 16, "context": 32}
+    small = {"backbone": "lite0", "pyramid": 16, "context": 32}
+    old = create_model("fpn", num_classes=2, **with_vgg16)
+    save_model(tmp_path / "run", old, labels=Labels.of("ab"), input_spec=SPEC)
+    with pytest.raises(
+        SettingsError,
+        match=r"run, whose network has the backbone vgg16, and this fpn has another one; set "
+        r"model\.options\.backbone=vgg16, or init\.weights=lite0",
+    ):
+        initialise(
+            create_model("fpn", num_classes=2, **small), str(tmp_path / "run"), input_spec=SPEC
+        )
+    lite0 = create_classifier("lite0", num_classes=2)
+    save_classifier(tmp_path / "lite0", lite0, classes=["a", "b"], input_spec=SPEC)
+    with pytest.raises(SettingsError, match=r"has the backbone lite0, .* set init\.weights=vgg16"):
+        initialise(ours("deconvnet"), str(tmp_path / "lite0"), input_spec=SPEC)
+    none = create_model("patch-cnn", num_classes=2)
+    save_model(tmp_path / "none", none, labels=Labels.of("ab"), input_spec=SPEC)
+    with pytest.raises(SettingsError, match=r"has no backbone, and this fcn8s has one; set init"):
+        initialise(ours(), str(tmp_path / "none"), input_spec=SPEC)
 
 
 def test_left_over_backbone_weights_are_refused() -> None:

@@ -18,7 +18,7 @@ from upscore.core.images import InputSpec
 from upscore.core.labels import VOID
 from upscore.core.progress import Progress
 from upscore.data import open_dataset
-from upscore.errors import SettingsError
+from upscore.errors import SettingsError, WorkError
 from upscore.models.factory import create_model
 from upscore.models.fpn import FPN
 from upscore.models.pretrained import initialise
@@ -81,6 +81,14 @@ def test_only_the_head_learns_and_the_whole_network_scores_better(toy: Path) -> 
     assert not [key for key in changed if ".s8." in key or ".s4." in key]
     assert coarse_loss(model, source) < 0.6 * loss
     assert all(parameter.grad is None for parameter in model.parameters())
+
+
+def test_a_loss_that_is_not_finite_ends_it(toy: Path) -> None:
+    model = network(len(open_dataset(toy).labels))
+    with torch.no_grad():
+        model.backbone.first_block.conv.weight.fill_(torch.nan)
+    with pytest.raises(WorkError, match=r"loss is not finite .* --set init\.head\.crops=0"):
+        warm_up(model, sampler(toy), crops=4, passes=1)
 
 
 def test_the_same_seed_gives_the_same_head(toy: Path) -> None:

@@ -18,7 +18,7 @@ from models.prepared_photos import PREPARED, STD, photo
 from models.torchvision_vgg import theirs
 from training.conftest import TINY
 from upscore.cli.main import main
-from upscore.errors import SettingsError
+from upscore.errors import RunError, SettingsError
 from upscore.models import pretrained as initial_weights
 from upscore.models.layers import ConvBlock
 from upscore.models.weight_files import Downloaded
@@ -110,6 +110,17 @@ def test_a_file_that_wants_caffe(
             small_vgg16.state_dict()["features.0.weight"],
         )
         assert same != converted
+
+
+def test_weights_of_no_use_are_refused_before_there_is_a_run(
+    tmp_path: Path, run_tiny: Run, small_vgg16: nn.Module
+) -> None:
+    state = {key: value.double() for key, value in small_vgg16.state_dict().items()}
+    state["features.0.weight"].view(-1)[0] = 1e39  # infinite as float32
+    torch.save(state, tmp_path / "w.pth")
+    with pytest.raises(RunError, match=r"w\.pth: features\.0\.weight holds NaN or infinity"):
+        run_tiny(tmp_path / "run", NARROW, f"init.weights={tmp_path / 'w.pth'}", recipe="fcn32s")
+    assert not (tmp_path / "run").exists()
 
 
 def test_the_command_says_so(

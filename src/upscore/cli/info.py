@@ -19,12 +19,14 @@ def info(model: Annotated[Positional[Path | None], arg(metavar="[RUN|NAME]")] = 
     Args:
         model: Run folder, model folder or name of a network; by default the last run in runs/.
     """
-    from upscore.core.files import read_json
-    from upscore.core.model_folder import CONFIG, WEIGHTS, find_model
+    from upscore.core.model_folder import WEIGHTS, find_model
     from upscore.core.runs_folder import require_last_run
 
     folder = find_model(model or announced(require_last_run()))
-    config = read_json(folder / CONFIG)
+    from upscore.models.checkpoint import read_config, read_weights  # not before: torch
+
+    config = read_config(folder, task=None)
+    read_weights(folder, config)  # refuses those that are damaged or of another network
     trained: dict[str, Any] = config.get("trained") or {}
     classes = [str(one.get("name")) for one in config.get("classes", []) if isinstance(one, dict)]
     facts: dict[str, Any] = {
@@ -32,9 +34,7 @@ def info(model: Annotated[Positional[Path | None], arg(metavar="[RUN|NAME]")] = 
         "network": config.get("architecture"),
         "backbone": (config.get("options") or {}).get("backbone"),
         "parameters": config.get("num_parameters"),
-        "weights_mb": round((folder / WEIGHTS).stat().st_size / 1e6, 3)
-        if (folder / WEIGHTS).exists()
-        else None,
+        "weights_mb": round((folder / WEIGHTS).stat().st_size / 1e6, 3),
         "classes": classes,
         **trained,
     }

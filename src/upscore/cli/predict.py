@@ -123,6 +123,7 @@ def _network(words: tuple[str, ...], model: str | None) -> tuple[str, tuple[str,
         SettingsError: no input, or several networks.
         NotFoundError: no network.
     """
+    from upscore.core.files import exists
     from upscore.core.image_files import IMAGE_SUFFIXES
     from upscore.core.runs_folder import default_network
 
@@ -137,7 +138,7 @@ def _network(words: tuple[str, ...], model: str | None) -> tuple[str, tuple[str,
         _refuse_networks(others, first)
         return first, others
     is_photo = Path(first).suffix.lower() in IMAGE_SUFFIXES or _is_pattern(first)
-    if model is None and others and not Path(first).exists() and not is_photo:
+    if model is None and others and not exists(Path(first)) and not is_photo:
         return first, others  # a run that is not there
     name = model or default_network()
     _refuse_networks(words, name)

@@ -8,6 +8,7 @@ import os
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
+from upscore.core.files import exists
 from upscore.core.quoting import LONGEST, join, quote
 from upscore.errors import OptionError, SettingsError
 
@@ -64,24 +65,28 @@ def chosen(option: str, names: Sequence[str], allowed: Iterable[str]) -> tuple[s
 def near_path(path: Path, names: Iterable[str] = ()) -> str:
     """`` (did you mean photos/val?)`` if something of nearly that name is there, else empty.
 
+    A link that leads nowhere, or in a circle, is named as such.
+
     Args:
         path: where nothing is.
         names: that could have been meant too, such as those of networks.
     """
     place = path
-    while not place.parent.exists() and place.parent != place:
+    while not exists(place.parent) and place.parent != place:
         place = place.parent
     try:
         found = [one.name for one in itertools.islice(os.scandir(place.parent), MOST_LOOKED_AT)]
     except OSError:
         found = []
+    if place.name in found:
+        return f" ({place} is a link that leads nowhere)"
     known = {name.lower(): str(place.parent / name) for name in found if name[0] != "."}
     known |= {name.lower(): name for name in names if path.name == str(path)}
     nearest = difflib.get_close_matches(place.name.lower(), known, n=1, cutoff=0.7)
     if not nearest:
         return ""
     whole = Path(known[nearest[0]], path.relative_to(place))
-    return f" (did you mean {whole if whole.exists() else known[nearest[0]]}?)"
+    return f" (did you mean {whole if exists(whole) else known[nearest[0]]}?)"
 
 
 def is_path(name_or_path: str | Path) -> bool:

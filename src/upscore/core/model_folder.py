@@ -7,6 +7,7 @@ from pathlib import Path
 
 from upscore.core.choices import near_path
 from upscore.core.files import exists
+from upscore.core.quoting import shorten
 from upscore.core.run_folder import RunFolder
 from upscore.errors import NotFoundError, RunError
 
@@ -21,8 +22,18 @@ DEFAULT_NETWORK = "objects"
 
 
 def builtin_networks() -> dict[str, Path]:
-    """Names and folders of the trained networks in this package, sorted by name."""
-    return {path.parent.name: path.parent for path in sorted(NETWORKS.glob(f"*/{CONFIG}"))}
+    """Names and folders of the trained networks in this package, sorted by name.
+
+    Damaged ones too: without them, another network would be used in their place.
+    """
+    return {path.name: path for path in sorted(NETWORKS.glob("*/"))}
+
+
+def repair(folder: Path) -> str:
+    """What to do about a damaged model folder."""
+    if folder.parent == NETWORKS:
+        return "install upscore again: pip install --force-reinstall --no-deps upscore"
+    return "copy the folder again or train again"
 
 
 def names_builtin(path: Path) -> bool:
@@ -32,7 +43,7 @@ def names_builtin(path: Path) -> bool:
 
 def is_pipeline(path: Path) -> bool:
     """Whether a path is meant as a pipeline file (and not as a run folder), by its suffix."""
-    return path.suffix.lower() in (".yaml", ".yml") and not path.is_dir()
+    return path.suffix.lower() in (".yaml", ".yml") and not (exists(path) and path.is_dir())
 
 
 def require_network(path: Path) -> None:
@@ -44,21 +55,21 @@ def require_network(path: Path) -> None:
     if not is_pipeline(path):
         find_model(path)
     elif not exists(path):
-        raise NotFoundError(f"{path}: no such pipeline file{near_path(path)}")
+        raise NotFoundError(f"{shorten(str(path))}: no such pipeline file{near_path(path)}")
 
 
 def require_source(path: Path) -> None:
     """Raise NotFoundError where there is no network, pipeline file or folder of label maps."""
-    if not path.exists() and not holds_model(path):
+    if not exists(path) and not holds_model(path):
         raise NotFoundError(
-            f"{path}: no such run folder, pipeline file (.yaml) or folder of label maps"
-            f"{near_path(path, builtin_networks())}; `upscore train` makes run folders"
+            f"{shorten(str(path))}: no such run folder, pipeline file (.yaml) or folder of label "
+            f"maps{near_path(path, builtin_networks())}; `upscore train` makes run folders"
         )
 
 
 def holds_model(path: Path) -> bool:
     """Whether ``find_model`` would take this path for a network, complete or not."""
-    if path.is_dir():
+    if exists(path) and path.is_dir():
         return any((path / name).exists() for name in (CONFIG, WEIGHTS, "manifest.json"))
     return names_builtin(path)
 
@@ -78,7 +89,9 @@ def find_model(path: Path) -> Path:
             return networks[str(path)]
         names = f", or name one of {', '.join(networks)}" if networks else ""
         meant = near_path(path, networks)
-        raise NotFoundError(f"{path}: no such run folder{meant}; `upscore train` makes one{names}")
+        raise NotFoundError(
+            f"{shorten(str(path))}: no such run folder{meant}; `upscore train` makes one{names}"
+        )
     if path.is_dir() and ((path / CONFIG).exists() or (path / WEIGHTS).exists()):
         return path
     if path.is_dir() and not (path / "manifest.json").exists():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -9,12 +10,16 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from upscore.core.quoting import quote
+
 Stored = npt.NDArray[np.integer[Any]] | npt.NDArray[np.floating[Any]]
 """Values as a file holds them, (H, W) or (H, W, bands)."""
 Range = tuple[float, float]
 """The values that are black and white."""
 
 FULL = (0.0, 65535.0)
+MOST_EXACT = 2.0**53
+"""Up to here every integer is a float."""
 
 
 @dataclass(frozen=True)
@@ -49,16 +54,44 @@ class PhotoValues:
         return {name: value for name, value in asdict(self).items() if value is not None}
 
     @classmethod
-    def from_json(cls, item: dict[str, Any]) -> PhotoValues:
-        """Raises KeyError, TypeError or ValueError for anything that ``to_json`` does not make."""
+    def from_json(cls, item: object) -> PhotoValues:
+        """Raises ValueError for anything that ``to_json`` does not make."""
+        if not isinstance(item, dict) or not {*item} <= {"range", "bands"}:
+            raise ValueError(f"photos: expected range, bands, both or neither, found {quote(item)}")
         limits, bands = item.get("range"), item.get("bands")
-        if limits is not None:
-            low, high = map(float, limits)
-            limits = low, high
-        return cls(limits, None if bands is None else tuple(map(int, bands)))
+        if limits is not None and not _is_range(limits):
+            raise ValueError(
+                "photos.range: expected two numbers [black, white], the smaller first, found "
+                f"{quote(limits)}"
+            )
+        if bands is not None and not _are_bands(bands):
+            raise ValueError(
+                "photos.bands: expected one or three numbers of bands, from 1, found "
+                f"{quote(bands)}"
+            )
+        return cls(
+            None if limits is None else (float(limits[0]), float(limits[1])),
+            None if bands is None else tuple(bands),
+        )
 
 
 AS_STORED = PhotoValues()
+
+
+def _is_range(found: object) -> bool:
+    return (
+        isinstance(found, list | tuple)
+        and [type(limit) in (int, float) for limit in found] == [True] * 2
+        and 0 < found[1] - found[0] < math.inf
+    )
+
+
+def _are_bands(found: object) -> bool:
+    return (
+        isinstance(found, list | tuple)
+        and len(found) in (1, 3)
+        and all(type(band) is int and band >= 1 for band in found)
+    )
 
 
 def range_of(values: Stored, nodata: float | None = None) -> Range:
@@ -115,7 +148,7 @@ def eight_bits(values: Stored, limits: Range, nodata: float | None = None) -> np
 
 
 def _steps(values: Stored, low: float, high: float) -> npt.NDArray[np.uint8]:
-    if low.is_integer() and high.is_integer():
+    if low.is_integer() and high.is_integer() and max(-low, high) <= MOST_EXACT:
         wide = (values.astype(np.int64) - int(low)) * 256 // (int(high) - int(low) + 1)
         return np.clip(wide, 0, 255).astype(np.uint8)
     return eight_bits(values.astype(np.float64), (low, high))

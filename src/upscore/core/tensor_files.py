@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pickle
 import re
+import warnings
 import zipfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -19,6 +20,8 @@ from upscore.core.quoting import shorten
 from upscore.errors import RunError, UpscoreError
 
 SAFETENSORS = ".safetensors"
+FLOATS = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
+WHOLE = (torch.bool, torch.uint8, torch.int8, torch.int16, torch.int32, torch.int64)
 
 
 def read_safetensors(
@@ -34,6 +37,8 @@ def read_safetensors(
         NotFoundError: no such file.
         UpscoreError: of the type ``error``: damaged, or of another format.
     """
+    if path.is_dir():
+        raise error(f"{path}: is a folder, and a file of weights is needed; {fix}")
     with (
         reading(path, "damaged or truncated, not weights that can be read", fix, error=error),
         safe_open(path, framework="pt") as file,
@@ -70,30 +75,52 @@ def read_torch(path: Path, fix: str, *, what: str = "cannot be read as weights")
             if unpacked > path.stat().st_size:
                 raise ValueError(f"unpacks to {unpacked} bytes, more than it has")
         try:
-            content = torch.load(path, map_location="cpu", weights_only=True)
+            with warnings.catch_warnings():  # of torch, about its own code
+                warnings.simplefilter("ignore")
+                content = torch.load(path, map_location="cpu", weights_only=True)
         except pickle.UnpicklingError as error:  # torch's advice is to run the code
             raise ValueError(_refusal(str(error))) from error
         except EOFError as error:
             raise ValueError("it is empty, or ends too early") from error
         for tensor in _tensors(content):
+            if tensor.is_nested or tensor.layout != torch.strided:
+                raise ValueError("a tensor that is nested or sparse")
             # strides of 0 would show one number as millions
-            if tensor.numel() * tensor.element_size() > tensor.untyped_storage().nbytes():
+            size = 0 if tensor.is_meta else tensor.untyped_storage().nbytes()
+            if tensor.numel() * tensor.element_size() > size:
                 raise ValueError(f"a tensor of shape {tuple(tensor.shape)} without its numbers")
         return content
 
 
-def require_finite(state: Mapping[str, Tensor], path: Path) -> None:
-    """Refuse weights that hold NaN or infinity: every score would be NaN.
+def not_real(source: object, key: str, value: Tensor) -> str:
+    """Why integers and floats of 8 bits, of a quantised network, and complex numbers are no weights
+    here."""
+    return (
+        f"{source}: {key} holds {str(value.dtype).removeprefix('torch.')} numbers, and weights are "
+        "real numbers; use the file of a network that is not quantised"
+    )
+
+
+def require_usable(state: Mapping[str, Tensor], path: Path) -> None:
+    """Refuse weights of other numbers than :data:`FLOATS` and :data:`WHOLE`, and those by which
+    every score would be NaN: NaN, infinity, or a variance below 0.
 
     Raises:
         RunError: names the first of them.
     """
     for key, value in state.items():
+        if value.dtype not in (*FLOATS, *WHOLE):
+            raise RunError(not_real(path, key, value))
         # the sum costs no memory; a sum of finite numbers may be infinite
         if not bool(value.sum().isfinite()) and not bool(value.isfinite().all()):
             raise RunError(
                 f"{path}: {key} holds NaN or infinity, so that the network would label nothing; "
                 "take other weights, or train again (with a lower optim.lr)"
+            )
+        if key.endswith("running_var") and bool((value < 0).any()):
+            raise RunError(
+                f"{path}: {key} holds variances below 0, so that the network would label nothing; "
+                "take other weights"
             )
 
 

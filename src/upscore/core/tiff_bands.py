@@ -196,11 +196,14 @@ def _of_tags(path: Path, tags: dict[int, Any], order: str) -> BandedTiff | None:
 
 
 def _pillow_reads(bands: int, bits: int, kind: str, photometric: int, extra: Any) -> bool:
-    """Whether Pillow reads all bands of such a file. (Of 5 or 6 it reads some.)"""
+    """Whether Pillow reads all bands of such a file. (Of 5 or 6 it reads some.)
+
+    Of two grey bands, if the second is alpha that is not multiplied in.
+    """
     if bands == 1:
         return (kind, bits) in {("u", 8), ("u", 16), ("i", 16), ("i", 32), ("f", 32), ("f", 64)}
     if bits > 16 or kind != "u":
         return False
     if photometric in (0, 1):  # grey
-        return bands == 2
+        return (bands, bits, photometric, tuple(extra)) == (2, 8, 1, (2,))
     return photometric != 2 or bands == 3 or (bands == 4 and tuple(extra) != (0,))

@@ -12,7 +12,7 @@ from torch import Tensor
 from upscore.core.choices import near_path
 from upscore.core.damage import reading
 from upscore.core.files import atomic_path
-from upscore.core.tensor_files import read_safetensors, require_finite, write_safetensors
+from upscore.core.tensor_files import read_safetensors, require_usable, write_safetensors
 from upscore.edges.network import EdgeNetwork
 from upscore.errors import DataError, NotFoundError
 
@@ -63,5 +63,5 @@ def load_edge_network(path: Path) -> EdgeNetwork:
         network.load_state_dict(
             {name: tensor.to(torch.float32) for name, tensor in tensors.items()} | counters
         )
-    require_finite(tensors, path)
+    require_usable(tensors, path)
     return network.eval()

@@ -19,12 +19,12 @@ from upscore.core.files import atomic_path, make_folder, read_json, write_json
 from upscore.core.images import InputSpec
 from upscore.core.json import parse_json
 from upscore.core.labels import Labels
-from upscore.core.model_folder import CONFIG, WEIGHTS
+from upscore.core.model_folder import CONFIG, WEIGHTS, builtin_networks, repair
 from upscore.core.photo_values import AS_STORED, PhotoValues
 from upscore.core.plural import plural
 from upscore.core.quoting import quote, shorten
 from upscore.core.settings import build
-from upscore.core.tensor_files import read_safetensors, require_finite, write_safetensors
+from upscore.core.tensor_files import read_safetensors, require_usable, write_safetensors
 from upscore.errors import NotFoundError, RunError, SettingsError
 from upscore.models.base import Network, count_parameters
 from upscore.models.blueprint import blueprint
@@ -208,13 +208,7 @@ def fill(model: nn.Module, folder: Path, config: Mapping[str, Any]) -> None:
     Raises:
         RunError: damaged weights, or those of another network.
     """
-    state, identity = _read_weights(folder / WEIGHTS)
-    stated = {"architecture": config["architecture"], "options": config["options"]}
-    if identity is not None and identity != stated:
-        raise RunError(
-            f"{folder}: {CONFIG} and {WEIGHTS} belong to different networks; the folder was "
-            "half-written: use another model folder or train again"
-        )
+    state = read_weights(folder, config)
     complaint = _complaint(state, model.state_dict())
     if complaint:
         raise RunError(f"{folder / WEIGHTS}: does not fit its {CONFIG}: {complaint}")
@@ -230,7 +224,7 @@ def crops_from_config(config: Mapping[str, Any]) -> CropGeometry | None:
 def photos_from_config(config: Mapping[str, Any]) -> PhotoValues:
     """How values of photos became 8-bit RGB in training, from a config.json.
 
-    Raises TypeError, ValueError or AttributeError where it is wrong.
+    Raises ValueError where it is wrong.
     """
     return PhotoValues.from_json(config.get("photos", {}))
 
@@ -265,7 +259,8 @@ def _complaint(state: Mapping[str, Tensor], wanted: Mapping[str, Tensor]) -> str
         if found.shape != want.shape:
             return f"{key} is {tuple(found.shape)}, expected {tuple(want.shape)}"
         if found.dtype != want.dtype:
-            return f"{key} is {found.dtype}, expected {want.dtype}"
+            fix = "; write the file again with tensor.float()" if found.is_floating_point() else ""
+            return f"{key} is {found.dtype}, expected {want.dtype}{fix}"
     return None
 
 
@@ -284,13 +279,14 @@ def read_config(folder: Path, *, task: str | None = SEGMENTATION) -> dict[str, A
         raise NotFoundError(f"{folder}: no such model folder")
     path = folder / CONFIG
     missing = [name for name in (CONFIG, WEIGHTS) if not (folder / name).exists()]
-    if len(missing) == 2:
+    if len(missing) == 2 and folder not in builtin_networks().values():
         raise RunError(f"{folder}: not a model folder (no {CONFIG} and no {WEIGHTS} in it)")
     if missing:
-        raise RunError(
-            f"{folder}: half-written, {missing[0]} is missing; copy the folder again or train again"
-        )
-    config = read_json(path)
+        raise RunError(f"{folder}: half-written, {missing[0]} is missing; {repair(folder)}")
+    try:
+        config = read_json(path)
+    except RunError as error:
+        raise RunError(f"{error}; {repair(folder)}") from error
     version = config.get("format_version")
     if not isinstance(version, int) or isinstance(version, bool):
         raise RunError(f"{path}: damaged, format_version is {quote(version)}")
@@ -316,12 +312,25 @@ _OTHER_TASK = {
 """What to say about a network by its task, where one for the other task is wanted."""
 
 
-def _read_weights(path: Path) -> tuple[dict[str, Tensor], Any]:
-    """Weights and, where the file has it, architecture and options of their network."""
-    fix = "copy it again or train again"
+def read_weights(folder: Path, config: Mapping[str, Any]) -> dict[str, Tensor]:
+    """The weights in a model folder.
+
+    Args:
+        config: the content of its config.json.
+
+    Raises:
+        RunError: damaged, or of another network where the file says so.
+    """
+    path, fix = folder / WEIGHTS, repair(folder)
     stored, metadata = read_safetensors(path, fix)
     with reading(path, "damaged or truncated", fix, error=RunError):
         state = unpack(stored)
         identity = parse_json(metadata["upscore"]) if "upscore" in metadata else None
-    require_finite(state, path)
-    return state, identity
+    require_usable(state, path)
+    stated = {"architecture": config.get("architecture"), "options": config.get("options")}
+    if identity is not None and identity != stated:
+        raise RunError(
+            f"{folder}: {CONFIG} and {WEIGHTS} belong to different networks, as the folder was "
+            f"half-written; {fix}"
+        )
+    return state

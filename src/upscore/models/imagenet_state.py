@@ -7,15 +7,8 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor
 
+from upscore.core.tensor_files import not_real
 from upscore.errors import RunError
-
-
-def not_real(source: object, key: str, value: Tensor) -> str:
-    """Why integers, of a quantised network, and complex numbers are no weights here."""
-    return (
-        f"{source}: {key} holds {str(value.dtype).removeprefix('torch.')} numbers, and weights are "
-        "real numbers; use the file of a network that is not quantised"
-    )
 
 
 class ImageNetState:

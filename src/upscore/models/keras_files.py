@@ -13,7 +13,7 @@ from torch import Tensor
 from upscore.core.damage import reading
 from upscore.core.extras import missing_extra
 from upscore.core.quoting import join, quote
-from upscore.core.tensor_files import require_finite
+from upscore.core.tensor_files import require_usable
 from upscore.errors import RunError
 from upscore.models.vgg import torchvision_keys
 
@@ -68,7 +68,7 @@ def read_keras_vgg(path: Path) -> dict[str, Tensor]:
         file.visititems(collect)
     with reading(path, "not Keras' VGG16", fix, error=RunError):
         state = _by_torchvision(arrays, path)
-    require_finite(state, path)
+    require_usable(state, path)
     return state
 
 

@@ -16,9 +16,9 @@ import torch
 from torch import Tensor
 
 from upscore.core.quoting import quote
+from upscore.core.tensor_files import not_real
 from upscore.errors import RunError
 from upscore.models.caffe_files import CAFFEMODEL, Blob, read_caffemodel
-from upscore.models.imagenet_state import not_real
 from upscore.models.keras_files import KERAS, read_keras_vgg
 from upscore.models.state_dicts import read_weight_file
 from upscore.models.vgg import torchvision_keys
@@ -61,12 +61,13 @@ class LayerFile:
             value = torch.from_numpy(value.array())
         if not value.is_floating_point():
             raise RunError(not_real(self.path, key, value))
+        value = value.float()  # a double may be infinite then
         if not bool(torch.isfinite(value).all()):
             raise RunError(
                 f"{self.path}: {key} holds NaN or infinity, so that the network would label "
                 "nothing; take another file"
             )
-        return value.float()
+        return value
 
     @property
     def layers(self) -> dict[str, list[str]]:

@@ -35,7 +35,10 @@ def pack(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
 
 
 def unpack(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Undo :func:`pack`: float32 kernels q s. What was not packed stays; half becomes float32."""
+    """Undo :func:`pack`: float32 kernels q s. What was not packed stays; half becomes float32.
+
+    Raises ValueError for scales that are not above 0.
+    """
     unpacked: dict[str, Tensor] = {}
     for key, value in state.items():
         kernel = state.get(key.removesuffix(SCALE))
@@ -43,6 +46,8 @@ def unpack(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
             continue
         scale = state.get(key + SCALE)
         if value.dtype == torch.int8 and scale is not None and scale.shape == value.shape[:1]:
+            if not bool((scale > 0).all()):
+                raise ValueError(f"{key}{SCALE} holds a scale that is not above 0")
             value = value.float() * scale.float().view(-1, *[1] * (value.ndim - 1))
         unpacked[key] = value.float() if value.dtype == torch.float16 else value
     return unpacked

@@ -7,12 +7,14 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from upscore.core.choices import suggest
+from upscore.core.files import exists
 from upscore.core.images import INPUT_SPECS, InputSpec
 from upscore.core.model_folder import builtin_networks, find_model
 from upscore.core.plural import plural
+from upscore.core.quoting import quote
 from upscore.errors import NotFoundError, RunError, SettingsError, WorkError
 from upscore.models.backbones import BACKBONES
 from upscore.models.base import BACKBONE_PREFIX, Network
@@ -69,11 +71,9 @@ def initialise(
         known = model.backbone.imagenet_files
         if weights not in known:
             owner = next(name for name, kind in BACKBONES.items() if weights in kind.imagenet_files)
-            change = f"model.options.backbone={owner}, or " if "backbone" in model.options else ""
             raise SettingsError(
-                f"init.weights is {weights}, which are weights of the backbone {owner}, and this "
-                f"{model.architecture} has another one; set {change}init.weights="
-                f"{' or '.join(known)}"
+                f"init.weights is {weights}, which are weights of the backbone {owner}, "
+                f"{_other_backbone(model, owner)}"
             )
         try:
             path = IMAGENET[weights].find()
@@ -83,6 +83,7 @@ def initialise(
         folder = find_model(path)
         classifies = read_config(folder, task=None).get("task") == CLASSIFICATION
         saved = load_classifier_folder(folder) if classifies else load_model(folder)
+        _require_backbone(model, saved.model, weights)
         state, given = saved.model.state_dict(), saved.input_spec
         theirs, ours = len(given.mean), model.options["in_channels"]
         if theirs != ours:
@@ -110,6 +111,32 @@ def initialise(
             return
         start_from_imagenet(model, file.state, source=file.source)
     _convert(model, weights, given=given, wanted=input_spec)
+
+
+def _require_backbone(model: Network, other: nn.Module, weights: str) -> None:
+    """Raise SettingsError where a network has none of ``other``'s backbone to start from."""
+    owner = _backbone_of(other)
+    if model.has_backbone and owner != _backbone_of(model):
+        raise SettingsError(
+            f"init.weights is {weights}, whose network has "
+            f"{f'the backbone {owner}' if owner else 'no backbone'}, "
+            f"{_other_backbone(model, owner)}"
+        )
+
+
+def _backbone_of(model: nn.Module) -> str | None:
+    trunk = model._modules.get("trunk")
+    return next((name for name, kind in BACKBONES.items() if isinstance(trunk, kind)), None)
+
+
+def _other_backbone(model: Network, owner: str | None) -> str:
+    """What to set where weights are those of another backbone."""
+    change = f"model.options.backbone={owner}, or " if "backbone" in model.options and owner else ""
+    return (
+        f"and this {model.architecture} has {'another one' if owner else 'one'}; "
+        f"set {change}init.weights="
+        f"{' or '.join(model.backbone.imagenet_files)}"
+    )
 
 
 def _convert(model: Network, weights: str, *, given: InputSpec, wanted: InputSpec) -> None:
@@ -142,9 +169,9 @@ def weights_path(weights: str) -> Path:
     """The file or folder of weights that have no published name. Raises NotFoundError."""
     networks = builtin_networks()
     path = networks.get(weights, Path(weights))
-    if not path.exists():
+    if not exists(path):
         raise NotFoundError(
-            f"init.weights is {weights!r}, which is no file, folder or name; "
+            f"init.weights is {quote(weights)}, which is no file, folder or name; "
             f"{suggest(weights, [*IMAGENET, *networks])}. Or give a file of weights, a model "
             "folder or a run folder"
         )

@@ -4,10 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from torch import Tensor
 
-from upscore.core.tensor_files import SAFETENSORS, read_safetensors, read_torch, require_finite
+from upscore.core.tensor_files import (
+    FLOATS,
+    SAFETENSORS,
+    read_safetensors,
+    read_torch,
+    require_usable,
+)
 from upscore.errors import RunError
 
 FIX = "fetch it again, or name another file"
@@ -19,14 +26,14 @@ INNER = ("state_dict", "model_state_dict", "model", "net")
 
 
 def read_weight_file(path: Path) -> dict[str, Tensor]:
-    """Tensors by key from a .safetensors file or a PyTorch file (which may run no code).
+    """Tensors by key from a .safetensors file or a PyTorch file (which may run no code); floats
+    become float32.
 
     Raises:
-        RunError: damaged, or something else than tensors by key.
+        RunError: damaged, something else than tensors by key, or numbers of no use.
     """
     if path.suffix.lower() == SAFETENSORS:
-        stored, _ = read_safetensors(path, FIX)
-        state = {key: v.float() if v.is_floating_point() else v for key, v in stored.items()}
+        state: Any = read_safetensors(path, FIX)[0]
     else:
         state = read_torch(path, BY_SUFFIX)
     if not isinstance(state, Mapping) or not all(
@@ -40,5 +47,6 @@ def read_weight_file(path: Path) -> dict[str, Tensor]:
             else ""
         )
         raise RunError(f"{path}: expected tensors by key (a state dict), found something else{fix}")
-    require_finite(state, path)
-    return dict(state)
+    weights = {key: v.float() if v.dtype in FLOATS else v for key, v in state.items()}
+    require_usable(weights, path)
+    return weights

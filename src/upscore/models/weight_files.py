@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import importlib.util
 import os
 from dataclasses import dataclass
@@ -33,8 +32,15 @@ class Downloaded:
     def find(self) -> Path:
         """Raises WorkError: offline, or the file is not the published one."""
         target = cache_folder() / self.url.rpartition("/")[2]
+        if target.is_dir():
+            raise WorkError(
+                f"{target}: is a folder, and a file of weights belongs there; remove it"
+            )
+        if target.exists():
+            verify(target, self.expected, fix="Delete it, and it is downloaded again")
+            return target
         try:
-            with contextlib.nullcontext() if target.exists() else take_turns(target, "a download"):
+            with take_turns(target, "a download"):
                 return download(
                     self.url,
                     target,

@@ -20,7 +20,7 @@ from torch.nn import functional as F
 from upscore.core.images import InputSpec
 from upscore.core.labels import VOID
 from upscore.core.progress import OnProgress, count_items, ignore_progress
-from upscore.errors import SettingsError
+from upscore.errors import SettingsError, WorkError
 from upscore.models.base import Network
 from upscore.models.fpn import FPN
 from upscore.training.sample_stream import Sampler
@@ -71,6 +71,9 @@ def warm_up_head(
 
     Returns:
         Seconds that it took.
+
+    Raises:
+        WorkError: the loss is not finite.
     """
     assert isinstance(model, FPN)  # require_head
     logger.info(
@@ -133,6 +136,12 @@ def warm_up_head(
             schedule.step()
             report(number * parts + part, total)
     optimizer.zero_grad(set_to_none=True)
+    if not bool(loss.isfinite()):  # once it is not, it stays so
+        raise WorkError(
+            "the loss is not finite while the head learns: the weights of the backbone are damaged "
+            "or too large; start from others: --set init.weights=lite0, or without this step: "
+            "--set init.head.crops=0"
+        )
     seconds = time.monotonic() - begin
     logger.info(
         "The head learned on the features of %d crops, %d times each, in %.0f s: loss %.3f",
