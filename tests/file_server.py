@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import socketserver
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 CONTENT = bytes(i * 7919 % 251 for i in range(300_000))
@@ -67,13 +68,38 @@ class Handler(BaseHTTPRequestHandler):
         pass
 
 
+class _Answers(socketserver.StreamRequestHandler):
+    def handle(self) -> None:
+        while self.rfile.readline().strip():  # to the end of the request
+            pass
+        with contextlib.suppress(OSError):  # nobody listens any more
+            for piece in self.server.answer():  # type: ignore[attr-defined]
+                self.wfile.write(piece)
+
+
+@contextlib.contextmanager
+def _running(server: socketserver.BaseServer) -> Iterator[None]:
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
+    thread.start()
+    yield
+    server.shutdown()
+    thread.join()
+    server.server_close()
+
+
 @contextlib.contextmanager
 def serving() -> Iterator[Server]:
     running = Server(("127.0.0.1", 0), Handler)
     running.requests = []
-    thread = threading.Thread(target=running.serve_forever, kwargs={"poll_interval": 0.01})
-    thread.start()
-    yield running
-    running.shutdown()
-    thread.join()
-    running.server_close()
+    with _running(running):
+        yield running
+
+
+@contextlib.contextmanager
+def answering(answer: Callable[[], Iterable[bytes]]) -> Iterator[str]:
+    """The address of a server that sends these bytes to each request, HTTP or not."""
+    running = socketserver.ThreadingTCPServer(("127.0.0.1", 0), _Answers)
+    running.daemon_threads = True
+    running.answer = answer  # type: ignore[attr-defined]
+    with _running(running):
+        yield f"http://127.0.0.1:{running.server_address[1]}/file.bin"

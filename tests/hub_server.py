@@ -33,7 +33,8 @@ class HubServer:
         agents: their user agents.
         corrupt: serve contents that are not those of their hashes.
         names_commits: whether answers say which commit they are of, as a hub's do.
-        fault: answer everything with this status.
+        fault: answer everything with this status, and the same address.
+        headers: of answers that serve files, in place of others; none for empty ones.
     """
 
     repos: dict[str, list[Commit]] = field(default_factory=dict)
@@ -45,6 +46,7 @@ class HubServer:
     corrupt: bool = False
     names_commits: bool = True
     fault: int | None = None
+    headers: dict[str, str] = field(default_factory=dict)
 
     def __enter__(self) -> HubServer:
         handler = type("Handler", (_Handler,), {"hub": self})
@@ -94,14 +96,15 @@ class _Handler(BaseHTTPRequestHandler):
         self.hub.agents.append(self.headers.get("User-Agent", ""))
         if self.hub.fault is not None:
             quoted = self.headers.get("Authorization", "nothing")
-            self._send(self.hub.fault, {"error": f"fault after {quoted}"})
+            self._send(self.hub.fault, {"error": f"fault after {quoted}"}, Location=self.path)
         return self.hub.fault is None
 
     def _send(self, status: int, content: Any = None, **headers: str) -> None:
         data = content if isinstance(content, bytes) else json.dumps(content or {}).encode()
         self.send_response(status)
         for name, value in {"Content-Length": str(len(data)), **headers}.items():
-            self.send_header(name.replace("_", "-"), value)
+            if value:
+                self.send_header(name.replace("_", "-"), value)
         self.end_headers()
         if self.command != "HEAD":
             self.wfile.write(data)
@@ -129,6 +132,7 @@ class _Handler(BaseHTTPRequestHandler):
             return
         headers = {"X_Repo_Commit": commit.hash} if self.hub.names_commits else {}
         if name not in commit.files:
+            headers = {**headers, **self.hub.headers}
             self._send(404, {}, X_Error_Code="EntryNotFound", **headers)
             return
         data = commit.files[name]
@@ -136,7 +140,7 @@ class _Handler(BaseHTTPRequestHandler):
         etag = hashlib.sha256(data).hexdigest() if name.endswith(LARGE) else git
         if self.hub.corrupt:
             data = bytes([data[0] ^ 1]) + data[1:]
-        self._send(200, data, ETag=f'"{etag}"', **headers)
+        self._send(200, data, **{"ETag": f'"{etag}"', **headers, **self.hub.headers})
 
     def _is_known(self) -> bool:
         return self.headers.get("Authorization") == f"Bearer {TOKEN}"
@@ -162,6 +166,10 @@ class _Handler(BaseHTTPRequestHandler):
             self._send(401, {"error": "Invalid username or password."})
         elif self.path == "/api/repos/create":
             self._create(json.loads(body))
+        elif (found := re.match(r"/api/models/([^/]+/[^/]+)/", self.path)) and (
+            found[1] not in self.hub.repos
+        ):
+            self._error(404, "RepoNotFound")
         elif self.path.endswith("/preupload/main"):
             self._send(200, {"files": [
                 {

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import errno
 import hashlib
+import itertools
 import socket
 import threading
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
-from file_server import CONTENT, Server, serving
-from upscore.core import files
+from file_server import CONTENT, Server, answering, serving
+from upscore.core import files, web
 from upscore.core.files import download
 from upscore.errors import OutputError, WorkError
 
@@ -145,7 +147,9 @@ def test_part_longer_than_the_file_is_dropped(server: Server, tmp_path: Path) ->
 
 def test_wrong_checksum_drops_the_part(server: Server, tmp_path: Path) -> None:
     server.content = CONTENT[::-1]
-    with pytest.raises(WorkError, match=r"md5 is .* expected"):
+    with pytest.raises(
+        WorkError, match=r"md5 is .* expected .* It was deleted; run the same command"
+    ):
         download(server.url, tmp_path / "a", expected=MD5)
     assert list(tmp_path.iterdir()) == []
     server.content = CONTENT
@@ -218,9 +222,127 @@ def test_no_http_at_all(tmp_path: Path) -> None:
 
         thread = threading.Thread(target=answer)
         thread.start()
-        with pytest.raises(WorkError, match="cannot be reached"):
+        with pytest.raises(WorkError, match=r"not as a web server does \(SSH-2.0-OpenSSH_9.2\)"):
             download(f"http://127.0.0.1:{listener.getsockname()[1]}/a", tmp_path / "a")
         thread.join()
+
+
+def head(status: str, *headers: str) -> bytes:
+    return "\r\n".join([f"HTTP/1.1 {status}", *headers, "", ""]).encode("latin1")
+
+
+@pytest.mark.parametrize(
+    ("answer", "message"),
+    [
+        (b"\x00\xff\xfegarbage\r\n\r\n", r"not as a web server does \(.*garbage\)"),
+        (b"HTTP/1.1 abc OK\r\n\r\n", r"not as a web server does \(HTTP/1.1 abc OK\)"),
+        (
+            head("200 OK", *["X: 1"] * 200),
+            r"not as a web server does \(got more than 100 headers\)",
+        ),
+        (head("302 Found", "Location: http://[bad/x"), "does .Invalid IPv6 URL"),
+        (head("302 Found", "Location: http://a..b/x"), "does .encoding with 'idna'.*label"),
+        (head("302 Found", "Location: http://127.0.0.1:b/x"), "does .nonnumeric port"),
+        (head("302 Found", "Location: ftp://127.0.0.1:1/x"), "does .a redirect to ftp://127.0.0.1"),
+        (head("302 Found", "Location: file:///etc/passwd"), "answered 302 .* is not allowed"),
+        (head("302 Found", "Location: /file.bin"), "302 The HTTP server.*an infinite loop; give"),
+        (head("200 OK", "Transfer-Encoding: chunked") + b"ZZZ\r\nabc", "broke after 0 bytes"),
+        (head("200 OK", "Transfer-Encoding: chunked") + b"A\r\nabc", "broke after 3 bytes .Incom"),
+    ],
+)
+def test_answers_and_redirects_that_cannot_be_used(
+    tmp_path: Path, answer: bytes, message: str
+) -> None:
+    with answering(lambda: [answer]) as url, pytest.raises(WorkError, match=message) as error:
+        download(url, tmp_path / "a")
+    assert "offline" not in str(error.value)
+    assert "\n" not in str(error.value)
+    assert not (tmp_path / "a").exists()
+
+
+@pytest.fixture
+def second_per_look(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A clock by which a second passes whenever bytes arrive."""
+    ticks = itertools.count()
+    monkeypatch.setattr(web, "time", SimpleNamespace(monotonic=lambda: next(ticks)))
+
+
+@pytest.mark.usefixtures("second_per_look")
+def test_a_body_that_trickles_is_given_up_and_resumed(tmp_path: Path) -> None:
+    arrived = threading.Semaphore()
+    whole = head("200 OK", 'ETag: "1"', "Content-Length: 1000")
+
+    def trickle() -> Iterator[bytes]:
+        yield whole
+        for byte in CONTENT[:1000]:
+            arrived.acquire()
+            yield bytes([byte])
+
+    with answering(trickle) as url, pytest.raises(WorkError, match=r"broke after .*too slow: "):
+        download(url, tmp_path / "a", progress=lambda *_: arrived.release())
+    have = part(tmp_path / "a").stat().st_size
+    assert part(tmp_path / "a").read_bytes() == CONTENT[:have]
+    assert have > 10
+
+
+@pytest.mark.usefixtures("second_per_look")
+@pytest.mark.parametrize("piece", [b"HTTP/1.1 100 Continue\r\n\r\n", b"HTTP/1.1 200 OK\r\nX: "])
+def test_headers_without_end_are_given_up(tmp_path: Path, piece: bytes) -> None:
+    """Not even where they come fast."""
+    end = b"\r\n" + head("200 OK", "Content-Length: 1") + b"x"
+    pieces = [piece * 20_000, end] if b"100" in piece else [piece, b"x" * 60_000, end]
+    with answering(lambda: pieces) as url, pytest.raises(WorkError, match="too slow: "):
+        download(url, tmp_path / "a", timeout=5)
+
+
+@pytest.mark.parametrize(
+    ("have", "headers"),
+    [
+        (0, ["Content-Range: bytes 0-9/1000", "Content-Length: 10"]),
+        (5, ["Content-Range: bytes 5-14/*", "Content-Length: 10"]),
+        (5, ["Content-Range: bytes 5-14/15", "Content-Length: 10", 'ETag: "2"']),
+        (5, ["Content-Range: bytes 6-15/16", "Content-Length: 10"]),
+        (5, ["Content-Length: 10"]),
+    ],
+)
+def test_an_answer_that_does_not_follow_the_part(
+    tmp_path: Path, have: int, headers: list[str]
+) -> None:
+    if have:
+        part(tmp_path / "a").write_bytes(bytes(have))
+        part(tmp_path / "a").with_name("a.part.version").write_text('"1"')
+    answer = head("206 Partial Content", *headers) + bytes(10)
+    with (
+        answering(lambda: [answer]) as url,
+        pytest.raises(WorkError, match="another part than asked for, or one of another file; run"),
+    ):
+        download(url, tmp_path / "a")
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("length", [["Content-Length: 10"], []])
+def test_a_shorter_range_than_asked_for_is_no_whole_file(tmp_path: Path, length: list[str]) -> None:
+    part(tmp_path / "a").write_bytes(bytes(5))
+    part(tmp_path / "a").with_name("a.part.version").write_text('"1"')
+    answer = head("206 Partial Content", "Content-Range: bytes 5-14/1000", 'ETag: "1"', *length)
+    with (
+        answering(lambda: [answer + bytes(10)]) as url,
+        pytest.raises(WorkError, match="broke after 15 of 1000 bytes"),
+    ):
+        download(url, tmp_path / "a")
+    assert part(tmp_path / "a").stat().st_size == 15
+
+
+def test_nothing_left_of_a_file_of_unknown_size_is_no_whole_file(tmp_path: Path) -> None:
+    part(tmp_path / "a").write_bytes(bytes(5))
+    part(tmp_path / "a").with_name("a.part.version").write_text('"1"')
+    answer = head("416 Range Not Satisfiable", "Content-Length: 0")
+    with (
+        answering(lambda: [answer]) as url,
+        pytest.raises(WorkError, match=r"\(unknown bytes\) and was dropped; run the same"),
+    ):
+        download(url, tmp_path / "a")
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_disk_full(server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -141,7 +141,16 @@ def test_push_refuses_wrong_names(
 ) -> None:
     with pytest.raises(SettingsError, match=message):
         push(run, **arguments)
-    assert not any(hub.repos.values())
+    assert hub.repos == {}
+
+
+@pytest.mark.parametrize("number", ["many", None, [1], 1.5])
+def test_a_number_of_parameters_that_is_none(run: Path, hub: HubServer, number: object) -> None:
+    path = run / "model" / CONFIG
+    path.write_text(json.dumps({**json.loads(path.read_text()), "num_parameters": number}))
+    push(run, repo=REPO)
+    card = hub.repos[REPO][0].files[CARD].decode()
+    assert "`fcn8s`, 2 classes, made with upscore" in card
 
 
 def test_a_damaged_network_is_not_sent(run: Path, hub: HubServer) -> None:
@@ -408,8 +417,94 @@ def test_weights_must_fit_their_config(run: Path, hub: HubServer, tmp_path: Path
 def test_contents_must_have_their_hashes(run: Path, hub: HubServer, tmp_path: Path) -> None:
     push(run, repo=REPO)
     hub.corrupt = True
+    for _ in range(2):
+        with pytest.raises(WorkError, match=r"its hash differs\) and was deleted; pull again"):
+            pull(REPO, out=tmp_path / "pulled")
+    hub.corrupt = False
+    pull(REPO, out=tmp_path / "pulled")
+    blob = tmp_path / "cache" / "models--jane--cows" / "blobs"
+    blob /= hashlib.sha256((tmp_path / "pulled" / WEIGHTS).read_bytes()).hexdigest()
+    blob.write_bytes(b"damaged")
     with pytest.raises(WorkError, match=r"its hash differs\); delete this file and pull again"):
+        pull(REPO, out=tmp_path / "b")
+
+
+def test_a_cache_without_links(
+    run: Path, hub: HubServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """There, files do not have their hashes as names."""
+    monkeypatch.setattr("huggingface_hub.file_download.are_symlinks_supported", lambda *_: False)
+    push(run, repo=REPO)
+    hub.corrupt = True
+    for _ in range(2):
+        with pytest.raises(WorkError, match=r"its hash differs\) and was deleted; pull again"):
+            pull(REPO, out=tmp_path / "a")
+    hub.corrupt = False
+    pull(REPO, out=tmp_path / "a")
+    hub.stop()
+    pull(REPO, out=tmp_path / "b")
+    assert contents(tmp_path / "b") == contents(tmp_path / "a")
+
+
+@pytest.mark.parametrize(
+    ("headers", "message"),
+    [
+        ({"X_Repo_Commit": "b" * 40}, "but sent b{40}; is it a model hub"),
+        ({"X_Repo_Commit": "../../../../../evil"}, "answered without the commit"),
+        ({"ETag": '"EVIL"'}, r"lists no hash of .*/evil'\), so a download could not be checked"),
+        ({"ETag": '"../../../../../evil"'}, "lists no hash of "),
+        ({"ETag": '"v1"'}, r"lists no hash of .*ETag 'v1'\)"),
+        ({"ETag": ""}, r"lists no hash of .*ETag ''\)"),
+        ({"X_Linked_Size": str(9 << 30)}, "has 9.0 GiB, expected at most 8.0; is it a network"),
+    ],
+)
+def test_a_hub_that_answers_what_no_hub_does(
+    run: Path, hub: HubServer, tmp_path: Path, headers: dict[str, str], message: str
+) -> None:
+    """The cache would make paths of its words, and a pin would name another commit."""
+    commit = push(run, repo=REPO).commit
+    hub.headers = {k: v.replace("EVIL", f"{tmp_path}/evil") for k, v in headers.items()}
+    before = set(tmp_path.iterdir())
+    with pytest.raises(WorkError, match=message):
+        pull(f"{REPO}@{commit}", out=tmp_path / "pulled")
+    assert set(tmp_path.iterdir()) == before
+
+
+def test_a_missing_file_of_another_commit(hub: HubServer, tmp_path: Path) -> None:
+    """The cache notes missing files, too."""
+    commit = hub.add(REPO, {"a.txt": b""})
+    for sent, message in (("../../../../../evil", "without the commit"), ("b" * 40, "but sent")):
+        hub.headers = {"X_Repo_Commit": sent}
+        with pytest.raises(WorkError, match=message):
+            pull(f"{REPO}@{commit}", out=tmp_path / "pulled")
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("status", [302, 500])
+def test_a_hub_that_answers_is_not_offline(hub: HubServer, tmp_path: Path, status: int) -> None:
+    """302 leads to the same address again."""
+    hub.fault = status
+    with pytest.raises(WorkError, match=r"failed to ask for main .*look at HF_ENDPOINT") as error:
         pull(REPO, out=tmp_path / "pulled")
+    assert "online" not in str(error.value)
+
+
+def test_a_file_of_another_size_than_listed(run: Path, hub: HubServer, tmp_path: Path) -> None:
+    push(run, repo=REPO)
+    hub.headers = {"X_Linked_Size": "5"}
+    with pytest.raises(WorkError, match=r"failed to fetch config.json .*should be of size 5"):
+        pull(REPO, out=tmp_path / "pulled")
+
+
+@pytest.mark.usefixtures("hub")
+@pytest.mark.parametrize("endpoint", ["nonsense", "ftp://127.0.0.1", "http://[bad", "https://"])
+def test_an_address_that_is_none(
+    run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, endpoint: str
+) -> None:
+    monkeypatch.setattr("huggingface_hub.constants.ENDPOINT", endpoint)
+    for work in (lambda: push(run, repo=REPO), lambda: pull(REPO, out=tmp_path / "pulled")):
+        with pytest.raises(SettingsError, match=r"HF_ENDPOINT is '.*expected the address of a"):
+            work()
 
 
 @pytest.mark.usefixtures("hub")
@@ -436,7 +531,13 @@ def test_folders_that_are_taken(run: Path, hub: HubServer, tmp_path: Path) -> No
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        ("{", "not JSON"),
+        ("{", r"not JSON \(.*\); delete the folder .* and pull again"),
+        ("[]", "expected a JSON object, found list; delete the folder"),
+        (
+            '{"repo": "a/b", "revision": "x", "commit": "../../../x", "files": '
+            '{"config.json": "", "model.safetensors": ""}}',
+            r"hub.json: damaged, its commit is '../../../x'; delete the folder",
+        ),
         ("{}", "damaged; delete the folder"),
         ('{"repo": "a/b", "revision": "x", "commit": 3, "files": {}}', "damaged; delete"),
         (
@@ -450,6 +551,12 @@ def test_folders_that_are_taken(run: Path, hub: HubServer, tmp_path: Path) -> No
 def test_a_damaged_pin(tmp_path: Path, content: str, message: str) -> None:
     (tmp_path / PIN).write_text(content)
     with pytest.raises(RunError, match=message):
+        pull(REPO, out=tmp_path)
+
+
+def test_a_pin_that_is_a_folder(tmp_path: Path) -> None:
+    (tmp_path / PIN).mkdir()
+    with pytest.raises(RunError, match=r"hub.json: damaged, a folder; delete the folder"):
         pull(REPO, out=tmp_path)
 
 
@@ -496,11 +603,27 @@ def test_names_on_a_hub(source: str, parsed: tuple[str, str]) -> None:
 
 
 @pytest.mark.parametrize(
-    "source", ["cows", "jane/cows/x", "jane/", "../cows", "jane/cows@", "jane/cows@../x", "a/b@/x"]
-)
+    "source",
+    [
+        "cows", "jane/cows/x", "jane/", "../cows", "jane/cows@", "jane/cows@../x", "a/b@/x",
+        "a/b--c", "a/b.", "a./b", "a/b-", "a/-b", "a/b.git", f"a/{'b' * 97}", f"{'a' * 97}/b",
+        f"a/{'b' * 5000}", f"a/b@{'r' * 5000}",
+    ],
+    ids=lambda source: source[:20],
+)  # fmt: skip
 def test_names_that_are_none(source: str) -> None:
-    with pytest.raises(SettingsError, match=r"jane/street-scenes@v1|expected a branch, a tag"):
+    with pytest.raises(
+        SettingsError, match=r"jane/street-scenes@v1|expected a branch, a tag"
+    ) as error:
         parse_source(source)
+    assert len(str(error.value)) < 1000
+
+
+def test_every_name_that_is_accepted_is_one_for_huggingface_hub() -> None:
+    validators = pytest.importorskip("huggingface_hub.utils")
+    for repo in (f"a/{'b' * 96}", f"{'a' * 96}/b", "_a/b_", "a.b-c_d/1", "0/0", "a/b.gits"):
+        assert parse_source(repo) == (repo, "main")
+        validators.validate_repo_id(repo)
 
 
 def test_without_the_extra(run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

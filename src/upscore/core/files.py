@@ -7,18 +7,21 @@ import hashlib
 import http.client
 import json
 import os
+import re
 import stat
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 from upscore.core.damage import NO_FILE, OPENED, read_bytes
 from upscore.core.failures import first_line
 from upscore.core.json import parse_json
+from upscore.core.quoting import shorten
 from upscore.core.system_errors import WRITE_REASONS
 from upscore.core.temporary import temporary_file, temporary_folder
+from upscore.core.web import open_url
 from upscore.errors import OutputError, RunError, UpscoreError, WorkError
 
 LONGEST_JSON = 256_000_000
@@ -227,12 +230,13 @@ def download(
         return target
     make_folder(target.parent)
     part = target.with_name(target.name + ".part")
-    if part.is_file() and not expected and not _version_file(part).exists():
+    if part.is_file() and not expected and not _kept_version(part):
         _drop(part)  # the rest could be that of another file
     _fetch(url, part, progress, timeout, otherwise, at_most)
     if expected:
         try:
-            verify(part, expected)
+            fix = f"It was deleted; run the same command again, or {otherwise}"
+            verify(part, expected, fix=fix)
         except WorkError:
             _drop(part)
             raise
@@ -263,24 +267,23 @@ def _fetch(
     request = urllib.request.Request(url, headers={"User-Agent": "upscore"})
     if have:
         request.add_header("Range", f"bytes={have}-")
-        if _version_file(part).exists():  # the server sends all of it if this has changed
-            version = _version_file(part).read_text(encoding="utf-8", errors="replace").strip()
-            request.add_header("If-Range", version.encode("ascii", "replace").decode())
+        if version := _kept_version(part):  # the server sends all of it if this has changed
+            request.add_header("If-Range", version)
+    end: int | None
+    total, is_answered = None, False
     try:
-        with urllib.request.urlopen(request, timeout=timeout) as response:
-            begins = response.headers.get("Content-Range", "").startswith(f"bytes {have}-")
-            resumed = response.status == 206 and begins
-            if response.status == 206 and not resumed:
-                _drop(part)
-                raise WorkError(f"{url}: the server sent another part than asked for; try again")
-            have = have if resumed else 0  # a server without ranges sends all of it
-            if not resumed:
+        with open_url(request, timeout) as response:
+            is_answered = True
+            if response.status == 206:
+                end, total = _rest(url, part, have, response)
+            else:
+                have = 0  # a server without ranges sends all of it
                 _keep_version(part, response.headers)
-            total = None if response.length is None else have + response.length
+                end = total = response.length
             if total is not None and total > at_most:
                 _drop(part)
                 raise WorkError(_too_large(url, total, at_most, otherwise))
-            while piece := response.read(1 << 20):
+            while (end is None or have < end) and (piece := response.read1(1 << 20)):
                 if have + len(piece) > at_most:
                     _drop(part)
                     raise WorkError(_too_large(url, None, at_most, otherwise))
@@ -291,25 +294,30 @@ def _fetch(
     except urllib.error.HTTPError as error:
         if error.code == 416 and have:
             size = error.headers.get("Content-Range", "").rpartition("/")[2]
-            if size in ("", "*", str(have)):  # nothing left to send: the part is whole
+            if size == str(have):  # nothing left to send: the part is whole
                 return
             _drop(part)
             raise WorkError(
                 f"{url}: the file at hand ({have} bytes) is no part of the one on the server "
-                f"({size} bytes) and was dropped; run the same command again"
+                f"({shorten(size) or 'unknown'} bytes) and was dropped; run the same command again"
             ) from error
-        raise WorkError(
-            f"{url}: the server answered {error.code} {error.reason}; {otherwise}"
-        ) from error
+        said = first_line(ValueError(error.reason)).rstrip(".")
+        raise WorkError(f"{url}: the server answered {error.code} {said}; {otherwise}") from error
     except OutputError:
         raise
     except (OSError, http.client.HTTPException) as error:  # URLError is an OSError
-        if have:
-            raise WorkError(_broken(url, have, None)) from error
-        reason = getattr(error, "reason", error)
+        reason = first_line(error)
+        if is_answered:
+            raise WorkError(_broken(url, have, total, reason)) from error
+        if isinstance(error, OSError):
+            cause = getattr(error, "reason", error)
+            raise WorkError(
+                f"{url}: cannot be reached ({cause}). Are you offline? Run the same command again "
+                f"later (it resumes where it stopped), or {otherwise}"
+            ) from error
         raise WorkError(
-            f"{url}: cannot be reached ({reason}). Are you offline? Run the same command again "
-            f"later (it resumes where it stopped), or {otherwise}"
+            f"{url}: the server answered, but not as a web server does ({reason}); run the same "
+            f"command again later, or {otherwise}"
         ) from error
     if total is not None and have < total:
         raise WorkError(_broken(url, have, total))
@@ -317,10 +325,43 @@ def _fetch(
         raise WorkError(f"{url}: the server sent an empty file; try again later")
 
 
-def _keep_version(part: Path, headers: Mapping[str, str]) -> None:
+_RANGE = re.compile(r"bytes (\d{1,18})-\d{1,18}/(\d{1,18})")
+
+
+def _rest(url: str, part: Path, have: int, response: http.client.HTTPResponse) -> tuple[int, int]:
+    """How far an answer goes that follows ``part``, and the size of the whole file.
+
+    Raises:
+        WorkError: it does not follow the part, which is dropped.
+    """
+    found = _RANGE.fullmatch(response.headers.get("Content-Range", ""))
+    versions = {_kept_version(part), _version(response.headers)} - {""}
+    if not have or not found or int(found[1]) != have or len(versions) > 1:
+        _drop(part)
+        raise WorkError(
+            f"{url}: the server sent another part than asked for, or one of another "
+            "file; run the same command again"
+        )
+    total = int(found[2])
+    return total if response.length is None else min(have + response.length, total), total
+
+
+def _version(headers: http.client.HTTPMessage) -> str:
+    """The server's name of a version of a file, by which it can be told from others."""
     tag = headers.get("ETag", "")
-    version = headers.get("Last-Modified", "") if tag[:2] in ("", "W/") else tag
-    if version:
+    return headers.get("Last-Modified", "") if tag[:2] in ("", "W/") else tag
+
+
+def _kept_version(part: Path) -> str:
+    try:
+        version = _version_file(part).read_text(encoding="utf-8", errors="replace").strip()
+    except FileNotFoundError:
+        return ""
+    return version.encode("ascii", "replace").decode()
+
+
+def _keep_version(part: Path, headers: http.client.HTTPMessage) -> None:
+    if version := _version(headers):
         write_text(_version_file(part), version)
     else:
         _version_file(part).unlink(missing_ok=True)
@@ -342,9 +383,9 @@ def _too_large(url: str, total: int | None, at_most: int, otherwise: str) -> str
     )
 
 
-def _broken(url: str, have: int, total: int | None) -> str:
+def _broken(url: str, have: int, total: int | None, why: str = "") -> str:
     of = f" of {total}" if total is not None else ""
     return (
-        f"{url}: the connection broke after {have}{of} bytes; run the same command again to resume "
-        "from there"
+        f"{url}: the connection broke after {have}{of} bytes{f' ({why})' if why else ''}; run the "
+        "same command again to resume from there"
     )

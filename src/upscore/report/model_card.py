@@ -45,9 +45,8 @@ def model_card(run: RunData, *, repo: str, license: str | None) -> str:
 
 def _introduction(run: RunData, repo: str) -> str:
     name = repo.rpartition("/")[2]
-    number = (
-        f"{run.model['num_parameters']:,} parameters, " if "num_parameters" in run.model else ""
-    )
+    counted = run.model.get("num_parameters")
+    number = f"{counted:,} parameters, " if isinstance(counted, int) else ""
     return (
         f"# {name}\n\nSemantic segmentation: `{run.model['architecture']}`, {number}"
         f"{len(run.model['classes'])} classes, made with upscore.\n\n"

@@ -19,6 +19,7 @@ from upscore.core.files import (
 )
 from upscore.core.lock import files_in
 from upscore.core.model_folder import CONFIG, WEIGHTS, find_model
+from upscore.core.quoting import quote
 from upscore.core.run_folder import RunFolder
 from upscore.errors import OptionError, RunError, SettingsError, WorkError
 from upscore.models.checkpoint import load_model
@@ -35,6 +36,7 @@ FILES = (WEIGHTS, CARD, CONFIG)
 
 FORMAT_VERSION = 1
 MAIN = "main"
+LONGEST_REVISION = 255
 
 
 @dataclass(frozen=True)
@@ -243,7 +245,13 @@ def read_pin(folder: Path) -> Pin | None:
                 "another --out"
             )
         return None
-    content = read_json(path)
+    fix = f"delete the folder {folder} and pull again"
+    if path.is_dir():
+        raise RunError(f"{path}: damaged, a folder; {fix}")
+    try:
+        content = read_json(path)
+    except RunError as error:
+        raise RunError(f"{error}; {fix}") from error
     refuse_newer(path, content, FORMAT_VERSION)
     files = content.get("files")
     named = [content.get(key) for key in ("repo", "revision", "commit")]
@@ -252,8 +260,10 @@ def read_pin(folder: Path) -> Pin | None:
         or not {CONFIG, WEIGHTS} <= set(files) <= set(FILES)
         or not all(isinstance(value, str) for value in [*named, *files.values()])
     ):
-        raise RunError(f"{path}: damaged; delete the folder {folder} and pull again")
+        raise RunError(f"{path}: damaged; {fix}")
     repo, revision, commit = map(str, named)
+    if not COMMIT.fullmatch(commit):
+        raise RunError(f"{path}: damaged, its commit is {quote(commit)}; {fix}")
     return Pin(repo, revision, commit, files)
 
 
@@ -264,15 +274,21 @@ def parse_source(source: str) -> tuple[str, str]:
         SettingsError: the text has another form.
     """
     repo, at, revision = source.partition("@")
-    name = r"[A-Za-z0-9_][A-Za-z0-9_.-]*"
-    if not re.fullmatch(f"{name}/{name}", repo) or ".." in repo:
+    name = r"[A-Za-z0-9_]([A-Za-z0-9_.-]{0,94}[A-Za-z0-9_])?"
+    is_known = re.fullmatch(f"{name}/{name}", repo) and not re.search(r"\.\.|--|\.git$", repo)
+    if not is_known:
         raise SettingsError(
-            f"{source!r} is not a name on a hub; expected OWNER/NAME or OWNER/NAME@REVISION, such "
-            "as jane/street-scenes or jane/street-scenes@v1"
+            f"{quote(source)} is not a name on a hub; expected OWNER/NAME or OWNER/NAME@REVISION, "
+            "such as jane/street-scenes or jane/street-scenes@v1. OWNER and NAME have up to 96 "
+            "letters, digits, _ - and . each; the first and the last is none of - and ., and -- "
+            "and .. are not allowed, nor .git at the end"
         )
-    if at and (not re.fullmatch(f"{name}(/{name})*", revision) or ".." in revision):
+    name = r"[A-Za-z0-9_][A-Za-z0-9_.-]*"
+    is_ref = re.fullmatch(f"{name}(/{name})*", revision) and ".." not in revision
+    if at and not (is_ref and len(revision) <= LONGEST_REVISION):
         raise SettingsError(
-            f"{source!r}: expected a branch, a tag or a commit hash after @, found {revision!r}"
+            f"{quote(source)}: expected a branch, a tag or a commit hash after @, of up to "
+            f"{LONGEST_REVISION} characters, found {quote(revision, 80)}"
         )
     return repo, revision or MAIN
 

@@ -11,20 +11,27 @@ import errno
 import hashlib
 import os
 import re
+import urllib.parse
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 from upscore.core.extras import missing_extra
-from upscore.core.files import checksum, explain_os_error
+from upscore.core.files import LARGEST_DOWNLOAD, checksum, explain_os_error
+from upscore.core.quoting import quote, shorten
 from upscore.core.runtime import installed_version
 from upscore.errors import NotFoundError, RunError, SettingsError, WorkError
 
 COMMIT = re.compile(r"[0-9a-f]{40}")
 """A full commit hash."""
 
+HASH = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}")
+"""Of a file: git's, or SHA-256 for large ones."""
+
 PUSH = "push"
 LOG_IN = "log in with: hf auth login (or set HF_TOKEN)"
+ANSWERED = ("TooManyRedirects", "RemoteProtocolError", "DecodingError", "OSError")
+"""Errors that tell of an answer, by name: of the HTTP library, and of a file of another size."""
 DISK = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM)
 
 
@@ -47,6 +54,11 @@ class Hub:
         self._errors: Any = errors
         self._cache = Path(constants.HF_HUB_CACHE)
         self.endpoint = str(constants.ENDPOINT)
+        if not _is_address(self.endpoint):
+            raise SettingsError(
+                f"HF_ENDPOINT is {quote(self.endpoint)}; expected the address of a model hub, such "
+                "as https://huggingface.co"
+            )
         self._about = {"library_name": "upscore", "library_version": installed_version("upscore")}
 
     def resolve(self, repo: str, revision: str, file: str) -> tuple[str, bool]:
@@ -63,29 +75,20 @@ class Hub:
             WorkError: the hub cannot be reached and the cache does not help, or it refused.
         """
         try:
-            with self._explained(repo, f"ask for {revision}"):
-                url = self._hub.hf_hub_url(repo, file, revision=revision, endpoint=self.endpoint)
-                found = self._hub.get_hf_file_metadata(url, endpoint=self.endpoint, **self._about)
+            path = self._download(repo, file, revision)  # by name: the cache learns its commit
         except _UnreachableError:
-            path = self._cached(repo, file, revision)
-            if path is None:
+            cached = self._cached(repo, file, revision)
+            if cached is None:
                 raise
-            return path.parent.name, False
-        commit = found.commit_hash or ""
-        if not COMMIT.fullmatch(commit):
-            raise WorkError(
-                f"{self.endpoint}: answered without the commit of {repo} at {revision}; is it a "
-                "model hub? Look at HF_ENDPOINT"
-            )
-        with self._explained(repo, f"fetch {file}"):  # by name, so that the cache learns its commit
-            path = Path(self._download(repo, file, revision))
+            return cached.parent.name, False
         return path.parent.name, True
 
     def fetch(self, repo: str, commit: str, file: str) -> Path | None:
         """The path in the cache of a file of a commit; None if the commit has no such file.
 
-        Files in the cache are not downloaded again. The cache names contents by their hash (SHA-256
-        for large files, git's for others); the file must have this hash.
+        Files in the cache are not downloaded again. What is downloaded must have the hash that the
+        hub lists, by which the cache names it (where the system has links; elsewhere it has its own
+        name there).
 
         Raises:
             NotFoundError: no such repository or commit, or a private one.
@@ -95,13 +98,14 @@ class Hub:
         known = self._hub.try_to_load_from_cache(repo, file, revision=commit)
         if known is self._hub._CACHED_NO_EXIST:
             return None
-        try:
-            with self._explained(repo, f"fetch {file}"):
-                path = Path(self._download(repo, file, commit))
-        except _MissingFileError:
-            return None
+        path = self._cached(repo, file, commit)
+        if path is None:
+            try:
+                return self._download(repo, file, commit)
+            except _MissingFileError:
+                return None
         content = path.resolve()
-        if not _has_its_hash(content):
+        if content.name != file and not _has_hash(content, content.name):
             raise WorkError(
                 f"{content}: is not what {repo} has as {file} (its hash differs); delete this file "
                 "and pull again"
@@ -123,21 +127,79 @@ class Hub:
         """
         api = self._hub.HfApi(endpoint=self.endpoint, **self._about)
         with self._explained(repo, PUSH):
-            api.create_repo(repo, private=private or None, exist_ok=True)
             operations = [
                 self._hub.CommitOperationAdd(
                     path_in_repo=name, path_or_fileobj=str(f) if isinstance(f, Path) else f
                 )
                 for name, f in files.items()
             ]
-            return str(api.create_commit(repo, operations, commit_message=message).oid)
+            try:  # first of all the hub looks at README.md: nothing is created for a refused one
+                done = api.create_commit(repo, operations, commit_message=message)
+            except self._errors.RepositoryNotFoundError:
+                api.create_repo(repo, private=private or None, exist_ok=True)
+                done = api.create_commit(repo, operations, commit_message=message)
+            return str(done.oid)
 
-    def _download(self, repo: str, file: str, revision: str) -> str:
-        return str(
-            self._hub.hf_hub_download(
-                repo, file, revision=revision, endpoint=self.endpoint, **self._about
+    def _download(self, repo: str, file: str, revision: str) -> Path:
+        """The path in the cache of a file that has the hash that the hub lists.
+
+        What the hub says is checked before, as huggingface_hub makes paths of it.
+
+        Raises as :meth:`fetch`, and so does a missing file, which the cache notes.
+        """
+        with self._explained(repo, f"ask for {revision}"):
+            url = self._hub.hf_hub_url(repo, file, revision=revision, endpoint=self.endpoint)
+            try:
+                found = self._hub.get_hf_file_metadata(url, endpoint=self.endpoint, **self._about)
+                commit = found.commit_hash
+            except self._errors.RemoteEntryNotFoundError as error:
+                found, commit = None, error.response.headers.get("X-Repo-Commit", revision)
+        self._check_commit(repo, revision, commit or "")
+        if found is not None:
+            self._check_file(repo, file, found.etag or "", found.size or 0)
+        with self._explained(repo, f"fetch {file}"):
+            path = Path(
+                self._hub.hf_hub_download(
+                    repo, file, revision=revision, endpoint=self.endpoint, **self._about
+                )
             )
-        )
+        if path.parent.name != commit:
+            raise WorkError(
+                f"{self.endpoint}: {repo} at {revision} changed while {file} was downloaded; pull "
+                "again"
+            )
+        if found is None or not _has_hash(path.resolve(), found.etag):
+            with self._explained(repo, f"delete {path}"):
+                path.resolve().unlink()
+            raise WorkError(
+                f"{path.resolve()}: is not what {repo} has as {file} (its hash differs) and was "
+                "deleted; pull again"
+            )
+        return path
+
+    def _check_commit(self, repo: str, revision: str, commit: str) -> None:
+        if not COMMIT.fullmatch(commit):
+            raise WorkError(
+                f"{self.endpoint}: answered without the commit of {repo} at {revision}; is it a "
+                "model hub? Look at HF_ENDPOINT"
+            )
+        if COMMIT.fullmatch(revision) and commit != revision:
+            raise WorkError(
+                f"{self.endpoint}: asked for {repo} at {revision}, but sent {commit}; is it "
+                "a model hub? Look at HF_ENDPOINT"
+            )
+
+    def _check_file(self, repo: str, file: str, listed: str, size: int) -> None:
+        if not HASH.fullmatch(listed):
+            raise WorkError(
+                f"{self.endpoint}: lists no hash of {file} of {repo} (ETag {quote(listed, 80)}), "
+                "so a download could not be checked; is it a model hub? Look at HF_ENDPOINT"
+            )
+        if size > LARGEST_DOWNLOAD:
+            raise WorkError(
+                f"{self.endpoint}: {file} of {repo} has {size / 2**30:.1f} GiB, expected at most "
+                f"{LARGEST_DOWNLOAD / 2**30:.1f}; is it a network of upscore?"
+            )
 
     def _cached(self, repo: str, file: str, revision: str) -> Path | None:
         found = self._hub.try_to_load_from_cache(repo, file, revision=revision)
@@ -180,6 +242,11 @@ class Hub:
         # bases of the errors of the HTTP library, which differs by version of huggingface_hub
         if isinstance(error, (OSError, *known.HfHubHTTPError.__bases__)):
             cache = "" if what == PUSH else f", and it is not in the cache {self._cache}"
+            if status is not None or type(error).__name__ in ANSWERED:
+                return _UnreachableError(
+                    f"{where}: failed to {what} ({self._text(error)}){cache}; try again later, and "
+                    "look at HF_ENDPOINT if it is set"
+                )
             return _UnreachableError(
                 f"{where}: cannot be reached to {what} ({self._text(error)}){cache}; try again "
                 "when you are online"
@@ -190,23 +257,30 @@ class Hub:
         """The message in one line, without the token if a server quoted it."""
         text = " ".join(str(error).split()) or type(error).__name__
         token = self._hub.get_token()
-        return text.replace(token, "***") if token else text
+        return shorten(text.replace(token, "***") if token else text)
 
 
 class _UnreachableError(WorkError):
-    """No answer, or an answer that reports a server error."""
+    """No answer, or none that can be used."""
 
 
 class _MissingFileError(RunError):
     """The commit has no such file."""
 
 
-def _has_its_hash(content: Path) -> bool:
-    """Whether a file of the cache has the hash in its name; true for other names."""
-    name = content.name
-    if re.fullmatch(r"[0-9a-f]{64}", name):
-        return checksum(content, "sha256") == name
-    if COMMIT.fullmatch(name):
-        data = content.read_bytes()
-        return hashlib.sha1(b"blob %d\0" % len(data) + data).hexdigest() == name
-    return True
+def _has_hash(content: Path, listed: str) -> bool:
+    if len(listed) == 64:
+        return checksum(content, "sha256") == listed
+    digest = hashlib.sha1(b"blob %d\0" % content.stat().st_size)  # as git does
+    with content.open("rb") as stream:
+        while piece := stream.read(1 << 20):
+            digest.update(piece)
+    return digest.hexdigest() == listed
+
+
+def _is_address(text: str) -> bool:
+    try:
+        parts = urllib.parse.urlsplit(text)
+    except ValueError:
+        return False
+    return parts.scheme in ("http", "https") and bool(parts.hostname)
