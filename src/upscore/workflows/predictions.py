@@ -12,7 +12,7 @@ import numpy as np
 
 from upscore.core.labels import VOID, LabelMap, Labels
 from upscore.core.limits import MAX_PIXELS
-from upscore.core.model_folder import holds_model, is_pipeline, require_source
+from upscore.core.model_folder import holds_model, is_network_folder, is_pipeline, require_source
 from upscore.core.photo_values import AS_STORED, PhotoValues
 from upscore.data.class_mapping import match_classes
 from upscore.data.dataset import DataSet, Sample, Split
@@ -103,7 +103,7 @@ def open_predictions(
         "",
         lambda sample, _: {"": table[segmenter.predict(sample.image)]},
         # a network of the package has no folder of the user's
-        path / "evaluation" if path.exists() else Path(f"{path}-evaluation"),
+        path / "evaluation" if is_network_folder(path) else Path(f"{path}-evaluation"),
         options.to_dict(),
         photos=trained_photos(path),
     )
@@ -156,7 +156,7 @@ def is_label_folder(path: Path) -> bool:
 
     False for run folders, model folders and data sets, whose masks are in other folders.
     """
-    if not path.is_dir() or holds_model(path):
+    if not path.is_dir() or is_network_folder(path):
         return False
     if (path / "labels").is_dir():
         return True
