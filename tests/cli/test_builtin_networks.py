@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -269,7 +270,8 @@ def test_in_python_a_photo_alone_is_segmented_by_the_included_network(
         upscore.predict(["roads"], photo)
 
 
-def test_scores_of_a_network_by_name(photo: Path) -> None:
+@pytest.mark.parametrize("what", [None, *HIDES_NOTHING])
+def test_scores_of_a_network_by_name(photo: Path, what: str | None) -> None:
     for folder, suffix in (("images", ".jpg"), ("masks", ".png")):
         (Path("data") / folder).mkdir(parents=True)
         for name in ("a", "b"):
@@ -281,6 +283,11 @@ def test_scores_of_a_network_by_name(photo: Path) -> None:
     run("evaluate", "roads", "--data", "data")
     assert Path("roads-evaluation/val/scores.json").exists()
     assert not Path("roads").exists()
+    if what is not None:
+        shutil.rmtree("roads-evaluation")
+        HIDES_NOTHING[what](Path("roads"))
+        run("evaluate", "roads", "--data", "data")
+        assert Path("roads-evaluation/val/scores.json").exists()
 
 
 def test_half_precision_is_read_as_float32(networks: Path) -> None:

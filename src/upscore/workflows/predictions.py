@@ -19,6 +19,7 @@ from upscore.data.dataset import DataSet, Sample, Split
 from upscore.errors import DataError, NotFoundError, RunError, SettingsError
 from upscore.inference.foreign_predictions import PREDICTION_SUFFIXES, read_prediction
 from upscore.inference.inputs import name_below
+from upscore.inference.run_model import read_labels
 from upscore.inference.trained_photos import trained_photos
 from upscore.workflows.options import DEFAULTS, SegmenterOptions
 
@@ -81,7 +82,7 @@ def open_predictions(
     if is_label_folder(path):
         return _of_folder(path, dataset, options)
     require_source(path)
-    if path.is_file():
+    if path.is_file() and not holds_model(path):
         hint = ""
         if path.suffix.lower() in PREDICTION_SUFFIXES:
             hint = f"; name the folder of this label map: {path.parent}"
@@ -149,6 +150,12 @@ def _of_pipeline(
         seconds,
         trained_photos(path, pipeline.stages),
     )
+
+
+def require_same_classes(path: Path, dataset: DataSet, *, data: Path) -> None:
+    """Raise RunError where a network has other classes than a data set, without opening it."""
+    if holds_model(path) and not is_label_folder(path):
+        match_classes(read_labels(path), dataset.labels, run=str(path), data=str(data))
 
 
 def is_label_folder(path: Path) -> bool:
