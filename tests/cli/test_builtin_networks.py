@@ -22,7 +22,7 @@ from upscore.core.model_folder import WEIGHTS
 from upscore.errors import SettingsError
 from upscore.models.checkpoint import load_model, save_model
 from upscore.models.factory import create_model
-from upscore.models.pretrained import initialise
+from upscore.models.pretrained import initialise, weights_path
 
 
 @pytest.fixture
@@ -92,6 +92,127 @@ def test_a_run_comes_first_as_ever(
     assert Path("q/labels/picture.png").exists()
 
 
+HIDES_NOTHING = {
+    "predictions": lambda folder: (folder / "overlay").mkdir(parents=True),
+    "photos": lambda folder: (folder.mkdir(), Image.new("RGB", (40, 30)).save(folder / "b.jpg")),
+    "several runs": lambda folder: write(folder / "one/manifest.json", "{}"),
+    "a file": lambda folder: folder.write_text("text"),
+}
+
+
+def write(path: Path, text: str) -> None:
+    path.parent.mkdir(parents=True)
+    path.write_text(text)
+
+
+@pytest.mark.parametrize("what", HIDES_NOTHING)
+@pytest.mark.parametrize("name", ["objects", "roads"])
+def test_a_folder_without_a_network_does_not_hide_an_included_one(
+    photo: Path, networks: Path, capsys: pytest.CaptureFixture[str], what: str, name: str
+) -> None:
+    want = upscore.load(networks / name).segment(photo).labels
+    HIDES_NOTHING[what](Path(name))
+    for words in (
+        ("predict", photo, "--model", name, "--out", "o"),
+        ("predict", name, photo, "--out", "p"),
+        *((("predict", photo, "--out", "q"),) if name == "objects" else ()),
+    ):
+        run(*words)
+        assert f"Network {name}, with the classes " in capsys.readouterr().out
+        labels = np.asarray(Image.open(Path(str(words[-1])) / "labels/a.png"))
+        np.testing.assert_array_equal(labels, want)
+    run("info", name)
+    assert str(networks / name) in capsys.readouterr().out.replace("\n", "")
+    assert upscore.predict(name, photo, out="r").network == name
+    assert upscore.load(name).labels == upscore.load(networks / name).labels
+    assert weights_path(name) == networks / name
+    write(
+        Path("pipelines/one.yaml"), f"answer: a\nstages: {{a: {{whole_image: {{run: {name}}}}}}}\n"
+    )
+    run("predict", "pipelines/one.yaml", photo, "--out", "s")
+    np.testing.assert_array_equal(np.asarray(Image.open("s/labels/a.png")), want)
+
+
+def test_predictions_into_a_folder_so_called_can_be_repeated(photo: Path) -> None:
+    for _ in range(2):
+        run("predict", photo, "--model", "roads", "--out", "roads")
+    assert Path("roads/labels/a.png").exists()
+
+
+def test_the_default_network_is_not_a_run_in_this_folder(photo: Path, networks: Path) -> None:
+    save_named("objects")
+    assert upscore.predict(photo).classes == ("background", "cow")
+    run("predict", photo, "--out", "o")
+    want = upscore.load(networks / "objects").segment(photo).labels
+    np.testing.assert_array_equal(np.asarray(Image.open("o/labels/a.png")), want)
+
+
+@pytest.mark.parametrize("name", ["objects", "roads"])
+def test_a_folder_of_photos_so_called_is_segmented(
+    photo: Path, capsys: pytest.CaptureFixture[str], name: str
+) -> None:
+    HIDES_NOTHING["photos"](Path(name))
+    run("predict", name)
+    assert "Network objects, " in capsys.readouterr().out
+    assert Path("predictions/labels/b.png").exists()
+    assert upscore.predict(name, out="o").summary.images == 1
+    run("predict", "roads", name, "--out", "p")
+    assert "Network roads, " in capsys.readouterr().out
+    assert Path("p/labels/b.png").exists()
+    run("predict", name, photo, "--out", "q")
+    assert f"{name} is the network; for photos in the folder type ./{name}" in (
+        capsys.readouterr().out
+    )
+    run("predict", f"./{name}", photo, "--out", "r")
+    assert {path.name for path in Path("r/labels").iterdir()} == {"a.png", "b.png"}
+
+
+def save_named(name: str) -> None:
+    save_model(
+        name,
+        create_model("fcn8s", num_classes=1, width=1 / 32),
+        labels=Labels.of(["mine"]),
+        input_spec=InputSpec.named("imagenet"),
+    )
+
+
+@pytest.mark.parametrize("place", [".", "runs"])
+def test_the_network_and_its_classes_are_said(
+    photo: Path, capsys: pytest.CaptureFixture[str], place: str
+) -> None:
+    save_named(f"{place}/mine/model")
+    write_manifest(Path(place, "mine"))
+    for words in ((f"{place}/mine", photo), (photo, "--model", f"{place}/mine")):
+        run("predict", *words)
+        name = Path(place, "mine")
+        assert f"Network {name}, with the classes mine." in capsys.readouterr().out
+    run("predict", photo)
+    said = capsys.readouterr().out
+    if place == "runs":
+        assert "Using the last run, runs/mine, with the classes mine." in said
+    else:
+        assert "Network objects, with the classes background, cow. Others: --model roads" in said
+
+
+def write_manifest(folder: Path) -> None:
+    manifest = {"format_version": 1, "started": "2026-01-01T00:00:00+00:00"}
+    (folder / "manifest.json").write_text(json.dumps(manifest))
+
+
+def test_a_run_so_called_comes_first_and_it_is_said(
+    photo: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    save_named("roads/model")
+    write_manifest(Path("roads"))
+    for words in (("roads", photo), (photo, "--model", "roads")):
+        run("predict", *words)
+        said = capsys.readouterr()
+        assert "Network roads, with the classes mine." in said.out
+        note = "roads: the network in this folder is used, not the included one so called"
+        assert note in said.err + said.out
+    assert weights_path("roads") == Path("roads")
+
+
 @pytest.mark.usefixtures("photo")
 def test_a_folder_of_the_same_name_comes_first(networks: Path) -> None:
     save_model(
@@ -149,7 +270,8 @@ def test_in_python_a_photo_alone_is_segmented_by_the_included_network(
         upscore.predict(["roads"], photo)
 
 
-def test_scores_of_a_network_by_name(photo: Path) -> None:
+@pytest.mark.parametrize("what", [None, *HIDES_NOTHING])
+def test_scores_of_a_network_by_name(photo: Path, what: str | None) -> None:
     for folder, suffix in (("images", ".jpg"), ("masks", ".png")):
         (Path("data") / folder).mkdir(parents=True)
         for name in ("a", "b"):
@@ -161,6 +283,11 @@ def test_scores_of_a_network_by_name(photo: Path) -> None:
     run("evaluate", "roads", "--data", "data")
     assert Path("roads-evaluation/val/scores.json").exists()
     assert not Path("roads").exists()
+    if what is not None:
+        shutil.rmtree("roads-evaluation")
+        HIDES_NOTHING[what](Path("roads"))
+        run("evaluate", "roads", "--data", "data")
+        assert Path("roads-evaluation/val/scores.json").exists()
 
 
 def test_half_precision_is_read_as_float32(networks: Path) -> None:
@@ -177,7 +304,7 @@ def test_half_precision_is_read_as_float32(networks: Path) -> None:
         (("predict",), "no photo is named; type: upscore predict PHOTO.jpg$"),
         (
             ("predict", "a.jpg", "roads"),
-            "roads is a network, not photos, and objects .* --model roads",
+            r"roads is a network, not photos\. Type: upscore predict PHOTO.jpg --model roads$",
         ),
         (
             ("predict", "roads", "a.jpg", "--model", "objects"),

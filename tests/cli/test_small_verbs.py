@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from upscore.cli.main import main
+from upscore.core import model_folder
 from upscore.core.papers import entries, papers_of_network, papers_of_recipe
 from upscore.training.recipe import load_recipe, shipped_recipes
 
@@ -51,7 +52,7 @@ def test_runs_have_default_places_and_the_last_one_is_used(
     capsys.readouterr()
     main(["predict", "toy/JPEGImages/toy_000000.jpg"])
     out = capsys.readouterr().out
-    assert "Using the last run, runs/fcn8s-toy-2." in out
+    assert "Using the last run, runs/fcn8s-toy-2, with the classes background, disc" in out
     assert Path("predictions/summary.csv").exists()
 
 
@@ -86,6 +87,36 @@ def test_a_network_says_where_it_comes_from(here: Path, capsys: pytest.CaptureFi
     assert "sky, building" in out
     assert "for research only" in out
     assert re.search(r"parameters +\d{1,3}(,\d{3})+\b", out)
+
+
+def test_a_run_says_how_it_was_trained(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    run = here / "runs/fcn8s-toy"
+    config = json.loads((run / "model/config.json").read_text())
+    main(["info", str(run), "--json"])
+    facts = json.loads(capsys.readouterr().out)["result"]
+    assert facts["iterations"] == 2
+    assert facts["best_iteration"] == config["trained"]["iterations"]
+    manifest = json.loads((run / "manifest.json").read_text())
+    assert facts["num_photos"] == manifest["samples"]["photos"]
+    assert (facts["budget"], facts["command"]) == ("2 iterations", manifest["command"])
+    assert facts["minutes"] > 0
+    main(["info", str(run)])
+    said = capsys.readouterr().out
+    assert re.search(r"^iterations +2$", said, re.M)
+    assert re.search(rf"^recipe +{re.escape(str(run / 'recipe.yaml'))}$", said, re.M)
+
+
+def test_paths_of_a_network_can_be_copied(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    networks = tmp_path / ("long-" * 20) / "networks"
+    shutil.copytree(model_folder.NETWORKS, networks)
+    monkeypatch.setattr(model_folder, "NETWORKS", networks)
+    main(["info", "objects"])
+    said = capsys.readouterr().out
+    for key, path in (("folder", ""), ("licence_file", "../LICENSE.md"), ("card", "CARD.md")):
+        (found,) = re.findall(rf"^{key} +(\S+)$", said, re.M)
+        assert Path(found).samefile(networks / "objects" / path)
 
 
 @pytest.mark.usefixtures("here")

@@ -56,6 +56,8 @@ def test_the_guess_is_a_table(tmp_path: Path) -> None:
         (2, None, "class_2", pytest.approx(6 / 72), 1),
         (255, None, "void", pytest.approx(12 / 72), 2),
     )
+    header = dataset.guess.text().splitlines()[1]
+    assert header.split() == ["value", "class", "pixels", "%", "masks"]
 
 
 def test_the_colours_of_the_palette_are_told(tmp_path: Path) -> None:

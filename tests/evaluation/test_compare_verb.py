@@ -15,6 +15,7 @@ from upscore.data import open_dataset
 from upscore.errors import RunError, SettingsError, WorkError
 from upscore.inference.load import load_segmenter
 from upscore.metrics.confusion import Confusion
+from upscore.workflows import compare as workflow
 
 CPU = SegmenterOptions(device="cpu", precision="fp32", tile=0)
 
@@ -95,6 +96,13 @@ def test_other_order_of_the_same_classes(runs, data, tmp_path):
     content = json.loads((tmp_path / "out" / "compare.json").read_text("utf-8"))
     first, second = (np.array(item["confusion"]) for item in content["contenders"])
     np.testing.assert_array_equal(second[:, [2, 0, 1]], first)
+
+
+def test_other_classes_are_refused_before_anything_is_opened(runs, data, tmp_path, monkeypatch):
+    monkeypatch.setattr(workflow, "in_processes", lambda *_, **__: pytest.fail("opened"))
+    other = make_network(tmp_path / "other", names=("car", "ground", "cow"))
+    with pytest.raises(RunError, match=r"class names differ: .*other: cow.* Use a data set with"):
+        verb.compare(words([runs[0], other]), data=data, options=CPU)
 
 
 @pytest.mark.usefixtures("compare_here")

@@ -407,6 +407,21 @@ def test_a_staged_network_scores_what_the_coarse_one_scored() -> None:
     assert float(difference) < 0.2 * float(coarse(x).std())
 
 
+@pytest.mark.parametrize(
+    ("old", "new", "said"),
+    [
+        ({}, {}, "with all its layers$"),
+        ({}, {"num_classes": 5}, "but these, which are new: seg_score$"),
+    ],
+)
+def test_what_a_training_starts_from_is_said(
+    old: dict[str, Any], new: dict[str, Any], said: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    with caplog.at_level("INFO", logger="upscore"):
+        start_from(ours("deconvnet", **new), ours("deconvnet", **old).state_dict(), source="runs/1")
+    assert re.match(f"the training starts from runs/1, .*{said}", caplog.messages[-1])
+
+
 def test_deconvnets_second_stage_starts_from_all_of_the_first() -> None:
     old = scramble(ours("deconvnet"))
     new = ours("deconvnet")

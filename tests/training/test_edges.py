@@ -213,6 +213,9 @@ def test_taken_folders_and_other_runs_are_refused(bsds: Path, tmp_path: Path) ->
     with pytest.raises(RunError, match="finished"):
         train_edges(SMALL, bsds, tmp_path / "run", resume=True)
     other = SMALL.model_copy(update={"seed": 1})
+    with pytest.raises(RunError, match="finished"):
+        train_edges(other, bsds, tmp_path / "run", resume=True)
+    (tmp_path / "run/state/resume.pt").unlink()  # as if it was not finished
     with pytest.raises(RunError, match=r"other settings.* --recipe .*seed is 0 in the run, 1 now"):
         train_edges(other, bsds, tmp_path / "run", resume=True)
     (bsds / "train" / "0.png").unlink()

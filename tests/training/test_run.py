@@ -5,6 +5,8 @@ from __future__ import annotations
 import itertools
 import math
 import os
+import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -24,6 +26,7 @@ from upscore.errors import RunError, SettingsError, WorkError
 from upscore.models.checkpoint import load_model
 from upscore.training import state as training_state
 from upscore.training.recipe import load_recipe, shipped_recipes
+from upscore.training.setup import MakeValidate
 from upscore.training.trainer import Outcome, Status, Validate, Validation
 
 Run = Callable[..., Outcome]
@@ -340,13 +343,47 @@ def test_resume_refuses_other_settings_data_and_finished_runs(
 ) -> None:
     from upscore.data.toy import make_toy
 
-    with pytest.raises(RunError, match=r"optim\.lr is 0\.\d+ in the run, 0\.5 now"):
-        run_tiny(uninterrupted, "optim.lr=0.5", resume=True)
-    with pytest.raises(RunError, match="finished"):
-        run_tiny(uninterrupted, resume=True)
     make_toy(tmp_path / "other", num=10, seed=2)
+    fix = (
+        rf"train on from its weights .*: --set init\.weights={re.escape(str(uninterrupted))} --out"
+    )
+    for settings, options in (
+        ((), {}),
+        (("optim.lr=0.5",), {}),
+        ((), {"data": tmp_path / "other"}),
+    ):
+        with pytest.raises(RunError, match=f"this training is finished.*{fix}"):
+            run_tiny(uninterrupted, *settings, resume=True, **options)
+    begun = shutil.copytree(uninterrupted, tmp_path / "begun")
+    (begun / "state/resume.pt").unlink()
+    with pytest.raises(RunError, match=r"optim\.lr is 0\.\d+ in the run, 0\.5 now"):
+        run_tiny(begun, "optim.lr=0.5", resume=True)
     with pytest.raises(RunError, match="another data set"):
-        run_tiny(uninterrupted, data=tmp_path / "other", resume=True)
+        run_tiny(begun, data=tmp_path / "other", resume=True)
+
+
+def test_the_last_progress_has_the_score_of_the_last_validation(
+    tmp_path: Path, run_tiny: Run
+) -> None:
+    seen: list[Status] = []
+    outcome = run_tiny(tmp_path / "run", make_validate=rising(), show=seen.append)
+    assert seen[-1].fraction == 1.0
+    assert seen[-1].best == outcome.best
+    assert [one.iteration for one in seen] == [*range(outcome.iteration + 1)]
+
+
+def rising() -> MakeValidate:
+    """Validations of which each is better than the one before."""
+    scores = (place / 1000 for place in itertools.count(1))
+
+    def make(*_: object) -> Validate:
+        def validate(_: object, limit: int | None) -> Validation:
+            score = next(scores)
+            return Validation(score, score, 0.0, limit or 1)
+
+        return validate
+
+    return make
 
 
 def test_damaged_state(tmp_path: Path, run_tiny: Run) -> None:

@@ -77,10 +77,12 @@ def test_a_finished_first_stage_is_not_trained_again(tmp_path: Path, run_stages:
 def test_a_finished_run_and_other_settings_are_refused(tmp_path: Path, run_stages: Run) -> None:
     out = tmp_path / "run"
     run_stages(out)
-    with pytest.raises(RunError, match="this training is finished"):
-        run_stages(out, resume=True)
+    for other in ((), ("budget.iterations=12",)):
+        with pytest.raises(RunError, match="this training is finished"):
+            run_stages(out, *other, resume=True)
     with pytest.raises(SettingsError, match="holds a run already"):
         run_stages(out)
+    (out / "state/resume.pt").unlink()  # as if it was not finished
     with pytest.raises(RunError, match=r"budget.iterations is 10 in the run, 12 now"):
         run_stages(out, "budget.iterations=12", resume=True)
 

@@ -50,7 +50,8 @@ def check(
     console.print(f"{result.root}: layout {result.layout}, {classes}, {splits} pairs")
     if result.guess is not None:
         console.print(result.guess.title())
-        console.print(result.guess.table().screen(left=(0, 1, 2)))
+        table = result.guess.table()
+        console.print(table.screen(left=range(len(table.header) - 2)))
         if 0 < len(result.guess.lines) <= MOST_NAMED:
             console.print("To name them, put your own names into this line and type it:")
             console.print(f"  {result.guess.command(result.root)}", markup=False, soft_wrap=True)

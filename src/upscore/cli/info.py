@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 from tyro.conf import Positional, arg
 
 from upscore.cli.console import console, keep_result
 from upscore.cli.options import announced
+from upscore.core.printable import one_line
 from upscore.core.quoting import join
-from upscore.core.tables import Table
+
+if TYPE_CHECKING:
+    from upscore.core.run_folder import RunFolder
 
 
 def info(model: Annotated[Positional[Path | None], arg(metavar="[RUN|NAME]")] = None, /) -> None:
@@ -19,10 +22,12 @@ def info(model: Annotated[Positional[Path | None], arg(metavar="[RUN|NAME]")] = 
     Args:
         model: Run folder, model folder or name of a network; by default the last run in runs/.
     """
-    from upscore.core.model_folder import WEIGHTS, find_model
+    from upscore.core.model_folder import NETWORKS, WEIGHTS, find_model
+    from upscore.core.run_folder import RunFolder
     from upscore.core.runs_folder import require_last_run
 
-    folder = find_model(model or announced(require_last_run()))
+    model = model or announced(require_last_run())
+    folder = find_model(model)
     from upscore.models.checkpoint import read_config, read_weights  # not before: torch
 
     config = read_config(folder, task=None)
@@ -38,14 +43,43 @@ def info(model: Annotated[Positional[Path | None], arg(metavar="[RUN|NAME]")] = 
         "classes": classes,
         **trained,
     }
+    if folder == RunFolder(model).model:
+        facts |= _of_run(RunFolder(model), best_iteration=trained.get("iterations"))
+    if folder.parent == NETWORKS:
+        facts |= {"licence_file": str(NETWORKS / "LICENSE.md"), "card": str(folder / "CARD.md")}
     keep_result(facts)
     names = {"weights_mb": "weights in MB"}
-    rows = [
-        (names.get(key, key), _shown(value)) for key, value in facts.items() if value is not None
-    ]
-    console.print(Table((), rows).screen())
+    width = max(map(len, facts))
+    for key, value in facts.items():
+        if value is not None:  # whole lines, so that paths can be copied
+            console.print(f"{names.get(key, key):<{width}}  {_shown(value)}")
     if not trained:
         console.print("The folder does not say what it was trained on.")
+
+
+def _of_run(run: RunFolder, *, best_iteration: Any) -> dict[str, Any]:
+    """How a run was trained, as its manifest, recipe and log say."""
+    from upscore.core.settings import load_yaml
+    from upscore.report.run_data import read_curve
+
+    manifest = run.read_manifest()
+    budget = load_yaml(run.recipe).get("budget") if run.recipe.exists() else None
+    given = budget.items() if isinstance(budget, dict) else ()
+    seconds = read_curve(run.log).seconds if run.log.exists() else None
+    return {
+        "recipe": str(run.recipe),
+        "command": manifest.get("command"),
+        "budget": next((f"{value} {unit}" for unit, value in given if value is not None), None),
+        "num_photos": _entry(manifest, "samples", "photos"),
+        "iterations": _entry(manifest, "progress", "iterations"),
+        "best_iteration": best_iteration,
+        "minutes": None if seconds is None else round(seconds / 60, 2),
+    }
+
+
+def _entry(manifest: dict[str, Any], part: str, key: str) -> Any:
+    found = manifest.get(part)
+    return found.get(key) if isinstance(found, dict) else None
 
 
 def _shown(value: Any) -> str:
@@ -54,4 +88,5 @@ def _shown(value: Any) -> str:
         return join(value, most=20)
     if isinstance(value, float):
         return f"{value:.4g}"
-    return f"{value:,}" if isinstance(value, int) and not isinstance(value, bool) else str(value)
+    is_number = isinstance(value, int) and not isinstance(value, bool)
+    return f"{value:,}" if is_number else one_line(str(value))

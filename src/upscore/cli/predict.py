@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 from tyro.conf import Positional, arg
 
 from upscore.cli.console import console, keep_result
-from upscore.cli.options import announced, split_names
+from upscore.cli.options import split_names
 from upscore.cli.progress import ProgressDisplay
 from upscore.cli.segmenter_options import SEGMENTER_DEFAULTS, SegmenterOptions
 from upscore.core.option_values import require_alpha, require_measures
@@ -64,8 +64,9 @@ def predict(
     require_measures(count_objects, mm_per_pixel)
     options.check()
 
+    from upscore.core.files import exists
     from upscore.core.labels import shares_text
-    from upscore.core.model_folder import require_network
+    from upscore.core.model_folder import included, require_network
     from upscore.inference.inputs import require_input
 
     network, photos = _network(words, model)
@@ -75,8 +76,9 @@ def predict(
 
     from upscore.workflows.predict import predict as run_prediction
 
-    if model is None and network not in words:
-        _announce(network)
+    _announce(network, chosen=model is not None or network in words)
+    if network in words and exists(Path(network)) and included(network):
+        console.print(f"{network} is the network; for photos in the folder type ./{network}")
     try:
         with ProgressDisplay() as on_progress:
             result = run_prediction(
@@ -125,12 +127,13 @@ def _network(words: tuple[str, ...], model: str | None) -> tuple[str, tuple[str,
     """
     from upscore.core.files import exists
     from upscore.core.image_files import IMAGE_SUFFIXES
+    from upscore.core.model_folder import included, means_network
     from upscore.core.runs_folder import default_network
 
     if not words:
         raise SettingsError("no photo is named; type: upscore predict PHOTO.jpg")
     first, others = words[0], words[1:]
-    if model is None and _is_network(first):
+    if model is None and (means_network(first) or (others and included(first))):
         if not others:
             raise SettingsError(
                 f"no photo is named; type: upscore predict {first} PHOTO.jpg --out FOLDER"
@@ -140,41 +143,53 @@ def _network(words: tuple[str, ...], model: str | None) -> tuple[str, tuple[str,
     is_photo = Path(first).suffix.lower() in IMAGE_SUFFIXES or _is_pattern(first)
     if model is None and others and not exists(Path(first)) and not is_photo:
         return first, others  # a run that is not there
-    name = model or default_network()
-    _refuse_networks(words, name)
-    return name, words
+    _refuse_networks(words, model)
+    return model or str(default_network()), words
 
 
-def _announce(network: str) -> None:
-    """Print which network is used, as none was named."""
-    from upscore.core.model_folder import builtin_networks
+def _announce(network: str, *, chosen: bool) -> None:
+    """Print which network is used, and its classes.
+
+    Args:
+        chosen: whether the user named it.
+    """
+    from upscore.core.model_folder import builtin_networks, is_pipeline, name_of
     from upscore.inference.run_model import read_labels
 
-    networks = builtin_networks()
-    if network not in networks:
-        announced(Path(network))
+    if is_pipeline(Path(network)):
         return
-    others = [f"--model {other}" for other in networks if other != network]
-    console.print(
-        f"Network {network}, with the classes {', '.join(read_labels(Path(network)).names)}. "
-        f"Others: {', '.join([*others, '--model RUN (your own)'])}."
-    )
+    classes = f"with the classes {join(read_labels(Path(network)).names, limit=1000, most=100)}"
+    name = name_of(Path(network))
+    networks = builtin_networks()
+    if chosen:
+        console.print(f"Network {name}, {classes}.")
+    elif name in networks:
+        others = [f"--model {other}" for other in networks if other != name]
+        others.append("--model RUN (your own)")
+        console.print(f"Network {name}, {classes}. Others: {', '.join(others)}.")
+    else:
+        console.print(f"Using the last run, {name}, {classes}.")
 
 
-def _is_network(word: str) -> bool:
-    from upscore.core.model_folder import holds_model, is_pipeline
+def _refuse_networks(photos: tuple[str, ...], used: str | None) -> None:
+    """Refuse networks in place of photos: pictures in a run folder would be segmented.
 
-    return holds_model(Path(word)) or is_pipeline(Path(word))
+    Args:
+        used: the network that the user named.
+    """
+    from upscore.core.model_folder import means_network
 
-
-def _refuse_networks(photos: tuple[str, ...], used: str) -> None:
-    """Refuse networks in place of photos: pictures in a run folder would be segmented."""
-    wrong = next((word for word in photos if _is_network(word)), None)
+    wrong = next((word for word in photos if means_network(word)), None)
     if wrong is not None:
+        given = f", and {used} is already the network; name only one" if used else ""
+        pictures = (
+            f"; or, for pictures in that folder, a pattern in quotes: '{wrong}/**/*.jpg'"
+            if Path(wrong).is_dir()
+            else ""
+        )
         raise SettingsError(
-            f"{wrong} is a network, not photos, and {used} is already the network; name only one. "
-            f"Type: upscore predict PHOTO.jpg --model {wrong}; or, for pictures in that folder, a "
-            f"pattern in quotes: '{wrong}/**/*.jpg'"
+            f"{wrong} is a network, not photos{given}. "
+            f"Type: upscore predict PHOTO.jpg --model {wrong}{pictures}"
         )
 
 

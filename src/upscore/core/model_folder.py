@@ -1,4 +1,8 @@
-"""Where networks are: model folders, run folders, pipelines, and those in this package."""
+"""Where networks are: model folders, run folders, pipelines, and those in this package.
+
+The networks in this package have names. A folder of the same name comes first if it is a run
+folder or a model folder; any other folder or file does not hide the name (see :func:`included`).
+"""
 
 from __future__ import annotations
 
@@ -13,6 +17,7 @@ from upscore.errors import NotFoundError, RunError
 
 CONFIG = "config.json"
 WEIGHTS = "model.safetensors"
+MANIFEST = "manifest.json"
 
 NETWORKS = Path(str(resources.files("upscore"))) / "networks"
 """Model folders in this package."""
@@ -36,9 +41,23 @@ def repair(folder: Path) -> str:
     return "copy the folder again or train again"
 
 
-def names_builtin(path: Path) -> bool:
-    """Whether this is the name of a network in this package, and no file or folder is called so."""
-    return not exists(path) and str(path) in builtin_networks()
+def is_network_folder(path: Path) -> bool:
+    """Whether this is a run folder or a model folder, complete or not."""
+    return (
+        exists(path)
+        and path.is_dir()
+        and any((path / name).exists() for name in (CONFIG, WEIGHTS, MANIFEST))
+    )
+
+
+def included(name: str | Path, *, place: Path = Path()) -> Path | None:
+    """The network in this package of that name; None if ``place`` has one in a folder so called."""
+    return None if is_network_folder(place / name) else builtin_networks().get(str(name))
+
+
+def name_of(path: Path) -> str:
+    """The name of a network in this package, else the path."""
+    return path.name if path in builtin_networks().values() else str(path)
 
 
 def is_pipeline(path: Path) -> bool:
@@ -67,26 +86,31 @@ def require_source(path: Path) -> None:
         )
 
 
+def means_network(word: str | Path) -> bool:
+    """Whether an input of a prediction is a network or a pipeline, and no photo or folder."""
+    path = Path(word)
+    if exists(path):
+        return is_network_folder(path) or is_pipeline(path)
+    return is_pipeline(path) or included(word) is not None
+
+
 def holds_model(path: Path) -> bool:
     """Whether ``find_model`` would take this path for a network, complete or not."""
-    if exists(path) and path.is_dir():
-        return any((path / name).exists() for name in (CONFIG, WEIGHTS, "manifest.json"))
-    return names_builtin(path)
+    return is_network_folder(path) or included(path) is not None
 
 
 def find_model(path: Path) -> Path:
     """The model folder of a run folder or of a trained network by name, or ``path`` itself.
 
-    A folder of the same name comes before a name of :func:`builtin_networks`.
-
     Raises:
         NotFoundError: no such folder.
         RunError: neither a run folder nor a model folder, or a run without a model so far.
     """
+    found = included(path)
+    if found is not None:
+        return found
     if not exists(path):
         networks = builtin_networks()
-        if str(path) in networks:
-            return networks[str(path)]
         names = f", or name one of {', '.join(networks)}" if networks else ""
         meant = near_path(path, networks)
         raise NotFoundError(
@@ -94,8 +118,8 @@ def find_model(path: Path) -> Path:
         )
     if path.is_dir() and ((path / CONFIG).exists() or (path / WEIGHTS).exists()):
         return path
-    if path.is_dir() and not (path / "manifest.json").exists():
-        inside = sorted(one.parent.name for one in path.glob("*/manifest.json"))
+    if path.is_dir() and not (path / MANIFEST).exists():
+        inside = sorted(one.parent.name for one in path.glob(f"*/{MANIFEST}"))
         if inside:
             raise RunError(
                 f"{path}: a folder of several runs; name one of them, such as {path / inside[0]}"

@@ -62,7 +62,7 @@ def require_last_run() -> Path:
     return run
 
 
-def default_network() -> str:
+def default_network() -> Path:
     """The network of a prediction that names none: the last run, else one of the package.
 
     Raises:
@@ -76,7 +76,7 @@ def default_network() -> str:
             "no network is named, and this installation includes none; name a run folder before "
             "the photos (`upscore train` makes one)"
         )
-    return names[0] if run is None else str(run)
+    return networks[names[0]] if run is None else run
 
 
 def data_of(run: Path) -> Path:

@@ -28,7 +28,7 @@ def match_classes(of_run: Labels, of_data: Labels, *, run: str, data: str) -> np
         if only_data:
             parts.append(f"only in {data}: {join(only_data)}")
         raise RunError(
-            "class names differ: " + "; ".join(parts) + ". Evaluate on a data set with the same "
+            "class names differ: " + "; ".join(parts) + ". Use a data set with the same "
             "classes, or name them alike in a dataset.yaml (see docs/data.md)"
         )
     return np.array([of_data.names.index(name) for name in of_run.names], dtype=np.uint8)

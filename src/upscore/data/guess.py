@@ -62,18 +62,20 @@ class Guess:
         return f"printf '%s\\n' {shlex.join(self.lines)} > {shlex.quote(str(root / CLASSES))}"
 
     def table(self) -> Table:
-        """For the screen."""
+        """For the screen; colours where the masks have some."""
+        has_colors = any(color is not None for _, color, *_ in self.rows)
         rows = [
             (
                 str(value),
-                "" if color is None else ",".join(map(str, color)),
+                *(("" if color is None else ",".join(map(str, color)),) if has_colors else ()),
                 name,
                 f"{100 * share:.2f}",
                 files,
             )
             for value, color, name, share, files in self.rows
         ]
-        return Table(("value", "colour", "class", "pixels %", "masks"), rows)
+        colour = ("colour",) if has_colors else ()
+        return Table(("value", *colour, "class", "pixels %", "masks"), rows)
 
     def text(self) -> str:
         """The table as lines of text, under a line that says what they are."""

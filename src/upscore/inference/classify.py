@@ -19,7 +19,7 @@ from upscore.core.files import exists
 from upscore.core.images import write_image
 from upscore.core.labels import RGBImage
 from upscore.core.limits import MAX_PIXELS
-from upscore.core.model_folder import builtin_networks, find_model
+from upscore.core.model_folder import find_model, included
 from upscore.core.quoting import join, quote
 from upscore.core.runtime import DeviceName, Precision, Runtime, select_runtime
 from upscore.errors import NotFoundError, OptionError, SettingsError
@@ -326,7 +326,7 @@ def _read(model: str, input: str | None, classes: Sequence[str] | None) -> Saved
 
 
 def _path(model: str) -> Path:
-    path = builtin_networks().get(model, Path(model))
+    path = included(model) or Path(model)
     if not exists(path):
         raise NotFoundError(
             f"no classifier {quote(model)}: no file or folder, and no name; "

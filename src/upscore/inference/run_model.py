@@ -9,7 +9,7 @@ from pathlib import Path
 from upscore.core.failures import first_line
 from upscore.core.labels import Labels
 from upscore.core.limits import DEFAULT_TILE
-from upscore.core.model_folder import CONFIG, find_model
+from upscore.core.model_folder import CONFIG, builtin_networks, find_model, is_network_folder
 from upscore.core.option_values import require_tile
 from upscore.core.runtime import Runtime
 from upscore.errors import RunError
@@ -47,6 +47,8 @@ def load_trained(path: Path) -> SavedModel:
         NotFoundError, RunError: as :func:`find_model` and :func:`load_model`.
     """
     folder = find_model(path)
+    if str(path) in builtin_networks() and is_network_folder(path):
+        logger.info("%s: the network in this folder is used, not the included one so called", path)
     saved = load_model(folder)
     if saved.warning is not None:
         logger.warning("%s: %s", folder, saved.warning)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from upscore.core.model_folder import CONFIG, find_model, is_pipeline
+from upscore.core.model_folder import CONFIG, find_model, included, is_pipeline
 from upscore.core.photo_values import AS_STORED, PhotoValues
 from upscore.errors import RunError, SettingsError
 from upscore.inference.pipeline.settings import read_pipeline
@@ -32,7 +32,12 @@ def trained_photos(path: Path, stages: Sequence[str] = ()) -> PhotoValues:
             ) from error
     settings = read_pipeline(path)
     used = [settings.stages[name].run for name in settings.order(stages or [settings.output])]
-    found = {run: trained_photos(path.parent / run) for run in used if run is not None}
+    place = path.parent
+    found = {
+        run: trained_photos(included(run, place=place) or place / run)
+        for run in used
+        if run is not None
+    }
     if len(set(found.values())) > 1:
         each = "; ".join(f"{run}: {photos.to_json() or '8 bits'}" for run, photos in found.items())
         raise SettingsError(

@@ -12,9 +12,9 @@ from torch import Tensor, nn
 from upscore.core.choices import suggest
 from upscore.core.files import exists
 from upscore.core.images import INPUT_SPECS, InputSpec
-from upscore.core.model_folder import builtin_networks, find_model
+from upscore.core.model_folder import builtin_networks, find_model, included
 from upscore.core.plural import plural
-from upscore.core.quoting import quote
+from upscore.core.quoting import join, quote
 from upscore.errors import NotFoundError, RunError, SettingsError, WorkError
 from upscore.models.backbones import BACKBONES
 from upscore.models.base import BACKBONE_PREFIX, Network
@@ -167,13 +167,12 @@ def _described(spec: InputSpec) -> str:
 
 def weights_path(weights: str) -> Path:
     """The file or folder of weights that have no published name. Raises NotFoundError."""
-    networks = builtin_networks()
-    path = networks.get(weights, Path(weights))
+    path = included(weights) or Path(weights)
     if not exists(path):
         raise NotFoundError(
             f"init.weights is {quote(weights)}, which is no file, folder or name; "
-            f"{suggest(weights, [*IMAGENET, *networks])}. Or give a file of weights, a model "
-            "folder or a run folder"
+            f"{suggest(weights, [*IMAGENET, *builtin_networks()])}. Or give a file of weights, a "
+            "model folder or a run folder"
         )
     return path
 
@@ -226,3 +225,9 @@ def start_from(model: Network, state: Mapping[str, Tensor], *, source: str) -> N
         for layer in model.added_score_layers(copied):
             for parameter in layer.parameters():
                 parameter.zero_()
+    new = dict.fromkeys(key.rpartition(".")[0] for key in ours if key not in copied)
+    logger.info(
+        "the training starts from %s, with %s",
+        source,
+        f"all its layers but these, which are new: {join(new)}" if new else "all its layers",
+    )

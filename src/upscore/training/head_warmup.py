@@ -77,9 +77,9 @@ def warm_up_head(
     """
     assert isinstance(model, FPN)  # require_head
     logger.info(
-        "The head learns first, on stored features of %d crops. They are reported, but not part "
-        "of the budget; if this is interrupted, it begins anew (without it: "
-        "--set init.head.crops=0)",
+        "The head learns first, on stored features of %d crops. The time for this is reported, but "
+        "is not part of the budget. If you interrupt this step, it starts from its beginning when "
+        "the training is resumed. To leave it out: --set init.head.crops=0",
         settings.crops,
     )
     begin = time.monotonic()

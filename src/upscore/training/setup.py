@@ -188,11 +188,13 @@ class _Session:
 
     def check(self, run: RunFolder, recipe: Recipe) -> None:
         """Check that a begun run is this one, on the same data, and not finished."""
-        accepted = self.data if self.changed_data else None
-        if run_status(run, recipe, self.dataset, accepted=accepted) == "finished":
+        if is_finished(RunFolder.open(run.path)):  # whatever the settings
             raise RunError(
-                f"{run.path}: this training is finished; evaluate it, or train into another --out"
+                f"{run.path}: this training is finished. Evaluate it; or train on from its weights "
+                f"into another folder: --set init.weights={run.path} --out OTHER"
             )
+        accepted = self.data if self.changed_data else None
+        _check_same_settings(run, recipe, self.dataset, accepted)
 
     def train(
         self,

@@ -206,6 +206,7 @@ class Training:
             epoch=self.source.num_samples,
         )
         self._display(0.0, notices)
+        rate, notices = 0.0, []  # images in a second
         try:
             with self._stop.listening(), closing(steps):
                 while self.fraction < 1.0 and not self._out_of_patience and not self._stopping():
@@ -232,7 +233,9 @@ class Training:
                             self._save()
                     images = (at.iteration - session_iteration) * self.source.step_size
                     seconds = self._clock.seconds - session_start
-                    self._display(images / seconds if seconds > 0 else 0.0, notices)
+                    rate = images / seconds if seconds > 0 else 0.0
+                    if self.fraction < 1.0:
+                        self._display(rate, notices)
                 used_up = self.fraction >= 1.0
                 at.finished = used_up or self._out_of_patience
                 if at.finished and not used_up and self._first:
@@ -245,6 +248,7 @@ class Training:
                     )
                 if used_up or (at.finished and self._finish is not None):
                     self._keep_last()
+                    self._display(rate, notices if used_up else [])  # with the last score
                 else:
                     self._save()
         finally:

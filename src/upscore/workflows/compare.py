@@ -39,7 +39,12 @@ from upscore.report.figures.scores import write_figure
 from upscore.report.score_tables import difference_table, verdict
 from upscore.workflows.evaluate import SIZES, Sizes
 from upscore.workflows.options import DEFAULTS, SegmenterOptions
-from upscore.workflows.predictions import Predictions, is_label_folder, open_predictions
+from upscore.workflows.predictions import (
+    Predictions,
+    is_label_folder,
+    open_predictions,
+    require_same_classes,
+)
 
 IF_DIED = "try a smaller --tile"
 
@@ -120,6 +125,8 @@ def compare(
     tell_listing(dataset)
     part = dataset.split(split)
     parsed = [_parse(str(source)) for source in sources]
+    for path, _ in parsed:
+        require_same_classes(path, dataset, data=data)
     told = next((guess for path, _ in parsed if (guess := told_guess(path))), None)
     tell_meaning(dataset, part.pairs, told=told)
     names = unique_names([path if stage is None else path / stage for path, stage in parsed])

@@ -163,9 +163,9 @@ def prepare_run(run: RunFolder, recipe: EdgeRecipe, *, resume: bool, names: list
         )
         return
     manifest = RunFolder.open(run.path).read_manifest()
+    if is_finished(run):  # whatever the settings
+        raise RunError(f"{run.path}: this training is finished; choose another --out")
     command = f"upscore edges train --recipe {run.recipe} --resume"
     require_same_settings(run, recipe, command=command)
     if manifest.get("photos") != names:
         raise RunError(f"{run.path}: was started on other photos; choose another --out")
-    if is_finished(run):
-        raise RunError(f"{run.path}: this training is finished; choose another --out")

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from upscore.core.labels import Shares
-from upscore.core.model_folder import holds_model, is_pipeline
+from upscore.core.model_folder import is_pipeline, means_network, name_of
 from upscore.core.plural import plural
 from upscore.core.progress import OnProgress, count_items, ignore_progress
 from upscore.core.quoting import join, quote
@@ -142,7 +142,7 @@ def predict(
     if proposal_steps:
         folders["steps"] = out / FOLDER
     folders["summary"] = out / SUMMARY
-    return PredictResult(summary, folders, is_pipeline(run), network, segmenter.labels.names)
+    return PredictResult(summary, folders, is_pipeline(run), name_of(run), segmenter.labels.names)
 
 
 def _network_and_inputs(run: Inputs, inputs: Inputs | None) -> tuple[str, Sequence[str | Path]]:
@@ -153,8 +153,8 @@ def _network_and_inputs(run: Inputs, inputs: Inputs | None) -> tuple[str, Sequen
         return str(run), [inputs] if isinstance(inputs, str | Path) else inputs
     inputs = [run] if isinstance(run, str | Path) else run
     for one in inputs:
-        if holds_model(Path(one)) or is_pipeline(Path(one)):
+        if means_network(one):
             raise SettingsError(
                 f"{one} is a network; name photos too: predict({str(one)!r}, PHOTOS)"
             )
-    return default_network(), inputs
+    return str(default_network()), inputs

@@ -12,13 +12,14 @@ import numpy as np
 
 from upscore.core.labels import VOID, LabelMap, Labels
 from upscore.core.limits import MAX_PIXELS
-from upscore.core.model_folder import holds_model, is_pipeline, require_source
+from upscore.core.model_folder import holds_model, is_network_folder, is_pipeline, require_source
 from upscore.core.photo_values import AS_STORED, PhotoValues
 from upscore.data.class_mapping import match_classes
 from upscore.data.dataset import DataSet, Sample, Split
 from upscore.errors import DataError, NotFoundError, RunError, SettingsError
 from upscore.inference.foreign_predictions import PREDICTION_SUFFIXES, read_prediction
 from upscore.inference.inputs import name_below
+from upscore.inference.run_model import read_labels
 from upscore.inference.trained_photos import trained_photos
 from upscore.workflows.options import DEFAULTS, SegmenterOptions
 
@@ -81,7 +82,7 @@ def open_predictions(
     if is_label_folder(path):
         return _of_folder(path, dataset, options)
     require_source(path)
-    if path.is_file():
+    if path.is_file() and not holds_model(path):
         hint = ""
         if path.suffix.lower() in PREDICTION_SUFFIXES:
             hint = f"; name the folder of this label map: {path.parent}"
@@ -103,7 +104,7 @@ def open_predictions(
         "",
         lambda sample, _: {"": table[segmenter.predict(sample.image)]},
         # a network of the package has no folder of the user's
-        path / "evaluation" if path.exists() else Path(f"{path}-evaluation"),
+        path / "evaluation" if is_network_folder(path) else Path(f"{path}-evaluation"),
         options.to_dict(),
         photos=trained_photos(path),
     )
@@ -151,12 +152,18 @@ def _of_pipeline(
     )
 
 
+def require_same_classes(path: Path, dataset: DataSet, *, data: Path) -> None:
+    """Raise RunError where a network has other classes than a data set, without opening it."""
+    if holds_model(path) and not is_label_folder(path):
+        match_classes(read_labels(path), dataset.labels, run=str(path), data=str(data))
+
+
 def is_label_folder(path: Path) -> bool:
     """Whether a folder contains label maps, directly or in its subfolder ``labels``.
 
     False for run folders, model folders and data sets, whose masks are in other folders.
     """
-    if not path.is_dir() or holds_model(path):
+    if not path.is_dir() or is_network_folder(path):
         return False
     if (path / "labels").is_dir():
         return True

@@ -12,10 +12,9 @@ from typing import TypeVar, cast
 
 from upscore.core.choices import is_path
 from upscore.core.extras import require_extras
-from upscore.core.files import exists
 from upscore.core.json import JSONObject
 from upscore.core.labels import Labels, RGBImage
-from upscore.core.model_folder import names_builtin
+from upscore.core.model_folder import included
 from upscore.core.runtime import DeviceName, Precision, Runtime, select_runtime
 from upscore.crf.mean_field import DenseCRF
 from upscore.crf.settings import load_crf
@@ -194,8 +193,7 @@ class PipelineBuilder:
 
     def _run(self, run: Path) -> Path:
         """A folder beside the file, or the name of a network in this package."""
-        folder = self._at(run)
-        return run if not exists(folder) and names_builtin(run) else folder
+        return included(run, place=self.path.parent) or self._at(run)
 
     def _at(self, path: Path) -> Path:
         return self.path.parent / path

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from upscore.core.builtin_configs import shipped_names, shipped_text
 from upscore.core.files import write_text
-from upscore.core.model_folder import is_pipeline, names_builtin
+from upscore.core.model_folder import included, is_pipeline
 from upscore.core.settings import build
 from upscore.core.yaml_text import parse_yaml
 from upscore.errors import SettingsError
@@ -63,7 +63,7 @@ def write_pipeline(
     settings = build(PipelineSettings, parse_yaml(typed, name), name)
     PipelineBuilder(settings, Path(f"{name}.yaml")).check(settings.order(settings.stages))
     near = {
-        stage: run if names_builtin(run) else path_from(run, out.parent)
+        stage: path_from(run, out.parent) if included(run) is None else run
         for stage, run in runs.items()
     }
     near_store = None if store is None else path_from(store, out.parent)
