@@ -116,7 +116,9 @@ def find_model(path: Path) -> Path:
         raise NotFoundError(
             f"{shorten(str(path))}: no such run folder{meant}; `upscore train` makes one{names}"
         )
-    if path.is_dir() and ((path / CONFIG).exists() or (path / WEIGHTS).exists()):
+    if path in builtin_networks().values() or (
+        path.is_dir() and ((path / CONFIG).exists() or (path / WEIGHTS).exists())
+    ):
         return path
     if path.is_dir() and not (path / MANIFEST).exists():
         inside = sorted(one.parent.name for one in path.glob(f"*/{MANIFEST}"))
