@@ -117,6 +117,35 @@ def test_json_has_scores_by_class_and_no_empty_key(run, data):
     assert set(found) == {"split", "images", "scores", "classes", "failures", "folder"}
 
 
+@pytest.mark.parametrize("value", [0, 2])
+def test_a_class_without_truth_is_shown_as_it_counts(tmp_path, capsys, value):
+    """On the screen, in files and on pages alike, whether it is predicted or not."""
+    data = make_data(tmp_path / "data")
+    (tmp_path / "maps").mkdir()
+    for path in (tmp_path / "data" / "masks").iterdir():
+        mask = np.where(np.array(Image.open(path)) == 2, 0, np.array(Image.open(path)))
+        Image.fromarray(mask).save(path)
+        mask[mask == VOID] = 0
+        mask[5, 5:9] = value
+        Image.fromarray(mask).save(tmp_path / "maps" / path.name)
+    evaluate(tmp_path / "maps", data=data, out=tmp_path / "out")
+    shown = capsys.readouterr().out
+    scores = json.loads((tmp_path / "out" / "scores.json").read_text())
+    iou = scores["per_class"][2]["iou"]
+    assert iou == (0 if value else None)
+    assert scores["scores"]["classes_averaged"] == (3 if value else 2)
+    cell = "0.0000" if value else "-"
+    (row,) = [line.split() for line in shown.splitlines() if line.startswith("car")]
+    assert row[1] == cell
+    text = "Not in the truth: car. Such a class has IoU 0 if it is predicted anywhere"
+    assert text in " ".join(shown.split())
+    (row,) = [
+        line for line in (tmp_path / "out" / "per_class.tex").read_text().splitlines()
+        if line.startswith("car")
+    ]  # fmt: skip
+    assert row.split(" & ")[1] == ("0.0000" if value else "")
+
+
 def test_out(run, data, tmp_path):
     evaluate(run, data=data, out=tmp_path / "elsewhere")
     assert (tmp_path / "elsewhere" / "scores.json").exists()

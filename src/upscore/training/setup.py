@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from functools import partial
@@ -69,6 +69,8 @@ FABRIC_PRECISION = {"fp32": "32-true", "bf16": "bf16-mixed", "fp16": "16-mixed"}
 
 MADE_BOXES = 2000
 """Boxes of a photo in a store that the training makes for itself, as many as in the paper."""
+FEW_VALIDATED = 10
+"""With fewer validation photos there is a warning."""
 WEIGHED_CROPS = 2000
 """Crops that class weights are counted on, spread over all."""
 
@@ -441,17 +443,32 @@ def _describe_data(recipe: Recipe, dataset: DataSet, known: Known) -> None:
     missing = absent_classes(train, known=known)
     if missing:
         logger.warning(
-            "no photo of split %r shows %s: what is in no photo cannot be learned",
+            "%s in no photo of split %r, so the network cannot learn %s",
+            _are(missing),
             train.name,
-            join(missing),
+            "it" if len(missing) == 1 else "them",
         )
     missing = [name for name in absent_classes(val, known=known) if name not in missing]
     if missing:
-        logger.info(
-            "no photo of split %r shows %s, which will have no validation score",
+        logger.warning(
+            "%s in no photo of split %r, which validates: IoU 0 if the network predicts it there, "
+            "otherwise left out of the mean; to score it, list the photos of each split yourself "
+            "(see docs/data.md)",
+            _are(missing),
             val.name,
-            join(missing),
         )
+    if len(val) < FEW_VALIDATED:
+        logger.warning(
+            "split %r has %s, and with fewer than %d the validation score varies by chance",
+            val.name,
+            plural(len(val), "photo"),
+            FEW_VALIDATED,
+        )
+
+
+def _are(classes: Sequence[str]) -> str:
+    """``class road is``, ``classes road, sky are``."""
+    return f"class {classes[0]} is" if len(classes) == 1 else f"classes {join(classes)} are"
 
 
 def _input_spec(recipe: Recipe) -> InputSpec:
