@@ -70,6 +70,34 @@ def test_what_was_guessed_is_told_once(verb, guessed, tmp_path, caplog):
     assert "classes guessed as in the training: 0 background, 255 foreground" in told
 
 
+@pytest.mark.usefixtures("compare_here")
+@pytest.mark.parametrize("verb", ["evaluate", "compare"])
+def test_guessed_classes_may_be_named_after_the_training(verb, guessed, tmp_path, caplog):
+    caplog.set_level("INFO", "upscore")
+    run = make_network(tmp_path / "run", ("background", "foreground"))
+    (guessed / "classes.txt").write_text("0 ground\n255 cat\n")
+    with pytest.raises(RunError, match="class names differ"):
+        score(verb, run, guessed)
+    meaning = {"0": "background", "255": "foreground"}
+    (run / "manifest.json").write_text(
+        json.dumps({"format_version": 1, "data": {"guess": meaning}})
+    )
+    score(verb, run, guessed)
+    assert "background is ground, foreground is cat" in caplog.text
+    result = run_evaluation(run, data=guessed)
+    assert result.main.labels.names == ("ground", "cat")
+    (guessed / "classes.txt").write_text("0 ground\n1 tree\n255 cat\n")  # another number
+    with pytest.raises(RunError, match="class names differ"):
+        score(verb, run, guessed)
+    (guessed / "classes.txt").write_text("0 ground\n255 cat\n")
+    for other in ({"0": "foreground", "255": "background"}, {"1": "background"}):  # other values
+        (run / "manifest.json").write_text(
+            json.dumps({"format_version": 1, "data": {"guess": other}})
+        )
+        with pytest.raises(RunError, match="class names differ"):
+            score(verb, run, guessed)
+
+
 @pytest.mark.parametrize("verb", ["evaluate", "compare"])
 def test_masks_that_disagree_are_refused(verb, guessed, tmp_path):
     (guessed / "classes.txt").write_text("background\nforeground\n")
