@@ -21,7 +21,9 @@ LISTED = 5
 
 def class_table(context: Context, contenders: Sequence[Mapping[str, Any]], caption: str) -> Table:
     """IoU by class, one column a network; the caption names classes without a pixel."""
-    columns = [[*(item["iou"] for item in one["per_class"]), one["scores"]["miou"]] for one in contenders]
+    columns = [
+        [*(item["iou"] for item in one["per_class"]), one["scores"]["miou"]] for one in contenders
+    ]
     pixels = [item["pixels"] for item in contenders[0]["per_class"]]
     names = (*context.dataset.labels.names, "mean")
     return Table(
