@@ -48,7 +48,8 @@ def check(
     if result.guess is not None:
         console.print(result.guess.title())
         console.print(result.guess.table().screen(left=(0, 1, 2)))
-        console.print(result.guess.naming(result.root), markup=False, soft_wrap=True)
+        if naming := result.guess.naming(result.root):
+            console.print(naming)
     if result.unlabelled:
         num = len(result.unlabelled)
         names = join([path.name for path in result.unlabelled], most=3)
