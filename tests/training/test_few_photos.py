@@ -152,8 +152,8 @@ def test_classes_that_never_occur(tmp_path: Path, caplog: pytest.LogCaptureFixtu
         "classes class 4, class 5 are in no photo of split 'train', so the network cannot learn "
         "them",
         "classes class 1, class 2, class 3 are in no photo of split 'val', which validates: IoU 0 "
-        "if the network predicts it there, otherwise left out of the mean; to score it, list the "
-        "photos of each split yourself (see docs/data.md)",
+        "if predicted there, otherwise left out of the mean; to score every class, list the photos "
+        "of each split yourself (see docs/data.md)",
         "split 'val' has 1 photo, and with fewer than 10 the validation score varies by chance",
     ]
 

@@ -473,9 +473,9 @@ def _describe_data(recipe: Recipe, dataset: DataSet, known: Known) -> None:
     missing = [name for name in absent_classes(val, known=known) if name not in missing]
     if missing:
         logger.warning(
-            "%s in no photo of split %r, which validates: IoU 0 if the network predicts it there, "
-            "otherwise left out of the mean; to score it, list the photos of each split yourself "
-            "(see docs/data.md)",
+            "%s in no photo of split %r, which validates: IoU 0 if predicted there, otherwise left "
+            "out of the mean; to score every class, list the photos of each split yourself (see "
+            "docs/data.md)",
             _are(missing),
             val.name,
         )
