@@ -327,7 +327,8 @@ def test_one_range_for_all_photos(folder: Path, caplog: pytest.LogCaptureFixture
     with caplog.at_level("INFO", "upscore"):
         dataset = open_dataset(file)
     assert dataset.photo_values.range == (0, 4095)
-    assert "photos have 12 of 16 bits: values 0..4095 are taken as black to white" in caplog.text
+    assert "photos have 12 of 16 bits: values 0..4095 are taken as black to white; " in caplog.text
+    assert "; 8-bit photos stay as they are" in caplog.text
     by_name = {}
     for split in map(dataset.split, ("train", "val")):
         by_name |= {split.pairs[i].name: split.read(i).image.max() for i in range(len(split))}

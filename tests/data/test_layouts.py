@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +14,7 @@ from upscore.core.labels import CAMVID_LABELS, VOC_LABELS
 from upscore.data import DataSet, open_dataset
 from upscore.data.check import check
 from upscore.data.drawn_splits import draw_splits
+from upscore.data.formats.folder import MASKS, NESTS, PHOTOS
 from upscore.data.masks import read_instances, read_stored_mask
 from upscore.data.notices import tell_listing
 from upscore.errors import DataError, NotFoundError
@@ -379,6 +381,50 @@ def test_folder_draws_its_splits_and_guesses_classes(folder: Path) -> None:
     assert names(dataset, "val") == names(open_dataset(folder), "val")
     assert not set(names(dataset, "train")) & set(names(dataset, "val"))
     assert set(np.unique(dataset.split("val").read(0).labels)) == {0, 1, 3, 255}
+
+
+@pytest.mark.parametrize("kinds", [*itertools.product(PHOTOS, MASKS)])
+@pytest.mark.parametrize("pattern", ["{kind}", *NESTS])
+def test_folders_of_usual_names(
+    tmp_path: Path,
+    write_pair,
+    caplog: pytest.LogCaptureFixture,
+    kinds: tuple[str, str],
+    pattern: str,
+) -> None:
+    caplog.set_level("INFO", "upscore")
+    for split in ("train", "valid"):
+        images, masks = (tmp_path / pattern.format(kind=kind, split=split) for kind in kinds)
+        for i in range(2):
+            write_pair(images / f"{split}{i}.jpg", masks / f"{split}{i}.png", (0, 1))
+    dataset = open_dataset(tmp_path)
+    assert dataset.layout == "folder"
+    assert sum(map(len, dataset.splits.values())) == 4
+    told = f"photos are taken from {kinds[0]}/ and masks from {kinds[1]}/" in caplog.text
+    assert told == (kinds != ("images", "masks"))
+    masks = sorted(pair.mask for pairs in dataset.splits.values() for pair in pairs)
+    for path in masks:  # so that the error has a dataset.yaml to fill in
+        Image.fromarray(np.resize(np.array([0, 80, 160], np.uint8), (12, 16))).save(path)
+    with pytest.raises(DataError) as caught:
+        open_dataset(tmp_path)
+    (tmp_path / "dataset.yaml").write_text(str(caught.value).split("count:\n")[1])
+    described = open_dataset(tmp_path)
+    assert sorted(pair.mask for pairs in described.splits.values() for pair in pairs) == masks
+
+
+@pytest.mark.parametrize("name", ["0.txt", "all.json", "train/0.txt"])
+def test_labels_that_are_no_pictures_are_no_masks(tmp_path: Path, write_pair, name: str) -> None:
+    write_pair(tmp_path / "images" / "0.jpg", tmp_path / "labels" / "0.png", (0, 1))
+    (tmp_path / "labels" / "0.png").unlink()
+    (tmp_path / "labels" / name).parent.mkdir(exist_ok=True)
+    (tmp_path / "labels" / name).write_text("0 0.5 0.5 0.1 0.1")
+    with pytest.raises(DataError, match="unknown folder layout"):
+        open_dataset(tmp_path)
+
+
+def test_images_and_masks_come_before_other_names(folder: Path, write_pair) -> None:
+    write_pair(folder / "image" / "x.jpg", folder / "labels" / "x.png", (0, 1))
+    assert len(open_dataset(folder).pairs("trainval")) == 10
 
 
 def test_folder_with_classes_file_reads_no_mask(folder: Path) -> None:

@@ -153,8 +153,9 @@ def test_a_guess_that_is_known_from_the_training_is_one_line(
     assert "Guessed from" in caplog.messages[1]
     caplog.clear()
     tell_meaning(dataset, dataset.pairs("train"), told={"0": "background", "255": "foreground"})
-    assert len(caplog.messages) == 1
+    assert len(caplog.messages) == 2
     assert "Guessed from" in caplog.messages[0]
+    assert caplog.messages[1].startswith("To name them, ")
 
 
 def test_a_run_keeps_what_was_guessed(root: Path, tmp_path: Path) -> None:
@@ -170,3 +171,22 @@ def test_a_run_keeps_what_was_guessed(root: Path, tmp_path: Path) -> None:
     assert told_guess(run.path) is None
     run.manifest.write_text("damaged")
     assert told_guess(run.path) is None
+
+
+@pytest.mark.parametrize("num", [2, 4])
+def test_the_line_that_names_guessed_classes_is_told(
+    tmp_path: Path, write_pair, caplog: pytest.LogCaptureFixture, num: int
+) -> None:
+    caplog.set_level(logging.INFO, "upscore")
+    for i in range(4):
+        values = tuple(range(num))
+        write_pair(tmp_path / "images" / f"{i}.jpg", tmp_path / "masks" / f"{i}.png", values)
+    dataset = open_dataset(tmp_path)
+    tell_meaning(dataset, dataset.pairs("train"))
+    assert dataset.guess is not None
+    (line,) = [text for text in caplog.messages if text.startswith("To name them")]
+    assert ("(value 0 is `background` if it is no object)" in line) == (num > 2)
+    assert f"printf '%s\\n' {' '.join(dataset.labels.names)} > " in line
+    caplog.clear()
+    tell_meaning(dataset, dataset.pairs("train"), told=dataset.guess.meaning())
+    assert not any("printf" in text for text in caplog.messages)

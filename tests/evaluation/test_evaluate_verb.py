@@ -70,6 +70,34 @@ def test_what_was_guessed_is_told_once(verb, guessed, tmp_path, caplog):
     assert "classes guessed as in the training: 0 background, 255 foreground" in told
 
 
+@pytest.mark.usefixtures("compare_here")
+@pytest.mark.parametrize("verb", ["evaluate", "compare"])
+def test_guessed_classes_may_be_named_after_the_training(verb, guessed, tmp_path, caplog):
+    caplog.set_level("INFO", "upscore")
+    run = make_network(tmp_path / "run", ("background", "foreground"))
+    (guessed / "classes.txt").write_text("0 ground\n255 cat\n")
+    with pytest.raises(RunError, match="class names differ"):
+        score(verb, run, guessed)
+    meaning = {"0": "background", "255": "foreground"}
+    (run / "manifest.json").write_text(
+        json.dumps({"format_version": 1, "data": {"guess": meaning}})
+    )
+    score(verb, run, guessed)
+    assert "background is ground, foreground is cat" in caplog.text
+    result = run_evaluation(run, data=guessed)
+    assert result.main.labels.names == ("ground", "cat")
+    (guessed / "classes.txt").write_text("0 ground\n1 tree\n255 cat\n")  # another number
+    with pytest.raises(RunError, match="class names differ"):
+        score(verb, run, guessed)
+    (guessed / "classes.txt").write_text("0 ground\n255 cat\n")
+    for other in ({"0": "foreground", "255": "background"}, {"1": "background"}):  # other values
+        (run / "manifest.json").write_text(
+            json.dumps({"format_version": 1, "data": {"guess": other}})
+        )
+        with pytest.raises(RunError, match="class names differ"):
+            score(verb, run, guessed)
+
+
 @pytest.mark.parametrize("verb", ["evaluate", "compare"])
 def test_masks_that_disagree_are_refused(verb, guessed, tmp_path):
     (guessed / "classes.txt").write_text("background\nforeground\n")
@@ -115,6 +143,35 @@ def test_json_has_scores_by_class_and_no_empty_key(run, data):
     assert found["classes"] == {item.pop("name"): item for item in content["per_class"]}
     assert found["images"] == len(content["images"])
     assert set(found) == {"split", "images", "scores", "classes", "failures", "folder"}
+
+
+@pytest.mark.parametrize("value", [0, 2])
+def test_a_class_without_truth_is_shown_as_it_counts(tmp_path, capsys, value):
+    """On the screen, in files and on pages alike, whether it is predicted or not."""
+    data = make_data(tmp_path / "data")
+    (tmp_path / "maps").mkdir()
+    for path in (tmp_path / "data" / "masks").iterdir():
+        mask = np.where(np.array(Image.open(path)) == 2, 0, np.array(Image.open(path)))
+        Image.fromarray(mask).save(path)
+        mask[mask == VOID] = 0
+        mask[5, 5:9] = value
+        Image.fromarray(mask).save(tmp_path / "maps" / path.name)
+    evaluate(tmp_path / "maps", data=data, out=tmp_path / "out")
+    shown = capsys.readouterr().out
+    scores = json.loads((tmp_path / "out" / "scores.json").read_text())
+    iou = scores["per_class"][2]["iou"]
+    assert iou == (0 if value else None)
+    assert scores["scores"]["classes_averaged"] == (3 if value else 2)
+    cell = "0.0000" if value else "-"
+    (row,) = [line.split() for line in shown.splitlines() if line.startswith("car")]
+    assert row[1] == cell
+    text = "Not in the truth: car. Such a class has IoU 0 if it is predicted anywhere"
+    assert text in " ".join(shown.split())
+    (row,) = [
+        line for line in (tmp_path / "out" / "per_class.tex").read_text().splitlines()
+        if line.startswith("car")
+    ]  # fmt: skip
+    assert row.split(" & ")[1] == ("0.0000" if value else "")
 
 
 def test_out(run, data, tmp_path):

@@ -651,3 +651,9 @@ def test_log_messages_of_the_package_are_shown_once(capsys):
     show_messages("upscore")
     logging.getLogger("upscore.test").info("compiling [all] of it")
     assert capsys.readouterr().err == "compiling [all] of it\n"
+
+
+def test_warnings_begin_with_the_word(capsys):
+    show_messages("upscore")
+    logging.getLogger("upscore.test").warning("few photos")
+    assert capsys.readouterr().err == "Warning: few photos\n"

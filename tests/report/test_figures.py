@@ -66,11 +66,11 @@ def test_bars_are_sorted_and_say_what_is_absent():
     assert texts(figure) == ["0.889", "0.500", "not in the truth"]
 
 
-def test_a_class_without_truth_has_no_score():
+def test_a_class_without_truth_is_drawn_as_it_counts():
     matrix = np.array([[4, 0, 1], [0, 8, 0], [0, 0, 0]])
     figure = per_class_bars(score(matrix), Labels.of(["some", "good", "guessed"]))
-    assert texts(figure) == ["1.000", "0.800", "not in the truth"]
-    assert "the mean over 3 is 0.600" in figure.axes[0].get_title()  # where it counts as 0
+    assert texts(figure) == ["1.000", "0.800", "0.000, not in the truth"]
+    assert "the mean over 3 is 0.600" in figure.axes[0].get_title()
 
 
 def test_nothing_to_score():

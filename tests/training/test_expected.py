@@ -78,7 +78,7 @@ def test_below_a_tenth_of_the_documented_samples_a_warning(iterations: int, warn
     assert [notice.warning for notice in said] == [False, False, True][: 2 + warned]
     if warned:
         assert texts(said)[2] == (
-            "Warning: this budget allows 10 % of those samples, so the network will learn less "
+            "Warning: this budget allows 10 % of those samples, so the network may learn less "
             "than it could. For as many: --iterations 3250"
         )
 
@@ -103,7 +103,7 @@ def test_stages() -> None:
         "Budget of stage easy: 7.5 minutes, about 2,600 samples at 10 a second.",
         "Documented: mIoU 0.484 on msrc val (by proposals) after 26,000 samples of this stage, "
         "80,000 in all; scores on other data cannot be compared with it.",
-        "Warning: this budget allows 10 % of those samples, so the network will learn less than "
+        "Warning: this budget allows 10 % of those samples, so the network may learn less than "
         "it could. For as many: --minutes 174",  # 26,000 / 10 / 60 / 0.25
     ]
     assert Documented(STAGED, "hard", 0.75).samples == 60_000, "its share, where nothing is said"
@@ -225,7 +225,7 @@ def test_iterations_are_counted_before_the_first_step(
         "Budget: 6 iterations, 36 samples.",
         "Documented: mIoU 0.677 on CamVid val after 1,300 samples; scores on other data "
         "cannot be compared with it.",
-        "Warning: this budget allows 2.8 % of those samples, so the network will learn less than "
+        "Warning: this budget allows 2.8 % of those samples, so the network may learn less than "
         "it could. For as many: --iterations 217",
     ]
 

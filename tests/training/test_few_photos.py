@@ -101,7 +101,9 @@ def test_sensible_without_a_setting(
     drawn = "8 photos" if num == 40 else "1 photo"
     assert f"{drawn} of split 'train', drawn by name, will validate and " in caplog.text
     rest = num - int(drawn.split()[0])
-    assert f"will validate and {rest} photo{'s' * (rest > 1)} will train" in caplog.text
+    train_photos = f"{rest} photo{'s' * (rest > 1)}"
+    assert f"will validate and {train_photos} will train" in caplog.text
+    assert f"{train_photos}, {drawn.split()[0]} more held out for validation; 2 it" in caplog.text
     recorded = json.loads((out / "manifest.json").read_text())["data"]
     assert recorded["drawn_validation"] == draw_validation([f"{i:02}" for i in range(num)])
     assert (recorded["val_split"], recorded["num_trained_and_validated"]) == ("val", 0)
@@ -146,11 +148,13 @@ def test_classes_that_never_occur(tmp_path: Path, caplog: pytest.LogCaptureFixtu
     Image.fromarray(mask).save(data / "masks" / f"{held_out}.png")
     with caplog.at_level("INFO", logger="upscore"):
         assert run_quick(data, tmp_path / "run").iteration == 2
-    said = [record.getMessage() for record in caplog.records if "shows" in record.getMessage()]
-    assert said == [
-        "no photo of split 'train' shows class 4, class 5: what is in no photo cannot be learned",
-        "no photo of split 'val' shows class 1, class 2, class 3, which will have no validation "
-        "score",
+    assert [record.getMessage() for record in caplog.records if record.levelname == "WARNING"] == [
+        "classes class 4, class 5 are in no photo of split 'train', so the network cannot learn "
+        "them",
+        "classes class 1, class 2, class 3 are in no photo of split 'val', which validates: IoU 0 "
+        "if predicted there, otherwise left out of the mean; to score every class, list the photos "
+        "of each split yourself (see docs/data.md)",
+        "split 'val' has 1 photo, and with fewer than 10 the validation score varies by chance",
     ]
 
 
@@ -163,6 +167,24 @@ def test_a_single_photo(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> Non
     with caplog.at_level("INFO", logger="upscore"):
         assert run_quick(data, tmp_path / "run", "data.val_split=train").best is not None
     assert "split 'train' both trains and validates" in caplog.text
+
+
+@pytest.mark.parametrize("kind", ["images", "masks"])
+@pytest.mark.parametrize("validates", [False, True])
+def test_a_damaged_file_is_found_before_the_folder_is_made(
+    tmp_path: Path, kind: str, *, validates: bool
+) -> None:
+    data = make_photos(tmp_path / "data", 5, 2)
+    name = next(f"{i:02}" for i in range(5) if (f"{i:02}" in drawn_of(5)) == validates)
+    path = data / kind / f"{name}.png"
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+    with pytest.raises(DataError, match=rf"{kind}.{name}\.png: damaged or truncated"):
+        run_quick(data, tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
+def drawn_of(num: int) -> list[str]:
+    return draw_validation([f"{i:02}" for i in range(num)])
 
 
 def repaint(data: Path, values: dict[int, int]) -> None:

@@ -24,6 +24,9 @@ from upscore.training.setup import train
 from upscore.training.shown import Shown, num_common, overlap_warning
 from upscore.training.trainer import Outcome
 
+FEW = "split 'val' has 3 photos, and with fewer than 10 the validation score varies by chance"
+"""Of the toy set."""
+
 
 def samples(run: Path) -> dict:
     return RunFolder.open(run).read_manifest()["samples"]
@@ -72,9 +75,13 @@ def test_the_run_folder_keeps_crops_and_samples_of_each_stage(
     for folder, drawn in ((out / "stages" / "easy", 6), (out, 14)):
         with (folder / "log.csv").open(newline="") as stream:
             assert int(list(csv.DictReader(stream))[-1]["images"]) == drawn
-    lines = [r.getMessage() for r in caplog.records]
+    few, *lines = [r.getMessage() for r in caplog.records]
+    assert few == FEW
     assert [line.split(":")[0] for line in lines] == ["easy", "hard"]
-    assert f"easy: {easy['crops']} crops of objects in {photos} photos" in lines[0]
+    assert (
+        f"easy: {easy['crops']} crops of objects in {photos} photos, 3 more held out for validation"
+        in lines[0]
+    )
     assert lines[1].endswith("; 7 iterations of 2 draw 14 samples")
 
 
@@ -86,7 +93,9 @@ def test_the_command_prints_one_line(
     told = capsys.readouterr()
     lines = [line for line in (told.out + told.err).splitlines() if " draw " in line]
     photos = len(open_dataset(toy).split("train"))
-    assert lines == [f"{photos} photos; 6 iterations of 2 draw 12 samples"]
+    assert lines == [
+        f"{photos} photos, 3 more held out for validation; 6 iterations of 2 draw 12 samples"
+    ]
     kept = samples(tmp_path / "run")
     assert kept == {"photos": photos, "crops": None, "kind": "photos", "epoch": photos, "drawn": 12}
 
@@ -108,6 +117,12 @@ def test_the_line_of_every_budget(budget: str, text: str) -> None:
 def test_one_of_each() -> None:
     recipe = load_recipe("fcn8s", ["budget.iterations=1"])
     assert str(Shown(recipe, photos=1, crops=None, epoch=1)).startswith("1 photo; 1 iteration of")
+
+
+def test_photos_that_are_held_out_are_told() -> None:
+    recipe = load_recipe("quick")
+    text = str(Shown(recipe, photos=30, crops=None, epoch=30, held_out=7))
+    assert text.startswith("30 photos, 7 more held out for validation; ")
 
 
 def test_repeats_are_told() -> None:
@@ -136,9 +151,11 @@ def test_validation_photos_in_the_training_split_are_told(
 ) -> None:
     val = open_dataset(toy).split("val")
     run_tiny(tmp_path / "fair")
-    assert not [r for r in caplog.records if r.levelno >= logging.WARNING]
+    assert [r.getMessage() for r in caplog.records if r.levelno >= logging.WARNING] == [FEW]
+    caplog.clear()
     run_tiny(tmp_path / "both", "data.train_split=trainval")
-    (line,) = [r.getMessage() for r in caplog.records if r.levelno >= logging.WARNING]
+    line, few = [r.getMessage() for r in caplog.records if r.levelno >= logging.WARNING]
+    assert few == FEW
     assert re.match(
         rf"{len(val)} of the {len(val)} photos of 'val', which validates, are in 'trainval', which "
         "is trained on: validation scores will be better than on new photos",

@@ -120,7 +120,8 @@ class _Messages(logging.Handler):
         if style.log_json:
             log_line(level=record.levelname.lower(), message=record.getMessage())
         else:
-            errors.print(record.getMessage())
+            begin = "Warning: " if record.levelno == logging.WARNING else ""
+            errors.print(begin + record.getMessage())
 
 
 def show_messages(logger_name: str) -> None:

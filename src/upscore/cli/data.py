@@ -20,9 +20,6 @@ from upscore.errors import WorkError
 if TYPE_CHECKING:
     from upscore.data.stats import DataStats
 
-MOST_NAMED = 40
-"""Classes up to which a line is printed that names them."""
-
 
 def check(
     data: Annotated[Positional[Path], arg(metavar="DATA")],
@@ -52,9 +49,8 @@ def check(
         console.print(result.guess.title())
         table = result.guess.table()
         console.print(table.screen(left=range(len(table.header) - 2)))
-        if 0 < len(result.guess.lines) <= MOST_NAMED:
-            console.print("To name them, put your own names into this line and type it:")
-            console.print(f"  {result.guess.command(result.root)}", markup=False, soft_wrap=True)
+        if naming := result.guess.naming(result.root):
+            console.print(naming)
     if result.unlabelled:
         num = len(result.unlabelled)
         names = join([path.name for path in result.unlabelled], most=3)

@@ -104,11 +104,13 @@ def stage_names(text: str) -> tuple[str, ...]:
 def print_result(result: EvaluateResult) -> None:
     """Scores by class and overall; for a pipeline, of each stage too."""
     from upscore.metrics.score_files import per_class_table
-    from upscore.report.score_tables import overall_table, stages_table
+    from upscore.report.score_tables import absent_note, overall_table, stages_table
 
     main = result.main
     scores = main.confusion.scores()
     console.print(per_class_table(scores, main.labels).screen(), "")
+    if note := absent_note(main.labels.names, (one.pixels for one in scores.per_class)):
+        console.print(note, "", markup=False)
     console.print(overall_table(scores, main).screen())
     if result.is_pipeline:
         console.print()

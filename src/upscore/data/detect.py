@@ -41,7 +41,11 @@ LAYOUTS = (
     Layout("a VOC devkit: JPEGImages/ and SegmentationClass/", find_voc, open_voc),
     Layout("SBD: img/ and cls/", find_sbd, open_sbd),
     Layout("CamVid as SegNet released it: train/ and trainannot/", find_camvid, open_camvid),
-    Layout("a folder: images/ and masks/", find_folder, open_folder),
+    Layout(
+        "a folder: images/ and masks/ (or image, imgs, img; mask, labels, label, annotations)",
+        find_folder,
+        open_folder,
+    ),
     Layout("masks beside their photos: NAME.jpg and NAME_mask.png", find_beside, open_beside),
 )
 """In the order in which they are tried."""
@@ -99,5 +103,5 @@ def _with_range(dataset: DataSet) -> DataSet:
         limits = common_range(sorted(paths), max_pixels=dataset.max_pixels, values=photos)
         photos = replace(photos, range=limits)
     if str(photos):
-        logger.info("%s: %s", dataset.root, photos)
+        logger.info("%s: %s; 8-bit photos stay as they are", dataset.root, photos)
     return replace(dataset, photo_values=photos)

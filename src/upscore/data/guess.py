@@ -18,6 +18,8 @@ from upscore.errors import DataError
 FILE = "dataset.yaml"
 CLASSES = "classes.txt"
 VOID_NAME = "void"
+MOST_NAMED = 40
+"""Classes up to which a line is printed that names them."""
 
 
 @dataclass(frozen=True)
@@ -57,8 +59,17 @@ class Guess:
         )  # fmt: skip
         return cls(source, tuple(rows), len(facts), tuple(lines))
 
-    def command(self, root: Path) -> str:
-        """What to type, with names of one's own, to name the classes in a classes.txt."""
+    def naming(self, root: Path) -> str:
+        """What to type to name the classes in a classes.txt; empty where there are too many."""
+        if not 0 < len(self.lines) <= MOST_NAMED:
+            return ""
+        first = " (value 0 is `background` if it is no object)" if len(self.lines) > 2 else ""
+        return (
+            f"To name them, put your own names{first} into this line and type it:\n  "
+            f"{self._command(root)}"
+        )
+
+    def _command(self, root: Path) -> str:
         return f"printf '%s\\n' {shlex.join(self.lines)} > {shlex.quote(str(root / CLASSES))}"
 
     def table(self) -> Table:

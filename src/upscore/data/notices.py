@@ -71,6 +71,8 @@ def tell_meaning(
     """
     if dataset.guess is not None and dataset.guess.meaning() != told:
         logger.info("%s", dataset.guess.text())
+        if naming := dataset.guess.naming(dataset.root):
+            logger.info("%s", naming)
     elif dataset.guess is not None:
         names = join(f"{value} {name}" for value, name in dataset.guess.meaning().items())
         logger.info(

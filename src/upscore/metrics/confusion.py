@@ -162,11 +162,6 @@ class ClassScores:
     pixels: int
     predicted: int
 
-    @property
-    def shown_iou(self) -> float | None:
-        """``iou`` for tables; None without truth, where 0 says nothing of the class itself."""
-        return self.iou if self.pixels else None
-
 
 @dataclass(frozen=True)
 class Scores:

@@ -28,7 +28,7 @@ def per_class_table(scores: Scores, labels: Labels) -> Table:
     rows = [
         (
             name,
-            item.shown_iou,
+            item.iou,
             item.precision,
             item.recall,
             item.pixels / valid,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
 
 from matplotlib.figure import Figure
 
@@ -14,7 +13,7 @@ from upscore.metrics.comparison_files import class_table, size_table, sizes_note
 from upscore.report.document import Chart, Document, Section, Table
 from upscore.report.figures.comparison import class_differences, sizes_figure, trimap_figure
 from upscore.report.page import document_page
-from upscore.report.score_tables import ABSENT, cost_table, difference_table, verdict
+from upscore.report.score_tables import absent_note, cost_table, difference_table, verdict
 
 
 def compared_page(comparison: Comparison) -> str:
@@ -71,16 +70,11 @@ def _chart(name: str, caption: str, draw: Callable[..., Figure], comparison: Com
 
 
 def _class_table(comparison: Comparison) -> Table:
-    """IoU by class; a dash for classes without truth, which the caption names."""
-    whole = class_table(comparison)
-    pixels = whole.header.index("pixels")
-    absent = [str(row[0]) for row in whole.rows if not row[pixels]]
-    rows = [
-        row if row[pixels] else (row[0], *[None] * (len(row) - 2), row[pixels])
-        for row in whole.rows
-    ]
-    caption = "IoU by class." + (" " + ABSENT.format(", ".join(absent)) if absent else "")
-    return _table("per_class", caption, replace(whole, rows=rows))
+    """IoU by class; the caption names classes without truth."""
+    table = class_table(comparison)
+    pixels = table.header.index("pixels")
+    note = absent_note(comparison.labels.names, (row[pixels] for row in table.rows))
+    return _table("per_class", f"IoU by class. {note}".rstrip(), table)
 
 
 def _table(name: str, caption: str, table: tables.Table) -> Table:

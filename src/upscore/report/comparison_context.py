@@ -141,7 +141,7 @@ def _classes(scored: list[Scored]) -> list[dict[str, Any]]:
         labels = split.results.evaluation.labels
         for name, color in zip(labels.names, labels.colors, strict=True):
             colors.setdefault(name, color)
-        ious = [item.shown_iou for item in split.results.scores.per_class]
+        ious = [item.iou for item in split.results.scores.per_class]
         by_name.append(dict(zip(labels.names, ious, strict=True)))
     rows = []
     for name, color in colors.items():

@@ -13,7 +13,7 @@ from upscore.report.examples import PICTURES, Kind
 from upscore.report.figures.scores import confusion_heat_map, png
 from upscore.report.pictures import embed_png
 from upscore.report.run_data import RunData, SplitResults, split_order
-from upscore.report.score_tables import ABSENT
+from upscore.report.score_tables import absent_note
 
 HEAT_TABLE_UP_TO = 40  # classes; above that the matrix is a picture
 LEGEND_UP_TO = 60
@@ -138,9 +138,6 @@ def _split(split: SplitResults, place: int) -> dict[str, Any]:
     labels, matrix = evaluation.labels, evaluation.confusion.matrix
     valid = max(1, scores.valid_pixels)
     classes = parts.classes(labels)
-    absent = [
-        name for name, one in zip(labels.names, scores.per_class, strict=True) if not one.pixels
-    ]
     as_table = len(labels) <= HEAT_TABLE_UP_TO
     return {
         "name": split.name,
@@ -160,7 +157,7 @@ def _split(split: SplitResults, place: int) -> dict[str, Any]:
             {"class": item, "scores": one, "share": one.pixels / valid}
             for item, one in zip(classes, scores.per_class, strict=True)
         ],
-        "absent": ABSENT.format(", ".join(absent)) if absent else "",
+        "absent": absent_note(labels.names, (one.pixels for one in scores.per_class)),
         "heat": _row_shares(matrix) if as_table else None,
         "heat_picture": None if as_table else embed_png(png(confusion_heat_map(matrix, labels))),
         "mix_ups": _mix_ups(matrix, classes),

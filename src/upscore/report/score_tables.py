@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 from upscore.core.labels import Labels
 from upscore.core.plural import plural
@@ -12,11 +12,19 @@ from upscore.metrics.confusion import Scores
 from upscore.metrics.evaluate import Evaluation
 from upscore.metrics.stage_files import boundary_scores
 
-ABSENT = "Not in the truth: {}. Where they are predicted, they count as 0 in the mean."
-"""About classes without an IoU, by their names."""
-
 FEW_IMAGES = 20
 """Below it a comparison says so."""
+
+
+def absent_note(names: Iterable[str], pixels: Iterable[int]) -> str:
+    """A sentence on the classes without a pixel in the truth; empty where there are none."""
+    absent = [name for name, number in zip(names, pixels, strict=True) if not number]
+    if not absent:
+        return ""
+    return (
+        f"Not in the truth: {', '.join(absent)}. Such a class has IoU 0 if it is predicted "
+        "anywhere, and no IoU otherwise; the mean is over the classes with an IoU."
+    )
 
 
 def overall_table(scores: Scores, result: Evaluation) -> Table:

@@ -11,7 +11,7 @@ from upscore.core.plural import plural
 from upscore.core.runtime import command_line, cpu_name, installed_version
 from upscore.report.document import Document, Row, Section, Table
 from upscore.report.page_words import WORDS, Language
-from upscore.report.score_tables import ABSENT
+from upscore.report.score_tables import absent_note
 from upscore.reproduce.context import Context, read_log
 from upscore.training.shown import overlap_warning
 
@@ -21,7 +21,9 @@ LISTED = 5
 
 def class_table(context: Context, contenders: Sequence[Mapping[str, Any]], caption: str) -> Table:
     """IoU by class, one column a network; the caption names classes without a pixel."""
-    columns = [[*map(shown_iou, one["per_class"]), one["scores"]["miou"]] for one in contenders]
+    columns = [
+        [*(item["iou"] for item in one["per_class"]), one["scores"]["miou"]] for one in contenders
+    ]
     pixels = [item["pixels"] for item in contenders[0]["per_class"]]
     names = (*context.dataset.labels.names, "mean")
     return Table(
@@ -32,16 +34,11 @@ def class_table(context: Context, contenders: Sequence[Mapping[str, Any]], capti
     )
 
 
-def shown_iou(item: Mapping[str, Any]) -> float | None:
-    """IoU of one of ``per_class``; None without truth, where 0 says nothing of the class itself."""
-    return item["iou"] if item["pixels"] else None
-
-
 def absent_classes(context: Context, contenders: Sequence[Mapping[str, Any]]) -> str:
     """What is said of classes without a pixel, for the end of a caption; empty where all occur."""
-    of = zip(context.dataset.labels.names, contenders[0]["per_class"], strict=True)
-    absent = [name for name, item in of if not item["pixels"]]
-    return " " + ABSENT.format(", ".join(absent)) if absent else ""
+    pixels = (item["pixels"] for item in contenders[0]["per_class"])
+    note = absent_note(context.dataset.labels.names, pixels)
+    return f" {note}" if note else ""
 
 
 def picture_row(

@@ -11,7 +11,7 @@ from upscore.core.run_folder import RunFolder
 from upscore.errors import UpscoreError
 from upscore.report.document import Chart, Item, Table
 from upscore.report.figures.reproduction import Line, bars_chart, lines_chart
-from upscore.reproduce.common_sections import absent_classes, shown_iou
+from upscore.reproduce.common_sections import absent_classes
 from upscore.reproduce.context import Context
 from upscore.reproduce.deconvnet_stages import DECONVNET, NO_NORM, ONE_STAGE
 from upscore.reproduce.differences import interval
@@ -29,7 +29,7 @@ def class_tables(context: Context, methods: Mapping[str, Any]) -> tuple[Item, ..
     names = context.dataset.labels.names
     ours: list[tuple[Any, ...]] = []
     for one in methods["contenders"]:
-        values = [one["scores"]["miou"], *map(shown_iou, one["per_class"])]
+        values = [one["scores"]["miou"], *(item["iou"] for item in one["per_class"])]
         ours.append((one["name"], *(None if value is None else 100 * value for value in values)))
     gaps = "Dashes are cells that no source at hand shows; all means have one."
     absent = absent_classes(context, methods["contenders"])

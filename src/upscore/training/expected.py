@@ -77,7 +77,7 @@ def _notices(documented: Documented, budget: str, samples: int, option: str) -> 
         notices.append(
             Notice(
                 f"Warning: this budget allows {100 * samples / documented.samples:.2g} % of those "
-                "samples, so the network will learn less than it could.",
+                "samples, so the network may learn less than it could.",
                 warning=True,
                 advice=f"For as many: --{option}",
             )

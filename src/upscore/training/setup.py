@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from functools import partial
@@ -19,8 +19,10 @@ from torch import nn
 
 from upscore.core.choices import is_path
 from upscore.core.extras import require_extras
-from upscore.core.images import InputSpec
+from upscore.core.images import InputSpec, read_image
 from upscore.core.lock import claim
+from upscore.core.parallel.prefetch import prefetch
+from upscore.core.parallel.processes import num_cores
 from upscore.core.plural import plural
 from upscore.core.progress import OnProgress, ignore_progress
 from upscore.core.quoting import join
@@ -69,6 +71,10 @@ FABRIC_PRECISION = {"fp32": "32-true", "bf16": "bf16-mixed", "fp16": "16-mixed"}
 
 MADE_BOXES = 2000
 """Boxes of a photo in a store that the training makes for itself, as many as in the paper."""
+READ_BEFORE = 100
+"""Photos up to which all are read before the training begins."""
+FEW_VALIDATED = 10
+"""With fewer validation photos there is a warning."""
 WEIGHED_CROPS = 2000
 """Crops that class weights are counted on, spread over all."""
 
@@ -123,6 +129,8 @@ def train(
             train_split, val_split = _splits(recipe, dataset)
             pairs = [*dict.fromkeys((*train_split.pairs, *val_split.pairs))]
             tell_meaning(dataset, pairs, told=told_guess(out) if resume else None)
+            if len(pairs) <= READ_BEFORE:
+                _require_readable(dataset.unchecked("all", tuple(pairs)), session.known)
         _require_two_classes(recipe, dataset, session.known)
         if fabric.is_global_zero:
             _describe_data(recipe, dataset, session.known)
@@ -230,6 +238,7 @@ class _Session:
                 input_spec=input_spec,
                 file_input=recipe.init.input if start is None else None,
             )
+        held_out = len(val_split) - num_common(train_split, val_split)
         samples, num_crops = train_split, None
         if recipe.crops.kind != "photos":
             # validated on crops of objects even where it learns from those of proposals
@@ -242,7 +251,13 @@ class _Session:
         if class_weights is not None:
             class_weights = class_weights.to(self.fabric.device)
         self.prepare(run, recipe, resume)  # last: an error before leaves no folder behind
-        shown = Shown(recipe, photos=len(train_split), crops=num_crops, epoch=len(samples))
+        shown = Shown(
+            recipe,
+            photos=len(train_split),
+            crops=num_crops,
+            epoch=len(samples),
+            held_out=held_out,
+        )
         if self.fabric.is_global_zero:
             logger.info("%s", shown if part is None else f"{part.name}: {shown}")
             drawn = run.read_manifest().get("samples", {}).get("drawn", 0)
@@ -406,6 +421,15 @@ def _draws_validation(recipe: Recipe, dataset: DataSet) -> bool:
     return recipe.data.val_split == VAL and dataset.draws_validation
 
 
+def _require_readable(split: Split, known: Known) -> None:
+    """Read every photo and mask. Raises DataError for the first that is damaged."""
+    read = partial(read_image, max_pixels=split.max_pixels, values=split.photo_values)
+    paths = (pair.image for pair in split.pairs)
+    for _ in prefetch(read, paths, workers=num_cores()):
+        pass
+    class_frequencies(split, known=known)
+
+
 def _require_two_classes(recipe: Recipe, dataset: DataSet, known: Known) -> None:
     """Refuse photos that show nothing to distinguish.
 
@@ -443,17 +467,32 @@ def _describe_data(recipe: Recipe, dataset: DataSet, known: Known) -> None:
     missing = absent_classes(train, known=known)
     if missing:
         logger.warning(
-            "no photo of split %r shows %s: what is in no photo cannot be learned",
+            "%s in no photo of split %r, so the network cannot learn %s",
+            _are(missing),
             train.name,
-            join(missing),
+            "it" if len(missing) == 1 else "them",
         )
     missing = [name for name in absent_classes(val, known=known) if name not in missing]
     if missing:
-        logger.info(
-            "no photo of split %r shows %s, which will have no validation score",
+        logger.warning(
+            "%s in no photo of split %r, which validates: IoU 0 if predicted there, otherwise left "
+            "out of the mean; to score every class, list the photos of each split yourself (see "
+            "docs/data.md)",
+            _are(missing),
             val.name,
-            join(missing),
         )
+    if len(val) < FEW_VALIDATED:
+        logger.warning(
+            "split %r has %s, and with fewer than %d the validation score varies by chance",
+            val.name,
+            plural(len(val), "photo"),
+            FEW_VALIDATED,
+        )
+
+
+def _are(classes: Sequence[str]) -> str:
+    """``class road is``, ``classes road, sky are``."""
+    return f"class {classes[0]} is" if len(classes) == 1 else f"classes {join(classes)} are"
 
 
 def _input_spec(recipe: Recipe) -> InputSpec:

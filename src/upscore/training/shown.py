@@ -16,6 +16,7 @@ class Shown:
 
     Attributes:
         photos: of the training split.
+        held_out: photos that validate and are not trained on.
         crops: of objects or proposals in them, each counted once; None where it sees whole photos.
         epoch: samples of an epoch: crops with the repeats of rare classes, or photos.
     """
@@ -24,6 +25,7 @@ class Shown:
     photos: int
     crops: int | None
     epoch: int
+    held_out: int = 0
 
     @property
     def step(self) -> int:
@@ -34,6 +36,8 @@ class Shown:
     def __str__(self) -> str:
         """One line of text."""
         text = plural(self.photos, "photo")
+        if self.held_out:
+            text += f", {self.held_out:,} more held out for validation"
         if self.crops is not None:
             kind = self.recipe.crops.kind
             text = f"{plural(self.crops, 'crop')} of {kind} in {text}"

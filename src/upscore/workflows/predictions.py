@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -9,19 +10,25 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from upscore.core.labels import VOID, LabelMap, Labels
 from upscore.core.limits import MAX_PIXELS
 from upscore.core.model_folder import holds_model, is_network_folder, is_pipeline, require_source
 from upscore.core.photo_values import AS_STORED, PhotoValues
+from upscore.core.quoting import join
+from upscore.core.run_folder import told_guess
 from upscore.data.class_mapping import match_classes
 from upscore.data.dataset import DataSet, Sample, Split
+from upscore.data.guess import VOID_NAME
 from upscore.errors import DataError, NotFoundError, RunError, SettingsError
 from upscore.inference.foreign_predictions import PREDICTION_SUFFIXES, read_prediction
 from upscore.inference.inputs import name_below
 from upscore.inference.run_model import read_labels
 from upscore.inference.trained_photos import trained_photos
 from upscore.workflows.options import DEFAULTS, SegmenterOptions
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -98,7 +105,7 @@ def open_predictions(
             "one that holds the label maps"
         )
     segmenter = options.load(path)
-    table = match_classes(segmenter.labels, dataset.labels, run=str(path), data=str(data))
+    table = match_run(path, segmenter.labels, dataset, data=data)
     return Predictions(
         ("",),
         "",
@@ -108,6 +115,38 @@ def open_predictions(
         options.to_dict(),
         photos=trained_photos(path),
     )
+
+
+def match_run(run: Path, labels: Labels, dataset: DataSet, *, data: Path) -> npt.NDArray[np.uint8]:
+    """The table of :func:`match_classes` for a run.
+
+    If the names in the run were guessed from mask values, and the data set has other names for the
+    same values, the values count, which is told.
+
+    Raises:
+        RunError: as :func:`match_classes`.
+    """
+    if not _are_renamed(run, labels, dataset):
+        return match_classes(labels, dataset.labels, run=str(run), data=str(data))
+    names = zip(labels.names, dataset.labels.names, strict=True)
+    logger.info(
+        "%s: its class names were guessed, and %s names the same mask values: %s",
+        run,
+        data,
+        join(f"{old} is {new}" for old, new in names),
+    )
+    return np.arange(len(labels), dtype=np.uint8)
+
+
+def _are_renamed(path: Path, labels: Labels, dataset: DataSet) -> bool:
+    """Whether a run's class names were guessed, and the data set has others for the same values."""
+    guess, values = told_guess(path), dataset.table.values
+    if guess is None or values is None or len(labels) != len(dataset.labels):
+        return False
+    if set(labels.names) == set(dataset.labels.names):
+        return False
+    numbers = {VOID_NAME: VOID, **{name: i for i, name in enumerate(labels.names)}}
+    return all(values.get(int(value)) == numbers.get(name) for value, name in guess.items())
 
 
 def _of_pipeline(
@@ -161,7 +200,7 @@ def require_same_classes(path: Path, dataset: DataSet, *, data: Path) -> None:
 def is_label_folder(path: Path) -> bool:
     """Whether a folder contains label maps, directly or in its subfolder ``labels``.
 
-    False for run folders, model folders and data sets, whose masks are in other folders.
+    False for run folders and model folders.
     """
     if not path.is_dir() or is_network_folder(path):
         return False

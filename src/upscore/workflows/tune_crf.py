@@ -36,7 +36,6 @@ from upscore.crf.search import (
 )
 from upscore.crf.settings import CRFSettings, load_crf
 from upscore.data import open_dataset
-from upscore.data.class_mapping import match_classes
 from upscore.data.dataset import Sample, Split
 from upscore.errors import DataError, RunError, SettingsError, UpscoreError
 from upscore.inference.pipeline.settings import read_pipeline
@@ -48,6 +47,7 @@ from upscore.report.figures.scores import write_figure
 from upscore.report.figures.tuning import DRAWN, NO_CRF, START, Point, tuning_figure
 from upscore.workflows.options import DEFAULTS, NetworkOptions
 from upscore.workflows.prediction_cache import Probabilities, Refine, StoredPredictions
+from upscore.workflows.predictions import match_run
 
 FOLDER = "crf-tuning"
 BEST = "best.yaml"
@@ -227,7 +227,7 @@ def tune_crf(
     result = tune(
         segmenter.probabilities,
         part,
-        table=match_classes(segmenter.labels, dataset.labels, run=str(run), data=str(data)),
+        table=match_run(run, segmenter.labels, dataset, data=data),
         base=base,
         known=known,
         sampler=sampler,

@@ -119,8 +119,9 @@ def per_class_bars(scores: Scores, labels: Labels) -> Figure:
     order = sorted(
         range(len(labels)),
         key=lambda i: (
-            scores.per_class[i].shown_iou is None,
-            -(scores.per_class[i].shown_iou or 0),
+            not scores.per_class[i].pixels,
+            scores.per_class[i].iou is None,
+            -(scores.per_class[i].iou or 0),
             i,
         ),
     )
@@ -129,7 +130,7 @@ def per_class_bars(scores: Scores, labels: Labels) -> Figure:
     height = min(24.0, 0.9 + (0.1 if many else 0.21) * num)
     figure = new_figure(NARROW, height)
     axes = figure.add_subplot()
-    values = [scores.per_class[i].shown_iou for i in order]
+    values = [scores.per_class[i].iou for i in order]
     axes.barh(
         range(num),
         [value or 0.0 for value in values],
@@ -148,11 +149,13 @@ def per_class_bars(scores: Scores, labels: Labels) -> Figure:
     size = 5.5 if many else SMALL[NARROW]
     axes.set_yticks(range(num), [plain_text(labels.names[i]) for i in order], fontsize=size)
     for row, value in enumerate(values):
-        text = "not in the truth" if value is None else f"{value:.3f}"
+        parts = [] if value is None else [f"{value:.3f}"]
+        if not scores.per_class[order[row]].pixels:
+            parts.append("not in the truth")
         axes.text(
             (value or 0.0) + 0.008,
             row,
-            text,
+            ", ".join(parts),
             va="center",
             fontsize=size,
             color="#222222",
