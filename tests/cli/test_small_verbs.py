@@ -99,7 +99,8 @@ def test_a_run_says_how_it_was_trained(here: Path, capsys: pytest.CaptureFixture
     manifest = json.loads((run / "manifest.json").read_text())
     assert facts["num_photos"] == manifest["samples"]["photos"]
     assert (facts["budget"], facts["command"]) == ("2 iterations", manifest["command"])
-    assert facts["minutes"] > 0
+    last = (run / "log.csv").read_text().splitlines()[-1]
+    assert facts["minutes"] == round(float(last.split(",")[2]) / 60, 2)
     main(["info", str(run)])
     said = capsys.readouterr().out
     assert re.search(r"^iterations +2$", said, re.M)

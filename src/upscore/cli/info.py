@@ -49,7 +49,7 @@ def info(model: Annotated[Positional[Path | None], arg(metavar="[RUN|NAME]")] = 
         facts |= {"licence_file": str(NETWORKS / "LICENSE.md"), "card": str(folder / "CARD.md")}
     keep_result(facts)
     names = {"weights_mb": "weights in MB"}
-    width = max(map(len, facts))
+    width = max(len(names.get(key, key)) for key in facts)
     for key, value in facts.items():
         if value is not None:  # whole lines, so that paths can be copied
             console.print(f"{names.get(key, key):<{width}}  {_shown(value)}")
@@ -60,12 +60,10 @@ def info(model: Annotated[Positional[Path | None], arg(metavar="[RUN|NAME]")] = 
 def _of_run(run: RunFolder, *, best_iteration: Any) -> dict[str, Any]:
     """How a run was trained, as its manifest, recipe and log say."""
     from upscore.core.settings import load_yaml
-    from upscore.report.run_data import read_curve
 
     manifest = run.read_manifest()
     budget = load_yaml(run.recipe).get("budget") if run.recipe.exists() else None
     given = budget.items() if isinstance(budget, dict) else ()
-    seconds = read_curve(run.log).seconds if run.log.exists() else None
     return {
         "recipe": str(run.recipe),
         "command": manifest.get("command"),
@@ -73,8 +71,19 @@ def _of_run(run: RunFolder, *, best_iteration: Any) -> dict[str, Any]:
         "num_photos": _entry(manifest, "samples", "photos"),
         "iterations": _entry(manifest, "progress", "iterations"),
         "best_iteration": best_iteration,
-        "minutes": None if seconds is None else round(seconds / 60, 2),
+        "minutes": _minutes(run.log),
     }
+
+
+def _minutes(log: Path) -> float | None:
+    """Time that a training took so far, in the last row of its log."""
+    from upscore.core.tables import read_csv
+
+    header, *rows = (read_csv(log, "remove it") if log.exists() else []) or [[]]
+    try:
+        return round(float(dict(zip(header, rows[-1], strict=False))["seconds"]) / 60, 2)
+    except (LookupError, ValueError):  # no row, or a damaged one
+        return None
 
 
 def _entry(manifest: dict[str, Any], part: str, key: str) -> Any:
