@@ -125,7 +125,7 @@ def test_the_readmes_first_minute(
         Image.new("RGB", (80, 60), "gray").save(f"{name}.jpg")
     for line in (line for line in lines if "RUN" not in line):
         main(shlex.split(line)[1:])
-    assert capsys.readouterr().out.count("with the classes") == 1  # roads is named
+    assert capsys.readouterr().out.count("with the classes") == 2
     assert {path.name for path in Path("predictions/labels").iterdir()} == {
         "photo.png",
         "street.png",

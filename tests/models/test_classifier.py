@@ -160,9 +160,13 @@ def without_top(state: State) -> None:
 
 
 def huge(state: State) -> None:
-    """Shapes that would need 10 TB together."""
+    """Shapes that would need 700 TB together."""
+    state["classifier.0.weight"] = torch.empty(60_000, 1)
+    state["features.28.weight"] = torch.empty(60_000, 1)
+
+
+def too_wide(state: State) -> None:
     state["classifier.0.weight"] = torch.empty(200_000, 1)
-    state["features.28.weight"] = torch.empty(1_000_000, 1)
 
 
 def change(key: str, value: Callable[[Tensor], Tensor]) -> Callable[[State], None]:
@@ -185,6 +189,7 @@ def change(key: str, value: Callable[[Tensor], Tensor]) -> Callable[[State], Non
         (change("classifier.6.weight", Tensor.int), "classifier.6.weight holds int32 numbers"),
         (change("features.5.bias", lambda b: b + 1j), "features.5.bias holds complex64 numbers"),
         (huge, "layers that do not fit each other: a vgg16 of these sizes has"),
+        (too_wide, "fc_width: input should be less than or equal to 65536 (found 200000)"),
         (lambda state: state.clear(), "weights of no known image classifier; expected torchvision"),
     ],
 )

@@ -194,7 +194,9 @@ def _of_pipeline(
 def require_same_classes(path: Path, dataset: DataSet, *, data: Path) -> None:
     """Raise RunError where a network has other classes than a data set, without opening it."""
     if holds_model(path) and not is_label_folder(path):
-        match_classes(read_labels(path), dataset.labels, run=str(path), data=str(data))
+        labels = read_labels(path)
+        if not _are_renamed(path, labels, dataset):
+            match_classes(labels, dataset.labels, run=str(path), data=str(data))
 
 
 def is_label_folder(path: Path) -> bool:
